@@ -1,0 +1,316 @@
+//! Stories of one follower, each step asserting all effects.
+
+use super::*;
+use crate::wire::position::Epoch;
+
+fn epoch() -> Epoch {
+    Epoch::new(UnixMillis(1), [0; 10])
+}
+
+/// The log of the stories: version v holds one change of `title:v`.
+fn at(version: u64) -> Position {
+    (1..=version).fold(Position::genesis(epoch()), |position, v| position.then(row(v).as_bytes()))
+}
+
+fn row(version: u64) -> String {
+    format!(r#"{{"version":{version},"at":{version},"changes":[{{"key":"title:{version}"}}]}}"#)
+}
+
+fn changes(from: u64, to: u64) -> Input {
+    let rows: Vec<String> = (from + 1..=to).map(row).collect();
+    Input::Text(frame::changes_text(at(from).version, &at(to), false, &rows.join(",")))
+}
+
+fn apply(after: u64, to: u64) -> Effect {
+    let versions = (after + 1..=to).map(|v| serde_json::from_str(&row(v)).unwrap()).collect();
+    Effect::Apply { position: at(to), versions }
+}
+
+fn ack(version: u64) -> Effect {
+    Effect::Send(frame::ack(at(version).version))
+}
+
+fn ping() -> Effect {
+    Effect::Send("ping".into())
+}
+
+fn pong(version: u64) -> Input {
+    Input::Text(frame::pong(&at(version)))
+}
+
+fn welcome(head: u64, resume: Resume) -> Input {
+    Input::Text(frame::welcome(&at(head), resume))
+}
+
+fn live(version: u64) -> Input {
+    Input::Text(frame::live(at(version).version))
+}
+
+fn hang_up(reason: &'static str) -> [Effect; 2] {
+    [Effect::Hangup { code: close::RESYNC, reason }, Effect::Phase(Phase::Waiting)]
+}
+
+/// A follower and its clock.
+struct Story {
+    follower: Follower,
+    now: UnixMillis,
+}
+
+impl Story {
+    fn new(cursor: Cursor) -> Self {
+        Self { follower: Follower::new(Config::default(), cursor, 7), now: UnixMillis(1_000) }
+    }
+
+    fn live_at(version: u64) -> Self {
+        let mut story = Self::new(Cursor::At(at(version)));
+        story.expect(
+            Input::Start,
+            &[Effect::Dial(Start::At(at(version).into())), Effect::Phase(Phase::Connecting)],
+        );
+        story.expect(Input::Opened, &[]);
+        story.expect(welcome(version, Resume::Live), &[ping(), Effect::Phase(Phase::CatchingUp)]);
+        story.expect(live(version), &[Effect::Phase(Phase::Live)]);
+        story.expect(pong(version), &[]);
+        story
+    }
+
+    #[track_caller]
+    fn expect(&mut self, input: Input, effects: &[Effect]) {
+        self.follower.handle(self.now, input);
+        let seen: Vec<Effect> = std::iter::from_fn(|| self.follower.poll_effect()).collect();
+        assert_eq!(seen, effects);
+    }
+
+    /// Moves the clock to the next timeout, which lies `after` from here.
+    #[track_caller]
+    fn wait(&mut self, after: Duration) {
+        let timeout = self.follower.poll_timeout().expect("a timer");
+        assert_eq!(timeout.since(self.now), after);
+        self.now = timeout;
+    }
+}
+
+#[test]
+fn g1_g2_live_versions_are_applied_once_and_in_order() {
+    let mut story = Story::live_at(7);
+    story.expect(changes(7, 8), &[apply(7, 8)]);
+    story.expect(changes(7, 8), &[]);
+    story.expect(changes(6, 9), &[apply(8, 9)]);
+    assert_eq!(story.follower.position(), Some(at(9)));
+}
+
+#[test]
+fn g3_a_gap_makes_the_follower_resync() {
+    let mut story = Story::live_at(7);
+    story.expect(changes(8, 9), &hang_up("a gap"));
+    assert_eq!(story.follower.position(), Some(at(7)));
+}
+
+#[test]
+fn g5_a_replay_is_acknowledged_page_by_page() {
+    let mut story = Story::new(Cursor::At(at(2)));
+    story.expect(Input::Start, &[Effect::Dial(Start::At(at(2).into())), Effect::Phase(Phase::Connecting)]);
+    story.expect(Input::Opened, &[]);
+    story.expect(welcome(6, Resume::Replay), &[ping(), Effect::Phase(Phase::CatchingUp)]);
+    story.expect(changes(2, 4), &[apply(2, 4), ack(4)]);
+    story.expect(changes(4, 6), &[apply(4, 6), ack(6)]);
+    story.expect(live(6), &[Effect::Phase(Phase::Live)]);
+}
+
+#[test]
+fn live_before_everything_came_is_a_gap() {
+    let mut story = Story::new(Cursor::At(at(2)));
+    story.follower.handle(story.now, Input::Start);
+    story.follower.handle(story.now, Input::Opened);
+    story.follower.handle(story.now, welcome(6, Resume::Replay));
+    while story.follower.poll_effect().is_some() {}
+    story.expect(live(6), &hang_up("live before everything came"));
+}
+
+#[test]
+fn g7_a_reset_forgets_everything_and_continues() {
+    let mut story = Story::live_at(7);
+    let position = Position::genesis(Epoch::new(UnixMillis(2), [0; 10]));
+    let reason = "another epoch".to_owned();
+    story.expect(
+        Input::Text(frame::reset(&position, &reason)),
+        &[Effect::Reset { position, reason }, Effect::Phase(Phase::CatchingUp)],
+    );
+    assert_eq!(story.follower.cursor(), Cursor::At(position));
+}
+
+#[test]
+fn e1_a_reset_to_an_older_epoch_is_refused() {
+    let mut story = Story::live_at(7);
+    let older = Position::genesis(Epoch::new(UnixMillis(0), [0; 10]));
+    story.expect(Input::Text(frame::reset(&older, "")), &hang_up("a reset to an older epoch"));
+    assert_eq!(story.follower.position(), Some(at(7)));
+}
+
+#[test]
+fn a_follower_without_a_position_takes_the_one_it_is_welcomed_with() {
+    let mut story = Story::new(Cursor::Head);
+    story.expect(Input::Start, &[Effect::Dial(Start::Head), Effect::Phase(Phase::Connecting)]);
+    story.expect(Input::Opened, &[]);
+    story.expect(
+        welcome(7, Resume::Live),
+        &[Effect::Apply { position: at(7), versions: vec![] }, ping(), Effect::Phase(Phase::CatchingUp)],
+    );
+}
+
+#[test]
+fn a_follower_that_wants_everything_starts_from_nothing_until_it_has_something() {
+    let mut story = Story::new(Cursor::Nothing);
+    let dial = [Effect::Dial(Start::At(Claim::Nothing)), Effect::Phase(Phase::Connecting)];
+    story.expect(Input::Start, &dial);
+    story.expect(Input::Closed { code: 1006 }, &[Effect::Phase(Phase::Waiting)]);
+    story.now = story.follower.poll_timeout().unwrap();
+    story.expect(Input::Timer, &dial);
+    story.expect(Input::Opened, &[]);
+    story.expect(welcome(2, Resume::Replay), &[ping(), Effect::Phase(Phase::CatchingUp)]);
+    story.expect(changes(0, 2), &[apply(0, 2), ack(2)]);
+}
+
+#[test]
+fn an_interrupted_fold_does_not_move_the_position() {
+    let mut story = Story::new(Cursor::Nothing);
+    story.follower.handle(story.now, Input::Start);
+    story.follower.handle(story.now, Input::Opened);
+    story.follower.handle(story.now, welcome(9, Resume::Replay));
+    while story.follower.poll_effect().is_some() {}
+    let fold = |more| {
+        let (to, hash) = (at(5).version, at(5).hash);
+        Input::Text(format!(
+            r#"{{"type":"fold","from":0,"to":{to},"hash":"{hash}","changes":[{{"version":3,"key":"title:3"}}],"more":{more}}}"#
+        ))
+    };
+    let changes: Vec<FoldedChange> = vec![serde_json::from_str(r#"{"version":3,"key":"title:3"}"#).unwrap()];
+    story.expect(fold(true), &[Effect::ApplyFold { position: None, changes: changes.clone() }]);
+    assert_eq!(story.follower.cursor(), Cursor::Nothing);
+    story.expect(fold(false), &[Effect::ApplyFold { position: Some(at(5)), changes }, ack(5)]);
+    assert_eq!(story.follower.cursor(), Cursor::At(at(5)));
+}
+
+#[test]
+fn live_changes_are_acknowledged_when_asked_or_after_ten_seconds() {
+    let mut story = Story::live_at(7);
+    story.now = story.now.plus(Duration::from_secs(1));
+    story.expect(changes(7, 8), &[apply(7, 8)]);
+    story.wait(Duration::from_secs(10));
+    story.expect(Input::Timer, &[ack(8)]);
+    let Input::Text(asking) = changes(8, 9) else { unreachable!() };
+    let asking = asking.replacen(",\"versions\"", ",\"ack\":true,\"versions\"", 1);
+    story.expect(Input::Text(asking), &[apply(8, 9), ack(9)]);
+}
+
+#[test]
+fn s1_only_a_pong_whose_version_is_held_proves_anything() {
+    let mut story = Story::live_at(7);
+    assert_eq!(story.follower.proved_at(), Some(story.now));
+    let asked = story.now.plus(Duration::from_secs(3));
+    story.now = asked;
+    story.expect(Input::Prove, &[ping()]);
+    story.now = story.now.plus(Duration::from_millis(30));
+    story.expect(pong(8), &[]);
+    assert!(story.follower.proved_at() < Some(asked), "version 8 has not come");
+    story.expect(changes(7, 8), &[apply(7, 8)]);
+    assert_eq!(story.follower.proved_at(), Some(asked), "the proof is of when the ping was sent");
+}
+
+#[test]
+fn a_fan_out_that_died_half_way_is_found_by_the_next_ping() {
+    let mut story = Story::live_at(7);
+    story.wait(Duration::from_secs(15));
+    story.expect(Input::Timer, &[ping()]);
+    story.expect(pong(8), &[]);
+    story.wait(Duration::from_secs(1));
+    story.expect(Input::Timer, &hang_up("the pong told of a version that did not come"));
+}
+
+#[test]
+fn a_pong_of_another_log_makes_the_follower_resync() {
+    let mut story = Story::live_at(7);
+    story.expect(Input::Prove, &[ping()]);
+    let mut other = at(7);
+    other.hash = other.hash.then(b"other");
+    story.expect(Input::Text(frame::pong(&other)), &hang_up("the pong tells of another log"));
+}
+
+#[test]
+fn a_socket_without_pongs_is_dead() {
+    let mut story = Story::live_at(7);
+    story.wait(Duration::from_secs(15));
+    story.expect(Input::Timer, &[ping()]);
+    story.wait(Duration::from_secs(5));
+    story.expect(Input::Timer, &hang_up("no pong in time"));
+}
+
+#[test]
+fn the_wait_between_attempts_grows_with_full_jitter_and_keeps_retry_after() {
+    let mut ceilings = Vec::new();
+    for seed in 0..200 {
+        let mut follower = Follower::new(Config::default(), Cursor::Nothing, seed);
+        let mut now = UnixMillis(0);
+        follower.handle(now, Input::Start);
+        for attempt in 0..9 {
+            follower.handle(now, Input::Closed { code: 1006 });
+            let until = follower.poll_timeout().unwrap();
+            if ceilings.len() <= attempt {
+                ceilings.push(Duration::ZERO);
+            }
+            ceilings[attempt] = ceilings[attempt].max(until.since(now));
+            now = until;
+            follower.handle(now, Input::Timer);
+        }
+    }
+    assert!(ceilings[0] <= Duration::from_millis(250) && ceilings[0] > Duration::from_millis(200));
+    assert!(ceilings[8] <= Duration::from_secs(15) && ceilings[8] > Duration::from_secs(13));
+
+    let mut story = Story::live_at(7);
+    story.expect(
+        Input::Text(frame::error("busy", "later", Some(3_000))),
+        &[Effect::Complaint { code: "busy".into(), message: "later".into() }],
+    );
+    story.expect(Input::Closed { code: 4001 }, &[Effect::Phase(Phase::Waiting)]);
+    let wait = story.follower.poll_timeout().unwrap().since(story.now);
+    assert!(wait >= Duration::from_secs(3) && wait <= Duration::from_millis(3_250), "{wait:?}");
+}
+
+#[test]
+fn a_code_that_says_stay_away_is_obeyed() {
+    let mut story = Story::live_at(7);
+    story.expect(Input::Closed { code: close::UNAUTHORIZED }, &[Effect::Phase(Phase::Closed)]);
+    assert_eq!(story.follower.poll_timeout(), None);
+    story.expect(Input::Timer, &[]);
+}
+
+#[test]
+fn every_state_answers_every_input() {
+    let states = [
+        State::Idle,
+        State::Waiting { until: UnixMillis(5) },
+        State::Dialing { deadline: UnixMillis(5) },
+        State::Greeting { deadline: UnixMillis(5) },
+        State::CatchingUp { epoch: epoch() },
+        State::Live { epoch: epoch() },
+        State::Closed,
+    ];
+    let texts = ["nonsense", "{}", "pong x", r#"{"type":"later"}"#].map(|text| Input::Text(text.into()));
+    let frames =
+        [welcome(3, Resume::Live), changes(7, 8), changes(9, 10), live(7), live(9), pong(7), pong(9)];
+    let plain = [Input::Start, Input::Opened, Input::Timer, Input::Prove, Input::Stop];
+    let closes = [Input::Closed { code: 1006 }, Input::Closed { code: 4500 }];
+    for state in states {
+        for input in texts.iter().chain(&frames).chain(&plain).chain(&closes) {
+            let mut follower = Follower::new(Config::default(), Cursor::At(at(7)), 1);
+            follower.state = state;
+            follower.handle(UnixMillis(10), input.clone());
+            let applied = std::iter::from_fn(|| follower.poll_effect())
+                .any(|effect| matches!(effect, Effect::Apply { .. }));
+            let greeted = matches!(state, State::CatchingUp { .. } | State::Live { .. });
+            assert!(!applied || greeted, "{state:?} applied {input:?}");
+            let resting = matches!(follower.state, State::Idle | State::Closed);
+            assert!(resting || follower.poll_timeout().is_some(), "{state:?} hangs after {input:?}");
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! The broker's decisions: what a publish, an opening socket, an ack or a close leads to, in order.
+//!
+//! Does no I/O and reads no clock. Call [`Hub::handle`], then carry out [`Hub::poll_effect`] until `None`.
+//! The effects are one ordered queue: a row stands before the sends and the answer it justifies. All that the
+//! hub holds can be rebuilt from the rows and from the sockets' attachments; after a failed write, throw the
+//! hub away and do that.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::log::{Log, Row, Standing};
+use crate::topics::Topics;
+use crate::wire::frame::{self, FollowerFrame, Resume, close};
+use crate::wire::name::Catalog;
+use crate::wire::position::{Hash, Position, UnixMillis, Version};
+use crate::wire::problem::{Code, Problem};
+use crate::wire::publish::{Expect, Publish, Receipt};
+use crate::wire::route::Start;
+
+/// How many replay pages may be unacknowledged.
+pub const REPLAY_WINDOW: usize = 4;
+/// A filtered follower gets a bookmark at least once in this many versions.
+const BOOKMARK_EVERY: u64 = 1_000;
+
+/// One socket, for as long as it is open; also across hibernation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SessionId(pub u32);
+
+/// What the broker knows of one follower: the socket's attachment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// What it calls itself; may be empty.
+    pub name: String,
+    /// Whether it is a replica.
+    pub replica: bool,
+    /// When it opened, by the broker's clock.
+    pub since: UnixMillis,
+    /// What it wants to hear.
+    pub topics: Topics,
+    /// The last version it said it applied.
+    pub acked: Version,
+    /// Where it is.
+    pub stage: Stage,
+}
+
+/// Where a session is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Getting what it missed, page by page, as it acknowledges them.
+    Replaying {
+        /// The last version sent.
+        sent: Version,
+        /// The last versions of the pages sent and not acknowledged, in order.
+        window: VecDeque<Version>,
+    },
+    /// Getting every version as it is made.
+    Live,
+}
+
+/// One publish, waiting for its turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Who waits for the answer.
+    pub ticket: u64,
+    /// The name of the publisher's token: idempotency keys are its own.
+    pub publisher: String,
+    /// What it publishes, parsed and checked.
+    pub publish: Publish,
+    /// Its `Idempotency-Key`, if it sent one.
+    pub idempotency_key: Option<String>,
+    /// What is remembered of that key from before, if anything.
+    pub remembered: Option<Remembered>,
+}
+
+/// An earlier publish under the same idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Of what.
+    pub fingerprint: String,
+    /// What it was answered.
+    pub receipt: String,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Publishes that arrived together, in order.
+    Publish(Vec<Submission>),
+    /// A socket opened.
+    Open {
+        /// The new session.
+        session: SessionId,
+        /// Where it wants to start.
+        from: Start,
+        /// The log's hash at the version it claims, if known.
+        logged: Option<Hash>,
+        /// Its name.
+        name: String,
+        /// Its interest.
+        topics: Topics,
+        /// Whether it is a replica.
+        replica: bool,
+    },
+    /// A page that [`Effect::SendPage`] asked for went out.
+    PageSent {
+        /// To whom.
+        session: SessionId,
+        /// Its last version.
+        to: Version,
+    },
+    /// A text came.
+    Text {
+        /// From whom.
+        session: SessionId,
+        /// What.
+        text: String,
+    },
+    /// A socket closed.
+    Closed {
+        /// Whose.
+        session: SessionId,
+    },
+}
+
+/// What the shell must do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Write a row. All rows and memories of one input are one transaction.
+    Persist(Row),
+    /// Remember the answer under an idempotency key.
+    Remember {
+        /// Whose key.
+        publisher: String,
+        /// The key.
+        key: String,
+        /// When.
+        at: UnixMillis,
+        /// What was published and answered.
+        remembered: Remembered,
+    },
+    /// Set the auto-response to `ping`.
+    SetPong(Position),
+    /// Send one text to many.
+    Broadcast {
+        /// To whom.
+        sessions: Vec<SessionId>,
+        /// What.
+        text: String,
+    },
+    /// Send a text.
+    Send {
+        /// To whom.
+        session: SessionId,
+        /// What.
+        text: String,
+    },
+    /// Read the page after a version, send it (through [`Session::topics`]), then handle [`Input::PageSent`].
+    SendPage {
+        /// To whom.
+        session: SessionId,
+        /// After which version.
+        after: Version,
+    },
+    /// Write the session to its socket's attachment.
+    Save(SessionId),
+    /// Close a socket.
+    Close {
+        /// Whose.
+        session: SessionId,
+        /// With which code.
+        code: u16,
+        /// And reason.
+        reason: &'static str,
+    },
+    /// Answer a publisher.
+    Answer {
+        /// Which.
+        ticket: u64,
+        /// What.
+        outcome: Outcome,
+    },
+}
+
+/// What a publish came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has a version.
+    Committed(Receipt),
+    /// It had one already: the receipt's JSON, as it was given then.
+    Repeated(String),
+    /// It has none, and nothing was written.
+    Refused(Problem),
+}
+
+/// The broker of one catalog.
+#[derive(Debug)]
+pub struct Hub {
+    catalog: Catalog,
+    log: Log,
+    sessions: BTreeMap<SessionId, Session>,
+    effects: VecDeque<Effect>,
+}
+
+impl Hub {
+    /// Returns the hub as the rows and the attachments tell it.
+    #[must_use]
+    pub fn new(catalog: Catalog, head: Position, sessions: BTreeMap<SessionId, Session>) -> Self {
+        let effects = VecDeque::from([Effect::SetPong(head)]);
+        Self { catalog, log: Log::ending_at(head), sessions, effects }
+    }
+
+    /// Takes one input; the effects tell what follows from it.
+    pub fn handle(&mut self, now: UnixMillis, input: Input) {
+        match input {
+            Input::Publish(submissions) => self.publish(now, submissions),
+            Input::Open { session, from, logged, name, topics, replica } => {
+                let acked = Version::ZERO;
+                let opened = Session { name, replica, since: now, topics, acked, stage: Stage::Live };
+                self.open(session, opened, from, logged);
+            }
+            Input::PageSent { session, to } => self.page_sent(session, to),
+            Input::Text { session, text } => self.text(session, &text),
+            Input::Closed { session } => {
+                self.sessions.remove(&session);
+            }
+        }
+    }
+
+    /// Returns the next thing to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Returns the newest position.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        self.log.head()
+    }
+
+    /// Returns the log's end, to judge claims by.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Returns every open session.
+    #[must_use]
+    pub fn sessions(&self) -> &BTreeMap<SessionId, Session> {
+        &self.sessions
+    }
+
+    /// Returns an id that no open session has.
+    #[must_use]
+    pub fn free_session(&self) -> SessionId {
+        SessionId(self.sessions.last_key_value().map_or(1, |(last, _)| last.0.wrapping_add(1)))
+    }
+
+    fn publish(&mut self, now: UnixMillis, submissions: Vec<Submission>) {
+        let before = self.log.head();
+        let mut rows: Vec<Row> = Vec::new();
+        let mut outcomes = Vec::new();
+        // Keys that this very commit is about to remember.
+        let mut fresh: BTreeMap<(String, String), Remembered> = BTreeMap::new();
+        for submission in submissions {
+            let ticket = submission.ticket;
+            let outcome = match self.refusal(&submission, &fresh) {
+                Some(outcome) => outcome,
+                None => Outcome::Committed(self.commit(now, submission, &mut rows, &mut fresh)),
+            };
+            outcomes.push(Effect::Answer { ticket, outcome });
+        }
+        if !rows.is_empty() {
+            self.effects.push_back(Effect::SetPong(self.log.head()));
+            self.fan_out(before, &rows);
+        }
+        self.effects.extend(outcomes);
+    }
+
+    /// Returns the outcome of a submission that makes no version.
+    fn refusal(
+        &self,
+        submission: &Submission,
+        fresh: &BTreeMap<(String, String), Remembered>,
+    ) -> Option<Outcome> {
+        let this_commit = submission
+            .idempotency_key
+            .as_ref()
+            .and_then(|key| fresh.get(&(submission.publisher.clone(), key.clone())));
+        if let Some(earlier) = this_commit.or(submission.remembered.as_ref()) {
+            if earlier.fingerprint == submission.publish.fingerprint() {
+                return Some(Outcome::Repeated(earlier.receipt.clone()));
+            }
+            let detail = "this Idempotency-Key was used for another publish; take a new key for new changes";
+            return Some(Outcome::Refused(Problem::new(Code::IdempotencyReuse, detail)));
+        }
+        let head = self.log.head();
+        let unexpected = |expect: &Expect| !expect.is(&head);
+        submission.publish.expect.filter(unexpected).map(|expect| {
+            let detail = format!("expected version {}, the log is at {head}", expect.version);
+            Outcome::Refused(
+                Problem::new(Code::ExpectFailed, detail)
+                    .with("epoch", head.epoch)
+                    .with("version", head.version)
+                    .with("position", head),
+            )
+        })
+    }
+
+    fn commit(
+        &mut self,
+        now: UnixMillis,
+        submission: Submission,
+        rows: &mut Vec<Row>,
+        fresh: &mut BTreeMap<(String, String), Remembered>,
+    ) -> Receipt {
+        let row = self.log.append(now, &submission.publish.changes_json());
+        let Position { epoch, version, .. } = row.position;
+        let changes = submission.publish.changes.len();
+        let catalog = self.catalog.clone();
+        let receipt = Receipt { catalog, epoch, version, position: row.position, at: now, changes };
+        self.effects.push_back(Effect::Persist(row.clone()));
+        rows.push(row);
+        if let Some(key) = submission.idempotency_key {
+            let remembered = Remembered {
+                fingerprint: submission.publish.fingerprint(),
+                receipt: serde_json::to_string(&receipt).expect("a receipt serializes"),
+            };
+            let publisher = submission.publisher;
+            fresh.insert((publisher.clone(), key.clone()), remembered.clone());
+            self.effects.push_back(Effect::Remember { publisher, key, at: now, remembered });
+        }
+        receipt
+    }
+
+    /// Sends rows to everyone live: the text is built once per interest, not per follower.
+    fn fan_out(&mut self, before: Position, rows: &[Row]) {
+        let mut audiences: BTreeMap<&Topics, Vec<SessionId>> = BTreeMap::new();
+        for (id, session) in &self.sessions {
+            if session.stage == Stage::Live {
+                audiences.entry(&session.topics).or_default().push(*id);
+            }
+        }
+        let mut from = before.version;
+        for run in runs(rows) {
+            let Some(last) = run.last() else { continue };
+            let texts: Vec<&str> = run.iter().map(|row| row.text.as_str()).collect();
+            let joined = texts.join(",");
+            for (topics, sessions) in &audiences {
+                let text = if topics.is_everything() {
+                    frame::changes_text(from, &last.position, false, &joined)
+                } else {
+                    let left = topics.filtered(&joined).expect("rows are what the log writes");
+                    let bookmark = crosses_a_bookmark(from, last.position.version);
+                    match (left.is_empty(), bookmark) {
+                        (true, false) => continue,
+                        (true, true) => frame::head(&last.position),
+                        (false, _) => frame::changes_text(from, &last.position, false, &left),
+                    }
+                };
+                self.effects.push_back(Effect::Broadcast { sessions: sessions.clone(), text });
+            }
+            from = last.position.version;
+        }
+    }
+
+    fn open(&mut self, id: SessionId, mut session: Session, from: Start, logged: Option<Hash>) {
+        let head = self.log.head();
+        self.replace_older(&session);
+        let standing = match from {
+            Start::Head => Standing::Current,
+            Start::At(claim) => self.log.standing(claim, logged),
+        };
+        let resume = match standing {
+            Standing::Current => Resume::Live,
+            Standing::Behind { after } => {
+                session.acked = after;
+                session.stage = Stage::Replaying { sent: after, window: VecDeque::new() };
+                Resume::Replay
+            }
+            Standing::Elsewhere(_) => Resume::Reset,
+        };
+        if resume != Resume::Replay {
+            session.acked = head.version;
+        }
+        self.sessions.insert(id, session);
+        self.send(id, frame::welcome(&head, resume));
+        if let Standing::Elsewhere(reason) = standing {
+            self.send(id, frame::reset(&head, reason.text()));
+        }
+        match standing {
+            Standing::Behind { after } => self.effects.push_back(Effect::SendPage { session: id, after }),
+            Standing::Current | Standing::Elsewhere(_) => self.go_live(id),
+        }
+        self.effects.push_back(Effect::Save(id));
+    }
+
+    /// A replica that connects anew has lost its older socket, whether or not that has closed yet.
+    fn replace_older(&mut self, newer: &Session) {
+        let same = |session: &Session| session.replica && newer.replica && session.name == newer.name;
+        let older: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, session)| same(session)).map(|(id, _)| *id).collect();
+        for id in older {
+            self.close(id, close::REPLACED, "a newer connection of this replica took its place");
+        }
+    }
+
+    fn page_sent(&mut self, id: SessionId, to: Version) {
+        let head = self.log.head().version;
+        let Some(Stage::Replaying { sent, window }) = self.stage(id) else { return };
+        *sent = to;
+        window.push_back(to);
+        let room = window.len() < REPLAY_WINDOW;
+        if to >= head {
+            self.go_live(id);
+        } else if room {
+            self.effects.push_back(Effect::SendPage { session: id, after: to });
+        }
+        self.effects.push_back(Effect::Save(id));
+    }
+
+    fn go_live(&mut self, id: SessionId) {
+        let head = self.log.head();
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.stage = Stage::Live;
+        let filtered = !session.topics.is_everything();
+        self.send(id, frame::live(head.version));
+        if filtered {
+            self.send(id, frame::head(&head));
+        }
+    }
+
+    fn text(&mut self, id: SessionId, text: &str) {
+        match FollowerFrame::parse(text) {
+            Ok(FollowerFrame::Ping) => self.send(id, frame::pong(&self.log.head())),
+            Ok(FollowerFrame::Ack { version }) => self.ack(id, version),
+            Err(error) => {
+                self.send(id, frame::error("bad-frame", &error.to_string(), None));
+                self.close(id, close::BAD_FRAME, "a frame that cannot be read");
+            }
+        }
+    }
+
+    fn ack(&mut self, id: SessionId, version: Version) {
+        let head = self.log.head().version;
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if version > head {
+            self.send(id, frame::error("bad-frame", "an ack of a version that does not exist", None));
+            return self.close(id, close::BAD_FRAME, "an ack of a version that does not exist");
+        }
+        session.acked = session.acked.max(version);
+        if let Stage::Replaying { sent, window } = &mut session.stage {
+            let full = window.len() >= REPLAY_WINDOW;
+            window.retain(|end| *end > version);
+            if full && window.len() < REPLAY_WINDOW {
+                let after = *sent;
+                self.effects.push_back(Effect::SendPage { session: id, after });
+            }
+        }
+        self.effects.push_back(Effect::Save(id));
+    }
+
+    fn stage(&mut self, id: SessionId) -> Option<&mut Stage> {
+        self.sessions.get_mut(&id).map(|session| &mut session.stage)
+    }
+
+    fn send(&mut self, session: SessionId, text: String) {
+        self.effects.push_back(Effect::Send { session, text });
+    }
+
+    fn close(&mut self, session: SessionId, code: u16, reason: &'static str) {
+        self.sessions.remove(&session);
+        self.effects.push_back(Effect::Close { session, code, reason });
+    }
+}
+
+/// Cuts rows into frames: each ends with the first version past 256 KiB.
+fn runs(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    let mut bytes = 0;
+    rows.split_inclusive(move |row| {
+        bytes += row.text.len();
+        let full = bytes > frame::FRAME_BYTES;
+        if full {
+            bytes = 0;
+        }
+        full
+    })
+}
+
+fn crosses_a_bookmark(from: Version, to: Version) -> bool {
+    from.number() / BOOKMARK_EVERY != to.number() / BOOKMARK_EVERY
+}
+
+#[cfg(test)]
+mod tests;

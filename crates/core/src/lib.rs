@@ -1,0 +1,29 @@
+//! Newsreel's core: it decides everything and touches nothing.
+//!
+//! No clock, no randomness, no I/O, no async: time and random numbers are parameters, what is to be done comes
+//! out as an ordered queue of effects. The shells (`broker`, `edge`, `client`, `cli`) convert and obey.
+//!
+//! In reading order, along the way of a publish:
+//! - [`wire`]: names, positions, changes, frames, problems, addresses: everything that crosses a process;
+//! - [`access`]: who may;
+//! - [`log`]: the version log;
+//! - [`topics`]: what a follower wants to hear;
+//! - [`hub`]: the broker;
+//! - [`follower`]: whoever applies a log in order;
+//! - [`floors`]: the lowest version that may still be served;
+//! - [`sync`]: how a reader learns floors from a replica, and what that proves;
+//! - [`policy`]: what each class of keys promises;
+//! - [`cache`]: the read decision.
+//!
+//! `PROTOCOL.md` beside this crate is the document of what [`wire`], [`hub`] and [`follower`] speak.
+
+pub mod access;
+pub mod cache;
+pub mod floors;
+pub mod follower;
+pub mod hub;
+pub mod log;
+pub mod policy;
+pub mod sync;
+pub mod topics;
+pub mod wire;

@@ -1,0 +1,155 @@
+//! The version log: append-only, gap-free, hashed. Knows nothing about sockets or storage.
+
+use crate::wire::frame;
+use crate::wire::position::{Hash, Position, UnixMillis, Version};
+use crate::wire::route::Claim;
+
+/// The end of a log: all that is needed to append to it and to judge a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    head: Position,
+}
+
+/// One version as it is stored, hashed and sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The position after it.
+    pub position: Position,
+    /// ASCII JSON: `{"version":…,"at":…,"changes":[…]}`.
+    pub text: String,
+}
+
+/// How a claimed position relates to a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is the head.
+    Current,
+    /// It is on the log, and this is what comes after.
+    Behind {
+        /// The version claimed.
+        after: Version,
+    },
+    /// It is not on the log.
+    Elsewhere(Reason),
+}
+
+/// Why a position is not on a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It belongs to another incarnation.
+    Epoch,
+    /// The log has not got that far.
+    Future,
+    /// The log reached the same version by another way: it was restored.
+    Hash,
+    /// Nothing is kept from so long ago.
+    Forgotten,
+}
+
+impl Reason {
+    /// Returns the text for people that a `reset` carries.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Epoch => "another epoch",
+            Self::Future => "ahead of the log",
+            Self::Hash => "another history",
+            Self::Forgotten => "older than anything kept",
+        }
+    }
+}
+
+impl Log {
+    /// Returns the log that ends at `head`.
+    #[must_use]
+    pub fn ending_at(head: Position) -> Self {
+        Self { head }
+    }
+
+    /// Returns the newest position.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        self.head
+    }
+
+    /// Appends a version. `changes` is the canonical JSON array of [`crate::wire::Publish::changes_json`].
+    pub fn append(&mut self, at: UnixMillis, changes: &str) -> Row {
+        let text = frame::row_text(self.head.version.next(), at, changes);
+        self.head = self.head.then(text.as_bytes());
+        Row { position: self.head, text }
+    }
+
+    /// Judges a claim. `logged` is the log's own hash at the claimed version, if that is still known.
+    #[must_use]
+    pub fn standing(&self, claim: Claim, logged: Option<Hash>) -> Standing {
+        let after = claim.version();
+        if let Claim::Held { epoch, version, hash } = claim {
+            if epoch != self.head.epoch {
+                return Standing::Elsewhere(Reason::Epoch);
+            }
+            if version > self.head.version {
+                return Standing::Elsewhere(Reason::Future);
+            }
+            match (hash, logged) {
+                (Some(claimed), Some(logged)) if claimed != logged => {
+                    return Standing::Elsewhere(Reason::Hash);
+                }
+                (_, None) => return Standing::Elsewhere(Reason::Forgotten),
+                (_, Some(_)) => {}
+            }
+        }
+        if after == self.head.version { Standing::Current } else { Standing::Behind { after } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::position::Epoch;
+
+    fn log(versions: usize) -> (Log, Vec<Position>) {
+        let mut log = Log::ending_at(Position::genesis(Epoch::new(UnixMillis(1), [0; 10])));
+        let mut positions = vec![log.head()];
+        for at in 0..versions {
+            positions.push(log.append(UnixMillis(at as u64), r#"[{"key":"a:1"}]"#).position);
+        }
+        (log, positions)
+    }
+
+    #[test]
+    fn versions_have_no_gap_and_rows_are_what_goes_on_the_wire() {
+        let (mut log, positions) = log(2);
+        assert_eq!(positions.iter().map(|at| at.version.number()).collect::<Vec<_>>(), [0, 1, 2]);
+        let row = log.append(UnixMillis(9), r#"[{"all":true}]"#);
+        assert_eq!(row.text, r#"{"version":3,"at":9,"changes":[{"all":true}]}"#);
+        assert_eq!(row.position, log.head());
+        assert_eq!(row.position.hash, positions[2].hash.then(row.text.as_bytes()));
+    }
+
+    #[test]
+    fn g5_any_position_ever_held_is_resumed() {
+        let (log, positions) = log(3);
+        for at in &positions[..3] {
+            assert_eq!(log.standing((*at).into(), Some(at.hash)), Standing::Behind { after: at.version });
+        }
+        assert_eq!(log.standing(positions[3].into(), Some(positions[3].hash)), Standing::Current);
+        assert_eq!(log.standing(Claim::Nothing, None), Standing::Behind { after: Version::ZERO });
+    }
+
+    #[test]
+    fn g7_a_position_that_is_not_on_the_log_is_told_so() {
+        let (log, positions) = log(3);
+        let Position { epoch, version, hash } = positions[2];
+        let other = Epoch::new(UnixMillis(2), [0; 10]);
+        let claim = |epoch, version, hash| Claim::Held { epoch, version, hash: Some(hash) };
+        let standing = |claim, logged| log.standing(claim, logged);
+        assert_eq!(standing(claim(other, version, hash), Some(hash)), Standing::Elsewhere(Reason::Epoch));
+        assert_eq!(
+            standing(claim(epoch, Version::new(4).unwrap(), hash), None),
+            Standing::Elsewhere(Reason::Future)
+        );
+        let foreign = hash.then(b"x");
+        assert_eq!(standing(claim(epoch, version, foreign), Some(hash)), Standing::Elsewhere(Reason::Hash));
+        assert_eq!(standing(claim(epoch, version, hash), None), Standing::Elsewhere(Reason::Forgotten));
+    }
+}

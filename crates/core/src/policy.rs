@@ -1,0 +1,143 @@
+//! What each class of keys promises: how long an entry lives, and how far behind an answer may be.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The policy of one class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How long an entry is fresh, counted from the start of its fetch.
+    pub ttl: Duration,
+    /// How long after that it may still be served, marked, while it is fetched or while the origin is down.
+    pub stale_for: Duration,
+    /// How long ago a reader may have last proved that it had heard everything. Zero: it asks every time.
+    pub lag_bound: Duration,
+    /// What to do when that cannot be proved.
+    pub beyond_bound: Beyond,
+}
+
+/// What a class does when its promise cannot be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Beyond {
+    /// Answers what is there, marked stale.
+    Stale,
+    /// Answers 503.
+    Fail,
+}
+
+/// The policy of every class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policies {
+    classes: BTreeMap<String, Policy>,
+    other: Policy,
+}
+
+/// What a deployment changes about a class; absent fields keep the default. All times in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Override {
+    /// See [`Policy::ttl`].
+    pub ttl_ms: Option<u64>,
+    /// See [`Policy::stale_for`].
+    pub stale_for_ms: Option<u64>,
+    /// See [`Policy::lag_bound`].
+    pub lag_bound_ms: Option<u64>,
+    /// See [`Policy::beyond_bound`].
+    pub beyond_bound: Option<Beyond>,
+}
+
+/// The name under which a deployment changes the policy of every class it does not name.
+pub const OTHER: &str = "other";
+
+impl Default for Policies {
+    /// Returns the table of `PROTOCOL.md`.
+    fn default() -> Self {
+        let hour = Duration::from_secs(3_600);
+        let second = Duration::from_secs(1);
+        let policy =
+            |ttl, stale_for, lag_bound, beyond_bound| Policy { ttl, stale_for, lag_bound, beyond_bound };
+        let classes = [
+            ("embedding", policy(24 * hour, 48 * hour, 60 * second, Beyond::Stale)),
+            ("availability", policy(12 * hour, 24 * hour, 2 * second, Beyond::Stale)),
+            ("trending", policy(300 * second, 900 * second, second, Beyond::Fail)),
+            ("live", policy(5 * second, 10 * second, Duration::ZERO, Beyond::Fail)),
+        ];
+        Self {
+            classes: classes.into_iter().map(|(class, policy)| (class.to_owned(), policy)).collect(),
+            other: policy(168 * hour, 168 * hour, 2 * second, Beyond::Stale),
+        }
+    }
+}
+
+impl Policies {
+    /// Returns the defaults with a deployment's changes.
+    #[must_use]
+    pub fn with(overrides: &BTreeMap<String, Override>) -> Self {
+        let mut policies = Self::default();
+        if let Some(change) = overrides.get(OTHER) {
+            policies.other = policies.other.changed(change);
+        }
+        for (class, change) in overrides.iter().filter(|(class, _)| *class != OTHER) {
+            let policy = policies.of(class).changed(change);
+            policies.classes.insert(class.clone(), policy);
+        }
+        policies
+    }
+
+    /// Returns the policy of a class.
+    #[must_use]
+    pub fn of(&self, class: &str) -> Policy {
+        self.classes.get(class).copied().unwrap_or(self.other)
+    }
+
+    /// Returns the smallest lag bound that is not zero: how often the floors must be proved while there are readers.
+    #[must_use]
+    pub fn tightest_bound(&self) -> Duration {
+        let bounds = self.classes.values().chain([&self.other]).map(|policy| policy.lag_bound);
+        bounds.filter(|bound| !bound.is_zero()).min().unwrap_or(Duration::from_secs(2))
+    }
+}
+
+impl Policy {
+    fn changed(self, change: &Override) -> Self {
+        let or = |ms: Option<u64>, default| ms.map_or(default, Duration::from_millis);
+        Self {
+            ttl: or(change.ttl_ms, self.ttl),
+            stale_for: or(change.stale_for_ms, self.stale_for),
+            lag_bound: or(change.lag_bound_ms, self.lag_bound),
+            beyond_bound: change.beyond_bound.unwrap_or(self.beyond_bound),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_that_is_not_named_gets_the_common_policy() {
+        let policies = Policies::default();
+        assert_eq!(policies.of("title"), policies.of("metadata"));
+        assert_eq!(policies.of("title").lag_bound, Duration::from_secs(2));
+        assert_eq!(policies.of("live").lag_bound, Duration::ZERO);
+        assert_eq!(policies.tightest_bound(), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_deployment_changes_only_what_it_names() {
+        let json = r#"{"live":{"ttl_ms":1000},"other":{"lag_bound_ms":500,"beyond_bound":"fail"},"fare":{"ttl_ms":7}}"#;
+        let policies = Policies::with(&serde_json::from_str(json).unwrap());
+        assert_eq!(policies.of("live").ttl, Duration::from_secs(1));
+        assert_eq!(policies.of("live").stale_for, Duration::from_secs(10));
+        assert_eq!(policies.of("title").beyond_bound, Beyond::Fail);
+        assert_eq!(
+            policies.of("fare").lag_bound,
+            Duration::from_millis(500),
+            "built on the changed common policy"
+        );
+        assert!(serde_json::from_str::<BTreeMap<String, Override>>(r#"{"live":{"ttl":1}}"#).is_err());
+    }
+}

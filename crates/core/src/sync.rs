@@ -1,0 +1,247 @@
+//! How a reader learns floors from its replica, and what that proves about its lag.
+//!
+//! A reply tells every floor raised in `(from, to]`. It applies only where it leaves no hole, floors and
+//! position never go down, and the proof in it is counted from when the reader *sent* its question: clocks of
+//! two machines are never compared.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::floors::{FloorRow, Floors};
+use crate::wire::position::{Epoch, Position, UnixMillis, Version};
+
+/// How many floors a reader holds. Past it the oldest are dropped and everything they covered counts as changed.
+pub const MAX_FLOORS: usize = 100_000;
+
+/// What a reader asks its replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// The log whose floors it has; none at first.
+    pub epoch: Option<Epoch>,
+    /// It has every floor raised up to here.
+    pub since: Version,
+    /// How old the replica's proof may be, in milliseconds; 0 asks for one that begins after the question.
+    pub max_age_ms: u64,
+    /// What the replica should have heard of before it answers.
+    pub at_least: Option<AtLeast>,
+}
+
+/// A version somebody wants to have been heard: `<epoch>:<version>`. A newer epoch satisfies an older one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtLeast {
+    /// The log.
+    pub epoch: Epoch,
+    /// The version.
+    pub version: Version,
+}
+
+impl AtLeast {
+    /// Says whether who holds `position` has heard it.
+    #[must_use]
+    pub fn is_met_by(&self, position: &Position) -> bool {
+        (position.epoch, position.version) >= (self.epoch, self.version)
+    }
+}
+
+impl std::str::FromStr for AtLeast {
+    type Err = crate::wire::position::PositionError;
+    /// Reads `<epoch>:<version>`; a whole position is taken too.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.trim().splitn(3, ':');
+        let mut part = || parts.next().ok_or(crate::wire::position::PositionError::Shape);
+        Ok(Self { epoch: part()?.parse()?, version: part()?.parse()? })
+    }
+}
+
+/// What the replica answers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Reply {
+    /// What the replica has applied.
+    pub position: Position,
+    /// The floors are those raised after this version.
+    pub from: Version,
+    /// And up to this one; below the position's when more are to be asked for.
+    pub to: Version,
+    /// How long ago the ping was sent that proved the position; absent while the replica is behind.
+    pub proof_age_ms: Option<u64>,
+    /// One a target.
+    pub floors: Vec<FloorRow>,
+}
+
+/// What a reply came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// The reader knows all that its replica knew.
+    Whole,
+    /// Ask again: more floors follow.
+    Part,
+    /// It would leave a hole, or is of an older log: nothing changed.
+    Ignored,
+}
+
+/// What a reader knows of a catalog.
+#[derive(Debug, Clone, Default)]
+pub struct Knowledge {
+    epoch: Option<Epoch>,
+    /// Every floor up to here is held.
+    complete: Version,
+    position: Option<Position>,
+    floors: Floors,
+    proved_at: Option<UnixMillis>,
+}
+
+impl Knowledge {
+    /// Returns what to ask for.
+    #[must_use]
+    pub fn ask(&self, max_age: Duration, at_least: Option<AtLeast>) -> Ask {
+        let max_age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
+        Ask { epoch: self.epoch, since: self.complete, max_age_ms, at_least }
+    }
+
+    /// Takes the answer to a question that was sent at `sent_at`, by this reader's clock.
+    pub fn apply(&mut self, sent_at: UnixMillis, reply: Reply) -> Applied {
+        let epoch = reply.position.epoch;
+        match self.epoch {
+            Some(mine) if epoch < mine => return Applied::Ignored,
+            Some(mine) if epoch == mine && reply.from > self.complete => return Applied::Ignored,
+            Some(mine) if epoch == mine => {}
+            Some(_) | None if reply.from > Version::ZERO => return Applied::Ignored,
+            Some(_) | None => *self = Self { epoch: Some(epoch), ..Self::default() },
+        }
+        for row in reply.floors {
+            self.floors.raise(row);
+        }
+        self.floors.bound(MAX_FLOORS);
+        self.complete = self.complete.max(reply.to);
+        if reply.to < reply.position.version {
+            return Applied::Part;
+        }
+        let older = self.position.is_some_and(|held| held.version > reply.position.version);
+        if !older {
+            self.position = Some(reply.position);
+            // What the replica proved holds for its position; a reader that knows more learns nothing from it.
+            if let Some(age) = reply.proof_age_ms {
+                let proved_at = UnixMillis(sent_at.0.saturating_sub(age));
+                self.proved_at = self.proved_at.max(Some(proved_at));
+            }
+        }
+        Applied::Whole
+    }
+
+    /// Returns the position whose floors are all held; `None` before the first whole reply.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Returns the floors.
+    #[must_use]
+    pub fn floors(&self) -> &Floors {
+        &self.floors
+    }
+
+    /// Returns how long ago it was last proved that everything committed had been heard.
+    #[must_use]
+    pub fn lag(&self, now: UnixMillis) -> Option<Duration> {
+        self.position?;
+        Some(now.since(self.proved_at?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::floors::{Carries, Judgement};
+    use crate::wire::name::Key;
+
+    fn position(epoch: u64, version: u64) -> Position {
+        let epoch = Epoch::new(UnixMillis(epoch), [0; 10]);
+        Position { version: Version::new(version).unwrap(), ..Position::genesis(epoch) }
+    }
+
+    fn reply(epoch: u64, from: u64, to: u64, head: u64, floors: &str) -> Reply {
+        Reply {
+            position: position(epoch, head),
+            from: Version::new(from).unwrap(),
+            to: Version::new(to).unwrap(),
+            proof_age_ms: Some(40),
+            floors: serde_json::from_str(floors).unwrap(),
+        }
+    }
+
+    fn judge(knowledge: &Knowledge, fill: u64) -> Judgement {
+        let key = Key::new("title:1").unwrap();
+        knowledge.floors().judge(&key, Version::new(fill).unwrap(), Carries::EveryTag)
+    }
+
+    #[test]
+    fn s1_the_lag_counts_from_when_the_question_was_sent() {
+        let mut knowledge = Knowledge::default();
+        assert_eq!(knowledge.lag(UnixMillis(1_000)), None);
+        assert_eq!(knowledge.apply(UnixMillis(1_000), reply(1, 0, 5, 5, "[]")), Applied::Whole);
+        assert_eq!(knowledge.lag(UnixMillis(1_100)), Some(Duration::from_millis(140)));
+        assert_eq!(knowledge.apply(UnixMillis(900), reply(1, 5, 5, 5, "[]")), Applied::Whole);
+        assert_eq!(
+            knowledge.lag(UnixMillis(1_100)),
+            Some(Duration::from_millis(140)),
+            "a late reply proves less"
+        );
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_last_part_has_come() {
+        let mut knowledge = Knowledge::default();
+        assert_eq!(
+            knowledge.apply(UnixMillis(0), reply(1, 0, 3, 5, r#"[[0,"title:1",2,0,0]]"#)),
+            Applied::Part
+        );
+        assert_eq!(knowledge.position(), None);
+        assert_eq!(knowledge.ask(Duration::ZERO, None).since, Version::new(3).unwrap());
+        assert_eq!(knowledge.apply(UnixMillis(0), reply(1, 3, 5, 5, "[]")), Applied::Whole);
+        assert_eq!(knowledge.position(), Some(position(1, 5)));
+    }
+
+    #[test]
+    fn s2_a_reply_that_would_leave_a_hole_is_ignored() {
+        let mut knowledge = Knowledge::default();
+        knowledge.apply(UnixMillis(0), reply(1, 0, 5, 5, "[]"));
+        assert_eq!(knowledge.apply(UnixMillis(0), reply(1, 6, 8, 8, "[]")), Applied::Ignored);
+        assert_eq!(knowledge.position(), Some(position(1, 5)));
+        assert_eq!(knowledge.apply(UnixMillis(0), reply(2, 6, 8, 8, "[]")), Applied::Ignored);
+    }
+
+    #[test]
+    fn floors_and_position_never_go_down() {
+        let mut knowledge = Knowledge::default();
+        knowledge.apply(UnixMillis(0), reply(1, 0, 5, 5, r#"[[0,"title:1",5,0,0]]"#));
+        let late = Reply { proof_age_ms: Some(0), ..reply(1, 0, 3, 3, r#"[[0,"title:1",2,0,0]]"#) };
+        knowledge.apply(UnixMillis(9_000), late);
+        assert_eq!(knowledge.position(), Some(position(1, 5)));
+        assert_ne!(judge(&knowledge, 4), Judgement::Clear);
+        assert_eq!(
+            knowledge.lag(UnixMillis(9_000)),
+            Some(Duration::from_millis(9_000)),
+            "it proves nothing of 5"
+        );
+    }
+
+    #[test]
+    fn e1_a_newer_epoch_starts_from_nothing_and_an_older_one_is_ignored() {
+        let mut knowledge = Knowledge::default();
+        knowledge.apply(UnixMillis(0), reply(2, 0, 5, 5, r#"[[0,"title:1",5,0,0]]"#));
+        assert_eq!(knowledge.apply(UnixMillis(0), reply(1, 0, 9, 9, "[]")), Applied::Ignored);
+        assert_eq!(knowledge.apply(UnixMillis(0), reply(3, 0, 1, 1, "[]")), Applied::Whole);
+        assert_eq!(judge(&knowledge, 0), Judgement::Clear);
+        assert_eq!(knowledge.position(), Some(position(3, 1)));
+    }
+
+    #[test]
+    fn a_version_is_met_by_a_newer_one_or_a_newer_epoch() {
+        let epoch = Epoch::new(UnixMillis(2), [0; 10]);
+        let wanted: AtLeast = format!("{epoch}:5").parse().unwrap();
+        assert!(wanted.is_met_by(&position(2, 5)) && wanted.is_met_by(&position(3, 0)));
+        assert!(!wanted.is_met_by(&position(2, 4)) && !wanted.is_met_by(&position(1, 9)));
+        assert!("5".parse::<AtLeast>().is_err());
+    }
+}

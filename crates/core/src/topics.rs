@@ -1,0 +1,95 @@
+//! What a follower is interested in, and which changes pass.
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::change::{Change, Target};
+use crate::wire::frame::VersionRow;
+
+/// Key prefixes (a class is the prefix `class:`); a change passes when any of them matches. None means all.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Topics(Vec<String>);
+
+impl Topics {
+    /// Returns the interest in any of these key prefixes.
+    #[must_use]
+    pub fn new(mut topics: Vec<String>) -> Self {
+        topics.sort();
+        topics.dedup();
+        Self(topics)
+    }
+
+    /// Says whether everything passes.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Says whether the change passes. A tag or `all` may touch any key, so it always does.
+    #[must_use]
+    pub fn pass(&self, change: &Change) -> bool {
+        self.is_everything()
+            || match &change.target {
+                Target::Key(key) => self.0.iter().any(|topic| key.as_str().starts_with(topic.as_str())),
+                Target::Prefix(prefix) => {
+                    let prefix = prefix.as_str();
+                    self.0.iter().any(|topic| prefix.starts_with(topic.as_str()) || topic.starts_with(prefix))
+                }
+                Target::Tag(_) | Target::All => true,
+            }
+    }
+
+    /// Returns the rows that are left of JSON rows separated by commas, in the same form.
+    ///
+    /// # Errors
+    /// When the rows are not what the log writes.
+    pub fn filtered(&self, rows: &str) -> Result<String, serde_json::Error> {
+        let mut versions: Vec<VersionRow> = serde_json::from_str(&format!("[{rows}]"))?;
+        for row in &mut versions {
+            row.changes.retain(|change| self.pass(change));
+        }
+        versions.retain(|row| !row.changes.is_empty());
+        let texts: Vec<String> = versions.iter().map(VersionRow::to_json).collect();
+        Ok(texts.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(topics: &[&str], change: &str) -> bool {
+        let topics = Topics::new(topics.iter().map(|topic| (*topic).to_owned()).collect());
+        topics.pass(&serde_json::from_str(change).unwrap())
+    }
+
+    #[test]
+    fn keys_pass_by_class_or_prefix_and_any_topic_is_enough() {
+        let key = r#"{"key":"availability:netflix:603"}"#;
+        assert!(passes(&[], key));
+        assert!(passes(&["availability:"], key));
+        assert!(passes(&["embedding:", "availability:netflix:"], key));
+        assert!(!passes(&["availability:hulu:"], key));
+    }
+
+    #[test]
+    fn tags_overlapping_prefixes_and_all_always_pass() {
+        let topics = &["availability:netflix:"];
+        assert!(passes(topics, r#"{"tag":"x"}"#));
+        assert!(passes(topics, r#"{"all":true}"#));
+        assert!(passes(topics, r#"{"prefix":"avail"}"#));
+        assert!(passes(topics, r#"{"prefix":"availability:netflix:60"}"#));
+        assert!(!passes(topics, r#"{"prefix":"embedding:"}"#));
+    }
+
+    #[test]
+    fn filtered_rows_keep_their_form_and_lose_what_does_not_match() {
+        let rows = r#"{"version":1,"at":5,"changes":[{"key":"a:1"},{"key":"b:1"}]},{"version":2,"at":6,"changes":[{"key":"b:1"}]},{"version":3,"at":7,"changes":[{"key":"a:\u00e9"}]}"#;
+        let left = Topics::new(vec!["a:".into()]).filtered(rows).unwrap();
+        assert_eq!(
+            left,
+            r#"{"version":1,"at":5,"changes":[{"key":"a:1"}]},{"version":3,"at":7,"changes":[{"key":"a:\u00e9"}]}"#
+        );
+        assert_eq!(Topics::new(vec!["c:".into()]).filtered(rows).unwrap(), "");
+    }
+}

@@ -1,0 +1,24 @@
+//! The words on the wire: names, positions, changes, publishes, frames, pages, problems, routes.
+//!
+//! Everything that crosses a process boundary is parsed and written here and nowhere else. What comes from a
+//! publisher is read strictly (an unknown field is an error); what comes from a broker is read leniently, so
+//! that a newer broker may add fields. Knows nothing of sockets, storage or HTTP libraries.
+
+pub mod change;
+pub mod frame;
+mod json;
+pub mod name;
+pub mod page;
+pub mod position;
+pub mod problem;
+pub mod publish;
+pub mod route;
+
+pub use change::{Change, Operation, Target};
+pub use frame::{Fold, Frame, VersionRow};
+pub use name::{Catalog, Key, NameError, Prefix, Tag};
+pub use page::{Page, Status};
+pub use position::{Epoch, Hash, Position, UnixMillis, Version};
+pub use problem::{Code, Problem};
+pub use publish::{Expect, Publish, Receipt};
+pub use route::Route;

@@ -1,0 +1,508 @@
+//! The frames of the follow WebSocket, both ways.
+//!
+//! The broker writes `changes` frames around rows that are JSON already, so that the text is built once and no
+//! row is parsed to be sent; the rest goes through serde.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::change::Change;
+use super::json;
+use super::position::{Epoch, Hash, Position, UnixMillis, Version};
+
+/// The subprotocol of the follow WebSocket.
+pub const SUBPROTOCOL: &str = "newsreel.v1";
+/// The prefix of the subprotocol in which a browser offers its token, in base64url.
+pub const BEARER_SUBPROTOCOL: &str = "newsreel.bearer.";
+/// What a follower sends to learn the head without waking the broker.
+pub const PING: &str = "ping";
+/// What the answer begins with; the head's position follows.
+pub const PONG_PREFIX: &str = "pong ";
+/// A `changes` frame ends with the first version past this many bytes.
+pub const FRAME_BYTES: usize = 256 << 10;
+
+/// Close codes. 4000 to 4499: reconnect. 4500 to 4999: do not.
+pub mod close {
+    /// The follower does not keep up.
+    pub const TOO_SLOW: u16 = 4008;
+    /// A gap or a lie: resume from the position held.
+    pub const RESYNC: u16 = 4010;
+    /// The object was told to let go; connect again.
+    pub const GOING_AWAY: u16 = 4001;
+    /// A frame that cannot be read.
+    pub const BAD_FRAME: u16 = 4500;
+    /// The token does not allow this.
+    pub const UNAUTHORIZED: u16 = 4501;
+    /// A newer connection of the same replica took its place.
+    pub const REPLACED: u16 = 4502;
+
+    /// Says whether a follower may connect again after this code.
+    #[must_use]
+    pub fn may_reconnect(code: u16) -> bool {
+        !(4500..=4999).contains(&code)
+    }
+}
+
+/// One version of the log, as it stands in its row and on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRow {
+    /// Its version.
+    pub version: Version,
+    /// When the broker committed it, by the broker's clock.
+    pub at: UnixMillis,
+    /// What changed, all at once.
+    pub changes: Vec<Change>,
+}
+
+impl VersionRow {
+    /// Returns the row as the log writes it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        row_text(self.version, self.at, &json::to_ascii(&self.changes))
+    }
+}
+
+/// How a follower's position relates to the log, as the welcome tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resume {
+    /// It is the head.
+    Live,
+    /// It is on the log; what came after follows.
+    Replay,
+    /// It is not on the log.
+    Reset,
+}
+
+/// A change in a fold, with the version it was made at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoldedChange {
+    /// When it was made.
+    pub version: Version,
+    /// What.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// A part of what is left of `(from, to]` after folding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fold {
+    /// After this version.
+    pub from: Version,
+    /// Up to this one, once the last part has come.
+    pub to: Version,
+    /// The hash at `to`.
+    pub hash: Hash,
+    /// Ordered by version.
+    pub changes: Vec<FoldedChange>,
+    /// Whether another part follows.
+    pub more: bool,
+}
+
+/// A frame from the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// The first frame.
+    Welcome {
+        /// The log.
+        epoch: Epoch,
+        /// Its head.
+        head: Version,
+        /// The hash at the head; what a follower without a position starts from.
+        hash: Option<Hash>,
+        /// What comes next.
+        resume: Resume,
+    },
+    /// Every version in `(from, to]` that passes the follower's filter.
+    Changes {
+        /// After this version.
+        from: Version,
+        /// Up to this one.
+        to: Version,
+        /// The hash at `to`.
+        hash: Hash,
+        /// In order.
+        versions: Vec<VersionRow>,
+        /// Whether to acknowledge at once.
+        ack: bool,
+    },
+    /// A part of the folded past.
+    Fold(Fold),
+    /// Everything up to this version has been sent.
+    Live {
+        /// The head.
+        version: Version,
+    },
+    /// How far a filtered follower has got.
+    Head {
+        /// Nothing that matches its filter up to here is missing.
+        version: Version,
+        /// The hash there.
+        hash: Hash,
+    },
+    /// Forget everything; continue from here.
+    Reset {
+        /// Where.
+        position: Position,
+        /// Why, for people.
+        reason: String,
+    },
+    /// What went wrong; a close follows.
+    Error {
+        /// A stable code.
+        code: String,
+        /// For people.
+        message: String,
+        /// How long to stay away.
+        retry_after_ms: Option<u64>,
+    },
+    /// The answer to a ping: the position of the head.
+    Pong(Position),
+    /// A type this build does not know: ignored.
+    Unknown(String),
+}
+
+/// Why a text is not a frame.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Not JSON of the right types.
+    #[error("not a frame: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A field that this type must have is absent.
+    #[error("a {kind} frame without {field}")]
+    Missing {
+        /// The frame's type.
+        kind: &'static str,
+        /// The field.
+        field: &'static str,
+    },
+    /// A pong without a position.
+    #[error("a pong without a position")]
+    Pong,
+    /// Versions outside `(from, to]` or out of order.
+    #[error("versions out of order")]
+    Order,
+}
+
+/// All fields of all frames. One flat struct costs less wasm than serde's tagged enums.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Flat<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    epoch: Option<Epoch>,
+    head: Option<Version>,
+    hash: Option<Hash>,
+    resume: Option<Resume>,
+    from: Option<Version>,
+    to: Option<Version>,
+    version: Option<Version>,
+    versions: Option<Vec<VersionRow>>,
+    changes: Option<Vec<FoldedChange>>,
+    more: bool,
+    ack: bool,
+    reason: Option<String>,
+    code: Option<String>,
+    message: Option<String>,
+    retry_after_ms: Option<u64>,
+}
+
+macro_rules! need {
+    ($flat:ident . $field:ident, $kind:literal) => {
+        $flat.$field.ok_or(FrameError::Missing { kind: $kind, field: stringify!($field) })?
+    };
+}
+
+impl Frame {
+    /// Reads a text from the broker.
+    ///
+    /// # Errors
+    /// [`FrameError`] when it is not a frame; an unknown *type* is [`Frame::Unknown`].
+    pub fn parse(text: &str) -> Result<Self, FrameError> {
+        if let Some(position) = text.strip_prefix(PONG_PREFIX) {
+            return position.parse().map(Self::Pong).map_err(|_| FrameError::Pong);
+        }
+        let flat: Flat<'_> = serde_json::from_str(text)?;
+        Ok(match flat.kind.as_ref() {
+            "welcome" => Self::Welcome {
+                epoch: need!(flat.epoch, "welcome"),
+                head: need!(flat.head, "welcome"),
+                hash: flat.hash,
+                resume: need!(flat.resume, "welcome"),
+            },
+            "changes" => changes(flat)?,
+            "fold" => fold(flat)?,
+            "live" => Self::Live { version: need!(flat.version, "live") },
+            "head" => Self::Head { version: need!(flat.version, "head"), hash: need!(flat.hash, "head") },
+            "reset" => Self::Reset {
+                position: Position {
+                    epoch: need!(flat.epoch, "reset"),
+                    version: need!(flat.version, "reset"),
+                    hash: need!(flat.hash, "reset"),
+                },
+                reason: flat.reason.unwrap_or_default(),
+            },
+            "error" => Self::Error {
+                code: need!(flat.code, "error"),
+                message: flat.message.unwrap_or_default(),
+                retry_after_ms: flat.retry_after_ms,
+            },
+            _ => Self::Unknown(flat.kind.into_owned()),
+        })
+    }
+}
+
+fn changes(flat: Flat<'_>) -> Result<Frame, FrameError> {
+    let (from, to) = (need!(flat.from, "changes"), need!(flat.to, "changes"));
+    let versions = need!(flat.versions, "changes");
+    ordered(from, to, versions.iter().map(|row| row.version), |next, last| next > last)?;
+    Ok(Frame::Changes { from, to, hash: need!(flat.hash, "changes"), versions, ack: flat.ack })
+}
+
+fn fold(flat: Flat<'_>) -> Result<Frame, FrameError> {
+    let (from, to) = (need!(flat.from, "fold"), need!(flat.to, "fold"));
+    let changes = need!(flat.changes, "fold");
+    ordered(from, to, changes.iter().map(|folded| folded.version), |next, last| next >= last)?;
+    Ok(Frame::Fold(Fold { from, to, hash: need!(flat.hash, "fold"), changes, more: flat.more }))
+}
+
+fn ordered(
+    from: Version,
+    to: Version,
+    versions: impl Iterator<Item = Version>,
+    right: impl Fn(Version, Version) -> bool,
+) -> Result<(), FrameError> {
+    let mut last = Version::ZERO;
+    for version in versions {
+        if version <= from || version > to || !right(version, last) {
+            return Err(FrameError::Order);
+        }
+        last = version;
+    }
+    if from <= to { Ok(()) } else { Err(FrameError::Order) }
+}
+
+/// Writes the welcome.
+#[must_use]
+pub fn welcome(head: &Position, resume: Resume) -> String {
+    let resume = match resume {
+        Resume::Live => "live",
+        Resume::Replay => "replay",
+        Resume::Reset => "reset",
+    };
+    let Position { epoch, version, hash } = head;
+    format!(r#"{{"type":"welcome","epoch":"{epoch}","head":{version},"hash":"{hash}","resume":"{resume}"}}"#)
+}
+
+/// Writes what stands before the rows of a `changes` frame; [`CHANGES_TAIL`] follows them.
+#[must_use]
+pub fn changes_head(from: Version, to: Version, hash: Hash, ack: bool) -> String {
+    let ack = if ack { r#","ack":true"# } else { "" };
+    format!(r#"{{"type":"changes","from":{from},"to":{to},"hash":"{hash}"{ack},"versions":["#)
+}
+
+/// What closes a `changes` frame.
+pub const CHANGES_TAIL: &str = "]}";
+
+/// Writes a `changes` frame around rows that are JSON already, separated by commas.
+#[must_use]
+pub fn changes_text(from: Version, to: &Position, ack: bool, rows: &str) -> String {
+    changes_head(from, to.version, to.hash, ack) + rows + CHANGES_TAIL
+}
+
+/// Writes the row of a version: the bytes that are stored, hashed and sent. `changes` is an ASCII JSON array.
+#[must_use]
+pub fn row_text(version: Version, at: UnixMillis, changes: &str) -> String {
+    format!(r#"{{"version":{version},"at":{},"changes":{changes}}}"#, at.0)
+}
+
+/// Writes `live`.
+#[must_use]
+pub fn live(version: Version) -> String {
+    format!(r#"{{"type":"live","version":{version}}}"#)
+}
+
+/// Writes a bookmark.
+#[must_use]
+pub fn head(at: &Position) -> String {
+    format!(r#"{{"type":"head","version":{},"hash":"{}"}}"#, at.version, at.hash)
+}
+
+/// Writes a reset to `at`.
+#[must_use]
+pub fn reset(at: &Position, reason: &str) -> String {
+    let reason = serde_json::Value::from(reason);
+    let Position { epoch, version, hash } = at;
+    format!(r#"{{"type":"reset","epoch":"{epoch}","version":{version},"hash":"{hash}","reason":{reason}}}"#)
+}
+
+/// Writes an error.
+#[must_use]
+pub fn error(code: &str, message: &str, retry_after_ms: Option<u64>) -> String {
+    let (code, message) = (serde_json::Value::from(code), serde_json::Value::from(message));
+    let retry = retry_after_ms.map_or(String::new(), |ms| format!(r#","retry_after_ms":{ms}"#));
+    format!(r#"{{"type":"error","code":{code},"message":{message}{retry}}}"#)
+}
+
+/// Writes the auto-response to a ping.
+#[must_use]
+pub fn pong(head: &Position) -> String {
+    format!("{PONG_PREFIX}{head}")
+}
+
+/// A frame from a follower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FollowerFrame {
+    /// Everything up to here is applied.
+    Ack {
+        /// The last version applied.
+        version: Version,
+    },
+    /// A ping that the auto-response did not answer.
+    Ping,
+}
+
+/// Why a follower's text is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowerFrameError {
+    /// Not JSON, or without what an ack must have.
+    #[error("not a frame: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Neither `ping` nor an ack.
+    #[error("a follower sends \"ping\" or {{\"type\":\"ack\",\"version\":…}}, not type {0:?}")]
+    Type(String),
+}
+
+impl FollowerFrame {
+    /// Reads a text from a follower.
+    ///
+    /// # Errors
+    /// [`FollowerFrameError`] when it is neither a ping nor an ack.
+    pub fn parse(text: &str) -> Result<Self, FollowerFrameError> {
+        #[derive(Deserialize)]
+        struct Ack {
+            #[serde(rename = "type")]
+            kind: String,
+            version: Option<Version>,
+        }
+        if text == PING {
+            return Ok(Self::Ping);
+        }
+        let frame: Ack = serde_json::from_str(text)?;
+        match (frame.kind.as_str(), frame.version) {
+            ("ack", Some(version)) => Ok(Self::Ack { version }),
+            ("ack", None) => {
+                Err(FollowerFrameError::Json(serde::de::Error::custom("an ack without a version")))
+            }
+            (_, _) => Err(FollowerFrameError::Type(frame.kind)),
+        }
+    }
+}
+
+/// Writes an ack.
+#[must_use]
+pub fn ack(version: Version) -> String {
+    format!(r#"{{"type":"ack","version":{version}}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position() -> Position {
+        Position::genesis(Epoch::new(UnixMillis(5), [1; 10]))
+    }
+
+    fn version(number: u64) -> Version {
+        Version::new(number).unwrap()
+    }
+
+    #[test]
+    fn what_the_broker_writes_the_follower_reads() {
+        let at = position();
+        let rows = row_text(version(1), UnixMillis(9), r#"[{"key":"title:1","tags":["a"]}]"#);
+        let to = at.then(rows.as_bytes());
+        let Frame::Changes { from, to: end, hash, versions, ack } =
+            Frame::parse(&changes_text(Version::ZERO, &to, true, &rows)).unwrap()
+        else {
+            panic!("a changes frame")
+        };
+        assert_eq!((from, end, hash, ack), (Version::ZERO, version(1), to.hash, true));
+        assert_eq!(versions[0].changes[0].tags[0].as_str(), "a");
+
+        let resume = Resume::Replay;
+        let (epoch, hash) = (at.epoch, Some(at.hash));
+        assert_eq!(
+            Frame::parse(&welcome(&at, resume)).unwrap(),
+            Frame::Welcome { epoch, head: Version::ZERO, hash, resume }
+        );
+        assert_eq!(Frame::parse(&pong(&to)).unwrap(), Frame::Pong(to));
+        assert_eq!(Frame::parse(&live(version(3))).unwrap(), Frame::Live { version: version(3) });
+        assert_eq!(Frame::parse(&head(&to)).unwrap(), Frame::Head { version: to.version, hash: to.hash });
+        let reason = "because \"so\"".to_owned();
+        assert_eq!(Frame::parse(&reset(&to, &reason)).unwrap(), Frame::Reset { position: to, reason });
+        assert!(matches!(
+            Frame::parse(&error("busy", "later", Some(70))).unwrap(),
+            Frame::Error { retry_after_ms: Some(70), .. }
+        ));
+    }
+
+    #[test]
+    fn unknown_fields_and_types_are_ignored() {
+        assert_eq!(
+            Frame::parse(r#"{"type":"live","version":3,"new":[1]}"#).unwrap(),
+            Frame::Live { version: version(3) }
+        );
+        assert_eq!(Frame::parse(r#"{"type":"gossip"}"#).unwrap(), Frame::Unknown("gossip".into()));
+    }
+
+    #[test]
+    fn versions_out_of_order_or_range_are_an_error() {
+        let frame = |from: u64, to: u64, versions: &[u64]| {
+            let rows: Vec<_> =
+                versions.iter().map(|v| format!(r#"{{"version":{v},"at":1,"changes":[]}}"#)).collect();
+            let text = format!(
+                r#"{{"type":"changes","from":{from},"to":{to},"hash":"0000000000000000","versions":[{}]}}"#,
+                rows.join(",")
+            );
+            Frame::parse(&text)
+        };
+        assert!(frame(1, 3, &[2, 3]).is_ok());
+        assert!(frame(1, 3, &[3]).is_ok(), "the others were filtered out");
+        for (from, to, versions) in
+            [(1, 3, vec![3, 2]), (1, 3, vec![1]), (1, 3, vec![4]), (3, 1, vec![]), (1, 3, vec![2, 2])]
+        {
+            assert!(matches!(frame(from, to, &versions), Err(FrameError::Order)), "{from} {to} {versions:?}");
+        }
+    }
+
+    #[test]
+    fn a_fold_may_hold_two_changes_of_one_version() {
+        let text = r#"{"type":"fold","from":0,"to":9,"hash":"0000000000000000","more":true,
+            "changes":[{"version":2,"key":"a:1"},{"version":2,"tag":"x","soft":true}]}"#;
+        let Frame::Fold(fold) = Frame::parse(text).unwrap() else { panic!("a fold") };
+        assert!(fold.more);
+        assert_eq!(fold.changes.len(), 2);
+    }
+
+    #[test]
+    fn a_follower_sends_pings_and_acks_only() {
+        assert_eq!(FollowerFrame::parse("ping").unwrap(), FollowerFrame::Ping);
+        assert_eq!(
+            FollowerFrame::parse(&ack(version(7))).unwrap(),
+            FollowerFrame::Ack { version: version(7) }
+        );
+        for bad in
+            ["", "hello", "{}", r#"{"type":"ack"}"#, r#"{"type":"ack","version":-1}"#, r#"{"type":"nack"}"#]
+        {
+            assert!(FollowerFrame::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn close_codes_say_whether_to_come_back() {
+        assert!(close::may_reconnect(close::RESYNC) && close::may_reconnect(1006));
+        assert!(!close::may_reconnect(close::BAD_FRAME) && !close::may_reconnect(close::UNAUTHORIZED));
+    }
+}

@@ -1,0 +1,214 @@
+//! Errors as RFC 9457 `application/problem+json`, each with a stable code.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// The media type of every error.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:literal, $title:literal;)*) => {
+        /// What went wrong. The code never changes its meaning; the detail is for people.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code { $($(#[$doc])* $variant,)* }
+
+        impl Code {
+            /// Every code, in the order of the table in `PROTOCOL.md`.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Returns the stable text.
+            #[must_use]
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+            /// Returns the HTTP status that goes with it.
+            #[must_use]
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+            /// Returns the short title, the same for every problem of the code.
+            #[must_use]
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The body is not JSON of the right shape.
+    BadJson = "bad-json", 400, "The body is not the JSON that is expected here";
+    /// A publish holds a field that does not exist.
+    UnknownField = "unknown-field", 400, "A field that does not exist";
+    /// An empty list of changes.
+    NoChanges = "no-changes", 400, "A publish without changes";
+    /// More than 1,000 changes.
+    TooManyChanges = "too-many-changes", 400, "Too many changes in one publish";
+    /// A change without a target.
+    NoTarget = "no-target", 400, "A change without a target";
+    /// A change with more than one target.
+    TwoTargets = "two-targets", 400, "A change with more than one target";
+    /// Two changes of one target in one publish.
+    DuplicateTarget = "duplicate-target", 400, "A target named twice in one publish";
+    /// An operation, or a combination of fields, that does not exist.
+    BadChange = "bad-change", 400, "A change that cannot be made";
+    /// Not a key.
+    BadKey = "bad-key", 400, "Not a key";
+    /// Not a tag.
+    BadTag = "bad-tag", 400, "Not a tag";
+    /// Not a prefix.
+    BadPrefix = "bad-prefix", 400, "Not a prefix";
+    /// Not a catalog name.
+    BadCatalog = "bad-catalog", 400, "Not a catalog name";
+    /// The query or a header cannot be read.
+    BadRequest = "bad-request", 400, "The request cannot be understood";
+    /// The position in the query is not one.
+    BadPosition = "bad-position", 400, "Not a position";
+    /// No token, or one that is not known.
+    Unauthorized = "unauthorized", 401, "A valid token is needed";
+    /// A token that is known and may not do this.
+    Forbidden = "forbidden", 403, "The token does not allow this";
+    /// No such address.
+    UnknownPath = "unknown-path", 404, "No such address";
+    /// The address exists, the method does not.
+    MethodNotAllowed = "method-not-allowed", 405, "The method is not allowed here";
+    /// The same idempotency key is being published right now.
+    IdempotencyInFlight = "idempotency-in-flight", 409, "The same publish is under way";
+    /// The position is not on the log: forget everything, start again.
+    Reset = "reset", 410, "The position is not on this log";
+    /// The head is not the expected one.
+    ExpectFailed = "expect-failed", 412, "The head is not the expected one";
+    /// The body is too large.
+    BodyTooLarge = "body-too-large", 413, "The body is too large";
+    /// An idempotency key that was used for another body.
+    IdempotencyReuse = "idempotency-reuse", 422, "The idempotency key was used for another publish";
+    /// The address speaks WebSocket.
+    UpgradeRequired = "upgrade-required", 426, "This address speaks WebSocket";
+    /// Too much at once.
+    Busy = "busy", 429, "Too much at once";
+    /// A defect of ours.
+    Internal = "internal", 500, "Something broke";
+    /// The deployment's variables are wrong.
+    Misconfigured = "misconfigured", 500, "The deployment's configuration is wrong";
+    /// The origin gave no answer, or a wrong one.
+    OriginFailed = "origin-failed", 502, "The origin could not answer";
+    /// The answer could not be proved recent enough for its class.
+    BoundNotKept = "bound-not-kept", 503, "The answer cannot be proved recent enough";
+    /// The log could not take the publish; nothing was written.
+    NotWritten = "not-written", 503, "The publish could not be written";
+    /// The version asked for has not been heard here in time.
+    MinVersion = "min-version", 503, "The version asked for has not arrived here";
+}
+
+/// An error as its receiver sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    kind: Code,
+    detail: String,
+    members: Map<String, Value>,
+}
+
+impl Problem {
+    /// Returns the problem with this code; `detail` says what is wrong and what to do.
+    #[must_use]
+    pub fn new(kind: Code, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), members: Map::new() }
+    }
+
+    /// Adds an extension member, for programs to read.
+    ///
+    /// # Panics
+    /// When the value does not serialize, which none on the wire does.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        let value = serde_json::to_value(value).expect("wire types serialize");
+        self.members.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Returns which problem it is.
+    #[must_use]
+    pub fn kind(&self) -> Code {
+        self.kind
+    }
+
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.kind.text()
+    }
+
+    /// Returns the HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.kind.status()
+    }
+
+    /// Returns the text for people.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Returns the headers this kind of problem must carry, beside the content type.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        const RETRY: &[Code] =
+            &[Code::Busy, Code::NotWritten, Code::BoundNotKept, Code::MinVersion, Code::IdempotencyInFlight];
+        let mut headers = vec![("Cache-Control", "no-store".to_owned())];
+        if self.kind == Code::Unauthorized {
+            headers.push(("WWW-Authenticate", "Bearer".to_owned()));
+        }
+        if self.kind == Code::UpgradeRequired {
+            headers.push(("Upgrade", "websocket".to_owned()));
+        }
+        if let (Code::MethodNotAllowed, Some(Value::String(allow))) = (self.kind, self.members.get("allow")) {
+            headers.push(("Allow", allow.clone()));
+        }
+        if RETRY.contains(&self.kind) {
+            headers.push(("Retry-After", "1".to_owned()));
+        }
+        headers
+    }
+
+    /// Returns the body.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut body = Map::new();
+        body.insert("type".to_owned(), format!("urn:newsreel:problem:{}", self.code()).into());
+        body.insert("title".to_owned(), self.kind.title().into());
+        body.insert("status".to_owned(), self.status().into());
+        body.insert("code".to_owned(), self.code().into());
+        body.insert("detail".to_owned(), self.detail.clone().into());
+        body.extend(self.members.clone());
+        Value::Object(body).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_problem_carries_code_status_detail_and_its_members() {
+        let problem = Problem::new(Code::ExpectFailed, "the head is 7").with("version", 7);
+        let body: Value = serde_json::from_str(&problem.to_json()).unwrap();
+        assert_eq!(body["code"], "expect-failed");
+        assert_eq!(body["status"], 412);
+        assert_eq!(body["version"], 7);
+        assert_eq!(body["type"], "urn:newsreel:problem:expect-failed");
+    }
+
+    #[test]
+    fn no_code_is_used_twice() {
+        let texts: BTreeSet<_> = Code::ALL.iter().map(|code| code.text()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn a_wrong_method_names_the_right_ones() {
+        let problem = Problem::new(Code::MethodNotAllowed, "").with("allow", "GET, POST");
+        assert!(problem.headers().contains(&("Allow", "GET, POST".to_owned())));
+    }
+}

@@ -1,0 +1,297 @@
+//! A publish: 1 to 1,000 changes that get one version, and the receipt for it.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::change::{Change, ChangeError, Fields};
+use super::name::Catalog;
+use super::position::{Epoch, Position, UnixMillis, Version, hex};
+use super::{json, problem};
+
+/// The most changes one version may hold.
+pub const MAX_CHANGES: usize = 1_000;
+/// The largest publish body, in bytes. Its row, in which a character may take twelve bytes where the body
+/// had four, stays below the 2 MB a row may have: 1,000 keys of 400 bytes grow by 800 KB.
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+/// The longest idempotency key, in bytes.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// What a publisher asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// What changed; no target twice.
+    pub changes: Vec<Change>,
+    /// Where the publisher believes the head is.
+    pub expect: Option<Expect>,
+}
+
+/// The head a publisher expects; anything else refuses the publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// The log's epoch; any when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+    /// The head's version.
+    pub version: Version,
+}
+
+impl Expect {
+    /// Says whether the head is the expected one.
+    #[must_use]
+    pub fn is(&self, head: &Position) -> bool {
+        self.epoch.is_none_or(|epoch| epoch == head.epoch) && self.version == head.version
+    }
+}
+
+/// Why a body is not a publish.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// More than 1 MiB.
+    #[error("the body has {0} bytes; at most {MAX_BODY_BYTES} are taken: publish in several versions")]
+    TooLarge(usize),
+    /// Not JSON, or not an object of the right types.
+    #[error("the body is not a publish: {0}")]
+    Json(String),
+    /// A field that nothing here reads.
+    #[error("{0}")]
+    UnknownField(String),
+    /// An empty list.
+    #[error("changes is empty: name at least one")]
+    NoChanges,
+    /// More than 1,000.
+    #[error("{0} changes; a version holds at most {MAX_CHANGES}: publish in several versions")]
+    TooManyChanges(usize),
+    /// One of the changes is not one.
+    #[error("changes[{index}]: {why}")]
+    Change {
+        /// Which, from 0.
+        index: usize,
+        /// What is wrong with it.
+        why: ChangeError,
+    },
+    /// Two changes of one target.
+    #[error("changes[{index}]: its target is already named by another change of this publish")]
+    DuplicateTarget {
+        /// The second of the two, from 0.
+        index: usize,
+    },
+}
+
+/// The body, and each of its changes: one shape, so that both refuse what they do not know.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    changes: Option<Vec<Body>>,
+    expect: Option<Expect>,
+    key: Option<String>,
+    tag: Option<String>,
+    prefix: Option<String>,
+    all: Option<bool>,
+    op: Option<String>,
+    tags: Option<Vec<String>>,
+    soft: Option<bool>,
+}
+
+impl Publish {
+    /// Reads a publish: `{"changes":[…],"expect":…}` or one bare change.
+    ///
+    /// # Errors
+    /// [`PublishError`] names the first thing that is wrong.
+    pub fn parse(body: &[u8]) -> Result<Self, PublishError> {
+        if body.len() > MAX_BODY_BYTES {
+            return Err(PublishError::TooLarge(body.len()));
+        }
+        let mut body: Body = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+        let expect = body.expect.take();
+        let changes = match body.changes.take() {
+            Some(listed) if body.fields().is_empty() => listed,
+            Some(_) => {
+                let text = "a publish is either a list of changes or one bare change, not both";
+                return Err(PublishError::UnknownField(text.to_owned()));
+            }
+            None => vec![body],
+        };
+        Ok(Self { changes: checked(changes)?, expect })
+    }
+
+    /// Returns the changes as the JSON array that goes into the row and onto the wire; ASCII.
+    #[must_use]
+    pub fn changes_json(&self) -> String {
+        json::to_ascii(&self.changes)
+    }
+
+    /// Returns what tells this publish from another with the same idempotency key: 32 hex digits over its
+    /// meaning, so that white space and the order of fields do not matter.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut sha = Sha256::new();
+        sha.update(self.changes_json());
+        sha.update(json::to_ascii(&self.expect));
+        hex(sha.finalize().iter().as_slice().get(..16).unwrap_or_default())
+    }
+}
+
+impl Body {
+    fn fields(&mut self) -> Fields {
+        Fields {
+            key: self.key.take(),
+            tag: self.tag.take(),
+            prefix: self.prefix.take(),
+            all: self.all.take(),
+            op: self.op.take(),
+            tags: self.tags.take(),
+            soft: self.soft.take(),
+        }
+    }
+}
+
+fn checked(listed: Vec<Body>) -> Result<Vec<Change>, PublishError> {
+    match listed.len() {
+        0 => return Err(PublishError::NoChanges),
+        1..=MAX_CHANGES => {}
+        more => return Err(PublishError::TooManyChanges(more)),
+    }
+    let mut changes = Vec::with_capacity(listed.len());
+    let mut targets = BTreeSet::new();
+    for (index, mut body) in listed.into_iter().enumerate() {
+        if body.changes.is_some() || body.expect.is_some() {
+            let text = format!("changes[{index}]: changes and expect belong to the publish, not to a change");
+            return Err(PublishError::UnknownField(text));
+        }
+        let change = Change::try_from(body.fields()).map_err(|why| PublishError::Change { index, why })?;
+        if !targets.insert(change.target.clone()) {
+            return Err(PublishError::DuplicateTarget { index });
+        }
+        changes.push(change);
+    }
+    Ok(changes)
+}
+
+/// Sorts serde's error by what the sender can do about it. serde has no type for "unknown field", only its text.
+fn unreadable(error: &serde_json::Error) -> PublishError {
+    let text = error.to_string();
+    if text.starts_with("unknown field") {
+        PublishError::UnknownField(text)
+    } else {
+        PublishError::Json(text)
+    }
+}
+
+impl From<PublishError> for problem::Problem {
+    fn from(error: PublishError) -> Self {
+        use problem::Code;
+        let code = match &error {
+            PublishError::TooLarge(_) => Code::BodyTooLarge,
+            PublishError::Json(_) => Code::BadJson,
+            PublishError::UnknownField(_) => Code::UnknownField,
+            PublishError::NoChanges => Code::NoChanges,
+            PublishError::TooManyChanges(_) => Code::TooManyChanges,
+            PublishError::DuplicateTarget { .. } => Code::DuplicateTarget,
+            PublishError::Change { why, .. } => match why {
+                ChangeError::NoTarget | ChangeError::AllFalse => Code::NoTarget,
+                ChangeError::TwoTargets => Code::TwoTargets,
+                ChangeError::Key(..) => Code::BadKey,
+                ChangeError::Tag(..) => Code::BadTag,
+                ChangeError::Prefix(..) => Code::BadPrefix,
+                ChangeError::Operation(_)
+                | ChangeError::RemoveWhat
+                | ChangeError::SoftRemove
+                | ChangeError::TagsWhere => Code::BadChange,
+            },
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// The answer to a publish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The catalog published to.
+    pub catalog: Catalog,
+    /// Its log.
+    pub epoch: Epoch,
+    /// The version all changes of the publish share.
+    pub version: Version,
+    /// The position of that version.
+    pub position: Position,
+    /// When the broker committed it, by the broker's clock.
+    pub at: UnixMillis,
+    /// How many changes it holds.
+    pub changes: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::problem::Problem;
+
+    fn code(body: &str) -> String {
+        Problem::from(Publish::parse(body.as_bytes()).unwrap_err()).code().to_owned()
+    }
+
+    #[test]
+    fn a_list_or_one_bare_change() {
+        let listed = Publish::parse(br#"{"changes":[{"key":"title:1"},{"tag":"x"}]}"#).unwrap();
+        assert_eq!(listed.changes_json(), r#"[{"key":"title:1"},{"tag":"x"}]"#);
+        let bare = Publish::parse(br#"{"key":"title:1","tags":["a"]}"#).unwrap();
+        assert_eq!(bare.changes_json(), r#"[{"key":"title:1","tags":["a"]}]"#);
+        let expecting = Publish::parse(br#"{"all":true,"expect":{"version":4}}"#).unwrap();
+        assert_eq!(expecting.expect.unwrap().version, Version::new(4).unwrap());
+    }
+
+    #[test]
+    fn bad_input_has_a_stable_code() {
+        let many: Vec<_> = (0..1001).map(|n| format!(r#"{{"key":"t:{n}"}}"#)).collect();
+        for (body, expected) in [
+            ("", "bad-json"),
+            ("[]", "bad-json"),
+            ("{\"changes\":", "bad-json"),
+            (r#"{"changes":{}}"#, "bad-json"),
+            (r#"{"changes":[{"key":7}]}"#, "bad-json"),
+            (r#"{"changes":[{"key":"a:1","key":"a:2"}]}"#, "bad-json"),
+            (r#"{"changes":[{"key":"a:1"}]} x"#, "bad-json"),
+            (r#"{"changes":[],"x":1}"#, "unknown-field"),
+            (r#"{"changes":[{"key":"a:1","color":"red"}]}"#, "unknown-field"),
+            (r#"{"changes":[{"key":"a:1"}],"key":"a:2"}"#, "unknown-field"),
+            (r#"{"changes":[{"changes":[]}]}"#, "unknown-field"),
+            (r#"{"changes":[]}"#, "no-changes"),
+            (&format!(r#"{{"changes":[{}]}}"#, many.join(",")), "too-many-changes"),
+            (r#"{"changes":[{"key":"a:1"},{"key":"a:1","op":"remove"}]}"#, "duplicate-target"),
+            ("{}", "no-target"),
+            (r#"{"changes":[{}]}"#, "no-target"),
+            (r#"{"key":"a:1","tag":"b"}"#, "two-targets"),
+            (r#"{"key":"a"}"#, "bad-key"),
+            (r#"{"tag":""}"#, "bad-tag"),
+            (r#"{"prefix":"\u0000"}"#, "bad-prefix"),
+            (r#"{"key":"a:1","op":"delete"}"#, "bad-change"),
+            (r#"{"key":"a:1","op":"remove","soft":true}"#, "bad-change"),
+        ] {
+            assert_eq!(code(body), expected, "{}", body.get(..60).unwrap_or(body));
+        }
+        assert_eq!(code(&" ".repeat(MAX_BODY_BYTES + 1)), "body-too-large");
+    }
+
+    #[test]
+    fn the_fingerprint_is_of_the_meaning() {
+        let print = |body: &str| Publish::parse(body.as_bytes()).unwrap().fingerprint();
+        assert_eq!(print(r#"{"key":"a:1"}"#), print(r#"{ "changes": [ {"op":"update","key":"a:1"} ] }"#));
+        assert_ne!(print(r#"{"key":"a:1"}"#), print(r#"{"key":"a:2"}"#));
+        assert_ne!(print(r#"{"key":"a:1"}"#), print(r#"{"key":"a:1","expect":{"version":1}}"#));
+        assert_eq!(print(r#"{"key":"a:1"}"#).len(), 32);
+    }
+
+    #[test]
+    fn the_largest_body_makes_a_row_that_fits() {
+        // 1,000 keys of the longest kind, of characters that grow the most, and the rest of 1 MiB in tags.
+        let changes: Vec<_> = (0..1000)
+            .map(|n| format!(r#"{{"key":"t:{n:03}{}","tags":["{}"]}}"#, "😀".repeat(98), "x".repeat(256)))
+            .collect();
+        let body = format!(r#"{{"changes":[{}]}}"#, changes.join(","));
+        assert!(body.len() < MAX_BODY_BYTES);
+        let grown = Publish::parse(body.as_bytes()).unwrap().changes_json().len();
+        assert!(grown + (MAX_BODY_BYTES - body.len()) < 1_950_000, "{grown}");
+    }
+}

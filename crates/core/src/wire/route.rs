@@ -1,0 +1,386 @@
+//! Addresses: method, path and query of every call of the outside contract, read once for all.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::name::{Catalog, Key};
+use super::page::MAX_PAGE_VERSIONS;
+use super::position::{Epoch, Hash, Position, Version};
+use super::problem::{Code, Problem};
+
+/// Every byte of a key but RFC 3986's unreserved ones is percent-encoded.
+const KEY_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// `POST /v1/catalogs/{catalog}/changes`
+    Publish(Catalog),
+    /// `GET /v1/catalogs/{catalog}/changes`
+    Changes(Catalog, PageQuery),
+    /// `GET /v1/catalogs/{catalog}`
+    Status(Catalog),
+    /// `GET /v1/catalogs/{catalog}/follow`
+    Follow(Catalog, FollowQuery),
+    /// `GET /v1/catalogs/{catalog}/followers`
+    Followers(Catalog),
+    /// `GET /v1/catalogs/{catalog}/entries/{key}`
+    Entry(Catalog, Key),
+    /// `GET /healthz`
+    Healthz,
+    /// `GET /readyz`
+    Readyz,
+}
+
+/// The query of a changes page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageQuery {
+    /// Where the reader stands.
+    pub since: Claim,
+    /// The most versions to answer with.
+    pub limit: u32,
+}
+
+/// The query of a follow.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FollowQuery {
+    /// Where the follower stands.
+    pub from: Start,
+    /// What it calls itself; empty when it did not say.
+    pub name: String,
+    /// Key prefixes of interest; empty means everything.
+    pub topics: Vec<String>,
+}
+
+/// Where a follower says it wants to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// From the head, now. A cache never does that.
+    #[default]
+    Head,
+    /// From where it stopped, or from everything kept.
+    At(Claim),
+}
+
+/// A position as somebody claims it; not checked against any log yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// "I have nothing": everything that is kept.
+    Nothing,
+    /// "I have applied this version of this log."
+    Held {
+        /// The log.
+        epoch: Epoch,
+        /// How far.
+        version: Version,
+        /// The hash there. Without it a log that was restored and grew past the version goes unnoticed.
+        hash: Option<Hash>,
+    },
+}
+
+impl Claim {
+    /// Returns the version claimed.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        match self {
+            Self::Nothing => Version::ZERO,
+            Self::Held { version, .. } => *version,
+        }
+    }
+}
+
+impl From<Position> for Claim {
+    fn from(at: Position) -> Self {
+        Self::Held { epoch: at.epoch, version: at.version, hash: Some(at.hash) }
+    }
+}
+
+/// The most topics of one follower.
+pub const MAX_TOPICS: usize = 32;
+/// The longest name of a follower, in bytes.
+pub const MAX_FOLLOWER_NAME_BYTES: usize = 128;
+
+impl Route {
+    /// Reads a request's method, path (still percent-encoded) and query (without `?`).
+    ///
+    /// # Errors
+    /// A [`Problem`]: unknown path, wrong method, bad catalog, bad key or bad query.
+    pub fn parse(method: &str, path: &str, query: &str) -> Result<Self, Problem> {
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        match segments.as_slice() {
+            ["healthz"] => only(method, "GET").map(|()| Self::Healthz),
+            ["readyz"] => only(method, "GET").map(|()| Self::Readyz),
+            ["v1", "catalogs", name] => {
+                only(method, "GET")?;
+                Ok(Self::Status(catalog(name)?))
+            }
+            ["v1", "catalogs", name, "changes"] if method == "POST" => Ok(Self::Publish(catalog(name)?)),
+            ["v1", "catalogs", name, "changes"] => {
+                only(method, "GET, POST")?;
+                Ok(Self::Changes(catalog(name)?, PageQuery::parse(query)?))
+            }
+            ["v1", "catalogs", name, "follow"] => {
+                only(method, "GET")?;
+                Ok(Self::Follow(catalog(name)?, FollowQuery::parse(query)?))
+            }
+            ["v1", "catalogs", name, "followers"] => {
+                only(method, "GET")?;
+                Ok(Self::Followers(catalog(name)?))
+            }
+            // A key's own slashes may come unescaped: everything after `entries/` is the key.
+            ["v1", "catalogs", name, "entries", _, ..] => {
+                only(method, "GET, HEAD")?;
+                let start = path.match_indices('/').nth(4).map_or(path.len(), |(at, _)| at + 1);
+                Ok(Self::Entry(catalog(name)?, decoded_key(path.get(start..).unwrap_or_default())?))
+            }
+            _ => Err(Problem::new(Code::UnknownPath, "there is nothing at this address; see PROTOCOL.md")),
+        }
+    }
+
+    /// Returns the catalog the request is about, if any.
+    #[must_use]
+    pub fn catalog(&self) -> Option<&Catalog> {
+        match self {
+            Self::Publish(catalog)
+            | Self::Changes(catalog, _)
+            | Self::Status(catalog)
+            | Self::Follow(catalog, _)
+            | Self::Followers(catalog)
+            | Self::Entry(catalog, _) => Some(catalog),
+            Self::Healthz | Self::Readyz => None,
+        }
+    }
+}
+
+/// Percent-encodes a key for a path, as the origin is asked.
+#[must_use]
+pub fn encoded_key(key: &Key) -> String {
+    utf8_percent_encode(key.as_str(), KEY_SET).to_string()
+}
+
+/// Reads a key from a path.
+///
+/// # Errors
+/// `bad-key` when it is not UTF-8 or not a key.
+pub fn decoded_key(text: &str) -> Result<Key, Problem> {
+    let key: Cow<'_, str> = percent_decode_str(text)
+        .decode_utf8()
+        .map_err(|_| Problem::new(Code::BadKey, "the key is not percent-encoded UTF-8"))?;
+    Key::new(key).map_err(|why| Problem::new(Code::BadKey, why.to_string()))
+}
+
+fn catalog(text: &str) -> Result<Catalog, Problem> {
+    Catalog::new(text).map_err(|why| Problem::new(Code::BadCatalog, why.to_string()))
+}
+
+/// Lets HEAD pass where GET does: the caller leaves the body out.
+fn only(method: &str, allowed: &str) -> Result<(), Problem> {
+    if allowed.split(", ").any(|one| one == method) {
+        return Ok(());
+    }
+    let detail = format!("{method} is not allowed here; allowed: {allowed}");
+    Err(Problem::new(Code::MethodNotAllowed, detail).with("allow", allowed))
+}
+
+/// The parts of a position in a query: `epoch`, `since` or `version`, `hash`.
+#[derive(Default)]
+struct Parts {
+    epoch: Option<Epoch>,
+    version: Option<Version>,
+    hash: Option<Hash>,
+}
+
+impl Parts {
+    /// Takes the pair if it is a part of a position. An empty value is an absent one.
+    fn take(&mut self, version_name: &str, name: &str, value: &str) -> Result<bool, Problem> {
+        let bad = |why: super::position::PositionError| {
+            Problem::new(Code::BadPosition, format!("{name}={value}: {why}"))
+        };
+        let absent = value.is_empty();
+        match name {
+            "epoch" if !absent => self.epoch = Some(value.parse().map_err(bad)?),
+            "hash" if !absent => self.hash = Some(value.parse().map_err(bad)?),
+            _ if name == version_name && !absent => self.version = Some(value.parse().map_err(bad)?),
+            "epoch" | "hash" => {}
+            _ => return Ok(name == version_name),
+        }
+        Ok(true)
+    }
+
+    /// Returns the claim, or `None` when no part was given.
+    fn claim(self, version_name: &str) -> Result<Option<Claim>, Problem> {
+        match (self.epoch, self.version) {
+            (None, None) if self.hash.is_none() => Ok(None),
+            (None, Some(Version::ZERO)) => Ok(Some(Claim::Nothing)),
+            (Some(epoch), Some(version)) => Ok(Some(Claim::Held { epoch, version, hash: self.hash })),
+            (_, _) => Err(Problem::new(
+                Code::BadPosition,
+                format!(
+                    "a position is epoch, {version_name} and hash together; without epoch only {version_name}=0"
+                ),
+            )),
+        }
+    }
+}
+
+impl PageQuery {
+    fn parse(query: &str) -> Result<Self, Problem> {
+        let mut parts = Parts::default();
+        let mut limit = MAX_PAGE_VERSIONS;
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if !parts.take("since", &name, &value)? && name == "limit" {
+                limit =
+                    value.parse().ok().filter(|limit| (1..=MAX_PAGE_VERSIONS).contains(limit)).ok_or_else(
+                        || {
+                            Problem::new(
+                                Code::BadRequest,
+                                format!("limit is 1 to {MAX_PAGE_VERSIONS}, not {value}"),
+                            )
+                        },
+                    )?;
+            }
+        }
+        Ok(Self { since: parts.claim("since")?.unwrap_or(Claim::Nothing), limit })
+    }
+}
+
+impl FollowQuery {
+    fn parse(query: &str) -> Result<Self, Problem> {
+        let mut parts = Parts::default();
+        let mut follow = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if parts.take("version", &name, &value)? {
+                continue;
+            }
+            match name.as_ref() {
+                "name" if value.len() <= MAX_FOLLOWER_NAME_BYTES && !value.contains(char::is_control) => {
+                    follow.name = value.into_owned();
+                }
+                "name" => {
+                    let text = format!(
+                        "a follower's name has at most {MAX_FOLLOWER_NAME_BYTES} bytes, no control characters"
+                    );
+                    return Err(Problem::new(Code::BadRequest, text));
+                }
+                "topic" if value.is_empty() => {
+                    return Err(Problem::new(
+                        Code::BadRequest,
+                        "a topic is a class (\"embedding:\") or a key prefix",
+                    ));
+                }
+                "topic" => follow.topics.push(value.into_owned()),
+                _ => {}
+            }
+        }
+        if follow.topics.len() > MAX_TOPICS {
+            return Err(Problem::new(Code::BadRequest, format!("at most {MAX_TOPICS} topics")));
+        }
+        follow.from = parts.claim("version")?.map_or(Start::Head, Start::At);
+        Ok(follow)
+    }
+
+    /// Writes the query, with its `?`.
+    #[must_use]
+    pub fn to_query(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        match self.from {
+            Start::Head => {}
+            Start::At(Claim::Nothing) => {
+                query.append_pair("version", "0");
+            }
+            Start::At(Claim::Held { epoch, version, hash }) => {
+                query.append_pair("epoch", epoch.as_str()).append_pair("version", &version.to_string());
+                if let Some(hash) = hash {
+                    query.append_pair("hash", &hash.to_string());
+                }
+            }
+        }
+        if !self.name.is_empty() {
+            query.append_pair("name", &self.name);
+        }
+        for topic in &self.topics {
+            query.append_pair("topic", topic);
+        }
+        let query = query.finish();
+        if query.is_empty() { query } else { format!("?{query}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(method: &str, path: &str, query: &str) -> &'static str {
+        Route::parse(method, path, query).unwrap_err().code()
+    }
+
+    #[test]
+    fn every_call_of_the_contract_has_its_route() {
+        let tv = || Catalog::new("tv").unwrap();
+        assert_eq!(Route::parse("POST", "/v1/catalogs/tv/changes", ""), Ok(Route::Publish(tv())));
+        assert_eq!(Route::parse("GET", "/v1/catalogs/tv", ""), Ok(Route::Status(tv())));
+        assert_eq!(Route::parse("GET", "/v1/catalogs/tv/followers", ""), Ok(Route::Followers(tv())));
+        assert_eq!(Route::parse("GET", "/healthz", ""), Ok(Route::Healthz));
+        assert_eq!(Route::parse("GET", "/readyz", ""), Ok(Route::Readyz));
+        let key = Key::new("title:a/b ü").unwrap();
+        for path in
+            ["/v1/catalogs/tv/entries/title%3Aa%2Fb%20%C3%BC", "/v1/catalogs/tv/entries/title:a/b%20ü"]
+        {
+            assert_eq!(Route::parse("HEAD", path, ""), Ok(Route::Entry(tv(), key.clone())), "{path}");
+        }
+        assert_eq!(encoded_key(&key), "title%3Aa%2Fb%20%C3%BC");
+    }
+
+    #[test]
+    fn what_is_not_an_address_says_so() {
+        assert_eq!(code("GET", "/", ""), "unknown-path");
+        assert_eq!(code("GET", "/v1/catalogs", ""), "unknown-path");
+        assert_eq!(code("GET", "/v1/catalogs/tv/entries", ""), "unknown-path");
+        assert_eq!(code("DELETE", "/v1/catalogs/tv/changes", ""), "method-not-allowed");
+        assert_eq!(code("POST", "/v1/catalogs/tv", ""), "method-not-allowed");
+        assert_eq!(code("POST", "/v1/catalogs/TV/changes", ""), "bad-catalog");
+        assert_eq!(code("GET", "/v1/catalogs/tv/entries/title", ""), "bad-key");
+        assert_eq!(code("GET", "/v1/catalogs/tv/entries/a:%ff", ""), "bad-key");
+        assert_eq!(code("GET", "/v1/catalogs/tv/entries/", ""), "bad-key");
+    }
+
+    #[test]
+    fn a_position_in_a_query_is_whole_or_absent() {
+        let epoch = "01ARYZ6S410000000000000000";
+        let follow = |query: &str| FollowQuery::parse(query).map(|follow| follow.from);
+        assert_eq!(follow(""), Ok(Start::Head));
+        assert_eq!(follow("version=0"), Ok(Start::At(Claim::Nothing)));
+        let held =
+            Claim::Held { epoch: epoch.parse().unwrap(), version: Version::new(4).unwrap(), hash: None };
+        assert_eq!(follow(&format!("epoch={epoch}&version=4&hash=")), Ok(Start::At(held)));
+        for bad in [
+            "version=4",
+            "hash=0011223344556677",
+            "epoch=x&version=1",
+            "version=-1",
+            &format!("epoch={epoch}"),
+        ] {
+            assert_eq!(follow(bad).unwrap_err().code(), "bad-position", "{bad}");
+        }
+        assert_eq!(
+            PageQuery::parse("epoch=&since=&limit=7"),
+            Ok(PageQuery { since: Claim::Nothing, limit: 7 })
+        );
+        assert_eq!(PageQuery::parse("limit=0").unwrap_err().code(), "bad-request");
+        assert_eq!(PageQuery::parse("limit=1001").unwrap_err().code(), "bad-request");
+    }
+
+    #[test]
+    fn a_follow_query_survives_its_text() {
+        let at = Position::genesis("01ARYZ6S410000000000000000".parse().unwrap());
+        let follow = FollowQuery {
+            from: Start::At(at.into()),
+            name: "edge fra&co".into(),
+            topics: vec!["embedding:".into(), "availability:netflix:".into()],
+        };
+        let query = follow.to_query();
+        assert_eq!(FollowQuery::parse(query.strip_prefix('?').unwrap()), Ok(follow));
+        assert_eq!(FollowQuery::default().to_query(), "");
+    }
+}
