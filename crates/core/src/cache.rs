@@ -13,7 +13,7 @@ use crate::floors::{By, Carries, Judgement};
 use crate::policy::{Beyond, Policy};
 use crate::sync::{AtLeast, Knowledge};
 use crate::wire::name::{Key, Tag};
-use crate::wire::position::{Position, UnixMillis, Version};
+use crate::wire::position::{Hash, Position, UnixMillis, Version};
 
 /// Where an entry may be found, nearest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +46,12 @@ pub struct Envelope {
     pub content_type: String,
     /// The value's entity tag, quoted.
     pub etag: String,
+}
+
+/// Returns the entity tag of a value whose origin gave none.
+#[must_use]
+pub fn etag_of(body: &[u8]) -> String {
+    format!("\"{}\"", Hash::of_body(body))
 }
 
 impl Envelope {

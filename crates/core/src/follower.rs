@@ -276,7 +276,7 @@ impl Follower {
         let before = self.phase();
         match (self.state, input) {
             (State::Idle | State::Closed, Input::Start) => self.dial(now),
-            (State::Waiting { .. }, Input::Start | Input::Prove) => self.dial(now),
+            (State::Waiting { .. }, Input::Start) => self.dial(now),
             (State::Waiting { until }, Input::Timer) if now >= until => self.dial(now),
 
             (State::Dialing { .. }, Input::Opened) => {
@@ -326,7 +326,7 @@ impl Follower {
                 State::Idle | State::Closed,
                 Input::Opened | Input::Text(_) | Input::Closed { .. } | Input::Timer | Input::Prove,
             )
-            | (State::Waiting { .. }, Input::Opened | Input::Text(_) | Input::Closed { .. } | Input::Timer)
+            | (State::Waiting { .. }, Input::Opened | Input::Text(_) | Input::Closed { .. } | Input::Timer | Input::Prove)
             | (State::Dialing { .. }, Input::Start | Input::Text(_) | Input::Timer | Input::Prove)
             | (State::Greeting { .. }, Input::Start | Input::Opened | Input::Timer | Input::Prove)
             | (State::CatchingUp { .. } | State::Live { .. }, Input::Start | Input::Opened) => {}

@@ -7,6 +7,7 @@
 pub mod change;
 pub mod frame;
 mod json;
+pub mod internal;
 pub mod name;
 pub mod page;
 pub mod position;

@@ -160,6 +160,12 @@ impl Hash {
         Self::of(&[&self.0, row])
     }
 
+    /// Returns the hash of a value, for its entity tag.
+    #[must_use]
+    pub(crate) fn of_body(body: &[u8]) -> Self {
+        Self::of(&[body])
+    }
+
     fn of(parts: &[&[u8]]) -> Self {
         let mut sha = Sha256::new();
         for part in parts {

@@ -68,6 +68,8 @@ codes! {
     Unauthorized = "unauthorized", 401, "A valid token is needed";
     /// A token that is known and may not do this.
     Forbidden = "forbidden", 403, "The token does not allow this";
+    /// There is no such entry.
+    NotFound = "not-found", 404, "There is no such entry";
     /// No such address.
     UnknownPath = "unknown-path", 404, "No such address";
     /// The address exists, the method does not.

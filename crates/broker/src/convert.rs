@@ -1,0 +1,88 @@
+//! JavaScript that crate `worker` does not wrap, and problems as responses.
+
+use getrandom::fill;
+use newsreel_core::wire::problem::{self, Problem};
+use newsreel_core::wire::{Epoch, UnixMillis};
+use wasm_bindgen::prelude::*;
+use worker::{Date, Headers, Response, ResponseBuilder};
+
+#[wasm_bindgen]
+extern "C" {
+    /// `DurableObjectStorage`, for what its wrapper lacks.
+    pub(crate) type Transactions;
+
+    /// Runs the closure in one transaction; if it throws, nothing of it was written.
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    pub(crate) fn run(
+        this: &Transactions,
+        body: &mut dyn FnMut() -> Result<JsValue, JsValue>,
+    ) -> Result<JsValue, JsValue>;
+
+    /// A `WebSocket`, to send a string that JavaScript already holds.
+    pub(crate) type Sender;
+
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn send(this: &Sender, text: &JsValue) -> Result<(), JsValue>;
+
+    /// A pair of texts for the auto-response.
+    #[wasm_bindgen(js_name = WebSocketRequestResponsePair)]
+    pub(crate) type Pair;
+
+    #[wasm_bindgen(constructor, js_class = "WebSocketRequestResponsePair")]
+    pub(crate) fn new(request: &str, response: &str) -> Pair;
+
+    /// `DurableObjectState`, for what its wrapper lacks.
+    pub(crate) type AutoResponder;
+
+    #[wasm_bindgen(method, catch, js_name = setWebSocketAutoResponse)]
+    pub(crate) fn set(this: &AutoResponder, pair: &Pair) -> Result<(), JsValue>;
+}
+
+/// Returns this machine's time.
+#[must_use]
+pub fn now() -> UnixMillis {
+    UnixMillis(Date::now().as_millis())
+}
+
+/// Returns a new epoch, greater than `after` even if the clock went back.
+///
+/// # Panics
+/// When the platform has no randomness, which is so only outside of events.
+#[must_use]
+pub fn new_epoch(after: Option<Epoch>) -> Epoch {
+    let mut at = now();
+    loop {
+        let mut random = [0; 10];
+        fill(&mut random).expect("an event has randomness");
+        let epoch = Epoch::new(at, random);
+        if after.is_none_or(|after| epoch > after) {
+            return epoch;
+        }
+        at = UnixMillis(at.0 + 3_600_000);
+    }
+}
+
+/// Returns a problem as its response.
+///
+/// # Errors
+/// When the platform refuses a header.
+pub fn problem_response(problem: &Problem) -> worker::Result<Response> {
+    let headers = Headers::new();
+    headers.set("Content-Type", problem::MEDIA_TYPE)?;
+    for (name, value) in problem.headers() {
+        headers.set(name, &value)?;
+    }
+    let builder = ResponseBuilder::new().with_status(problem.status()).with_headers(headers);
+    Ok(builder.fixed(problem.to_json().into_bytes()))
+}
+
+/// Returns a JSON text as a response.
+///
+/// # Errors
+/// When the platform refuses a header.
+pub fn json_response(json: String) -> worker::Result<Response> {
+    let headers = Headers::new();
+    headers.set("Content-Type", "application/json")?;
+    headers.set("Cache-Control", "no-store")?;
+    Ok(ResponseBuilder::new().with_headers(headers).fixed(json.into_bytes()))
+}

@@ -1,0 +1,113 @@
+//! The hibernatable sockets, by session. A socket's tag is its session's id; its attachment is the session.
+//!
+//! A dead socket never stops the rest: what cannot be sent is dropped here, and its follower resumes.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use js_sys::JsString;
+use newsreel_core::hub::{Session, SessionId};
+use newsreel_core::wire::{Position, frame};
+use wasm_bindgen::prelude::*;
+use worker::{State, WebSocket, console_warn};
+
+use crate::convert::{AutoResponder, Pair, Sender};
+
+/// Every open socket of the object.
+pub(crate) struct Sockets {
+    open: RefCell<BTreeMap<SessionId, WebSocket>>,
+    responder: AutoResponder,
+}
+
+impl Sockets {
+    /// Finds the sockets that stayed open while the object slept, and their sessions.
+    pub(crate) fn wake(state: &State) -> (Self, BTreeMap<SessionId, Session>) {
+        let mut open = BTreeMap::new();
+        let mut sessions = BTreeMap::new();
+        for socket in state.get_websockets() {
+            let attached: Option<String> = socket.deserialize_attachment().ok().flatten();
+            let session = attached.and_then(|json| serde_json::from_str(&json).ok());
+            match (Self::id_of(state, &socket), session) {
+                (Some(id), Some(session)) => {
+                    sessions.insert(id, session);
+                    open.insert(id, socket);
+                }
+                // Without its session the follower cannot be served: it comes back and resumes.
+                (_, _) => close(&socket, frame::close::RESYNC, "the session was lost"),
+            }
+        }
+        let responder = AsRef::<JsValue>::as_ref(state.as_raw()).clone().unchecked_into();
+        (Self { open: RefCell::new(open), responder }, sessions)
+    }
+
+    /// Returns the session that a socket belongs to.
+    pub(crate) fn id_of(state: &State, socket: &WebSocket) -> Option<SessionId> {
+        state.get_tags(socket).first()?.parse().ok().map(SessionId)
+    }
+
+    /// Accepts a socket so that it outlives the object's time in memory.
+    pub(crate) fn accept(&self, state: &State, id: SessionId, socket: WebSocket) {
+        state.accept_websocket_with_tags(&socket, &[&id.0.to_string()]);
+        self.open.borrow_mut().insert(id, socket);
+    }
+
+    /// Forgets a socket that closed.
+    pub(crate) fn forget(&self, id: SessionId) {
+        self.open.borrow_mut().remove(&id);
+    }
+
+    /// Sends one text to many: it is handed to JavaScript once.
+    pub(crate) fn broadcast(&self, sessions: &[SessionId], text: &str) {
+        let text = JsValue::from_str(text);
+        for id in sessions {
+            self.send(*id, &text);
+        }
+    }
+
+    /// Sends a text.
+    pub(crate) fn send_text(&self, id: SessionId, text: &str) {
+        self.send(id, &JsValue::from_str(text));
+    }
+
+    /// Sends a `changes` frame around rows that JavaScript holds already.
+    pub(crate) fn send_page(&self, id: SessionId, head: &str, rows: &JsString) {
+        let frame = JsString::from(head).concat(rows.as_ref());
+        self.send(id, &frame.concat(&JsValue::from_str(frame::CHANGES_TAIL)));
+    }
+
+    /// Writes a session where it survives the object.
+    pub(crate) fn save(&self, id: SessionId, session: &Session) {
+        let json = serde_json::to_string(session).expect("a session serializes");
+        if let Some(socket) = self.open.borrow().get(&id)
+            && let Err(error) = socket.serialize_attachment(json)
+        {
+            console_warn!("session {} is not kept: {error}", id.0);
+            close(socket, frame::close::RESYNC, "the session cannot be kept");
+        }
+    }
+
+    /// Closes a socket.
+    pub(crate) fn close(&self, id: SessionId, code: u16, reason: &str) {
+        if let Some(socket) = self.open.borrow_mut().remove(&id) {
+            close(&socket, code, reason);
+        }
+    }
+
+    /// Sets what a `ping` is answered without waking the object.
+    pub(crate) fn set_pong(&self, head: &Position) -> worker::Result<()> {
+        Ok(self.responder.set(&Pair::new(frame::PING, &frame::pong(head)))?)
+    }
+
+    fn send(&self, id: SessionId, text: &JsValue) {
+        let open = self.open.borrow();
+        let Some(socket) = open.get(&id) else { return };
+        let sender: &Sender = AsRef::<JsValue>::as_ref(socket.as_ref()).unchecked_ref();
+        // A socket that cannot take it is closing: its own close event follows.
+        let _ = sender.send(text);
+    }
+}
+
+fn close(socket: &WebSocket, code: u16, reason: &str) {
+    // A socket that is closed already has nothing left to say.
+    let _ = socket.close(Some(code), Some(reason));
+}

@@ -1,0 +1,2 @@
+//! The newsreel command.
+fn main() {}

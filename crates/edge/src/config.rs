@@ -1,0 +1,111 @@
+//! The deployment's variables, read once per isolate and checked.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use js_sys::Reflect;
+use newsreel_core::policy::{Override, Policies};
+use newsreel_core::wire::{Code, Problem};
+use wasm_bindgen::JsValue;
+use worker::{Env, Request, Url};
+
+/// The binding of the KV namespace.
+pub(crate) const ENTRIES: &str = "ENTRIES";
+/// The binding of the replicas' namespace.
+pub(crate) const REPLICA: &str = "REPLICA";
+/// The binding of the broker's namespace; absent where `BROKER_URL` names another deployment's.
+pub(crate) const BROKER: &str = "BROKER";
+
+/// What the deployment says.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where values come from, without a trailing slash.
+    pub(crate) origin: String,
+    /// The name of this edge; by default the Cloudflare location's.
+    pub(crate) edge: Option<String>,
+    /// The broker of another deployment, without a trailing slash.
+    pub(crate) broker: Option<String>,
+    /// The edge that tends KV; every one when absent.
+    pub(crate) kv_tender: Option<String>,
+    /// What each class promises.
+    pub(crate) policies: Policies,
+}
+
+thread_local! {
+    static CONFIG: OnceCell<Rc<Config>> = const { OnceCell::new() };
+}
+
+/// Returns the deployment's configuration.
+///
+/// # Errors
+/// `misconfigured`, naming the variable and what to write there.
+pub(crate) fn config(env: &Env) -> Result<Rc<Config>, Problem> {
+    CONFIG.with(|cell| match cell.get() {
+        Some(config) => Ok(Rc::clone(config)),
+        None => {
+            let config = Rc::new(Config::from_env(env)?);
+            Ok(Rc::clone(cell.get_or_init(|| config)))
+        }
+    })
+}
+
+impl Config {
+    fn from_env(env: &Env) -> Result<Self, Problem> {
+        let origin = address(env, "ORIGIN_URL")?
+            .ok_or_else(|| wrong("ORIGIN_URL is not set: name the server that has the values"))?;
+        Ok(Self {
+            origin,
+            edge: text(env, "EDGE"),
+            broker: address(env, "BROKER_URL")?,
+            kv_tender: text(env, "KV_TENDER"),
+            policies: policies(env)?,
+        })
+    }
+
+    /// Returns the name of the edge that serves this request.
+    pub(crate) fn edge(&self, request: &Request) -> String {
+        let location = || request.cf().map(worker::Cf::colo).filter(|colo| !colo.is_empty());
+        self.edge.clone().or_else(location).unwrap_or_else(|| "local".to_owned())
+    }
+
+    /// Says whether the replica of `edge` tends KV.
+    pub(crate) fn tends_kv(&self, edge: &str) -> bool {
+        self.kv_tender.as_deref().is_none_or(|tender| tender == edge)
+    }
+}
+
+fn policies(env: &Env) -> Result<Policies, Problem> {
+    let value = Reflect::get(env, &"POLICY".into()).unwrap_or(JsValue::UNDEFINED);
+    if value.is_undefined() || text(env, "POLICY").is_none() && value.is_string() {
+        return Ok(Policies::default());
+    }
+    let overrides: BTreeMap<String, Override> = match text(env, "POLICY") {
+        Some(json) => serde_json::from_str(&json).map_err(|error| wrong_policy(&error.to_string()))?,
+        None => env.object_var("POLICY").map_err(|error| wrong_policy(&error.to_string()))?,
+    };
+    Ok(Policies::with(&overrides))
+}
+
+fn wrong_policy(why: &str) -> Problem {
+    wrong(format!("POLICY is a table per class of ttl_ms, stale_for_ms, lag_bound_ms, beyond_bound: {why}"))
+}
+
+fn wrong(detail: impl Into<String>) -> Problem {
+    Problem::new(Code::Misconfigured, detail)
+}
+
+/// Returns a variable's text; an empty one counts as absent.
+fn text(env: &Env, name: &str) -> Option<String> {
+    let value = Reflect::get(env, &name.into()).ok()?.as_string()?;
+    Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+fn address(env: &Env, name: &str) -> Result<Option<String>, Problem> {
+    let Some(text) = text(env, name) else { return Ok(None) };
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    if url.is_none() {
+        return Err(wrong(format!("{name} is an http or https address, not {text:?}")));
+    }
+    Ok(Some(text.trim_end_matches('/').to_owned()))
+}

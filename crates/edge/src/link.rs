@@ -1,0 +1,84 @@
+//! The replica's socket to the broker: dials it, and hands on what it says.
+
+use futures_util::StreamExt as _;
+use newsreel_core::wire::frame::SUBPROTOCOL;
+use newsreel_core::wire::route::FollowQuery;
+use newsreel_core::wire::{Catalog, internal};
+use worker::{Env, Fetch, Headers, Request, RequestInit, Response, Result, WebSocket, WebsocketEvent};
+
+use crate::config::{BROKER, Config};
+
+/// Opens a socket to the broker, ours or the one `BROKER_URL` names, and accepts it.
+///
+/// # Errors
+/// When the broker does not answer, or answers with something else than a socket; the text says which.
+pub(crate) async fn dial(
+    env: &Env,
+    config: &Config,
+    catalog: &Catalog,
+    query: &FollowQuery,
+) -> Result<WebSocket> {
+    let headers = Headers::new();
+    headers.set("Upgrade", "websocket")?;
+    headers.set("Sec-WebSocket-Protocol", SUBPROTOCOL)?;
+    headers.set(internal::REPLICA, "1")?;
+    let path = format!("/v1/catalogs/{catalog}/follow{}", query.to_query());
+    let mut response = match &config.broker {
+        Some(broker) => {
+            let token = env.secret("BROKER_TOKEN").map(|token| token.to_string()).unwrap_or_default();
+            headers.set("Authorization", &format!("Bearer {token}"))?;
+            let request = get(&format!("{broker}{path}"), headers)?;
+            Fetch::Request(request).send().await?
+        }
+        None => {
+            headers.set(internal::CALLER, &query.name)?;
+            let stub = env.durable_object(BROKER)?.get_by_name(catalog.as_str())?;
+            stub.fetch_with_request(get(&format!("https://broker{path}"), headers)?).await?
+        }
+    };
+    if response.status_code() != 101 {
+        return Err(refused(&mut response).await);
+    }
+    response.websocket().ok_or_else(|| "the broker answered 101 without a socket".into())
+}
+
+/// Hands every text and at last the close code to `hear`. Must be polled before the socket says anything.
+pub(crate) async fn listen(socket: &WebSocket, mut hear: impl FnMut(Heard)) -> Result<()> {
+    let mut events = socket.events()?;
+    socket.accept()?;
+    hear(Heard::Opened);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(WebsocketEvent::Message(message)) => hear(Heard::Text(message.text().unwrap_or_default())),
+            Ok(WebsocketEvent::Close(close)) => {
+                hear(Heard::Closed(close.code()));
+                return Ok(());
+            }
+            Err(_) => break,
+        }
+    }
+    hear(Heard::Closed(1006));
+    Ok(())
+}
+
+/// What a socket says.
+pub(crate) enum Heard {
+    /// It is open and listened to.
+    Opened,
+    /// A text.
+    Text(String),
+    /// Nothing more.
+    Closed(u16),
+}
+
+fn get(url: &str, headers: Headers) -> Result<Request> {
+    let mut init = RequestInit::new();
+    init.with_headers(headers);
+    Request::new_with_init(url, &init)
+}
+
+async fn refused(response: &mut Response) -> worker::Error {
+    let status = response.status_code();
+    let body = response.text().await.unwrap_or_default();
+    format!("the broker refused to be followed: {status} {body}").into()
+}

@@ -1,0 +1,462 @@
+//! The edge's own Durable Object: follows the broker, keeps floors and position, tends the edge's KV.
+//!
+//! `core::follower` decides; here its effects are carried out in order, so that the ack follows the
+//! transaction it stands for. What is known is in SQLite: an eviction costs a reconnection and a replay.
+
+#![expect(
+    missing_docs,
+    reason = "the durable_object macro writes public methods without any; this file has no others"
+)]
+
+use std::cell::{Cell, RefCell};
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use newsreel_core::floors::{FloorRow, raised_by};
+use newsreel_core::follower::{Config as FollowerConfig, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::sync::Ask;
+use newsreel_core::wire::frame::close;
+use newsreel_core::wire::route::{FollowQuery, Start};
+use newsreel_core::wire::{Catalog, Code, Position, Problem, UnixMillis, Version};
+use worker::wasm_bindgen_futures::spawn_local;
+use worker::{
+    Delay, DurableObject, Env, Headers, Request, Response, ResponseBuilder, Result, State, WebSocket,
+    console_error, console_log, durable_object,
+};
+
+use crate::config::{Config, ENTRIES, config};
+use crate::link::{self, Heard};
+use crate::now;
+use crate::rows::Rows;
+use crate::sync::{PROVED, REPLICA_AT};
+
+/// How long a reader's question may wait for a proof.
+const SYNC_WAIT: Duration = Duration::from_secs(3);
+/// How often the alarm keeps the object in memory while it follows. An outgoing socket alone does so for 15 min.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long after the last reader's question the replica lets go of the broker.
+const IDLE_AFTER: Duration = Duration::from_secs(600);
+/// How many KV deletions are under way at once. Six requests may wait for their headers at a time.
+const KV_AT_ONCE: u32 = 4;
+/// The longest wait before a failed KV deletion is tried again.
+const KV_RETRY_CAP_MS: u64 = 300_000;
+
+/// The replica of one catalog at one edge.
+#[durable_object]
+pub struct Replica {
+    inner: Rc<Inner>,
+}
+
+// A step that panics closes the link, and the follower starts again from the rows.
+impl UnwindSafe for Replica {}
+impl RefUnwindSafe for Replica {}
+
+struct Inner {
+    state: State,
+    env: Env,
+    rows: Rows,
+    config: std::result::Result<Rc<Config>, Problem>,
+    catalog: Catalog,
+    edge: String,
+    follower: RefCell<Follower>,
+    link: RefCell<Link>,
+    /// When the armed timer fires.
+    timer: Cell<Option<UnixMillis>>,
+    /// Readers that wait for a proof: woken after every step.
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
+    last_asked: Cell<UnixMillis>,
+    alarm_at: Cell<Option<UnixMillis>>,
+    tending: Cell<bool>,
+}
+
+/// The connection, or the attempt at one. News of an older number is of a socket that was given up.
+#[derive(Default)]
+struct Link {
+    number: u64,
+    socket: Option<WebSocket>,
+}
+
+impl DurableObject for Replica {
+    fn new(state: State, env: Env) -> Self {
+        Self { inner: Rc::new(Inner::wake(state, env).expect("the replica's rows can be read")) }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let ask: Ask = request.json().await?;
+        self.inner.sync(ask).await
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        self.inner.on_alarm().await;
+        Response::empty()
+    }
+}
+
+impl Inner {
+    fn wake(state: State, env: Env) -> Result<Self> {
+        let name = state.id().name().ok_or("a replica is addressed by catalog and edge")?;
+        let (catalog, edge) =
+            name.split_once(REPLICA_AT).ok_or("a replica is addressed by catalog and edge")?;
+        let catalog = Catalog::new(catalog).map_err(|why| why.to_string())?;
+        let rows = Rows::open(&state)?;
+        let config = config(&env);
+        let follower = RefCell::new(fresh_follower(&rows)?);
+        Ok(Self {
+            rows,
+            config,
+            catalog,
+            edge: edge.to_owned(),
+            follower,
+            state,
+            env,
+            link: RefCell::default(),
+            timer: Cell::default(),
+            waiting: RefCell::default(),
+            last_asked: Cell::default(),
+            alarm_at: Cell::default(),
+            tending: Cell::new(false),
+        })
+    }
+
+    // --- readers ---
+
+    /// Answers a reader: the floors it lacks, and how old the proof is that there are no others.
+    async fn sync(self: &Rc<Self>, ask: Ask) -> Result<Response> {
+        let asked_at = now();
+        self.last_asked.set(asked_at);
+        self.keep_alive().await;
+        if matches!(self.follower.borrow().phase(), Phase::Idle | Phase::Closed) {
+            self.step(Input::Start);
+        }
+        let needed = UnixMillis(asked_at.0.saturating_sub(ask.max_age_ms));
+        let proved = self.await_proof(&ask, needed, asked_at.plus(SYNC_WAIT)).await;
+        let Some(position) = self.follower.borrow().position() else {
+            let text = "this edge has not reached the broker yet";
+            return problem(&Problem::new(Code::BoundNotKept, text));
+        };
+        let age = self.proved_at().map(|at| now().since(at).as_millis());
+        let since = match ask.epoch {
+            Some(epoch) if epoch == position.epoch => ask.since.min(position.version),
+            Some(_) | None => Version::ZERO,
+        };
+        let (floors, to) = self.rows.floors_after(since, position.version)?;
+        let age = age.map_or(String::new(), |age| format!(r#""proof_age_ms":{age},"#));
+        let json = format!(r#"{{"position":"{position}","from":{since},"to":{to},{age}"floors":{floors}}}"#);
+        let headers = Headers::new();
+        headers.set("Content-Type", "application/json")?;
+        if proved {
+            headers.set(PROVED, "1")?;
+        }
+        Ok(ResponseBuilder::new().with_headers(headers).fixed(json.into_bytes()))
+    }
+
+    /// Waits until the proof is as recent as `needed` and what was asked for is heard, or until the deadline.
+    async fn await_proof(self: &Rc<Self>, ask: &Ask, needed: UnixMillis, deadline: UnixMillis) -> bool {
+        let mut asked_broker = false;
+        loop {
+            let enough = self.proved_at().is_some_and(|at| at >= needed);
+            let heard = ask
+                .at_least
+                .is_none_or(|wanted| self.position().is_some_and(|position| wanted.is_met_by(&position)));
+            if enough && heard {
+                return true;
+            }
+            let reachable = matches!(self.follower.borrow().phase(), Phase::CatchingUp | Phase::Live);
+            if reachable && !enough && !asked_broker {
+                asked_broker = true;
+                self.step(Input::Prove);
+                continue;
+            }
+            let left = deadline.since(now());
+            if left.is_zero() {
+                return false;
+            }
+            let (wake, woken) = oneshot::channel();
+            self.waiting.borrow_mut().push(wake);
+            if let Either::Right(_) = select(woken, Box::pin(Delay::from(left))).await {
+                return false;
+            }
+        }
+    }
+
+    fn position(&self) -> Option<Position> {
+        self.follower.borrow().position()
+    }
+
+    fn proved_at(&self) -> Option<UnixMillis> {
+        self.follower.borrow().proved_at()
+    }
+
+    // --- the step ---
+
+    /// Hands the follower one input and carries out what follows, in order.
+    fn step(self: &Rc<Self>, input: Input) {
+        self.follower.borrow_mut().handle(now(), input);
+        while let Some(effect) = self.poll_effect() {
+            if let Err(error) = self.carry_out(effect) {
+                console_error!("{}@{}: {error}; starting again from the rows", self.catalog, self.edge);
+                self.start_again();
+                break;
+            }
+        }
+        self.arm_timer();
+        for waiting in self.waiting.take() {
+            // Who gave up waiting needs no wake-up.
+            let _ = waiting.send(());
+        }
+    }
+
+    fn poll_effect(&self) -> Option<Effect> {
+        self.follower.borrow_mut().poll_effect()
+    }
+
+    fn carry_out(self: &Rc<Self>, effect: Effect) -> Result<()> {
+        match effect {
+            Effect::Dial(from) => self.dial(from),
+            Effect::Send(text) => {
+                if let Some(socket) = &self.link.borrow().socket {
+                    socket.send_with_str(text)?;
+                }
+            }
+            Effect::Hangup { code, reason } => self.hang_up(code, reason),
+            Effect::Apply { position, versions } => {
+                let changes =
+                    versions.iter().flat_map(|row| row.changes.iter().map(|one| (row.version, one)));
+                self.apply(&raised_by(changes), Some(position))?;
+            }
+            Effect::ApplyFold { position, changes } => {
+                let changes = changes.iter().map(|folded| (folded.version, &folded.change));
+                self.apply(&raised_by(changes), position)?;
+            }
+            Effect::Reset { position, reason } => {
+                console_log!("{}@{}: reset to {position}: {reason}", self.catalog, self.edge);
+                self.rows.reset(position)?;
+            }
+            Effect::Phase(_) => {}
+            Effect::Complaint { code, message } => {
+                console_error!("{}@{}: the broker says {code}: {message}", self.catalog, self.edge);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(self: &Rc<Self>, floors: &[FloorRow], position: Option<Position>) -> Result<()> {
+        let tends = self.config.as_ref().is_ok_and(|config| config.tends_kv(&self.edge));
+        let epoch = position.or(self.position()).map(|position| position.epoch);
+        let prefix = epoch.filter(|_| tends).map(|epoch| crate::tiers::kv_prefix(&self.catalog, &epoch));
+        self.rows.apply(floors, position, prefix.as_deref())?;
+        if tends && !floors.is_empty() {
+            self.tend_kv();
+        }
+        Ok(())
+    }
+
+    /// After rows that could not be written the follower is ahead of them: it is made anew.
+    fn start_again(self: &Rc<Self>) {
+        self.hang_up(close::RESYNC, "starting again");
+        match fresh_follower(&self.rows) {
+            Ok(follower) => *self.follower.borrow_mut() = follower,
+            Err(error) => console_error!("{}@{}: {error}", self.catalog, self.edge),
+        }
+    }
+
+    // --- the link ---
+
+    fn dial(self: &Rc<Self>, from: Start) {
+        let config = match &self.config {
+            Ok(config) => Rc::clone(config),
+            Err(problem) => return console_error!("{}", problem.detail()),
+        };
+        let number = {
+            let mut link = self.link.borrow_mut();
+            link.number += 1;
+            link.number
+        };
+        let query = FollowQuery { from, name: self.edge.clone(), topics: Vec::new() };
+        let (env, catalog) = (self.env.clone(), self.catalog.clone());
+        // Weak: this future outlives an evicted object, and must not keep its memory.
+        let weak = Rc::downgrade(self);
+        spawn_local(async move {
+            let outcome = match link::dial(&env, &config, &catalog, &query).await {
+                Ok(socket) => converse(&weak, number, socket).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                console_error!("{catalog}@{}: {error}", query.name);
+                hear(&weak, number, Heard::Closed(1006));
+            }
+        });
+    }
+
+    fn hang_up(&self, code: u16, reason: &str) {
+        let mut link = self.link.borrow_mut();
+        link.number += 1;
+        if let Some(socket) = link.socket.take() {
+            // A socket that is closed already has nothing left to say.
+            let _ = socket.close(Some(code), Some(reason));
+        }
+    }
+
+    fn hear(self: &Rc<Self>, number: u64, heard: Heard) {
+        if self.link.borrow().number != number {
+            return;
+        }
+        self.step(match heard {
+            Heard::Opened => Input::Opened,
+            Heard::Text(text) => Input::Text(text),
+            Heard::Closed(code) => {
+                self.link.borrow_mut().socket = None;
+                Input::Closed { code }
+            }
+        });
+    }
+
+    fn arm_timer(self: &Rc<Self>) {
+        let Some(due) = self.follower.borrow().poll_timeout() else { return };
+        if self.timer.get().is_some_and(|armed| armed <= due) {
+            return;
+        }
+        self.timer.set(Some(due));
+        let weak = Rc::downgrade(self);
+        spawn_local(async move {
+            Delay::from(due.since(now()).max(Duration::from_millis(1))).await;
+            let Some(inner) = weak.upgrade() else { return };
+            // A timer that an earlier one overtook has nothing to do.
+            if inner.timer.get() == Some(due) {
+                inner.timer.set(None);
+                inner.step(Input::Timer);
+            }
+        });
+    }
+
+    // --- the alarm ---
+
+    /// Arms the alarm unless it is armed and less than half spent: a write is not free.
+    async fn keep_alive(&self) {
+        let now = now();
+        if self.alarm_at.get().is_some_and(|at| at.since(now) > KEEP_ALIVE / 2) {
+            return;
+        }
+        self.alarm_at.set(Some(now.plus(KEEP_ALIVE)));
+        if let Err(error) = self.state.storage().set_alarm(KEEP_ALIVE).await {
+            console_error!("{}@{}: the alarm is not armed: {error}", self.catalog, self.edge);
+        }
+    }
+
+    async fn on_alarm(self: &Rc<Self>) {
+        self.alarm_at.set(None);
+        self.tend_kv();
+        let tasks = self.rows.next_kv_task().ok().flatten().is_some();
+        let read_lately = now().since(self.last_asked.get()) < IDLE_AFTER;
+        if read_lately && self.follower.borrow().phase() == Phase::Idle {
+            self.step(Input::Start);
+        }
+        if !read_lately {
+            self.step(Input::Stop);
+        }
+        if read_lately || tasks {
+            self.keep_alive().await;
+        }
+    }
+
+    // --- KV ---
+
+    /// Works off the to-do list behind everything else; no guarantee depends on it.
+    fn tend_kv(self: &Rc<Self>) {
+        if self.tending.replace(true) {
+            return;
+        }
+        let weak = Rc::downgrade(self);
+        spawn_local(async move {
+            let _done = Tending(weak.clone());
+            while let Some(inner) = weak.upgrade() {
+                match inner.tend_some().await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        console_error!("{}@{}: tending KV: {error}", inner.catalog, inner.edge);
+                        break;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Deletes a few entries; returns whether more may be due.
+    async fn tend_some(&self) -> Result<bool> {
+        let tasks = self.rows.due_kv_tasks(now().0, KV_AT_ONCE)?;
+        if tasks.is_empty() {
+            return Ok(false);
+        }
+        let kv = self.env.kv(ENTRIES)?;
+        let deletions = tasks.iter().map(|task| kv.delete(&task.name));
+        let outcomes = futures_util::future::join_all(deletions).await;
+        let mut done = Vec::new();
+        for (task, outcome) in tasks.into_iter().zip(outcomes) {
+            if outcome.is_ok() {
+                done.push(task.name);
+            } else {
+                // KV takes one write a second for a key, so the first retry is a second away.
+                let wait = (1_000_u64 << task.attempts.min(10)).min(KV_RETRY_CAP_MS);
+                self.rows.kv_task_failed(&task.name, now().0 + wait)?;
+            }
+        }
+        self.rows.kv_tasks_done(&done)?;
+        Ok(true)
+    }
+}
+
+/// Says that KV is being tended, and stops saying so however that ends.
+struct Tending(Weak<Inner>);
+
+impl Drop for Tending {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.tending.set(false);
+        }
+    }
+}
+
+/// Talks over an open socket until it closes. If a step panics, the guard closes it and tells the follower.
+async fn converse(weak: &Weak<Inner>, number: u64, socket: WebSocket) -> Result<()> {
+    struct Guard(Weak<Inner>, u64, WebSocket);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            let _ = self.2.close(Some(close::RESYNC), Some("done"));
+            hear(&self.0, self.1, Heard::Closed(1006));
+        }
+    }
+    match weak.upgrade() {
+        Some(inner) if inner.link.borrow().number == number => {
+            inner.link.borrow_mut().socket = Some(socket.clone());
+        }
+        Some(_) | None => {
+            let _ = socket.close(Some(1000), Some("too late"));
+            return Ok(());
+        }
+    }
+    let guard = Guard(weak.clone(), number, socket);
+    link::listen(&guard.2, |heard| hear(weak, number, heard)).await
+}
+
+fn hear(weak: &Weak<Inner>, number: u64, heard: Heard) {
+    if let Some(inner) = weak.upgrade() {
+        inner.hear(number, heard);
+    }
+}
+
+/// Returns a follower that holds what the rows hold. A first start has no history, so it wants everything kept.
+fn fresh_follower(rows: &Rows) -> Result<Follower> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
+    let cursor = rows.position()?.map_or(Cursor::Nothing, Cursor::At);
+    let config = FollowerConfig { backoff_cap: Duration::from_secs(5), ..FollowerConfig::default() };
+    Ok(Follower::new(config, cursor, u64::from_le_bytes(seed)))
+}
+
+fn problem(problem: &Problem) -> Result<Response> {
+    Ok(ResponseBuilder::new().with_status(problem.status()).fixed(problem.to_json().into_bytes()))
+}

@@ -1,0 +1,99 @@
+//! How a reader learns floors: asks the replica and applies what it says to this isolate's knowledge.
+//!
+//! Knowledge is plain isolate state: no request ever awaits another request's future.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use newsreel_core::sync::{Applied, AtLeast, Knowledge, Reply};
+use newsreel_core::wire::{Catalog, UnixMillis};
+use worker::{Env, Method, Request, RequestInit, Result};
+
+use crate::config::REPLICA;
+use crate::now;
+use crate::tiers::Memory;
+
+/// Stands between catalog and edge in a replica's name.
+pub(crate) const REPLICA_AT: char = '@';
+/// The header with which a replica says that it gave the proof that was asked for.
+pub(crate) const PROVED: &str = "Newsreel-Proved";
+/// How many replies one sync takes: 50 of 20,000 floors are a million.
+const REPLIES: usize = 50;
+/// How long one sync behind an answer keeps others from starting. A deadline, never a flag: the request that
+/// set it may be gone.
+const SYNCING: Duration = Duration::from_secs(2);
+
+/// What this isolate holds of one catalog.
+#[derive(Default)]
+pub(crate) struct Reader {
+    /// What it was told.
+    pub(crate) known: Knowledge,
+    /// The memory tier.
+    pub(crate) memory: Memory,
+    /// Until when a sync behind an answer is under way.
+    syncing_until: UnixMillis,
+}
+
+thread_local! {
+    static READERS: RefCell<BTreeMap<Catalog, Reader>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Runs `with` on what this isolate holds of a catalog. Not re-entrant, and nothing in it awaits.
+pub(crate) fn reader<T>(catalog: &Catalog, with: impl FnOnce(&mut Reader) -> T) -> T {
+    READERS.with_borrow_mut(|readers| match readers.get_mut(catalog) {
+        Some(reader) => with(reader),
+        None => with(readers.entry(catalog.clone()).or_default()),
+    })
+}
+
+/// Asks the replica until everything it knows is known here; returns whether it gave the proof asked for.
+///
+/// # Errors
+/// When the replica cannot be reached or has not reached its broker.
+pub(crate) async fn sync(
+    env: &Env,
+    catalog: &Catalog,
+    edge: &str,
+    max_age: Duration,
+    at_least: Option<AtLeast>,
+) -> Result<bool> {
+    let stub = env.durable_object(REPLICA)?.get_by_name(&format!("{catalog}{REPLICA_AT}{edge}"))?;
+    for _ in 0..REPLIES {
+        let ask = reader(catalog, |reader| reader.known.ask(max_age, at_least));
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post).with_body(Some(serde_json::to_string(&ask)?.into()));
+        let sent_at = now();
+        let mut response =
+            stub.fetch_with_request(Request::new_with_init("https://replica/sync", &init)?).await?;
+        if response.status_code() != 200 {
+            return Err(format!("the replica answered {}", response.status_code()).into());
+        }
+        let proved = response.headers().has(PROVED)?;
+        let reply: Reply = serde_json::from_str(&response.text().await?)?;
+        match reader(catalog, |reader| reader.known.apply(sent_at, reply)) {
+            Applied::Part => {}
+            Applied::Whole => return Ok(proved),
+            // Another sync of this isolate was faster; what it brought is newer.
+            Applied::Ignored => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
+/// Says whether a sync behind an answer should start, and if so keeps others from starting one too.
+pub(crate) fn may_sync_behind(catalog: &Catalog) -> bool {
+    let now = now();
+    reader(catalog, |reader| {
+        let free = now >= reader.syncing_until;
+        if free {
+            reader.syncing_until = now.plus(SYNCING);
+        }
+        free
+    })
+}
+
+/// Says that a sync behind an answer has ended.
+pub(crate) fn synced_behind(catalog: &Catalog) {
+    reader(catalog, |reader| reader.syncing_until = UnixMillis(0));
+}
