@@ -1,0 +1,162 @@
+# What the scripts share: steps that say what they do, the tools and their versions, one set-up for all.
+# Sourced, not run. Everything it installs goes below target/ and node_modules/; nothing is global.
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+TOOLS=$ROOT/target/tools
+cd "$ROOT"
+
+# The pinned tools. wasm-bindgen's command must be exactly the crate's version, so the lock file names it.
+RUST_VERSION=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+WORKER_BUILD_VERSION=0.8.7
+NODE_LEAST=22.12.0
+NODE_VERSION=22.23.3
+WASM_BINDGEN_VERSION=$(sed -n '/^name = "wasm-bindgen"$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
+
+say() { printf '%s\n' "$*" >&2; }
+
+# fail WHAT: one clear line, and the end.
+fail() {
+  say "error: $*"
+  exit 1
+}
+
+# need COMMAND WHAT-TO-DO
+need() { command -v "$1" >/dev/null 2>&1 || fail "$1 is missing: $2"; }
+
+# quietly LOG COMMAND…: runs a command with its output in a file, and shows the end of it only if it fails.
+quietly() {
+  local log=$1
+  shift
+  mkdir -p "$(dirname "$log")"
+  if ! "$@" >"$log" 2>&1 </dev/null; then
+    tail -n 40 "$log" >&2
+    say "error: '$*' failed; all of its output is in $log"
+    return 1
+  fi
+}
+
+# at_least HAVE WANT: compares two versions.
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# Finds a Node that wrangler takes: the machine's, or one of our own from the npm registry. Sets NODE.
+find_node() {
+  local have
+  have=$(node --version 2>/dev/null | tr -d v)
+  if [ -n "$have" ] && at_least "$have" "$NODE_LEAST"; then
+    NODE=$(command -v node)
+    return
+  fi
+  # The npm package `node` fetches this one in an install script, which npm may refuse to run.
+  local system machine package
+  system=$(uname -s | tr '[:upper:]' '[:lower:]')
+  case $(uname -m) in
+    x86_64 | amd64) machine=x64 ;;
+    aarch64 | arm64) machine=arm64 ;;
+    *) machine=$(uname -m) ;;
+  esac
+  package=node-$system-$machine
+  NODE=$TOOLS/node-$NODE_VERSION/node_modules/$package/bin/node
+  if [ ! -x "$NODE" ]; then
+    say "  Node $have is too old for wrangler (it wants $NODE_LEAST); getting Node $NODE_VERSION into target/tools"
+    mkdir -p "$TOOLS/node-$NODE_VERSION"
+    quietly "$TOOLS/log/node.log" npm install --prefix "$TOOLS/node-$NODE_VERSION" --no-save --no-audit --no-fund \
+      "$package@$NODE_VERSION" || fail "Node $have is too old and $package@$NODE_VERSION cannot be had: install Node $NODE_LEAST or newer"
+  fi
+  [ -x "$NODE" ] || fail "no Node for $system-$machine in the npm registry: install Node $NODE_LEAST or newer"
+}
+
+set_up_rust() {
+  need rustup "install Rust with rustup (see rustup.rs)"
+  need cargo "install Rust with rustup (see rustup.rs)"
+  command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 ||
+    fail "a C compiler is missing: install gcc or clang"
+  if ! rustup toolchain list | grep -q "^$RUST_VERSION"; then
+    say "  getting Rust $RUST_VERSION"
+    quietly "$TOOLS/log/rustup.log" rustup toolchain install "$RUST_VERSION" --profile minimal
+  fi
+  local part installed
+  installed=$(rustup component list --toolchain "$RUST_VERSION" --installed)
+  for part in rustfmt clippy; do
+    grep -q "^$part" <<<"$installed" || quietly "$TOOLS/log/rustup.log" rustup component add "$part" --toolchain "$RUST_VERSION"
+  done
+  grep -q "^rust-std-wasm32-unknown-unknown" <<<"$installed" ||
+    quietly "$TOOLS/log/rustup.log" rustup target add wasm32-unknown-unknown --toolchain "$RUST_VERSION"
+}
+
+# cargo_tool NAME VERSION: builds a command into target/tools, once a version.
+cargo_tool() {
+  local stamp=$TOOLS/stamp-$1-$2
+  [ -f "$stamp" ] && return
+  say "  building $1 $2 (once, a few minutes)"
+  # Their own profile settings matter little and cost much: these run for seconds.
+  CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    quietly "$TOOLS/log/$1.log" cargo install --root "$TOOLS" --target-dir "$TOOLS/build" --force "$1" --version "$2"
+  touch "$stamp"
+}
+
+set_up_node() {
+  need npm "install Node with npm (nodejs.org)"
+  find_node
+  local wanted
+  wanted=$(cksum package-lock.json | tr ' ' -)
+  if [ "$(cat node_modules/.stamp 2>/dev/null)" != "$wanted" ]; then
+    say "  getting the npm packages of package-lock.json"
+    quietly "$TOOLS/log/npm.log" npm ci --no-audit --no-fund
+    printf '%s' "$wanted" >node_modules/.stamp
+  fi
+  PATH=$(dirname "$NODE"):$ROOT/node_modules/.bin:$PATH
+  export PATH NODE
+  # Nothing here talks to anybody, and wrangler need not ask whether it may.
+  export WRANGLER_SEND_METRICS=false WRANGLER_HIDE_BANNER=true NO_UPDATE_NOTIFIER=1
+}
+
+# Everything that building and running needs. A second time it only looks.
+set_up() {
+  mkdir -p "$TOOLS/log"
+  need node "install Node with npm (nodejs.org)"
+  set_up_rust
+  set_up_node
+  cargo_tool wasm-bindgen-cli "$WASM_BINDGEN_VERSION"
+  cargo_tool worker-build "$WORKER_BUILD_VERSION"
+  PATH=$TOOLS/bin:$PATH
+  export PATH
+}
+
+# Says whether a panic can be turned into one failed request: that takes a nightly compiler with its sources.
+can_unwind() {
+  rustup toolchain list | grep -q '^nightly' ||
+    quietly "$TOOLS/log/nightly.log" rustup toolchain install nightly --profile minimal || return 1
+  rustup component list --toolchain nightly --installed | grep -q '^rust-src' ||
+    quietly "$TOOLS/log/nightly.log" rustup component add rust-src --toolchain nightly
+}
+
+# build_worker: builds crates/entry into crates/entry/build, unless that is up to date.
+build_worker() {
+  local out=crates/entry/build mode=--panic-unwind inputs
+  if ! can_unwind >/dev/null 2>&1; then
+    mode=
+    say "  warning: no nightly Rust with rust-src, so a panic ends its isolate and not only its request"
+  fi
+  inputs=$(cat Cargo.toml Cargo.lock rust-toolchain.toml crates/{core,broker,edge,entry}/Cargo.toml \
+    $(find crates/{core,broker,edge,entry}/src -name '*.rs' | sort) | cksum | tr ' ' -)$mode
+  if [ "$(cat $out/.stamp 2>/dev/null)" = "$inputs" ] && [ -f $out/index_bg.wasm ]; then
+    return
+  fi
+  say "  building the Worker (the first time 3 minutes)"
+  # On a machine with the open internet worker-build would fetch these itself; ours come from the registry.
+  export WASM_BINDGEN_BIN=$TOOLS/bin/wasm-bindgen
+  export WASM_OPT_BIN=$ROOT/node_modules/.bin/wasm-opt ESBUILD_BIN=$ROOT/node_modules/.bin/esbuild
+  (cd crates/entry && quietly "$TOOLS/log/worker.log" worker-build --release $mode)
+  local wasm=$out/index_bg.wasm
+  # The names of functions are a quarter of the file. A panic names its place in the source without them.
+  wasm-opt --all-features --strip-debug "$wasm" -o "$wasm.stripped"
+  mv "$wasm.stripped" "$wasm"
+  local raw packed
+  raw=$(wc -c <"$wasm")
+  packed=$(gzip -9 -c "$wasm" | wc -c)
+  say "  wasm: $raw bytes, $packed gzipped"
+  [ "$raw" -le 1048576 ] || fail "the wasm is larger than 1 MiB, which design.md §7 allows"
+  printf '%s' "$inputs" >$out/.stamp
+}
