@@ -1,114 +1,154 @@
-//! The broker over HTTP: addresses, the token, problems as errors, and when to try again.
+//! The broker over HTTP: its addresses, the token, and what a publish is answered with.
 
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use newsreel_core::wire::{Catalog, Receipt};
+use reqwest::header::HeaderValue;
+use reqwest::{Client, Method, RequestBuilder, Url};
 
-use crate::BrokerOptions;
 use crate::exit::Failure;
+use crate::http::{self, CallError};
 
-/// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Which broker, and as whom.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct BrokerOptions {
+    /// The broker's address.
+    #[arg(long, global = true, env = "NEWSREEL_BROKER", default_value = "http://127.0.0.1:8787")]
+    #[arg(value_name = "URL", value_parser = http::server)]
+    pub(crate) broker: Url,
+    /// The token to show.
+    #[arg(long, global = true, env = "NEWSREEL_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<Token>,
+    /// The catalog.
+    #[arg(long, global = true, env = "NEWSREEL_CATALOG", default_value = "tv", value_name = "NAME")]
+    pub(crate) catalog: Catalog,
+    /// How long a server that does not answer is asked again. (The outbox of `origin` never gives up.)
+    #[arg(long, global = true, env = "NEWSREEL_RETRY_FOR_MS", default_value_t = 15_000, value_name = "MS")]
+    pub(crate) retry_for_ms: u64,
+}
+
+/// A secret: it can be shown to the broker and to nobody else.
+#[derive(Clone)]
+pub(crate) struct Token(String);
+
+/// How a publish is to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Once it has a version.
+    Acknowledged,
+    /// Once the replicas have applied it too, or this time has passed.
+    Applied(Duration),
+}
 
 /// A client of one catalog's broker.
 #[derive(Clone, Debug)]
 pub(crate) struct Broker {
-    http: Client,
+    client: Client,
     options: BrokerOptions,
+    bearer: Option<HeaderValue>,
 }
 
-/// An answer that is not a success.
-#[derive(Debug)]
-pub(crate) enum CallError {
-    /// Trying again may help: no answer, a fault, or too much at once.
-    Retry(String),
-    /// The answer would be the same again.
-    Refused {
-        /// The status.
-        status: StatusCode,
-        /// The stable code of the problem.
-        code: String,
-        /// What the broker says.
-        detail: String,
-    },
+impl BrokerOptions {
+    /// Returns how long to go on asking.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_millis(self.retry_for_ms)
+    }
+
+    /// Returns the address of the catalog at the broker, without a slash at its end.
+    pub(crate) fn address(&self) -> String {
+        format!("{}/v1/catalogs/{}", self.broker.as_str().trim_end_matches('/'), self.catalog)
+    }
+
+    /// Returns the value of the `Authorization` header, if there is a token.
+    pub(crate) fn bearer(&self) -> Result<Option<HeaderValue>, Failure> {
+        self.token.as_ref().map(Token::bearer).transpose()
+    }
 }
 
 impl Broker {
     /// Returns a client.
     pub(crate) fn new(options: BrokerOptions) -> Result<Self, Failure> {
-        let http = Client::builder().timeout(TIMEOUT).build().map_err(anyhow::Error::from)?;
-        Ok(Self { http, options })
+        let bearer = options.bearer()?;
+        Ok(Self { client: http::client(&options.broker)?, options, bearer })
     }
 
-    /// Returns a request below the catalog's address; `path` is empty or begins with `/`.
-    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let base = self.options.broker.as_str().trim_end_matches('/');
-        let url = format!("{base}/v1/catalogs/{}{path}", self.options.catalog);
-        let request = self.http.request(method, url);
-        match &self.options.token {
-            Some(token) => request.bearer_auth(token),
+    /// Returns the status of the catalog's log, as the broker wrote it.
+    pub(crate) async fn status(&self) -> Result<String, CallError> {
+        http::call(self.request(Method::GET, "")).await
+    }
+
+    /// Publishes once and returns the receipt as the broker wrote it. Only a receipt is an acknowledgement:
+    /// a success without one came from something else than a broker.
+    pub(crate) async fn publish(&self, key: &str, body: String, wait: Wait) -> Result<String, CallError> {
+        let request = match wait {
+            Wait::Acknowledged => self.request(Method::POST, "/changes"),
+            Wait::Applied(time) => {
+                let path = format!("/changes?wait=applied&timeout_ms={}", time.as_millis());
+                self.request(Method::POST, &path).timeout(time + http::ANSWER_TIMEOUT)
+            }
+        };
+        let request = request.header("Idempotency-Key", key).header("Content-Type", "application/json");
+        let answer = http::call(request.body(body)).await?;
+        match serde_json::from_str::<Receipt>(&answer) {
+            Ok(_) => Ok(answer),
+            Err(error) => {
+                let why = format!("the answer is not a receipt ({error}); is this address a broker's?");
+                Err(CallError::Passing { why, after: None })
+            }
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, self.options.address() + path);
+        match &self.bearer {
+            Some(bearer) => request.header("Authorization", bearer),
             None => request,
         }
     }
+}
 
-    /// Sends a request once and returns the body of a success.
-    pub(crate) async fn call(&self, request: RequestBuilder) -> Result<String, CallError> {
-        let answer = request.send().await.map_err(|error| CallError::Retry(plain(&error)))?;
-        let status = answer.status();
-        let body = answer.text().await.map_err(|error| CallError::Retry(plain(&error)))?;
-        if status.is_success() {
-            return Ok(body);
-        }
-        let problem: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-        let member = |name: &str| problem.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-        let detail = member("detail").unwrap_or(body);
-        if status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 429) {
-            return Err(CallError::Retry(format!("{status}: {detail}")));
-        }
-        Err(CallError::Refused { status, code: member("code").unwrap_or_else(|| status.to_string()), detail })
-    }
-
-    /// Sends a request until it is answered, at most `tries` times.
-    pub(crate) async fn call_again(
-        &self,
-        tries: u32,
-        request: impl Fn() -> RequestBuilder,
-    ) -> Result<String, Failure> {
-        let mut last = String::new();
-        for attempt in 0..tries {
-            if attempt > 0 {
-                tokio::time::sleep(pause(attempt - 1)).await;
-            }
-            match self.call(request()).await {
-                Ok(body) => return Ok(body),
-                Err(CallError::Refused { code, detail, .. }) => {
-                    return Err(Failure::Refused { code, detail });
-                }
-                Err(CallError::Retry(why)) => last = why,
-            }
-        }
-        Err(Failure::Unreachable { what: format!("the broker at {}", self.options.broker), why: last })
+impl Token {
+    fn bearer(&self) -> Result<HeaderValue, Failure> {
+        let plain = !self.0.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_graphic());
+        let value = plain.then(|| HeaderValue::try_from(format!("Bearer {}", self.0)).ok()).flatten();
+        let wrong = || Failure::Input("the token is not printable ASCII without spaces".to_owned());
+        let mut value = value.ok_or_else(wrong)?;
+        value.set_sensitive(true);
+        Ok(value)
     }
 }
 
-/// Returns how long to wait before the next attempt: full jitter under a ceiling that doubles up to 5 s.
-pub(crate) fn pause(attempt: u32) -> Duration {
-    let ceiling = Duration::from_millis(100).saturating_mul(1 << attempt.min(6)).min(Duration::from_secs(5));
-    ceiling.mul_f64(f64::from(random_u32()) / f64::from(u32::MAX))
-}
+/// Takes any text: a refusal of the command line would show it.
+impl FromStr for Token {
+    type Err = Infallible;
 
-/// Returns a random number.
-pub(crate) fn random_u32() -> u32 {
-    getrandom::u32().expect("the system has randomness")
-}
-
-/// Returns an error of the HTTP client with its cause: the outer text alone says only "error sending request".
-pub(crate) fn plain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = inner.to_string();
-        cause = inner.source();
+    fn from_str(token: &str) -> Result<Self, Infallible> {
+        Ok(Self(token.to_owned()))
     }
-    text
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let token: Token = "dev-publish".parse().unwrap();
+        let bearer = token.bearer().unwrap();
+        assert_eq!(format!("{token:?} {bearer:?}"), "Token(…) Sensitive");
+        assert_eq!(bearer.to_str().unwrap(), "Bearer dev-publish");
+        for bad in ["", "a b", "a\nb", "é"] {
+            let why = bad.parse::<Token>().unwrap().bearer().unwrap_err().to_string();
+            assert!(bad.is_empty() || !why.contains(bad), "{why}");
+        }
+    }
 }

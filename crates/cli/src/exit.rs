@@ -1,6 +1,16 @@
 //! How a command ends: what went wrong, what to do, and with which exit code.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
+
+/// The exit codes, as `--help` shows them. Code 2 is clap's.
+pub(crate) const CODES: &str = "Exit codes:
+  0  done; also when Ctrl-C or a closed pipe ended it
+  1  failed in another way
+  2  the command line is wrong
+  3  bad input: a line, a body, a file
+  4  refused: the server says the request cannot be granted (4xx)
+  5  unreachable: the server did not answer, also when asked again (--retry-for-ms)";
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -17,13 +27,16 @@ pub(crate) enum Failure {
         detail: String,
     },
     /// No answer: is it running, is the address right?
-    #[error("{what} is unreachable: {why}")]
+    #[error("{what} gives no answer: {why}")]
     Unreachable {
         /// Which server.
         what: String,
         /// What happened last.
         why: String,
     },
+    /// Nobody reads what is printed any more, which ends a command quietly.
+    #[error("the reader of stdout went away")]
+    Unread,
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -32,6 +45,7 @@ pub(crate) enum Failure {
 impl Failure {
     fn code(&self) -> u8 {
         match self {
+            Self::Unread => 0,
             Self::Other(_) => 1,
             Self::Input(_) => 3,
             Self::Refused { .. } => 4,
@@ -41,25 +55,54 @@ impl Failure {
 
     fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Refused { code, .. } if code == "unauthorized" => {
-                Some("give the right token with --token or NEWSREEL_TOKEN")
+            Self::Refused { code, .. } if code == "unauthorized" || code == "forbidden" => {
+                Some("give a token that may do this with --token or NEWSREEL_TOKEN")
+            }
+            Self::Refused { code, .. } if code == "expect-failed" => {
+                Some("somebody else published: read the head with `newsreel status` and decide again")
             }
             Self::Unreachable { .. } => Some("is it running, and is the address right?"),
-            Self::Refused { .. } | Self::Input(_) | Self::Other(_) => None,
+            Self::Refused { .. } | Self::Input(_) | Self::Unread | Self::Other(_) => None,
         }
     }
 }
 
 /// Tells a person what went wrong; returns the exit code.
 pub(crate) fn report(failure: &Failure) -> ExitCode {
-    eprintln!("newsreel: {failure}");
+    if !matches!(failure, Failure::Unread) {
+        eprintln!("newsreel: {failure}");
+    }
     if let Some(advice) = failure.advice() {
         eprintln!("  {advice}");
     }
     ExitCode::from(failure.code())
 }
 
-/// Says whether an error is that nobody reads our output any more, which ends a command quietly.
-pub(crate) fn is_broken_pipe(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::BrokenPipe
+/// Prints lines on stdout and makes sure they are out.
+pub(crate) fn print(lines: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::Unread),
+        Err(error) => Err(anyhow::Error::from(error).context("writing to stdout").into()),
+    }
+}
+
+/// Waits for Ctrl-C or, where there is one, the signal to terminate.
+pub(crate) async fn asked_to_stop() {
+    #[cfg(unix)]
+    let terminated = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => drop(terminate.recv().await),
+            // Without a handler the signal ends the process by itself.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
 }

@@ -4,29 +4,24 @@
 
 mod broker;
 mod exit;
+mod http;
 mod load;
 mod origin;
 mod publish;
 mod status;
 mod tail;
 
-use clap::{Args, Parser, Subcommand};
-use newsreel_core::wire::Catalog;
+use clap::{Parser, Subcommand};
 
+use crate::broker::BrokerOptions;
 use crate::exit::Failure;
-
-const EXIT_CODES: &str = "Exit codes:
-  0  done
-  1  failed in another way
-  2  the command line is wrong
-  3  bad input: a line, a body, a file
-  4  refused: the server says the request cannot be granted (4xx)
-  5  unreachable: the server did not answer, also when asked again";
 
 /// Keep every edge cache of a catalogue honest.
 #[derive(Parser)]
-#[command(name = "newsreel", version, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "newsreel", version, after_help = exit::CODES, propagate_version = true)]
 struct Command {
+    #[command(flatten)]
+    broker: BrokerOptions,
     #[command(subcommand)]
     what: What,
 }
@@ -45,20 +40,6 @@ enum What {
     Status(status::Options),
 }
 
-/// Which broker, and as whom.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct BrokerOptions {
-    /// The broker's address.
-    #[arg(long, env = "NEWSREEL_BROKER", default_value = "http://127.0.0.1:8787", value_name = "URL")]
-    pub(crate) broker: reqwest::Url,
-    /// The token to show.
-    #[arg(long, env = "NEWSREEL_TOKEN", hide_env_values = true)]
-    pub(crate) token: Option<String>,
-    /// The catalog.
-    #[arg(long, env = "NEWSREEL_CATALOG", default_value = "tv", value_name = "NAME")]
-    pub(crate) catalog: Catalog,
-}
-
 fn main() -> std::process::ExitCode {
     let command = Command::parse();
     // The provider is linked in, so it is there to be installed; a second time it would already be.
@@ -67,13 +48,14 @@ fn main() -> std::process::ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&Failure::Other(error.into())),
     };
+    let Command { broker, what } = command;
     let outcome = runtime.block_on(async {
-        match command.what {
-            What::Origin(options) => origin::run(options).await,
-            What::Load(options) => load::run(options).await,
-            What::Publish(options) => publish::run(options).await,
-            What::Tail(options) => tail::run(options).await,
-            What::Status(options) => status::run(options).await,
+        match what {
+            What::Origin(options) => origin::run(options, broker).await,
+            What::Load(options) => load::run(options, broker).await,
+            What::Publish(options) => publish::run(options, broker).await,
+            What::Tail(options) => tail::run(options, broker).await,
+            What::Status(options) => status::run(options, broker).await,
         }
     });
     match outcome {

@@ -3,9 +3,12 @@
 //! A transaction is a version: the rows and the publish that tells of them are committed together, and the
 //! publisher sends them on in order. A crash at any moment loses no change and publishes none twice:
 //! before the commit nothing happened; after it the outbox has the publish; after the broker's answer the
-//! same idempotency key finds the same version.
+//! same idempotency key finds the same version. A read that begins after a commit sees it, so whoever was told
+//! of a version and asks gets that value or a newer one.
 
+mod batch;
 mod outbox;
+mod publisher;
 mod sample;
 mod serve;
 mod store;
@@ -17,50 +20,67 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::BrokerOptions;
-use crate::broker::Broker;
-use crate::exit::Failure;
+use crate::broker::{Broker, BrokerOptions};
+use crate::exit::{Failure, asked_to_stop, print};
+use publisher::Publisher;
 use store::Store;
-pub(crate) use store::{Value, Write};
 
+/// How long the requests under way may take to end after the signal to stop.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    #[command(flatten)]
-    broker: BrokerOptions,
-    /// Where to listen.
+    /// Where to listen. There is no authentication: keep it to this machine or a trusted network.
     #[arg(long, env = "NEWSREEL_LISTEN", default_value = "127.0.0.1:8788", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// The database file.
     #[arg(long, env = "NEWSREEL_DB", default_value = "origin.sqlite", value_name = "FILE")]
     db: PathBuf,
-    /// Put a made-up sample catalogue into an empty database.
+    /// Put a made-up sample catalogue into a database that was never written to.
     #[arg(long, env = "NEWSREEL_SAMPLE")]
     sample: bool,
-    /// For tests of crashes: wait so long between a commit and its publish.
+    /// For tests of crashes: hold every publish back for so long after its commit.
     #[arg(long, env = "NEWSREEL_HOLD_PUBLISH_MS", default_value_t = 0, hide = true)]
     hold_publish_ms: u64,
 }
 
-pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let store = Arc::new(Store::open(&options.db)?);
-    if options.sample && store.is_empty()? {
-        store.commit(&sample::writes()?)?;
+/// Serves and publishes until it is asked to stop.
+pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
+    let catalog = at.catalog.clone();
+    let store = Arc::new(Store::open(&options.db, &catalog)?);
+    if options.sample && store.is_untouched().context("reading the database")? {
+        store.commit(&sample::writes()?).context("committing the sample catalogue")?;
     }
-    let listener = tokio::net::TcpListener::bind(options.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", options.listen))?;
+    let pending = store.pending().context("reading the outbox")?;
+    let listener = tokio::net::TcpListener::bind(options.listen).await.with_context(|| {
+        format!("cannot listen on {}; another --listen address may be free", options.listen)
+    })?;
     let address = listener.local_addr().context("the socket has an address")?;
-    let catalog = options.broker.catalog.clone();
-    let broker = Broker::new(options.broker)?;
+
+    eprintln!(
+        "origin: {catalog} from {}, {pending} publishes to send to {}",
+        options.db.display(),
+        at.broker
+    );
     let hold = Duration::from_millis(options.hold_publish_ms);
-    let publisher = tokio::spawn(outbox::drain(Arc::clone(&store), broker, hold));
-    eprintln!("origin of {catalog} on http://{address}/{catalog}/, {} publishes waiting", store.pending()?);
-    let router = serve::router(Arc::clone(&store), catalog);
-    let served = axum::serve(listener, router).with_graceful_shutdown(async {
-        // Without a signal handler the process ends at once, which loses nothing either.
-        let _ = tokio::signal::ctrl_c().await;
-    });
-    served.await.context("serving")?;
-    publisher.abort();
-    Ok(())
+    let publisher = Publisher::new(Arc::clone(&store), Broker::new(at)?, hold);
+    tokio::spawn(publisher.run());
+    // An origin serves on, whether or not somebody reads this.
+    let _ = print(&format!("ready http://{address}/{catalog}\n"));
+    let served = axum::serve(listener, serve::router(store, catalog)).with_graceful_shutdown(asked_to_stop());
+    tokio::select! {
+        served = served => Ok(served.context("serving")?),
+        // What is not published by then is in the outbox, for the next start.
+        () = async { asked_to_stop().await; tokio::time::sleep(GRACE).await } => Ok(()),
+    }
+}
+
+/// Does what waits for the disk away from the threads that serve. It is done even when nobody waits for it.
+async fn on_disk<T: Send + 'static>(
+    store: &Arc<Store>,
+    work: impl FnOnce(&Store) -> T + Send + 'static,
+) -> T {
+    let store = Arc::clone(store);
+    tokio::task::spawn_blocking(move || work(&store)).await.expect("work on the store does not panic")
 }

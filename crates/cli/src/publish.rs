@@ -1,43 +1,40 @@
 //! `newsreel publish`: one publish, under an idempotency key, until it is acknowledged.
 
+mod keys;
+
 use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use newsreel_core::wire::{Change, Epoch, Expect, Key, Operation, Prefix, Publish, Tag, Target, Version};
-use reqwest::Method;
+use newsreel_core::wire::{Change, Epoch, Expect, Operation, Prefix, Publish, Tag, Target, Version};
 
-use crate::BrokerOptions;
-use crate::broker::{Broker, random_u32};
-use crate::exit::Failure;
+use crate::broker::{Broker, BrokerOptions, Wait};
+use crate::exit::{Failure, print};
+use crate::http::{call_patiently, random_u32};
+use keys::KeyChanges;
 
-/// How often a publish that is not answered is sent. The idempotency key makes it one publish.
-const TRIES: u32 = 8;
-
+/// The command's own flags.
 #[derive(clap::Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(
+    ["keys", "changed_tags", "prefixes", "all", "file"]
+))]
 pub(crate) struct Options {
     #[command(flatten)]
-    broker: BrokerOptions,
-    /// A key that changed; may be given again.
-    #[arg(long = "key", env = "NEWSREEL_KEY", group = "what")]
-    keys: Vec<Key>,
+    keys: KeyChanges,
     /// A tag all of whose entries changed; may be given again.
-    #[arg(long = "tag", env = "NEWSREEL_TAG", group = "what")]
+    #[arg(long = "tag", env = "NEWSREEL_TAG", value_name = "TAG")]
     changed_tags: Vec<Tag>,
     /// A prefix all of whose keys changed; may be given again.
-    #[arg(long = "prefix", env = "NEWSREEL_PREFIX", group = "what")]
+    #[arg(long = "prefix", env = "NEWSREEL_PREFIX", value_name = "PREFIX")]
     prefixes: Vec<Prefix>,
     /// Everything changed.
-    #[arg(long, env = "NEWSREEL_ALL", group = "what")]
+    #[arg(long, env = "NEWSREEL_ALL")]
     all: bool,
     /// A publish as JSON; `-` reads stdin.
-    #[arg(long, env = "NEWSREEL_FILE", value_name = "FILE", group = "what", conflicts_with_all = ["keys", "changed_tags", "prefixes", "all", "op", "tags", "soft", "expect_version"])]
-    file: Option<std::path::PathBuf>,
-    /// What happened to the keys.
-    #[arg(long, env = "NEWSREEL_OP", value_parser = ["update", "remove"], default_value = "update")]
-    op: String,
-    /// The tags that the keys' entries carry after the change, separated by commas.
-    #[arg(long, env = "NEWSREEL_TAGS", value_delimiter = ',')]
-    tags: Vec<Tag>,
+    #[arg(long, env = "NEWSREEL_FILE", value_name = "FILE", conflicts_with_all = [
+        "keys", "op", "tags", "changed_tags", "prefixes", "all", "soft", "expect_version",
+    ])]
+    file: Option<PathBuf>,
     /// What is older may be served, marked, while it is fetched anew.
     #[arg(long, env = "NEWSREEL_SOFT")]
     soft: bool,
@@ -47,63 +44,56 @@ pub(crate) struct Options {
     /// And this the epoch.
     #[arg(long, env = "NEWSREEL_EXPECT_EPOCH", value_name = "EPOCH", requires = "expect_version")]
     expect_epoch: Option<Epoch>,
-    /// The same key and the same changes are one publish, however often they are sent; by default a random one.
-    #[arg(long, env = "NEWSREEL_IDEMPOTENCY_KEY", value_name = "KEY")]
+    /// The same key and the same changes are one publish, however often they are sent [default: a random one].
+    #[arg(long, env = "NEWSREEL_IDEMPOTENCY_KEY", value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<String>,
+    /// Wait until the replicas have applied it; the receipt then names those that have and those that have not.
+    #[arg(long, env = "NEWSREEL_WAIT_APPLIED")]
+    wait_applied: bool,
+    /// How long to wait for the replicas.
+    #[arg(long, env = "NEWSREEL_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000)]
+    timeout_ms: u64,
 }
 
-pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+/// Publishes and prints the receipt.
+pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
+    let waiting = Wait::Applied(Duration::from_millis(options.timeout_ms));
+    let wait = if options.wait_applied { waiting } else { Wait::Acknowledged };
     let key = options.idempotency_key.clone().unwrap_or_else(random_key);
-    let body = body(&options)?;
-    let broker = Broker::new(options.broker)?;
-    let receipt = broker
-        .call_again(TRIES, || {
-            broker.request(Method::POST, "/changes").header("Idempotency-Key", &key).body(body.clone())
-        })
-        .await?;
-    println!("{receipt}");
-    Ok(())
-}
-
-fn body(options: &Options) -> Result<String, Failure> {
-    let text = match &options.file {
+    let body = match &options.file {
         Some(path) => read(path)?,
         None => given(options)?,
     };
-    // Said here it costs no round trip, and a typing error is not sent.
-    Publish::parse(text.as_bytes()).map_err(|error| Failure::Input(error.to_string()))?;
-    Ok(text)
+    // Said here it costs no round trip.
+    Publish::parse(body.as_bytes()).map_err(|error| Failure::Input(error.to_string()))?;
+    let broker = Broker::new(at.clone())?;
+    let publish = || broker.publish(&key, body.clone(), wait);
+    let receipt = call_patiently(&at.broker, at.patience(), publish).await?;
+    print(&format!("{receipt}\n"))
 }
 
-fn given(options: &Options) -> Result<String, Failure> {
-    let operation = match (options.op.as_str(), options.soft) {
-        ("remove", false) => Operation::Remove,
-        ("remove", true) => return Err(Failure::Input("a remove cannot be soft".to_owned())),
-        (_, true) => Operation::Soften,
-        (_, false) => Operation::Update,
-    };
-    let removing = operation == Operation::Remove;
-    let keys = options.keys.iter().cloned().map(Target::Key);
-    let others = options.changed_tags.iter().cloned().map(Target::Tag);
-    let others = others.chain(options.prefixes.iter().cloned().map(Target::Prefix));
-    let others = others.chain(options.all.then_some(Target::All));
-    let mut changes: Vec<Change> =
-        keys.map(|target| Change { target, operation, tags: options.tags.clone() }).collect();
-    for target in others {
-        if removing {
-            return Err(Failure::Input("only a key can be removed".to_owned()));
-        }
-        changes.push(Change { target, operation, tags: Vec::new() });
+/// Returns the body that the flags describe.
+fn given(mut options: Options) -> Result<String, Failure> {
+    let operation = if options.soft { Operation::Soften } else { Operation::Update };
+    if options.soft {
+        options.keys.soften().map_err(|why| Failure::Input(why.to_owned()))?;
     }
-    let expect = options.expect_version.map(|version| Expect { epoch: options.expect_epoch, version });
+    let tags = options.changed_tags.into_iter().map(Target::Tag);
+    let prefixes = options.prefixes.into_iter().map(Target::Prefix);
+    let all = options.all.then_some(Target::All);
+    let others = tags.chain(prefixes).chain(all);
+    let mut changes = options.keys.0;
+    changes.extend(others.map(|target| Change { operation, ..Change::of(target) }));
+
     let mut body = serde_json::json!({ "changes": changes });
-    if let (Some(expect), Some(body)) = (expect, body.as_object_mut()) {
-        body.insert("expect".to_owned(), serde_json::to_value(expect).map_err(anyhow::Error::from)?);
+    let expect = options.expect_version.map(|version| Expect { epoch: options.expect_epoch, version });
+    if let (Some(expect), Some(members)) = (expect, body.as_object_mut()) {
+        members.insert("expect".to_owned(), serde_json::json!(expect));
     }
     Ok(body.to_string())
 }
 
-fn read(path: &std::path::Path) -> Result<String, Failure> {
+fn read(path: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     let outcome = if path.as_os_str() == "-" {
         std::io::stdin().read_to_string(&mut text)
@@ -116,4 +106,10 @@ fn read(path: &std::path::Path) -> Result<String, Failure> {
 
 fn random_key() -> String {
     format!("cli-{:08x}{:08x}{:08x}", random_u32(), random_u32(), random_u32())
+}
+
+fn idempotency_key(text: &str) -> Result<String, &'static str> {
+    let fits = (1..=newsreel_core::wire::publish::MAX_IDEMPOTENCY_KEY_BYTES).contains(&text.len());
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits && plain { Ok(text.to_owned()) } else { Err("1 to 255 bytes of printable ASCII without spaces") }
 }

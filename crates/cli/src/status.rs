@@ -1,37 +1,30 @@
 //! `newsreel status`: where a catalog's log is.
 
 use newsreel_core::wire::Status;
-use reqwest::Method;
 
-use crate::BrokerOptions;
-use crate::broker::Broker;
-use crate::exit::Failure;
+use crate::broker::{Broker, BrokerOptions};
+use crate::exit::{Failure, print};
+use crate::http::call_patiently;
 
-/// How often a broker that does not answer is asked.
-const TRIES: u32 = 4;
-
+/// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    #[command(flatten)]
-    broker: BrokerOptions,
     /// Print the broker's answer as it came.
     #[arg(long, env = "NEWSREEL_JSON")]
     json: bool,
 }
 
-pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let broker = Broker::new(options.broker)?;
-    let body = broker.call_again(TRIES, || broker.request(Method::GET, "")).await?;
+/// Prints the status.
+pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
+    let broker = Broker::new(at.clone())?;
+    let body = call_patiently(&at.broker, at.patience(), || broker.status()).await?;
     if options.json {
-        println!("{body}");
-        return Ok(());
+        return print(&format!("{body}\n"));
     }
-    let status: Status = serde_json::from_str(&body).map_err(anyhow::Error::from)?;
-    println!("catalog    {}", status.catalog);
-    println!("epoch      {}", status.epoch);
-    println!("version    {}", status.version);
-    println!("position   {}", status.position);
-    println!("oldest     {}", status.oldest);
-    println!("followers  {}", status.followers);
-    Ok(())
+    let Status { catalog, epoch, version, position, oldest, followers } =
+        serde_json::from_str(&body).map_err(anyhow::Error::from)?;
+    print(&format!(
+        "catalog    {catalog}\nepoch      {epoch}\nversion    {version}\nposition   {position}\n\
+         oldest     {oldest}\nfollowers  {followers}\n"
+    ))
 }

@@ -1,170 +1,185 @@
-//! The publisher: sends the outbox to the broker, in order, until each publish is acknowledged.
+//! The outbox: publishes that are committed and not acknowledged yet, oldest first, and what became of those
+//! that were refused for good.
+//!
+//! A refused publish must neither hold up those after it nor be lost. It is kept in the table `rejected`, and
+//! what takes its place is the least that still keeps every cache right, as one version again:
+//! 1. the same keys without their tags: the floors of the keys are what correctness needs, tags only serve
+//!    those who follow;
+//! 2. if that is refused too, `{"all":true}`: dear, because every entry is fetched again, but never wrong.
+//!
+//! Where the broker has seen the idempotency key with another body (a database put back from a backup), the
+//! same body goes out again under a new key.
 
-use std::sync::Arc;
-use std::time::Duration;
+use newsreel_core::wire::{Change, Publish, Target};
+use rusqlite::{OptionalExtension as _, params};
 
-use reqwest::Method;
+use super::store::Store;
 
-use super::store::{Outgoing, Store};
-use crate::broker::{Broker, CallError, pause};
-
-/// What a broker's answer means for the outbox.
-#[derive(Debug, PartialEq, Eq)]
-enum Next {
-    /// The publish has a version: on to the next.
-    Acknowledged,
-    /// Send the same again.
-    Again(String),
-    /// It can never succeed.
-    Never(String),
+/// A publish that is to be sent, or sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outgoing {
+    /// The transaction it tells of.
+    pub(crate) transaction: i64,
+    /// Its idempotency key: the same at every attempt, also after a crash.
+    pub(crate) key: String,
+    /// Its body: the same bytes at every attempt.
+    pub(crate) body: String,
 }
 
-/// Sends what waits and what is committed later, for ever.
-pub(crate) async fn drain(store: Arc<Store>, broker: Broker, hold: Duration) {
-    let mut failures = 0;
-    loop {
-        let outgoing = match store.next_outgoing() {
-            Ok(Some(outgoing)) => outgoing,
-            Ok(None) => {
-                store.committed.notified().await;
-                continue;
-            }
-            Err(error) => {
-                eprintln!("origin: the outbox cannot be read: {error:#}");
-                tokio::time::sleep(pause(6)).await;
-                continue;
-            }
+/// What is wrong with a refused publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The broker will not take this body.
+    Body,
+    /// The idempotency key stands for another publish.
+    Key,
+}
+
+impl Store {
+    /// Returns the oldest publish that is not acknowledged.
+    pub(crate) fn next_outgoing(&self) -> rusqlite::Result<Option<Outgoing>> {
+        let reader = self.reader();
+        let mut select = reader.prepare_cached("SELECT txn, key, body FROM outbox ORDER BY txn LIMIT 1")?;
+        let outgoing = select.query_row([], |row| {
+            Ok(Outgoing { transaction: row.get(0)?, key: row.get(1)?, body: row.get(2)? })
+        });
+        outgoing.optional()
+    }
+
+    /// Takes an acknowledged publish out of the outbox.
+    pub(crate) fn acknowledged(&self, outgoing: &Outgoing) -> rusqlite::Result<()> {
+        let writer = self.writer();
+        writer.prepare_cached("DELETE FROM outbox WHERE txn = ?")?.execute([outgoing.transaction])?;
+        Ok(())
+    }
+
+    /// Keeps a publish that can never succeed for a person to look at, and puts what must be said instead in
+    /// its place. Returns that, or `None` when nothing lesser is left.
+    pub(crate) fn rejected(
+        &self,
+        outgoing: &Outgoing,
+        fault: Fault,
+        why: &str,
+    ) -> rusqlite::Result<Option<String>> {
+        let Outgoing { transaction: number, key, body } = outgoing;
+        let instead = match fault {
+            Fault::Body => lesser(body),
+            Fault::Key => Some(body.clone()),
         };
-        tokio::time::sleep(hold).await;
-        let settled = match send(&broker, &outgoing).await {
-            Next::Acknowledged => store.acknowledged(&outgoing),
-            Next::Never(why) => {
-                let number = outgoing.transaction;
-                eprintln!(
-                    "origin: publish {number} was refused for good ({why}); publishing that everything changed instead. See table `rejected`."
-                );
-                store.rejected(&outgoing, &why)
-            }
-            Next::Again(why) => {
-                // Said once per outage and then now and again, so that a log is not only this.
-                if failures % 32 == 0 {
-                    eprintln!(
-                        "origin: publish {} is not acknowledged: {why}; trying again",
-                        outgoing.transaction
-                    );
-                }
-                tokio::time::sleep(pause(failures)).await;
-                failures += 1;
-                continue;
-            }
-        };
-        failures = 0;
-        if let Err(error) = settled {
-            eprintln!("origin: the outbox cannot be written: {error:#}");
-            tokio::time::sleep(pause(6)).await;
-        }
+        let Some(instead) = instead else { return Ok(None) };
+        let mut writer = self.writer();
+        let transaction = writer.transaction()?;
+        let keep = "INSERT OR IGNORE INTO rejected (key, txn, body, why) VALUES (?, ?, ?, ?)";
+        transaction.execute(keep, params![key, number, body, why])?;
+        let replace =
+            "UPDATE outbox SET key = key || '-' || lower(hex(randomblob(4))), body = ? WHERE txn = ?";
+        transaction.execute(replace, params![instead, number])?;
+        transaction.commit()?;
+        Ok(Some(instead))
+    }
+
+    /// Returns how many publishes are not acknowledged.
+    pub(crate) fn pending(&self) -> rusqlite::Result<i64> {
+        self.reader().query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))
+    }
+
+    /// Returns how many publishes were refused for good.
+    pub(crate) fn rejections(&self) -> rusqlite::Result<i64> {
+        self.reader().query_row("SELECT count(*) FROM rejected", [], |row| row.get(0))
     }
 }
 
-async fn send(broker: &Broker, outgoing: &Outgoing) -> Next {
-    let request = broker
-        .request(Method::POST, "/changes")
-        .header("Idempotency-Key", &outgoing.key)
-        .body(outgoing.body.clone());
-    match broker.call(request).await {
-        Ok(_) => Next::Acknowledged,
-        Err(CallError::Retry(why)) => Next::Again(why),
-        // What is wrong with these is the publish itself; everything else a person or time can mend.
-        Err(CallError::Refused { status, code, detail }) if matches!(status.as_u16(), 400 | 413 | 422) => {
-            Next::Never(format!("{code}: {detail}"))
-        }
-        Err(CallError::Refused { code, detail, .. }) => Next::Again(format!("{code}: {detail}")),
+/// Returns the next lesser publish that keeps caches right, or `None` after the last.
+fn lesser(body: &str) -> Option<String> {
+    let all = || vec![Change::of(Target::All)];
+    let mut changes = Publish::parse(body.as_bytes()).map_or_else(|_| all(), |publish| publish.changes);
+    let tagged = changes.iter().any(|change| !change.tags.is_empty());
+    if tagged {
+        changes.iter_mut().for_each(|change| change.tags.clear());
+    } else if changes == all() {
+        return None;
+    } else {
+        changes = all();
     }
+    Some(serde_json::json!({ "changes": changes }).to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
-    use axum::Router;
-    use axum::http::{HeaderMap, StatusCode};
-    use axum::routing::post;
-    use newsreel_core::wire::Key;
+    use newsreel_core::wire::{Key, Tag};
 
     use super::*;
-    use crate::BrokerOptions;
-    use crate::origin::store::Write;
+    use crate::origin::store::{Value, Write};
 
-    type Heard = Arc<Mutex<Vec<(String, String)>>>;
-
-    /// A broker that answers with these statuses, then 200, and notes key and body of what it hears.
-    async fn broker(statuses: &[u16]) -> (Broker, Heard, Arc<tokio::sync::Notify>) {
-        let heard = Heard::default();
-        let done = Arc::new(tokio::sync::Notify::new());
-        let answers = Arc::new(Mutex::new(Vec::from(statuses).into_iter()));
-        let (noted, finished) = (Arc::clone(&heard), Arc::clone(&done));
-        let answer = move |headers: HeaderMap, body: String| {
-            let key = headers["idempotency-key"].to_str().unwrap().to_owned();
-            noted.lock().unwrap().push((key, body));
-            let status = answers.lock().unwrap().next();
-            if status.is_none() {
-                finished.notify_one();
-            }
-            let status = StatusCode::from_u16(status.unwrap_or(200)).unwrap();
-            async move { (status, r#"{"code":"test"}"#) }
-        };
-        let router = Router::new().route("/v1/catalogs/tv/changes", post(answer));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let options = BrokerOptions {
-            broker: url.parse().unwrap(),
-            token: Some("t".into()),
-            catalog: "tv".parse().unwrap(),
-        };
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        (Broker::new(options).unwrap(), heard, done)
+    fn update(key: &str, body: &str) -> Write {
+        let tags = vec![Tag::new("t").unwrap()];
+        let value = Value { content_type: "text/plain".into(), tags, body: body.into() };
+        Write { key: Key::new(key).unwrap(), value: Some(value) }
     }
 
-    fn store(folder: &tempfile::TempDir, keys: &[&str]) -> Arc<Store> {
-        let store = Store::open(&folder.path().join("origin.sqlite")).unwrap();
-        for key in keys {
-            store.commit(&[Write { key: Key::new(*key).unwrap(), value: None }]).unwrap();
+    fn reopened(folder: &tempfile::TempDir) -> Store {
+        Store::open(&folder.path().join("o.db"), &"tv".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_crash_between_commit_and_publish_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = reopened(&folder);
+        before.commit(&[update("title:1", "one")]).unwrap();
+        let outgoing = before.next_outgoing().unwrap().unwrap();
+        drop(before);
+        let after = reopened(&folder);
+        assert_eq!(after.next_outgoing().unwrap(), Some(outgoing.clone()), "the same key and the same bytes");
+        assert_eq!(outgoing.body, r#"{"changes":[{"key":"title:1","tags":["t"]}]}"#);
+        assert_eq!(after.get(&Key::new("title:1").unwrap()).unwrap().unwrap().0.body, b"one");
+    }
+
+    #[test]
+    fn publishes_leave_in_the_order_of_their_transactions_and_keys_are_never_reused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut keys = std::collections::BTreeSet::new();
+        for round in 0..3 {
+            let store = reopened(&folder);
+            store.commit(&[update("title:1", &round.to_string())]).unwrap();
+            let outgoing = store.next_outgoing().unwrap().unwrap();
+            store.acknowledged(&outgoing).unwrap();
+            assert!(keys.insert(outgoing.key));
         }
-        Arc::new(store)
+        let store = reopened(&folder);
+        store.commit(&[update("title:1", "a")]).unwrap();
+        store.commit(&[update("title:2", "b")]).unwrap();
+        assert!(store.next_outgoing().unwrap().unwrap().body.contains("title:1"));
+        assert_eq!(store.pending().unwrap(), 2);
     }
 
-    #[tokio::test]
-    async fn a_publish_is_sent_again_with_the_same_key_and_bytes_until_it_is_acknowledged() {
+    #[test]
+    fn a_refused_publish_is_kept_and_the_least_that_is_right_takes_its_place() {
         let folder = tempfile::tempdir().unwrap();
-        let (broker, heard, done) = broker(&[503, 500, 429, 401]).await;
-        let publisher = tokio::spawn(drain(store(&folder, &["a:1"]), broker, Duration::ZERO));
-        done.notified().await;
-        publisher.abort();
-        let heard = heard.lock().unwrap();
-        assert_eq!(heard.len(), 5);
-        assert!(heard.iter().all(|one| *one == heard[0]), "{heard:?}");
+        let store = reopened(&folder);
+        store.commit(&[update("title:1", "a")]).unwrap();
+        let mut keys = std::collections::BTreeSet::new();
+        for instead in [r#"{"changes":[{"key":"title:1"}]}"#, r#"{"changes":[{"all":true}]}"#] {
+            let outgoing = store.next_outgoing().unwrap().unwrap();
+            assert!(keys.insert(outgoing.key.clone()));
+            store.rejected(&outgoing, Fault::Body, "because").unwrap();
+            let next = store.next_outgoing().unwrap().unwrap();
+            assert_eq!((next.transaction, next.body.as_str()), (outgoing.transaction, instead));
+        }
+        let last = store.next_outgoing().unwrap().unwrap();
+        assert_eq!(store.rejected(&last, Fault::Body, "because").unwrap(), None);
+        assert_eq!(store.next_outgoing().unwrap(), Some(last), "it stays, and is sent again");
+        assert_eq!((store.rejections().unwrap(), store.pending().unwrap()), (2, 1));
     }
 
-    #[tokio::test]
-    async fn publishes_keep_their_order_over_failures() {
+    #[test]
+    fn a_used_idempotency_key_is_exchanged_and_the_body_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let (broker, heard, done) = broker(&[503, 200, 503]).await;
-        let publisher = tokio::spawn(drain(store(&folder, &["a:1", "a:2"]), broker, Duration::ZERO));
-        done.notified().await;
-        publisher.abort();
-        let order: Vec<bool> = heard.lock().unwrap().iter().map(|(_, body)| body.contains("a:1")).collect();
-        assert_eq!(order, [true, true, false, false]);
-    }
-
-    #[tokio::test]
-    async fn a_publish_refused_for_good_does_not_block_those_after_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let (broker, heard, done) = broker(&[400, 200]).await;
-        let publisher = tokio::spawn(drain(store(&folder, &["a:1", "a:2"]), broker, Duration::ZERO));
-        done.notified().await;
-        publisher.abort();
-        let heard = heard.lock().unwrap();
-        assert!(heard[1].1.contains("\"all\":true") && heard[2].1.contains("a:2"), "{heard:?}");
+        let store = reopened(&folder);
+        store.commit(&[update("title:1", "a")]).unwrap();
+        let outgoing = store.next_outgoing().unwrap().unwrap();
+        store.rejected(&outgoing, Fault::Key, "because").unwrap();
+        let next = store.next_outgoing().unwrap().unwrap();
+        assert_eq!(next.body, outgoing.body);
+        assert_ne!(next.key, outgoing.key);
     }
 }

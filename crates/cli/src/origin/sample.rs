@@ -2,31 +2,33 @@
 
 use anyhow::Context as _;
 
-use super::store::{Value, Write};
-use crate::load::{Title, title_write};
+use super::batch;
+use super::store::Write;
+use crate::load::Title;
 
 const TITLES: &str = include_str!("../../sample/tv.ndjson");
 
-/// Returns the sample as one transaction.
+/// Returns the sample as one transaction, by the way that `newsreel load` takes.
 pub(crate) fn writes() -> anyhow::Result<Vec<Write>> {
-    let lines = TITLES.lines().enumerate();
-    lines
-        .map(|(index, line)| {
-            let title = Title::parse(line).map_err(anyhow::Error::msg);
-            let title = title.with_context(|| format!("line {} of the sample", index + 1))?;
-            let body = title.value.as_bytes().to_vec();
-            let value = Value { content_type: "application/json".to_owned(), tags: title.tags, body };
-            Ok(title_write(title.key, value))
-        })
-        .collect()
+    let mut lines = String::new();
+    for (index, line) in TITLES.lines().enumerate() {
+        let title = Title::parse(line.as_bytes()).map_err(anyhow::Error::msg);
+        lines += &title.with_context(|| format!("line {} of the sample", index + 1))?.line();
+    }
+    batch::parse(&lines).map_err(|problem| anyhow::Error::msg(problem.detail().to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_sample_can_be_read() {
+    fn the_sample_can_be_read_and_is_awkward_enough() {
         let writes = super::writes().unwrap();
         assert!(writes.len() >= 20);
         assert_eq!(writes[0].key.as_str(), "title:1");
+        let values = writes.into_iter().filter_map(|write| write.value);
+        let text: String = values.map(|value| String::from_utf8(value.body).unwrap()).collect();
+        for awkward in ["\\u2028", "\\n", "\\\"", "映", "ש"] {
+            assert!(text.contains(awkward), "{awkward}");
+        }
     }
 }

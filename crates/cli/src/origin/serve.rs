@@ -4,23 +4,47 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use newsreel_core::wire::name::tags_from_header;
 use newsreel_core::wire::problem::MEDIA_TYPE;
-use newsreel_core::wire::publish::MAX_CHANGES;
+use newsreel_core::wire::publish::PublishError;
+use newsreel_core::wire::route::decoded_key;
 use newsreel_core::wire::{Catalog, Code, Key, Problem, Tag};
 use serde::Deserialize;
+use serde_json::json;
 
-use super::store::{Committed, Store, Value, Write};
+use super::store::{CommitError, Committed, Store, Value, Write};
+use super::{batch, on_disk};
 
 /// The largest value: what KV takes.
 const MAX_BODY_BYTES: usize = 25 << 20;
+/// The most lines of one page of the listing.
+const MAX_LISTED: u32 = 10_000;
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+
+/// Returns the routes of an origin of one catalog.
+pub(crate) fn router(store: Arc<Store>, catalog: Catalog) -> Router {
+    let unknown = || async {
+        Refusal(Problem::new(Code::UnknownPath, "entries are at /{catalog}/{key}, many at /{catalog}"))
+    };
+    let wrong_method = || async {
+        Refusal(Problem::new(Code::MethodNotAllowed, "the Allow header names the methods of this address"))
+    };
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/{catalog}", get(list).post(put_many))
+        .route("/{catalog}/{*key}", get(read).put(put).delete(remove))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(Origin { store, catalog })
+}
 
 #[derive(Clone)]
 struct Origin {
@@ -28,154 +52,76 @@ struct Origin {
     catalog: Catalog,
 }
 
-/// Returns the routes of an origin of one catalog.
-pub(crate) fn router(store: Arc<Store>, catalog: Catalog) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/{catalog}", get(list).post(put_many))
-        .route("/{catalog}/{*key}", get(read).put(put).delete(remove))
-        .fallback(|| async { Refusal(Problem::new(Code::UnknownPath, "an entry is at /{catalog}/{key}")) })
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(Origin { store, catalog })
-}
-
-/// A problem as a response.
-struct Refusal(Problem);
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, [(CONTENT_TYPE, MEDIA_TYPE)], self.0.to_json()).into_response()
-    }
-}
-
-impl From<Problem> for Refusal {
-    fn from(problem: Problem) -> Self {
-        Self(problem)
-    }
-}
-
-impl From<anyhow::Error> for Refusal {
-    fn from(error: anyhow::Error) -> Self {
-        eprintln!("origin: {error:#}");
-        Self(Problem::new(Code::Internal, "the database failed; nothing was changed"))
-    }
-}
-
 async fn healthz(State(origin): State<Origin>) -> Result<Response, Refusal> {
-    let pending = origin.store.pending()?;
-    Ok(axum::Json(serde_json::json!({ "status": "ok", "pending": pending })).into_response())
+    let counts = |store: &Store| Ok::<_, rusqlite::Error>((store.pending()?, store.rejections()?));
+    let (pending, rejected) = on_disk(&origin.store, counts).await?;
+    Ok(axum::Json(json!({ "status": "ok", "pending": pending, "rejected": rejected })).into_response())
 }
 
-async fn read(
-    State(origin): State<Origin>,
-    Path((catalog, key)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let key = origin.key(&catalog, key)?;
-    let Some((value, etag)) = origin.store.get(&key)? else {
-        return Err(Problem::new(Code::NotFound, format!("{catalog} has no {key}")).into());
+async fn read(State(origin): State<Origin>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
+    let key = origin.key(&uri)?;
+    let wanted = key.clone();
+    let Some((value, etag)) = on_disk(&origin.store, move |store| store.get(&wanted)).await? else {
+        return Err(absent(&key).into());
     };
+    let known = headers.get_all(IF_NONE_MATCH).iter().any(|given| matches(given.as_bytes(), &etag));
     let tags: Vec<&str> = value.tags.iter().map(Tag::as_str).collect();
-    let known = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
-    let proof = [(ETAG, etag), (CACHE_TAG, tags.join(","))];
+    // Caches ask again each time: only Newsreel's own are told of changes.
+    let about = [(ETAG, etag), (CACHE_TAG, tags.join(",")), (CACHE_CONTROL, "no-cache".to_owned())];
     if known {
-        return Ok((StatusCode::NOT_MODIFIED, proof).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, about).into_response());
     }
-    Ok((proof, [(CONTENT_TYPE, value.content_type)], value.body).into_response())
+    Ok((about, [(CONTENT_TYPE, value.content_type)], value.body).into_response())
+}
+
+/// Says whether an `If-None-Match` names the entity tag, compared weakly as RFC 9110 wants it here.
+fn matches(given: &[u8], etag: &str) -> bool {
+    let given = String::from_utf8_lossy(given);
+    given.trim() == "*"
+        || given.split(',').any(|one| one.trim().strip_prefix("W/").unwrap_or(one.trim()) == etag)
 }
 
 async fn put(
     State(origin): State<Origin>,
-    Path((catalog, key)): Path<(String, String)>,
+    uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    let key = origin.key(&catalog, key)?;
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let tags = text(CACHE_TAG).or_else(|| text(SURROGATE_KEY)).unwrap_or_default();
-    let tags = tags_from_header(tags).map_err(|why| Problem::new(Code::BadTag, why.to_string()))?;
-    let content_type = text(CONTENT_TYPE).unwrap_or("application/octet-stream").to_owned();
-    let value = Value { content_type, tags, body: body.to_vec() };
-    let committed = origin.commit(vec![Write { key, value: Some(value) }]).await?;
+    let key = origin.key(&uri)?;
+    let body = whole(body)?.to_vec();
+    let tags = if headers.contains_key(CACHE_TAG) { CACHE_TAG } else { SURROGATE_KEY };
+    let tags = batch::fitting(tags_of(&headers, &tags)?)?;
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or("application/octet-stream").to_owned();
+    let write = Write { key, value: Some(Value { content_type, tags, body }) };
+    let committed = on_disk(&origin.store, move |store| store.commit(&[write])).await?;
     let status = if committed.existed == 0 { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(answer(status, &committed))
+    Ok(answer(status, committed))
 }
 
-async fn remove(
-    State(origin): State<Origin>,
-    Path((catalog, key)): Path<(String, String)>,
-) -> Result<Response, Refusal> {
-    let key = origin.key(&catalog, key)?;
-    if origin.store.get(&key)?.is_none() {
-        return Err(Problem::new(Code::NotFound, format!("{catalog} has no {key}")).into());
+async fn remove(State(origin): State<Origin>, uri: Uri) -> Result<Response, Refusal> {
+    let key = origin.key(&uri)?;
+    let gone = key.clone();
+    match on_disk(&origin.store, move |store| store.remove(gone)).await {
+        Err(CommitError::Absent) => Err(absent(&key).into()),
+        committed => Ok(answer(StatusCode::OK, committed?)),
     }
-    let committed = origin.commit(vec![Write { key, value: None }]).await?;
-    Ok(answer(StatusCode::OK, &committed))
-}
-
-/// One line of a transaction of many: `{"key","value":…}`, `{"key","text","content_type"}` or
-/// `{"key","op":"remove"}`, each with `tags`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    key: Key,
-    value: Option<serde_json::Value>,
-    text: Option<String>,
-    content_type: Option<String>,
-    #[serde(default)]
-    tags: Vec<Tag>,
-    op: Option<Op>,
-}
-
-#[derive(Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Op {
-    Update,
-    Remove,
 }
 
 async fn put_many(
     State(origin): State<Origin>,
     Path(catalog): Path<String>,
-    body: String,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
     origin.own(&catalog)?;
-    let mut writes = Vec::new();
-    for (index, text) in body.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
-        let line: Result<Line, _> = serde_json::from_str(text);
-        let write = line.map_err(|error| error.to_string()).and_then(Write::try_from);
-        writes.push(write.map_err(|why| Problem::new(Code::BadJson, format!("line {}: {why}", index + 1)))?);
-    }
-    match writes.len() {
-        0 => return Err(Problem::new(Code::NoChanges, "a transaction has at least one line").into()),
-        1..=MAX_CHANGES => {}
-        more => {
-            let text = format!("{more} lines; a transaction has at most {MAX_CHANGES}");
-            return Err(Problem::new(Code::TooManyChanges, text).into());
-        }
-    }
-    let committed = origin.commit(writes).await?;
-    Ok(answer(StatusCode::OK, &committed))
+    let body = whole(body)?;
+    let body = std::str::from_utf8(&body).map_err(|why| Problem::new(Code::BadJson, why.to_string()))?;
+    let writes = batch::parse(body)?;
+    let committed = on_disk(&origin.store, move |store| store.commit(&writes)).await?;
+    Ok(answer(StatusCode::OK, committed))
 }
 
-impl TryFrom<Line> for Write {
-    type Error = String;
-
-    fn try_from(line: Line) -> Result<Self, String> {
-        let Line { key, value, text, content_type, tags, op } = line;
-        let remove = op == Some(Op::Remove);
-        let (kind, body) = match (value, text) {
-            (Some(value), None) if !remove => ("application/json", value.to_string()),
-            (None, Some(text)) if !remove => ("text/plain; charset=utf-8", text),
-            (None, None) if remove => return Ok(Self { key, value: None }),
-            (_, _) => return Err("give value or text, or op \"remove\" without them".to_owned()),
-        };
-        let content_type = content_type.unwrap_or_else(|| kind.to_owned());
-        Ok(Self { key, value: Some(Value { content_type, tags, body: body.into_bytes() }) })
-    }
-}
-
+/// Which part of the listing: `limit` entries after the key `after`.
 #[derive(Deserialize)]
 #[serde(default)]
 struct Page {
@@ -185,21 +131,19 @@ struct Page {
 
 impl Default for Page {
     fn default() -> Self {
-        Self { after: String::new(), limit: 10_000 }
+        Self { after: String::new(), limit: 1_000 }
     }
 }
 
 async fn list(
     State(origin): State<Origin>,
     Path(catalog): Path<String>,
-    Query(page): Query<Page>,
+    page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     origin.own(&catalog)?;
-    let mut lines = String::new();
-    for listed in origin.store.list(&page.after, page.limit)? {
-        lines += &serde_json::to_string(&listed).map_err(anyhow::Error::from)?;
-        lines.push('\n');
-    }
+    let Query(Page { after, limit }) = page.map_err(|why| Problem::new(Code::BadRequest, why.body_text()))?;
+    let listed = on_disk(&origin.store, move |store| store.list(&after, limit.min(MAX_LISTED))).await?;
+    let lines: String = listed.iter().map(|entry| json!(entry).to_string() + "\n").collect();
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
 }
 
@@ -210,83 +154,81 @@ impl Origin {
         if ours { Ok(()) } else { Err(Problem::new(Code::UnknownPath, text)) }
     }
 
-    fn key(&self, catalog: &str, key: String) -> Result<Key, Problem> {
+    /// Reads the key from the path as it was sent: a slash in it may be escaped or not.
+    fn key(&self, uri: &Uri) -> Result<Key, Problem> {
+        let path = uri.path().strip_prefix('/').unwrap_or_default();
+        let (catalog, key) = path.split_once('/').unwrap_or_default();
         self.own(catalog)?;
-        Key::new(key).map_err(|why| Problem::new(Code::BadKey, why.to_string()))
-    }
-
-    /// Commits away from the threads that serve: it waits for the disk.
-    async fn commit(&self, writes: Vec<Write>) -> anyhow::Result<Committed> {
-        let store = Arc::clone(&self.store);
-        tokio::task::spawn_blocking(move || store.commit(&writes)).await?
+        decoded_key(key)
     }
 }
 
-fn answer(status: StatusCode, committed: &Committed) -> Response {
-    (status, axum::Json(serde_json::json!({ "transaction": committed.transaction }))).into_response()
+fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
+    body.map_err(|why| match why.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(Code::BodyTooLarge, format!("at most {MAX_BODY_BYTES} bytes are taken"))
+        }
+        _ => Problem::new(Code::BadRequest, why.body_text()),
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn tags_of(headers: &HeaderMap, name: &HeaderName) -> Result<Vec<Tag>, Problem> {
+    let lines: Vec<_> =
+        headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    tags_from_header(&lines.join(",")).map_err(|why| Problem::new(Code::BadTag, why.to_string()))
+}
 
-    async fn origin() -> (tempfile::TempDir, String) {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::open(&folder.path().join("origin.sqlite")).unwrap());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/tv", listener.local_addr().unwrap());
-        let router = router(store, Catalog::new("tv").unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        (folder, url)
+fn absent(key: &Key) -> Problem {
+    Problem::new(Code::NotFound, format!("there is no {key}"))
+}
+
+fn answer(status: StatusCode, committed: Committed) -> Response {
+    let Committed { transaction, changes, existed: _ } = committed;
+    (status, axum::Json(json!({ "transaction": transaction, "changes": changes }))).into_response()
+}
+
+/// A problem as a response.
+struct Refusal(Problem);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, [(CONTENT_TYPE, MEDIA_TYPE)], self.0.to_json()).into_response();
+        for (name, value) in self.0.headers() {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), value.parse()) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
     }
+}
 
-    #[tokio::test]
-    async fn a_value_comes_back_with_its_type_tags_and_etag() {
-        let (_folder, url) = origin().await;
-        let http = reqwest::Client::new();
-        let at = format!("{url}/title%3Aa%2Fb%20%C3%BC");
-        let put =
-            http.put(&at).header("Cache-Tag", "x, y").header("Content-Type", "text/plain").body("hello");
-        assert_eq!(put.send().await.unwrap().status(), 201);
-        let got = http.get(&at).send().await.unwrap();
-        let header = |name: &str| got.headers()[name].to_str().unwrap().to_owned();
-        assert_eq!((header("cache-tag"), header("content-type")), ("x,y".into(), "text/plain".into()));
-        let etag = header("etag");
-        assert_eq!(got.text().await.unwrap(), "hello");
-        assert_eq!(http.get(&at).header("If-None-Match", etag).send().await.unwrap().status(), 304);
-        assert_eq!(http.put(&at).body("again").send().await.unwrap().status(), 200);
-        assert_eq!(http.delete(&at).send().await.unwrap().status(), 200);
-        assert_eq!(http.delete(&at).send().await.unwrap().status(), 404);
-        assert_eq!(http.get(&at).send().await.unwrap().status(), 404);
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
     }
+}
 
-    #[tokio::test]
-    async fn a_transaction_of_many_is_all_or_nothing() {
-        let (_folder, url) = origin().await;
-        let http = reqwest::Client::new();
-        let post = |body: &str| http.post(&url).body(body.to_owned()).send();
-        let bad = post("{\"key\":\"a:1\",\"value\":1}\n{\"key\":\"a\",\"value\":1}").await.unwrap();
-        assert_eq!(bad.status(), 400);
-        assert!(bad.text().await.unwrap().contains("line 2"));
-        assert_eq!(http.get(format!("{url}/a:1")).send().await.unwrap().status(), 404);
-        let good =
-            post("{\"key\":\"a:1\",\"value\":{\"n\":1}}\n\n{\"key\":\"a:2\",\"text\":\"é\"}").await.unwrap();
-        assert_eq!(good.status(), 200);
-        let list = http.get(&url).send().await.unwrap().text().await.unwrap();
-        assert_eq!(list.lines().count(), 2);
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        eprintln!("origin: the database failed: {error}");
+        Self(Problem::new(Code::Internal, "the database failed; nothing was changed"))
     }
+}
 
-    #[tokio::test]
-    async fn bad_names_and_other_catalogs_are_problems() {
-        let (_folder, url) = origin().await;
-        let http = reqwest::Client::new();
-        for (address, code) in
-            [(format!("{url}/title"), "bad-key"), (url.replace("/tv", "/shop/a:1"), "unknown-path")]
-        {
-            let answer = http.get(address).send().await.unwrap();
-            assert_eq!(answer.headers()["content-type"], MEDIA_TYPE);
-            assert!(answer.text().await.unwrap().contains(code));
+impl From<CommitError> for Refusal {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Publish(PublishError::TooLarge(bytes)) => {
+                let text = format!("keys and tags make a publish of {bytes} bytes: split the transaction");
+                Self(Problem::new(Code::BodyTooLarge, text))
+            }
+            CommitError::Publish(other) => Self(other.into()),
+            CommitError::Absent => Self(Problem::new(Code::NotFound, error.to_string())),
+            CommitError::Database(error) => error.into(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

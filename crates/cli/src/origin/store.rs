@@ -1,17 +1,35 @@
-//! The rows of the origin: entries, and the outbox of publishes not acknowledged yet.
+//! The origin's catalogue in SQLite: entries, and the publish of each transaction beside them. Knows no HTTP.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use newsreel_core::cache::etag_of;
-use newsreel_core::wire::{Change, Key, Tag};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use newsreel_core::wire::publish::PublishError;
+use newsreel_core::wire::{Catalog, Change, Key, Publish, Tag};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use tokio::sync::Notify;
+
+/// FULL: what was answered survives a power cut, not only a crash of this process.
+const SCHEMA: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS entries (
+        key TEXT PRIMARY KEY, content_type TEXT NOT NULL, tags TEXT NOT NULL, etag TEXT NOT NULL,
+        body BLOB NOT NULL);
+    -- AUTOINCREMENT: the number of a transaction is never used again, also when its row is gone.
+    CREATE TABLE IF NOT EXISTS outbox (
+        txn INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, body TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS rejected (
+        key TEXT PRIMARY KEY, txn INTEGER NOT NULL, body TEXT NOT NULL, why TEXT NOT NULL);
+    INSERT OR IGNORE INTO meta VALUES ('origin', lower(hex(randomblob(8))));";
 
 /// The database of one origin.
 pub(crate) struct Store {
-    connection: Mutex<Connection>,
+    writer: Mutex<Connection>,
+    /// Reads do not wait for the disk; in WAL mode they see every commit that came before them.
+    reader: Mutex<Connection>,
     /// Told of each commit.
     pub(crate) committed: Notify,
 }
@@ -36,24 +54,29 @@ pub(crate) struct Value {
     pub(crate) body: Vec<u8>,
 }
 
-/// A publish that is to be sent, or sent again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Outgoing {
-    /// The transaction it tells of.
-    pub(crate) transaction: i64,
-    /// Its idempotency key: the same at every attempt, also after a crash.
-    pub(crate) key: String,
-    /// Its body: the same bytes at every attempt.
-    pub(crate) body: String,
-}
-
 /// What a committed transaction is called, and which of its keys were there before.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Committed {
     /// The number of the transaction; its publish has it too.
     pub(crate) transaction: i64,
     /// How many keys had a value before.
     pub(crate) existed: usize,
+    /// How many keys it names.
+    pub(crate) changes: usize,
+}
+
+/// Why a transaction was not committed; nothing of it is stored then.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommitError {
+    /// No version can hold it: write it in several transactions.
+    #[error("the publish of this transaction cannot be made: {0}")]
+    Publish(#[from] PublishError),
+    /// There is nothing to remove.
+    #[error("there is no such entry")]
+    Absent,
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] rusqlite::Error),
 }
 
 /// One line of the listing.
@@ -65,66 +88,64 @@ pub(crate) struct Listed {
 }
 
 impl Store {
-    /// Opens the database, making it where there is none.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let connection = Connection::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        // FULL: what was answered survives a power cut, not only a crash of this process.
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-                 CREATE TABLE IF NOT EXISTS entries (
-                   key TEXT PRIMARY KEY, content_type TEXT NOT NULL, tags TEXT NOT NULL, etag TEXT NOT NULL,
-                   body BLOB NOT NULL);
-                 CREATE TABLE IF NOT EXISTS outbox (
-                   txn INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, body TEXT NOT NULL);
-                 CREATE TABLE IF NOT EXISTS rejected (
-                   txn INTEGER PRIMARY KEY, key TEXT NOT NULL, body TEXT NOT NULL, why TEXT NOT NULL);
-                 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-                 INSERT OR IGNORE INTO meta VALUES ('origin', lower(hex(randomblob(8))));",
-            )
-            .with_context(|| format!("{} is not an origin's database", path.display()))?;
-        Ok(Self { connection: Mutex::new(connection), committed: Notify::new() })
+    /// Opens the database of a catalog, making it where there is none.
+    pub(crate) fn open(path: &Path, catalog: &Catalog) -> anyhow::Result<Self> {
+        let open = || Connection::open(path).with_context(|| format!("cannot open {}", path.display()));
+        let (writer, reader) = (open()?, open()?);
+        let prepared = writer.execute_batch(SCHEMA).and_then(|()| {
+            writer.execute("INSERT OR IGNORE INTO meta VALUES ('catalog', ?)", [catalog.as_str()])?;
+            writer.query_row("SELECT value FROM meta WHERE name = 'catalog'", [], |row| row.get(0))
+        });
+        let kept: String =
+            prepared.with_context(|| format!("{} is not an origin's database", path.display()))?;
+        ensure!(
+            kept == catalog.as_str(),
+            "{} holds the catalog {kept}, not {catalog}: give another --db or --catalog",
+            path.display()
+        );
+        Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader), committed: Notify::new() })
     }
 
-    /// Says whether no entry and no publish is there.
-    pub(crate) fn is_empty(&self) -> anyhow::Result<bool> {
-        let sql = "SELECT NOT EXISTS (SELECT 1 FROM entries) AND NOT EXISTS (SELECT 1 FROM sqlite_sequence)";
-        Ok(self.lock().query_row(sql, [], |row| row.get(0))?)
+    /// Says whether nothing was ever committed.
+    pub(crate) fn is_untouched(&self) -> rusqlite::Result<bool> {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'outbox')";
+        self.reader().query_row(sql, [], |row| row.get(0))
     }
 
-    /// Returns what is stored under a key.
-    pub(crate) fn get(&self, key: &Key) -> anyhow::Result<Option<(Value, String)>> {
-        let sql = "SELECT content_type, tags, body, etag FROM entries WHERE key = ?";
-        let row = self
-            .lock()
-            .query_row(sql, [key.as_str()], |row| {
-                let tags: String = row.get(1)?;
-                Ok((row.get(0)?, tags, row.get(2)?, row.get(3)?))
-            })
-            .optional()?;
-        row.map(|(content_type, tags, body, etag)| {
-            Ok((Value { content_type, tags: serde_json::from_str(&tags)?, body }, etag))
-        })
-        .transpose()
+    /// Returns what is stored under a key, and its entity tag.
+    pub(crate) fn get(&self, key: &Key) -> rusqlite::Result<Option<(Value, String)>> {
+        let reader = self.reader();
+        let mut select =
+            reader.prepare_cached("SELECT content_type, tags, body, etag FROM entries WHERE key = ?")?;
+        let found = select.query_row([key.as_str()], |row| {
+            let value = Value { content_type: row.get(0)?, tags: tags_of(row, 1)?, body: row.get(2)? };
+            Ok((value, row.get(3)?))
+        });
+        found.optional()
     }
 
-    /// Writes the rows and the publish that tells of them, in one transaction. A later write of a key wins.
-    pub(crate) fn commit(&self, writes: &[Write]) -> anyhow::Result<Committed> {
-        let mut connection = self.lock();
-        let transaction = connection.transaction()?;
+    /// Writes the rows and the publish that tells of them, in one transaction. No key may come twice.
+    pub(crate) fn commit(&self, writes: &[Write]) -> Result<Committed, CommitError> {
+        self.commit_if(writes, |_| true)
+    }
+
+    /// Removes an entry that is there.
+    pub(crate) fn remove(&self, key: Key) -> Result<Committed, CommitError> {
+        self.commit_if(&[Write { key, value: None }], |existed| existed == 1)
+    }
+
+    fn commit_if(&self, writes: &[Write], wanted: fn(usize) -> bool) -> Result<Committed, CommitError> {
+        let publish = publish_of(writes)?;
+        let mut writer = self.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut existed = 0;
-        let mut changes: Vec<Change> = Vec::new();
         for write in writes {
             existed += usize::from(put(&transaction, write)?);
-            let change = match &write.value {
-                Some(value) => Change::update(write.key.clone(), value.tags.clone()),
-                None => Change::remove(write.key.clone()),
-            };
-            changes.retain(|earlier| earlier.target != change.target);
-            changes.push(change);
         }
-        let body = serde_json::json!({ "changes": changes }).to_string();
-        transaction.execute("INSERT INTO outbox (key, body) VALUES ('', ?)", [body])?;
+        if !wanted(existed) {
+            return Err(CommitError::Absent);
+        }
+        transaction.execute("INSERT INTO outbox (key, body) VALUES ('', ?)", [publish])?;
         let number = transaction.last_insert_rowid();
         transaction.execute(
             "UPDATE outbox SET key = (SELECT value FROM meta WHERE name = 'origin') || '-' || txn WHERE txn = ?",
@@ -132,164 +153,141 @@ impl Store {
         )?;
         transaction.commit()?;
         self.committed.notify_one();
-        Ok(Committed { transaction: number, existed })
-    }
-
-    /// Returns the oldest publish that is not acknowledged.
-    pub(crate) fn next_outgoing(&self) -> anyhow::Result<Option<Outgoing>> {
-        let sql = "SELECT txn, key, body FROM outbox ORDER BY txn LIMIT 1";
-        let outgoing = |row: &rusqlite::Row<'_>| {
-            Ok(Outgoing { transaction: row.get(0)?, key: row.get(1)?, body: row.get(2)? })
-        };
-        Ok(self.lock().query_row(sql, [], outgoing).optional()?)
-    }
-
-    /// Takes an acknowledged publish out of the outbox.
-    pub(crate) fn acknowledged(&self, outgoing: &Outgoing) -> anyhow::Result<()> {
-        self.lock().execute("DELETE FROM outbox WHERE txn = ?", [outgoing.transaction])?;
-        Ok(())
-    }
-
-    /// Keeps a publish that can never succeed for a person to look at, and puts `{"all":true}` in its place:
-    /// which entries it was about is not known to the caches, so they are told that any may have changed.
-    pub(crate) fn rejected(&self, outgoing: &Outgoing, why: &str) -> anyhow::Result<()> {
-        let Outgoing { transaction: number, key, body } = outgoing;
-        let mut connection = self.lock();
-        let transaction = connection.transaction()?;
-        let sql = "INSERT OR IGNORE INTO rejected (txn, key, body, why) VALUES (?, ?, ?, ?)";
-        transaction.execute(sql, params![number, key, body, why])?;
-        let instead = r#"{"all":true}"#;
-        let sql = "UPDATE outbox SET key = key || '-all', body = ? WHERE txn = ?";
-        transaction.execute(sql, params![instead, number])?;
-        Ok(transaction.commit()?)
-    }
-
-    /// Returns how many publishes are not acknowledged.
-    pub(crate) fn pending(&self) -> anyhow::Result<u32> {
-        Ok(self.lock().query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))?)
+        Ok(Committed { transaction: number, existed, changes: writes.len() })
     }
 
     /// Returns entries after a key, in the order of the keys.
-    pub(crate) fn list(&self, after: &str, limit: u32) -> anyhow::Result<Vec<Listed>> {
-        let connection = self.lock();
-        let mut select =
-            connection.prepare("SELECT key, etag, tags FROM entries WHERE key > ? ORDER BY key LIMIT ?")?;
-        let rows = select.query_map(params![after, limit], |row| {
-            let tags: String = row.get(2)?;
-            Ok((row.get(0)?, row.get(1)?, tags))
+    pub(crate) fn list(&self, after: &str, limit: u32) -> rusqlite::Result<Vec<Listed>> {
+        let reader = self.reader();
+        let mut select = reader
+            .prepare_cached("SELECT key, etag, tags FROM entries WHERE key > ? ORDER BY key LIMIT ?")?;
+        let listed = select.query_map(params![after, limit], |row| {
+            Ok(Listed { key: row.get(0)?, etag: row.get(1)?, tags: tags_of(row, 2)? })
         })?;
-        rows.map(|row| {
-            let (key, etag, tags) = row?;
-            Ok(Listed { key, etag, tags: serde_json::from_str(&tags)? })
-        })
-        .collect()
+        listed.collect()
     }
 
     /// A panic while the lock was held rolled its transaction back, so the connection is as good as before.
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the connection for what only reads.
+    pub(super) fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Returns the body of the publish that tells of a transaction. The broker's own rules judge it before the
+/// commit, so a publish that the broker must refuse is never committed.
+fn publish_of(writes: &[Write]) -> Result<String, PublishError> {
+    let changes = writes.iter().map(|Write { key, value }| match value {
+        Some(value) => Change::update(key.clone(), value.tags.clone()),
+        None => Change::remove(key.clone()),
+    });
+    let body = serde_json::json!({ "changes": changes.collect::<Vec<_>>() }).to_string();
+    Publish::parse(body.as_bytes())?;
+    Ok(body)
+}
+
 /// Writes one row; returns whether there was one.
-fn put(transaction: &Transaction<'_>, write: &Write) -> anyhow::Result<bool> {
-    let key = write.key.as_str();
+fn put(transaction: &Transaction<'_>, Write { key, value }: &Write) -> rusqlite::Result<bool> {
+    let key = key.as_str();
     let existed = transaction.prepare_cached("SELECT 1 FROM entries WHERE key = ?")?.exists([key])?;
-    match &write.value {
-        Some(value) => {
-            let Value { content_type, tags, body } = value;
-            let tags = serde_json::to_string(tags)?;
-            transaction
-                .prepare_cached("INSERT OR REPLACE INTO entries (key, content_type, tags, etag, body) VALUES (?, ?, ?, ?, ?)")?
-                .execute(params![key, content_type, tags, etag_of(body), body])?;
-        }
-        None => {
-            transaction.prepare_cached("DELETE FROM entries WHERE key = ?")?.execute([key])?;
-        }
-    }
+    let Some(Value { content_type, tags, body }) = value else {
+        transaction.prepare_cached("DELETE FROM entries WHERE key = ?")?.execute([key])?;
+        return Ok(existed);
+    };
+    let tags = serde_json::json!(tags).to_string();
+    // An entry that only changed its type or its tags is another entry for whoever asks `If-None-Match`.
+    let etag = etag_of(format!("{} {content_type} {tags}", etag_of(body)).as_bytes());
+    let sql = "INSERT OR REPLACE INTO entries (key, content_type, tags, etag, body) VALUES (?, ?, ?, ?, ?)";
+    transaction.prepare_cached(sql)?.execute(params![key, content_type, tags, etag, body])?;
     Ok(existed)
+}
+
+fn tags_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Vec<Tag>> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn update(key: &str, body: &str) -> Write {
-        let value = Value {
-            content_type: "text/plain".into(),
-            tags: vec![Tag::new("t").unwrap()],
-            body: body.into(),
-        };
-        Write { key: Key::new(key).unwrap(), value: Some(value) }
+    fn key(text: &str) -> Key {
+        Key::new(text).unwrap()
     }
 
-    fn reopened(folder: &tempfile::TempDir) -> Store {
-        Store::open(&folder.path().join("origin.sqlite")).unwrap()
+    fn update(name: &str, body: &str) -> Write {
+        let tags = vec![Tag::new("t").unwrap()];
+        let value = Value { content_type: "text/plain".into(), tags, body: body.into() };
+        Write { key: key(name), value: Some(value) }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("o.db"), &"tv".parse().unwrap()).unwrap();
+        (folder, store)
     }
 
     #[test]
-    fn a_crash_between_commit_and_publish_loses_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let before = reopened(&folder);
-        before.commit(&[update("title:1", "one")]).unwrap();
-        let outgoing = before.next_outgoing().unwrap().unwrap();
-        drop(before);
-        let after = reopened(&folder);
-        assert_eq!(after.next_outgoing().unwrap(), Some(outgoing.clone()), "the same key and the same bytes");
-        assert_eq!(outgoing.body, r#"{"changes":[{"key":"title:1","tags":["t"]}]}"#);
-        assert_eq!(after.get(&Key::new("title:1").unwrap()).unwrap().unwrap().0.body, b"one");
-    }
-
-    #[test]
-    fn publishes_leave_in_the_order_of_their_transactions_and_keys_are_never_reused() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = reopened(&folder);
-        let mut keys = Vec::new();
-        for round in 0..3 {
+    fn a_read_sees_every_commit_before_it() {
+        let (_folder, store) = store();
+        for round in 0..20 {
             store.commit(&[update("title:1", &round.to_string())]).unwrap();
-            let outgoing = store.next_outgoing().unwrap().unwrap();
-            store.acknowledged(&outgoing).unwrap();
-            keys.push(outgoing.key);
+            let (value, _) = store.get(&key("title:1")).unwrap().unwrap();
+            assert_eq!(value.body, round.to_string().as_bytes());
         }
-        keys.dedup();
-        assert_eq!(keys.len(), 3);
-        store.commit(&[update("title:1", "a")]).unwrap();
-        store.commit(&[update("title:2", "b")]).unwrap();
-        assert!(store.next_outgoing().unwrap().unwrap().body.contains("title:1"));
-        assert_eq!(store.pending().unwrap(), 2);
     }
 
     #[test]
-    fn a_later_write_of_a_key_wins_and_is_named_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = reopened(&folder);
-        let remove = Write { key: Key::new("title:1").unwrap(), value: None };
-        let committed = store.commit(&[update("title:1", "a"), update("title:2", "b"), remove]).unwrap();
-        assert_eq!(committed.existed, 1);
-        let body = store.next_outgoing().unwrap().unwrap().body;
-        assert_eq!(body, r#"{"changes":[{"key":"title:2","tags":["t"]},{"key":"title:1","op":"remove"}]}"#);
-        assert_eq!(store.get(&Key::new("title:1").unwrap()).unwrap(), None);
+    fn what_no_version_can_hold_is_not_committed() {
+        let (_folder, store) = store();
+        let twice = store.commit(&[update("title:1", "a"), update("title:1", "b")]);
+        assert!(matches!(twice, Err(CommitError::Publish(PublishError::DuplicateTarget { .. }))));
+        let mut large: Vec<Write> = (0..1000).map(|n| update(&format!("title:{n}"), "x")).collect();
+        for write in &mut large {
+            let tags = (0..5).map(|n| Tag::new(format!("{n}{}", "x".repeat(250))).unwrap());
+            write.value.as_mut().unwrap().tags = tags.collect();
+        }
+        assert!(matches!(store.commit(&large), Err(CommitError::Publish(PublishError::TooLarge(_)))));
+        assert!(store.is_untouched().unwrap());
+        assert!(store.list("", 10).unwrap().is_empty());
     }
 
     #[test]
-    fn a_publish_that_can_never_succeed_is_kept_and_everything_is_published_in_its_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = reopened(&folder);
+    fn only_what_is_there_is_removed() {
+        let (_folder, store) = store();
+        assert!(matches!(store.remove(key("title:1")), Err(CommitError::Absent)));
+        assert!(store.is_untouched().unwrap(), "nothing is published of nothing");
         store.commit(&[update("title:1", "a")]).unwrap();
-        let outgoing = store.next_outgoing().unwrap().unwrap();
-        store.rejected(&outgoing, "because").unwrap();
-        let instead = store.next_outgoing().unwrap().unwrap();
-        assert_eq!((instead.transaction, instead.body.as_str()), (outgoing.transaction, r#"{"all":true}"#));
-        assert_ne!(instead.key, outgoing.key);
+        assert_eq!(store.remove(key("title:1")).unwrap().existed, 1);
+        assert_eq!(store.get(&key("title:1")).unwrap(), None);
+        assert!(!store.is_untouched().unwrap());
     }
 
     #[test]
-    fn an_empty_database_is_empty_only_before_its_first_transaction() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = reopened(&folder);
-        assert!(store.is_empty().unwrap());
-        store.commit(&[update("title:1", "a")]).unwrap();
-        store.commit(&[Write { key: Key::new("title:1").unwrap(), value: None }]).unwrap();
-        assert!(!store.is_empty().unwrap());
+    fn the_entity_tag_tells_type_and_tags_too() {
+        let (_folder, store) = store();
+        let mut write = update("title:1", "same");
+        let mut etags = std::collections::BTreeSet::new();
+        for (kind, tag) in [("text/plain", "a"), ("text/html", "a"), ("text/html", "b"), ("text/html", "b")] {
+            let tags = vec![Tag::new(tag).unwrap()];
+            write.value = Some(Value { content_type: kind.into(), tags, body: "same".into() });
+            store.commit(std::slice::from_ref(&write)).unwrap();
+            etags.insert(store.get(&key("title:1")).unwrap().unwrap().1);
+        }
+        assert_eq!(etags.len(), 3);
+    }
+
+    #[test]
+    fn a_database_belongs_to_one_catalog() {
+        let (folder, store) = store();
+        drop(store);
+        let other = Store::open(&folder.path().join("o.db"), &"shop".parse().unwrap());
+        assert!(other.err().unwrap().to_string().contains("holds the catalog tv"));
     }
 }

@@ -1,0 +1,116 @@
+//! The publisher: sends the outbox to the broker, one publish at a time, until each is acknowledged.
+//!
+//! One at a time because a transaction is a version and versions are in the order of the transactions. What
+//! the broker acknowledged and this process did not live to note is sent again under the same key: it finds
+//! the same version.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::on_disk;
+use super::outbox::{Fault, Outgoing};
+use super::store::Store;
+use crate::broker::{Broker, Wait};
+use crate::http::{CallError, pause};
+
+/// Sends what waits and what is committed later, for ever.
+pub(crate) struct Publisher {
+    store: Arc<Store>,
+    broker: Broker,
+    /// For tests of crashes: how long a publish is held back.
+    hold: Duration,
+    /// How often in a row it did not work.
+    failures: u32,
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+enum Outcome {
+    /// The publish has a version: on to the next.
+    Acknowledged,
+    /// It will never have one.
+    Refused(Fault, String),
+    /// Time or a person can mend it.
+    Again { why: String, after: Option<Duration> },
+}
+
+impl Publisher {
+    /// Returns a publisher of what `store` commits.
+    pub(crate) fn new(store: Arc<Store>, broker: Broker, hold: Duration) -> Self {
+        Self { store, broker, hold, failures: 0 }
+    }
+
+    /// Runs until the process ends.
+    pub(crate) async fn run(mut self) {
+        loop {
+            match on_disk(&self.store, Store::next_outgoing).await {
+                Ok(Some(outgoing)) => self.deliver(outgoing).await,
+                Ok(None) => self.store.committed.notified().await,
+                Err(error) => self.wait(&format!("the outbox cannot be read: {error}"), None).await,
+            }
+        }
+    }
+
+    async fn deliver(&mut self, outgoing: Outgoing) {
+        tokio::time::sleep(self.hold).await;
+        let number = outgoing.transaction;
+        match self.send(&outgoing).await {
+            Outcome::Acknowledged => {
+                if self.failures > 0 {
+                    eprintln!("origin: the broker takes publishes again, from transaction {number} on");
+                }
+                self.failures = 0;
+                let noted = on_disk(&self.store, move |store| store.acknowledged(&outgoing)).await;
+                if let Err(error) = noted {
+                    self.wait(&format!("the outbox cannot be written: {error}"), None).await;
+                }
+            }
+            Outcome::Refused(fault, why) => self.replace(outgoing, fault, why).await,
+            Outcome::Again { why, after } => self.wait(&format!("publish {number}: {why}"), after).await,
+        }
+    }
+
+    async fn send(&self, outgoing: &Outgoing) -> Outcome {
+        match self.broker.publish(&outgoing.key, outgoing.body.clone(), Wait::Acknowledged).await {
+            Ok(_) => Outcome::Acknowledged,
+            Err(CallError::Passing { why, after }) => Outcome::Again { why, after },
+            // What is wrong with these is the publish itself; with all others, something around it.
+            Err(CallError::Refused { status, code, detail }) => match status.as_u16() {
+                400 | 413 => Outcome::Refused(Fault::Body, format!("{code}: {detail}")),
+                422 => Outcome::Refused(Fault::Key, format!("{code}: {detail}")),
+                401 | 403 => {
+                    let why = format!("{code}: {detail}; start again with the right --token");
+                    Outcome::Again { why, after: None }
+                }
+                _ => Outcome::Again { why: format!("{code}: {detail}; is --broker right?"), after: None },
+            },
+        }
+    }
+
+    async fn replace(&mut self, outgoing: Outgoing, fault: Fault, why: String) {
+        let number = outgoing.transaction;
+        let because = why.clone();
+        let replaced = on_disk(&self.store, move |store| store.rejected(&outgoing, fault, &because)).await;
+        match replaced {
+            Ok(Some(instead)) => eprintln!(
+                "origin: PUBLISH {number} WAS REFUSED ({why}). It is kept in the table `rejected`; published \
+                 in its place: {}",
+                instead.get(..200).unwrap_or(&instead)
+            ),
+            Ok(None) => self.wait(&format!("publish {number} is refused in every form: {why}"), None).await,
+            Err(error) => self.wait(&format!("the outbox cannot be written: {error}"), None).await,
+        }
+    }
+
+    /// Waits before the next attempt. Says why at the 1st, 2nd, 4th, 8th … time, so that a log is not only this.
+    async fn wait(&mut self, why: &str, after: Option<Duration>) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures.is_power_of_two() {
+            eprintln!("origin: {why}; nothing is lost, trying again (attempt {})", self.failures);
+        }
+        tokio::time::sleep(pause(self.failures - 1).max(after.unwrap_or_default())).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

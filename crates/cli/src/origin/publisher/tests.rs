@@ -1,0 +1,197 @@
+//! The publisher against a small broker of its own, which fails as it is told.
+
+use std::sync::Mutex;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use newsreel_core::wire::{Key, Tag};
+use tokio::sync::Notify;
+
+use super::*;
+use crate::broker::BrokerOptions;
+use crate::origin::store::{Value, Write};
+
+/// What the broker does with a publish.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Answer {
+    /// Gives it a version.
+    Receipt,
+    /// Answers with this status.
+    Status(u16),
+    /// Takes it and closes the connection without an answer.
+    Silence,
+    /// Answers 200 with something that is no receipt, as a captive portal does.
+    Portal,
+}
+use Answer::{Portal, Receipt, Silence, Status};
+
+#[derive(Default)]
+struct Heard {
+    /// Key and body of every request, in order.
+    publishes: Mutex<Vec<(String, String)>>,
+    answers: Mutex<Vec<Answer>>,
+    done: Notify,
+}
+
+/// A store and a broker; the answers are given in turn, then receipts.
+struct Story {
+    folder: tempfile::TempDir,
+    store: Arc<Store>,
+    broker: Broker,
+    heard: Arc<Heard>,
+}
+
+impl Story {
+    async fn new(answers: &[Answer]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let heard = Arc::new(Heard::default());
+        heard.answers.lock().unwrap().extend(answers.iter().rev());
+        let router =
+            Router::new().route("/v1/catalogs/tv/changes", post(answer)).with_state(Arc::clone(&heard));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let broker = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let catalog = "tv".parse().unwrap();
+        let options = BrokerOptions { broker, token: Some("t".parse().unwrap()), catalog, retry_for_ms: 0 };
+        let folder = tempfile::tempdir().unwrap();
+        let store = opened(&folder);
+        Self { folder, store, broker: Broker::new(options).unwrap(), heard }
+    }
+
+    fn commit(&self, key: &str) {
+        let value = Value { content_type: "x".into(), tags: vec![Tag::new("t").unwrap()], body: Vec::new() };
+        self.store.commit(&[Write { key: Key::new(key).unwrap(), value: Some(value) }]).unwrap();
+    }
+
+    /// Runs the publisher until a receipt was given and nothing is pending, and returns what the broker heard.
+    async fn drained(&self) -> Vec<(String, String)> {
+        let publisher = Publisher::new(Arc::clone(&self.store), self.broker.clone(), Duration::ZERO);
+        let publisher = tokio::spawn(publisher.run());
+        while self.store.pending().unwrap() > 0 {
+            tokio::select! {
+                () = self.heard.done.notified() => {}
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        publisher.abort();
+        self.heard.publishes.lock().unwrap().clone()
+    }
+}
+
+fn opened(folder: &tempfile::TempDir) -> Arc<Store> {
+    Arc::new(Store::open(&folder.path().join("o.db"), &"tv".parse().unwrap()).unwrap())
+}
+
+async fn answer(State(heard): State<Arc<Heard>>, headers: HeaderMap, body: String) -> Response {
+    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+    assert_eq!(headers["authorization"], "Bearer t");
+    heard.publishes.lock().unwrap().push((key, body));
+    match heard.answers.lock().unwrap().pop().unwrap_or(Receipt) {
+        Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Portal => "<html>Sign in to the network</html>".into_response(),
+        // A body that breaks off: the server closes the connection in the middle of the answer.
+        Silence => axum::body::Body::from_stream(futures_util::stream::once(async {
+            Err::<axum::body::Bytes, _>(std::io::Error::other("gone"))
+        }))
+        .into_response(),
+        Receipt => {
+            let epoch = "01ARYZ6S410000000000000000";
+            let receipt = format!(
+                r#"{{"catalog":"tv","epoch":"{epoch}","version":1,"position":"{epoch}:1:0011223344556677","at":1,"changes":1}}"#
+            );
+            heard.done.notify_one();
+            receipt.into_response()
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_publish_is_sent_again_with_the_same_key_and_bytes_until_it_is_acknowledged() {
+    let story = Story::new(&[Status(503), Silence, Portal]).await;
+    story.commit("a:1");
+    let heard = story.drained().await;
+    assert_eq!(heard.len(), 4);
+    assert!(heard.iter().all(|one| *one == heard[0]), "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_token_or_address_waits_for_a_person_and_loses_nothing() {
+    let story = Story::new(&[Status(401), Status(403), Status(404)]).await;
+    story.commit("a:1");
+    let heard = story.drained().await;
+    assert_eq!(heard.len(), 4);
+    assert!(heard.iter().all(|one| *one == heard[0]), "{heard:?}");
+    assert_eq!(story.store.rejections().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn publishes_keep_their_order_over_failures() {
+    let story = Story::new(&[Status(503), Receipt, Silence, Status(500), Receipt, Status(409)]).await;
+    for key in ["a:1", "a:2", "a:3"] {
+        story.commit(key);
+    }
+    let bodies: Vec<String> = story.drained().await.into_iter().map(|(_, body)| body).collect();
+    let names = |name: &str| bodies.iter().filter(|body| body.contains(name)).count();
+    assert_eq!((names("a:1"), names("a:2"), names("a:3")), (2, 3, 2));
+    assert!(bodies.is_sorted(), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn a_crash_after_the_acknowledgement_publishes_nothing_twice() {
+    let story = Story::new(&[]).await;
+    story.commit("a:1");
+    let crashed = story.store.next_outgoing().unwrap().unwrap();
+    // Acknowledged, and the process is gone before it could note that.
+    story.broker.publish(&crashed.key, crashed.body.clone(), Wait::Acknowledged).await.unwrap();
+    let Story { folder, broker, heard, store } = story;
+    drop(store);
+    let again = Story { store: opened(&folder), folder, broker, heard };
+    let heard = again.drained().await;
+    assert_eq!(heard, vec![(crashed.key.clone(), crashed.body.clone()); 2], "the key makes them one version");
+}
+
+#[tokio::test]
+async fn a_commit_wakes_the_publisher() {
+    let story = Story::new(&[]).await;
+    let publisher = Publisher::new(Arc::clone(&story.store), story.broker.clone(), Duration::ZERO);
+    let publisher = tokio::spawn(publisher.run());
+    for round in 1..=3 {
+        story.commit(&format!("a:{round}"));
+        story.heard.done.notified().await;
+        assert_eq!(story.heard.publishes.lock().unwrap().len(), round);
+    }
+    publisher.abort();
+}
+
+#[tokio::test]
+async fn a_publish_refused_for_good_does_not_block_those_after_it() {
+    let story = Story::new(&[Status(400), Status(413), Receipt]).await;
+    story.commit("a:1");
+    story.commit("a:2");
+    let heard = story.drained().await;
+    let bodies: Vec<&str> = heard.iter().map(|(_, body)| body.as_str()).collect();
+    assert_eq!(
+        bodies,
+        [
+            r#"{"changes":[{"key":"a:1","tags":["t"]}]}"#,
+            r#"{"changes":[{"key":"a:1"}]}"#,
+            r#"{"changes":[{"all":true}]}"#,
+            r#"{"changes":[{"key":"a:2","tags":["t"]}]}"#,
+        ]
+    );
+    let keys: std::collections::BTreeSet<&str> = heard.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys.len(), 4, "no key stands for two bodies");
+    assert_eq!(story.store.rejections().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_that_was_used_is_exchanged() {
+    let story = Story::new(&[Status(422)]).await;
+    story.commit("a:1");
+    let heard = story.drained().await;
+    assert_eq!(heard[0].1, heard[1].1);
+    assert_ne!(heard[0].0, heard[1].0);
+}

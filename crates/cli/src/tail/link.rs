@@ -1,0 +1,163 @@
+//! The socket to the broker: being dialed, open, or neither. Decides nothing: it tells what happened.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::{SinkExt as _, StreamExt as _};
+use newsreel_core::wire::frame::SUBPROTOCOL;
+use newsreel_core::wire::route::FollowQuery;
+use reqwest::StatusCode;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use crate::broker::BrokerOptions;
+use crate::exit::Failure;
+use crate::http::problem;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Dialing = Pin<Box<dyn Future<Output = Result<Socket, SocketError>> + Send>>;
+
+/// How long a text may take to leave before the socket counts as dead.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the goodbye may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The largest frame: what the platform lets a socket carry.
+const MAX_FRAME_BYTES: usize = 32 << 20;
+
+/// The one socket of a follower.
+pub(super) enum Link {
+    /// There is none.
+    Down,
+    /// It is opening.
+    Dialing(Dialing),
+    /// It is open.
+    Up(Box<Socket>),
+    /// It broke and that has not been told yet.
+    Broken(String),
+}
+
+/// What a link has to tell.
+pub(super) enum News {
+    /// It is open.
+    Opened,
+    /// A text came.
+    Text(String),
+    /// It closed with this code and reason.
+    Closed(u16, String),
+    /// It did not open, and would not if it were tried again.
+    Refused(Failure),
+}
+
+impl Link {
+    /// Begins to dial; what came of it is told by [`Link::next`].
+    pub(super) fn dial(at: &BrokerOptions, query: &FollowQuery) -> Result<Self, Failure> {
+        let request = request(at, query)?;
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_FRAME_BYTES))
+            .max_frame_size(Some(MAX_FRAME_BYTES));
+        let dialing = async move {
+            let (socket, _) = connect_async_with_config(request, Some(config), true).await?;
+            Ok(socket)
+        };
+        Ok(Self::Dialing(Box::pin(dialing)))
+    }
+
+    /// Waits for news, for ever when there is no socket. May be dropped and called again; nothing is missed.
+    pub(super) async fn next(&mut self) -> News {
+        loop {
+            let news = match self {
+                Self::Down => std::future::pending().await,
+                Self::Broken(why) => News::Closed(1006, std::mem::take(why)),
+                Self::Dialing(dialing) => match dialing.await {
+                    Ok(socket) => {
+                        *self = Self::Up(Box::new(socket));
+                        return News::Opened;
+                    }
+                    Err(error) => not_opened(error),
+                },
+                Self::Up(socket) => match socket.next().await {
+                    Some(Ok(Message::Text(text))) => return News::Text(text.as_str().to_owned()),
+                    Some(Ok(Message::Close(Some(frame)))) => {
+                        News::Closed(frame.code.into(), frame.reason.as_str().to_owned())
+                    }
+                    Some(Ok(Message::Close(None))) | None => News::Closed(1005, String::new()),
+                    // The library answers pings; the protocol has no binary frames.
+                    Some(Ok(
+                        Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_),
+                    )) => continue,
+                    Some(Err(error)) => News::Closed(1006, error.to_string()),
+                },
+            };
+            *self = Self::Down;
+            return news;
+        }
+    }
+
+    /// Sends a text. If that does not work, [`Link::next`] tells.
+    pub(super) async fn send(&mut self, text: String) {
+        let Self::Up(socket) = self else { return };
+        let why = match timeout(SEND_TIMEOUT, socket.send(Message::text(text))).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the broker reads nothing".to_owned(),
+        };
+        *self = Self::Broken(why);
+    }
+
+    /// Says goodbye, if there is anybody to say it to, and lets go.
+    pub(super) async fn hang_up(&mut self, code: u16, reason: &'static str) {
+        if let Self::Up(mut socket) = std::mem::replace(self, Self::Down) {
+            let frame = CloseFrame { code: code.into(), reason: reason.into() };
+            // Whether it hears that makes no difference to either side.
+            let _ = timeout(CLOSE_TIMEOUT, socket.close(Some(frame))).await;
+        }
+    }
+}
+
+fn request(at: &BrokerOptions, query: &FollowQuery) -> Result<Request, Failure> {
+    let address = at.address();
+    // The address is checked to be http or https.
+    let address = address.replacen("http", "ws", 1);
+    let url = format!("{address}/follow{}", query.to_query());
+    let mut request = url.into_client_request().context("the broker's address")?;
+    let headers = request.headers_mut();
+    headers.insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
+    if let Some(bearer) = at.bearer()? {
+        headers.insert("Authorization", bearer);
+    }
+    Ok(request)
+}
+
+/// Tells whether a socket that did not open might open later.
+fn not_opened(error: SocketError) -> News {
+    let refused = |code: String, detail: String| News::Refused(Failure::Refused { code, detail });
+    match error {
+        SocketError::Http(answer) => {
+            let status = answer.status();
+            let (code, detail) = problem(status, answer.body().as_deref().unwrap_or_default());
+            let passing = status.is_server_error()
+                || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+            if passing { News::Closed(1006, format!("{code}: {detail}")) } else { refused(code, detail) }
+        }
+        SocketError::Protocol(why) => {
+            refused("not-a-broker".to_owned(), format!("{why}; a broker speaks {SUBPROTOCOL}"))
+        }
+        SocketError::Url(why) => refused("bad-address".to_owned(), why.to_string()),
+        other @ (SocketError::ConnectionClosed
+        | SocketError::AlreadyClosed
+        | SocketError::Io(_)
+        | SocketError::Tls(_)
+        | SocketError::Capacity(_)
+        | SocketError::WriteBufferFull(_)
+        | SocketError::Utf8(_)
+        | SocketError::AttackAttempt
+        | SocketError::HttpFormat(_)) => News::Closed(1006, other.to_string()),
+    }
+}

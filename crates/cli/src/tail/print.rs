@@ -1,0 +1,164 @@
+//! What a tail prints of versions, folds and resets: a line for people or one JSON object.
+
+use newsreel_core::wire::frame::{FoldedChange, VersionRow};
+use newsreel_core::wire::{Change, Operation, Position, Target, UnixMillis};
+use serde_json::json;
+
+/// A version and, where it is known, its position.
+pub(super) type Placed = (VersionRow, Option<Position>);
+
+/// Gives each version its position. A frame tells only the last one's hash; those before it follow from the
+/// rows, and are right if the last one comes out as told. Where a filter hid rows it does not, and then only
+/// the last has one.
+pub(super) fn placed(held: Option<Position>, to: Position, versions: Vec<VersionRow>) -> Vec<Placed> {
+    let mut at = held.filter(|held| held.epoch == to.epoch).unwrap_or(Position::genesis(to.epoch));
+    let mut positions = Vec::with_capacity(versions.len());
+    for row in &versions {
+        at = at.then(row.to_json().as_bytes());
+        positions.push(at);
+    }
+    let known = at == to;
+    let place = |(row, at): (VersionRow, Position)| {
+        let told = (row.version == to.version).then_some(to);
+        (row, if known { Some(at) } else { told })
+    };
+    versions.into_iter().zip(positions).map(place).collect()
+}
+
+/// Writes versions as JSON, one object a line: the row as the log has it, with its position.
+pub(super) fn json_rows(rows: &[Placed]) -> String {
+    rows.iter()
+        .map(|(row, position)| {
+            let row = row.to_json();
+            match (row.strip_suffix('}'), position) {
+                (Some(open), Some(position)) => format!("{open},\"position\":\"{position}\"}}\n"),
+                (_, _) => row + "\n",
+            }
+        })
+        .collect()
+}
+
+/// Writes versions for people. `kind` says whether they are replayed or live.
+pub(super) fn plain_rows(rows: &[Placed], kind: &str) -> String {
+    rows.iter()
+        .map(|(VersionRow { version, at, changes }, _)| {
+            let targets: Vec<String> = changes.iter().map(describe).collect();
+            format!("{kind:<6} {version:>6}  {}  {}\n", utc(*at), targets.join("  "))
+        })
+        .collect()
+}
+
+/// Writes a part of a fold as one JSON object; the position comes with the last part.
+pub(super) fn json_fold(position: Option<Position>, changes: &[FoldedChange]) -> String {
+    format!("{}\n", json!({ "fold": { "position": position, "changes": changes } }))
+}
+
+/// Writes a part of a fold for people.
+pub(super) fn plain_fold(changes: &[FoldedChange]) -> String {
+    let line =
+        |folded: &FoldedChange| format!("folded {:>6}  {}\n", folded.version, describe(&folded.change));
+    changes.iter().map(line).collect()
+}
+
+/// Writes a reset.
+pub(super) fn reset(position: &Position, reason: &str, as_json: bool) -> String {
+    if as_json {
+        format!("{}\n", json!({ "reset": { "position": position, "reason": reason } }))
+    } else {
+        format!("reset  {:>6}  {reason}; forget everything, continue from {position}\n", position.version)
+    }
+}
+
+fn describe(Change { target, operation, tags }: &Change) -> String {
+    let target = match target {
+        Target::Key(key) => key.to_string(),
+        Target::Tag(tag) => format!("tag={tag}"),
+        Target::Prefix(prefix) => format!("prefix={prefix}"),
+        Target::All => "all".to_owned(),
+    };
+    let tags: Vec<&str> = tags.iter().map(newsreel_core::wire::Tag::as_str).collect();
+    let tags = if tags.is_empty() { String::new() } else { format!(" [{}]", tags.join(",")) };
+    let mark = match operation {
+        Operation::Update => "",
+        Operation::Soften => "soft ",
+        Operation::Remove => "remove ",
+    };
+    format!("{mark}{target}{tags}")
+}
+
+/// Returns a moment as RFC 3339 in UTC, to the millisecond.
+fn utc(at: UnixMillis) -> String {
+    let (days, of_day) = (at.0 / 86_400_000, at.0 % 86_400_000);
+    let (year, month, day) = date(days);
+    let (hours, minutes) = (of_day / 3_600_000, of_day / 60_000 % 60);
+    let (seconds, millis) = (of_day / 1_000 % 60, of_day % 1_000);
+    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z")
+}
+
+/// Returns year, month and day of a number of days since 1970, by Howard Hinnant's `civil_from_days`: years
+/// begin in March, so that the leap day is their last.
+fn date(days: u64) -> (u64, u64, u64) {
+    // Days from 0000-03-01; 400 years have 146,097 days.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use newsreel_core::wire::Epoch;
+
+    use super::*;
+
+    fn row(version: u64) -> VersionRow {
+        let row = format!(r#"{{"version":{version},"at":5,"changes":[{{"key":"title:é{version}"}}]}}"#);
+        serde_json::from_str(&row).unwrap()
+    }
+
+    fn genesis() -> Position {
+        Position::genesis(Epoch::new(UnixMillis(1), [0; 10]))
+    }
+
+    #[test]
+    fn every_version_of_a_whole_frame_has_its_position() {
+        let first = genesis().then(row(1).to_json().as_bytes());
+        let second = first.then(row(2).to_json().as_bytes());
+        for held in [None, Some(genesis())] {
+            let places: Vec<_> =
+                placed(held, second, vec![row(1), row(2)]).into_iter().map(|p| p.1).collect();
+            assert_eq!(places, [Some(first), Some(second)]);
+        }
+        assert_eq!(placed(Some(first), second, vec![row(2)])[0].1, Some(second));
+        let hidden: Vec<_> = placed(None, second, vec![row(2)]).into_iter().map(|p| p.1).collect();
+        assert_eq!(hidden, [Some(second)], "the one before it was filtered out");
+        assert_eq!(placed(None, second, vec![row(1)])[0].1, None);
+    }
+
+    #[test]
+    fn a_version_is_one_line() {
+        let at = genesis().then(row(1).to_json().as_bytes());
+        let rows = placed(None, at, vec![row(1)]);
+        let json: serde_json::Value = serde_json::from_str(json_rows(&rows).trim_end()).unwrap();
+        assert_eq!(json["position"], at.to_string());
+        assert_eq!(json["changes"][0]["key"], "title:é1");
+        assert_eq!(plain_rows(&rows, "live"), "live        1  1970-01-01T00:00:00.005Z  title:é1\n");
+    }
+
+    #[test]
+    fn moments_are_dates() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_795_446_806_123, "2026-11-23T15:13:26.123Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(utc(UnixMillis(millis)), text);
+        }
+    }
+}

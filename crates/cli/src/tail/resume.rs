@@ -1,0 +1,70 @@
+//! The resume file: the position of what has been printed, in one line of text.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use newsreel_core::wire::Position;
+
+use crate::exit::Failure;
+
+/// Returns the position in the file, or `None` when there is no file yet.
+pub(super) fn read(path: &Path) -> Result<Option<Position>, Failure> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        Failure::Input(format!("{}: {why}; remove the file to start anew", path.display()))
+    };
+    match fs::read_to_string(path) {
+        Ok(text) => text.trim().parse().map(Some).map_err(|why| wrong(&why)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(wrong(&error)),
+    }
+}
+
+/// Writes the position so that a crash leaves the old one or the new one, never half of one or none.
+pub(super) fn write(path: &Path, position: &Position) -> Result<(), Failure> {
+    let written = replace(path, &format!("{position}\n"));
+    written.with_context(|| format!("cannot keep the position in {}", path.display())).map_err(Failure::from)
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    let mut file = File::create(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    // The new name is on the disk once its folder is.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use newsreel_core::wire::{Epoch, UnixMillis};
+
+    use super::*;
+
+    #[test]
+    fn a_position_comes_back_and_nothing_else_is_left_in_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tail.position");
+        assert_eq!(read(&file).unwrap(), None);
+        let mut at = Position::genesis(Epoch::new(UnixMillis(1), [0; 10]));
+        for _ in 0..3 {
+            at = at.then(b"row");
+            write(&file, &at).unwrap();
+            assert_eq!(read(&file).unwrap(), Some(at));
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_no_position_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("position");
+        fs::write(&file, "rubbish").unwrap();
+        assert!(read(&file).unwrap_err().to_string().contains("remove the file"));
+    }
+}
