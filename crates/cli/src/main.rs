@@ -63,3 +63,27 @@ fn main() -> std::process::ExitCode {
         Err(failure) => exit::report(&failure),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_flag_has_a_variable() {
+        let mut command = Command::command();
+        command.build();
+        let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
+        for (command, flag) in
+            commands.flat_map(|command| command.get_arguments().map(move |flag| (command, flag)))
+        {
+            let name = flag.get_id().as_str();
+            let variable = flag.get_env().map(|variable| variable.to_string_lossy().into_owned());
+            let built_in = name == "help" || name == "version";
+            let named = variable.is_some_and(|variable| variable.starts_with("NEWSREEL_"));
+            assert!(built_in || named, "{} {name}", command.get_name());
+        }
+        command.debug_assert();
+    }
+}

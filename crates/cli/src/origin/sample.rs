@@ -23,7 +23,7 @@ mod tests {
     #[test]
     fn the_sample_can_be_read_and_is_awkward_enough() {
         let writes = super::writes().unwrap();
-        assert!(writes.len() >= 20);
+        assert!(writes.len() >= 40);
         assert_eq!(writes[0].key.as_str(), "title:1");
         let values = writes.into_iter().filter_map(|write| write.value);
         let text: String = values.map(|value| String::from_utf8(value.body).unwrap()).collect();

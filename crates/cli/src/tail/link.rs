@@ -141,7 +141,15 @@ fn not_opened(error: SocketError) -> News {
     match error {
         SocketError::Http(answer) => {
             let status = answer.status();
-            let (code, detail) = problem(status, answer.body().as_deref().unwrap_or_default());
+            let (code, detail) = match (answer.body().as_deref().unwrap_or_default(), status) {
+                // The library hands on only as much of the body as came together with the head.
+                ([], StatusCode::UNAUTHORIZED) => ("unauthorized".to_owned(), "no valid token".to_owned()),
+                ([], StatusCode::FORBIDDEN) => {
+                    ("forbidden".to_owned(), "the token does not allow it".to_owned())
+                }
+                ([], _) => (status.as_u16().to_string(), status.to_string()),
+                (body, _) => problem(status, body),
+            };
             let passing = status.is_server_error()
                 || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
             if passing { News::Closed(1006, format!("{code}: {detail}")) } else { refused(code, detail) }

@@ -1,0 +1,261 @@
+//! The command as a user runs it: exit codes, variables, signals, and an origin that is killed.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a test is to panic")]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use futures_util::{SinkExt as _, StreamExt as _};
+use newsreel_core::wire::frame::{self, Resume, SUBPROTOCOL};
+use newsreel_core::wire::{Epoch, Position, UnixMillis};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+const RECEIPT: &str = r#"{"catalog":"tv","epoch":"01ARYZ6S410000000000000000","version":1,"position":"01ARYZ6S410000000000000000:1:0011223344556677","at":1,"changes":1}"#;
+/// Long enough for a slow machine; nothing waits for so long when it works.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Returns the command with no variable of the machine's own.
+fn newsreel(broker: &str, words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_newsreel"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NEWSREEL_")) {
+        command.env_remove(name);
+    }
+    command.env("NEWSREEL_BROKER", broker).env("NEWSREEL_RETRY_FOR_MS", "0");
+    command.args(words.split_whitespace()).stdin(Stdio::null());
+    command
+}
+
+fn run(broker: &str, words: &str) -> Output {
+    newsreel(broker, words).output().unwrap()
+}
+
+/// Key and body of a publish.
+type Heard = (String, String);
+
+/// A broker that answers every publish with this and tells of each.
+async fn broker(status: u16, body: &'static str) -> (String, mpsc::UnboundedReceiver<Heard>) {
+    let (tell, heard) = mpsc::unbounded_channel();
+    let answer = move |headers: HeaderMap, publish: String| async move {
+        let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+        tell.send((key, publish)).unwrap();
+        if status == 0 {
+            // An answer that never comes.
+            std::future::pending::<()>().await;
+        }
+        (StatusCode::from_u16(status).unwrap(), body)
+    };
+    let router = Router::new().route("/v1/catalogs/tv/changes", post(answer));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, heard)
+}
+
+/// An origin in a process of its own.
+struct Origin {
+    process: Child,
+    url: String,
+}
+
+impl Origin {
+    fn start(folder: &tempfile::TempDir, broker: &str, hold_ms: u32) -> Self {
+        let mut command = newsreel(broker, "origin --listen 127.0.0.1:0");
+        command.arg("--db").arg(folder.path().join("o.db"));
+        command.env("NEWSREEL_HOLD_PUBLISH_MS", hold_ms.to_string()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("ready ").expect("the origin is ready").to_owned();
+        Self { process, url }
+    }
+
+    fn http() -> reqwest::Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder().no_proxy().build().unwrap()
+    }
+
+    async fn put(&self, key: &str, value: &'static str) {
+        let request = Self::http().put(format!("{}/{key}", self.url)).header("Cache-Tag", "t").body(value);
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+
+    async fn get(&self, key: &str) -> String {
+        Self::http().get(format!("{}/{key}", self.url)).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Ends it as a crash does: `SIGKILL`.
+    fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+async fn next(heard: &mut mpsc::UnboundedReceiver<Heard>) -> Heard {
+    tokio::time::timeout(PATIENCE, heard.recv()).await.expect("a publish arrives").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_killed_between_commit_and_publish_still_publishes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, mut heard) = broker(200, RECEIPT).await;
+    let origin = Origin::start(&folder, &url, 3_600_000);
+    origin.put("title:1", "one").await;
+    origin.put("title:2", "two").await;
+    origin.kill();
+    assert!(heard.try_recv().is_err(), "nothing was published yet");
+
+    let origin = Origin::start(&folder, &url, 0);
+    let (first, second) = (next(&mut heard).await, next(&mut heard).await);
+    assert_eq!(first.1, r#"{"changes":[{"key":"title:1","tags":["t"]}]}"#);
+    assert_eq!(second.1, r#"{"changes":[{"key":"title:2","tags":["t"]}]}"#);
+    assert!(first.0.ends_with("-1") && second.0.ends_with("-2"), "{first:?} {second:?}");
+    assert_eq!(origin.get("title:2").await, "two");
+    origin.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_killed_before_the_answer_came_publishes_the_same_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (silent, mut unanswered) = broker(0, "").await;
+    let origin = Origin::start(&folder, &silent, 0);
+    origin.put("title:1", "one").await;
+    let before = next(&mut unanswered).await;
+    origin.kill();
+
+    let (url, mut heard) = broker(200, RECEIPT).await;
+    let origin = Origin::start(&folder, &url, 0);
+    assert_eq!(next(&mut heard).await, before, "the same key and the same bytes");
+    origin.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_code_tells_what_went_wrong() {
+    let refusal = r#"{"status":412,"code":"expect-failed","detail":"the head is 7"}"#;
+    let (good, _heard) = broker(200, RECEIPT).await;
+    let (refusing, _heard_too) = broker(412, refusal).await;
+    let (failing, _heard_as_well) = broker(503, "").await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = format!("http://{free}");
+    for (broker, words, code) in [
+        (&good, "publish --key title:1 --tags a,b", 0),
+        (&good, "--help", 0),
+        (&good, "publish", 2),
+        (&good, "publish --key title", 2),
+        (&good, "publish --all --file x", 2),
+        (&good, "publish --all --expect-epoch 01ARYZ6S410000000000000000", 2),
+        (&good, "status --broker ftp://x", 2),
+        (&good, "tail --from yesterday", 2),
+        (&good, "publish --key title:1 --op remove --soft", 3),
+        (&good, "publish --file /nowhere", 3),
+        (&good, "load /nowhere", 3),
+        (&refusing, "publish --all", 4),
+        (&refusing, "tail", 4),
+        (&failing, "publish --all", 5),
+        (&nobody, "status", 5),
+        (&nobody, "tail", 5),
+    ] {
+        let output = run(broker, words);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{words}: {told}");
+        assert_eq!(told.is_empty(), code == 0, "{words}: {told}");
+    }
+    let receipt = run(&good, "publish --all").stdout;
+    assert_eq!(String::from_utf8(receipt).unwrap(), format!("{RECEIPT}\n"));
+    assert!(String::from_utf8(run(&good, "--help").stdout).unwrap().contains("Exit codes:"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publish_is_tried_again_under_one_idempotency_key() {
+    let (failing, mut heard) = broker(503, "").await;
+    let output = newsreel(&failing, "publish --all").env("NEWSREEL_RETRY_FOR_MS", "1000").output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    let first = next(&mut heard).await;
+    assert_eq!(next(&mut heard).await, first);
+    run(&failing, "publish --all --idempotency-key mine");
+    while let Ok((key, _)) = heard.try_recv() {
+        assert!(key == first.0 || key == "mine");
+    }
+}
+
+#[test]
+fn a_token_is_never_shown() {
+    for words in
+        ["--help", "publish --help", "publish", "publish --all", "publish --token", "status --token s3cret+é"]
+    {
+        let mut command = newsreel("http://127.0.0.1:1", words);
+        let output = command.env("NEWSREEL_TOKEN", "s3cret").output().unwrap();
+        let shown = [output.stdout, output.stderr].concat();
+        assert!(!String::from_utf8_lossy(&shown).contains("s3cret"), "{words}");
+    }
+}
+
+/// A broker that says these frames to whoever follows and stays.
+async fn follow_broker(frames: Vec<String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let served = Arc::new(Mutex::new(Some(frames)));
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        #[expect(clippy::result_large_err, reason = "the library's own signature")]
+        let greet = |_: &Request, mut response: Response| {
+            response.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse().unwrap());
+            Ok(response)
+        };
+        let mut socket = tokio_tungstenite::accept_hdr_async(stream, greet).await.unwrap();
+        let frames = served.lock().unwrap().take().unwrap();
+        for frame in frames {
+            socket.send(Message::text(frame)).await.unwrap();
+        }
+        while let Some(Ok(_)) = socket.next().await {}
+    });
+    url
+}
+
+fn first_version() -> Vec<String> {
+    let genesis = Position::genesis(Epoch::new(UnixMillis(1), [0; 10]));
+    let row = r#"{"version":1,"at":1,"changes":[{"key":"title:1"}]}"#;
+    let at = genesis.then(row.as_bytes());
+    let changes = frame::changes_text(genesis.version, &at, false, row);
+    vec![frame::welcome(&at, Resume::Replay), changes, frame::live(at.version)]
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_that_is_interrupted_ends_well() {
+    for signal in ["-INT", "-TERM"] {
+        let url = follow_broker(first_version()).await;
+        let mut command = newsreel(&url, "tail --from start --json");
+        let mut tail = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let told = BufReader::new(tail.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let told: Vec<String> = told.take_while(|line| line != "tail: live at 1").collect();
+        assert!(told.iter().any(|line| line.contains("catching up: 1 versions")), "{told:?}");
+        let id = tail.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert_eq!(tail.wait().unwrap().code(), Some(0), "{signal}");
+        let mut printed = String::new();
+        tail.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+        assert_eq!(printed.lines().count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_nobody_reads_ends_quietly_and_keeps_no_position() {
+    let url = follow_broker(first_version()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("position");
+    let mut command = newsreel(&url, "tail --from start");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.arg("--resume").arg(&file).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let output = output.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!String::from_utf8(output.stderr).unwrap().contains("newsreel:"));
+    assert!(!file.exists());
+}
