@@ -103,13 +103,14 @@ set_up_node() {
   wanted=$(cksum package-lock.json | tr ' ' -)
   if [ "$(cat node_modules/.stamp 2>/dev/null)" != "$wanted" ]; then
     say "  getting the npm packages of package-lock.json"
-    quietly "$TOOLS/log/npm.log" npm ci --no-audit --no-fund
+    # Not `npm ci`: it refuses a lock file without the optional packages of platforms whose registry lacked them.
+    quietly "$TOOLS/log/npm.log" npm install --no-save --no-audit --no-fund
     printf '%s' "$wanted" >node_modules/.stamp
   fi
   PATH=$(dirname "$NODE"):$ROOT/node_modules/.bin:$PATH
   export PATH NODE
   # Nothing here talks to anybody, and wrangler need not ask whether it may.
-  export WRANGLER_SEND_METRICS=false WRANGLER_HIDE_BANNER=true NO_UPDATE_NOTIFIER=1
+  export WRANGLER_SEND_METRICS=false WRANGLER_HIDE_BANNER=true NO_UPDATE_NOTIFIER=1 CLOUDFLARE_CF_FETCH_ENABLED=false
 }
 
 # Everything that building and running needs. A second time it only looks.

@@ -326,7 +326,10 @@ impl Follower {
                 State::Idle | State::Closed,
                 Input::Opened | Input::Text(_) | Input::Closed { .. } | Input::Timer | Input::Prove,
             )
-            | (State::Waiting { .. }, Input::Opened | Input::Text(_) | Input::Closed { .. } | Input::Timer | Input::Prove)
+            | (
+                State::Waiting { .. },
+                Input::Opened | Input::Text(_) | Input::Closed { .. } | Input::Timer | Input::Prove,
+            )
             | (State::Dialing { .. }, Input::Start | Input::Text(_) | Input::Timer | Input::Prove)
             | (State::Greeting { .. }, Input::Start | Input::Opened | Input::Timer | Input::Prove)
             | (State::CatchingUp { .. } | State::Live { .. }, Input::Start | Input::Opened) => {}

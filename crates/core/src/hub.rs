@@ -41,6 +41,8 @@ pub struct Session {
     pub topics: Topics,
     /// The last version it said it applied.
     pub acked: Version,
+    /// The last version it was told of. What a filter hid since then is covered by its next frame.
+    pub told: Version,
     /// Where it is.
     pub stage: Stage,
 }
@@ -218,7 +220,8 @@ impl Hub {
             Input::Publish(submissions) => self.publish(now, submissions),
             Input::Open { session, from, logged, name, topics, replica } => {
                 let acked = Version::ZERO;
-                let opened = Session { name, replica, since: now, topics, acked, stage: Stage::Live };
+                let stage = Stage::Live;
+                let opened = Session { name, replica, since: now, topics, acked, told: acked, stage };
                 self.open(session, opened, from, logged);
             }
             Input::PageSent { session, to } => self.page_sent(session, to),
@@ -337,33 +340,50 @@ impl Hub {
 
     /// Sends rows to everyone live: the text is built once per interest, not per follower.
     fn fan_out(&mut self, before: Position, rows: &[Row]) {
-        let mut audiences: BTreeMap<&Topics, Vec<SessionId>> = BTreeMap::new();
-        for (id, session) in &self.sessions {
-            if session.stage == Stage::Live {
-                audiences.entry(&session.topics).or_default().push(*id);
-            }
-        }
+        let live = |session: &Session| session.stage == Stage::Live;
+        let everything: Vec<SessionId> = self.ids(|session| live(session) && session.topics.is_everything());
+        let filtered: Vec<SessionId> = self.ids(|session| live(session) && !session.topics.is_everything());
         let mut from = before.version;
         for run in runs(rows) {
             let Some(last) = run.last() else { continue };
             let texts: Vec<&str> = run.iter().map(|row| row.text.as_str()).collect();
             let joined = texts.join(",");
-            for (topics, sessions) in &audiences {
-                let text = if topics.is_everything() {
-                    frame::changes_text(from, &last.position, false, &joined)
-                } else {
-                    let left = topics.filtered(&joined).expect("rows are what the log writes");
-                    let bookmark = crosses_a_bookmark(from, last.position.version);
-                    match (left.is_empty(), bookmark) {
-                        (true, false) => continue,
-                        (true, true) => frame::head(&last.position),
-                        (false, _) => frame::changes_text(from, &last.position, false, &left),
-                    }
-                };
-                self.effects.push_back(Effect::Broadcast { sessions: sessions.clone(), text });
+            if !everything.is_empty() {
+                let text = frame::changes_text(from, &last.position, false, &joined);
+                self.effects.push_back(Effect::Broadcast { sessions: everything.clone(), text });
             }
+            self.fan_out_filtered(&filtered, &joined, &last.position);
             from = last.position.version;
         }
+    }
+
+    /// Sends what is left of rows to those who want only some; a frame begins where its followers were told to.
+    fn fan_out_filtered(&mut self, filtered: &[SessionId], rows: &str, last: &Position) {
+        let mut audiences: BTreeMap<(Topics, Version), Vec<SessionId>> = BTreeMap::new();
+        for id in filtered {
+            if let Some(session) = self.sessions.get(id) {
+                audiences.entry((session.topics.clone(), session.told)).or_default().push(*id);
+            }
+        }
+        for ((topics, told), sessions) in audiences {
+            let left = topics.filtered(rows).expect("rows are what the log writes");
+            let text = match (left.is_empty(), crosses_a_bookmark(told, last.version)) {
+                (true, false) => continue,
+                (true, true) => frame::head(last),
+                (false, _) => frame::changes_text(told, last, false, &left),
+            };
+            self.effects.push_back(Effect::Broadcast { sessions: sessions.clone(), text });
+            for id in sessions {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.told = last.version;
+                }
+                self.effects.push_back(Effect::Save(id));
+            }
+        }
+    }
+
+    fn ids(&self, wanted: impl Fn(&Session) -> bool) -> Vec<SessionId> {
+        self.sessions.iter().filter(|(_, session)| wanted(session)).map(|(id, _)| *id).collect()
     }
 
     fn open(&mut self, id: SessionId, mut session: Session, from: Start, logged: Option<Hash>) {
@@ -400,9 +420,7 @@ impl Hub {
     /// A replica that connects anew has lost its older socket, whether or not that has closed yet.
     fn replace_older(&mut self, newer: &Session) {
         let same = |session: &Session| session.replica && newer.replica && session.name == newer.name;
-        let older: Vec<SessionId> =
-            self.sessions.iter().filter(|(_, session)| same(session)).map(|(id, _)| *id).collect();
-        for id in older {
+        for id in self.ids(same) {
             self.close(id, close::REPLACED, "a newer connection of this replica took its place");
         }
     }
@@ -425,6 +443,7 @@ impl Hub {
         let head = self.log.head();
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.stage = Stage::Live;
+        session.told = head.version;
         let filtered = !session.topics.is_everything();
         self.send(id, frame::live(head.version));
         if filtered {

@@ -6,8 +6,8 @@
 
 pub mod change;
 pub mod frame;
-mod json;
 pub mod internal;
+mod json;
 pub mod name;
 pub mod page;
 pub mod position;
