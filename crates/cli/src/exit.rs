@@ -12,6 +12,15 @@ pub(crate) const CODES: &str = "Exit codes:
   4  refused: the server says the request cannot be granted (4xx)
   5  unreachable: the server did not answer, also when asked again (--retry-for-ms)";
 
+/// Tells a person something on stderr. Unlike `eprintln!` it goes on when nobody listens.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+pub(crate) use say;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -70,10 +79,10 @@ impl Failure {
 /// Tells a person what went wrong; returns the exit code.
 pub(crate) fn report(failure: &Failure) -> ExitCode {
     if !matches!(failure, Failure::Unread) {
-        eprintln!("newsreel: {failure}");
+        say!("newsreel: {failure}");
     }
     if let Some(advice) = failure.advice() {
-        eprintln!("  {advice}");
+        say!("  {advice}");
     }
     ExitCode::from(failure.code())
 }
@@ -88,21 +97,24 @@ pub(crate) fn print(lines: &str) -> Result<(), Failure> {
     }
 }
 
-/// Waits for Ctrl-C or, where there is one, the signal to terminate.
-pub(crate) async fn asked_to_stop() {
-    #[cfg(unix)]
-    let terminated = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => drop(terminate.recv().await),
-            // Without a handler the signal ends the process by itself.
-            Err(_) => std::future::pending().await,
+/// Returns what waits for Ctrl-C or the signal to terminate. Both are caught from this call on, not only once
+/// the wait has begun.
+#[cfg(unix)]
+pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::from)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::from)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
+    })
+}
+
+/// Returns what waits for Ctrl-C.
+#[cfg(windows)]
+pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>, Failure> {
+    let mut ctrl_c = tokio::signal::windows::ctrl_c().map_err(anyhow::Error::from)?;
+    Ok(async move { drop(ctrl_c.recv().await) })
 }

@@ -13,7 +13,7 @@ use newsreel_core::wire::Key;
 use reqwest::{Client, Url};
 
 use crate::broker::BrokerOptions;
-use crate::exit::Failure;
+use crate::exit::{Failure, say};
 use crate::http::{self, call_patiently};
 pub(crate) use title::Title;
 
@@ -69,12 +69,12 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
             (Ok(title), _) => loader.add(title).await?,
             (Err(why), OnError::Skip) => {
                 loader.skipped += 1;
-                bar.suspend(|| eprintln!("load: line {number}: {why}; skipped"));
+                bar.suspend(|| say!("load: line {number}: {why}; skipped"));
             }
             (Err(why), OnError::Stop) => {
                 loader.send().await?;
                 bar.finish_and_clear();
-                eprintln!("load: {}", loader.summary());
+                say!("load: {}", loader.summary());
                 let advice = "correct it, or go on over bad lines with --on-error skip";
                 return Err(Failure::Input(format!("line {number}: {why}; {advice}")));
             }
@@ -82,7 +82,7 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
     }
     loader.send().await?;
     bar.finish_and_clear();
-    eprintln!("load: {}", loader.summary());
+    say!("load: {}", loader.summary());
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::broker::{Broker, BrokerOptions};
-use crate::exit::{Failure, asked_to_stop, print};
+use crate::exit::{Failure, asked_to_stop, print, say};
 use publisher::Publisher;
 use store::Store;
 
@@ -47,6 +47,7 @@ pub(crate) struct Options {
 
 /// Serves and publishes until it is asked to stop.
 pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
+    let (stop, give_up) = (asked_to_stop()?, asked_to_stop()?);
     let catalog = at.catalog.clone();
     let store = Arc::new(Store::open(&options.db, &catalog)?);
     if options.sample && store.is_untouched().context("reading the database")? {
@@ -58,21 +59,17 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
     })?;
     let address = listener.local_addr().context("the socket has an address")?;
 
-    eprintln!(
-        "origin: {catalog} from {}, {pending} publishes to send to {}",
-        options.db.display(),
-        at.broker
-    );
+    say!("origin: {catalog} from {}, {pending} publishes to send to {}", options.db.display(), at.broker);
     let hold = Duration::from_millis(options.hold_publish_ms);
     let publisher = Publisher::new(Arc::clone(&store), Broker::new(at)?, hold);
     tokio::spawn(publisher.run());
     // An origin serves on, whether or not somebody reads this.
     let _ = print(&format!("ready http://{address}/{catalog}\n"));
-    let served = axum::serve(listener, serve::router(store, catalog)).with_graceful_shutdown(asked_to_stop());
+    let served = axum::serve(listener, serve::router(store, catalog)).with_graceful_shutdown(stop);
     tokio::select! {
         served = served => Ok(served.context("serving")?),
         // What is not published by then is in the outbox, for the next start.
-        () = async { asked_to_stop().await; tokio::time::sleep(GRACE).await } => Ok(()),
+        () = async { give_up.await; tokio::time::sleep(GRACE).await } => Ok(()),
     }
 }
 

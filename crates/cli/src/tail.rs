@@ -17,7 +17,7 @@ use newsreel_core::wire::route::{FollowQuery, Start};
 use newsreel_core::wire::{Position, UnixMillis, Version};
 
 use crate::broker::BrokerOptions;
-use crate::exit::{Failure, asked_to_stop, print as out};
+use crate::exit::{Failure, asked_to_stop, print as out, say};
 use link::{Link, News};
 
 /// The command's own flags.
@@ -78,10 +78,11 @@ impl From {
 
 /// Follows until it is far enough, asked to stop, or nobody reads any more.
 pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
+    let stop = asked_to_stop()?;
     let mut tail = Tail::new(options, at)?;
     tokio::select! {
         outcome = tail.follow() => outcome?,
-        () = asked_to_stop() => {}
+        () = stop => {}
     }
     tail.step(Input::Stop).await
 }
@@ -191,13 +192,13 @@ impl Tail {
             Effect::ApplyFold { position, changes } => self.apply_fold(position, &changes),
             Effect::Reset { position, reason } => {
                 out(&print::reset(&position, &reason, self.options.json))?;
-                eprintln!("tail: reset: {reason}");
+                say!("tail: reset: {reason}");
                 self.keep(position)
             }
             Effect::Phase(phase) => self.phase(phase),
             Effect::Complaint { code, message } => {
                 self.trouble = format!("{code}: {message}");
-                eprintln!("tail: the broker says {code}: {message}");
+                say!("tail: the broker says {code}: {message}");
                 Ok(())
             }
         }
@@ -251,14 +252,14 @@ impl Tail {
         let held = self.held.map_or(Version::ZERO, |position| position.version);
         match phase {
             Phase::Idle => {}
-            Phase::Connecting => eprintln!("tail: connecting to {}", self.at.broker),
+            Phase::Connecting => say!("tail: connecting to {}", self.at.broker),
             Phase::CatchingUp => {
                 self.greeted = true;
                 let missed = self.head.number().saturating_sub(held.number());
-                eprintln!("tail: catching up: {missed} versions, from {held} to {}", self.head);
+                say!("tail: catching up: {missed} versions, from {held} to {}", self.head);
             }
             Phase::Live => {
-                eprintln!("tail: live at {held}");
+                say!("tail: live at {held}");
                 let far_enough = self.options.until.is_some_and(|until| held >= until);
                 self.done |= self.options.exit_when_live || far_enough;
             }
@@ -266,7 +267,7 @@ impl Tail {
                 let (what, why) = (self.at.broker.to_string(), self.trouble.clone());
                 return Err(Failure::Unreachable { what, why });
             }
-            Phase::Waiting => eprintln!("tail: cut off at {held} ({}); trying again", self.trouble),
+            Phase::Waiting => say!("tail: cut off at {held} ({}); trying again", self.trouble),
             Phase::Closed => {
                 let detail = format!("{}; the broker said not to come back", self.trouble);
                 return Err(Failure::Refused { code: "closed".to_owned(), detail });

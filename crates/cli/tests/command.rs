@@ -238,11 +238,22 @@ async fn a_tail_that_is_interrupted_ends_well() {
         assert!(told.iter().any(|line| line.contains("catching up: 1 versions")), "{told:?}");
         let id = tail.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-        assert_eq!(tail.wait().unwrap().code(), Some(0), "{signal}");
+        let ended = tail.wait().unwrap();
+        assert_eq!(ended.code(), Some(0), "{signal}: {ended}");
         let mut printed = String::new();
         tail.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
         assert_eq!(printed.lines().count(), 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_whose_talk_nobody_hears_goes_on() {
+    let url = follow_broker(first_version()).await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = newsreel(&url, "tail --from start --exit-when-live").stderr(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("title:1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use super::on_disk;
 use super::outbox::{Fault, Outgoing};
 use super::store::Store;
 use crate::broker::{Broker, Wait};
+use crate::exit::say;
 use crate::http::{CallError, pause};
 
 /// Sends what waits and what is committed later, for ever.
@@ -57,7 +58,7 @@ impl Publisher {
         match self.send(&outgoing).await {
             Outcome::Acknowledged => {
                 if self.failures > 0 {
-                    eprintln!("origin: the broker takes publishes again, from transaction {number} on");
+                    say!("origin: the broker takes publishes again, from transaction {number} on");
                 }
                 self.failures = 0;
                 let noted = on_disk(&self.store, move |store| store.acknowledged(&outgoing)).await;
@@ -92,7 +93,7 @@ impl Publisher {
         let because = why.clone();
         let replaced = on_disk(&self.store, move |store| store.rejected(&outgoing, fault, &because)).await;
         match replaced {
-            Ok(Some(instead)) => eprintln!(
+            Ok(Some(instead)) => say!(
                 "origin: PUBLISH {number} WAS REFUSED ({why}). It is kept in the table `rejected`; published \
                  in its place: {}",
                 instead.get(..200).unwrap_or(&instead)
@@ -106,7 +107,7 @@ impl Publisher {
     async fn wait(&mut self, why: &str, after: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
         if self.failures.is_power_of_two() {
-            eprintln!("origin: {why}; nothing is lost, trying again (attempt {})", self.failures);
+            say!("origin: {why}; nothing is lost, trying again (attempt {})", self.failures);
         }
         tokio::time::sleep(pause(self.failures - 1).max(after.unwrap_or_default())).await;
     }

@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::store::{CommitError, Committed, Store, Value, Write};
 use super::{batch, on_disk};
+use crate::exit::say;
 
 /// The largest value: what KV takes.
 const MAX_BODY_BYTES: usize = 25 << 20;
@@ -211,7 +212,7 @@ impl From<Problem> for Refusal {
 
 impl From<rusqlite::Error> for Refusal {
     fn from(error: rusqlite::Error) -> Self {
-        eprintln!("origin: the database failed: {error}");
+        say!("origin: the database failed: {error}");
         Self(Problem::new(Code::Internal, "the database failed; nothing was changed"))
     }
 }
