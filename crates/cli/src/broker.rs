@@ -14,6 +14,7 @@ use crate::http::{self, CallError};
 
 /// Which broker, and as whom.
 #[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Broker")]
 pub(crate) struct BrokerOptions {
     /// The broker's address.
     #[arg(long, global = true, env = "NEWSREEL_BROKER", default_value = "http://127.0.0.1:8787")]

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::builder::BoolishValueParser;
 
 use crate::broker::{Broker, BrokerOptions};
 use crate::exit::{Failure, asked_to_stop, print, say};
@@ -38,7 +39,7 @@ pub(crate) struct Options {
     #[arg(long, env = "NEWSREEL_DB", default_value = "origin.sqlite", value_name = "FILE")]
     db: PathBuf,
     /// Put a made-up sample catalogue into a database that was never written to.
-    #[arg(long, env = "NEWSREEL_SAMPLE")]
+    #[arg(long, env = "NEWSREEL_SAMPLE", value_parser = BoolishValueParser::new())]
     sample: bool,
     /// For tests of crashes: hold every publish back for so long after its commit.
     #[arg(long, env = "NEWSREEL_HOLD_PUBLISH_MS", default_value_t = 0, hide = true)]

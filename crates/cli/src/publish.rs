@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use newsreel_core::wire::{Change, Epoch, Expect, Operation, Prefix, Publish, Tag, Target, Version};
 
 use crate::broker::{Broker, BrokerOptions, Wait};
@@ -28,7 +29,7 @@ pub(crate) struct Options {
     #[arg(long = "prefix", env = "NEWSREEL_PREFIX", value_name = "PREFIX")]
     prefixes: Vec<Prefix>,
     /// Everything changed.
-    #[arg(long, env = "NEWSREEL_ALL")]
+    #[arg(long, env = "NEWSREEL_ALL", value_parser = BoolishValueParser::new())]
     all: bool,
     /// A publish as JSON; `-` reads stdin.
     #[arg(long, env = "NEWSREEL_FILE", value_name = "FILE", conflicts_with_all = [
@@ -36,7 +37,7 @@ pub(crate) struct Options {
     ])]
     file: Option<PathBuf>,
     /// What is older may be served, marked, while it is fetched anew.
-    #[arg(long, env = "NEWSREEL_SOFT")]
+    #[arg(long, env = "NEWSREEL_SOFT", value_parser = BoolishValueParser::new())]
     soft: bool,
     /// Publish only if this is the newest version.
     #[arg(long, env = "NEWSREEL_EXPECT_VERSION", value_name = "VERSION")]
@@ -48,7 +49,7 @@ pub(crate) struct Options {
     #[arg(long, env = "NEWSREEL_IDEMPOTENCY_KEY", value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<String>,
     /// Wait until the replicas have applied it; the receipt then names those that have and those that have not.
-    #[arg(long, env = "NEWSREEL_WAIT_APPLIED")]
+    #[arg(long, env = "NEWSREEL_WAIT_APPLIED", value_parser = BoolishValueParser::new())]
     wait_applied: bool,
     /// How long to wait for the replicas.
     #[arg(long, env = "NEWSREEL_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000)]

@@ -1,5 +1,6 @@
 //! `newsreel status`: where a catalog's log is.
 
+use clap::builder::BoolishValueParser;
 use newsreel_core::wire::Status;
 
 use crate::broker::{Broker, BrokerOptions};
@@ -10,7 +11,7 @@ use crate::http::call_patiently;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Print the broker's answer as it came.
-    #[arg(long, env = "NEWSREEL_JSON")]
+    #[arg(long, env = "NEWSREEL_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }
 

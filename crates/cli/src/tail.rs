@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use clap::builder::BoolishValueParser;
 use newsreel_core::follower::{Config, Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::wire::frame::{FoldedChange, Frame, VersionRow};
 use newsreel_core::wire::route::{FollowQuery, Start};
@@ -27,7 +28,7 @@ pub(crate) struct Options {
     #[arg(long, env = "NEWSREEL_FROM", default_value = "head", value_name = "WHERE")]
     from: From,
     /// Print one JSON object a version instead of a line for people.
-    #[arg(long, env = "NEWSREEL_JSON")]
+    #[arg(long, env = "NEWSREEL_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
     /// Keep the position in this file and continue from it the next time.
     #[arg(long, env = "NEWSREEL_RESUME", value_name = "FILE")]
@@ -42,7 +43,7 @@ pub(crate) struct Options {
     #[arg(long, env = "NEWSREEL_UNTIL", value_name = "VERSION")]
     until: Option<Version>,
     /// Stop once everything missed is printed.
-    #[arg(long, env = "NEWSREEL_EXIT_WHEN_LIVE")]
+    #[arg(long, env = "NEWSREEL_EXIT_WHEN_LIVE", value_parser = BoolishValueParser::new())]
     exit_when_live: bool,
 }
 

@@ -196,6 +196,27 @@ fn a_token_is_never_shown() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_stands_for_its_flag() {
+    let (url, mut heard) = broker(200, RECEIPT).await;
+    for (variables, publish) in [
+        (&[("NEWSREEL_ALL", "1")][..], r#"{"changes":[{"all":true}]}"#),
+        (
+            &[("NEWSREEL_KEY", "a:1"), ("NEWSREEL_OP", "remove")],
+            r#"{"changes":[{"key":"a:1","op":"remove"}]}"#,
+        ),
+        (
+            &[("NEWSREEL_KEY", "a:1"), ("NEWSREEL_TAGS", "x,y")],
+            r#"{"changes":[{"key":"a:1","tags":["x","y"]}]}"#,
+        ),
+        (&[("NEWSREEL_TAG", "x"), ("NEWSREEL_SOFT", "true")], r#"{"changes":[{"soft":true,"tag":"x"}]}"#),
+    ] {
+        let output = newsreel(&url, "publish").envs(variables.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{variables:?}");
+        assert_eq!(next(&mut heard).await.1, publish);
+    }
+}
+
 /// A broker that says these frames to whoever follows and stays.
 async fn follow_broker(frames: Vec<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
