@@ -11,6 +11,7 @@ use reqwest::StatusCode;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -154,11 +155,16 @@ fn not_opened(error: SocketError) -> News {
                 || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
             if passing { News::Closed(1006, format!("{code}: {detail}")) } else { refused(code, detail) }
         }
-        SocketError::Protocol(why) => {
-            refused("not-a-broker".to_owned(), format!("{why}; a broker speaks {SUBPROTOCOL}"))
-        }
+        // Anything else that breaks the protocol may be a broker that ended in the middle of a sentence.
+        SocketError::Protocol(
+            why @ (ProtocolError::SecWebSocketSubProtocolError(_)
+            | ProtocolError::SecWebSocketAcceptKeyMismatch
+            | ProtocolError::MissingUpgradeWebSocketHeader
+            | ProtocolError::MissingConnectionUpgradeHeader),
+        ) => refused("not-a-broker".to_owned(), format!("{why}; a broker speaks {SUBPROTOCOL}")),
         SocketError::Url(why) => refused("bad-address".to_owned(), why.to_string()),
-        other @ (SocketError::ConnectionClosed
+        other @ (SocketError::Protocol(_)
+        | SocketError::ConnectionClosed
         | SocketError::AlreadyClosed
         | SocketError::Io(_)
         | SocketError::Tls(_)

@@ -25,8 +25,10 @@ enum Connection {
     Closes(u16),
     /// Answers the handshake with this status.
     Answers(u16),
+    /// Goes in the middle of the handshake.
+    Drops,
 }
-use Connection::{Answers, Closes, Says, Stays};
+use Connection::{Answers, Closes, Drops, Says, Stays};
 
 #[derive(Default)]
 struct Heard {
@@ -57,6 +59,12 @@ async fn broker(connections: Vec<Connection>) -> (reqwest::Url, Arc<Heard>) {
 
 async fn serve(stream: TcpStream, connection: Connection, heard: &Arc<Heard>) {
     let noted = Arc::clone(heard);
+    if let Drops = connection {
+        noted.dialed.lock().unwrap().push("dropped".to_owned());
+        stream.readable().await.unwrap();
+        stream.try_read(&mut [0; 4096]).unwrap();
+        return stream.try_write(b"HTTP/1.1 101 Switching").map(drop).unwrap();
+    }
     let refusal = if let Answers(status) = connection { Some(status) } else { None };
     #[expect(clippy::result_large_err, reason = "the library's own signature")]
     let greet = move |request: &Request, mut response: Response| {
@@ -79,7 +87,7 @@ async fn serve(stream: TcpStream, connection: Connection, heard: &Arc<Heard>) {
             let _ = socket.close(Some(CloseFrame { code: code.into(), reason: "because".into() })).await;
             (Vec::new(), true)
         }
-        Answers(_) => return,
+        Answers(_) | Drops => return,
     };
     for frame in frames {
         let _ = socket.send(Message::text(frame)).await;
@@ -199,9 +207,9 @@ async fn g7_a_reset_moves_the_position() {
 async fn a_broker_that_is_busy_or_broken_is_tried_again() {
     let rows = log(1);
     let whole = Stays(vec![welcome(&rows), changes(&rows, 0, 1)]);
-    let (url, heard) = broker(vec![Answers(503), Answers(429), Closes(close::TOO_SLOW), whole]).await;
+    let (url, heard) = broker(vec![Answers(503), Drops, Answers(429), Closes(close::TOO_SLOW), whole]).await;
     run(options(Some(1), None), at(url)).await.unwrap();
-    assert_eq!(heard.dialed.lock().unwrap().len(), 4);
+    assert_eq!(heard.dialed.lock().unwrap().len(), 5);
 }
 
 #[tokio::test]
