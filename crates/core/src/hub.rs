@@ -5,7 +5,7 @@
 //! hub holds can be rebuilt from the rows and from the sockets' attachments; after a failed write, throw the
 //! hub away and do that.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -203,15 +203,29 @@ pub struct Hub {
     catalog: Catalog,
     log: Log,
     sessions: BTreeMap<SessionId, Session>,
+    /// Filtered followers of whom it is not known whether what they were not told of was hidden or lost.
+    doubtful: BTreeSet<SessionId>,
+    /// Ids are not given twice: the close of an old socket may still be on its way.
+    next_session: u32,
     effects: VecDeque<Effect>,
 }
 
 impl Hub {
     /// Returns the hub as the rows and the attachments tell it.
     #[must_use]
-    pub fn new(catalog: Catalog, head: Position, sessions: BTreeMap<SessionId, Session>) -> Self {
+    pub fn new(catalog: Catalog, head: Position, mut sessions: BTreeMap<SessionId, Session>) -> Self {
+        let mut doubtful = BTreeSet::new();
+        for (id, session) in &mut sessions {
+            if session.stage == Stage::Live && !session.topics.is_everything() && session.told != head.version
+            {
+                doubtful.insert(*id);
+            }
+            // A session may have been told of rows that were then not written: that telling never left.
+            session.told = session.told.min(head.version);
+        }
+        let next_session = sessions.last_key_value().map_or(1, |(last, _)| last.0.wrapping_add(1));
         let effects = VecDeque::from([Effect::SetPong(head)]);
-        Self { catalog, log: Log::ending_at(head), sessions, effects }
+        Self { catalog, log: Log::ending_at(head), sessions, doubtful, next_session, effects }
     }
 
     /// Takes one input; the effects tell what follows from it.
@@ -227,7 +241,7 @@ impl Hub {
             Input::PageSent { session, to } => self.page_sent(session, to),
             Input::Text { session, text } => self.text(session, &text),
             Input::Closed { session } => {
-                self.sessions.remove(&session);
+                self.forget(session);
             }
         }
     }
@@ -255,10 +269,10 @@ impl Hub {
         &self.sessions
     }
 
-    /// Returns an id that no open session has.
+    /// Returns an id that no session had since this hub was made, for [`Input::Open`].
     #[must_use]
     pub fn free_session(&self) -> SessionId {
-        SessionId(self.sessions.last_key_value().map_or(1, |(last, _)| last.0.wrapping_add(1)))
+        SessionId(self.next_session)
     }
 
     fn publish(&mut self, now: UnixMillis, submissions: Vec<Submission>) {
@@ -340,6 +354,7 @@ impl Hub {
 
     /// Sends rows to everyone live: the text is built once per interest, not per follower.
     fn fan_out(&mut self, before: Position, rows: &[Row]) {
+        self.settle_doubts();
         let live = |session: &Session| session.stage == Stage::Live;
         let everything: Vec<SessionId> = self.ids(|session| live(session) && session.topics.is_everything());
         let filtered: Vec<SessionId> = self.ids(|session| live(session) && !session.topics.is_everything());
@@ -382,6 +397,19 @@ impl Hub {
         }
     }
 
+    /// Reads from the log, for every doubtful follower, what came after it was last told anything.
+    ///
+    /// A hub that was made anew cannot tell a version that a filter hid from one whose fan-out died half-way.
+    fn settle_doubts(&mut self) {
+        for id in std::mem::take(&mut self.doubtful) {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                let after = session.told;
+                session.stage = Stage::Replaying { sent: after, window: VecDeque::new() };
+                self.effects.push_back(Effect::SendPage { session: id, after });
+            }
+        }
+    }
+
     fn ids(&self, wanted: impl Fn(&Session) -> bool) -> Vec<SessionId> {
         self.sessions.iter().filter(|(_, session)| wanted(session)).map(|(id, _)| *id).collect()
     }
@@ -406,6 +434,7 @@ impl Hub {
             session.acked = head.version;
         }
         self.sessions.insert(id, session);
+        self.next_session = self.next_session.max(id.0.wrapping_add(1));
         self.send(id, frame::welcome(&head, resume));
         if let Standing::Elsewhere(reason) = standing {
             self.send(id, frame::reset(&head, reason.text()));
@@ -452,6 +481,10 @@ impl Hub {
     }
 
     fn text(&mut self, id: SessionId, text: &str) {
+        // What a socket said before it heard that it was closed.
+        if !self.sessions.contains_key(&id) {
+            return;
+        }
         match FollowerFrame::parse(text) {
             Ok(FollowerFrame::Ping) => self.send(id, frame::pong(&self.log.head())),
             Ok(FollowerFrame::Ack { version }) => self.ack(id, version),
@@ -471,9 +504,9 @@ impl Hub {
         }
         session.acked = session.acked.max(version);
         if let Stage::Replaying { sent, window } = &mut session.stage {
-            let full = window.len() >= REPLAY_WINDOW;
             window.retain(|end| *end > version);
-            if full && window.len() < REPLAY_WINDOW {
+            // Also when it was not full: then the object died before the next page went out.
+            if window.len() < REPLAY_WINDOW {
                 let after = *sent;
                 self.effects.push_back(Effect::SendPage { session: id, after });
             }
@@ -490,8 +523,13 @@ impl Hub {
     }
 
     fn close(&mut self, session: SessionId, code: u16, reason: &'static str) {
-        self.sessions.remove(&session);
+        self.forget(session);
         self.effects.push_back(Effect::Close { session, code, reason });
+    }
+
+    fn forget(&mut self, session: SessionId) {
+        self.sessions.remove(&session);
+        self.doubtful.remove(&session);
     }
 }
 
