@@ -23,6 +23,8 @@ pub struct Config {
     pub pong_timeout: Duration,
     /// How long a frame may lag behind the pong that told of it.
     pub behind_grace: Duration,
+    /// How long catching up may go without a page. A broker that died between two pages sends no other.
+    pub page_timeout: Duration,
     /// The longest time between a live change and its ack.
     pub ack_every: Duration,
     /// The first ceiling of the wait between attempts; it doubles from there.
@@ -40,6 +42,7 @@ impl Default for Config {
             ping_every: Duration::from_secs(15),
             pong_timeout: Duration::from_secs(5),
             behind_grace: Duration::from_secs(1),
+            page_timeout: Duration::from_secs(30),
             ack_every: Duration::from_secs(10),
             backoff_base: Duration::from_millis(250),
             backoff_cap: Duration::from_secs(15),
@@ -161,10 +164,13 @@ enum State {
     Waiting { until: UnixMillis },
     Dialing { deadline: UnixMillis },
     Greeting { deadline: UnixMillis },
-    CatchingUp { epoch: Epoch },
+    CatchingUp { epoch: Epoch, deadline: UnixMillis },
     Live { epoch: Epoch },
     Closed,
 }
+
+/// How many pongs that ran ahead are remembered. Past it the newest takes the place of the one before it.
+const MAX_OWED: usize = 16;
 
 /// A pong that told of a version which has not arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,7 +189,8 @@ pub struct Follower {
     /// When each unanswered ping was sent, oldest first.
     pings: VecDeque<UnixMillis>,
     next_ping: UnixMillis,
-    owed: Option<Owed>,
+    /// Oldest first. Each proves something of its own, so that a log which is always ahead of its pongs does too.
+    owed: VecDeque<Owed>,
     proved_at: Option<UnixMillis>,
     /// When the oldest change not acknowledged was applied.
     unacked_since: Option<UnixMillis>,
@@ -203,7 +210,7 @@ impl Follower {
             cursor,
             pings: VecDeque::new(),
             next_ping: UnixMillis(0),
-            owed: None,
+            owed: VecDeque::new(),
             proved_at: None,
             unacked_since: None,
             failures: 0,
@@ -225,13 +232,16 @@ impl Follower {
             State::Idle | State::Closed => None,
             State::Waiting { until } => Some(until),
             State::Dialing { deadline } | State::Greeting { deadline } => Some(deadline),
-            State::CatchingUp { .. } | State::Live { .. } => {
-                let pong = self.pings.front().map(|sent| sent.plus(self.config.pong_timeout));
-                let ack = self.unacked_since.map(|since| since.plus(self.config.ack_every));
-                let owed = self.owed.map(|owed| owed.deadline);
-                [Some(self.next_ping), pong, ack, owed].into_iter().flatten().min()
-            }
+            State::CatchingUp { deadline, .. } => Some(deadline.min(self.live_timeout())),
+            State::Live { .. } => Some(self.live_timeout()),
         }
+    }
+
+    fn live_timeout(&self) -> UnixMillis {
+        let pong = self.pings.front().map(|sent| sent.plus(self.config.pong_timeout));
+        let ack = self.unacked_since.map(|since| since.plus(self.config.ack_every));
+        let owed = self.owed.iter().map(|owed| owed.deadline).min();
+        [pong, ack, owed].into_iter().flatten().fold(self.next_ping, UnixMillis::min)
     }
 
     /// Returns what is held.
@@ -344,7 +354,9 @@ impl Follower {
             (State::Greeting { .. }, Frame::Welcome { epoch, head, hash, resume }) => {
                 self.welcome(now, epoch, head, hash, resume);
             }
-            (State::CatchingUp { epoch } | State::Live { epoch }, frame) => self.follow(now, epoch, frame),
+            (State::CatchingUp { epoch, .. } | State::Live { epoch }, frame) => {
+                self.follow(now, epoch, frame)
+            }
             (_, Frame::Error { code, message, retry_after_ms }) => {
                 self.complaint(code, message, retry_after_ms)
             }
@@ -365,13 +377,21 @@ impl Follower {
             self.cursor = Cursor::At(position);
             self.effects.push_back(Effect::Apply { position, versions: Vec::new() });
         }
-        self.state = State::CatchingUp { epoch };
+        self.catch_up(now, epoch);
         self.ping(now);
+    }
+
+    fn catch_up(&mut self, now: UnixMillis, epoch: Epoch) {
+        self.state = State::CatchingUp { epoch, deadline: now.plus(self.config.page_timeout) };
     }
 
     /// Takes a frame of a log that has been greeted.
     fn follow(&mut self, now: UnixMillis, epoch: Epoch, frame: Frame) {
+        let elsewhere = self.position().is_some_and(|held| held.epoch != epoch);
         match frame {
+            Frame::Changes { .. } | Frame::Fold(_) | Frame::Head { .. } | Frame::Live { .. } if elsewhere => {
+                self.hang_up(now, close::RESYNC, "a frame of another log before its reset");
+            }
             Frame::Changes { from, to, hash, versions, ack } => {
                 if self.accepts(now, from, to) {
                     let held = self.version();
@@ -425,6 +445,8 @@ impl Follower {
         self.effects.push_back(Effect::ApplyFold { position, changes: fold.changes });
         if position.is_some() {
             self.applied(now, false);
+        } else if matches!(self.state, State::CatchingUp { .. }) {
+            self.catch_up(now, epoch);
         }
     }
 
@@ -434,23 +456,24 @@ impl Follower {
             return self.hang_up(now, close::RESYNC, "a reset to an older epoch");
         }
         self.cursor = Cursor::At(position);
-        self.state = State::CatchingUp { epoch: position.epoch };
-        self.owed = None;
+        self.catch_up(now, position.epoch);
+        self.owed.clear();
         self.effects.push_back(Effect::Reset { position, reason });
     }
 
     /// After something was applied: acknowledges it, at once where that is wanted, and settles what is owed.
     fn applied(&mut self, now: UnixMillis, asked: bool) {
         let version = self.version();
-        let replaying = matches!(self.state, State::CatchingUp { .. });
-        if replaying || asked {
+        if let State::CatchingUp { epoch, .. } = self.state {
+            self.catch_up(now, epoch);
+            self.ack();
+        } else if asked {
             self.ack();
         } else if self.unacked_since.is_none() {
             self.unacked_since = Some(now);
         }
-        if let Some(owed) = self.owed.filter(|owed| version >= owed.version) {
+        while let Some(owed) = self.owed.pop_front_if(|owed| owed.version <= version) {
             self.proved_at = self.proved_at.max(Some(owed.asked_at));
-            self.owed = None;
         }
     }
 
@@ -463,30 +486,38 @@ impl Follower {
         let Some(asked_at) = self.pings.pop_front() else { return };
         let Some(held) = self.position() else { return };
         let elsewhere = head.epoch != held.epoch || (head.version == held.version && head.hash != held.hash);
-        if elsewhere && !self.config.filtered {
+        if elsewhere {
             return self.hang_up(now, close::RESYNC, "the pong tells of another log");
         }
         if head.version <= held.version {
             self.proved_at = self.proved_at.max(Some(asked_at));
         } else if !self.config.filtered {
-            // The earliest deadline stands; the latest proof is what the arrival of its version will prove.
-            let first = now.plus(self.config.behind_grace);
-            let deadline = self.owed.map_or(first, |owed| owed.deadline);
-            self.owed = Some(Owed { version: head.version, asked_at, deadline });
+            self.owe(now, head.version, asked_at);
         }
     }
 
+    /// Remembers what will be proved once `version` has come. Of one version the earliest deadline stands.
+    fn owe(&mut self, now: UnixMillis, version: Version, asked_at: UnixMillis) {
+        let full = self.owed.len() >= MAX_OWED;
+        let same = self.owed.pop_back_if(|last| full || last.version == version);
+        let deadline = same.map_or(now.plus(self.config.behind_grace), |last| last.deadline);
+        self.owed.push_back(Owed { version, asked_at, deadline });
+    }
+
     fn tick(&mut self, now: UnixMillis) {
+        if matches!(self.state, State::CatchingUp { deadline, .. } if now >= deadline) {
+            return self.hang_up(now, close::RESYNC, "no page in time");
+        }
         if self.pings.front().is_some_and(|sent| now >= sent.plus(self.config.pong_timeout)) {
             return self.hang_up(now, close::RESYNC, "no pong in time");
         }
         let live = matches!(self.state, State::Live { .. });
-        if self.owed.is_some_and(|owed| now >= owed.deadline) {
+        for owed in self.owed.iter_mut().filter(|owed| now >= owed.deadline) {
             if live {
                 return self.hang_up(now, close::RESYNC, "the pong told of a version that did not come");
             }
             // While catching up the pages come in their own time.
-            self.owed = self.owed.map(|owed| Owed { deadline: now.plus(self.config.behind_grace), ..owed });
+            owed.deadline = now.plus(self.config.behind_grace);
         }
         if self.unacked_since.is_some_and(|since| now >= since.plus(self.config.ack_every)) {
             self.ack();
@@ -532,7 +563,7 @@ impl Follower {
     /// Forgets what belonged to the connection.
     fn disconnect(&mut self) {
         self.pings.clear();
-        self.owed = None;
+        self.owed.clear();
         self.unacked_since = None;
     }
 

@@ -58,11 +58,24 @@ struct Story {
 
 impl Story {
     fn new(cursor: Cursor) -> Self {
-        Self { follower: Follower::new(Config::default(), cursor, 7), now: UnixMillis(1_000) }
+        Self::with(Config::default(), cursor)
+    }
+
+    fn with(config: Config, cursor: Cursor) -> Self {
+        Self { follower: Follower::new(config, cursor, 7), now: UnixMillis(1_000) }
     }
 
     fn live_at(version: u64) -> Self {
-        let mut story = Self::new(Cursor::At(at(version)));
+        Self::new(Cursor::At(at(version))).greeted_live(version)
+    }
+
+    fn filtered_at(version: u64) -> Self {
+        Self::with(Config { filtered: true, ..Config::default() }, Cursor::At(at(version)))
+            .greeted_live(version)
+    }
+
+    fn greeted_live(mut self, version: u64) -> Self {
+        let story = &mut self;
         story.expect(
             Input::Start,
             &[Effect::Dial(Start::At(at(version).into())), Effect::Phase(Phase::Connecting)],
@@ -71,6 +84,16 @@ impl Story {
         story.expect(welcome(version, Resume::Live), &[ping(), Effect::Phase(Phase::CatchingUp)]);
         story.expect(live(version), &[Effect::Phase(Phase::Live)]);
         story.expect(pong(version), &[]);
+        self
+    }
+
+    /// A follower at `version` that was told to expect a replay up to `head`.
+    fn catching_up(version: u64, head: u64) -> Self {
+        let mut story = Self::new(Cursor::At(at(version)));
+        story.follower.handle(story.now, Input::Start);
+        story.follower.handle(story.now, Input::Opened);
+        story.follower.handle(story.now, welcome(head, Resume::Replay));
+        while story.follower.poll_effect().is_some() {}
         story
     }
 
@@ -119,11 +142,7 @@ fn g5_a_replay_is_acknowledged_page_by_page() {
 
 #[test]
 fn live_before_everything_came_is_a_gap() {
-    let mut story = Story::new(Cursor::At(at(2)));
-    story.follower.handle(story.now, Input::Start);
-    story.follower.handle(story.now, Input::Opened);
-    story.follower.handle(story.now, welcome(6, Resume::Replay));
-    while story.follower.poll_effect().is_some() {}
+    let mut story = Story::catching_up(2, 6);
     story.expect(live(6), &hang_up("live before everything came"));
 }
 
@@ -218,6 +237,113 @@ fn s1_only_a_pong_whose_version_is_held_proves_anything() {
 }
 
 #[test]
+fn s1_pongs_that_run_ahead_of_a_busy_log_prove_what_has_come() {
+    let mut story = Story::live_at(7);
+    let first = story.now.plus(Duration::from_millis(100));
+    for version in 8..=40 {
+        // The pong may overtake the frame: only that waits for the disk. So one is always ahead.
+        story.now = first.plus(Duration::from_millis(100 * (version - 8)));
+        story.expect(Input::Prove, &[ping()]);
+        story.expect(pong(version), &[]);
+        if version > 8 {
+            story.expect(changes(version - 2, version - 1), &[apply(version - 2, version - 1)]);
+            let proved = first.plus(Duration::from_millis(100 * (version - 9)));
+            assert_eq!(story.follower.proved_at(), Some(proved), "version {version}");
+        }
+        if story.follower.poll_timeout() <= Some(story.now) {
+            story.expect(Input::Timer, &[]);
+        }
+    }
+}
+
+#[test]
+fn s1_only_so_many_promises_of_pongs_are_kept_and_the_last_is_among_them() {
+    let mut story = Story::catching_up(2, 1_000);
+    story.expect(pong(900), &[]);
+    for version in 901..=1_000 {
+        story.now = story.now.plus(Duration::from_millis(1));
+        story.expect(Input::Prove, &[ping()]);
+        story.expect(pong(version), &[]);
+    }
+    assert!(story.follower.owed.len() <= 16, "{}", story.follower.owed.len());
+    story.expect(changes(2, 1_000), &[apply(2, 1_000), ack(1_000)]);
+    assert_eq!(story.follower.proved_at(), Some(story.now));
+}
+
+#[test]
+fn g3_catching_up_without_pages_is_noticed() {
+    let mut story = Story::catching_up(2, 6);
+    let begun = story.now;
+    story.expect(pong(6), &[]);
+    story.now = begun.plus(Duration::from_secs(25));
+    story.expect(changes(2, 4), &[apply(2, 4), ack(4)]);
+    story.now = begun.plus(Duration::from_secs(31));
+    story.expect(Input::Timer, &[ping()]);
+    story.expect(pong(6), &[]);
+    story.now = begun.plus(Duration::from_secs(55));
+    story.expect(Input::Timer, &hang_up("no page in time"));
+    assert_eq!(story.follower.position(), Some(at(4)));
+}
+
+#[test]
+fn e1_frames_of_another_log_are_refused_until_its_reset() {
+    let other = Position::genesis(Epoch::new(UnixMillis(2), [0; 10]));
+    let reason = "a frame of another log before its reset";
+    for resume in [Resume::Live, Resume::Replay, Resume::Reset] {
+        for frame in [
+            frame::changes_text(at(0).version, &Position { version: at(8).version, ..other }, false, ""),
+            frame::live(at(0).version),
+            frame::head(&Position { version: at(9).version, ..other }),
+        ] {
+            let mut story = Story::new(Cursor::At(at(7)));
+            story.follower.handle(story.now, Input::Start);
+            story.follower.handle(story.now, Input::Opened);
+            story.follower.handle(story.now, Input::Text(frame::welcome(&other, resume)));
+            while story.follower.poll_effect().is_some() {}
+            story.expect(Input::Text(frame), &hang_up(reason));
+            assert_eq!(story.follower.position(), Some(at(7)));
+        }
+    }
+}
+
+#[test]
+fn g6_a_filtered_follower_learns_how_far_it_has_got_and_takes_no_pong_for_a_gap() {
+    let mut story = Story::filtered_at(7);
+    story.expect(Input::Prove, &[ping()]);
+    story.expect(pong(9), &[]);
+    story
+        .expect(Input::Text(frame::head(&at(9))), &[Effect::Apply { position: at(9), versions: Vec::new() }]);
+    story.expect(Input::Text(frame::head(&at(9))), &[]);
+    let matching = frame::changes_text(at(9).version, &at(11), false, &row(11));
+    let versions = vec![serde_json::from_str(&row(11)).unwrap()];
+    story.expect(Input::Text(matching), &[Effect::Apply { position: at(11), versions }]);
+    story.expect(changes(12, 13), &hang_up("a gap"));
+}
+
+#[test]
+fn g6_a_filter_may_hide_everything_up_to_live_and_the_bookmark_follows() {
+    let mut story = Story::with(Config { filtered: true, ..Config::default() }, Cursor::At(at(2)));
+    story.follower.handle(story.now, Input::Start);
+    story.follower.handle(story.now, Input::Opened);
+    story.follower.handle(story.now, welcome(6, Resume::Replay));
+    while story.follower.poll_effect().is_some() {}
+    story.expect(live(6), &[Effect::Phase(Phase::Live)]);
+    story
+        .expect(Input::Text(frame::head(&at(6))), &[Effect::Apply { position: at(6), versions: Vec::new() }]);
+}
+
+#[test]
+fn e1_a_pong_of_another_epoch_proves_nothing_to_a_filtered_follower_either() {
+    let mut story = Story::filtered_at(7);
+    let proved = story.follower.proved_at();
+    story.now = story.now.plus(Duration::from_secs(1));
+    story.expect(Input::Prove, &[ping()]);
+    let other = Position::genesis(Epoch::new(UnixMillis(2), [0; 10]));
+    story.expect(Input::Text(frame::pong(&other)), &hang_up("the pong tells of another log"));
+    assert_eq!(story.follower.proved_at(), proved);
+}
+
+#[test]
 fn a_fan_out_that_died_half_way_is_found_by_the_next_ping() {
     let mut story = Story::live_at(7);
     story.wait(Duration::from_secs(15));
@@ -291,7 +417,7 @@ fn every_state_answers_every_input() {
         State::Waiting { until: UnixMillis(5) },
         State::Dialing { deadline: UnixMillis(5) },
         State::Greeting { deadline: UnixMillis(5) },
-        State::CatchingUp { epoch: epoch() },
+        State::CatchingUp { epoch: epoch(), deadline: UnixMillis(5) },
         State::Live { epoch: epoch() },
         State::Closed,
     ];
