@@ -135,3 +135,24 @@ async function names(kv, count, generation) {
     if (found.length === count && right) return found;
   }
 }
+
+test('a reader that has read lately is told of changes without asking', async (t) => {
+  // With a bound of an hour no read asks the replica for news: only the follow window can bring it.
+  const POLICY = { archive: { lag_bound_ms: 3_600_000 } };
+  const { broker, origin } = await startSystem(t, { vars: { POLICY } });
+  await origin.put('archive:1', { n: 1 });
+  assert.deepEqual((await readUntil(broker, 'archive:1', 1)).json, { n: 1 });
+  for (let n = 2; n <= 10; n += 1) {
+    await origin.put('archive:1', { n });
+    const read = await readUntil(broker, 'archive:1', n);
+    assert.match(read.headers.get('newsreel-freshness'), /^fresh; /);
+  }
+});
+
+/** Reads until the value is the one wanted. */
+async function readUntil(broker, key, n) {
+  for (;;) {
+    const read = await broker.read(key);
+    if (read.json?.n === n) return read;
+  }
+}

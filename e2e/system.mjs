@@ -18,6 +18,9 @@ export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 export const NEWSREEL = process.env.NEWSREEL_BIN ?? join(ROOT, 'target/debug/newsreel');
 export const TOKENS = { publish: 'e2e-publish', follow: 'e2e-follow', admin: 'e2e-admin' };
 
+// scripts/test has built the Worker; wrangler need not ask for it again at every start.
+process.env.NEWSREEL_BUILT = '1';
+
 const SECRETS = {
   PUBLISH_TOKENS: `e2e=${TOKENS.publish},tv/only-tv=tv-publish`,
   FOLLOW_TOKENS: `e2e=${TOKENS.follow}`,

@@ -80,6 +80,26 @@ pub enum Applied {
     Ignored,
 }
 
+/// Ties a replica's clock to a reader's question, so that what the replica says later, unasked, can be dated.
+///
+/// The replica answered after the question was sent, so a moment `d` after its answer is at least `d` after
+/// the question. Only the replica's clock is subtracted from itself; the two clocks are never compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchor {
+    /// When the question was sent, by the reader's clock.
+    pub sent_at: UnixMillis,
+    /// When it was answered, by the replica's clock.
+    pub answered_at: UnixMillis,
+}
+
+impl Anchor {
+    /// Returns when, at the earliest and by the reader's clock, the replica said something at `said_at` by its own.
+    #[must_use]
+    pub fn dated(&self, said_at: UnixMillis) -> UnixMillis {
+        self.sent_at.plus(said_at.since(self.answered_at))
+    }
+}
+
 /// What a reader knows of a catalog.
 #[derive(Debug, Clone, Default)]
 pub struct Knowledge {
@@ -186,6 +206,19 @@ mod tests {
             knowledge.lag(UnixMillis(1_100)),
             Some(Duration::from_millis(140)),
             "a late reply proves less"
+        );
+    }
+
+    #[test]
+    fn s1_what_a_replica_says_unasked_is_dated_by_the_question_that_opened_the_window() {
+        // The replica's clock is hours ahead, and it took 30 ms to hear the question.
+        let anchor = Anchor { sent_at: UnixMillis(1_000), answered_at: UnixMillis(9_000_000) };
+        assert_eq!(anchor.dated(UnixMillis(9_000_000)), UnixMillis(1_000), "never later than it was");
+        assert_eq!(anchor.dated(UnixMillis(9_000_500)), UnixMillis(1_500));
+        assert_eq!(
+            anchor.dated(UnixMillis(8_000_000)),
+            UnixMillis(1_000),
+            "a clock that went back proves nothing"
         );
     }
 

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use js_sys::Reflect;
+use js_sys::{JSON, Reflect};
 use newsreel_core::policy::{Override, Policies};
 use newsreel_core::wire::{Code, Problem};
 use wasm_bindgen::JsValue;
@@ -77,13 +77,17 @@ impl Config {
 
 fn policies(env: &Env) -> Result<Policies, Problem> {
     let value = Reflect::get(env, &"POLICY".into()).unwrap_or(JsValue::UNDEFINED);
-    if value.is_undefined() || text(env, "POLICY").is_none() && value.is_string() {
+    // A table of wrangler.toml comes as an object, a variable set by hand as its JSON.
+    let json = match value.as_string() {
+        Some(text) => text,
+        None if value.is_undefined() => String::new(),
+        None => JSON::stringify(&value).map(String::from).unwrap_or_default(),
+    };
+    if json.trim().is_empty() {
         return Ok(Policies::default());
     }
-    let overrides: BTreeMap<String, Override> = match text(env, "POLICY") {
-        Some(json) => serde_json::from_str(&json).map_err(|error| wrong_policy(&error.to_string()))?,
-        None => env.object_var("POLICY").map_err(|error| wrong_policy(&error.to_string()))?,
-    };
+    let overrides: BTreeMap<String, Override> =
+        serde_json::from_str(&json).map_err(|error| wrong_policy(&error.to_string()))?;
     Ok(Policies::with(&overrides))
 }
 

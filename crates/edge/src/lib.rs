@@ -7,6 +7,7 @@
 //! - `link`: its socket to the broker;
 //! - `rows`: its floors, position and KV to-do list in SQLite;
 //! - `sync`: how a reader asks it;
+//! - `window`: how it is told without asking;
 //! - [`read`]: one read, from request to response;
 //! - `tiers`: memory, KV, origin;
 //! - `headers`: what the response says of itself.
@@ -21,6 +22,7 @@ pub mod replica;
 mod rows;
 mod sync;
 mod tiers;
+mod window;
 
 pub use read::{read, ready};
 pub use replica::Replica;

@@ -14,6 +14,7 @@ use crate::headers::{self, Served};
 use crate::now;
 use crate::sync::{may_sync_behind, reader, sync, synced_behind};
 use crate::tiers::{self, Entry};
+use crate::window;
 
 type Answered = std::result::Result<Response, Problem>;
 
@@ -205,6 +206,14 @@ impl At {
         if let Answer::Serve { refresh: true, .. } = answer {
             let at = Rc::clone(self);
             context.wait_until(async move { at.refetch().await });
+        }
+        if window::may_open(&self.catalog) {
+            let at = Rc::clone(self);
+            context.wait_until(async move {
+                if let Err(error) = window::follow(&at.env, &at.catalog, &at.edge).await {
+                    console_warn!("{}@{}: no window: {error}", at.catalog, at.edge);
+                }
+            });
         }
         let lagging = reader(&self.catalog, |reader| walk.read.sync_behind(now(), &reader.known));
         if lagging && may_sync_behind(&self.catalog) {

@@ -24,7 +24,7 @@ use newsreel_core::wire::{Catalog, Code, Position, Problem, UnixMillis, Version}
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{
     Delay, DurableObject, Env, Headers, Request, Response, ResponseBuilder, Result, State, WebSocket,
-    console_error, console_log, durable_object,
+    WebSocketIncomingMessage, console_error, console_log, durable_object,
 };
 
 use crate::config::{Config, ENTRIES, config};
@@ -32,6 +32,7 @@ use crate::link::{self, Heard};
 use crate::now;
 use crate::rows::Rows;
 use crate::sync::{PROVED, REPLICA_AT};
+use crate::window::Windows;
 
 /// How long a reader's question may wait for a proof.
 const SYNC_WAIT: Duration = Duration::from_secs(3);
@@ -70,6 +71,7 @@ struct Inner {
     last_asked: Cell<UnixMillis>,
     alarm_at: Cell<Option<UnixMillis>>,
     tending: Cell<bool>,
+    proving: Cell<bool>,
 }
 
 /// The connection, or the attempt at one. News of an older number is of a socket that was given up.
@@ -85,8 +87,29 @@ impl DurableObject for Replica {
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let ask: Ask = request.json().await?;
-        self.inner.sync(ask).await
+        match Windows::asked(&request)? {
+            Some(ask) => self.inner.open_window(ask).await,
+            None => self.inner.sync(request.json().await?).await,
+        }
+    }
+
+    async fn websocket_message(&self, _window: WebSocket, _message: WebSocketIncomingMessage) -> Result<()> {
+        Ok(())
+    }
+
+    async fn websocket_close(
+        &self,
+        window: WebSocket,
+        _code: usize,
+        _reason: String,
+        _clean: bool,
+    ) -> Result<()> {
+        let _ = window.close(Some(1000), Some("bye"));
+        Ok(())
+    }
+
+    async fn websocket_error(&self, _window: WebSocket, _error: worker::Error) -> Result<()> {
+        Ok(())
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -118,6 +141,7 @@ impl Inner {
             last_asked: Cell::default(),
             alarm_at: Cell::default(),
             tending: Cell::new(false),
+            proving: Cell::new(false),
         })
     }
 
@@ -125,6 +149,34 @@ impl Inner {
 
     /// Answers a reader: the floors it lacks, and how old the proof is that there are no others.
     async fn sync(self: &Rc<Self>, ask: Ask) -> Result<Response> {
+        let proved = self.consult(&ask).await;
+        let Some(position) = self.position() else { return unheard() };
+        let headers = Headers::new();
+        headers.set("Content-Type", "application/json")?;
+        if proved {
+            headers.set(PROVED, "1")?;
+        }
+        let json = self.reply(since(&ask, &position), &position)?;
+        Ok(ResponseBuilder::new().with_headers(headers).fixed(json.into_bytes()))
+    }
+
+    /// Opens a window: the reader is told from where it stands, and of everything that comes.
+    async fn open_window(self: &Rc<Self>, ask: Ask) -> Result<Response> {
+        self.consult(&ask).await;
+        let Some(position) = self.position() else { return unheard() };
+        let since = since(&ask, &position);
+        let (_, to) = self.rows.floors_after(since, position.version)?;
+        if to < position.version {
+            // Too much for one message: the reader syncs first and opens its window after.
+            return problem(&Problem::new(Code::Busy, "sync first"));
+        }
+        let response = Windows(&self.state).open(&self.reply(since, &position)?)?;
+        self.keep_proving();
+        Ok(response)
+    }
+
+    /// Wakes up for a reader, and waits for what it needs proved.
+    async fn consult(self: &Rc<Self>, ask: &Ask) -> bool {
         let asked_at = now();
         self.last_asked.set(asked_at);
         self.keep_alive().await;
@@ -132,25 +184,54 @@ impl Inner {
             self.step(Input::Start);
         }
         let needed = UnixMillis(asked_at.0.saturating_sub(ask.max_age_ms));
-        let proved = self.await_proof(&ask, needed, asked_at.plus(SYNC_WAIT)).await;
-        let Some(position) = self.follower.borrow().position() else {
-            let text = "this edge has not reached the broker yet";
-            return problem(&Problem::new(Code::BoundNotKept, text));
-        };
-        let age = self.proved_at().map(|at| now().since(at).as_millis());
-        let since = match ask.epoch {
-            Some(epoch) if epoch == position.epoch => ask.since.min(position.version),
-            Some(_) | None => Version::ZERO,
-        };
+        self.await_proof(ask, needed, asked_at.plus(SYNC_WAIT)).await
+    }
+
+    /// Returns what a reader that has every floor up to `since` is told.
+    fn reply(&self, since: Version, position: &Position) -> Result<String> {
         let (floors, to) = self.rows.floors_after(since, position.version)?;
+        let age = self.proved_at().map(|at| now().since(at).as_millis());
         let age = age.map_or(String::new(), |age| format!(r#""proof_age_ms":{age},"#));
-        let json = format!(r#"{{"position":"{position}","from":{since},"to":{to},{age}"floors":{floors}}}"#);
-        let headers = Headers::new();
-        headers.set("Content-Type", "application/json")?;
-        if proved {
-            headers.set(PROVED, "1")?;
+        Ok(format!(r#"{{"position":"{position}","from":{since},"to":{to},{age}"floors":{floors}}}"#))
+    }
+
+    /// While windows are open, proves every now and then that nothing was missed; each proof is passed on.
+    fn keep_proving(self: &Rc<Self>) {
+        let Ok(config) = &self.config else { return };
+        if self.proving.replace(true) {
+            return;
         }
-        Ok(ResponseBuilder::new().with_headers(headers).fixed(json.into_bytes()))
+        // Half of the tightest bound: the other half is for the ways there and back.
+        let pause = config.policies.tightest_bound() / 2;
+        let weak = Rc::downgrade(self);
+        spawn_local(async move {
+            let _done = Ended(weak.clone(), |inner| &inner.proving);
+            loop {
+                Delay::from(pause).await;
+                let Some(inner) = weak.upgrade() else { return };
+                if Windows(&inner.state).none_open() {
+                    return;
+                }
+                inner.step(Input::Prove);
+            }
+        });
+    }
+
+    /// Tells the windows what a step has changed: floors, position, proof.
+    fn tell_windows(&self, before: (Option<Position>, Option<UnixMillis>)) {
+        let after = (self.position(), self.proved_at());
+        let (true, Some(position)) = (before != after, after.0) else { return };
+        let windows = Windows(&self.state);
+        if windows.none_open() {
+            return;
+        }
+        let known =
+            before.0.filter(|known| known.epoch == position.epoch && known.version <= position.version);
+        let since = known.map_or(Version::ZERO, |known| known.version);
+        match self.reply(since, &position) {
+            Ok(reply) => windows.tell(&reply),
+            Err(error) => console_error!("{}@{}: windows: {error}", self.catalog, self.edge),
+        }
     }
 
     /// Waits until the proof is as recent as `needed` and what was asked for is heard, or until the deadline.
@@ -194,6 +275,7 @@ impl Inner {
 
     /// Hands the follower one input and carries out what follows, in order.
     fn step(self: &Rc<Self>, input: Input) {
+        let before = (self.position(), self.proved_at());
         self.follower.borrow_mut().handle(now(), input);
         while let Some(effect) = self.poll_effect() {
             if let Err(error) = self.carry_out(effect) {
@@ -203,6 +285,7 @@ impl Inner {
             }
         }
         self.arm_timer();
+        self.tell_windows(before);
         for waiting in self.waiting.take() {
             // Who gave up waiting needs no wake-up.
             let _ = waiting.send(());
@@ -371,7 +454,7 @@ impl Inner {
         }
         let weak = Rc::downgrade(self);
         spawn_local(async move {
-            let _done = Tending(weak.clone());
+            let _done = Ended(weak.clone(), |inner| &inner.tending);
             while let Some(inner) = weak.upgrade() {
                 match inner.tend_some().await {
                     Ok(true) => {}
@@ -409,13 +492,13 @@ impl Inner {
     }
 }
 
-/// Says that KV is being tended, and stops saying so however that ends.
-struct Tending(Weak<Inner>);
+/// Says that a task under way has ended, however it ends.
+struct Ended(Weak<Inner>, fn(&Inner) -> &Cell<bool>);
 
-impl Drop for Tending {
+impl Drop for Ended {
     fn drop(&mut self) {
         if let Some(inner) = self.0.upgrade() {
-            inner.tending.set(false);
+            (self.1)(&inner).set(false);
         }
     }
 }
@@ -455,6 +538,18 @@ fn fresh_follower(rows: &Rows) -> Result<Follower> {
     let cursor = rows.position()?.map_or(Cursor::Nothing, Cursor::At);
     let config = FollowerConfig { backoff_cap: Duration::from_secs(5), ..FollowerConfig::default() };
     Ok(Follower::new(config, cursor, u64::from_le_bytes(seed)))
+}
+
+/// Returns from where a reader is told: from where it stands on this log, else from the beginning.
+fn since(ask: &Ask, position: &Position) -> Version {
+    match ask.epoch {
+        Some(epoch) if epoch == position.epoch => ask.since.min(position.version),
+        Some(_) | None => Version::ZERO,
+    }
+}
+
+fn unheard() -> Result<Response> {
+    problem(&Problem::new(Code::BoundNotKept, "this edge has not reached the broker yet"))
 }
 
 fn problem(problem: &Problem) -> Result<Response> {

@@ -34,7 +34,7 @@ pub(crate) struct Rows {
 }
 
 /// A KV entry that no reader will ask for again.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KvTask {
     /// Its name.
     pub(crate) name: String,
@@ -125,12 +125,16 @@ impl Rows {
 
     /// Returns KV entries whose deletion is due, the longest waiting first.
     pub(crate) fn due_kv_tasks(&self, now: u64, most: u32) -> worker::Result<Vec<KvTask>> {
-        self.sql
-            .exec(
-                "SELECT name, attempts FROM kv_tasks WHERE due <= ? ORDER BY due LIMIT ?",
-                vec![number(now), f64::from(most).into()],
-            )?
-            .to_array()
+        let rows = self.sql.exec(
+            "SELECT name, attempts FROM kv_tasks WHERE due <= ? ORDER BY due LIMIT ?",
+            vec![number(now), f64::from(most).into()],
+        )?;
+        rows.map(|row| {
+            let row = row?;
+            let attempts = version(&row, "attempts")?.map_or(0, Version::number);
+            Ok(KvTask { name: string(&row, "name")?, attempts: u32::try_from(attempts).unwrap_or(u32::MAX) })
+        })
+        .collect()
     }
 
     /// Returns when the next deletion is due.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use newsreel_core::sync::{Applied, AtLeast, Knowledge, Reply};
 use newsreel_core::wire::{Catalog, UnixMillis};
-use worker::{Env, Method, Request, RequestInit, Result};
+use worker::{Env, Method, Request, RequestInit, Result, Stub};
 
 use crate::config::REPLICA;
 use crate::now;
@@ -33,6 +33,8 @@ pub(crate) struct Reader {
     pub(crate) memory: Memory,
     /// Until when a sync behind an answer is under way.
     syncing_until: UnixMillis,
+    /// Until when this isolate is told of changes as they happen.
+    pub(crate) window_until: UnixMillis,
 }
 
 thread_local! {
@@ -58,7 +60,7 @@ pub(crate) async fn sync(
     max_age: Duration,
     at_least: Option<AtLeast>,
 ) -> Result<bool> {
-    let stub = env.durable_object(REPLICA)?.get_by_name(&format!("{catalog}{REPLICA_AT}{edge}"))?;
+    let stub = replica(env, catalog, edge)?;
     for _ in 0..REPLIES {
         let ask = reader(catalog, |reader| reader.known.ask(max_age, at_least));
         let mut init = RequestInit::new();
@@ -79,6 +81,11 @@ pub(crate) async fn sync(
         }
     }
     Ok(false)
+}
+
+/// Returns the replica of a catalog at an edge.
+pub(crate) fn replica(env: &Env, catalog: &Catalog, edge: &str) -> Result<Stub> {
+    env.durable_object(REPLICA)?.get_by_name(&format!("{catalog}{REPLICA_AT}{edge}"))
 }
 
 /// Says whether a sync behind an answer should start, and if so keeps others from starting one too.

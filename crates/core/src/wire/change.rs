@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::name::{Key, NameError, Prefix, Tag};
+use super::position::Version;
 
 /// What a change names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,6 +107,8 @@ pub(super) struct Fields {
     pub(super) op: Option<String>,
     pub(super) tags: Option<Vec<String>>,
     pub(super) soft: Option<bool>,
+    /// Only in a fold, where each change tells the version it was made at.
+    pub(super) version: Option<Version>,
 }
 
 impl Fields {
@@ -113,7 +116,16 @@ impl Fields {
     pub(super) fn is_empty(&self) -> bool {
         matches!(
             self,
-            Self { key: None, tag: None, prefix: None, all: None, op: None, tags: None, soft: None }
+            Self {
+                key: None,
+                tag: None,
+                prefix: None,
+                all: None,
+                op: None,
+                tags: None,
+                soft: None,
+                version: None
+            }
         )
     }
 }

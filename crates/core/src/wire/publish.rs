@@ -144,6 +144,7 @@ impl Body {
             op: self.op.take(),
             tags: self.tags.take(),
             soft: self.soft.take(),
+            version: None,
         }
     }
 }
