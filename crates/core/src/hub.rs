@@ -47,6 +47,18 @@ pub struct Session {
     pub stage: Stage,
 }
 
+impl Session {
+    /// Says whether a hub made anew, whose log ends at `head`, cannot know that the follower was sent all it
+    /// should have been: what a filter hid looks like a fan-out that died half-way, and a replay with room in
+    /// its window like a page that was never sent.
+    fn is_doubtful(&self, head: Version) -> bool {
+        match &self.stage {
+            Stage::Live => !self.topics.is_everything() && self.told != head,
+            Stage::Replaying { window, .. } => window.len() < REPLAY_WINDOW,
+        }
+    }
+}
+
 /// Where a session is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -203,7 +215,7 @@ pub struct Hub {
     catalog: Catalog,
     log: Log,
     sessions: BTreeMap<SessionId, Session>,
-    /// Filtered followers of whom it is not known whether what they were not told of was hidden or lost.
+    /// Followers that may lack something nobody will send them: see [`Session::is_doubtful`].
     doubtful: BTreeSet<SessionId>,
     /// Ids are not given twice: the close of an old socket may still be on its way.
     next_session: u32,
@@ -216,8 +228,7 @@ impl Hub {
     pub fn new(catalog: Catalog, head: Position, mut sessions: BTreeMap<SessionId, Session>) -> Self {
         let mut doubtful = BTreeSet::new();
         for (id, session) in &mut sessions {
-            if session.stage == Stage::Live && !session.topics.is_everything() && session.told != head.version
-            {
+            if session.is_doubtful(head.version) {
                 doubtful.insert(*id);
             }
             // A session may have been told of rows that were then not written: that telling never left.
@@ -397,15 +408,14 @@ impl Hub {
         }
     }
 
-    /// Reads from the log, for every doubtful follower, what came after it was last told anything.
-    ///
-    /// A hub that was made anew cannot tell a version that a filter hid from one whose fan-out died half-way.
+    /// Reads from the log, for every doubtful follower, what came after the last it was sent.
     fn settle_doubts(&mut self) {
         for id in std::mem::take(&mut self.doubtful) {
             if let Some(session) = self.sessions.get_mut(&id) {
-                let after = session.told;
-                session.stage = Stage::Replaying { sent: after, window: VecDeque::new() };
-                self.effects.push_back(Effect::SendPage { session: id, after });
+                if session.stage == Stage::Live {
+                    session.stage = Stage::Replaying { sent: session.told, window: VecDeque::new() };
+                }
+                self.replay_on(id);
             }
         }
     }
@@ -455,17 +465,24 @@ impl Hub {
     }
 
     fn page_sent(&mut self, id: SessionId, to: Version) {
-        let head = self.log.head().version;
         let Some(Stage::Replaying { sent, window }) = self.stage(id) else { return };
         *sent = to;
         window.push_back(to);
-        let room = window.len() < REPLAY_WINDOW;
-        if to >= head {
+        self.replay_on(id);
+        self.effects.push_back(Effect::Save(id));
+    }
+
+    /// Sends the next page if the window has room, or goes live after the last.
+    fn replay_on(&mut self, id: SessionId) {
+        let head = self.log.head().version;
+        let Some(Stage::Replaying { sent, window }) = self.stage(id) else { return };
+        let (after, room) = (*sent, window.len() < REPLAY_WINDOW);
+        self.doubtful.remove(&id);
+        if after >= head {
             self.go_live(id);
         } else if room {
-            self.effects.push_back(Effect::SendPage { session: id, after: to });
+            self.effects.push_back(Effect::SendPage { session: id, after });
         }
-        self.effects.push_back(Effect::Save(id));
     }
 
     fn go_live(&mut self, id: SessionId) {
@@ -503,13 +520,10 @@ impl Hub {
             return self.close(id, close::BAD_FRAME, "an ack of a version that does not exist");
         }
         session.acked = session.acked.max(version);
-        if let Stage::Replaying { sent, window } = &mut session.stage {
+        if let Stage::Replaying { window, .. } = &mut session.stage {
             window.retain(|end| *end > version);
-            // Also when it was not full: then the object died before the next page went out.
-            if window.len() < REPLAY_WINDOW {
-                let after = *sent;
-                self.effects.push_back(Effect::SendPage { session: id, after });
-            }
+            // Also when the window was not full: then the object died before the next page went out.
+            self.replay_on(id);
         }
         self.effects.push_back(Effect::Save(id));
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::wire::position::Epoch;
 use crate::wire::route::Claim;
 
-// mod model;
+mod model;
 
 /// The clock of the stories.
 const NOW: UnixMillis = UnixMillis(1_000);
@@ -613,6 +613,22 @@ fn d2_a_session_is_never_told_of_more_than_the_rows_hold() {
     assert_eq!(story.effects(), [pong(7)]);
     assert_eq!(story.hub.sessions()[&SessionId(1)].told, v(7));
     story.expect(publish(8), &[persist(8), pong(8), page(1, 7), committed(8, 8)]);
+}
+
+#[test]
+fn g3_writes_that_fail_again_and_again_leave_nobody_out() {
+    let mut story = Story::filtered_at(7);
+    for _ in 0..2 {
+        story.hub.handle(NOW, publish(8));
+        story.hub = Hub::new(tv(), at(7), story.hub.sessions().clone());
+        assert_eq!(story.effects(), [pong(7)]);
+    }
+    // The second commit had begun a replay whose page went nowhere; there is nothing to replay yet.
+    story.expect(ack(1, 7), &[send(1, frame::live(v(7))), send(1, frame::head(&at(7))), save(1)]);
+    story.expect(
+        publish(8),
+        &[persist(8), pong(8), broadcast(&[1], changes(7, 8, &[8])), save(1), committed(8, 8)],
+    );
 }
 
 // --- names, bad frames, closing ---

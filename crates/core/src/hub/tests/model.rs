@@ -1,0 +1,481 @@
+//! Random runs of a hub with followers against a slow obvious model: a list of what was published.
+//!
+//! The shell here is the broker's, with its faults: rows are written in one transaction, the rest is told one
+//! by one, and the object may die after any of it. Sockets outlive it; what is on the wire stays in order.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{closed, epoch, tv, v};
+use crate::follower::{self, Config, Cursor, Follower, Phase};
+use crate::hub::{Effect, Hub, Input, Outcome, Remembered, Session, SessionId, Submission};
+use crate::log::Row;
+use crate::topics::Topics;
+use crate::wire::change::Change;
+use crate::wire::frame::{self, VersionRow};
+use crate::wire::position::{Hash, Position, UnixMillis, Version};
+use crate::wire::publish::{Expect, Publish};
+use crate::wire::route::{Claim, Start};
+
+/// What each follower wants to hear.
+const INTERESTS: [&[&str]; 4] = [&[], &[], &["live:"], &["title:1", "embedding:"]];
+const BODIES: [&str; 5] = [
+    r#"{"key":"live:1"}"#,
+    r#"{"key":"title:1"}"#,
+    r#"{"key":"title:2","op":"remove"}"#,
+    r#"{"changes":[{"key":"live:2"},{"key":"title:12","tags":["a"]}]}"#,
+    r#"{"tag":"a","soft":true}"#,
+];
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Publishes that arrive together: body, idempotency key, and how far off the expected head is.
+    Publish(Vec<(usize, Option<u8>, Option<u64>)>),
+    /// A part of what is on a follower's wire arrives, both ways.
+    Deliver(usize, usize),
+    /// A follower's socket breaks.
+    Break(usize),
+    /// A follower starts anew from what it stored.
+    Restart(usize),
+    /// Time passes.
+    Wait(u64),
+    /// The object is evicted between two inputs.
+    Hibernate,
+    /// The object dies in the next input, after so much of what it had to tell.
+    Crash(usize),
+    /// The next transaction fails.
+    FailWrite,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let one = (
+        0..BODIES.len(),
+        proptest::option::weighted(0.3, 0..4_u8),
+        proptest::option::weighted(0.2, 0..2_u64),
+    );
+    prop_oneof![
+        6 => proptest::collection::vec(one, 1..4).prop_map(Step::Publish),
+        8 => (0..INTERESTS.len(), 1..6_usize).prop_map(|(who, many)| Step::Deliver(who, many)),
+        1 => (0..INTERESTS.len()).prop_map(Step::Break),
+        1 => (0..INTERESTS.len()).prop_map(Step::Restart),
+        2 => (1..20_000_u64).prop_map(Step::Wait),
+        1 => Just(Step::Hibernate),
+        1 => (0..6_usize).prop_map(Step::Crash),
+        1 => Just(Step::FailWrite),
+    ]
+}
+
+/// One follower, what it stored, and its wire.
+struct Edge {
+    follower: Follower,
+    topics: Topics,
+    /// What a restart finds: written with each `Apply`.
+    stored: Cursor,
+    applied: Vec<VersionRow>,
+    session: Option<SessionId>,
+    down: VecDeque<follower::Input>,
+    up: VecDeque<String>,
+}
+
+impl Edge {
+    fn new(topics: &[&str]) -> Self {
+        let topics = Topics::new(topics.iter().map(|topic| (*topic).to_owned()).collect());
+        let mut edge = Self {
+            follower: Follower::new(Config::default(), Cursor::Nothing, 0),
+            topics,
+            stored: Cursor::Nothing,
+            applied: Vec::new(),
+            session: None,
+            down: VecDeque::new(),
+            up: VecDeque::new(),
+        };
+        edge.start_from_store();
+        edge
+    }
+
+    fn start_from_store(&mut self) {
+        let filtered = !self.topics.is_everything();
+        self.follower = Follower::new(Config { filtered, ..Config::default() }, self.stored, 7);
+    }
+
+    /// The broker closes the socket: it lets go at once, the follower hears of it in time.
+    fn close(&mut self, code: u16) {
+        self.session = None;
+        self.down.push_back(follower::Input::Closed { code });
+    }
+
+    fn cut(&mut self) -> Option<SessionId> {
+        self.down.clear();
+        self.up.clear();
+        self.session.take()
+    }
+}
+
+/// The broker's object, its rows, and everyone who follows.
+struct World {
+    now: UnixMillis,
+    hub: Hub,
+    rows: Vec<Row>,
+    remembered: BTreeMap<String, Remembered>,
+    attachments: BTreeMap<SessionId, Session>,
+    pong: Position,
+    edges: Vec<Edge>,
+    /// The model: every body that was committed, in order, and the keys that were used.
+    published: Vec<Vec<Change>>,
+    keys: BTreeMap<u8, usize>,
+    /// How many things may still be told before the object dies.
+    dies_after: Option<usize>,
+    fails_to_write: bool,
+    /// Cuts pages at random.
+    random: u64,
+}
+
+impl World {
+    fn new(random: u64) -> Self {
+        let genesis = Position::genesis(epoch(1));
+        let mut world = Self {
+            now: UnixMillis(1_000),
+            hub: Hub::new(tv(), genesis, BTreeMap::new()),
+            rows: Vec::new(),
+            remembered: BTreeMap::new(),
+            attachments: BTreeMap::new(),
+            pong: genesis,
+            edges: INTERESTS.iter().map(|topics| Edge::new(topics)).collect(),
+            published: Vec::new(),
+            keys: BTreeMap::new(),
+            dies_after: None,
+            fails_to_write: false,
+            random,
+        };
+        for who in 0..world.edges.len() {
+            world.follow(who, follower::Input::Start);
+        }
+        world
+    }
+
+    fn head(&self) -> Position {
+        self.rows.last().map_or_else(|| Position::genesis(epoch(1)), |row| row.position)
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Publish(wanted) => self.publish(&wanted),
+            Step::Deliver(who, many) => (0..many).for_each(|_| self.deliver(who)),
+            Step::Break(who) => self.broken(who, 1006),
+            Step::Restart(who) => {
+                let session = self.edges[who].cut();
+                self.edges[who].start_from_store();
+                self.gone(session);
+                self.follow(who, follower::Input::Start);
+            }
+            Step::Wait(millis) => self.wait(Duration::from_millis(millis)),
+            Step::Hibernate => self.wake(),
+            Step::Crash(after) => self.dies_after = Some(after),
+            Step::FailWrite => self.fails_to_write = true,
+        }
+    }
+
+    // --- publishing, and the model of it ---
+
+    fn publish(&mut self, wanted: &[(usize, Option<u8>, Option<u64>)]) {
+        let mut head = self.head().version.number();
+        let mut submissions = Vec::new();
+        let mut expected = Vec::new();
+        let (published, keys) = (self.published.clone(), self.keys.clone());
+        for (ticket, (body, key, off)) in wanted.iter().enumerate() {
+            let mut publish = Publish::parse(BODIES[*body].as_bytes()).unwrap();
+            // A retry must say the same, so only publishes without a key expect anything.
+            let off = off.filter(|_| key.is_none());
+            publish.expect = off.map(|off| Expect { epoch: None, version: v(head + off) });
+            let outcome = match (key.and_then(|key| self.keys.get(&key)), off) {
+                (Some(earlier), _) if earlier == body => "repeated",
+                (Some(_), _) | (None, Some(1..)) => "refused",
+                (None, Some(0) | None) => {
+                    self.published.push(publish.changes.clone());
+                    self.keys.extend(key.map(|key| (key, *body)));
+                    head += 1;
+                    "committed"
+                }
+            };
+            expected.push((ticket as u64, outcome));
+            let idempotency_key = key.map(|key| key.to_string());
+            let remembered = idempotency_key.as_ref().and_then(|key| self.remembered.get(key)).cloned();
+            submissions.push(Submission {
+                ticket: ticket as u64,
+                publisher: String::new(),
+                publish,
+                idempotency_key,
+                remembered,
+            });
+        }
+        match self.step(Input::Publish(submissions)) {
+            Told::Whole(outcomes) => assert_eq!(outcomes, expected),
+            // Durable, but its publisher never heard so.
+            Told::Died => {}
+            Told::NotWritten => (self.published, self.keys) = (published, keys),
+        }
+    }
+
+    // --- the broker's shell ---
+
+    fn step(&mut self, input: Input) -> Told {
+        self.hub.handle(self.now, input);
+        let mut effects: VecDeque<Effect> = std::iter::from_fn(|| self.hub.poll_effect()).collect();
+        let writes = effects.iter().any(|effect| matches!(effect, Effect::Persist(_)));
+        if writes && std::mem::take(&mut self.fails_to_write) {
+            // As the broker does: the rows as they are, and the sessions as the hub had them.
+            self.hub = Hub::new(tv(), self.head(), self.hub.sessions().clone());
+            return Told::NotWritten;
+        }
+        for effect in &effects {
+            self.write(effect);
+        }
+        let mut outcomes = Vec::new();
+        while let Some(effect) = effects.pop_front() {
+            if self.dies() {
+                self.wake();
+                return Told::Died;
+            }
+            self.tell(effect, &mut outcomes);
+            effects.extend(std::iter::from_fn(|| self.hub.poll_effect()));
+        }
+        Told::Whole(outcomes)
+    }
+
+    fn dies(&mut self) -> bool {
+        let dies = self.dies_after == Some(0);
+        self.dies_after = if dies { None } else { self.dies_after.map(|left| left - 1) };
+        dies
+    }
+
+    fn write(&mut self, effect: &Effect) {
+        if let Effect::Persist(row) = effect {
+            assert_eq!(row.position, self.head().then(row.text.as_bytes()));
+            self.rows.push(row.clone());
+        } else if let Effect::Remember { key, remembered, .. } = effect {
+            self.remembered.insert(key.clone(), remembered.clone());
+        }
+    }
+
+    fn tell(&mut self, effect: Effect, outcomes: &mut Vec<(u64, &'static str)>) {
+        match effect {
+            Effect::Persist(_) | Effect::Remember { .. } => {}
+            Effect::SetPong(head) => self.pong = head,
+            Effect::Broadcast { sessions, text } => {
+                sessions.into_iter().for_each(|session| self.send(session, text.clone()));
+            }
+            Effect::Send { session, text } => self.send(session, text),
+            Effect::SendPage { session, after } => self.send_page(session, after),
+            Effect::Save(session) => {
+                if let Some(state) = self.hub.sessions().get(&session) {
+                    let json = serde_json::to_string(state).unwrap();
+                    self.attachments.insert(session, serde_json::from_str(&json).unwrap());
+                }
+            }
+            Effect::Close { session, code, .. } => {
+                self.attachments.remove(&session);
+                if let Some(who) = self.who(session) {
+                    self.edges[who].close(code);
+                }
+            }
+            Effect::Answer { ticket, outcome } => outcomes.push((
+                ticket,
+                match outcome {
+                    Outcome::Committed(_) => "committed",
+                    Outcome::Repeated(_) => "repeated",
+                    Outcome::Refused(_) => "refused",
+                },
+            )),
+        }
+    }
+
+    fn send(&mut self, session: SessionId, text: String) {
+        if let Some(who) = self.who(session) {
+            self.edges[who].down.push_back(follower::Input::Text(text));
+        }
+    }
+
+    fn send_page(&mut self, session: SessionId, after: Version) {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let rows = 1 + usize::try_from(self.random >> 62).unwrap();
+        let from = usize::try_from(after.number()).unwrap();
+        let page: Vec<&Row> = self.rows.iter().skip(from).take(rows).collect();
+        let to = page.last().expect("a page after a version below the head has a row").position;
+        let texts: Vec<&str> = page.iter().map(|row| row.text.as_str()).collect();
+        let topics = &self.hub.sessions()[&session].topics;
+        let joined = texts.join(",");
+        let left = if topics.is_everything() { joined } else { topics.filtered(&joined).unwrap() };
+        self.send(session, frame::changes_text(after, &to, false, &left));
+        self.hub.handle(self.now, Input::PageSent { session, to: to.version });
+    }
+
+    /// The object is made anew; a socket whose session was never saved is closed.
+    fn wake(&mut self) {
+        let head = self.head();
+        self.hub = Hub::new(tv(), head, self.attachments.clone());
+        while let Some(effect) = self.hub.poll_effect() {
+            self.tell(effect, &mut Vec::new());
+        }
+        for edge in &mut self.edges {
+            if edge.session.is_some_and(|session| !self.attachments.contains_key(&session)) {
+                edge.close(frame::close::RESYNC);
+            }
+        }
+    }
+
+    fn who(&self, session: SessionId) -> Option<usize> {
+        self.edges.iter().position(|edge| edge.session == Some(session))
+    }
+
+    fn gone(&mut self, session: Option<SessionId>) {
+        if let Some(SessionId(session)) = session {
+            self.attachments.remove(&SessionId(session));
+            self.step(closed(session));
+        }
+    }
+
+    // --- the followers' shells ---
+
+    fn deliver(&mut self, who: usize) {
+        if let Some(text) = self.edges[who].up.pop_front() {
+            if text == frame::PING {
+                let pong = frame::pong(&self.pong);
+                self.edges[who].down.push_back(follower::Input::Text(pong));
+            } else if let Some(session) = self.edges[who].session {
+                self.step(Input::Text { session, text });
+            }
+        }
+        match self.edges[who].down.pop_front() {
+            Some(follower::Input::Closed { code }) => self.broken(who, code),
+            Some(input) => self.follow(who, input),
+            None => {}
+        }
+    }
+
+    fn broken(&mut self, who: usize, code: u16) {
+        let session = self.edges[who].cut();
+        self.gone(session);
+        self.follow(who, follower::Input::Closed { code });
+    }
+
+    fn follow(&mut self, who: usize, input: follower::Input) {
+        self.edges[who].follower.handle(self.now, input);
+        while let Some(effect) = self.edges[who].follower.poll_effect() {
+            let edge = &mut self.edges[who];
+            match effect {
+                follower::Effect::Dial(from) => self.dial(who, from),
+                follower::Effect::Send(text) => edge.up.push_back(text),
+                follower::Effect::Hangup { .. } => {
+                    let session = edge.cut();
+                    self.gone(session);
+                }
+                follower::Effect::Apply { position, versions } => {
+                    edge.stored = Cursor::At(position);
+                    edge.applied.extend(versions);
+                }
+                follower::Effect::ApplyFold { .. } => panic!("nothing is folded here"),
+                follower::Effect::Reset { reason, .. } => panic!("reset: {reason}"),
+                follower::Effect::Phase(_) => {}
+                follower::Effect::Complaint { code, message } => panic!("{code}: {message}"),
+            }
+        }
+    }
+
+    fn dial(&mut self, who: usize, from: Start) {
+        let session = self.hub.free_session();
+        self.edges[who].session = Some(session);
+        self.edges[who].down.push_back(follower::Input::Opened);
+        let logged = match from {
+            Start::At(Claim::Held { version, .. }) => self.logged(version),
+            Start::Head | Start::At(Claim::Nothing) => None,
+        };
+        let topics = self.edges[who].topics.clone();
+        let name = who.to_string();
+        let input = Input::Open { session, from, logged, name, topics, replica: false };
+        // An object that dies in this keeps the socket if its session was saved, and closes it if not.
+        self.step(input);
+    }
+
+    fn logged(&self, version: Version) -> Option<Hash> {
+        match usize::try_from(version.number()).unwrap() {
+            0 => Some(Hash::genesis(&epoch(1))),
+            number => self.rows.get(number - 1).map(|row| row.position.hash),
+        }
+    }
+
+    // --- time, and the end ---
+
+    fn wait(&mut self, time: Duration) {
+        self.now = self.now.plus(time);
+        for who in 0..self.edges.len() {
+            if self.edges[who].follower.poll_timeout().is_some_and(|due| due <= self.now) {
+                self.follow(who, follower::Input::Timer);
+            }
+        }
+    }
+
+    /// Lets time pass without faults until nothing is left to happen.
+    fn settle(&mut self) {
+        (self.dies_after, self.fails_to_write) = (None, false);
+        for _ in 0..90 {
+            for who in 0..self.edges.len() {
+                while !self.edges[who].up.is_empty() || !self.edges[who].down.is_empty() {
+                    self.deliver(who);
+                }
+            }
+            self.wait(Duration::from_secs(1));
+        }
+    }
+
+    fn check(&self) {
+        let logged: Vec<VersionRow> =
+            self.rows.iter().map(|row| serde_json::from_str(&row.text).unwrap()).collect();
+        let bodies: Vec<&[Change]> = logged.iter().map(|row| row.changes.as_slice()).collect();
+        assert_eq!(bodies, self.published, "the log is what was published");
+        for edge in &self.edges {
+            let mut expected = logged.clone();
+            for row in &mut expected {
+                row.changes.retain(|change| edge.topics.pass(change));
+            }
+            expected.retain(|row| !row.changes.is_empty());
+            assert_eq!(edge.applied, expected, "{:?}", edge.topics);
+            assert_eq!(edge.follower.phase(), Phase::Live, "{:?}", edge.topics);
+            assert_eq!(edge.follower.position(), Some(self.head()), "{:?}", edge.topics);
+        }
+        let ids: BTreeSet<_> = self.edges.iter().map(|edge| edge.session).collect();
+        assert_eq!(ids.len(), self.edges.len(), "no id is used twice");
+        assert_eq!(self.hub.sessions().len(), self.edges.len());
+    }
+}
+
+/// How far a step came.
+enum Told {
+    /// To its end, with these answers.
+    Whole(Vec<(u64, &'static str)>),
+    /// The object died in it.
+    Died,
+    /// Nothing of it was written.
+    NotWritten,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn g1_g2_g3_g5_d3_every_follower_ends_with_exactly_the_log(
+        steps in proptest::collection::vec(step(), 1..60),
+        random in any::<u64>(),
+    ) {
+        let mut world = World::new(random);
+        for step in steps {
+            world.take(step);
+        }
+        world.settle();
+        // A follower that filters learns with the next publish what a dead fan-out left out.
+        world.publish(&[(4, None, None)]);
+        world.settle();
+        world.check();
+    }
+}
