@@ -161,12 +161,13 @@ build_worker() {
   raw=$(wc -c <"$wasm")
   packed=$(gzip -9 -c "$wasm" | wc -c)
   say "  wasm: $((raw / 1024)) KiB, $((packed / 1024)) KiB gzipped"
-  [ "$raw" -le 1048576 ] || fail "the wasm is larger than 1 MiB, which design.md §7 allows"
+  [ "$raw" -le 1048576 ] || fail "the wasm is larger than 1 MiB, the most it may be"
   printf '%s' "$inputs" >$out/.stamp
 }
 
-# build_all: the Worker and the native command.
-build_all() {
+# prepare: everything there is to set up and to build, the native command too.
+prepare() {
+  set_up
   build_worker
-  cargo build --quiet -p newsreel-cli
+  cargo build -p newsreel-cli
 }
