@@ -39,8 +39,7 @@ extern "C" {
 }
 
 /// Returns this machine's time.
-#[must_use]
-pub fn now() -> UnixMillis {
+pub(crate) fn now() -> UnixMillis {
     UnixMillis(Date::now().as_millis())
 }
 
@@ -48,8 +47,7 @@ pub fn now() -> UnixMillis {
 ///
 /// # Panics
 /// When the platform has no randomness, which is so only outside of events.
-#[must_use]
-pub fn new_epoch(after: Option<Epoch>) -> Epoch {
+pub(crate) fn new_epoch(after: Option<Epoch>) -> Epoch {
     let mut at = now();
     loop {
         let mut random = [0; 10];
@@ -66,7 +64,7 @@ pub fn new_epoch(after: Option<Epoch>) -> Epoch {
 ///
 /// # Errors
 /// When the platform refuses a header.
-pub fn problem_response(problem: &Problem) -> worker::Result<Response> {
+pub(crate) fn problem_response(problem: &Problem) -> worker::Result<Response> {
     let headers = Headers::new();
     headers.set("Content-Type", problem::MEDIA_TYPE)?;
     for (name, value) in problem.headers() {
@@ -80,7 +78,7 @@ pub fn problem_response(problem: &Problem) -> worker::Result<Response> {
 ///
 /// # Errors
 /// When the platform refuses a header.
-pub fn json_response(json: String) -> worker::Result<Response> {
+pub(crate) fn json_response(json: String) -> worker::Result<Response> {
     let headers = Headers::new();
     headers.set("Content-Type", "application/json")?;
     headers.set("Cache-Control", "no-store")?;

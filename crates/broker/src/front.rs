@@ -1,12 +1,14 @@
-//! The Worker's side of the broker: hands an authorized request to the object of its catalog.
+//! The Worker's side of the broker: reads the address, checks the token, and only then wakes the catalog's object.
 
-use newsreel_core::access::Caller;
-use newsreel_core::wire::internal;
-use newsreel_core::wire::name::Catalog;
-use worker::{Env, Headers, Request, RequestInit, Response};
+use newsreel_core::access::{Caller, Scope};
+use newsreel_core::wire::{Catalog, Code, Problem, Route, internal};
+use worker::{Env, Headers, Request, RequestInit, Response, console_error};
+
+use crate::convert::{json_response, problem_response};
+use crate::gate;
 
 /// The binding of the broker's namespace.
-pub const BINDING: &str = "BROKER";
+const BINDING: &str = "BROKER";
 
 /// What of a request the object gets to see.
 const PASSED: &[&str] = &[
@@ -19,11 +21,46 @@ const PASSED: &[&str] = &[
     "Upgrade",
 ];
 
-/// Hands the request of `caller` to the catalog's object and returns its answer.
+/// Answers every address but the reader's.
 ///
 /// # Errors
-/// When the object cannot be reached.
-pub async fn forward(
+/// When the platform refuses a header; everything else is a problem in the answer.
+pub async fn serve(request: &Request, env: &Env) -> worker::Result<Response> {
+    match answer(request, env).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(problem)) => problem_response(&problem),
+        Err(error) => {
+            console_error!("a request failed: {error}");
+            problem_response(&Problem::new(Code::Internal, "the request failed; it may be tried again"))
+        }
+    }
+}
+
+async fn answer(request: &Request, env: &Env) -> worker::Result<Result<Response, Problem>> {
+    let url = request.url()?;
+    let route = match Route::parse(request.method().as_ref(), url.path(), url.query().unwrap_or_default()) {
+        Ok(route) => route,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let (scope, catalog) = match route {
+        Route::Healthz => return json_response(r#"{"status":"ok"}"#.to_owned()).map(Ok),
+        Route::Publish(catalog) => (Scope::Publish, catalog),
+        Route::Status(catalog) | Route::Changes(catalog, _) | Route::Follow(catalog, _) => {
+            (Scope::Follow, catalog)
+        }
+        Route::Followers(catalog) => (Scope::Admin, catalog),
+        Route::Readyz | Route::Entry(..) => {
+            return Ok(Err(Problem::new(Code::UnknownPath, "this address is the edge's")));
+        }
+    };
+    match gate::authorize(request, env, scope, &catalog)? {
+        Ok(caller) => forward(request, env, &catalog, &caller).await.map(Ok),
+        Err(problem) => Ok(Err(problem)),
+    }
+}
+
+/// Hands the request of `caller` to the catalog's object and returns its answer.
+async fn forward(
     request: &Request,
     env: &Env,
     catalog: &Catalog,

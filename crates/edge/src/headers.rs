@@ -73,6 +73,17 @@ pub(crate) fn problem_with_proof(
     Ok(builder.fixed(problem.to_json().into_bytes()))
 }
 
+/// Returns a problem that no entry is behind.
+pub(crate) fn problem_response(problem: &Problem) -> Result<Response> {
+    let headers = Headers::new();
+    headers.set("Content-Type", MEDIA_TYPE)?;
+    for (name, value) in problem.headers() {
+        headers.set(name, &value)?;
+    }
+    let builder = ResponseBuilder::new().with_status(problem.status()).with_headers(headers);
+    Ok(builder.fixed(problem.to_json().into_bytes()))
+}
+
 fn proof(served: &Served, entry: Option<Position>, fetched_at: Option<UnixMillis>) -> Result<Headers> {
     let headers = Headers::new();
     if let Some(position) = served.position {

@@ -24,7 +24,7 @@ mod sync;
 mod tiers;
 mod window;
 
-pub use read::{read, ready};
+pub use read::{serve, serves};
 pub use replica::Replica;
 
 use newsreel_core::wire::UnixMillis;

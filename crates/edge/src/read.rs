@@ -6,8 +6,8 @@ use std::rc::Rc;
 use newsreel_core::cache::{Answer, Event, Failure, Freshness, Read, Step, Tier};
 use newsreel_core::policy::Policy;
 use newsreel_core::sync::AtLeast;
-use newsreel_core::wire::{Catalog, Code, Key, Position, Problem, Version};
-use worker::{Context, Env, Request, Response, Result, console_warn};
+use newsreel_core::wire::{Catalog, Code, Key, Position, Problem, Route, Version};
+use worker::{Context, Env, Request, Response, Result, console_error, console_warn};
 
 use crate::config::{Config, ENTRIES, REPLICA, config};
 use crate::headers::{self, Served};
@@ -18,44 +18,64 @@ use crate::window;
 
 type Answered = std::result::Result<Response, Problem>;
 
-/// Says whether this deployment could serve: its configuration is right and its bindings are there.
+/// Says whether a request is for the edge: an entry, or whether the edge is ready.
 ///
 /// # Errors
-/// When the platform refuses a header.
-pub async fn ready(env: &Env) -> Result<Answered> {
+/// When the request has no address that can be read.
+pub fn serves(request: &Request) -> Result<bool> {
+    let path = request.path();
+    let entry = |path: &str| {
+        path.strip_prefix("/v1/catalogs/")?.split_once('/')?.1.strip_prefix("entries/").map(|_| ())
+    };
+    Ok(path == "/readyz" || entry(&path).is_some())
+}
+
+/// Answers a request that is for the edge.
+///
+/// # Errors
+/// When the platform refuses a header; everything else is a problem in the answer.
+pub async fn serve(request: &Request, env: Env, context: Context) -> Result<Response> {
+    let url = request.url()?;
+    let route = Route::parse(request.method().as_ref(), url.path(), url.query().unwrap_or_default());
+    let answer = match route {
+        Ok(Route::Entry(catalog, key)) => read(request, env, context, catalog, key).await,
+        Ok(Route::Readyz) => ready(&env).await,
+        Ok(_) => Ok(Err(Problem::new(Code::UnknownPath, "this address is the broker's"))),
+        Err(problem) => Ok(Err(problem)),
+    };
+    match answer {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(problem)) => headers::problem_response(&problem),
+        Err(error) => {
+            console_error!("a read failed: {error}");
+            let text = "the read failed; it may be tried again";
+            headers::problem_response(&Problem::new(Code::Internal, text))
+        }
+    }
+}
+
+/// Says whether this deployment could serve: its configuration is right and its bindings are there.
+async fn ready(env: &Env) -> Result<Answered> {
+    let missing = |binding: &str, error: &dyn std::fmt::Display| {
+        Problem::new(Code::Misconfigured, format!("the binding {binding} does not work: {error}"))
+    };
     if let Err(problem) = config(env) {
         return Ok(Err(problem));
     }
     if let Err(error) = env.durable_object(REPLICA) {
-        return Ok(Err(Problem::new(
-            Code::Misconfigured,
-            format!("the binding {REPLICA} is missing: {error}"),
-        )));
+        return Ok(Err(missing(REPLICA, &error)));
     }
-    let kv = match env.kv(ENTRIES) {
-        Ok(kv) => kv,
-        Err(error) => {
-            let text = format!("the binding {ENTRIES} is missing: {error}");
-            return Ok(Err(Problem::new(Code::Misconfigured, text)));
-        }
-    };
-    if let Err(error) = kv.get("readyz").text().await {
-        return Ok(Err(Problem::new(Code::Internal, format!("KV does not answer: {error}"))));
+    match env.kv(ENTRIES) {
+        Err(error) => Ok(Err(missing(ENTRIES, &error))),
+        Ok(kv) => match kv.get("readyz").text().await {
+            Err(error) => Ok(Err(missing(ENTRIES, &error))),
+            Ok(_) => Ok(Ok(Response::from_json(&serde_json::json!({ "status": "ready" }))?)),
+        },
     }
-    Ok(Ok(Response::from_json(&serde_json::json!({ "status": "ready" }))?))
 }
 
 /// Answers `GET /v1/catalogs/{catalog}/entries/{key}`.
-///
-/// # Errors
-/// A defect of ours or of the platform; what a reader can do about is a [`Problem`].
-pub async fn read(
-    request: &Request,
-    env: Env,
-    context: Context,
-    catalog: Catalog,
-    key: Key,
-) -> Result<Answered> {
+async fn read(request: &Request, env: Env, context: Context, catalog: Catalog, key: Key) -> Result<Answered> {
     let config = match config(&env) {
         Ok(config) => config,
         Err(problem) => return Ok(Err(problem)),

@@ -28,6 +28,7 @@ use worker::{
 };
 
 use crate::config::{Config, ENTRIES, config};
+use crate::headers::problem_response;
 use crate::link::{self, Heard};
 use crate::now;
 use crate::rows::Rows;
@@ -168,7 +169,7 @@ impl Inner {
         let (_, to) = self.rows.floors_after(since, position.version)?;
         if to < position.version {
             // Too much for one message: the reader syncs first and opens its window after.
-            return problem(&Problem::new(Code::Busy, "sync first"));
+            return problem_response(&Problem::new(Code::Busy, "sync first"));
         }
         let response = Windows(&self.state).open(&self.reply(since, &position)?)?;
         self.keep_proving();
@@ -549,9 +550,5 @@ fn since(ask: &Ask, position: &Position) -> Version {
 }
 
 fn unheard() -> Result<Response> {
-    problem(&Problem::new(Code::BoundNotKept, "this edge has not reached the broker yet"))
-}
-
-fn problem(problem: &Problem) -> Result<Response> {
-    Ok(ResponseBuilder::new().with_status(problem.status()).fixed(problem.to_json().into_bytes()))
+    problem_response(&Problem::new(Code::BoundNotKept, "this edge has not reached the broker yet"))
 }
