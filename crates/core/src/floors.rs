@@ -139,6 +139,7 @@ pub struct Floors {
     prefixes: BTreeMap<Prefix, Floor>,
     /// The lengths of the prefixes, so that a key is cut only where a prefix may end.
     prefix_lengths: BTreeSet<usize>,
+    /// Its `removed` stands for every removal that was dropped.
     all: Floor,
     /// The highest floors of any tag.
     any_tag: Floor,
@@ -186,6 +187,8 @@ impl Floors {
         // Half of the room is freed at once, so the sort is paid once per `most / 2` floors.
         let (_, mark, _) = newest.select_nth_unstable(self.count() - most / 2 - 1);
         let mark = *mark;
+        let dropped = self.keys.values().filter(|floor| floor.newest() <= mark);
+        self.all.removed = dropped.map(|floor| floor.removed).fold(self.all.removed, Version::max);
         self.keys.retain(|_, floor| floor.newest() > mark);
         self.tags.retain(|_, floor| floor.newest() > mark);
         self.prefixes.retain(|_, floor| floor.newest() > mark);
@@ -209,10 +212,11 @@ impl Floors {
     }
 
     /// Says whether the key was removed after `fill`, whatever was said of it since. What was there before a
-    /// removal is not shown even while the origin is down.
+    /// removal is not shown even while the origin is down. Of removals that were dropped only the newest is
+    /// known, and it counts for every key.
     #[must_use]
     pub fn was_removed_after(&self, key: &Key, fill: Version) -> bool {
-        self.keys.get(key).is_some_and(|floor| floor.removed > fill)
+        self.all.removed > fill || self.keys.get(key).is_some_and(|floor| floor.removed > fill)
     }
 
     /// Judges an entry of `key` that was filled at `fill`.
@@ -355,6 +359,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn s2_a_bounded_set_of_floors_remembers_that_there_were_removals() {
+        let mut changes = vec![r#"{"key":"title:1","op":"remove"}"#.to_owned()];
+        changes.extend((2..=100).map(|n| format!(r#"{{"key":"title:{n}"}}"#)));
+        let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
+        let mut floors = floors(&changes);
+        assert!(!floors.was_removed_after(&key("title:2"), v(0)));
+        floors.bound(10);
+        assert!(floors.was_removed_after(&key("title:1"), v(0)), "what was there before is not shown");
+        assert!(!floors.was_removed_after(&key("title:1"), v(1)));
+        assert_eq!(floors.removed(&key("title:1")), None, "whether it still holds is for the origin to say");
     }
 
     #[test]
