@@ -178,23 +178,19 @@ pub struct Read {
     /// The bound could not be proved, so the answer is marked.
     unproved: bool,
     fetches: u32,
-    /// The best entry that may be served marked: its tier, and whether it was refused by a hard floor.
-    spare: Option<Spare>,
+    /// What waits for the sync that its judgement needs.
+    pending: Option<Event>,
+    /// The entries that were no hit. They are judged again when one is to be served marked.
+    spares: Vec<(Tier, Envelope)>,
     visits: Vec<(Tier, Visit)>,
-}
-
-#[derive(Debug, Clone)]
-struct Spare {
-    tier: Tier,
-    refused: bool,
-    position: Position,
 }
 
 impl Read {
     /// Returns a read of `key`.
     #[must_use]
     pub fn new(key: Key, policy: Policy, at_least: Option<AtLeast>) -> Self {
-        Self { key, policy, at_least, unproved: false, fetches: 0, spare: None, visits: Vec::new() }
+        let (spares, visits) = (Vec::new(), Vec::new());
+        Self { key, policy, at_least, unproved: false, fetches: 0, pending: None, spares, visits }
     }
 
     /// Returns what each tier had, in the order asked.
@@ -225,14 +221,16 @@ impl Read {
         match event {
             Event::Begin => match self.wanted_sync(now, known) {
                 Some(max_age) => Step::Sync { max_age, at_least: self.at_least },
-                None => self.start(known),
+                None => self.ask(known, Tier::Memory),
             },
             Event::Synced { proved } => self.synced(now, known, proved),
-            Event::Missed(tier) => self.visited(known, tier, Visit::Miss),
-            Event::Failed(Tier::Origin) => self.origin_failed(),
-            Event::Failed(tier) => self.visited(known, tier, Visit::Failed),
-            Event::Held(Tier::Origin, envelope) => self.landed(known, &envelope),
-            Event::Held(tier, envelope) => self.held(now, known, tier, &envelope),
+            said @ (Event::Missed(_) | Event::Held(..) | Event::Failed(_)) => {
+                if !self.lapsed(now, known) {
+                    return self.tier_said(now, known, said);
+                }
+                self.pending = Some(said);
+                Step::Sync { max_age: self.policy.lag_bound / 2, at_least: self.at_least }
+            }
         }
     }
 
@@ -245,7 +243,8 @@ impl Read {
     /// Says whether the floors should be proved anew behind the answer: their lag passed half the bound.
     #[must_use]
     pub fn sync_behind(&self, now: UnixMillis, known: &Knowledge) -> bool {
-        known.lag(now).is_none_or(|lag| lag > self.policy.lag_bound / 2)
+        // A class that always asks has no use for a proof from before its next question.
+        !self.policy.lag_bound.is_zero() && known.lag(now).is_none_or(|lag| lag > self.policy.lag_bound / 2)
     }
 
     /// Returns the proof to ask for before anything is served, if one is needed.
@@ -258,6 +257,12 @@ impl Read {
 
     fn within_bound(&self, now: UnixMillis, known: &Knowledge) -> bool {
         known.lag(now).is_some_and(|lag| lag <= self.policy.lag_bound)
+    }
+
+    /// Says whether the bound passed since the read began: a tier takes its time, and what it gave is judged
+    /// by the floors known then. A class that always asks promises what was acknowledged when the read began.
+    fn lapsed(&self, now: UnixMillis, known: &Knowledge) -> bool {
+        !self.unproved && !self.policy.lag_bound.is_zero() && !self.within_bound(now, known)
     }
 
     fn is_heard(&self, known: &Knowledge) -> bool {
@@ -277,35 +282,43 @@ impl Read {
             return Step::Answer(Answer::Fail(Failure::BoundNotKept));
         }
         self.unproved = !kept;
-        self.start(known)
+        match self.pending.take() {
+            Some(event) => self.tier_said(now, known, event),
+            None => self.ask(known, Tier::Memory),
+        }
     }
 
-    fn start(&mut self, known: &Knowledge) -> Step {
+    fn tier_said(&mut self, now: UnixMillis, known: &Knowledge, event: Event) -> Step {
+        match event {
+            // No tier says these; the way begins at memory.
+            Event::Begin | Event::Synced { .. } => self.ask(known, Tier::Memory),
+            Event::Missed(Tier::Origin) | Event::Failed(Tier::Origin) => self.origin_failed(now, known),
+            Event::Missed(tier) => self.visited(now, known, tier, Visit::Miss),
+            Event::Failed(tier) => self.visited(now, known, tier, Visit::Failed),
+            Event::Held(Tier::Origin, envelope) => self.landed(known, &envelope),
+            Event::Held(tier, envelope) => self.held(now, known, tier, envelope),
+        }
+    }
+
+    /// Asks a tier, unless the log says by now that there is nothing to ask for.
+    fn ask(&self, known: &Knowledge, tier: Tier) -> Step {
         if let Some(at) = known.floors().removed(&self.key) {
             let freshness = self.marked(Freshness::Fresh);
             return Step::Answer(Answer::Removed { at, freshness });
         }
-        self.ask(known, Tier::Memory)
-    }
-
-    fn ask(&self, known: &Knowledge, tier: Tier) -> Step {
         Step::Ask { tier, generation: known.floors().generation(&self.key) }
     }
 
-    fn held(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, envelope: &Envelope) -> Step {
-        let visit = self.judge(now, known, envelope);
-        let removed_since = known.floors().was_removed_after(&self.key, envelope.position.version);
-        let servable = now < envelope.stale_until && visit != Visit::OtherEpoch && !removed_since;
+    fn held(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, envelope: Envelope) -> Step {
+        let visit = self.judge(now, known, &envelope);
         if visit == Visit::Hit {
             self.visits.push((tier, visit));
             let fill = if tier == Tier::Kv { vec![Tier::Memory] } else { Vec::new() };
             let freshness = self.marked(Freshness::Fresh);
             return Step::Answer(Answer::Serve { from: tier, freshness, refresh: false, fill });
         }
-        if servable {
-            self.keep(tier, matches!(visit, Visit::Below(_)), envelope.position);
-        }
-        self.visited(known, tier, visit)
+        self.spares.push((tier, envelope));
+        self.visited(now, known, tier, visit)
     }
 
     fn judge(&self, now: UnixMillis, known: &Knowledge, envelope: &Envelope) -> Visit {
@@ -320,28 +333,29 @@ impl Read {
         }
     }
 
-    /// Keeps the better of two entries that may be served marked: not refused before refused, newer before older.
-    fn keep(&mut self, tier: Tier, refused: bool, position: Position) {
-        let worth = |refused: bool, position: &Position| (!refused, position.version);
-        let better = self
-            .spare
-            .as_ref()
-            .is_none_or(|held| worth(refused, &position) > worth(held.refused, &held.position));
-        if better {
-            self.spare = Some(Spare { tier, refused, position });
-        }
+    /// Returns the best entry that may be served marked, and whether a hard floor refuses it: what is not
+    /// refused before what is, the newer before the older.
+    fn spare(&self, now: UnixMillis, known: &Knowledge) -> Option<(Tier, bool)> {
+        let servable = self.spares.iter().filter_map(|(tier, envelope)| {
+            let visit = self.judge(now, known, envelope);
+            let removed_since = known.floors().was_removed_after(&self.key, envelope.position.version);
+            let servable = now < envelope.stale_until && visit != Visit::OtherEpoch && !removed_since;
+            servable.then_some((*tier, matches!(visit, Visit::Below(_)), envelope.position.version))
+        });
+        let best = servable.max_by_key(|(_, refused, filled_at)| (!refused, *filled_at));
+        best.map(|(tier, refused, _)| (tier, refused))
     }
 
     /// Goes on to the next tier after one that had nothing to serve.
-    fn visited(&mut self, known: &Knowledge, tier: Tier, visit: Visit) -> Step {
+    fn visited(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, visit: Visit) -> Step {
         self.visits.push((tier, visit));
         if tier == Tier::Memory {
             return self.ask(known, Tier::Kv);
         }
-        match &self.spare {
+        match self.spare(now, known) {
             // An answer that must hold a certain version is never a marked one.
-            Some(spare) if !spare.refused && self.at_least.is_none() => {
-                let (from, freshness) = (spare.tier, self.marked(Freshness::Revalidating));
+            Some((from, false)) if self.at_least.is_none() => {
+                let freshness = self.marked(Freshness::Revalidating);
                 Step::Answer(Answer::Serve { from, freshness, refresh: true, fill: Vec::new() })
             }
             Some(_) | None => self.fetch(known),
@@ -363,29 +377,35 @@ impl Read {
         }
         self.visits.push((Tier::Origin, Visit::Hit));
         if overtaken {
-            if self.at_least.is_some() {
-                return Step::Answer(Answer::Fail(Failure::MinVersion));
-            }
-            let freshness = Freshness::Stale;
-            return Step::Answer(Answer::Serve {
-                from: Tier::Origin,
-                freshness,
-                refresh: false,
-                fill: Vec::new(),
-            });
+            return self.overtaken(known, envelope);
         }
-        let freshness = self.marked(Freshness::Fresh);
+        let soft = judgement == Judgement::Soft;
+        let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
         let fill = vec![Tier::Memory, Tier::Kv];
-        Step::Answer(Answer::Serve { from: Tier::Origin, freshness, refresh: false, fill })
+        Step::Answer(Answer::Serve { from: Tier::Origin, freshness, refresh: soft, fill })
     }
 
-    fn origin_failed(&mut self) -> Step {
+    /// Answers when changes overtook every fill: with the last one, marked and not stored, where that is allowed.
+    fn overtaken(&self, known: &Knowledge, envelope: &Envelope) -> Step {
+        if let removed @ Step::Answer(_) = self.ask(known, Tier::Origin) {
+            return removed;
+        }
+        Step::Answer(if self.at_least.is_some() {
+            Answer::Fail(Failure::MinVersion)
+        } else if known.floors().was_removed_after(&self.key, envelope.position.version) {
+            Answer::Fail(Failure::Origin)
+        } else {
+            let (from, freshness) = (Tier::Origin, Freshness::Stale);
+            Answer::Serve { from, freshness, refresh: false, fill: Vec::new() }
+        })
+    }
+
+    fn origin_failed(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
         self.visits.push((Tier::Origin, Visit::Failed));
         let refused_may = self.policy.beyond_bound == Beyond::Stale;
-        Step::Answer(match &self.spare {
-            Some(spare) if self.at_least.is_none() && (!spare.refused || refused_may) => {
-                let (from, freshness) = (spare.tier, Freshness::Stale);
-                Answer::Serve { from, freshness, refresh: false, fill: Vec::new() }
+        Step::Answer(match self.spare(now, known) {
+            Some((from, refused)) if self.at_least.is_none() && (!refused || refused_may) => {
+                Answer::Serve { from, freshness: Freshness::Stale, refresh: false, fill: Vec::new() }
             }
             Some(_) | None => Answer::Fail(Failure::Origin),
         })
