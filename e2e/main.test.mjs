@@ -115,6 +115,18 @@ test('the main job', async (t) => {
     assert.equal((await broker.read('title:603', { headers: { 'newsreel-min-version': 'x' } })).status, 400);
   });
 
+  await t.test('a publish may wait until every replica has applied it', async () => {
+    const publish = { headers: {}, token: TOKENS.publish, body: '{"key":"title:603"}' };
+    const { json } = await broker.call('POST', '/changes?wait=applied&timeout_ms=20000', publish);
+    assert.deepEqual([json.applied, json.pending, json.offline], [['e2e'], [], []]);
+    const { position } = await broker.status();
+    assert.equal(json.position, position);
+    assert.equal((await broker.call('POST', '/changes?wait=seen', publish)).status, 400);
+    const lonely = await broker.call('POST', '/changes?wait=applied', { ...publish, catalog: 'lonely' });
+    assert.deepEqual([lonely.json.applied, lonely.json.pending, lonely.json.offline], [[], [], []]);
+    await follower.reached(json.version);
+  });
+
   await t.test('the replica is among the followers and holds what every follower holds', async () => {
     const answer = await broker.call('GET', '/followers', { token: TOKENS.admin });
     const replica = answer.json.followers.find((one) => one.replica);
