@@ -341,6 +341,17 @@ fn the_newer_of_two_marked_entries_is_served() {
 }
 
 #[test]
+fn an_older_entry_that_no_floor_refuses_goes_before_a_newer_one_that_is_refused() {
+    let mut story = Story::new(stale());
+    story.hears(11, &[(11, r#"{"tag":"netflix"}"#)]);
+    let refused = story.entry(10);
+    let expired = Envelope { tags: Vec::new(), ..story.entry_of(position(1, 3), TTL) };
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(held(Tier::Memory, refused), ask(Tier::Kv));
+    story.expect(held(Tier::Kv, expired), revalidating(Tier::Kv));
+}
+
+#[test]
 fn an_entry_past_its_stale_time_is_a_miss() {
     let mut story = Story::new(stale());
     let old = story.entry_of(position(1, 3), TTL + STALE_FOR);
@@ -792,6 +803,17 @@ fn s1_who_wants_a_version_is_never_answered_past_the_bound() {
     story.later(BOUND * 2);
     story.expect(Event::Begin, Step::Sync { max_age: BOUND / 2, at_least: Some(at_least(1, 10)) });
     story.expect(Event::Synced { proved: false }, failure(Failure::BoundNotKept));
+}
+
+#[test]
+fn who_wants_a_version_is_given_nothing_refused_when_the_origin_is_down() {
+    let mut story = Story::wanting(stale(), at_least(1, 10));
+    story.hears(11, &[(11, r#"{"tag":"netflix"}"#)]);
+    let old = story.entry(10);
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(held(Tier::Memory, old), ask(Tier::Kv));
+    story.expect(Event::Missed(Tier::Kv), ask(Tier::Origin));
+    story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
 }
 
 #[test]

@@ -286,6 +286,19 @@ fn g3_catching_up_without_pages_is_noticed() {
 }
 
 #[test]
+fn the_timer_of_a_stalled_replay_does_not_hang_on_pings() {
+    let quiet = Config { ping_every: Duration::from_secs(600), ..Config::default() };
+    let mut story = Story::with(quiet, Cursor::Nothing);
+    story.follower.handle(story.now, Input::Start);
+    story.follower.handle(story.now, Input::Opened);
+    story.follower.handle(story.now, welcome(6, Resume::Replay));
+    while story.follower.poll_effect().is_some() {}
+    story.expect(pong(6), &[]);
+    story.wait(Duration::from_secs(30));
+    story.expect(Input::Timer, &hang_up("no page in time"));
+}
+
+#[test]
 fn e1_frames_of_another_log_are_refused_until_its_reset() {
     let other = Position::genesis(Epoch::new(UnixMillis(2), [0; 10]));
     let reason = "a frame of another log before its reset";
