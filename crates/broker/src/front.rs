@@ -44,7 +44,7 @@ async fn answer(request: &Request, env: &Env) -> worker::Result<Result<Response,
     };
     let (scope, catalog) = match route {
         Route::Healthz => return json_response(r#"{"status":"ok"}"#.to_owned()).map(Ok),
-        Route::Publish(catalog) => (Scope::Publish, catalog),
+        Route::Publish(catalog, _) => (Scope::Publish, catalog),
         Route::Status(catalog) | Route::Changes(catalog, _) | Route::Follow(catalog, _) => {
             (Scope::Follow, catalog)
         }

@@ -15,14 +15,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
+use futures_util::future::select;
 use newsreel_core::hub::{Effect, Hub, Input, Outcome, SessionId, Submission};
 use newsreel_core::log::Standing;
 use newsreel_core::topics::Topics;
 use newsreel_core::wire::frame::{self, SUBPROTOCOL};
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, MAX_IDEMPOTENCY_KEY_BYTES};
-use newsreel_core::wire::route::{Claim, FollowQuery, PageQuery, Start};
+use newsreel_core::wire::route::{Claim, FollowQuery, PageQuery, PublishQuery, Start};
 use newsreel_core::wire::{
-    Catalog, Code, Position, Problem, Publish, Route, Status, UnixMillis, Version, internal, page,
+    Catalog, Code, Position, Problem, Publish, Receipt, Route, Status, UnixMillis, Version, internal, page,
 };
 use worker::{
     Delay, DurableObject, Env, Error, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
@@ -60,6 +61,8 @@ struct Inner {
     /// A step began and has not ended well, so what the hub believes is not to be trusted.
     in_doubt: Cell<bool>,
     next_ticket: Cell<u64>,
+    /// Publishers that wait for acks: woken after every step that may have brought one.
+    awaiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
 struct Queued {
@@ -138,6 +141,7 @@ impl Inner {
             flushing: Cell::new(false),
             in_doubt: Cell::new(false),
             next_ticket: Cell::new(0),
+            awaiting: RefCell::default(),
         })
     }
 
@@ -145,7 +149,7 @@ impl Inner {
         let url = request.url()?;
         let route = Route::parse(request.method().as_ref(), url.path(), url.query().unwrap_or_default());
         match route {
-            Ok(Route::Publish(_)) => self.publish(&mut request).await,
+            Ok(Route::Publish(_, query)) => self.publish(&mut request, query).await,
             Ok(Route::Changes(_, query)) => self.changes(&query),
             Ok(Route::Status(_)) => self.status(),
             Ok(Route::Follow(_, query)) => self.follow(&request, query),
@@ -159,7 +163,7 @@ impl Inner {
 
     // --- publish ---
 
-    async fn publish(self: &Rc<Self>, request: &mut Request) -> Answer {
+    async fn publish(self: &Rc<Self>, request: &mut Request, query: PublishQuery) -> Answer {
         let publisher = request.headers().get(internal::CALLER)?.unwrap_or_default();
         let idempotency_key = request.headers().get("Idempotency-Key")?;
         if let Some(problem) = idempotency_key.as_deref().and_then(bad_idempotency_key) {
@@ -174,23 +178,53 @@ impl Inner {
             Err(error) => return Ok(Err(error.into())),
         };
         let ticket = self.next_ticket.replace(self.next_ticket.get() + 1);
-        let submission = Submission { ticket, publisher, publish, idempotency_key, remembered: None };
+        let wants_acks = query.wait_applied.is_some();
+        let submission =
+            Submission { ticket, publisher, publish, idempotency_key, remembered: None, wants_acks };
         let Some(outcome) = self.enqueue(submission, body.len()) else {
             return Ok(Err(Problem::new(
                 Code::Busy,
                 "too many publishes are waiting; try again in a second",
             )));
         };
-        match outcome.await {
-            Ok(Outcome::Committed(receipt)) => Ok(Ok(json_response(serde_json::to_string(&receipt)?)?)),
-            Ok(Outcome::Repeated(receipt)) => {
-                let response = json_response(receipt)?;
-                response.headers().set("Idempotent-Replayed", "true")?;
-                Ok(Ok(response))
-            }
-            Ok(Outcome::Refused(problem)) => Ok(Err(problem)),
-            Err(oneshot::Canceled) => Ok(Err(not_written())),
+        let (receipt, repeated) = match outcome.await {
+            Ok(Outcome::Committed(receipt)) => (serde_json::to_string(&receipt)?, false),
+            Ok(Outcome::Repeated(receipt)) => (receipt, true),
+            Ok(Outcome::Refused(problem)) => return Ok(Err(problem)),
+            Err(oneshot::Canceled) => return Ok(Err(not_written())),
+        };
+        let json = match query.wait_applied {
+            Some(timeout) => self.when_applied(&receipt, now().plus(timeout)).await?,
+            None => receipt,
+        };
+        let response = json_response(json)?;
+        if repeated {
+            response.headers().set("Idempotent-Replayed", "true")?;
         }
+        Ok(Ok(response))
+    }
+
+    /// Waits until every connected replica has acknowledged a publish, or until the deadline; returns its
+    /// receipt with the names of those that have, that have not, and that are not connected.
+    async fn when_applied(&self, receipt: &str, deadline: UnixMillis) -> Result<String> {
+        let Receipt { version, .. } = serde_json::from_str(receipt)?;
+        let (applied, pending) = loop {
+            let (applied, pending) = self.hub.borrow().applied(version);
+            let left = deadline.since(now());
+            if pending.is_empty() || left.is_zero() {
+                break (applied, pending);
+            }
+            let (wake, woken) = oneshot::channel();
+            self.awaiting.borrow_mut().push(wake);
+            // Woken or late, the loop looks again.
+            select(woken, Box::pin(Delay::from(left))).await;
+        };
+        let mut offline = self.rows.known_replicas()?;
+        offline.retain(|name| !applied.contains(name) && !pending.contains(name));
+        let names = |names: &[String]| serde_json::to_string(names);
+        let (applied, pending, offline) = (names(&applied)?, names(&pending)?, names(&offline)?);
+        let receipt = receipt.trim_end_matches('}');
+        Ok(format!(r#"{receipt},"applied":{applied},"pending":{pending},"offline":{offline}}}"#))
     }
 
     /// Puts a publish in the queue; `None` when the queue is full.
@@ -285,6 +319,10 @@ impl Inner {
             self.tell(effect, &mut outcomes)?;
         }
         self.in_doubt.set(false);
+        for awaiting in self.awaiting.take() {
+            // Who gave up waiting needs no wake-up.
+            let _ = awaiting.send(());
+        }
         Ok(outcomes)
     }
 
@@ -369,6 +407,9 @@ impl Inner {
         };
         let (name, topics) = (query.name, Topics::new(query.topics));
         let replica = request.headers().has(internal::REPLICA)?;
+        if replica {
+            self.rows.saw_replica(&name, now())?;
+        }
         self.step(now(), Input::Open { session: id, from: query.from, logged, name, topics, replica })?;
         let response = Response::from_websocket(pair.client)?;
         let offered = request.headers().get("Sec-WebSocket-Protocol")?.unwrap_or_default();

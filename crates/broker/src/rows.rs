@@ -14,6 +14,8 @@ use crate::convert::{self, Transactions};
 
 /// How long an idempotency key is remembered: 24 h.
 const REMEMBERED_MS: u64 = 24 * 3_600 * 1_000;
+/// How long a replica that does not connect is still counted as offline: 30 days.
+const KNOWN_MS: u64 = 30 * 24 * 3_600 * 1_000;
 /// How many forgotten keys one commit clears away.
 const FORGET_AT_ONCE: u32 = 100;
 /// The most rows a page is picked from; a page of the smallest rows (about 70 bytes) has fewer.
@@ -48,7 +50,8 @@ impl Rows {
              CREATE TABLE IF NOT EXISTS idempotency (
                publisher TEXT, key TEXT, at INTEGER NOT NULL, fingerprint TEXT NOT NULL, receipt TEXT NOT NULL,
                PRIMARY KEY (publisher, key)) WITHOUT ROWID;
-             CREATE INDEX IF NOT EXISTS idempotency_at ON idempotency (at);",
+             CREATE INDEX IF NOT EXISTS idempotency_at ON idempotency (at);
+             CREATE TABLE IF NOT EXISTS replicas (name TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;",
             None,
         )?;
         let epoch = convert::new_epoch(None);
@@ -178,6 +181,23 @@ impl Rows {
             Ok(Remembered { fingerprint: string(&row, "fingerprint")?, receipt: string(&row, "receipt")? })
         })
         .transpose()
+    }
+
+    /// Notes that a replica connected, and forgets those that have not for a month.
+    pub(crate) fn saw_replica(&self, name: &str, now: UnixMillis) -> worker::Result<()> {
+        self.sql.exec(
+            "INSERT OR REPLACE INTO replicas (name, seen) VALUES (?, ?)",
+            vec![name.into(), millis(now.0)],
+        )?;
+        let oldest = millis(now.0.saturating_sub(KNOWN_MS));
+        self.sql.exec("DELETE FROM replicas WHERE seen < ?", vec![oldest])?;
+        Ok(())
+    }
+
+    /// Returns the names of the replicas that connected in the last month.
+    pub(crate) fn known_replicas(&self) -> worker::Result<Vec<String>> {
+        let rows = self.sql.exec("SELECT name FROM replicas ORDER BY name", None)?;
+        rows.map(|row| string(&row?, "name")).collect()
     }
 
     fn first(&self, query: &str, bindings: Vec<SqlStorageValue>) -> worker::Result<Option<JsValue>> {

@@ -87,6 +87,8 @@ pub struct Submission {
     pub idempotency_key: Option<String>,
     /// What is remembered of that key from before, if anything.
     pub remembered: Option<Remembered>,
+    /// Whether its publisher waits for it to be applied, so that followers should acknowledge it at once.
+    pub wants_acks: bool,
 }
 
 /// An earlier publish under the same idempotency key.
@@ -280,6 +282,16 @@ impl Hub {
         &self.sessions
     }
 
+    /// Returns the names of the replicas that acknowledged a version, and of those connected that did not.
+    #[must_use]
+    pub fn applied(&self, version: Version) -> (Vec<String>, Vec<String>) {
+        let replicas = self.sessions.values().filter(|session| session.replica);
+        let (applied, pending): (Vec<&Session>, Vec<&Session>) =
+            replicas.partition(|session| session.acked >= version);
+        let names = |sessions: Vec<&Session>| sessions.iter().map(|session| session.name.clone()).collect();
+        (names(applied), names(pending))
+    }
+
     /// Returns an id that no session had since this hub was made, for [`Input::Open`].
     #[must_use]
     pub fn free_session(&self) -> SessionId {
@@ -292,6 +304,7 @@ impl Hub {
         let mut outcomes = Vec::new();
         // Keys that this very commit is about to remember.
         let mut fresh: BTreeMap<(String, String), Remembered> = BTreeMap::new();
+        let wants_acks = submissions.iter().any(|submission| submission.wants_acks);
         for submission in submissions {
             let ticket = submission.ticket;
             let outcome = match self.refusal(&submission, &fresh) {
@@ -302,7 +315,7 @@ impl Hub {
         }
         if !rows.is_empty() {
             self.effects.push_back(Effect::SetPong(self.log.head()));
-            self.fan_out(before, &rows);
+            self.fan_out(before, &rows, wants_acks);
         }
         self.effects.extend(outcomes);
     }
@@ -364,7 +377,7 @@ impl Hub {
     }
 
     /// Sends rows to everyone live: the text is built once per interest, not per follower.
-    fn fan_out(&mut self, before: Position, rows: &[Row]) {
+    fn fan_out(&mut self, before: Position, rows: &[Row], ack: bool) {
         self.settle_doubts();
         let live = |session: &Session| session.stage == Stage::Live;
         let everything: Vec<SessionId> = self.ids(|session| live(session) && session.topics.is_everything());
@@ -375,7 +388,7 @@ impl Hub {
             let texts: Vec<&str> = run.iter().map(|row| row.text.as_str()).collect();
             let joined = texts.join(",");
             if !everything.is_empty() {
-                let text = frame::changes_text(from, &last.position, false, &joined);
+                let text = frame::changes_text(from, &last.position, ack, &joined);
                 self.effects.push_back(Effect::Broadcast { sessions: everything.clone(), text });
             }
             self.fan_out_filtered(&filtered, &joined, &last.position);

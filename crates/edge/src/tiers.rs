@@ -58,7 +58,8 @@ impl Entry {
         let rest = bytes.strip_prefix(MAGIC)?;
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let (envelope, body) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-        Some(Self { envelope: serde_json::from_slice(envelope).ok()?, body: body.into() })
+        let envelope = std::str::from_utf8(envelope).ok()?;
+        Some(Self { envelope: serde_json::from_str(envelope).ok()?, body: body.into() })
     }
 }
 

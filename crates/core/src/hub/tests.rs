@@ -43,6 +43,7 @@ fn submission(version: u64) -> Submission {
         publish: Publish::parse(body(version).as_bytes()).unwrap(),
         idempotency_key: None,
         remembered: None,
+        wants_acks: false,
     }
 }
 

@@ -104,7 +104,9 @@ impl Publish {
         if body.len() > MAX_BODY_BYTES {
             return Err(PublishError::TooLarge(body.len()));
         }
-        let mut body: Body = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+        // From text, as everywhere: reading bytes too would build every reader a second time into the wasm.
+        let text = std::str::from_utf8(body).map_err(|_| PublishError::Json("not UTF-8".to_owned()))?;
+        let mut body: Body = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
         let expect = body.expect.take();
         let changes = match body.changes.take() {
             Some(listed) if body.fields().is_empty() => listed,

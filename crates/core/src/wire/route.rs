@@ -1,6 +1,7 @@
 //! Addresses: method, path and query of every call of the outside contract, read once for all.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -16,7 +17,7 @@ const KEY_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     /// `POST /v1/catalogs/{catalog}/changes`
-    Publish(Catalog),
+    Publish(Catalog, PublishQuery),
     /// `GET /v1/catalogs/{catalog}/changes`
     Changes(Catalog, PageQuery),
     /// `GET /v1/catalogs/{catalog}`
@@ -32,6 +33,18 @@ pub enum Route {
     /// `GET /readyz`
     Readyz,
 }
+
+/// The query of a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PublishQuery {
+    /// How long to wait until every connected replica has applied the publish, if at all.
+    pub wait_applied: Option<Duration>,
+}
+
+/// How long a publish waits for its replicas when it does not say.
+const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+/// The longest it may wait.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The query of a changes page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +128,9 @@ impl Route {
                 only(method, "GET")?;
                 Ok(Self::Status(catalog(name)?))
             }
-            ["v1", "catalogs", name, "changes"] if method == "POST" => Ok(Self::Publish(catalog(name)?)),
+            ["v1", "catalogs", name, "changes"] if method == "POST" => {
+                Ok(Self::Publish(catalog(name)?, PublishQuery::parse(query)?))
+            }
             ["v1", "catalogs", name, "changes"] => {
                 only(method, "GET, POST")?;
                 Ok(Self::Changes(catalog(name)?, PageQuery::parse(query)?))
@@ -142,7 +157,7 @@ impl Route {
     #[must_use]
     pub fn catalog(&self) -> Option<&Catalog> {
         match self {
-            Self::Publish(catalog)
+            Self::Publish(catalog, _)
             | Self::Changes(catalog, _)
             | Self::Status(catalog)
             | Self::Follow(catalog, _)
@@ -221,6 +236,27 @@ impl Parts {
                 ),
             )),
         }
+    }
+}
+
+impl PublishQuery {
+    fn parse(query: &str) -> Result<Self, Problem> {
+        let bad = |text: String| Problem::new(Code::BadRequest, text);
+        let (mut waits, mut timeout) = (false, DEFAULT_WAIT);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match (name.as_ref(), value.as_ref()) {
+                ("wait", "applied") => waits = true,
+                ("wait", other) => return Err(bad(format!("wait is \"applied\", not {other:?}"))),
+                ("timeout_ms", text) => {
+                    let given =
+                        text.parse().map(Duration::from_millis).ok().filter(|given| *given <= MAX_WAIT);
+                    let most = MAX_WAIT.as_millis();
+                    timeout = given.ok_or_else(|| bad(format!("timeout_ms is 0 to {most}, not {text:?}")))?;
+                }
+                (_, _) => {}
+            }
+        }
+        Ok(Self { wait_applied: waits.then_some(timeout) })
     }
 }
 
@@ -318,7 +354,18 @@ mod tests {
     #[test]
     fn every_call_of_the_contract_has_its_route() {
         let tv = || Catalog::new("tv").unwrap();
-        assert_eq!(Route::parse("POST", "/v1/catalogs/tv/changes", ""), Ok(Route::Publish(tv())));
+        assert_eq!(
+            Route::parse("POST", "/v1/catalogs/tv/changes", ""),
+            Ok(Route::Publish(tv(), PublishQuery::default()))
+        );
+        let wait_applied = Some(Duration::from_millis(70));
+        assert_eq!(
+            Route::parse("POST", "/v1/catalogs/tv/changes", "wait=applied&timeout_ms=70"),
+            Ok(Route::Publish(tv(), PublishQuery { wait_applied }))
+        );
+        assert_eq!(code("POST", "/v1/catalogs/tv/changes", "wait=seen"), "bad-request");
+        assert_eq!(code("POST", "/v1/catalogs/tv/changes", "timeout_ms=99999"), "bad-request");
+
         assert_eq!(Route::parse("GET", "/v1/catalogs/tv", ""), Ok(Route::Status(tv())));
         assert_eq!(Route::parse("GET", "/v1/catalogs/tv/followers", ""), Ok(Route::Followers(tv())));
         assert_eq!(Route::parse("GET", "/healthz", ""), Ok(Route::Healthz));

@@ -208,6 +208,7 @@ impl World {
                 publish,
                 idempotency_key,
                 remembered,
+                wants_acks: false,
             });
         }
         match self.step(Input::Publish(submissions)) {
