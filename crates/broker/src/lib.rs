@@ -3,15 +3,19 @@
 //! A shell around `newsreel_core::hub`, which decides; nothing here does. In reading order:
 //! - [`front`]: the Worker's side: addresses, and the way to the catalog's object;
 //! - `gate`: the check of the token that comes before it;
-//! - [`object`]: the Durable Object: requests, socket events, group commit;
+//! - [`object`]: the Durable Object: what happens to it, and the step;
+//! - `publishes`: group commit;
+//! - `answers`: what else it is asked;
 //! - `rows`: the log in SQLite;
 //! - `sockets`: the hibernatable sockets, by session;
 //! - `convert`: the few JavaScript calls that crate `worker` does not wrap.
 
+mod answers;
 mod convert;
 pub mod front;
 mod gate;
 pub mod object;
+mod publishes;
 mod rows;
 mod sockets;
 

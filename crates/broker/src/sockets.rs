@@ -51,9 +51,15 @@ impl Sockets {
         self.open.borrow_mut().insert(id, socket);
     }
 
-    /// Forgets a socket that closed.
-    pub(crate) fn forget(&self, id: SessionId) {
-        self.open.borrow_mut().remove(&id);
+    /// Forgets a socket that closed; returns whether its session was still its own. After a wake an id may have
+    /// gone to a newer socket before the close of the older one is heard.
+    pub(crate) fn forget(&self, id: SessionId, socket: &WebSocket) -> bool {
+        let mut open = self.open.borrow_mut();
+        let own = open.get(&id) == Some(socket);
+        if own {
+            open.remove(&id);
+        }
+        own
     }
 
     /// Sends one text to many: it is handed to JavaScript once.

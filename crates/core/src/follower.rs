@@ -459,6 +459,7 @@ impl Follower {
         self.catch_up(now, position.epoch);
         self.owed.clear();
         self.effects.push_back(Effect::Reset { position, reason });
+        self.ack();
     }
 
     /// After something was applied: acknowledges it, at once where that is wanted, and settles what is owed.

@@ -453,7 +453,8 @@ impl Hub {
             }
             Standing::Elsewhere(_) => Resume::Reset,
         };
-        if resume != Resume::Replay {
+        // Who is reset has applied nothing until it says so.
+        if resume == Resume::Live {
             session.acked = head.version;
         }
         self.sessions.insert(id, session);

@@ -5,6 +5,7 @@
 //! - [`config`]: the deployment's variables;
 //! - [`replica`]: the Durable Object that follows a catalog at this edge;
 //! - `link`: its socket to the broker;
+//! - `readers`: what it does for readers; `tender`: what it does for KV;
 //! - `rows`: its floors, position and KV to-do list in SQLite;
 //! - `sync`: how a reader asks it;
 //! - `window`: how it is told without asking;
@@ -18,9 +19,11 @@ pub mod config;
 mod headers;
 mod link;
 pub mod read;
+mod readers;
 pub mod replica;
 mod rows;
 mod sync;
+mod tender;
 mod tiers;
 mod window;
 

@@ -14,38 +14,28 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use futures_util::future::{Either, select};
 use newsreel_core::floors::{FloorRow, raised_by};
 use newsreel_core::follower::{Config as FollowerConfig, Cursor, Effect, Follower, Input, Phase};
-use newsreel_core::sync::Ask;
 use newsreel_core::wire::frame::close;
 use newsreel_core::wire::route::{FollowQuery, Start};
-use newsreel_core::wire::{Catalog, Code, Position, Problem, UnixMillis, Version};
+use newsreel_core::wire::{Catalog, Position, Problem, UnixMillis};
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{
-    Delay, DurableObject, Env, Headers, Request, Response, ResponseBuilder, Result, State, WebSocket,
-    WebSocketIncomingMessage, console_error, console_log, durable_object,
+    Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
+    console_error, console_log, durable_object,
 };
 
-use crate::config::{Config, ENTRIES, config};
-use crate::headers::problem_response;
+use crate::config::{Config, config};
 use crate::link::{self, Heard};
 use crate::now;
 use crate::rows::Rows;
-use crate::sync::{PROVED, REPLICA_AT};
+use crate::sync::REPLICA_AT;
 use crate::window::Windows;
 
-/// How long a reader's question may wait for a proof.
-const SYNC_WAIT: Duration = Duration::from_secs(3);
 /// How often the alarm keeps the object in memory while it follows. An outgoing socket alone does so for 15 min.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long after the last reader's question the replica lets go of the broker.
 const IDLE_AFTER: Duration = Duration::from_secs(600);
-/// How many KV deletions are under way at once. Six requests may wait for their headers at a time.
-const KV_AT_ONCE: u32 = 4;
-/// The longest wait before a failed KV deletion is tried again.
-const KV_RETRY_CAP_MS: u64 = 300_000;
-
 /// The replica of one catalog at one edge.
 #[durable_object]
 pub struct Replica {
@@ -56,23 +46,24 @@ pub struct Replica {
 impl UnwindSafe for Replica {}
 impl RefUnwindSafe for Replica {}
 
-struct Inner {
-    state: State,
-    env: Env,
-    rows: Rows,
-    config: std::result::Result<Rc<Config>, Problem>,
-    catalog: Catalog,
-    edge: String,
-    follower: RefCell<Follower>,
+/// What is behind the object; the tasks it starts hold it weakly.
+pub(crate) struct Inner {
+    pub(crate) state: State,
+    pub(crate) env: Env,
+    pub(crate) rows: Rows,
+    pub(crate) config: std::result::Result<Rc<Config>, Problem>,
+    pub(crate) catalog: Catalog,
+    pub(crate) edge: String,
+    pub(crate) follower: RefCell<Follower>,
     link: RefCell<Link>,
     /// When the armed timer fires.
     timer: Cell<Option<UnixMillis>>,
     /// Readers that wait for a proof: woken after every step.
-    waiting: RefCell<Vec<oneshot::Sender<()>>>,
-    last_asked: Cell<UnixMillis>,
+    pub(crate) waiting: RefCell<Vec<oneshot::Sender<()>>>,
+    pub(crate) last_asked: Cell<UnixMillis>,
     alarm_at: Cell<Option<UnixMillis>>,
-    tending: Cell<bool>,
-    proving: Cell<bool>,
+    pub(crate) tending: Cell<bool>,
+    pub(crate) proving: Cell<bool>,
 }
 
 /// The connection, or the attempt at one. News of an older number is of a socket that was given up.
@@ -146,136 +137,16 @@ impl Inner {
         })
     }
 
-    // --- readers ---
-
-    /// Answers a reader: the floors it lacks, and how old the proof is that there are no others.
-    async fn sync(self: &Rc<Self>, ask: Ask) -> Result<Response> {
-        let proved = self.consult(&ask).await;
-        let Some(position) = self.position() else { return unheard() };
-        let headers = Headers::new();
-        headers.set("Content-Type", "application/json")?;
-        if proved {
-            headers.set(PROVED, "1")?;
-        }
-        let json = self.reply(since(&ask, &position), &position)?;
-        Ok(ResponseBuilder::new().with_headers(headers).fixed(json.into_bytes()))
-    }
-
-    /// Opens a window: the reader is told from where it stands, and of everything that comes.
-    async fn open_window(self: &Rc<Self>, ask: Ask) -> Result<Response> {
-        self.consult(&ask).await;
-        let Some(position) = self.position() else { return unheard() };
-        let since = since(&ask, &position);
-        let (_, to) = self.rows.floors_after(since, position.version)?;
-        if to < position.version {
-            // Too much for one message: the reader syncs first and opens its window after.
-            return problem_response(&Problem::new(Code::Busy, "sync first"));
-        }
-        let response = Windows(&self.state).open(&self.reply(since, &position)?)?;
-        self.keep_proving();
-        Ok(response)
-    }
-
-    /// Wakes up for a reader, and waits for what it needs proved.
-    async fn consult(self: &Rc<Self>, ask: &Ask) -> bool {
-        let asked_at = now();
-        self.last_asked.set(asked_at);
-        self.keep_alive().await;
-        if matches!(self.follower.borrow().phase(), Phase::Idle | Phase::Closed) {
-            self.step(Input::Start);
-        }
-        let needed = UnixMillis(asked_at.0.saturating_sub(ask.max_age_ms));
-        self.await_proof(ask, needed, asked_at.plus(SYNC_WAIT)).await
-    }
-
-    /// Returns what a reader that has every floor up to `since` is told.
-    fn reply(&self, since: Version, position: &Position) -> Result<String> {
-        let (floors, to) = self.rows.floors_after(since, position.version)?;
-        let age = self.proved_at().map(|at| now().since(at).as_millis());
-        let age = age.map_or(String::new(), |age| format!(r#""proof_age_ms":{age},"#));
-        Ok(format!(r#"{{"position":"{position}","from":{since},"to":{to},{age}"floors":{floors}}}"#))
-    }
-
-    /// While windows are open, proves every now and then that nothing was missed; each proof is passed on.
-    fn keep_proving(self: &Rc<Self>) {
-        let Ok(config) = &self.config else { return };
-        if self.proving.replace(true) {
-            return;
-        }
-        // Half of the tightest bound: the other half is for the ways there and back.
-        let pause = config.policies.tightest_bound() / 2;
-        let weak = Rc::downgrade(self);
-        spawn_local(async move {
-            let _done = Ended(weak.clone(), |inner| &inner.proving);
-            loop {
-                Delay::from(pause).await;
-                let Some(inner) = weak.upgrade() else { return };
-                if Windows(&inner.state).none_open() {
-                    return;
-                }
-                inner.step(Input::Prove);
-            }
-        });
-    }
-
-    /// Tells the windows what a step has changed: floors, position, proof.
-    fn tell_windows(&self, before: (Option<Position>, Option<UnixMillis>)) {
-        let after = (self.position(), self.proved_at());
-        let (true, Some(position)) = (before != after, after.0) else { return };
-        let windows = Windows(&self.state);
-        if windows.none_open() {
-            return;
-        }
-        let known =
-            before.0.filter(|known| known.epoch == position.epoch && known.version <= position.version);
-        let since = known.map_or(Version::ZERO, |known| known.version);
-        match self.reply(since, &position) {
-            Ok(reply) => windows.tell(&reply),
-            Err(error) => console_error!("{}@{}: windows: {error}", self.catalog, self.edge),
-        }
-    }
-
-    /// Waits until the proof is as recent as `needed` and what was asked for is heard, or until the deadline.
-    async fn await_proof(self: &Rc<Self>, ask: &Ask, needed: UnixMillis, deadline: UnixMillis) -> bool {
-        let mut asked_broker = false;
-        loop {
-            let enough = self.proved_at().is_some_and(|at| at >= needed);
-            let heard = ask
-                .at_least
-                .is_none_or(|wanted| self.position().is_some_and(|position| wanted.is_met_by(&position)));
-            if enough && heard {
-                return true;
-            }
-            let reachable = matches!(self.follower.borrow().phase(), Phase::CatchingUp | Phase::Live);
-            if reachable && !enough && !asked_broker {
-                asked_broker = true;
-                self.step(Input::Prove);
-                continue;
-            }
-            let left = deadline.since(now());
-            if left.is_zero() {
-                return false;
-            }
-            let (wake, woken) = oneshot::channel();
-            self.waiting.borrow_mut().push(wake);
-            if let Either::Right(_) = select(woken, Box::pin(Delay::from(left))).await {
-                return false;
-            }
-        }
-    }
-
-    fn position(&self) -> Option<Position> {
+    pub(crate) fn position(&self) -> Option<Position> {
         self.follower.borrow().position()
     }
 
-    fn proved_at(&self) -> Option<UnixMillis> {
+    pub(crate) fn proved_at(&self) -> Option<UnixMillis> {
         self.follower.borrow().proved_at()
     }
 
-    // --- the step ---
-
     /// Hands the follower one input and carries out what follows, in order.
-    fn step(self: &Rc<Self>, input: Input) {
+    pub(crate) fn step(self: &Rc<Self>, input: Input) {
         let before = (self.position(), self.proved_at());
         self.follower.borrow_mut().handle(now(), input);
         while let Some(effect) = self.poll_effect() {
@@ -347,8 +218,6 @@ impl Inner {
         }
     }
 
-    // --- the link ---
-
     fn dial(self: &Rc<Self>, from: Start) {
         let config = match &self.config {
             Ok(config) => Rc::clone(config),
@@ -416,10 +285,8 @@ impl Inner {
         });
     }
 
-    // --- the alarm ---
-
     /// Arms the alarm unless it is armed and less than half spent: a write is not free.
-    async fn keep_alive(&self) {
+    pub(crate) async fn keep_alive(&self) {
         let now = now();
         if self.alarm_at.get().is_some_and(|at| at.since(now) > KEEP_ALIVE / 2) {
             return;
@@ -445,56 +312,10 @@ impl Inner {
             self.keep_alive().await;
         }
     }
-
-    // --- KV ---
-
-    /// Works off the to-do list behind everything else; no guarantee depends on it.
-    fn tend_kv(self: &Rc<Self>) {
-        if self.tending.replace(true) {
-            return;
-        }
-        let weak = Rc::downgrade(self);
-        spawn_local(async move {
-            let _done = Ended(weak.clone(), |inner| &inner.tending);
-            while let Some(inner) = weak.upgrade() {
-                match inner.tend_some().await {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => {
-                        console_error!("{}@{}: tending KV: {error}", inner.catalog, inner.edge);
-                        break;
-                    }
-                }
-            }
-        });
-    }
-
-    /// Deletes a few entries; returns whether more may be due.
-    async fn tend_some(&self) -> Result<bool> {
-        let tasks = self.rows.due_kv_tasks(now().0, KV_AT_ONCE)?;
-        if tasks.is_empty() {
-            return Ok(false);
-        }
-        let kv = self.env.kv(ENTRIES)?;
-        let deletions = tasks.iter().map(|task| kv.delete(&task.name));
-        let outcomes = futures_util::future::join_all(deletions).await;
-        let mut done = Vec::new();
-        for (task, outcome) in tasks.into_iter().zip(outcomes) {
-            if outcome.is_ok() {
-                done.push(task.name);
-            } else {
-                // KV takes one write a second for a key, so the first retry is a second away.
-                let wait = (1_000_u64 << task.attempts.min(10)).min(KV_RETRY_CAP_MS);
-                self.rows.kv_task_failed(&task.name, now().0 + wait)?;
-            }
-        }
-        self.rows.kv_tasks_done(&done)?;
-        Ok(true)
-    }
 }
 
 /// Says that a task under way has ended, however it ends.
-struct Ended(Weak<Inner>, fn(&Inner) -> &Cell<bool>);
+pub(crate) struct Ended(pub(crate) Weak<Inner>, pub(crate) fn(&Inner) -> &Cell<bool>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -539,16 +360,4 @@ fn fresh_follower(rows: &Rows) -> Result<Follower> {
     let cursor = rows.position()?.map_or(Cursor::Nothing, Cursor::At);
     let config = FollowerConfig { backoff_cap: Duration::from_secs(5), ..FollowerConfig::default() };
     Ok(Follower::new(config, cursor, u64::from_le_bytes(seed)))
-}
-
-/// Returns from where a reader is told: from where it stands on this log, else from the beginning.
-fn since(ask: &Ask, position: &Position) -> Version {
-    match ask.epoch {
-        Some(epoch) if epoch == position.epoch => ask.since.min(position.version),
-        Some(_) | None => Version::ZERO,
-    }
-}
-
-fn unheard() -> Result<Response> {
-    problem_response(&Problem::new(Code::BoundNotKept, "this edge has not reached the broker yet"))
 }

@@ -30,6 +30,10 @@ fn ack(version: u64) -> Effect {
     Effect::Send(frame::ack(at(version).version))
 }
 
+fn ack_of(position: Position) -> Effect {
+    Effect::Send(frame::ack(position.version))
+}
+
 fn ping() -> Effect {
     Effect::Send("ping".into())
 }
@@ -153,7 +157,7 @@ fn g7_a_reset_forgets_everything_and_continues() {
     let reason = "another epoch".to_owned();
     story.expect(
         Input::Text(frame::reset(&position, &reason)),
-        &[Effect::Reset { position, reason }, Effect::Phase(Phase::CatchingUp)],
+        &[Effect::Reset { position, reason }, ack_of(position), Effect::Phase(Phase::CatchingUp)],
     );
     assert_eq!(story.follower.cursor(), Cursor::At(position));
 }

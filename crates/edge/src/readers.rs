@@ -1,0 +1,151 @@
+//! What a replica does for its readers: answers their questions, and tells their windows.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use newsreel_core::follower::{Input, Phase};
+use newsreel_core::sync::Ask;
+use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version};
+use worker::wasm_bindgen_futures::spawn_local;
+use worker::{Delay, Headers, Response, ResponseBuilder, Result, console_error};
+
+use crate::headers::problem_response;
+use crate::now;
+use crate::replica::{Ended, Inner};
+use crate::sync::PROVED;
+use crate::window::Windows;
+
+/// How long a reader's question may wait for a proof.
+const SYNC_WAIT: Duration = Duration::from_secs(3);
+
+impl Inner {
+    /// Answers a reader: the floors it lacks, and how old the proof is that there are no others.
+    pub(crate) async fn sync(self: &Rc<Self>, ask: Ask) -> Result<Response> {
+        let proved = self.consult(&ask).await;
+        let Some(position) = self.position() else { return unheard() };
+        let headers = Headers::new();
+        headers.set("Content-Type", "application/json")?;
+        if proved {
+            headers.set(PROVED, "1")?;
+        }
+        let json = self.reply(since(&ask, &position), &position)?;
+        Ok(ResponseBuilder::new().with_headers(headers).fixed(json.into_bytes()))
+    }
+
+    /// Opens a window: the reader is told from where it stands, and of everything that comes.
+    pub(crate) async fn open_window(self: &Rc<Self>, ask: Ask) -> Result<Response> {
+        self.consult(&ask).await;
+        let Some(position) = self.position() else { return unheard() };
+        let since = since(&ask, &position);
+        let (_, to) = self.rows.floors_after(since, position.version)?;
+        if to < position.version {
+            // Too much for one message: the reader syncs first and opens its window after.
+            return problem_response(&Problem::new(Code::Busy, "sync first"));
+        }
+        let response = Windows(&self.state).open(&self.reply(since, &position)?)?;
+        self.keep_proving();
+        Ok(response)
+    }
+
+    /// Wakes up for a reader, and waits for what it needs proved.
+    async fn consult(self: &Rc<Self>, ask: &Ask) -> bool {
+        let asked_at = now();
+        self.last_asked.set(asked_at);
+        self.keep_alive().await;
+        if matches!(self.follower.borrow().phase(), Phase::Idle | Phase::Closed) {
+            self.step(Input::Start);
+        }
+        let needed = UnixMillis(asked_at.0.saturating_sub(ask.max_age_ms));
+        self.await_proof(ask, needed, asked_at.plus(SYNC_WAIT)).await
+    }
+
+    /// Returns what a reader that has every floor up to `since` is told.
+    fn reply(&self, since: Version, position: &Position) -> Result<String> {
+        let (floors, to) = self.rows.floors_after(since, position.version)?;
+        let age = self.proved_at().map(|at| now().since(at).as_millis());
+        let age = age.map_or(String::new(), |age| format!(r#""proof_age_ms":{age},"#));
+        Ok(format!(r#"{{"position":"{position}","from":{since},"to":{to},{age}"floors":{floors}}}"#))
+    }
+
+    /// While windows are open, proves every now and then that nothing was missed; each proof is passed on.
+    fn keep_proving(self: &Rc<Self>) {
+        let Ok(config) = &self.config else { return };
+        if self.proving.replace(true) {
+            return;
+        }
+        // Half of the tightest bound: the other half is for the ways there and back.
+        let pause = config.policies.tightest_bound() / 2;
+        let weak = Rc::downgrade(self);
+        spawn_local(async move {
+            let _done = Ended(weak.clone(), |inner| &inner.proving);
+            loop {
+                Delay::from(pause).await;
+                let Some(inner) = weak.upgrade() else { return };
+                if Windows(&inner.state).none_open() {
+                    return;
+                }
+                inner.step(Input::Prove);
+            }
+        });
+    }
+
+    /// Tells the windows what a step has changed: floors, position, proof.
+    pub(crate) fn tell_windows(&self, before: (Option<Position>, Option<UnixMillis>)) {
+        let after = (self.position(), self.proved_at());
+        let (true, Some(position)) = (before != after, after.0) else { return };
+        let windows = Windows(&self.state);
+        if windows.none_open() {
+            return;
+        }
+        let known =
+            before.0.filter(|known| known.epoch == position.epoch && known.version <= position.version);
+        let since = known.map_or(Version::ZERO, |known| known.version);
+        match self.reply(since, &position) {
+            Ok(reply) => windows.tell(&reply),
+            Err(error) => console_error!("{}@{}: windows: {error}", self.catalog, self.edge),
+        }
+    }
+
+    /// Waits until the proof is as recent as `needed` and what was asked for is heard, or until the deadline.
+    async fn await_proof(self: &Rc<Self>, ask: &Ask, needed: UnixMillis, deadline: UnixMillis) -> bool {
+        let mut asked_broker = false;
+        loop {
+            let enough = self.proved_at().is_some_and(|at| at >= needed);
+            let heard = ask
+                .at_least
+                .is_none_or(|wanted| self.position().is_some_and(|position| wanted.is_met_by(&position)));
+            if enough && heard {
+                return true;
+            }
+            let reachable = matches!(self.follower.borrow().phase(), Phase::CatchingUp | Phase::Live);
+            if reachable && !enough && !asked_broker {
+                asked_broker = true;
+                self.step(Input::Prove);
+                continue;
+            }
+            let left = deadline.since(now());
+            if left.is_zero() {
+                return false;
+            }
+            let (wake, woken) = oneshot::channel();
+            self.waiting.borrow_mut().push(wake);
+            if let Either::Right(_) = select(woken, Box::pin(Delay::from(left))).await {
+                return false;
+            }
+        }
+    }
+}
+
+/// Returns from where a reader is told: from where it stands on this log, else from the beginning.
+fn since(ask: &Ask, position: &Position) -> Version {
+    match ask.epoch {
+        Some(epoch) if epoch == position.epoch => ask.since.min(position.version),
+        Some(_) | None => Version::ZERO,
+    }
+}
+
+fn unheard() -> Result<Response> {
+    problem_response(&Problem::new(Code::BoundNotKept, "this edge has not reached the broker yet"))
+}
