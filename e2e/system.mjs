@@ -67,9 +67,9 @@ export async function startSystem(t, { vars = {}, origin: withOrigin = true } = 
 }
 
 /** Broker and edge under `wrangler dev` on a folder that outlives it: can be killed and started again. */
-export async function startDev(t, { state, port, originPort }) {
-  const vars = { ORIGIN_URL: `http://127.0.0.1:${originPort}`, EDGE: 'e2e', ...SECRETS };
-  const flags = Object.entries(vars).flatMap(([name, value]) => ['--var', `${name}:${value}`]);
+export async function startDev(t, { state, port, originPort, vars = {} }) {
+  const all = { ORIGIN_URL: `http://127.0.0.1:${originPort}`, EDGE: 'e2e', ...SECRETS, ...vars };
+  const flags = Object.entries(all).flatMap(([name, value]) => ['--var', `${name}:${value}`]);
   const child = spawn(
     process.execPath,
     [join(ROOT, 'node_modules/wrangler/bin/wrangler.js'), 'dev', '--config', join(ROOT, 'wrangler.toml'),
