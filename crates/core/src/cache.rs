@@ -392,6 +392,8 @@ impl Read {
         }
         Step::Answer(if self.at_least.is_some() {
             Answer::Fail(Failure::MinVersion)
+        } else if self.policy.beyond_bound == Beyond::Fail {
+            Answer::Fail(Failure::BoundNotKept)
         } else if known.floors().was_removed_after(&self.key, envelope.position.version) {
             Answer::Fail(Failure::Origin)
         } else {

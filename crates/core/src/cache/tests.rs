@@ -521,6 +521,18 @@ fn a_fill_that_is_always_overtaken_is_served_marked_and_not_stored() {
 }
 
 #[test]
+fn a_class_that_fails_gives_no_fill_that_is_always_overtaken() {
+    let mut story = Story::new(fail());
+    story.misses();
+    for version in 11..=13 {
+        let slow = story.entry(version - 1);
+        story.hears(version, &[(version, r#"{"tag":"netflix"}"#)]);
+        let step = if version < 13 { ask(Tier::Origin) } else { failure(Failure::BoundNotKept) };
+        story.expect(held(Tier::Origin, slow), step);
+    }
+}
+
+#[test]
 fn a_fill_that_a_soft_change_overtook_is_stored_served_marked_and_fetched_again() {
     let mut story = Story::new(stale());
     story.misses();
