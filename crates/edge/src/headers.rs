@@ -219,3 +219,54 @@ fn matches(wanted: &str, etag: &str) -> bool {
 fn seconds(duration: Duration) -> String {
     format!("{}.{:03}", duration.as_secs(), duration.subsec_millis())
 }
+
+#[cfg(test)]
+mod tests {
+    use newsreel_core::policy::Policies;
+
+    use super::*;
+
+    fn served(freshness: Freshness, lag_ms: u64) -> Served {
+        Served {
+            now: UnixMillis(100_000),
+            position: None,
+            lag: Some(Duration::from_millis(lag_ms)),
+            policy: Policies::default().of("embedding"),
+            from: Some(Tier::Kv),
+            freshness,
+            visits: vec![(Tier::Memory, Visit::Below(By::Tag)), (Tier::Kv, Visit::Hit)],
+            filled: vec![Tier::Memory],
+        }
+    }
+
+    #[test]
+    fn others_may_reuse_an_answer_for_the_unused_part_of_the_lag_bound() {
+        let until = UnixMillis(10_000_000);
+        assert_eq!(served(Freshness::Fresh, 10_500).reusable_for(until), "public, max-age=49");
+        assert_eq!(
+            served(Freshness::Fresh, 0).reusable_for(UnixMillis(103_000)),
+            "public, max-age=3",
+            "it expires before"
+        );
+        for spent in [
+            served(Freshness::Fresh, 60_000),
+            served(Freshness::Stale, 0),
+            served(Freshness::Revalidating, 0),
+        ] {
+            assert_eq!(spent.reusable_for(until), "public, max-age=0, must-revalidate");
+        }
+    }
+
+    #[test]
+    fn the_cache_nearest_to_the_origin_is_named_first() {
+        let status = served(Freshness::Fresh, 0).cache_status(Some(UnixMillis(40_000)));
+        let memory = "newsreel-memory; fwd=stale; detail=below-floor-of-tag; stored";
+        assert_eq!(status, format!("newsreel-kv; hit; ttl=86340, {memory}"));
+    }
+
+    #[test]
+    fn entity_tags_are_compared_weakly() {
+        assert!(matches("\"a\", W/\"b\"", "\"b\"") && matches("*", "\"b\"") && matches("W/\"b\"", "W/\"b\""));
+        assert!(!matches("\"a\"", "\"b\""));
+    }
+}

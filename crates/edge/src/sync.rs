@@ -20,8 +20,7 @@ pub(crate) const REPLICA_AT: char = '@';
 pub(crate) const PROVED: &str = "Newsreel-Proved";
 /// How many replies one sync takes: 50 of 20,000 floors are a million.
 const REPLIES: usize = 50;
-/// How long one sync behind an answer keeps others from starting. A deadline, never a flag: the request that
-/// set it may be gone.
+/// How long one sync behind an answer keeps others from starting.
 const SYNCING: Duration = Duration::from_secs(2);
 
 /// What this isolate holds of one catalog.
@@ -88,16 +87,27 @@ pub(crate) fn replica(env: &Env, catalog: &Catalog, edge: &str) -> Result<Stub> 
     env.durable_object(REPLICA)?.get_by_name(&format!("{catalog}{REPLICA_AT}{edge}"))
 }
 
-/// Says whether a sync behind an answer should start, and if so keeps others from starting one too.
-pub(crate) fn may_sync_behind(catalog: &Catalog) -> bool {
+/// Takes a turn that one request of this isolate has at a time; returns whether it was free. It ends by itself
+/// after `at_most`: a deadline, never a flag, for the request that took it may be gone.
+pub(crate) fn take_turn(
+    catalog: &Catalog,
+    turn: fn(&mut Reader) -> &mut UnixMillis,
+    at_most: Duration,
+) -> bool {
     let now = now();
     reader(catalog, |reader| {
-        let free = now >= reader.syncing_until;
+        let until = turn(reader);
+        let free = now >= *until;
         if free {
-            reader.syncing_until = now.plus(SYNCING);
+            *until = now.plus(at_most);
         }
         free
     })
+}
+
+/// Says whether a sync behind an answer should start, and if so keeps others from starting one too.
+pub(crate) fn may_sync_behind(catalog: &Catalog) -> bool {
+    take_turn(catalog, |reader| &mut reader.syncing_until, SYNCING)
 }
 
 /// Says that a sync behind an answer has ended.

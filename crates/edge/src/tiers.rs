@@ -203,3 +203,76 @@ fn found(
     let envelope = read.filled(position, fetched_at, true, tags, content_type, etag);
     Ok(Entry { envelope, body: body.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use newsreel_core::wire::{Tag, UnixMillis};
+
+    use super::*;
+
+    fn entry(version: u64, body: &[u8]) -> Entry {
+        let epoch = "01ARYZ6S410000000000000000".parse().unwrap();
+        let position = Position { version: Version::new(version).unwrap(), ..Position::genesis(epoch) };
+        let at = UnixMillis(1_000);
+        let envelope = Envelope {
+            position,
+            found: true,
+            tags: vec![Tag::new("a").unwrap()],
+            fetched_at: at,
+            expires_at: at,
+            stale_until: at,
+            content_type: "text/plain".to_owned(),
+            etag: "\"x\"".to_owned(),
+        };
+        Entry { envelope, body: body.into() }
+    }
+
+    fn key(id: usize) -> Key {
+        Key::new(format!("title:{id}")).unwrap()
+    }
+
+    #[test]
+    fn an_entry_survives_its_bytes_and_what_is_none_is_no_entry() {
+        let stored = entry(7, b"\x00\xff value").to_bytes().unwrap();
+        let back = Entry::from_bytes(&stored).unwrap();
+        assert_eq!((back.envelope, &*back.body), (entry(7, b"").envelope, &b"\x00\xff value"[..]));
+        for cut in 0..stored.len() - 8 {
+            assert!(Entry::from_bytes(&stored[..cut]).is_none(), "cut at {cut}");
+        }
+        assert!(Entry::from_bytes(b"NRE1\xff\xff\xff\xff{}").is_none());
+        assert!(Entry::from_bytes(b"other").is_none());
+    }
+
+    #[test]
+    fn s2_a_late_fill_never_replaces_a_newer_one_in_memory() {
+        let mut memory = Memory::default();
+        memory.put(&key(1), entry(8, b"new"));
+        memory.put(&key(1), entry(7, b"old"));
+        assert_eq!(&*memory.get(&key(1)).unwrap().body, b"new");
+        memory.put(&key(1), entry(9, b"newer"));
+        assert_eq!(&*memory.get(&key(1)).unwrap().body, b"newer");
+    }
+
+    #[test]
+    fn memory_is_bounded_by_bytes_and_keeps_what_was_read_last() {
+        let mut memory = Memory::default();
+        let body = vec![0; MEMORY_ENTRY_BYTES - 1_000];
+        memory.put(&key(0), entry(1, &body));
+        for id in 1..100 {
+            memory.put(&key(id), entry(1, &body));
+            assert!(memory.get(&key(0)).is_some(), "it is read all the time");
+        }
+        assert!(memory.bytes <= MEMORY_BYTES && memory.bytes > MEMORY_BYTES / 2);
+        assert!(memory.get(&key(1)).is_none());
+        memory.put(&key(200), entry(1, &vec![0; MEMORY_ENTRY_BYTES]));
+        assert!(memory.get(&key(200)).is_none(), "too large to be worth it");
+    }
+
+    #[test]
+    fn the_longest_kv_name_fits() {
+        let catalog = Catalog::new("c".repeat(64)).unwrap();
+        let key = Key::new(format!("t:{}", "x".repeat(398))).unwrap();
+        let epoch = "01ARYZ6S410000000000000000".parse().unwrap();
+        assert!(kv_name(&catalog, &epoch, &key, Version::MAX).len() <= 512);
+    }
+}

@@ -16,7 +16,7 @@ use worker::{
 };
 
 use crate::now;
-use crate::sync::{reader, replica};
+use crate::sync::{reader, replica, take_turn};
 
 /// How long a window stays open. `wait_until` ends a request 30 s after its response.
 const OPEN_FOR: Duration = Duration::from_secs(25);
@@ -27,14 +27,7 @@ const TAG: &str = "window";
 
 /// Says whether a window should open, and if so keeps other requests from opening one too.
 pub(crate) fn may_open(catalog: &Catalog) -> bool {
-    let now = now();
-    reader(catalog, |reader| {
-        let closed = now >= reader.window_until;
-        if closed {
-            reader.window_until = now.plus(OPEN_FOR);
-        }
-        closed
-    })
+    take_turn(catalog, |reader| &mut reader.window_until, OPEN_FOR)
 }
 
 /// Opens a window and listens until it closes; for `wait_until`.
