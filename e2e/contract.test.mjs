@@ -72,7 +72,13 @@ test('the contract', async (t) => {
     problem(await broker.call('GET', '', { token, catalog: 'TV' }), 400, 'bad-catalog');
     problem(await broker.call('GET', '/follow', { token }), 426, 'upgrade-required');
     problem(await broker.call('GET', '/entries/nokey', {}), 400, 'bad-key');
-    assert.equal((await fetch(`${broker.url}/healthz`)).status, 200);
+    for (const method of ['GET', 'HEAD']) {
+      assert.equal((await fetch(`${broker.url}/healthz`, { method })).status, 200);
+      const authorization = `Bearer ${TOKENS.follow}`;
+      const status = await fetch(broker.at(''), { method, headers: { authorization } });
+      assert.equal(status.status, 200);
+      assert.equal((await status.text()).length > 0, method === 'GET');
+    }
     assert.equal((await fetch(`${broker.url}/readyz`)).status, 200);
   });
 
