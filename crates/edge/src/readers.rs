@@ -30,7 +30,7 @@ impl Inner {
         if proved {
             headers.set(PROVED, "1")?;
         }
-        let json = self.reply(since(&ask, &position), &position)?;
+        let (json, _) = self.reply(since(&ask, &position), &position)?;
         Ok(ResponseBuilder::new().with_headers(headers).fixed(json.into_bytes()))
     }
 
@@ -38,13 +38,12 @@ impl Inner {
     pub(crate) async fn open_window(self: &Rc<Self>, ask: Ask) -> Result<Response> {
         self.consult(&ask).await;
         let Some(position) = self.position() else { return unheard() };
-        let since = since(&ask, &position);
-        let (_, to) = self.rows.floors_after(since, position.version)?;
+        let (reply, to) = self.reply(since(&ask, &position), &position)?;
         if to < position.version {
             // Too much for one message: the reader syncs first and opens its window after.
             return problem_response(&Problem::new(Code::Busy, "sync first"));
         }
-        let response = Windows(&self.state).open(&self.reply(since, &position)?)?;
+        let response = Windows(&self.state).open(&reply)?;
         self.keep_proving();
         Ok(response)
     }
@@ -61,12 +60,13 @@ impl Inner {
         self.await_proof(ask, needed, asked_at.plus(SYNC_WAIT)).await
     }
 
-    /// Returns what a reader that has every floor up to `since` is told.
-    fn reply(&self, since: Version, position: &Position) -> Result<String> {
+    /// Returns what a reader that has every floor up to `since` is told, and up to which version that tells it all.
+    fn reply(&self, since: Version, position: &Position) -> Result<(String, Version)> {
         let (floors, to) = self.rows.floors_after(since, position.version)?;
         let age = self.proved_at().map(|at| now().since(at).as_millis());
         let age = age.map_or(String::new(), |age| format!(r#""proof_age_ms":{age},"#));
-        Ok(format!(r#"{{"position":"{position}","from":{since},"to":{to},{age}"floors":{floors}}}"#))
+        let json = format!(r#"{{"position":"{position}","from":{since},"to":{to},{age}"floors":{floors}}}"#);
+        Ok((json, to))
     }
 
     /// While windows are open, proves every now and then that nothing was missed; each proof is passed on.
@@ -103,7 +103,7 @@ impl Inner {
             before.0.filter(|known| known.epoch == position.epoch && known.version <= position.version);
         let since = known.map_or(Version::ZERO, |known| known.version);
         match self.reply(since, &position) {
-            Ok(reply) => windows.tell(&reply),
+            Ok((reply, _)) => windows.tell(&reply),
             Err(error) => console_error!("{}@{}: windows: {error}", self.catalog, self.edge),
         }
     }
