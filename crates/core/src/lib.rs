@@ -7,6 +7,8 @@
 //! - [`wire`]: names, positions, changes, frames, problems, addresses: everything that crosses a process;
 //! - [`access`]: who may;
 //! - [`log`]: the version log;
+//! - [`fold`]: what is left of its past;
+//! - [`upkeep`]: when it is sealed, folded, forgotten;
 //! - [`topics`]: what a follower wants to hear;
 //! - [`hub`]: the broker;
 //! - [`follower`]: whoever applies a log in order;
@@ -20,10 +22,12 @@
 pub mod access;
 pub mod cache;
 pub mod floors;
+pub mod fold;
 pub mod follower;
 pub mod hub;
 pub mod log;
 pub mod policy;
 pub mod sync;
 pub mod topics;
+pub mod upkeep;
 pub mod wire;

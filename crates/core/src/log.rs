@@ -1,13 +1,15 @@
-//! The version log: append-only, gap-free, hashed. Knows nothing about sockets or storage.
+//! The version log: append-only, gap-free, hashed, folded and forgotten from the front. Knows nothing about
+//! sockets or storage.
 
 use crate::wire::frame;
-use crate::wire::position::{Hash, Position, UnixMillis, Version};
+use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 use crate::wire::route::Claim;
 
-/// The end of a log: all that is needed to append to it and to judge a claim.
+/// The ends of a log: all that is needed to append to it and to judge a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
     head: Position,
+    folded: Position,
 }
 
 /// One version as it is stored, hashed and sent.
@@ -57,19 +59,60 @@ impl Reason {
             Self::Forgotten => "older than anything kept",
         }
     }
+
+    /// Says whether a claim that was refused for this reason, shown by somebody who can be trusted, proves that
+    /// the log is not the one it was: it was restored to an older state. An *older* epoch proves nothing, since
+    /// whoever was away during a new epoch shows one.
+    #[must_use]
+    pub fn proves_a_restore(self, claimed: Epoch, ours: Epoch) -> bool {
+        match self {
+            Self::Future | Self::Hash => true,
+            Self::Epoch => claimed > ours,
+            Self::Forgotten => false,
+        }
+    }
 }
 
 impl Log {
-    /// Returns the log that ends at `head`.
+    /// Returns the log that ends at `head`, of which everything up to `folded` is kept only as a fold.
+    #[must_use]
+    pub fn new(head: Position, folded: Position) -> Self {
+        Self { head, folded }
+    }
+
+    /// Returns the log that ends at `head` and is kept in full.
     #[must_use]
     pub fn ending_at(head: Position) -> Self {
-        Self { head }
+        Self::new(head, Position::genesis(head.epoch))
+    }
+
+    /// Returns an empty log.
+    #[must_use]
+    pub fn empty(epoch: Epoch) -> Self {
+        Self::ending_at(Position::genesis(epoch))
     }
 
     /// Returns the newest position.
     #[must_use]
     pub fn head(&self) -> Position {
         self.head
+    }
+
+    /// Returns the position up to which only a fold is left; that of version 0 while everything is kept in full.
+    #[must_use]
+    pub fn folded(&self) -> Position {
+        self.folded
+    }
+
+    /// Returns the oldest version kept in full; one above the head when there is none.
+    #[must_use]
+    pub fn tail(&self) -> Version {
+        self.folded.version.next()
+    }
+
+    /// Notes that everything up to `folded` has been folded.
+    pub fn fold(&mut self, folded: Position) {
+        self.folded = folded;
     }
 
     /// Appends a version. `changes` is the canonical JSON array of [`crate::wire::Publish::changes_json`].
@@ -105,7 +148,6 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::position::Epoch;
 
     fn log(versions: usize) -> (Log, Vec<Position>) {
         let mut log = Log::ending_at(Position::genesis(Epoch::new(UnixMillis(1), [0; 10])));
@@ -151,5 +193,23 @@ mod tests {
         let foreign = hash.then(b"x");
         assert_eq!(standing(claim(epoch, version, foreign), Some(hash)), Standing::Elsewhere(Reason::Hash));
         assert_eq!(standing(claim(epoch, version, hash), None), Standing::Elsewhere(Reason::Forgotten));
+    }
+    #[test]
+    fn only_a_claim_from_another_history_proves_a_restore() {
+        let (older, newer) = (Epoch::new(UnixMillis(1), [0; 10]), Epoch::new(UnixMillis(2), [0; 10]));
+        assert!(Reason::Hash.proves_a_restore(older, older));
+        assert!(Reason::Future.proves_a_restore(older, older));
+        assert!(Reason::Epoch.proves_a_restore(newer, older));
+        assert!(!Reason::Epoch.proves_a_restore(older, newer), "it was away while the epoch began");
+        assert!(!Reason::Forgotten.proves_a_restore(older, older));
+    }
+
+    #[test]
+    fn the_tail_is_the_oldest_version_kept_in_full() {
+        let (mut log, positions) = log(3);
+        assert_eq!(log.tail().number(), 1);
+        log.fold(positions[2]);
+        assert_eq!(log.tail().number(), 3);
+        assert_eq!(log.folded(), positions[2]);
     }
 }

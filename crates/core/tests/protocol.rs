@@ -46,6 +46,7 @@ fn every_close_code_stands_in_its_table() {
     let mut codes = vec![
         close::GOING_AWAY,
         close::TOO_SLOW,
+        close::TOO_CHATTY,
         close::RESYNC,
         close::BAD_FRAME,
         close::UNAUTHORIZED,

@@ -50,7 +50,9 @@ pub(super) fn plain_rows(rows: &[Placed], kind: &str) -> String {
 
 /// Writes a part of a fold as one JSON object; the position comes with the last part.
 pub(super) fn json_fold(position: Option<Position>, changes: &[FoldedChange]) -> String {
-    format!("{}\n", json!({ "fold": { "position": position, "changes": changes } }))
+    let changes: Vec<String> = changes.iter().map(FoldedChange::to_json).collect();
+    let position = json!(position);
+    format!("{{\"fold\":{{\"position\":{position},\"changes\":[{}]}}}}\n", changes.join(","))
 }
 
 /// Writes a part of a fold for people.

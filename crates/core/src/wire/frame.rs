@@ -21,11 +21,18 @@ pub const PING: &str = "ping";
 pub const PONG_PREFIX: &str = "pong ";
 /// A `changes` frame ends with the first version past this many bytes.
 pub const FRAME_BYTES: usize = 256 << 10;
+/// A `fold` frame ends with the first version past this many bytes. Larger than the other, so that the window
+/// of a replay holds the fold of tens of thousands of targets.
+pub const FOLD_BYTES: usize = 1 << 20;
+/// The longest frame that a follower may send.
+pub const MAX_FOLLOWER_FRAME_BYTES: usize = 4_096;
 
 /// Close codes. 4000 to 4499: reconnect. 4500 to 4999: do not.
 pub mod close {
     /// The follower does not keep up.
     pub const TOO_SLOW: u16 = 4008;
+    /// The follower says more than it was asked for.
+    pub const TOO_CHATTY: u16 = 4009;
     /// A gap or a lie: resume from the position held.
     pub const RESYNC: u16 = 4010;
     /// The object was told to let go; connect again.
@@ -76,13 +83,21 @@ pub enum Resume {
 }
 
 /// A change in a fold, with the version it was made at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoldedChange {
     /// When it was made.
     pub version: Version,
     /// What.
-    #[serde(flatten)]
     pub change: Change,
+}
+
+impl FoldedChange {
+    /// Returns it as it is stored and sent: the change with its version in front; ASCII.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let change = json::to_ascii(&self.change);
+        format!(r#"{{"version":{},{}"#, self.version, change.strip_prefix('{').unwrap_or_default())
+    }
 }
 
 impl<'de> Deserialize<'de> for FoldedChange {
@@ -318,6 +333,25 @@ pub const CHANGES_TAIL: &str = "]}";
 #[must_use]
 pub fn changes_text(from: Version, to: &Position, ack: bool, rows: &str) -> String {
     changes_head(from, to.version, to.hash, ack) + rows + CHANGES_TAIL
+}
+
+/// Writes what stands before the changes of a `fold` frame; [`fold_tail`] follows them.
+#[must_use]
+pub fn fold_head(from: Version, to: &Position) -> String {
+    let Position { version, hash, .. } = to;
+    format!(r#"{{"type":"fold","from":{from},"to":{version},"hash":"{hash}","changes":["#)
+}
+
+/// Returns what closes a `fold` frame.
+#[must_use]
+pub fn fold_tail(more: bool) -> &'static str {
+    if more { r#"],"more":true}"# } else { "]}" }
+}
+
+/// Writes a `fold` frame around changes that are JSON already, separated by commas.
+#[must_use]
+pub fn fold_text(from: Version, to: &Position, changes: &str, more: bool) -> String {
+    fold_head(from, to) + changes + fold_tail(more)
 }
 
 /// Writes the row of a version: the bytes that are stored, hashed and sent. `changes` is an ASCII JSON array.

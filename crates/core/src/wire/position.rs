@@ -112,6 +112,15 @@ impl Epoch {
         Self(text)
     }
 
+    /// Returns an epoch newer than this one that begins at `at`, or later where this clock is behind.
+    #[must_use]
+    pub fn after(&self, at: UnixMillis, random: [u8; 10]) -> Self {
+        let digit = |byte: &u8| Self::DIGITS.iter().position(|digit| digit == byte).unwrap_or(0);
+        // The first ten digits are the moment.
+        let began = self.0.iter().take(10).fold(0, |bits, byte| bits << 5 | digit(byte) as u64);
+        Self::new(at.max(UnixMillis(began + 1)), random)
+    }
+
     /// Returns the text: 26 digits of Crockford's base 32.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -305,6 +314,16 @@ mod tests {
         assert!(epoch(2) > epoch(1));
         assert!(epoch(1_900_000_000_000) > epoch(1_800_000_000_000));
         assert_eq!(Epoch::new(UnixMillis(1_469_918_176_385), [0; 10]).as_str(), "01ARYZ6S410000000000000000");
+    }
+
+    #[test]
+    fn an_epoch_after_another_is_newer_whatever_the_clock_says() {
+        let old = epoch(1_900_000_000_000);
+        for at in [0, 1_900_000_000_000, 1_900_000_000_001, 2_000_000_000_000] {
+            let new = old.after(UnixMillis(at), [0; 10]);
+            assert!(new > old, "{at}");
+            assert_eq!(new, Epoch::new(UnixMillis(at.max(1_900_000_000_001)), [0; 10]));
+        }
     }
 
     #[test]
