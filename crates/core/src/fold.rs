@@ -136,4 +136,4 @@ impl Left {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -194,6 +194,8 @@ pub struct Follower {
     proved_at: Option<UnixMillis>,
     /// When the oldest change not acknowledged was applied.
     unacked_since: Option<UnixMillis>,
+    /// The log of which a part of a fold was applied, while nothing is held yet.
+    half_folded: Option<Epoch>,
     failures: u32,
     retry_after: Option<Duration>,
     random: u64,
@@ -213,6 +215,7 @@ impl Follower {
             owed: VecDeque::new(),
             proved_at: None,
             unacked_since: None,
+            half_folded: None,
             failures: 0,
             retry_after: None,
             random: seed,
@@ -371,6 +374,12 @@ impl Follower {
             self.cursor = Cursor::At(position);
             self.effects.push_back(Effect::Apply { position, versions: Vec::new() });
         }
+        if self.cursor == Cursor::Nothing && self.half_folded.is_some_and(|half| half != epoch) {
+            // Nothing is carried across epochs, and who holds nothing is not told that it holds something.
+            let position = Position::genesis(epoch);
+            self.cursor = Cursor::At(position);
+            self.effects.push_back(Effect::Reset { position, reason: "another epoch".to_owned() });
+        }
         // An empty log has nothing to replay, but it is a position all the same.
         if let (Cursor::Nothing, Resume::Live, Some(hash)) = (self.cursor, resume, hash) {
             let position = Position { epoch, version: head, hash };
@@ -439,14 +448,18 @@ impl Follower {
             return;
         }
         let position = (!fold.more).then_some(Position { epoch, version: fold.to, hash: fold.hash });
-        if let Some(position) = position {
-            self.cursor = Cursor::At(position);
+        match position {
+            Some(position) => self.cursor = Cursor::At(position),
+            None if self.cursor == Cursor::Nothing => self.half_folded = Some(epoch),
+            None => {}
         }
         self.effects.push_back(Effect::ApplyFold { position, changes: fold.changes });
         if position.is_some() {
             self.applied(now, false);
         } else if matches!(self.state, State::CatchingUp { .. }) {
             self.catch_up(now, epoch);
+            // The position has not moved, but the part has arrived.
+            self.ack();
         }
     }
 

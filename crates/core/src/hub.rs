@@ -7,72 +7,25 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use serde::{Deserialize, Serialize};
-
-use crate::log::{Log, Row, Standing};
+use crate::log::{Log, Row};
 use crate::topics::Topics;
-use crate::wire::frame::{self, FollowerFrame, Resume, close};
+use crate::wire::frame::{self, FollowerFrame, MAX_FOLLOWER_FRAME_BYTES, close};
 use crate::wire::name::Catalog;
 use crate::wire::position::{Hash, Position, UnixMillis, Version};
 use crate::wire::problem::{Code, Problem};
 use crate::wire::publish::{Expect, Publish, Receipt};
 use crate::wire::route::Start;
 
-/// How many replay pages may be unacknowledged.
-pub const REPLAY_WINDOW: usize = 4;
-/// A filtered follower gets a bookmark at least once in this many versions.
-const BOOKMARK_EVERY: u64 = 1_000;
+mod bucket;
+mod epoch;
+mod fan_out;
+mod pace;
+mod replay;
+mod session;
 
-/// One socket, for as long as it is open; also across hibernation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SessionId(pub u32);
-
-/// What the broker knows of one follower: the socket's attachment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
-    /// What it calls itself; may be empty.
-    pub name: String,
-    /// Whether it is a replica.
-    pub replica: bool,
-    /// When it opened, by the broker's clock.
-    pub since: UnixMillis,
-    /// What it wants to hear.
-    pub topics: Topics,
-    /// The last version it said it applied.
-    pub acked: Version,
-    /// The last version it was told of. What a filter hid since then is covered by its next frame.
-    pub told: Version,
-    /// Where it is.
-    pub stage: Stage,
-}
-
-impl Session {
-    /// Says whether a hub made anew, whose log ends at `head`, cannot know that the follower was sent all it
-    /// should have been: what a filter hid looks like a fan-out that died half-way, and a replay with room in
-    /// its window like a page that was never sent.
-    fn is_doubtful(&self, head: Version) -> bool {
-        match &self.stage {
-            Stage::Live => !self.topics.is_everything() && self.told != head,
-            Stage::Replaying { window, .. } => window.len() < REPLAY_WINDOW,
-        }
-    }
-}
-
-/// Where a session is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// Getting what it missed, page by page, as it acknowledges them.
-    Replaying {
-        /// The last version sent.
-        sent: Version,
-        /// The last versions of the pages sent and not acknowledged, in order.
-        window: VecDeque<Version>,
-    },
-    /// Getting every version as it is made.
-    Live,
-}
+pub use pace::{Asked, Limits};
+pub use replay::{Part, PartSent, REPLAY_WINDOW};
+pub use session::{FoldCursor, Outstanding, Reset, Session, SessionId, Stage};
 
 /// One publish, waiting for its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,15 +70,19 @@ pub enum Input {
         name: String,
         /// Its interest.
         topics: Topics,
-        /// Whether it is a replica.
+        /// Whether it is a replica: then what it shows of the log is believed.
         replica: bool,
+        /// Random bits, for the new epoch that its position may call for.
+        random: [u8; 10],
     },
-    /// A page that [`Effect::SendPage`] asked for went out.
-    PageSent {
+    /// A part that [`Effect::SendPart`] asked for went out.
+    PartSent {
         /// To whom.
         session: SessionId,
-        /// Its last version.
-        to: Version,
+        /// How far it went.
+        sent: PartSent,
+        /// Its size.
+        bytes: u32,
     },
     /// A text came.
     Text {
@@ -139,6 +96,15 @@ pub enum Input {
         /// Whose.
         session: SessionId,
     },
+    /// The time of [`Hub::poll_timeout`] has come.
+    Timer,
+    /// An operator wants a new epoch.
+    NewEpoch {
+        /// Random bits, to tell it from others of this millisecond.
+        random: [u8; 10],
+    },
+    /// Everything up to here has been folded.
+    Folded(Position),
 }
 
 /// What the shell must do, in this order.
@@ -157,6 +123,10 @@ pub enum Effect {
         /// What was published and answered.
         remembered: Remembered,
     },
+    /// Empty the log: it goes on from here, version 0 of a new epoch.
+    BeginEpoch(Position),
+    /// Note what every follower was asked, for the next hub.
+    NoteAsked(Asked),
     /// Set the auto-response to `ping`.
     SetPong(Position),
     /// Send one text to many.
@@ -173,12 +143,12 @@ pub enum Effect {
         /// What.
         text: String,
     },
-    /// Read the page after a version, send it (through [`Session::topics`]), then handle [`Input::PageSent`].
-    SendPage {
+    /// Read a part of the past, send it (through [`Session::topics`]), then handle [`Input::PartSent`].
+    SendPart {
         /// To whom.
         session: SessionId,
-        /// After which version.
-        after: Version,
+        /// Which.
+        part: Part,
     },
     /// Write the session to its socket's attachment.
     Save(SessionId),
@@ -211,6 +181,15 @@ pub enum Outcome {
     Refused(Problem),
 }
 
+/// What the rows tell of a hub that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// The log.
+    pub log: Log,
+    /// What every follower was asked last.
+    pub asked: Option<Asked>,
+}
+
 /// The broker of one catalog.
 #[derive(Debug)]
 pub struct Hub {
@@ -221,13 +200,22 @@ pub struct Hub {
     doubtful: BTreeSet<SessionId>,
     /// Ids are not given twice: the close of an old socket may still be on its way.
     next_session: u32,
+    replays: replay::Budget,
+    pace: pace::Pace,
+    opens: replay::Opens,
     effects: VecDeque<Effect>,
 }
 
 impl Hub {
     /// Returns the hub as the rows and the attachments tell it.
     #[must_use]
-    pub fn new(catalog: Catalog, head: Position, mut sessions: BTreeMap<SessionId, Session>) -> Self {
+    pub fn new(
+        catalog: Catalog,
+        kept: Kept,
+        mut sessions: BTreeMap<SessionId, Session>,
+        limits: Limits,
+    ) -> Self {
+        let head = kept.log.head();
         let mut doubtful = BTreeSet::new();
         for (id, session) in &mut sessions {
             if session.is_doubtful(head.version) {
@@ -235,28 +223,44 @@ impl Hub {
             }
             // A session may have been told of rows that were then not written: that telling never left.
             session.told = session.told.min(head.version);
+            session.asked = session.asked.min(head.version);
         }
         let next_session = sessions.last_key_value().map_or(1, |(last, _)| last.0.wrapping_add(1));
+        let replays = replay::Budget::of(&sessions);
+        let pace = pace::Pace::new(limits, kept.asked, &sessions);
         let effects = VecDeque::from([Effect::SetPong(head)]);
-        Self { catalog, log: Log::ending_at(head), sessions, doubtful, next_session, effects }
+        let opens = replay::Opens::default();
+        let mut hub =
+            Self { catalog, log: kept.log, sessions, doubtful, next_session, replays, pace, opens, effects };
+        // The beginning of this epoch did not reach them.
+        hub.close_stragglers(|session| session.epoch != head.epoch);
+        hub
     }
 
     /// Takes one input; the effects tell what follows from it.
     pub fn handle(&mut self, now: UnixMillis, input: Input) {
         match input {
             Input::Publish(submissions) => self.publish(now, submissions),
-            Input::Open { session, from, logged, name, topics, replica } => {
-                let acked = Version::ZERO;
-                let stage = Stage::Live;
-                let opened = Session { name, replica, since: now, topics, acked, told: acked, stage };
-                self.open(session, opened, from, logged);
+            Input::Open { session, from, logged, name, topics, replica, random } => {
+                let opened = Session::new(name, replica, now, self.log.head().epoch, topics);
+                self.open(now, session, opened, (from, logged), random);
             }
-            Input::PageSent { session, to } => self.page_sent(session, to),
-            Input::Text { session, text } => self.text(session, &text),
+            Input::PartSent { session, sent, bytes } => self.part_sent(now, session, sent, bytes),
+            Input::Text { session, text } => self.text(now, session, &text),
             Input::Closed { session } => {
                 self.forget(session);
+                self.replay_waiting();
             }
+            Input::Timer => self.timer(now),
+            Input::NewEpoch { random } => self.begin_epoch(now, self.log.head().epoch, random),
+            Input::Folded(folded) => self.log.fold(folded),
         }
+    }
+
+    /// Returns when to hand in [`Input::Timer`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<UnixMillis> {
+        self.pace.due()
     }
 
     /// Returns the next thing to do.
@@ -270,7 +274,7 @@ impl Hub {
         self.log.head()
     }
 
-    /// Returns the log's end, to judge claims by.
+    /// Returns the log, to judge claims by.
     #[must_use]
     pub fn log(&self) -> &Log {
         &self.log
@@ -315,7 +319,7 @@ impl Hub {
         }
         if !rows.is_empty() {
             self.effects.push_back(Effect::SetPong(self.log.head()));
-            self.fan_out(before, &rows, wants_acks);
+            self.fan_out(now, before, &rows, wants_acks);
         }
         self.effects.extend(outcomes);
     }
@@ -376,174 +380,38 @@ impl Hub {
         receipt
     }
 
-    /// Sends rows to everyone live: the text is built once per interest, not per follower.
-    fn fan_out(&mut self, before: Position, rows: &[Row], ack: bool) {
-        self.settle_doubts();
-        let live = |session: &Session| session.stage == Stage::Live;
-        let everything: Vec<SessionId> = self.ids(|session| live(session) && session.topics.is_everything());
-        let filtered: Vec<SessionId> = self.ids(|session| live(session) && !session.topics.is_everything());
-        let mut from = before.version;
-        for run in runs(rows) {
-            let Some(last) = run.last() else { continue };
-            let texts: Vec<&str> = run.iter().map(|row| row.text.as_str()).collect();
-            let joined = texts.join(",");
-            if !everything.is_empty() {
-                let text = frame::changes_text(from, &last.position, ack, &joined);
-                self.effects.push_back(Effect::Broadcast { sessions: everything.clone(), text });
-            }
-            self.fan_out_filtered(&filtered, &joined, &last.position);
-            from = last.position.version;
-        }
-    }
-
-    /// Sends what is left of rows to those who want only some; a frame begins where its followers were told to.
-    fn fan_out_filtered(&mut self, filtered: &[SessionId], rows: &str, last: &Position) {
-        let mut audiences: BTreeMap<(Topics, Version), Vec<SessionId>> = BTreeMap::new();
-        for id in filtered {
-            if let Some(session) = self.sessions.get(id) {
-                audiences.entry((session.topics.clone(), session.told)).or_default().push(*id);
-            }
-        }
-        for ((topics, told), sessions) in audiences {
-            let left = topics.filtered(rows).expect("rows are what the log writes");
-            let text = match (left.is_empty(), crosses_a_bookmark(told, last.version)) {
-                (true, false) => continue,
-                (true, true) => frame::head(last),
-                (false, _) => frame::changes_text(told, last, false, &left),
-            };
-            self.effects.push_back(Effect::Broadcast { sessions: sessions.clone(), text });
-            for id in sessions {
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.told = last.version;
-                }
-                self.effects.push_back(Effect::Save(id));
-            }
-        }
-    }
-
-    /// Reads from the log, for every doubtful follower, what came after the last it was sent.
-    fn settle_doubts(&mut self) {
-        for id in std::mem::take(&mut self.doubtful) {
-            if let Some(session) = self.sessions.get_mut(&id) {
-                if session.stage == Stage::Live {
-                    session.stage = Stage::Replaying { sent: session.told, window: VecDeque::new() };
-                }
-                self.replay_on(id);
-            }
-        }
-    }
-
     fn ids(&self, wanted: impl Fn(&Session) -> bool) -> Vec<SessionId> {
         self.sessions.iter().filter(|(_, session)| wanted(session)).map(|(id, _)| *id).collect()
     }
 
-    fn open(&mut self, id: SessionId, mut session: Session, from: Start, logged: Option<Hash>) {
-        let head = self.log.head();
-        self.replace_older(&session);
-        let standing = match from {
-            Start::Head => Standing::Current,
-            Start::At(claim) => self.log.standing(claim, logged),
-        };
-        let resume = match standing {
-            Standing::Current => Resume::Live,
-            Standing::Behind { after } => {
-                session.acked = after;
-                session.stage = Stage::Replaying { sent: after, window: VecDeque::new() };
-                Resume::Replay
-            }
-            Standing::Elsewhere(_) => Resume::Reset,
-        };
-        // Who is reset has applied nothing until it says so.
-        if resume == Resume::Live {
-            session.acked = head.version;
-        }
-        self.sessions.insert(id, session);
-        self.next_session = self.next_session.max(id.0.wrapping_add(1));
-        self.send(id, frame::welcome(&head, resume));
-        if let Standing::Elsewhere(reason) = standing {
-            self.send(id, frame::reset(&head, reason.text()));
-        }
-        match standing {
-            Standing::Behind { after } => self.effects.push_back(Effect::SendPage { session: id, after }),
-            Standing::Current | Standing::Elsewhere(_) => self.go_live(id),
-        }
-        self.effects.push_back(Effect::Save(id));
-    }
-
-    /// A replica that connects anew has lost its older socket, whether or not that has closed yet.
-    fn replace_older(&mut self, newer: &Session) {
-        let same = |session: &Session| session.replica && newer.replica && session.name == newer.name;
-        for id in self.ids(same) {
-            self.close(id, close::REPLACED, "a newer connection of this replica took its place");
-        }
-    }
-
-    fn page_sent(&mut self, id: SessionId, to: Version) {
-        let Some(Stage::Replaying { sent, window }) = self.stage(id) else { return };
-        *sent = to;
-        window.push_back(to);
-        self.replay_on(id);
-        self.effects.push_back(Effect::Save(id));
-    }
-
-    /// Sends the next page if the window has room, or goes live after the last.
-    fn replay_on(&mut self, id: SessionId) {
-        let head = self.log.head().version;
-        let Some(Stage::Replaying { sent, window }) = self.stage(id) else { return };
-        let (after, room) = (*sent, window.len() < REPLAY_WINDOW);
-        self.doubtful.remove(&id);
-        if after >= head {
-            self.go_live(id);
-        } else if room {
-            self.effects.push_back(Effect::SendPage { session: id, after });
-        }
-    }
-
-    fn go_live(&mut self, id: SessionId) {
-        let head = self.log.head();
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        session.stage = Stage::Live;
-        session.told = head.version;
-        let filtered = !session.topics.is_everything();
-        self.send(id, frame::live(head.version));
-        if filtered {
-            self.send(id, frame::head(&head));
-        }
-    }
-
-    fn text(&mut self, id: SessionId, text: &str) {
+    fn text(&mut self, now: UnixMillis, id: SessionId, text: &str) {
         // What a socket said before it heard that it was closed.
-        if !self.sessions.contains_key(&id) {
-            return;
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if text.len() > MAX_FOLLOWER_FRAME_BYTES {
+            let most = format!("a follower's frame has at most {MAX_FOLLOWER_FRAME_BYTES} bytes");
+            return self.refuse(id, &most, "a frame that is too large");
         }
         match FollowerFrame::parse(text) {
-            Ok(FollowerFrame::Ping) => self.send(id, frame::pong(&self.log.head())),
-            Ok(FollowerFrame::Ack { version }) => self.ack(id, version),
-            Err(error) => {
-                self.send(id, frame::error("bad-frame", &error.to_string(), None));
-                self.close(id, close::BAD_FRAME, "a frame that cannot be read");
+            Ok(FollowerFrame::Ping) if session.patience.take(now) => {
+                self.send(id, frame::pong(&self.log.head()));
             }
+            Ok(FollowerFrame::Ping) => self.hush(id),
+            Ok(FollowerFrame::Ack { version }) => self.ack(now, id, version),
+            Err(error) => self.refuse(id, &error.to_string(), "a frame that cannot be read"),
         }
     }
 
-    fn ack(&mut self, id: SessionId, version: Version) {
-        let head = self.log.head().version;
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        if version > head {
-            self.send(id, frame::error("bad-frame", "an ack of a version that does not exist", None));
-            return self.close(id, close::BAD_FRAME, "an ack of a version that does not exist");
-        }
-        session.acked = session.acked.max(version);
-        if let Stage::Replaying { window, .. } = &mut session.stage {
-            window.retain(|end| *end > version);
-            // Also when the window was not full: then the object died before the next page went out.
-            self.replay_on(id);
-        }
-        self.effects.push_back(Effect::Save(id));
+    /// Closes the socket of somebody who does not speak the protocol.
+    fn refuse(&mut self, id: SessionId, message: &str, reason: &'static str) {
+        self.send(id, frame::error("bad-frame", message, None));
+        self.close(id, close::BAD_FRAME, reason);
     }
 
-    fn stage(&mut self, id: SessionId) -> Option<&mut Stage> {
-        self.sessions.get_mut(&id).map(|session| &mut session.stage)
+    /// Closes the socket of somebody who says too much.
+    fn hush(&mut self, id: SessionId) {
+        let message = "too many frames that nobody asked for";
+        self.send(id, frame::error(Code::Busy.text(), message, Some(1_000)));
+        self.close(id, close::TOO_CHATTY, message);
     }
 
     fn send(&mut self, session: SessionId, text: String) {
@@ -556,26 +424,11 @@ impl Hub {
     }
 
     fn forget(&mut self, session: SessionId) {
-        self.sessions.remove(&session);
+        if let Some(gone) = self.sessions.remove(&session) {
+            self.replays.forget(session, &gone);
+        }
         self.doubtful.remove(&session);
     }
-}
-
-/// Cuts rows into frames: each ends with the first version past 256 KiB.
-fn runs(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
-    let mut bytes = 0;
-    rows.split_inclusive(move |row| {
-        bytes += row.text.len();
-        let full = bytes > frame::FRAME_BYTES;
-        if full {
-            bytes = 0;
-        }
-        full
-    })
-}
-
-fn crosses_a_bookmark(from: Version, to: Version) -> bool {
-    from.number() / BOOKMARK_EVERY != to.number() / BOOKMARK_EVERY
 }
 
 #[cfg(test)]

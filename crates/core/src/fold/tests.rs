@@ -158,10 +158,18 @@ fn change() -> impl Strategy<Value = String> {
 
 /// The shell of the fold: what is stored, and what covers delete from it.
 #[derive(Default)]
-struct Stored(BTreeMap<Target, Vec<FoldedChange>>);
+pub(crate) struct Stored(BTreeMap<Target, Vec<FoldedChange>>);
 
 impl Stored {
-    fn fold(&mut self, versions: &[VersionRow]) {
+    /// What is left after `from`, in the order it is sent.
+    pub(crate) fn after(&self, from: Version) -> Vec<&FoldedChange> {
+        let mut left: Vec<&FoldedChange> =
+            self.0.values().flatten().filter(|folded| folded.version > from).collect();
+        left.sort_by_key(|folded| (folded.version, folded.change.target.clone()));
+        left
+    }
+
+    pub(crate) fn fold(&mut self, versions: &[VersionRow]) {
         let named = versions.iter().flat_map(|row| &row.changes).map(|change| &change.target);
         let before = named.filter_map(|target| self.0.remove(target)).flatten().collect();
         let fold = Fold::of(before, versions);
@@ -178,7 +186,26 @@ impl Stored {
     }
 }
 
-fn heard<'a>(changes: impl Iterator<Item = (Version, &'a Change)>) -> Floors {
+/// Checks that two sets of floors say the same of every entry of a key, whenever it was filled up to `head`.
+#[track_caller]
+pub(crate) fn check_same(key: &Key, head: u64, one: &Floors, other: &Floors) {
+    for fill in (0..=head).map(v) {
+        for tags in [&[][..], &["x"][..], &["x", "y"][..]] {
+            let tags: Vec<Tag> = tags.iter().map(|tag| Tag::new(*tag).unwrap()).collect();
+            // Which of several floors refuses it may differ.
+            let judge = |floors: &Floors| match floors.judge(key, fill, Carries::Tags(&tags)) {
+                Judgement::Below(_) => "below",
+                Judgement::Soft => "soft",
+                Judgement::Clear => "clear",
+            };
+            assert_eq!(judge(one), judge(other), "{} filled at {fill}, tags {tags:?}", key.as_str());
+        }
+        assert_eq!(one.was_removed_after(key, fill), other.was_removed_after(key, fill), "{}", key.as_str());
+    }
+    assert_eq!(one.removed(key), other.removed(key), "{}", key.as_str());
+}
+
+pub(crate) fn heard<'a>(changes: impl Iterator<Item = (Version, &'a Change)>) -> Floors {
     let mut floors = Floors::default();
     floors::raised_by(changes).into_iter().for_each(|row| floors.raise(row));
     floors
@@ -204,27 +231,11 @@ proptest! {
         // Somebody who holds `from` hears the rest as a fold, or version by version.
         let missed = rows.iter().filter(|row| row.version > from);
         let by_versions = heard(missed.flat_map(|row| row.changes.iter().map(|change| (row.version, change))));
-        let left = stored.0.values().flatten().filter(|folded| folded.version > from);
-        let by_fold = heard(left.map(|folded| (folded.version, &folded.change)));
+        let left = stored.after(from);
+        let by_fold = heard(left.into_iter().map(|folded| (folded.version, &folded.change)));
         // Entries that it filled at or before `from`, and any that it fills later.
         for key in ["t:1", "t:12", "t:2", "u:1", "v:1"].map(|key| Key::new(key).unwrap()) {
-            for fill in 0..=rows.len() as u64 {
-                for tags in [&[][..], &["x"][..], &["x", "y"][..]] {
-                    let tags: Vec<Tag> = tags.iter().map(|tag| Tag::new(*tag).unwrap()).collect();
-                    // Which of several floors refuses it may differ.
-                    let judge = |floors: &Floors| match floors.judge(&key, v(fill), Carries::Tags(&tags)) {
-                        Judgement::Below(_) => "below",
-                        Judgement::Soft => "soft",
-                        Judgement::Clear => "clear",
-                    };
-                    prop_assert_eq!(judge(&by_versions), judge(&by_fold), "{} filled at {}", key.as_str(), fill);
-                }
-                prop_assert_eq!(
-                    by_versions.was_removed_after(&key, v(fill)),
-                    by_fold.was_removed_after(&key, v(fill))
-                );
-            }
-            prop_assert_eq!(by_versions.removed(&key), by_fold.removed(&key));
+            check_same(&key, rows.len() as u64, &by_versions, &by_fold);
         }
     }
 }

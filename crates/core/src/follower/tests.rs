@@ -208,7 +208,8 @@ fn an_interrupted_fold_does_not_move_the_position() {
         ))
     };
     let changes: Vec<FoldedChange> = vec![serde_json::from_str(r#"{"version":3,"key":"title:3"}"#).unwrap()];
-    story.expect(fold(true), &[Effect::ApplyFold { position: None, changes: changes.clone() }]);
+    // The part is acknowledged, with the version still held.
+    story.expect(fold(true), &[Effect::ApplyFold { position: None, changes: changes.clone() }, ack(0)]);
     assert_eq!(story.follower.cursor(), Cursor::Nothing);
     story.expect(fold(false), &[Effect::ApplyFold { position: Some(at(5)), changes }, ack(5)]);
     assert_eq!(story.follower.cursor(), Cursor::At(at(5)));

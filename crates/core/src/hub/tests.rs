@@ -1,10 +1,14 @@
 //! Stories of the hub, each step asserting all effects; then random runs against a slow obvious model.
 
 use super::*;
+use crate::wire::frame::Resume;
 use crate::wire::position::Epoch;
 use crate::wire::route::Claim;
 
+mod epochs;
 mod model;
+mod pace;
+mod replays;
 
 /// The clock of the stories.
 const NOW: UnixMillis = UnixMillis(1_000);
@@ -106,7 +110,7 @@ fn send(session: u32, text: String) -> Effect {
 }
 
 fn page(session: u32, after: u64) -> Effect {
-    Effect::SendPage { session: SessionId(session), after: v(after) }
+    Effect::SendPart { session: SessionId(session), part: Part::Versions { after: v(after) } }
 }
 
 fn save(session: u32) -> Effect {
@@ -118,7 +122,7 @@ fn close(session: u32, code: u16, reason: &'static str) -> Effect {
 }
 
 fn sent(session: u32, to: u64) -> Input {
-    Input::PageSent { session: SessionId(session), to: v(to) }
+    Input::PartSent { session: SessionId(session), sent: PartSent::Versions { to: v(to) }, bytes: 100 }
 }
 
 fn text(session: u32, text: &str) -> Input {
@@ -140,13 +144,14 @@ fn resume(session: u32, version: u64, topics: &[&str]) -> Input {
 
 fn open(session: u32, from: Start, logged: Option<Hash>, topics: &[&str]) -> Input {
     let topics = Topics::new(topics.iter().map(|topic| (*topic).to_owned()).collect());
-    Input::Open { session: SessionId(session), from, logged, name: String::new(), topics, replica: false }
+    let (session, name, random) = (SessionId(session), String::new(), [0; 10]);
+    Input::Open { session, from, logged, name, topics, replica: false, random }
 }
 
 fn replica(session: u32, name: &str, version: u64) -> Input {
     let (from, logged) = (Start::At(at(version).into()), Some(at(version).hash));
     let (session, topics) = (SessionId(session), Topics::default());
-    Input::Open { session, from, logged, name: name.into(), topics, replica: true }
+    Input::Open { session, from, logged, name: name.into(), topics, replica: true, random: [0; 10] }
 }
 
 /// What a follower at the head is greeted with.
@@ -162,6 +167,16 @@ fn greeted_replay(session: u32, after: u64, head: u64) -> Vec<Effect> {
     vec![send(session, frame::welcome(&at(head), Resume::Replay)), page(session, after), save(session)]
 }
 
+/// The rows of a log that is kept in full, whose followers have just been asked for acks.
+fn kept(head: u64) -> Kept {
+    Kept { log: Log::ending_at(at(head)), asked: Some(Asked { version: v(head), at: NOW }) }
+}
+
+/// A hub on those rows.
+fn hub(head: u64, sessions: BTreeMap<SessionId, Session>) -> Hub {
+    Hub::new(tv(), kept(head), sessions, Limits::default())
+}
+
 /// A hub whose log ends at some version of the stories' log.
 struct Story {
     hub: Hub,
@@ -169,7 +184,7 @@ struct Story {
 
 impl Story {
     fn at(version: u64) -> Self {
-        let mut story = Self { hub: Hub::new(tv(), at(version), BTreeMap::new()) };
+        let mut story = Self { hub: hub(version, BTreeMap::new()) };
         assert_eq!(story.effects(), [pong(version)]);
         story
     }
@@ -206,7 +221,7 @@ impl Story {
         let head = self.hub.head();
         let attachments = serde_json::to_string(&self.hub.sessions().iter().collect::<Vec<_>>()).unwrap();
         let sessions: Vec<(SessionId, Session)> = serde_json::from_str(&attachments).unwrap();
-        self.hub = Hub::new(tv(), head, sessions.into_iter().collect());
+        self.hub = hub(head.version.number(), sessions.into_iter().collect());
         assert_eq!(self.effects(), [Effect::SetPong(head)]);
     }
 }
@@ -594,7 +609,7 @@ fn g3_a_filtered_follower_misses_nothing_when_the_object_dies_in_a_fan_out() {
     story.hub.handle(NOW, publish(8));
     assert!(story.effects().contains(&persist(8)));
     // The row was written; the frame was never sent, and the attachment is from before it.
-    story.hub = Hub::new(tv(), at(8), attachment);
+    story.hub = hub(8, attachment);
     assert_eq!(story.effects(), [pong(8)]);
     // Nobody knows whether (7, 8] was hidden or lost, so it is read from the log again.
     story.expect(publish(9), &[persist(9), pong(9), page(1, 7), committed(9, 9)]);
@@ -610,7 +625,7 @@ fn d2_a_session_is_never_told_of_more_than_the_rows_hold() {
     let mut story = Story::filtered_at(7);
     story.hub.handle(NOW, publish(8));
     // The write failed: the hub is made anew from rows that end at 7 and the sessions it had in memory.
-    story.hub = Hub::new(tv(), at(7), story.hub.sessions().clone());
+    story.hub = hub(7, story.hub.sessions().clone());
     assert_eq!(story.effects(), [pong(7)]);
     assert_eq!(story.hub.sessions()[&SessionId(1)].told, v(7));
     story.expect(publish(8), &[persist(8), pong(8), page(1, 7), committed(8, 8)]);
@@ -621,7 +636,7 @@ fn g3_writes_that_fail_again_and_again_leave_nobody_out() {
     let mut story = Story::filtered_at(7);
     for _ in 0..2 {
         story.hub.handle(NOW, publish(8));
-        story.hub = Hub::new(tv(), at(7), story.hub.sessions().clone());
+        story.hub = hub(7, story.hub.sessions().clone());
         assert_eq!(story.effects(), [pong(7)]);
     }
     // The second commit had begun a replay whose page went nowhere; there is nothing to replay yet.
@@ -650,7 +665,8 @@ fn a_follower_that_is_no_replica_replaces_nobody() {
     let mut story = Story::at(7);
     story.expect(replica(1, "fra", 7), &greeted_live(1, 7));
     let Input::Open { from, logged, name, topics, .. } = replica(2, "fra", 7) else { unreachable!() };
-    let stranger = Input::Open { session: SessionId(2), from, logged, name, topics, replica: false };
+    let stranger =
+        Input::Open { session: SessionId(2), from, logged, name, topics, replica: false, random: [0; 10] };
     story.expect(stranger, &greeted_live(2, 7));
     assert_eq!(story.hub.sessions().len(), 2);
 }
@@ -750,15 +766,24 @@ fn g6_after_a_sleep_a_filtered_follower_is_told_from_the_log_what_was_hidden() {
 
 #[test]
 fn every_stage_answers_every_input() {
-    let full: VecDeque<Version> = (1..=4).map(v).collect();
-    let replaying = |sent, window| Some(Stage::Replaying { sent: v(sent), window });
-    let stages = [None, replaying(0, VecDeque::new()), replaying(4, full), Some(Stage::Live)];
+    let part = |to, held: Option<u64>| Outstanding { to: v(to), held: held.map(v), bytes: 100, at: NOW };
+    let full: VecDeque<Outstanding> = (1..=4).map(|to| part(to, None)).collect();
+    let replaying = |sent, fold, window| Some(Stage::Replaying { sent: v(sent), fold, window });
+    let cursor = FoldCursor { version: v(2), place: None };
+    let stages = [
+        None,
+        replaying(0, None, VecDeque::new()),
+        replaying(4, None, full),
+        replaying(0, Some(cursor), VecDeque::from([part(4, Some(0))])),
+        Some(Stage::Live),
+    ];
     let inputs = || {
         let mut inputs = vec![publish(8), Input::Publish(Vec::new()), closed(1), sent(1, 6), sent(1, 7)];
         inputs.extend(["", "hello", "ping", r#"{"type":"ack"}"#].map(|frame| text(1, frame)));
         inputs.extend([0, 4, 7, 8].map(|version| ack(1, version)));
         inputs.extend([0, 4, 7].map(|version| resume(2, version, &[])));
         inputs.extend([replica(2, "fra", 7), open(2, Start::Head, None, &["live:"])]);
+        inputs.extend([Input::Timer, Input::NewEpoch { random: [1; 10] }, Input::Folded(at(4))]);
         inputs
     };
     for stage in &stages {
@@ -768,13 +793,17 @@ fn every_stage_answers_every_input() {
                     name: "fra".into(),
                     replica: true,
                     since: NOW,
+                    epoch: epoch(1),
                     topics: topics.clone(),
                     acked: v(0),
                     told: v(7),
+                    asked: v(0),
+                    reset: None,
                     stage,
+                    patience: Default::default(),
                 });
                 let sessions = session.map(|session| (SessionId(1), session)).into_iter().collect();
-                let mut story = Story { hub: Hub::new(tv(), at(7), sessions) };
+                let mut story = Story { hub: hub(7, sessions) };
                 story.effects();
                 let mut known: Vec<SessionId> = story.hub.sessions().keys().copied().collect();
                 story.hub.handle(NOW, input.clone());
@@ -789,11 +818,12 @@ fn every_stage_answers_every_input() {
 #[track_caller]
 fn check_order(effects: &[Effect], known: &[SessionId], context: &str) {
     let rank = |effect: &Effect| match effect {
-        Effect::Persist(_) | Effect::Remember { .. } => 0,
+        Effect::Persist(_) | Effect::Remember { .. } | Effect::BeginEpoch(_) => 0,
         Effect::SetPong(_) => 1,
         Effect::Broadcast { .. }
+        | Effect::NoteAsked(_)
         | Effect::Send { .. }
-        | Effect::SendPage { .. }
+        | Effect::SendPart { .. }
         | Effect::Save(_)
         | Effect::Close { .. } => 2,
         Effect::Answer { .. } => 3,
@@ -803,12 +833,15 @@ fn check_order(effects: &[Effect], known: &[SessionId], context: &str) {
         let addressed = match effect {
             Effect::Broadcast { sessions, .. } => sessions.clone(),
             Effect::Send { session, .. }
-            | Effect::SendPage { session, .. }
+            | Effect::SendPart { session, .. }
             | Effect::Save(session)
             | Effect::Close { session, .. } => vec![*session],
-            Effect::Persist(_) | Effect::Remember { .. } | Effect::SetPong(_) | Effect::Answer { .. } => {
-                Vec::new()
-            }
+            Effect::Persist(_)
+            | Effect::Remember { .. }
+            | Effect::BeginEpoch(_)
+            | Effect::NoteAsked(_)
+            | Effect::SetPong(_)
+            | Effect::Answer { .. } => Vec::new(),
         };
         assert!(addressed.iter().all(|id| known.contains(id)), "{context}: {effects:?}");
     }

@@ -1,0 +1,43 @@
+//! New epochs: an empty log, and everyone starts again.
+
+use super::{Effect, Hub, Session, SessionId};
+use crate::log::Log;
+use crate::wire::frame::{self, close};
+use crate::wire::position::{Epoch, UnixMillis};
+
+/// What a `reset` says when an epoch begins.
+const REASON: &str = "a new epoch";
+
+impl Hub {
+    /// Begins an epoch newer than `than`: the log is empty, and every follower forgets what it has.
+    pub(super) fn begin_epoch(&mut self, now: UnixMillis, than: Epoch, random: [u8; 10]) {
+        self.log = Log::empty(than.after(now, random));
+        let head = self.log.head();
+        self.effects.extend([Effect::BeginEpoch(head), Effect::SetPong(head)]);
+        self.replays = super::replay::Budget::default();
+        self.pace.begin_epoch();
+        self.close_stragglers(|session| !session.can_be_reset());
+        for session in self.sessions.values_mut() {
+            session.strand(head.epoch);
+        }
+        let everyone: Vec<SessionId> = self.sessions.keys().copied().collect();
+        let filtered = self.ids(|session| !session.topics.is_everything());
+        self.broadcast(&everyone, frame::reset(&head, REASON));
+        self.broadcast(&everyone, frame::live(head.version));
+        self.broadcast(&filtered, frame::head(&head));
+        self.effects.extend(everyone.into_iter().map(Effect::Save));
+    }
+
+    /// Closes those who cannot be told in place: they come back with the position they hold, and are reset.
+    pub(super) fn close_stragglers(&mut self, straggles: impl Fn(&Session) -> bool) {
+        for id in self.ids(straggles) {
+            self.close(id, close::RESYNC, "another epoch began; resume from the position held");
+        }
+    }
+
+    fn broadcast(&mut self, sessions: &[SessionId], text: String) {
+        if !sessions.is_empty() {
+            self.effects.push_back(Effect::Broadcast { sessions: sessions.to_vec(), text });
+        }
+    }
+}

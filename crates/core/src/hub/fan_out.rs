@@ -1,0 +1,97 @@
+//! The fan-out: every version to everyone live, as one text per interest.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Effect, Hub, Session, SessionId, Stage};
+use crate::log::Row;
+use crate::topics::Topics;
+use crate::wire::frame;
+use crate::wire::position::{Position, UnixMillis, Version};
+
+/// A filtered follower gets a bookmark at least once in this many versions.
+const BOOKMARK_EVERY: u64 = 1_000;
+
+impl Hub {
+    /// Sends rows to everyone live: the text is built once per interest, not per follower.
+    pub(super) fn fan_out(&mut self, now: UnixMillis, before: Position, rows: &[Row], wants_acks: bool) {
+        self.settle_doubts();
+        self.close_swamped(now);
+        let live = |session: &Session| session.stage == Stage::Live;
+        let everything: Vec<SessionId> = self.ids(|session| live(session) && session.topics.is_everything());
+        let filtered: Vec<SessionId> = self.ids(|session| live(session) && !session.topics.is_everything());
+        let mut from = before.version;
+        let mut runs = runs(rows).peekable();
+        while let Some(run) = runs.next() {
+            let Some(last) = run.last() else { continue };
+            let texts: Vec<&str> = run.iter().map(|row| row.text.as_str()).collect();
+            let joined = texts.join(",");
+            let bytes = joined.len() as u64;
+            let ask = self.pace.asks(now, bytes) || (wants_acks && runs.peek().is_none());
+            self.note_sent(now, last.position.version, bytes, ask);
+            if !everything.is_empty() {
+                let text = frame::changes_text(from, &last.position, ask, &joined);
+                self.effects.push_back(Effect::Broadcast { sessions: everything.clone(), text });
+            }
+            self.fan_out_filtered(&filtered, &joined, &last.position, ask);
+            from = last.position.version;
+        }
+    }
+
+    /// Sends what is left of rows to those who want only some; a frame begins where its followers were told to.
+    fn fan_out_filtered(&mut self, filtered: &[SessionId], rows: &str, last: &Position, ask: bool) {
+        let mut audiences: BTreeMap<(Topics, Version), Vec<SessionId>> = BTreeMap::new();
+        for id in filtered {
+            if let Some(session) = self.sessions.get(id) {
+                audiences.entry((session.topics.clone(), session.told)).or_default().push(*id);
+            }
+        }
+        for ((topics, told), sessions) in audiences {
+            let left = topics.filtered(rows).expect("rows are what the log writes");
+            let text = match (left.is_empty(), crosses_a_bookmark(told, last.version)) {
+                (true, false) => continue,
+                (true, true) => frame::head(last),
+                (false, _) => frame::changes_text(told, last, ask, &left),
+            };
+            self.effects.push_back(Effect::Broadcast { sessions: sessions.clone(), text });
+            for id in sessions {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.told = last.version;
+                    if ask && !left.is_empty() {
+                        session.asked = last.version;
+                    }
+                }
+                self.effects.push_back(Effect::Save(id));
+            }
+        }
+    }
+
+    /// Reads from the log, for every doubtful follower, what came after the last it was sent.
+    pub(super) fn settle_doubts(&mut self) {
+        for id in std::mem::take(&mut self.doubtful) {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                if session.stage == Stage::Live {
+                    let sent = session.told;
+                    session.stage = Stage::Replaying { sent, fold: None, window: VecDeque::new() };
+                }
+                self.replay_on(id);
+            }
+        }
+    }
+}
+
+/// Cuts rows into frames: each ends with the first version past 256 KiB.
+fn runs(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    let mut bytes = 0;
+    rows.split_inclusive(move |row| {
+        bytes += row.text.len();
+        let full = bytes > frame::FRAME_BYTES;
+        if full {
+            bytes = 0;
+        }
+        full
+    })
+}
+
+fn crosses_a_bookmark(from: Version, to: Version) -> bool {
+    from.number() / BOOKMARK_EVERY != to.number() / BOOKMARK_EVERY
+}

@@ -1,0 +1,180 @@
+//! The pace of live followers: when they are asked to acknowledge, and who is too slow.
+//!
+//! What everyone live was sent is counted once, not per follower: every so often a frame asks for an ack, and
+//! a mark remembers when, and how much had been sent before. A follower's first mark above its ack tells how
+//! far it is behind, in time and in bytes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Effect, Hub, Session, SessionId, Stage};
+use crate::wire::frame::close;
+use crate::wire::position::{UnixMillis, Version};
+
+/// What is asked of a follower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long an ack may take that a live frame asked for.
+    pub slow_after: Duration,
+    /// How much live text may be unacknowledged by who has had [`Limits::MOMENT`] to say so.
+    pub slow_bytes: u64,
+    /// How long the oldest part of a replay may be unacknowledged.
+    pub stuck_after: Duration,
+}
+
+impl Limits {
+    /// A live frame asks for an ack when this long has passed since the last did.
+    const ASK_EVERY: Duration = Duration::from_secs(10);
+    /// Or when this much has been sent since.
+    const ASK_BYTES: u64 = 1 << 20;
+    /// What arrives in one burst is sent in one: a follower is not slow before it had time to answer.
+    const MOMENT: Duration = Duration::from_secs(5);
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // Three times the longest that a follower takes unasked.
+            slow_after: Duration::from_secs(30),
+            // A quarter of a second of 200 changes a millisecond, and for 30 stuck ones an isolate's memory.
+            slow_bytes: 4 << 20,
+            stuck_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A frame that asked everyone live for an ack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Its last version.
+    pub version: Version,
+    /// When it was sent.
+    pub at: UnixMillis,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    asked: Asked,
+    /// How much everyone live had been sent before it.
+    before: u64,
+}
+
+/// What everyone live was sent and asked.
+#[derive(Debug)]
+pub(super) struct Pace {
+    limits: Limits,
+    /// Bytes of live text, since this hub was made.
+    sent: u64,
+    /// Oldest first. Those that everyone has acknowledged are dropped.
+    marks: VecDeque<Mark>,
+    /// When the newest mark was made, and what had been sent then.
+    last: Option<(UnixMillis, u64)>,
+    /// Nobody is too slow before.
+    due: Option<UnixMillis>,
+}
+
+impl Pace {
+    pub(super) fn new(limits: Limits, asked: Option<Asked>, sessions: &BTreeMap<SessionId, Session>) -> Self {
+        let marks = asked.map(|asked| Mark { asked, before: 0 }).into_iter().collect();
+        let last = asked.map(|asked| (asked.at, 0));
+        let mut pace = Self { limits, sent: 0, marks, last, due: None };
+        pace.due = sessions.values().filter_map(|session| pace.deadline(session)).min();
+        pace
+    }
+
+    pub(super) fn due(&self) -> Option<UnixMillis> {
+        self.due
+    }
+
+    pub(super) fn begin_epoch(&mut self) {
+        self.marks.clear();
+        self.last = None;
+    }
+
+    /// Says whether a frame of so many bytes is to ask for acks.
+    pub(super) fn asks(&self, now: UnixMillis, bytes: u64) -> bool {
+        self.last.is_none_or(|(at, sent)| {
+            now.since(at) >= Limits::ASK_EVERY || self.sent + bytes - sent >= Limits::ASK_BYTES
+        })
+    }
+
+    /// Notes that a part of a replay went out.
+    pub(super) fn part_sent(&mut self, now: UnixMillis) {
+        self.wake_at(now.plus(self.limits.stuck_after));
+    }
+
+    fn wake_at(&mut self, due: UnixMillis) {
+        self.due = Some(self.due.map_or(due, |sooner| sooner.min(due)));
+    }
+
+    /// Returns the oldest mark that a live follower has not answered.
+    fn unanswered(&self, session: &Session) -> Option<&Mark> {
+        let first_above = |version: Version| self.marks.partition_point(|mark| mark.asked.version <= version);
+        if session.topics.is_everything() {
+            // It was sent everything since it went live.
+            return self.marks.get(first_above(session.acked.max(session.told)));
+        }
+        let asked = (session.asked > session.acked).then(|| first_above(session.asked).checked_sub(1));
+        asked
+            .flatten()
+            .and_then(|index| self.marks.get(index))
+            .filter(|mark| mark.asked.version == session.asked)
+    }
+
+    /// Returns when a follower that says nothing more is too slow.
+    fn deadline(&self, session: &Session) -> Option<UnixMillis> {
+        match &session.stage {
+            Stage::Live => self.unanswered(session).map(|mark| mark.asked.at.plus(self.limits.slow_after)),
+            Stage::Replaying { .. } => session.waiting_since().map(|at| at.plus(self.limits.stuck_after)),
+        }
+    }
+
+    /// Says whether a follower lacks more than it may.
+    fn is_swamped(&self, now: UnixMillis, session: &Session) -> bool {
+        session.stage == Stage::Live
+            && self.unanswered(session).is_some_and(|mark| {
+                let had_time = now.since(mark.asked.at) >= Limits::MOMENT;
+                had_time && self.sent - mark.before > self.limits.slow_bytes
+            })
+    }
+}
+
+impl Hub {
+    /// Notes that everyone live is being sent `bytes` up to `version`, and asked for an ack if `ask`.
+    pub(super) fn note_sent(&mut self, now: UnixMillis, version: Version, bytes: u64, ask: bool) {
+        let before = self.pace.sent;
+        self.pace.sent += bytes;
+        if !ask || self.sessions.is_empty() {
+            return;
+        }
+        let asked = Asked { version, at: now };
+        self.pace.marks.push_back(Mark { asked, before });
+        self.pace.last = Some((now, self.pace.sent));
+        self.pace.wake_at(now.plus(self.pace.limits.slow_after));
+        self.effects.push_back(Effect::NoteAsked(asked));
+    }
+
+    /// Closes who lacks too many bytes: it catches up by replay, and the others never notice.
+    pub(super) fn close_swamped(&mut self, now: UnixMillis) {
+        for id in self.ids(|session| self.pace.is_swamped(now, session)) {
+            self.close(id, close::TOO_SLOW, "too much is unacknowledged; resume from the position held");
+        }
+    }
+
+    /// Closes who is too slow, and finds out when to look again.
+    pub(super) fn timer(&mut self, now: UnixMillis) {
+        let late = |session: &Session| self.pace.deadline(session).is_some_and(|due| due <= now);
+        for id in self.ids(late) {
+            self.close(id, close::TOO_SLOW, "no ack in time; resume from the position held");
+        }
+        // Who is left has answered every mark before its oldest unanswered one.
+        let oldest = self.sessions.values().filter_map(|session| self.pace.unanswered(session));
+        let oldest = oldest.map(|mark| mark.asked.version).min();
+        self.pace.marks.retain(|mark| oldest.is_some_and(|oldest| mark.asked.version >= oldest));
+        self.pace.due = self.sessions.values().filter_map(|session| self.pace.deadline(session)).min();
+        self.settle_doubts();
+        self.replay_waiting();
+    }
+}

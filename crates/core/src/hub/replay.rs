@@ -1,0 +1,275 @@
+//! Replays: what a follower missed, part by part, as it acknowledges them and as memory allows.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::bucket::Bucket;
+use super::{Effect, FoldCursor, Hub, Outstanding, Reset, Session, SessionId, Stage};
+use crate::log::Standing;
+use crate::wire::frame::{self, Resume, close};
+use crate::wire::position::{Hash, UnixMillis, Version};
+use crate::wire::problem::Code;
+use crate::wire::route::{Claim, Start};
+
+/// How many parts of a replay may be unacknowledged.
+pub const REPLAY_WINDOW: usize = 4;
+/// How many bytes of all replays together may be unacknowledged: an isolate has 128 MB for everything.
+const BUDGET: u64 = 32 << 20;
+
+/// A part of the past, to be read and sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// The versions after this one: what is left of a segment, or a frame's worth of rows.
+    Versions {
+        /// Exclusive.
+        after: Version,
+    },
+    /// What is left of the versions after `from` that have been folded.
+    Fold {
+        /// The version held.
+        from: Version,
+        /// How much of the fold was sent before.
+        cursor: FoldCursor,
+    },
+}
+
+/// How far a part went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartSent {
+    /// Versions.
+    Versions {
+        /// The last.
+        to: Version,
+    },
+    /// A part of a fold.
+    Fold {
+        /// Where the fold ends.
+        to: Version,
+        /// Where it goes on, unless this was its last part.
+        next: Option<FoldCursor>,
+    },
+}
+
+/// What all replays together have on their way.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    bytes: u64,
+    /// Those whose next part is about to be read: its size is not known yet.
+    reading: BTreeSet<SessionId>,
+    /// Those that have room in their own window and found none here, in turn.
+    waiting: VecDeque<SessionId>,
+}
+
+impl Budget {
+    pub(super) fn of(sessions: &BTreeMap<SessionId, Session>) -> Self {
+        Self { bytes: sessions.values().map(Session::outstanding_bytes).sum(), ..Self::default() }
+    }
+
+    /// Says whether nothing more may be sent for now.
+    fn is_spent(&self) -> bool {
+        self.bytes + (self.reading.len() * frame::FRAME_BYTES) as u64 >= BUDGET
+    }
+
+    fn release(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// Forgets a session that closed.
+    pub(super) fn forget(&mut self, id: SessionId, session: &Session) {
+        self.release(session.outstanding_bytes());
+        self.reading.remove(&id);
+    }
+}
+
+/// How fast sockets may open: 2,000 at once, 500 a second. After a restart a whole fleet comes back; those past
+/// this are told to come later, each at another moment.
+#[derive(Debug, Default)]
+pub(super) struct Opens {
+    bucket: Bucket<2_000, 2>,
+    turned_away: u64,
+}
+
+impl Opens {
+    /// Returns how long the newcomer is to stay away, if it is.
+    fn turn_away(&mut self, now: UnixMillis) -> Option<u64> {
+        if self.bucket.take(now) {
+            self.turned_away = 0;
+            return None;
+        }
+        // Two milliseconds each, as they are let in: who was turned away tenth comes back tenth.
+        self.turned_away += 1;
+        Some(1_000 + (self.turned_away * 2) % 60_000)
+    }
+}
+
+impl Hub {
+    pub(super) fn open(
+        &mut self,
+        now: UnixMillis,
+        id: SessionId,
+        mut session: Session,
+        (from, logged): (Start, Option<Hash>),
+        random: [u8; 10],
+    ) {
+        self.next_session = self.next_session.max(id.0.wrapping_add(1));
+        if let Some(retry_after_ms) = self.opens.turn_away(now) {
+            let message = "too many connect at once; come back later";
+            self.send(id, frame::error(Code::Busy.text(), message, Some(retry_after_ms)));
+            return self.close(id, close::GOING_AWAY, message);
+        }
+        self.replace_older(&session);
+        let standing = match from {
+            Start::Head => Standing::Current,
+            Start::At(claim) => self.log.standing(claim, logged),
+        };
+        if let (true, Start::At(Claim::Held { epoch, .. }), Standing::Elsewhere(reason)) =
+            (session.replica, from, standing)
+        {
+            let ours = self.log.head().epoch;
+            if reason.proves_a_restore(epoch, ours) {
+                self.begin_epoch(now, epoch.max(ours), random);
+            }
+        }
+        let head = self.log.head();
+        session.epoch = head.epoch;
+        let resume = match standing {
+            Standing::Current => Resume::Live,
+            Standing::Behind { .. } => Resume::Replay,
+            Standing::Elsewhere(_) => Resume::Reset,
+        };
+        // Who is reset has applied nothing until it says so.
+        if resume == Resume::Live {
+            session.acked = head.version;
+        }
+        session.reset = (resume == Resume::Reset).then_some(Reset::Opening);
+        self.sessions.insert(id, session);
+        self.send(id, frame::welcome(&head, resume));
+        match standing {
+            Standing::Current => self.go_live(id),
+            Standing::Behind { after } => self.replay(id, after),
+            Standing::Elsewhere(reason) => {
+                self.send(id, frame::reset(&head, reason.text()));
+                self.go_live(id);
+            }
+        }
+        self.effects.push_back(Effect::Save(id));
+    }
+
+    /// A replica that connects anew has lost its older socket, whether or not that has closed yet.
+    fn replace_older(&mut self, newer: &Session) {
+        let same = |session: &Session| session.replica && newer.replica && session.name == newer.name;
+        for id in self.ids(same) {
+            self.close(id, close::REPLACED, "a newer connection of this replica took its place");
+        }
+    }
+
+    fn replay(&mut self, id: SessionId, after: Version) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.acked = after;
+        session.stage = Stage::Replaying { sent: after, fold: None, window: VecDeque::new() };
+        self.replay_on(id);
+    }
+
+    pub(super) fn part_sent(&mut self, now: UnixMillis, id: SessionId, part: PartSent, bytes: u32) {
+        let Some(Stage::Replaying { sent, fold, window }) = self.stage(id) else { return };
+        let (to, held) = match part {
+            PartSent::Fold { to, next: Some(next) } => {
+                *fold = Some(next);
+                (to, Some(*sent))
+            }
+            PartSent::Versions { to } | PartSent::Fold { to, next: None } => {
+                (*sent, *fold) = (to, None);
+                (to, None)
+            }
+        };
+        window.push_back(Outstanding { to, held, bytes, at: now });
+        self.replays.reading.remove(&id);
+        self.replays.bytes += u64::from(bytes);
+        self.pace.part_sent(now);
+        self.replay_on(id);
+        self.replay_waiting();
+        self.effects.push_back(Effect::Save(id));
+    }
+
+    /// Sends the next part if there is room, or goes live after the last.
+    pub(super) fn replay_on(&mut self, id: SessionId) {
+        let (head, folded) = (self.log.head().version, self.log.folded().version);
+        let Some(Stage::Replaying { sent, fold, window }) = self.stage(id) else { return };
+        let (sent, fold, room) = (*sent, fold.clone(), window.len() < REPLAY_WINDOW);
+        self.doubtful.remove(&id);
+        if fold.is_none() && sent >= head {
+            return self.go_live(id);
+        }
+        if !room || self.replays.reading.contains(&id) {
+            return;
+        }
+        if self.replays.is_spent() {
+            if !self.replays.waiting.contains(&id) {
+                self.replays.waiting.push_back(id);
+            }
+            return;
+        }
+        self.replays.reading.insert(id);
+        let part = match fold {
+            None if sent >= folded => Part::Versions { after: sent },
+            None | Some(_) => Part::Fold { from: sent, cursor: fold.unwrap_or_default() },
+        };
+        self.effects.push_back(Effect::SendPart { session: id, part });
+    }
+
+    /// Lets those in turn go on, once something was acknowledged or somebody left.
+    pub(super) fn replay_waiting(&mut self) {
+        while !self.replays.is_spent()
+            && let Some(id) = self.replays.waiting.pop_front()
+        {
+            self.replay_on(id);
+        }
+    }
+
+    fn go_live(&mut self, id: SessionId) {
+        let head = self.log.head();
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        self.replays.release(session.outstanding_bytes());
+        session.stage = Stage::Live;
+        session.told = head.version;
+        session.asked = session.asked.min(session.acked);
+        let filtered = !session.topics.is_everything();
+        self.send(id, frame::live(head.version));
+        if filtered {
+            self.send(id, frame::head(&head));
+        }
+    }
+
+    pub(super) fn ack(&mut self, now: UnixMillis, id: SessionId, version: Version) {
+        let head = self.log.head().version;
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        match session.reset {
+            Some(Reset::InPlace) if version != Version::ZERO => return,
+            Some(Reset::InPlace | Reset::Opening) | None if version <= head => session.reset = None,
+            Some(_) | None => {
+                let message = "an ack of a version that does not exist";
+                return self.refuse(id, message, message);
+            }
+        }
+        let before = session.outstanding_bytes();
+        let (mut told_something, mut applied) = (false, version);
+        if let Stage::Replaying { sent, fold, window } = &mut session.stage {
+            told_something = Outstanding::acknowledge(window, version);
+            // Nothing is applied of a fold before its last part.
+            applied = if fold.is_some() { version.min(*sent) } else { version };
+        }
+        told_something |= applied > session.acked;
+        session.acked = session.acked.max(applied);
+        self.replays.release(before.saturating_sub(session.outstanding_bytes()));
+        if !told_something && !session.patience.take(now) {
+            return self.hush(id);
+        }
+        // Also when the window was not full: then the object died before the next part went out.
+        self.replay_on(id);
+        self.replay_waiting();
+        self.effects.push_back(Effect::Save(id));
+    }
+
+    fn stage(&mut self, id: SessionId) -> Option<&mut Stage> {
+        self.sessions.get_mut(&id).map(|session| &mut session.stage)
+    }
+}
