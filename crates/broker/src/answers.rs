@@ -1,14 +1,15 @@
 //! The object's other answers: a socket that follows, a page of the log, its status, its followers.
 
-use newsreel_core::hub::Input;
+use newsreel_core::hub::{Input, Stage};
 use newsreel_core::log::Standing;
 use newsreel_core::topics::Topics;
 use newsreel_core::wire::frame::SUBPROTOCOL;
+use newsreel_core::wire::page::{Follower, Followers, NewEpoch, Phase};
 use newsreel_core::wire::route::{Claim, FollowQuery, PageQuery, Start};
-use newsreel_core::wire::{Code, Hash, Position, Problem, Status, Version, internal, page};
+use newsreel_core::wire::{Code, Hash, Position, Problem, Status, internal, page};
 use worker::{Request, Response, Result, WebSocketPair};
 
-use crate::convert::{json_response, now};
+use crate::convert::{json_response, now, random};
 use crate::object::{Answer, Inner};
 
 impl Inner {
@@ -30,7 +31,8 @@ impl Inner {
         if replica {
             self.rows.saw_replica(&name, now())?;
         }
-        self.step(now(), Input::Open { session: id, from: query.from, logged, name, topics, replica })?;
+        let (session, from, random) = (id, query.from, random());
+        self.step(now(), Input::Open { session, from, logged, name, topics, replica, random })?;
         let response = Response::from_websocket(pair.client)?;
         let offered = request.headers().get("Sec-WebSocket-Protocol")?.unwrap_or_default();
         if offered.split(',').any(|one| one.trim() == SUBPROTOCOL) {
@@ -40,7 +42,7 @@ impl Inner {
     }
 
     fn logged(&self, claim: Claim) -> Result<Option<Hash>> {
-        self.rows.hash_at(&self.hub.borrow().head(), claim.version())
+        self.rows.hash_at(self.hub.borrow().log(), claim.version())
     }
 
     /// Answers with a page of the log.
@@ -74,31 +76,45 @@ impl Inner {
         let hub = self.hub.borrow();
         let position = hub.head();
         let Position { epoch, version, .. } = position;
-        let oldest = Version::ZERO.next();
         let (catalog, followers) = (self.catalog.clone(), hub.sessions().len());
-        let status = Status { catalog, epoch, version, position, oldest, followers };
+        let (oldest, bytes) = (hub.log().tail(), self.rows.size() as u64);
+        let status = Status { catalog, epoch, version, position, oldest, followers, bytes };
         Ok(Ok(json_response(serde_json::to_string(&status)?)?))
     }
 
     /// Lists who follows, and how far each has acknowledged.
     pub(crate) fn followers(&self) -> Answer {
         let hub = self.hub.borrow();
-        let head = hub.head().version.number();
-        let list: Vec<serde_json::Value> = hub
-            .sessions()
-            .values()
-            .map(|session| {
-                serde_json::json!({
-                    "name": session.name,
-                    "replica": session.replica,
-                    "acked": session.acked,
-                    "lag": head.saturating_sub(session.acked.number()),
-                    "since": session.since,
-                    "stage": session.stage,
-                })
-            })
-            .collect();
-        let position = hub.head();
-        Ok(Ok(json_response(serde_json::json!({ "position": position, "followers": list }).to_string())?))
+        let (log, pings) = (hub.log(), self.sockets.last_pings());
+        let mut followers = Vec::new();
+        for (id, session) in hub.sessions() {
+            let hash = self.rows.hash_at(log, session.acked)?;
+            let epoch = log.head().epoch;
+            followers.push(Follower {
+                name: session.name.clone(),
+                replica: session.replica,
+                acked: session.acked,
+                position: hash.map(|hash| Position { epoch, version: session.acked, hash }),
+                lag: log.head().version.number().saturating_sub(session.acked.number()),
+                since: session.since,
+                last_ping: pings.get(id).copied(),
+                stage: match session.stage {
+                    Stage::Live => Phase::Live,
+                    Stage::Replaying { .. } => Phase::Replaying,
+                },
+            });
+        }
+        let list = Followers { position: log.head(), followers };
+        Ok(Ok(json_response(serde_json::to_string(&list)?)?))
+    }
+
+    /// Begins a new epoch: the log is empty, and every follower forgets what it has.
+    pub(crate) fn new_epoch(&self) -> Answer {
+        let previous = self.hub.borrow().head();
+        self.step(now(), Input::NewEpoch { random: random() })?;
+        let position = self.hub.borrow().head();
+        let Position { epoch, version, .. } = position;
+        let begun = NewEpoch { catalog: self.catalog.clone(), epoch, version, position, previous };
+        Ok(Ok(json_response(serde_json::to_string(&begun)?)?))
     }
 }

@@ -1,22 +1,28 @@
 //! JavaScript that crate `worker` does not wrap, and problems as responses.
 
 use getrandom::fill;
+use js_sys::Date;
+use newsreel_core::wire::UnixMillis;
 use newsreel_core::wire::problem::{self, Problem};
-use newsreel_core::wire::{Epoch, UnixMillis};
 use wasm_bindgen::prelude::*;
-use worker::{Date, Headers, Response, ResponseBuilder};
+use worker::{Headers, Response, ResponseBuilder};
 
 #[wasm_bindgen]
 extern "C" {
     /// `DurableObjectStorage`, for what its wrapper lacks.
-    pub(crate) type Transactions;
+    pub(crate) type Storage;
 
     /// Runs the closure in one transaction; if it throws, nothing of it was written.
     #[wasm_bindgen(method, catch, js_name = transactionSync)]
-    pub(crate) fn run(
-        this: &Transactions,
+    pub(crate) fn transaction(
+        this: &Storage,
         body: &mut dyn FnMut() -> Result<JsValue, JsValue>,
     ) -> Result<JsValue, JsValue>;
+
+    /// Sets the alarm to a moment, in Unix milliseconds. What it returns need not be awaited: the output gate
+    /// waits for it as for any write.
+    #[wasm_bindgen(method, catch, js_name = setAlarm)]
+    pub(crate) fn set_alarm(this: &Storage, at: f64) -> Result<JsValue, JsValue>;
 
     /// A `WebSocket`, to send a string that JavaScript already holds.
     pub(crate) type Sender;
@@ -36,28 +42,25 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, js_name = setWebSocketAutoResponse)]
     pub(crate) fn set(this: &AutoResponder, pair: &Pair) -> Result<(), JsValue>;
+
+    /// Returns when a socket's last ping was answered.
+    #[wasm_bindgen(method, catch, js_name = getWebSocketAutoResponseTimestamp)]
+    pub(crate) fn last_ping(this: &AutoResponder, socket: &JsValue) -> Result<Option<Date>, JsValue>;
 }
 
 /// Returns this machine's time.
 pub(crate) fn now() -> UnixMillis {
-    UnixMillis(Date::now().as_millis())
+    UnixMillis(worker::Date::now().as_millis())
 }
 
-/// Returns a new epoch, greater than `after` even if the clock went back.
+/// Returns random bits, for an epoch.
 ///
 /// # Panics
 /// When the platform has no randomness, which is so only outside of events.
-pub(crate) fn new_epoch(after: Option<Epoch>) -> Epoch {
-    let mut at = now();
-    loop {
-        let mut random = [0; 10];
-        fill(&mut random).expect("an event has randomness");
-        let epoch = Epoch::new(at, random);
-        if after.is_none_or(|after| epoch > after) {
-            return epoch;
-        }
-        at = UnixMillis(at.0 + 3_600_000);
-    }
+pub(crate) fn random() -> [u8; 10] {
+    let mut random = [0; 10];
+    fill(&mut random).expect("an event has randomness");
+    random
 }
 
 /// Returns a problem as its response.

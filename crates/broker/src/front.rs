@@ -4,6 +4,7 @@ use newsreel_core::access::{Caller, Scope};
 use newsreel_core::wire::{Catalog, Code, Problem, Route, internal};
 use worker::{Env, Headers, Request, RequestInit, Response, console_error};
 
+use crate::config::Config;
 use crate::convert::{json_response, problem_response};
 use crate::gate;
 
@@ -53,6 +54,9 @@ async fn answer(request: &Request, env: &Env) -> worker::Result<Result<Response,
             return Ok(Err(Problem::new(Code::UnknownPath, "this address is the edge's")));
         }
     };
+    if let Err(problem) = Config::read(env) {
+        return Ok(Err(problem));
+    }
     match gate::authorize(request, env, scope, &catalog)? {
         Ok(caller) => forward(request, env, &catalog, &caller).await.map(Ok),
         Err(problem) => Ok(Err(problem)),

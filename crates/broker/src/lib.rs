@@ -6,11 +6,14 @@
 //! - [`object`]: the Durable Object: what happens to it, and the step;
 //! - `publishes`: group commit;
 //! - `answers`: what else it is asked;
-//! - `rows`: the log in SQLite;
+//! - `upkeep`: the alarm;
+//! - `rows`: the log in SQLite, and its past;
 //! - `sockets`: the hibernatable sockets, by session;
+//! - `config`: the deployment's variables;
 //! - `convert`: the few JavaScript calls that crate `worker` does not wrap.
 
 mod answers;
+mod config;
 mod convert;
 pub mod front;
 mod gate;
@@ -18,6 +21,7 @@ pub mod object;
 mod publishes;
 mod rows;
 mod sockets;
+mod upkeep;
 
 pub use front::serve;
 pub use object::Broker;

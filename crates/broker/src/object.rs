@@ -15,13 +15,17 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
 use futures_channel::oneshot;
-use newsreel_core::hub::{Effect, Hub, Input, Outcome, SessionId};
+use js_sys::JsString;
+use newsreel_core::hub::{Effect, FoldCursor, Hub, Input, Outcome, Part, PartSent, SessionId};
+use newsreel_core::log::Log;
+use newsreel_core::topics::Topics;
 use newsreel_core::wire::{Catalog, Code, Problem, Route, UnixMillis, Version, frame};
 use worker::{
     DurableObject, Env, Error, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
     console_error, durable_object,
 };
 
+use crate::config::Config;
 use crate::convert::{now, problem_response};
 use crate::publishes::Queued;
 use crate::rows::{PAGE_ROWS, Rows};
@@ -39,6 +43,7 @@ impl RefUnwindSafe for Broker {}
 
 pub(crate) struct Inner {
     pub(crate) state: State,
+    pub(crate) config: Config,
     pub(crate) rows: Rows,
     pub(crate) sockets: Sockets,
     pub(crate) hub: RefCell<Hub>,
@@ -49,13 +54,17 @@ pub(crate) struct Inner {
     /// A step began and has not ended well, so what the hub believes is not to be trusted.
     in_doubt: Cell<bool>,
     pub(crate) next_ticket: Cell<u64>,
+    /// When the alarm is set to, as far as is known: not before something was armed.
+    pub(crate) armed: Cell<Option<UnixMillis>>,
     /// Publishers that wait for acks: woken after every step that may have brought one.
     pub(crate) awaiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
 impl DurableObject for Broker {
-    fn new(state: State, _env: Env) -> Self {
-        Self { inner: Rc::new(Inner::wake(state).expect("the broker's rows can be read")) }
+    fn new(state: State, env: Env) -> Self {
+        // The front refuses every request of a deployment whose variables are wrong.
+        let config = Config::read(&env).unwrap_or_default();
+        Self { inner: Rc::new(Inner::wake(state, config).expect("the broker's rows can be read")) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -92,7 +101,7 @@ impl DurableObject for Broker {
     }
 
     async fn alarm(&self) -> Result<Response> {
-        // Nothing arms it yet: sealing and folding will.
+        self.inner.alarm();
         Response::empty()
     }
 }
@@ -101,19 +110,15 @@ impl DurableObject for Broker {
 pub(crate) type Answer = Result<std::result::Result<Response, Problem>>;
 
 impl Inner {
-    fn wake(state: State) -> Result<Self> {
+    fn wake(state: State, config: Config) -> Result<Self> {
         let name = state.id().name().ok_or("the broker is addressed by its catalog's name")?;
         let catalog = Catalog::new(name).map_err(|why| why.to_string())?;
         let rows = Rows::open(&state)?;
-        let (sockets, sessions) = Sockets::wake(&state);
-        let mut hub = Hub::new(catalog.clone(), rows.head()?, sessions);
-        while let Some(effect) = hub.poll_effect() {
-            if let Effect::SetPong(head) = effect {
-                sockets.set_pong(&head)?;
-            }
-        }
-        Ok(Self {
+        let sockets = Sockets::wake(&state);
+        let hub = Hub::new(catalog.clone(), rows.kept()?, sockets.sessions(), config.pace);
+        let inner = Self {
             state,
+            config,
             rows,
             sockets,
             hub: RefCell::new(hub),
@@ -123,8 +128,13 @@ impl Inner {
             flushing: Cell::new(false),
             in_doubt: Cell::new(false),
             next_ticket: Cell::new(0),
+            armed: Cell::new(None),
             awaiting: RefCell::default(),
-        })
+        };
+        while let Some(effect) = inner.poll_effect() {
+            inner.tell(effect, &mut Vec::new())?;
+        }
+        Ok(inner)
     }
 
     async fn answer(self: &Rc<Self>, mut request: Request) -> Answer {
@@ -168,6 +178,7 @@ impl Inner {
             }
         }
         self.in_doubt.set(!told);
+        self.arm();
         for awaiting in self.awaiting.take() {
             // Who gave up waiting needs no wake-up.
             let _ = awaiting.send(());
@@ -176,8 +187,10 @@ impl Inner {
     }
 
     fn reload(&self) -> Result<()> {
-        let sessions = self.hub.borrow().sessions().clone();
-        *self.hub.borrow_mut() = Hub::new(self.catalog.clone(), self.rows.head()?, sessions);
+        self.rows.count()?;
+        // As the sockets carry them: what the hub was about to say of them may never have been said.
+        let (kept, sessions) = (self.rows.kept()?, self.sockets.sessions());
+        *self.hub.borrow_mut() = Hub::new(self.catalog.clone(), kept, sessions, self.config.pace);
         Ok(())
     }
 
@@ -187,16 +200,25 @@ impl Inner {
 
     /// Writes the rows among the effects, in one transaction.
     fn write(&self, effects: &[Effect]) -> Result<()> {
-        let writes = |effect: &&Effect| matches!(effect, Effect::Persist(_) | Effect::Remember { .. });
+        let writes = |effect: &&Effect| {
+            matches!(
+                effect,
+                Effect::Persist(_) | Effect::Remember { .. } | Effect::BeginEpoch(_) | Effect::NoteAsked(_)
+            )
+        };
         if !effects.iter().any(|effect| writes(&effect)) {
             return Ok(());
         }
         self.rows.transaction(|| {
-            for effect in effects {
+            for effect in effects.iter().filter(writes) {
                 if let Effect::Persist(row) = effect {
                     self.rows.append(row)?;
                 } else if let Effect::Remember { publisher, key, at, remembered } = effect {
                     self.rows.remember(publisher, key, *at, remembered)?;
+                } else if let Effect::BeginEpoch(head) = effect {
+                    self.rows.begin_epoch(head)?;
+                } else if let Effect::NoteAsked(asked) = effect {
+                    self.rows.note_asked(asked)?;
                 }
             }
             Ok(())
@@ -205,14 +227,14 @@ impl Inner {
 
     fn tell(&self, effect: Effect, outcomes: &mut Vec<(u64, Outcome)>) -> Result<()> {
         match effect {
-            Effect::Persist(_) | Effect::Remember { .. } => {}
+            Effect::Persist(_) | Effect::Remember { .. } | Effect::BeginEpoch(_) | Effect::NoteAsked(_) => {}
             Effect::SetPong(head) => self.sockets.set_pong(&head)?,
             Effect::Broadcast { sessions, text } => self.sockets.broadcast(&sessions, &text),
             Effect::Send { session, text } => self.sockets.send_text(session, &text),
-            Effect::SendPage { session, after } => {
-                if let Err(error) = self.send_page(session, after) {
+            Effect::SendPart { session, part } => {
+                if let Err(error) = self.send_part(session, part) {
                     // It comes back and resumes; without its page it would wait for ever.
-                    self.sockets.close(session, frame::close::RESYNC, "the page could not be read");
+                    self.sockets.close(session, frame::close::RESYNC, "what was missed could not be read");
                     self.hub.borrow_mut().handle(now(), Input::Closed { session });
                     return Err(error);
                 }
@@ -228,23 +250,49 @@ impl Inner {
         Ok(())
     }
 
-    fn send_page(&self, session: SessionId, after: Version) -> Result<()> {
-        let (head, topics) = {
+    fn send_part(&self, session: SessionId, part: Part) -> Result<()> {
+        let (log, topics) = {
             let hub = self.hub.borrow();
             let Some(state) = hub.sessions().get(&session) else { return Ok(()) };
-            (hub.head(), state.topics.clone())
+            (*hub.log(), state.topics.clone())
         };
-        let Some(page) = self.rows.page(&head, after, PAGE_ROWS)? else { return Ok(()) };
-        let to = page.to.version;
-        let opening = frame::changes_head(after, to, page.to.hash, false);
-        if topics.is_everything() {
-            self.sockets.send_page(session, &opening, &page.rows);
-        } else {
-            let rows = topics.filtered(&String::from(page.rows))?;
-            self.sockets.send_text(session, &(opening + &rows + frame::CHANGES_TAIL));
-        }
-        self.hub.borrow_mut().handle(now(), Input::PageSent { session, to });
+        let (sent, bytes) = match part {
+            Part::Versions { after } => self.send_versions(session, &log, &topics, after)?,
+            Part::Fold { from, cursor } => self.send_fold(session, &log, &topics, from, &cursor)?,
+        };
+        self.hub.borrow_mut().handle(now(), Input::PartSent { session, sent, bytes });
         Ok(())
+    }
+
+    fn send_versions(
+        &self,
+        session: SessionId,
+        log: &Log,
+        topics: &Topics,
+        after: Version,
+    ) -> Result<(PartSent, u32)> {
+        let page = self.rows.page(&log.head(), after, PAGE_ROWS)?;
+        let page = page.ok_or("a version below the head has no row")?;
+        let rows = filtered(topics, page.rows, Topics::filtered)?;
+        let head = frame::changes_head(after, page.to.version, page.to.hash, false);
+        self.sockets.send_around(session, &head, &rows, frame::CHANGES_TAIL);
+        Ok((PartSent::Versions { to: page.to.version }, rows.length()))
+    }
+
+    fn send_fold(
+        &self,
+        session: SessionId,
+        log: &Log,
+        topics: &Topics,
+        from: Version,
+        cursor: &FoldCursor,
+    ) -> Result<(PartSent, u32)> {
+        let part = self.rows.fold_part(from, cursor)?;
+        let changes = filtered(topics, part.changes, Topics::filtered_fold)?;
+        let to = log.folded();
+        let tail = frame::fold_tail(part.next.is_some());
+        self.sockets.send_around(session, &frame::fold_head(from, &to), &changes, tail);
+        Ok((PartSent::Fold { to: to.version, next: part.next }, changes.length()))
     }
 
     fn closed(&self, socket: &WebSocket) -> Result<()> {
@@ -254,4 +302,13 @@ impl Inner {
         }
         self.step(now(), Input::Closed { session }).map(|_| ())
     }
+}
+
+/// Returns what of a JavaScript string of JSON items passes; who wants everything gets it as it is.
+fn filtered(
+    topics: &Topics,
+    items: JsString,
+    pass: impl Fn(&Topics, &str) -> serde_json::Result<String>,
+) -> Result<JsString> {
+    if topics.is_everything() { Ok(items) } else { Ok(JsString::from(pass(topics, &String::from(items))?)) }
 }

@@ -1,23 +1,27 @@
 //! The log in the object's SQLite: what a publish writes, what a replay reads. Decides nothing.
 
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 
 use js_sys::{JsString, Reflect};
-use newsreel_core::hub::Remembered;
-use newsreel_core::log::Row;
+use newsreel_core::hub::{Asked, Kept, Remembered};
+use newsreel_core::log::{Log, Row};
+use newsreel_core::upkeep::Stock;
 use newsreel_core::wire::frame::FRAME_BYTES;
-use newsreel_core::wire::{Hash, Position, UnixMillis, Version};
+use newsreel_core::wire::{Epoch, Hash, Position, UnixMillis, Version};
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, State};
 
-use crate::convert::{self, Transactions};
+use crate::convert::{self, Storage};
+
+pub(crate) mod past;
 
 /// How long an idempotency key is remembered: 24 h.
 const REMEMBERED_MS: u64 = 24 * 3_600 * 1_000;
 /// How long a replica that does not connect is still counted as offline: 30 days.
 const KNOWN_MS: u64 = 30 * 24 * 3_600 * 1_000;
-/// How many forgotten keys one commit clears away.
-const FORGET_AT_ONCE: u32 = 100;
+/// How many keys one step forgets.
+const FORGET_AT_ONCE: u32 = 5_000;
 /// The most rows a page is picked from; a page of the smallest rows (about 70 bytes) has fewer.
 pub(crate) const PAGE_ROWS: u32 = 4_000;
 /// SQLite here makes no string above 2 MB, so a page that a large row would make longer ends before it.
@@ -26,7 +30,10 @@ const PAGE_BYTES: u32 = 1_950_000;
 /// The rows of one catalog.
 pub(crate) struct Rows {
     sql: SqlStorage,
-    transactions: Transactions,
+    storage: Storage,
+    /// Bytes of rows in no segment, and of segments: counted once, then kept up.
+    hot_bytes: Cell<u64>,
+    sealed_bytes: Cell<u64>,
 }
 
 /// A run of versions, ready to be sent.
@@ -41,12 +48,21 @@ impl Rows {
     /// Opens the rows, making the tables and a first epoch where there are none.
     pub(crate) fn open(state: &State) -> worker::Result<Self> {
         let storage = state.storage();
-        let transactions = AsRef::<JsValue>::as_ref(storage.as_raw()).clone().unchecked_into();
-        let rows = Self { sql: storage.sql(), transactions };
+        let raw = AsRef::<JsValue>::as_ref(storage.as_raw()).clone().unchecked_into();
+        let (hot_bytes, sealed_bytes) = (Cell::new(0), Cell::new(0));
+        let rows = Self { sql: storage.sql(), storage: raw, hot_bytes, sealed_bytes };
         rows.sql.exec(
             "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
              CREATE TABLE IF NOT EXISTS log (
                version INTEGER PRIMARY KEY, hash TEXT NOT NULL, text TEXT NOT NULL);
+             CREATE TABLE IF NOT EXISTS segments (
+               last INTEGER PRIMARY KEY, first INTEGER NOT NULL, hash TEXT NOT NULL, bytes INTEGER NOT NULL,
+               rows TEXT NOT NULL);
+             CREATE TABLE IF NOT EXISTS hashes (
+               last INTEGER PRIMARY KEY, first INTEGER NOT NULL, at INTEGER NOT NULL, hashes BLOB NOT NULL);
+             CREATE TABLE IF NOT EXISTS folded (
+               place TEXT PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
+             CREATE INDEX IF NOT EXISTS folded_version ON folded (version);
              CREATE TABLE IF NOT EXISTS idempotency (
                publisher TEXT, key TEXT, at INTEGER NOT NULL, fingerprint TEXT NOT NULL, receipt TEXT NOT NULL,
                PRIMARY KEY (publisher, key)) WITHOUT ROWID;
@@ -54,46 +70,162 @@ impl Rows {
              CREATE TABLE IF NOT EXISTS replicas (name TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;",
             None,
         )?;
-        let epoch = convert::new_epoch(None);
+        let epoch = Epoch::new(convert::now(), convert::random());
         rows.sql.exec(
             "INSERT OR IGNORE INTO meta VALUES ('schema', '1'), ('epoch', ?)",
             vec![epoch.as_str().into()],
         )?;
+        rows.count()?;
         Ok(rows)
     }
 
-    /// Returns the newest position.
-    pub(crate) fn head(&self) -> worker::Result<Position> {
-        let epoch = self.text("SELECT value FROM meta WHERE name = 'epoch'", vec![])?;
-        let epoch = parsed(epoch.ok_or("the rows have no epoch")?)?;
-        let last = self.first("SELECT version, hash FROM log ORDER BY version DESC LIMIT 1", vec![])?;
-        let Some(row) = last else { return Ok(Position::genesis(epoch)) };
-        Ok(Position {
-            epoch,
-            version: version(&field(&row, "version")?)?,
-            hash: parsed(string(&row, "hash")?)?,
+    /// Counts the bytes anew, after something was written that then was not.
+    pub(crate) fn count(&self) -> worker::Result<()> {
+        let hot = self.first("SELECT coalesce(sum(length(text) + 1), 0) AS value FROM log", vec![])?;
+        let sealed = self.first("SELECT coalesce(sum(bytes), 0) AS value FROM segments", vec![])?;
+        let counted = |row: Option<JsValue>| -> worker::Result<u64> {
+            row.map_or(Ok(0), |row| Ok(whole(&field(&row, "value")?)))
+        };
+        self.hot_bytes.set(counted(hot)?);
+        self.sealed_bytes.set(counted(sealed)?);
+        Ok(())
+    }
+
+    /// Returns what is kept of a hub.
+    pub(crate) fn kept(&self) -> worker::Result<Kept> {
+        let epoch: Epoch = parsed(self.meta("epoch")?.ok_or("the rows have no epoch")?)?;
+        let folded = self.meta("folded")?.map(parsed).transpose()?;
+        let log = Log::new(self.head(epoch)?, folded.unwrap_or_else(|| Position::genesis(epoch)));
+        let asked: Option<Asked> = self.meta("asked")?.and_then(|json| serde_json::from_str(&json).ok());
+        Ok(Kept { log, asked })
+    }
+
+    fn head(&self, epoch: Epoch) -> worker::Result<Position> {
+        for query in [
+            "SELECT version, hash FROM log ORDER BY version DESC LIMIT 1",
+            "SELECT last AS version, hash FROM segments ORDER BY last DESC LIMIT 1",
+        ] {
+            if let Some(row) = self.first(query, vec![])? {
+                let hash = parsed(string(&row, "hash")?)?;
+                return Ok(Position { epoch, version: version(&field(&row, "version")?)?, hash });
+            }
+        }
+        // Everything may be folded, or nothing was ever published.
+        let folded = self.meta("folded")?.map(parsed).transpose()?;
+        Ok(folded.unwrap_or_else(|| Position::genesis(epoch)))
+    }
+
+    /// Returns what there is to seal, to fold and to forget.
+    pub(crate) fn stock(&self, log: &Log) -> worker::Result<Stock> {
+        let moment = |row: Option<JsValue>| -> worker::Result<Option<UnixMillis>> {
+            let value = row.map(|row| field(&row, "value")).transpose()?;
+            Ok(value.filter(|value| !value.is_null()).map(|value| UnixMillis(whole(&value))))
+        };
+        let folded = self.first(
+            "SELECT at AS value FROM hashes WHERE last <= ? ORDER BY last LIMIT 1",
+            vec![number(log.folded().version)],
+        )?;
+        let key = self.first("SELECT min(at) AS value FROM idempotency", vec![])?;
+        Ok(Stock {
+            hot_bytes: self.hot_bytes.get(),
+            sealed_bytes: self.sealed_bytes.get(),
+            oldest_folded: moment(folded)?,
+            oldest_key: moment(key)?,
         })
     }
 
-    /// Returns the log's hash at a version; none where there is no such row.
-    pub(crate) fn hash_at(&self, head: &Position, at: Version) -> worker::Result<Option<Hash>> {
-        if at == Version::ZERO {
-            return Ok(Some(Hash::genesis(&head.epoch)));
+    /// Returns how many bytes of rows are in no segment.
+    pub(crate) fn hot_bytes(&self) -> u64 {
+        self.hot_bytes.get()
+    }
+
+    /// Returns the size of the database in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.sql.database_size()
+    }
+
+    /// Returns the log's hash at a version; none where it is not known, or not any more.
+    pub(crate) fn hash_at(&self, log: &Log, at: Version) -> worker::Result<Option<Hash>> {
+        if at == log.folded().version {
+            return Ok(Some(log.folded().hash));
         }
-        self.text("SELECT hash AS value FROM log WHERE version = ?", vec![number(at)])?
-            .map(parsed)
-            .transpose()
+        if at == log.head().version {
+            return Ok(Some(log.head().hash));
+        }
+        if at == Version::ZERO {
+            // The beginning can be resumed from as long as nothing after it is forgotten.
+            let begins = self.first("SELECT first FROM hashes WHERE first = 1", vec![])?;
+            return Ok(begins.map(|_| Hash::genesis(&log.head().epoch)));
+        }
+        let hot = self.text("SELECT hash AS value FROM log WHERE version = ?", vec![number(at)])?;
+        hot.map_or_else(|| self.hash_in_block(at), |hash| parsed(hash).map(Some))
+    }
+
+    /// Empties the log, which goes on from `head`. Keys are remembered: what a publish did, it did once.
+    pub(crate) fn begin_epoch(&self, head: &Position) -> worker::Result<()> {
+        for statement in [
+            "DELETE FROM log",
+            "DELETE FROM segments",
+            "DELETE FROM hashes",
+            "DELETE FROM folded",
+            "DELETE FROM meta WHERE name IN ('folded', 'asked')",
+        ] {
+            self.sql.exec(statement, None)?;
+        }
+        self.hot_bytes.set(0);
+        self.sealed_bytes.set(0);
+        self.set_meta("epoch", head.epoch.as_str())
+    }
+
+    /// Notes what every follower was asked last.
+    pub(crate) fn note_asked(&self, asked: &Asked) -> worker::Result<()> {
+        self.set_meta("asked", &serde_json::to_string(asked)?)
+    }
+
+    /// Sets the object's alarm.
+    pub(crate) fn set_alarm(&self, at: UnixMillis) -> worker::Result<()> {
+        // Far below 2^53.
+        self.storage.set_alarm(at.0 as f64)?;
+        Ok(())
+    }
+
+    /// Seals the oldest rows.
+    pub(crate) fn seal_oldest(&self) -> worker::Result<()> {
+        let mut bytes = 0;
+        self.transaction(|| {
+            bytes = self.seal()?;
+            Ok(())
+        })?;
+        self.hot_bytes.set(self.hot_bytes.get().saturating_sub(bytes));
+        self.sealed_bytes.set(self.sealed_bytes.get() + bytes);
+        Ok(())
+    }
+
+    /// Folds the oldest segment; returns the position that everything is folded up to.
+    pub(crate) fn fold_oldest(&self, head: &Position) -> worker::Result<Option<Position>> {
+        let mut folded = None;
+        self.transaction(|| {
+            folded = self.fold(head)?;
+            Ok(())
+        })?;
+        Ok(folded.map(|(to, bytes)| {
+            self.sealed_bytes.set(self.sealed_bytes.get().saturating_sub(bytes));
+            to
+        }))
     }
 
     /// Returns the versions after `after`: a frame's worth, and at most `limit`. `None` when there are none.
     ///
-    /// One statement makes the whole page, so no row crosses into wasm.
+    /// A segment is a page as it is; of other rows one statement makes it: no row crosses into wasm.
     pub(crate) fn page(
         &self,
         head: &Position,
         after: Version,
         limit: u32,
     ) -> worker::Result<Option<PageRows>> {
+        if let Some(page) = self.segment_page(head, after, limit)? {
+            return Ok(Some(page));
+        }
         let row = self.first(
             "WITH page AS (
                SELECT version, hash, text, sum(length(text) + 1) OVER (ORDER BY version) AS bytes
@@ -123,7 +255,7 @@ impl Rows {
     pub(crate) fn transaction(&self, writes: impl FnMut() -> worker::Result<()>) -> worker::Result<()> {
         // A panic in `writes` undoes the transaction and leaves the object in doubt, which its next step heals.
         let mut writes = AssertUnwindSafe(writes);
-        self.transactions.run(&mut move || {
+        self.storage.transaction(&mut move || {
             let writes = &mut writes;
             (writes.0)().map(|()| JsValue::UNDEFINED).map_err(JsValue::from)
         })?;
@@ -137,10 +269,11 @@ impl Rows {
             "INSERT INTO log (version, hash, text) VALUES (?, ?, ?)",
             vec![number(version), hash.to_string().into(), row.text.as_str().into()],
         )?;
+        self.hot_bytes.set(self.hot_bytes.get() + row.text.len() as u64 + 1);
         Ok(())
     }
 
-    /// Remembers what a key was answered, and clears away some that are old enough to forget.
+    /// Remembers what a key was answered.
     pub(crate) fn remember(
         &self,
         publisher: &str,
@@ -158,10 +291,15 @@ impl Rows {
                 remembered.receipt.as_str().into(),
             ],
         )?;
+        Ok(())
+    }
+
+    /// Forgets keys that were used before `before`.
+    pub(crate) fn forget_keys(&self, before: UnixMillis) -> worker::Result<()> {
         self.sql.exec(
             "DELETE FROM idempotency WHERE (publisher, key) IN
-               (SELECT publisher, key FROM idempotency WHERE at < ? ORDER BY at LIMIT ?)",
-            vec![millis(at.0.saturating_sub(REMEMBERED_MS)), f64::from(FORGET_AT_ONCE).into()],
+               (SELECT publisher, key FROM idempotency WHERE at <= ? ORDER BY at LIMIT ?)",
+            vec![millis(before.0), f64::from(FORGET_AT_ONCE).into()],
         )?;
         Ok(())
     }
@@ -200,6 +338,15 @@ impl Rows {
         rows.map(|row| string(&row?, "name")).collect()
     }
 
+    fn meta(&self, name: &str) -> worker::Result<Option<String>> {
+        self.text("SELECT value FROM meta WHERE name = ?", vec![name.into()])
+    }
+
+    fn set_meta(&self, name: &str, value: &str) -> worker::Result<()> {
+        self.sql.exec("INSERT OR REPLACE INTO meta VALUES (?, ?)", vec![name.into(), value.into()])?;
+        Ok(())
+    }
+
     fn first(&self, query: &str, bindings: Vec<SqlStorageValue>) -> worker::Result<Option<JsValue>> {
         let mut cursor = self.sql.exec(query, bindings)?;
         Iterator::next(&mut cursor).transpose()
@@ -230,6 +377,16 @@ fn number(version: Version) -> SqlStorageValue {
 
 fn millis(number: u64) -> SqlStorageValue {
     SqlStorageValue::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// Returns a whole number; 0 for what is none.
+fn whole(value: &JsValue) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast of a double saturates"
+    )]
+    value.as_f64().map_or(0, |number| number as u64)
 }
 
 fn version(value: &JsValue) -> worker::Result<Version> {

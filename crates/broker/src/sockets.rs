@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use js_sys::JsString;
 use newsreel_core::hub::{Session, SessionId};
-use newsreel_core::wire::{Position, frame};
+use newsreel_core::wire::{Position, UnixMillis, frame};
 use wasm_bindgen::prelude::*;
 use worker::{State, WebSocket, console_warn};
 
@@ -20,24 +20,27 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Finds the sockets that stayed open while the object slept, and their sessions.
-    pub(crate) fn wake(state: &State) -> (Self, BTreeMap<SessionId, Session>) {
+    /// Finds the sockets that stayed open while the object slept.
+    pub(crate) fn wake(state: &State) -> Self {
         let mut open = BTreeMap::new();
-        let mut sessions = BTreeMap::new();
         for socket in state.get_websockets() {
-            let attached: Option<String> = socket.deserialize_attachment().ok().flatten();
-            let session = attached.and_then(|json| serde_json::from_str(&json).ok());
-            match (Self::id_of(state, &socket), session) {
-                (Some(id), Some(session)) => {
-                    sessions.insert(id, session);
+            match (Self::id_of(state, &socket), session(&socket)) {
+                (Some(id), Some(_)) => {
                     open.insert(id, socket);
                 }
-                // Without its session the follower cannot be served: it comes back and resumes.
+                // Without its session the follower cannot be served: it comes back and resumes. One that was
+                // closed and whose close has not been answered has none either.
                 (_, _) => close(&socket, frame::close::RESYNC, "the session was lost"),
             }
         }
         let responder = AsRef::<JsValue>::as_ref(state.as_raw()).clone().unchecked_into();
-        (Self { open: RefCell::new(open), responder }, sessions)
+        Self { open: RefCell::new(open), responder }
+    }
+
+    /// Returns the sessions, as the open sockets carry them.
+    pub(crate) fn sessions(&self) -> BTreeMap<SessionId, Session> {
+        let open = self.open.borrow();
+        open.iter().filter_map(|(id, socket)| session(socket).map(|session| (*id, session))).collect()
     }
 
     /// Returns the session that a socket belongs to.
@@ -75,10 +78,20 @@ impl Sockets {
         self.send(id, &JsValue::from_str(text));
     }
 
-    /// Sends a `changes` frame around rows that JavaScript holds already.
-    pub(crate) fn send_page(&self, id: SessionId, head: &str, rows: &JsString) {
-        let frame = JsString::from(head).concat(rows.as_ref());
-        self.send(id, &frame.concat(&JsValue::from_str(frame::CHANGES_TAIL)));
+    /// Sends a frame around items that JavaScript holds already.
+    pub(crate) fn send_around(&self, id: SessionId, head: &str, items: &JsString, tail: &str) {
+        let frame = JsString::from(head).concat(items.as_ref());
+        self.send(id, &frame.concat(&JsValue::from_str(tail)));
+    }
+
+    /// Returns when each socket's last ping was answered, without the object having woken for it.
+    pub(crate) fn last_pings(&self) -> BTreeMap<SessionId, UnixMillis> {
+        let open = self.open.borrow();
+        let pinged = open.iter().filter_map(|(id, socket)| {
+            let at = self.responder.last_ping(socket.as_ref()).ok()??;
+            Some((*id, millis(&at)))
+        });
+        pinged.collect()
     }
 
     /// Writes a session where it survives the object.
@@ -95,6 +108,8 @@ impl Sockets {
     /// Closes a socket.
     pub(crate) fn close(&self, id: SessionId, code: u16, reason: &str) {
         if let Some(socket) = self.open.borrow_mut().remove(&id) {
+            // It stays among the object's sockets until its peer answers, and may then have slept in between.
+            let _ = socket.serialize_attachment(Option::<String>::None);
             close(&socket, code, reason);
         }
     }
@@ -116,4 +131,19 @@ impl Sockets {
 fn close(socket: &WebSocket, code: u16, reason: &str) {
     // A socket that is closed already has nothing left to say.
     let _ = socket.close(Some(code), Some(reason));
+}
+
+/// Returns the session that a socket carries.
+fn session(socket: &WebSocket) -> Option<Session> {
+    let attached: Option<String> = socket.deserialize_attachment().ok().flatten();
+    attached.and_then(|json| serde_json::from_str(&json).ok())
+}
+
+fn millis(date: &js_sys::Date) -> UnixMillis {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast of a double saturates"
+    )]
+    UnixMillis(date.get_time() as u64)
 }

@@ -22,10 +22,10 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
     if options.json {
         return print(&format!("{body}\n"));
     }
-    let Status { catalog, epoch, version, position, oldest, followers } =
+    let Status { catalog, epoch, version, position, oldest, followers, bytes } =
         serde_json::from_str(&body).map_err(anyhow::Error::from)?;
     print(&format!(
         "catalog    {catalog}\nepoch      {epoch}\nversion    {version}\nposition   {position}\n\
-         oldest     {oldest}\nfollowers  {followers}\n"
+         oldest     {oldest}\nfollowers  {followers}\nbytes      {bytes}\n"
     ))
 }

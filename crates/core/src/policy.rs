@@ -87,6 +87,27 @@ impl Policies {
         policies
     }
 
+    /// Reads what a deployment changes from the JSON of its `POLICY` variable; nothing when that is empty.
+    ///
+    /// # Errors
+    /// A text that says what to write there.
+    pub fn from_json(json: &str) -> Result<Self, String> {
+        if json.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let overrides: BTreeMap<String, Override> = serde_json::from_str(json).map_err(|why| {
+            format!("POLICY is a table per class of ttl_ms, stale_for_ms, lag_bound_ms, beyond_bound: {why}")
+        })?;
+        Ok(Self::with(&overrides))
+    }
+
+    /// Returns the longest that an entry of any class may be served after it was fetched.
+    #[must_use]
+    pub fn longest_life(&self) -> Duration {
+        let policies = self.classes.values().chain([&self.other]);
+        policies.map(|policy| policy.ttl + policy.stale_for).max().unwrap_or_default()
+    }
+
     /// Returns the policy of a class.
     #[must_use]
     pub fn of(&self, class: &str) -> Policy {

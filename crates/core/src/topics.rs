@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::wire::change::{Change, Target};
-use crate::wire::frame::VersionRow;
+use crate::wire::frame::{FoldedChange, VersionRow};
 
 /// Key prefixes (a class is the prefix `class:`); a change passes when any of them matches. None means all.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -37,6 +37,16 @@ impl Topics {
                 }
                 Target::Tag(_) | Target::All => true,
             }
+    }
+
+    /// Returns the changes that are left of a fold's JSON changes separated by commas, in the same form.
+    ///
+    /// # Errors
+    /// When the changes are not what the fold writes.
+    pub fn filtered_fold(&self, changes: &str) -> Result<String, serde_json::Error> {
+        let changes: Vec<FoldedChange> = serde_json::from_str(&format!("[{changes}]"))?;
+        let passing = changes.iter().filter(|folded| self.pass(&folded.change));
+        Ok(passing.map(FoldedChange::to_json).collect::<Vec<_>>().join(","))
     }
 
     /// Returns the rows that are left of JSON rows separated by commas, in the same form.
@@ -91,5 +101,14 @@ mod tests {
             r#"{"version":1,"at":5,"changes":[{"key":"a:1"}]},{"version":3,"at":7,"changes":[{"key":"a:\u00e9"}]}"#
         );
         assert_eq!(Topics::new(vec!["c:".into()]).filtered(rows).unwrap(), "");
+    }
+
+    #[test]
+    fn a_filtered_fold_keeps_its_form_and_loses_what_does_not_match() {
+        let changes =
+            r#"{"version":1,"key":"a:1"},{"version":2,"key":"b:1"},{"version":3,"tag":"x","soft":true}"#;
+        let left = Topics::new(vec!["a:".into()]).filtered_fold(changes).unwrap();
+        assert_eq!(left, r#"{"version":1,"key":"a:1"},{"version":3,"tag":"x","soft":true}"#);
+        assert_eq!(Topics::new(vec!["a:".into()]).filtered_fold("").unwrap(), "");
     }
 }

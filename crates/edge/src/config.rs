@@ -1,11 +1,10 @@
 //! The deployment's variables, read once per isolate and checked.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use js_sys::{JSON, Reflect};
-use newsreel_core::policy::{Override, Policies};
+use newsreel_core::policy::Policies;
 use newsreel_core::wire::{Code, Problem};
 use wasm_bindgen::JsValue;
 use worker::{Env, Request, Url};
@@ -83,16 +82,7 @@ fn policies(env: &Env) -> Result<Policies, Problem> {
         None if value.is_undefined() => String::new(),
         None => JSON::stringify(&value).map(String::from).unwrap_or_default(),
     };
-    if json.trim().is_empty() {
-        return Ok(Policies::default());
-    }
-    let overrides: BTreeMap<String, Override> =
-        serde_json::from_str(&json).map_err(|error| wrong_policy(&error.to_string()))?;
-    Ok(Policies::with(&overrides))
-}
-
-fn wrong_policy(why: &str) -> Problem {
-    wrong(format!("POLICY is a table per class of ttl_ms, stale_for_ms, lag_bound_ms, beyond_bound: {why}"))
+    Policies::from_json(&json).map_err(wrong)
 }
 
 fn wrong(detail: impl Into<String>) -> Problem {

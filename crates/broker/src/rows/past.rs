@@ -1,0 +1,302 @@
+//! The past of the log: segments of sealed rows, what is folded, and the hashes of both.
+//!
+//! Rows move one way: hot rows → a segment, one row that holds a ready-made page → the fold, one row per target
+//! and kind → nothing. The 8 hash bytes of every version stay until they are forgotten, so that any position can
+//! be checked. Each move is one transaction.
+
+use js_sys::JsString;
+use newsreel_core::fold::{Cover, Fold};
+use newsreel_core::hub::FoldCursor;
+use newsreel_core::wire::change::{Change, Operation, Target};
+use newsreel_core::wire::frame::{FOLD_BYTES, FRAME_BYTES, FoldedChange};
+use newsreel_core::wire::{Hash, Position, Version, VersionRow};
+use wasm_bindgen::prelude::*;
+
+use super::{PAGE_BYTES, PageRows, Rows, field, number, parsed, string, version};
+
+/// The most rows that one segment is sealed from: 256 KiB of the smallest rows (58 bytes).
+const SEGMENT_ROWS: u32 = 5_000;
+/// The most changes that one part of a fold is picked from.
+const FOLD_ROWS: u32 = 40_000;
+/// How many covered or forgotten changes one step deletes. What is left over says nothing that is not true.
+const DELETE_AT_ONCE: u32 = 20_000;
+/// How long a list that is handed to SQLite as one JSON text may be.
+const LIST_BYTES: usize = 512 << 10;
+/// What ends the name in a place; no name holds it.
+const END: char = '\u{1}';
+/// Above every name that begins with what it is put behind: a key has at most 400 bytes.
+const ABOVE: &str = "\u{10ffff}";
+
+/// A part of the fold, ready to be sent.
+pub(crate) struct FoldPart {
+    /// JSON changes separated by commas.
+    pub(crate) changes: JsString,
+    /// Where it goes on, unless this is the last part.
+    pub(crate) next: Option<FoldCursor>,
+}
+
+impl Rows {
+    /// Returns what is left of the segment that holds the version after `after`: at most `limit` versions.
+    /// `None` when no segment holds it.
+    pub(super) fn segment_page(
+        &self,
+        head: &Position,
+        after: Version,
+        limit: u32,
+    ) -> worker::Result<Option<PageRows>> {
+        let row = self.first(
+            "SELECT first, last, hash, rows FROM segments WHERE last > ? ORDER BY last LIMIT 1",
+            vec![number(after)],
+        )?;
+        let Some(row) = row else { return Ok(None) };
+        let (first, last) = (version(&field(&row, "first")?)?, version(&field(&row, "last")?)?);
+        let mut rows: JsString = field(&row, "rows")?.unchecked_into();
+        if after >= first {
+            rows = rows.slice(beginning(&rows, after.next())?, rows.length());
+        }
+        let end = Version::new(after.number() + u64::from(limit)).unwrap_or(Version::MAX);
+        if end >= last {
+            let hash = parsed(string(&row, "hash")?)?;
+            return Ok(Some(PageRows { to: Position { epoch: head.epoch, version: last, hash }, rows }));
+        }
+        // The comma before the first row that is left out goes too.
+        let rows = rows.slice(0, beginning(&rows, end.next())?.saturating_sub(1));
+        let hash = self.hash_in_block(end)?.ok_or("a sealed version has no hash")?;
+        Ok(Some(PageRows { to: Position { epoch: head.epoch, version: end, hash }, rows }))
+    }
+
+    /// Returns the hash of a sealed or folded version that is not forgotten.
+    pub(super) fn hash_in_block(&self, at: Version) -> worker::Result<Option<Hash>> {
+        let row = self.first(
+            "SELECT first, lower(hex(substr(hashes, (?1 - first) * 8 + 1, 8))) AS hash
+             FROM hashes WHERE last >= ?1 ORDER BY last LIMIT 1",
+            vec![number(at)],
+        )?;
+        let Some(row) = row else { return Ok(None) };
+        let holds = version(&field(&row, "first")?)? <= at;
+        if holds { parsed(string(&row, "hash")?).map(Some) } else { Ok(None) }
+    }
+
+    /// Returns a part of what is left of the versions after `from` that are folded.
+    pub(crate) fn fold_part(&self, from: Version, cursor: &FoldCursor) -> worker::Result<FoldPart> {
+        let start = cursor.version.max(from);
+        let place = cursor.place.as_deref().unwrap_or(ABOVE);
+        let row = self.first(
+            "WITH part AS (
+               SELECT version, place, text,
+                 row_number() OVER (ORDER BY version, place) AS n,
+                 sum(length(text) + 1) OVER (ORDER BY version, place) AS bytes,
+                 coalesce(sum(length(text) + 1) OVER
+                   (ORDER BY version RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before
+               FROM (SELECT version, place, text FROM folded
+                     WHERE version >= ?1 AND (version > ?1 OR place > ?2) ORDER BY version, place LIMIT ?3)),
+             kept AS (SELECT * FROM part WHERE n = 1 OR (before <= ?4 AND bytes <= ?5)),
+             last AS (SELECT version, place, n FROM kept ORDER BY n DESC LIMIT 1)
+             SELECT coalesce(group_concat(text, ',' ORDER BY n), '') AS changes,
+               (SELECT version FROM last) AS version,
+               (SELECT place FROM last) AS place,
+               (SELECT version FROM part WHERE n = (SELECT n + 1 FROM last)) AS next,
+               (SELECT count(*) FROM part) AS read
+             FROM kept",
+            vec![
+                number(start),
+                place.into(),
+                f64::from(FOLD_ROWS).into(),
+                f64::from(u32::try_from(FOLD_BYTES).unwrap_or(u32::MAX)).into(),
+                f64::from(PAGE_BYTES).into(),
+            ],
+        )?;
+        let row = row.ok_or("an aggregate has one row")?;
+        let changes = field(&row, "changes")?.unchecked_into();
+        let (last, next) = (field(&row, "version")?, field(&row, "next")?);
+        let full = field(&row, "read")?.as_f64() == Some(f64::from(FOLD_ROWS));
+        if last.is_null() || (next.is_null() && !full) {
+            return Ok(FoldPart { changes, next: None });
+        }
+        let version = version(&last)?;
+        let cut = next.is_null() || next == last;
+        let place = if cut { Some(string(&row, "place")?) } else { None };
+        Ok(FoldPart { changes, next: Some(FoldCursor { version, place }) })
+    }
+
+    /// Puts the oldest rows into a segment: as many as make a frame. Returns how many bytes they have.
+    pub(crate) fn seal(&self) -> worker::Result<u64> {
+        let row = self.first(
+            "WITH page AS (
+               SELECT version, length(text) AS own, sum(length(text) + 1) OVER (ORDER BY version) AS bytes
+               FROM (SELECT * FROM log ORDER BY version LIMIT ?1))
+             SELECT max(version) AS last, max(bytes) AS bytes FROM page
+             WHERE bytes = own + 1 OR (bytes - own <= ?2 AND bytes <= ?3)",
+            vec![
+                f64::from(SEGMENT_ROWS).into(),
+                f64::from(u32::try_from(FRAME_BYTES).unwrap_or(u32::MAX)).into(),
+                f64::from(PAGE_BYTES).into(),
+            ],
+        )?;
+        let row = row.ok_or("an aggregate has one row")?;
+        let last = field(&row, "last")?;
+        if last.is_null() {
+            return Ok(0);
+        }
+        let last = version(&last)?;
+        self.sql.exec(
+            "INSERT INTO segments (last, first, hash, bytes, rows)
+               SELECT max(version), min(version), (SELECT hash FROM log WHERE version = ?1),
+                 sum(length(text) + 1), group_concat(text, ',' ORDER BY version)
+               FROM log WHERE version <= ?1",
+            vec![number(last)],
+        )?;
+        self.sql.exec(
+            "INSERT INTO hashes (last, first, at, hashes)
+               SELECT max(version), min(version), (SELECT json_extract(text, '$.at') FROM log WHERE version = ?1),
+                 unhex(group_concat(hash, '' ORDER BY version))
+               FROM log WHERE version <= ?1",
+            vec![number(last)],
+        )?;
+        self.sql.exec("DELETE FROM log WHERE version <= ?", vec![number(last)])?;
+        Ok(super::whole(&field(&row, "bytes")?))
+    }
+
+    /// Folds the oldest segment; returns the position that everything is folded up to, and how many bytes the
+    /// segment had.
+    pub(crate) fn fold(&self, head: &Position) -> worker::Result<Option<(Position, u64)>> {
+        let row = self.first("SELECT last, hash, bytes, rows FROM segments ORDER BY last LIMIT 1", vec![])?;
+        let Some(row) = row else { return Ok(None) };
+        let versions: Vec<VersionRow> = serde_json::from_str(&format!("[{}]", string(&row, "rows")?))?;
+        let mut named: Vec<&Target> =
+            versions.iter().flat_map(|row| &row.changes).map(|change| &change.target).collect();
+        named.sort();
+        named.dedup();
+        let places: Vec<String> = named.into_iter().flat_map(places_of).collect();
+        let fold = Fold::of(self.folded_at(&places)?, &versions);
+        for cover in &fold.covers {
+            self.delete_covered(cover)?;
+        }
+        self.for_each_list(&places, "DELETE FROM folded WHERE place IN (SELECT value FROM json_each(?))")?;
+        let left = fold.left.values().flatten();
+        let rows: Vec<(String, Version, String)> =
+            left.map(|folded| (place(&folded.change), folded.version, folded.to_json())).collect();
+        self.for_each_list(
+            &rows,
+            "INSERT INTO folded (place, version, text)
+               SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+               FROM json_each(?)",
+        )?;
+        let to = Position {
+            epoch: head.epoch,
+            version: version(&field(&row, "last")?)?,
+            hash: parsed(string(&row, "hash")?)?,
+        };
+        self.sql.exec("DELETE FROM segments WHERE last = ?", vec![number(to.version)])?;
+        self.set_meta("folded", &to.to_string())?;
+        Ok(Some((to, super::whole(&field(&row, "bytes")?))))
+    }
+
+    /// Forgets the positions of the oldest folded segment, and what was folded at or below them.
+    pub(crate) fn forget(&self) -> worker::Result<()> {
+        let row = self.first("SELECT last FROM hashes ORDER BY last LIMIT 1", vec![])?;
+        let Some(row) = row else { return Ok(()) };
+        let last = version(&field(&row, "last")?)?;
+        self.sql.exec("DELETE FROM hashes WHERE last = ?", vec![number(last)])?;
+        self.sql.exec(
+            "DELETE FROM folded WHERE place IN (SELECT place FROM folded WHERE version <= ? LIMIT ?)",
+            vec![number(last), f64::from(DELETE_AT_ONCE).into()],
+        )?;
+        Ok(())
+    }
+
+    /// Returns what is folded at these places.
+    fn folded_at(&self, places: &[String]) -> worker::Result<Vec<FoldedChange>> {
+        let mut found = Vec::new();
+        for list in lists(places)? {
+            let query = "SELECT text FROM folded WHERE place IN (SELECT value FROM json_each(?))";
+            for row in self.sql.exec(query, vec![list.into()])? {
+                found.push(serde_json::from_str(&string(&row?, "text")?)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn delete_covered(&self, cover: &Cover) -> worker::Result<()> {
+        let kinds = if cover.soft { "s" } else { "hs" };
+        let ranges = match &cover.target {
+            Target::All => vec![(String::new(), ABOVE.to_owned())],
+            Target::Prefix(prefix) => ['k', 'p']
+                .map(|kind| (format!("{kind}{prefix}"), format!("{kind}{prefix}{}", ABOVE.repeat(101))))
+                .to_vec(),
+            Target::Key(_) | Target::Tag(_) => Vec::new(),
+        };
+        for (low, high) in ranges {
+            self.sql.exec(
+                "DELETE FROM folded WHERE place IN (
+                   SELECT place FROM folded WHERE place >= ?1 AND place < ?2 AND version <= ?3
+                     AND instr(?4, substr(place, -1)) > 0 LIMIT ?5)",
+                vec![
+                    low.into(),
+                    high.into(),
+                    number(cover.version),
+                    kinds.into(),
+                    f64::from(DELETE_AT_ONCE).into(),
+                ],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement on lists of items, each as one JSON text.
+    fn for_each_list<T: serde::Serialize>(&self, items: &[T], statement: &str) -> worker::Result<()> {
+        for list in lists(items)? {
+            self.sql.exec(statement, vec![list.into()])?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns where the row of a version begins. Inside a row a quote within a string is escaped, so the text that
+/// begins a row stands nowhere else.
+fn beginning(rows: &JsString, version: Version) -> worker::Result<u32> {
+    let at = rows.index_of(&format!(r#"{{"version":{version},"#), 0);
+    u32::try_from(at).map_err(|_| format!("version {version} is not in its segment").into())
+}
+
+/// Returns the JSON of items as arrays of at most so many bytes.
+fn lists<T: serde::Serialize>(items: &[T]) -> worker::Result<Vec<String>> {
+    let mut lists = Vec::new();
+    let mut list = String::new();
+    for item in items {
+        list.push(if list.is_empty() { '[' } else { ',' });
+        list.push_str(&serde_json::to_string(item)?);
+        if list.len() > LIST_BYTES {
+            lists.push(std::mem::take(&mut list) + "]");
+        }
+    }
+    if !list.is_empty() {
+        lists.push(list + "]");
+    }
+    Ok(lists)
+}
+
+/// Returns where a change is folded: its target and its kind.
+fn place(change: &Change) -> String {
+    let kind = match change.operation {
+        Operation::Update => 'h',
+        Operation::Soften => 's',
+        Operation::Remove => 'r',
+    };
+    format!("{}{kind}", place_of(&change.target))
+}
+
+/// Returns every place that changes of a target may have.
+fn places_of(target: &Target) -> impl Iterator<Item = String> {
+    let place = place_of(target);
+    ['h', 'r', 's'].into_iter().map(move |kind| format!("{place}{kind}"))
+}
+
+fn place_of(target: &Target) -> String {
+    match target {
+        Target::Key(key) => format!("k{key}{END}"),
+        Target::Tag(tag) => format!("t{tag}{END}"),
+        Target::Prefix(prefix) => format!("p{prefix}{END}"),
+        Target::All => format!("a{END}"),
+    }
+}

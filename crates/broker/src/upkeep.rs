@@ -1,0 +1,101 @@
+//! The alarm: the upkeep of the log, one bounded step at a time, and the hub's timer.
+//!
+//! It is armed only when there is something to do, and by whatever made it so: the alarm itself remembers nothing.
+//! A step that fails leaves the log as it was, and is tried again.
+
+use std::time::Duration;
+
+use newsreel_core::hub::Input;
+use newsreel_core::upkeep::{Chore, Next};
+use newsreel_core::wire::UnixMillis;
+use worker::{Result, console_error};
+
+use crate::convert::now;
+use crate::object::Inner;
+
+/// How many steps one alarm takes before it lets others have a turn.
+const STEPS: u32 = 8;
+/// How long to wait after a step that failed.
+const AGAIN: Duration = Duration::from_secs(10);
+/// The platform runs an alarm that is set to now at once and again; a moment later it is another event.
+const MOMENT: Duration = Duration::from_millis(1);
+
+impl Inner {
+    /// Does what is due, and arms the alarm for what comes next.
+    pub(crate) fn alarm(&self) {
+        self.armed.set(None);
+        let next = self.look_after(now()).unwrap_or_else(|error| {
+            console_error!("{}: the upkeep is tried again: {error}", self.catalog);
+            // What was counted may not have been written.
+            let _ = self.rows.count();
+            Next::At(now().plus(AGAIN))
+        });
+        self.arm_for(next);
+    }
+
+    /// Arms the alarm if it is not set for as early already: for the hub's timer, and for what a commit left to do.
+    pub(crate) fn arm(&self) {
+        let wakes = self.armed.get().is_some();
+        let next = match self.config.upkeep.segment_bytes <= self.rows.hot_bytes() {
+            true => Next::Now(Chore::Seal),
+            // Until then nobody has looked since the object woke.
+            false if !wakes => self.next(now()).unwrap_or(Next::At(now().plus(AGAIN))),
+            false => Next::Idle,
+        };
+        self.arm_for(next);
+    }
+
+    fn look_after(&self, now: UnixMillis) -> Result<Next> {
+        if self.hub.borrow().poll_timeout().is_some_and(|due| due <= now) {
+            self.step(now, Input::Timer)?;
+        }
+        for _ in 0..STEPS {
+            match self.next(now)? {
+                Next::Now(chore) => self.do_chore(now, chore)?,
+                next @ (Next::At(_) | Next::Idle) => return Ok(next),
+            }
+        }
+        self.next(now)
+    }
+
+    fn next(&self, now: UnixMillis) -> Result<Next> {
+        let log = *self.hub.borrow().log();
+        Ok(self.config.upkeep.next(now, &self.rows.stock(&log)?))
+    }
+
+    fn do_chore(&self, now: UnixMillis, chore: Chore) -> Result<()> {
+        match chore {
+            Chore::Seal => self.rows.seal_oldest(),
+            Chore::Fold => {
+                let head = self.hub.borrow().head();
+                match self.rows.fold_oldest(&head)? {
+                    Some(folded) => self.step(now, Input::Folded(folded)).map(|_| ()),
+                    None => Ok(()),
+                }
+            }
+            Chore::Forget => self.rows.transaction(|| self.rows.forget()),
+            Chore::ForgetKeys => {
+                let before = now.0.saturating_sub(self.config.upkeep.remember_for.as_millis() as u64);
+                self.rows.forget_keys(UnixMillis(before))
+            }
+        }
+    }
+
+    fn arm_for(&self, next: Next) {
+        let now = now();
+        let upkeep = match next {
+            Next::Now(_) => Some(now.plus(MOMENT)),
+            Next::At(due) => Some(due.max(now.plus(MOMENT))),
+            Next::Idle => None,
+        };
+        let timer = self.hub.borrow().poll_timeout().map(|due| due.max(now.plus(MOMENT)));
+        let Some(due) = upkeep.into_iter().chain(timer).min() else { return };
+        if self.armed.get().is_some_and(|armed| armed <= due && armed > now) {
+            return;
+        }
+        match self.rows.set_alarm(due) {
+            Ok(()) => self.armed.set(Some(due)),
+            Err(error) => console_error!("{}: the alarm is not set: {error}", self.catalog),
+        }
+    }
+}
