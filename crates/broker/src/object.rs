@@ -14,9 +14,8 @@ use std::collections::VecDeque;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
-use futures_channel::oneshot;
 use newsreel_core::hub::{Effect, Hub, Input, Outcome, SessionId};
-use newsreel_core::wire::{Catalog, Code, Problem, Route, UnixMillis, Version, frame};
+use newsreel_core::wire::{Catalog, Code, Position, Problem, Route, UnixMillis, Version, frame};
 use worker::{
     DurableObject, Env, Error, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
     console_error, durable_object,
@@ -26,6 +25,7 @@ use crate::convert::{now, problem_response};
 use crate::publishes::Queued;
 use crate::rows::{PAGE_ROWS, Rows};
 use crate::sockets::Sockets;
+use crate::waiting::{Readers, Waiters};
 
 /// The broker of one catalog.
 #[durable_object]
@@ -50,7 +50,9 @@ pub(crate) struct Inner {
     in_doubt: Cell<bool>,
     pub(crate) next_ticket: Cell<u64>,
     /// Publishers that wait for acks: woken after every step that may have brought one.
-    pub(crate) awaiting: RefCell<Vec<oneshot::Sender<()>>>,
+    pub(crate) awaiting: Waiters,
+    /// Those who read without a socket: woken when the head moved.
+    pub(crate) readers: Rc<Readers>,
 }
 
 impl DurableObject for Broker {
@@ -123,7 +125,8 @@ impl Inner {
             flushing: Cell::new(false),
             in_doubt: Cell::new(false),
             next_ticket: Cell::new(0),
-            awaiting: RefCell::default(),
+            awaiting: Waiters::default(),
+            readers: Rc::default(),
         })
     }
 
@@ -132,7 +135,7 @@ impl Inner {
         let route = Route::parse(request.method().as_ref(), url.path(), url.query().unwrap_or_default());
         match route {
             Ok(Route::Publish(_, query)) => self.publish(&mut request, query).await,
-            Ok(Route::Changes(_, query)) => self.changes(&query),
+            Ok(Route::Changes(_, query)) => self.changes(&request, query).await,
             Ok(Route::Status(_)) => self.status(),
             Ok(Route::Follow(_, query)) => self.follow(&request, query),
             Ok(Route::Followers(_)) => self.followers(),
@@ -168,11 +171,18 @@ impl Inner {
             }
         }
         self.in_doubt.set(!told);
-        for awaiting in self.awaiting.take() {
-            // Who gave up waiting needs no wake-up.
-            let _ = awaiting.send(());
-        }
+        self.awaiting.wake();
+        self.readers.tell(self.hub.borrow().head());
         Ok(outcomes)
+    }
+
+    /// Returns the newest position that is written.
+    pub(crate) fn head(&self) -> Result<Position> {
+        if self.in_doubt.get() {
+            self.reload()?;
+            self.in_doubt.set(false);
+        }
+        Ok(self.hub.borrow().head())
     }
 
     fn reload(&self) -> Result<()> {
