@@ -1,13 +1,12 @@
-//! The object's other answers: a socket that follows, a page of the log, its status, its followers.
+//! The object's other answers: a socket that follows, its status, its followers.
 
 use newsreel_core::hub::{Input, Stage};
-use newsreel_core::log::Standing;
 use newsreel_core::topics::Topics;
 use newsreel_core::wire::frame::SUBPROTOCOL;
 use newsreel_core::wire::page::{Follower, Followers, NewEpoch, Phase};
-use newsreel_core::wire::route::{Claim, FollowQuery, PageQuery, Start};
-use newsreel_core::wire::{Code, Hash, Position, Problem, Status, internal, page};
-use worker::{Request, Response, Result, WebSocketPair};
+use newsreel_core::wire::route::{FollowQuery, Start};
+use newsreel_core::wire::{Code, Position, Problem, Status, internal};
+use worker::{Request, Response, WebSocketPair};
 
 use crate::convert::{json_response, now, random};
 use crate::object::{Answer, Inner};
@@ -39,36 +38,6 @@ impl Inner {
             response.headers().set("Sec-WebSocket-Protocol", SUBPROTOCOL)?;
         }
         Ok(Ok(response))
-    }
-
-    fn logged(&self, claim: Claim) -> Result<Option<Hash>> {
-        self.rows.hash_at(self.hub.borrow().log(), claim.version())
-    }
-
-    /// Answers with a page of the log.
-    pub(crate) fn changes(&self, query: &PageQuery) -> Answer {
-        let logged = self.logged(query.since)?;
-        let hub = self.hub.borrow();
-        let head = hub.head();
-        let from = query.since.version();
-        let after = match hub.log().standing(query.since, logged) {
-            Standing::Current => {
-                return Ok(Ok(json_response(page::text(from, &head, head.version, ""))?));
-            }
-            Standing::Behind { after } => after,
-            Standing::Elsewhere(reason) => {
-                let problem =
-                    Problem::new(Code::Reset, "forget everything cached; continue from this position")
-                        .with("reason", reason.text())
-                        .with("epoch", head.epoch)
-                        .with("version", head.version)
-                        .with("hash", head.hash);
-                return Ok(Err(problem));
-            }
-        };
-        let page = self.rows.page(&head, after, query.limit)?.ok_or("a version below the head has no row")?;
-        let text = page::text(from, &page.to, head.version, &String::from(page.rows));
-        Ok(Ok(json_response(text)?))
     }
 
     /// Says where the log is.
@@ -104,7 +73,8 @@ impl Inner {
                 },
             });
         }
-        let list = Followers { position: log.head(), followers };
+        let (polls, streams) = (self.readers.polls.taken(), self.readers.streams.taken());
+        let list = Followers { position: log.head(), followers, polls, streams };
         Ok(Ok(json_response(serde_json::to_string(&list)?)?))
     }
 

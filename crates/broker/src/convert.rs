@@ -77,13 +77,23 @@ pub(crate) fn problem_response(problem: &Problem) -> worker::Result<Response> {
     Ok(builder.fixed(problem.to_json().into_bytes()))
 }
 
+/// Returns the headers with these names and values.
+///
+/// # Errors
+/// When the platform refuses one.
+pub(crate) fn headers(pairs: &[(&str, &str)]) -> worker::Result<Headers> {
+    let headers = Headers::new();
+    for (name, value) in pairs {
+        headers.set(name, value)?;
+    }
+    Ok(headers)
+}
+
 /// Returns a JSON text as a response.
 ///
 /// # Errors
 /// When the platform refuses a header.
 pub(crate) fn json_response(json: String) -> worker::Result<Response> {
-    let headers = Headers::new();
-    headers.set("Content-Type", "application/json")?;
-    headers.set("Cache-Control", "no-store")?;
+    let headers = headers(&[("Content-Type", "application/json"), ("Cache-Control", "no-store")])?;
     Ok(ResponseBuilder::new().with_headers(headers).fixed(json.into_bytes()))
 }

@@ -1,12 +1,13 @@
-//! The Worker's side of the broker: reads the address, checks the token, and only then wakes the catalog's object.
+//! The Worker's side of the broker: checks who calls, reads the address, checks the token, and only then wakes
+//! the catalog's object.
 
 use newsreel_core::access::{Caller, Scope};
 use newsreel_core::wire::{Catalog, Code, Problem, Route, internal};
-use worker::{Env, Headers, Request, RequestInit, Response, console_error};
+use worker::{Env, Headers, Request, RequestInit, Response, Url, console_error};
 
 use crate::config::Config;
 use crate::convert::{json_response, problem_response};
-use crate::gate;
+use crate::{browser, gate};
 
 /// The binding of the broker's namespace.
 const BINDING: &str = "BROKER";
@@ -17,6 +18,7 @@ const PASSED: &[&str] = &[
     "Content-Length",
     "Content-Type",
     "Idempotency-Key",
+    "If-None-Match",
     "Last-Event-ID",
     "Sec-WebSocket-Protocol",
     "Upgrade",
@@ -27,18 +29,31 @@ const PASSED: &[&str] = &[
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
 pub async fn serve(request: &Request, env: &Env) -> worker::Result<Response> {
-    match answer(request, env).await {
+    let url = request.url()?;
+    let origin = match browser::admit(request, env, &url)? {
+        Ok(origin) => origin,
+        Err(problem) => return problem_response(&problem),
+    };
+    if let Some(origin) = &origin
+        && browser::is_preflight(request)?
+    {
+        return browser::preflight(origin);
+    }
+    let response = match answer(request, env, &url).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(problem)) => problem_response(&problem),
         Err(error) => {
             console_error!("a request failed: {error}");
             problem_response(&Problem::new(Code::Internal, "the request failed; it may be tried again"))
         }
+    }?;
+    match origin {
+        Some(origin) => browser::show(response, &origin),
+        None => Ok(response),
     }
 }
 
-async fn answer(request: &Request, env: &Env) -> worker::Result<Result<Response, Problem>> {
-    let url = request.url()?;
+async fn answer(request: &Request, env: &Env, url: &Url) -> worker::Result<Result<Response, Problem>> {
     let route = match Route::parse(request.method().as_ref(), url.path(), url.query().unwrap_or_default()) {
         Ok(route) => route,
         Err(problem) => return Ok(Err(problem)),
@@ -57,8 +72,11 @@ async fn answer(request: &Request, env: &Env) -> worker::Result<Result<Response,
     if let Err(problem) = Config::read(env) {
         return Ok(Err(problem));
     }
+    if let Some(problem) = gate::unspoken(request)? {
+        return Ok(Err(problem));
+    }
     match gate::authorize(request, env, scope, &catalog)? {
-        Ok(caller) => forward(request, env, &catalog, &caller).await.map(Ok),
+        Ok(caller) => forward(request, env, url, &catalog, &caller).await.map(Ok),
         Err(problem) => Ok(Err(problem)),
     }
 }
@@ -67,6 +85,7 @@ async fn answer(request: &Request, env: &Env) -> worker::Result<Result<Response,
 async fn forward(
     request: &Request,
     env: &Env,
+    url: &Url,
     catalog: &Catalog,
     caller: &Caller,
 ) -> worker::Result<Response> {
@@ -86,7 +105,7 @@ async fn forward(
     if let Some(body) = request.inner().body() {
         init.with_body(Some(body.into()));
     }
-    let inner = Request::new_with_init(request.url()?.as_str(), &init)?;
+    let inner = Request::new_with_init(url.as_str(), &init)?;
     let stub = env.durable_object(BINDING)?.get_by_name(catalog.as_str())?;
     stub.fetch_with_request(inner).await
 }

@@ -1,8 +1,20 @@
-//! Who may pass: the deployment's tokens and the one that a request shows.
+//! Who may pass: the deployment's tokens and the one that a request shows; and in which language.
 
 use newsreel_core::access::{self, Caller, Scope, Tokens};
+use newsreel_core::wire::frame::{self, SUBPROTOCOL};
 use newsreel_core::wire::{Catalog, Code, Problem};
 use worker::{Env, Request, Result};
+
+/// Returns the problem of a socket that offers subprotocols and not ours.
+pub(crate) fn unspoken(request: &Request) -> Result<Option<Problem>> {
+    if !request.headers().has("Upgrade")? {
+        return Ok(None);
+    }
+    let offered = request.headers().get("Sec-WebSocket-Protocol")?;
+    let text = format!("the broker speaks {SUBPROTOCOL}");
+    let problem = || Problem::new(Code::UnsupportedProtocol, text).with("subprotocol", SUBPROTOCOL);
+    Ok((!frame::is_spoken(offered.as_deref())).then(problem))
+}
 
 /// Says who is calling, if it may do `scope` on `catalog`.
 ///

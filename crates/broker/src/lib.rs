@@ -2,26 +2,34 @@
 //!
 //! A shell around `newsreel_core::hub`, which decides; nothing here does. In reading order:
 //! - [`front`]: the Worker's side: addresses, and the way to the catalog's object;
+//! - `browser`: which web pages may call;
 //! - `gate`: the check of the token that comes before it;
 //! - [`object`]: the Durable Object: what happens to it, and the step;
 //! - `publishes`: group commit;
+//! - `reading`: pages of the log, and what all who read without a socket read;
+//! - `events`: the log as server-sent events;
 //! - `answers`: what else it is asked;
 //! - `upkeep`: the alarm;
+//! - `waiting`: whoever waits for something to happen;
 //! - `rows`: the log in SQLite, and its past;
 //! - `sockets`: the hibernatable sockets, by session;
 //! - `config`: the deployment's variables;
 //! - `convert`: the few JavaScript calls that crate `worker` does not wrap.
 
 mod answers;
+mod browser;
 mod config;
 mod convert;
+mod events;
 pub mod front;
 mod gate;
 pub mod object;
 mod publishes;
+mod reading;
 mod rows;
 mod sockets;
 mod upkeep;
+mod waiting;
 
 pub use front::serve;
 pub use object::Broker;

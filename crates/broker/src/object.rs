@@ -14,12 +14,12 @@ use std::collections::VecDeque;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
-use futures_channel::oneshot;
 use js_sys::JsString;
-use newsreel_core::hub::{Effect, FoldCursor, Hub, Input, Outcome, Part, PartSent, SessionId};
+use newsreel_core::hub::{Effect, Hub, Input, Outcome, Part, PartSent, SessionId};
 use newsreel_core::log::Log;
 use newsreel_core::topics::Topics;
-use newsreel_core::wire::{Catalog, Code, Problem, Route, UnixMillis, Version, frame};
+use newsreel_core::wire::page::FoldCursor;
+use newsreel_core::wire::{Catalog, Code, Position, Problem, Route, UnixMillis, Version, frame};
 use worker::{
     DurableObject, Env, Error, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
     console_error, durable_object,
@@ -30,6 +30,7 @@ use crate::convert::{now, problem_response};
 use crate::publishes::Queued;
 use crate::rows::{PAGE_ROWS, Rows};
 use crate::sockets::Sockets;
+use crate::waiting::{Readers, Waiters};
 
 /// The broker of one catalog.
 #[durable_object]
@@ -57,7 +58,9 @@ pub(crate) struct Inner {
     /// When the alarm is set to, as far as is known: not before something was armed.
     pub(crate) armed: Cell<Option<UnixMillis>>,
     /// Publishers that wait for acks: woken after every step that may have brought one.
-    pub(crate) awaiting: RefCell<Vec<oneshot::Sender<()>>>,
+    pub(crate) awaiting: Waiters,
+    /// Those who read without a socket: woken when the head moved.
+    pub(crate) readers: Rc<Readers>,
 }
 
 impl DurableObject for Broker {
@@ -129,7 +132,8 @@ impl Inner {
             in_doubt: Cell::new(false),
             next_ticket: Cell::new(0),
             armed: Cell::new(None),
-            awaiting: RefCell::default(),
+            awaiting: Waiters::default(),
+            readers: Rc::default(),
         };
         while let Some(effect) = inner.poll_effect() {
             inner.tell(effect, &mut Vec::new())?;
@@ -142,7 +146,7 @@ impl Inner {
         let route = Route::parse(request.method().as_ref(), url.path(), url.query().unwrap_or_default());
         match route {
             Ok(Route::Publish(_, query)) => self.publish(&mut request, query).await,
-            Ok(Route::Changes(_, query)) => self.changes(&query),
+            Ok(Route::Changes(_, query)) => self.changes(&request, query).await,
             Ok(Route::Status(_)) => self.status(),
             Ok(Route::Follow(_, query)) => self.follow(&request, query),
             Ok(Route::Followers(_)) => self.followers(),
@@ -179,11 +183,18 @@ impl Inner {
         }
         self.in_doubt.set(!told);
         self.arm();
-        for awaiting in self.awaiting.take() {
-            // Who gave up waiting needs no wake-up.
-            let _ = awaiting.send(());
-        }
+        self.awaiting.wake();
+        self.readers.tell(self.hub.borrow().head());
         Ok(outcomes)
+    }
+
+    /// Returns the newest position that is written.
+    pub(crate) fn head(&self) -> Result<Position> {
+        if self.in_doubt.get() {
+            self.reload()?;
+            self.in_doubt.set(false);
+        }
+        Ok(self.hub.borrow().head())
     }
 
     fn reload(&self) -> Result<()> {

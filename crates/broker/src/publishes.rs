@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::StreamExt as _;
-use futures_util::future::select;
 use newsreel_core::hub::{Input, Outcome, Submission};
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, MAX_IDEMPOTENCY_KEY_BYTES};
 use newsreel_core::wire::route::PublishQuery;
@@ -81,10 +80,8 @@ impl Inner {
             if pending.is_empty() || left.is_zero() {
                 break (applied, pending);
             }
-            let (wake, woken) = oneshot::channel();
-            self.awaiting.borrow_mut().push(wake);
             // Woken or late, the loop looks again.
-            select(woken, Box::pin(Delay::from(left))).await;
+            self.awaiting.woken(left).await;
         };
         let mut offline = self.rows.known_replicas()?;
         offline.retain(|name| !applied.contains(name) && !pending.contains(name));

@@ -25,7 +25,7 @@ mod session;
 
 pub use pace::{Asked, Limits};
 pub use replay::{Part, PartSent, REPLAY_WINDOW};
-pub use session::{FoldCursor, Outstanding, Reset, Session, SessionId, Stage};
+pub use session::{Outstanding, Reset, Session, SessionId, Stage};
 
 /// One publish, waiting for its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]

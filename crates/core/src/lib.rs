@@ -5,7 +5,7 @@
 //!
 //! In reading order, along the way of a publish:
 //! - [`wire`]: names, positions, changes, frames, problems, addresses: everything that crosses a process;
-//! - [`access`]: who may;
+//! - [`access`]: who may, and [`origins`]: which web pages;
 //! - [`log`]: the version log;
 //! - [`fold`]: what is left of its past;
 //! - [`upkeep`]: when it is sealed, folded, forgotten;
@@ -26,6 +26,7 @@ pub mod fold;
 pub mod follower;
 pub mod hub;
 pub mod log;
+pub mod origins;
 pub mod policy;
 pub mod sync;
 pub mod topics;

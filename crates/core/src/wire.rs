@@ -5,6 +5,8 @@
 //! that a newer broker may add fields. Knows nothing of sockets, storage or HTTP libraries.
 
 pub mod change;
+pub mod etag;
+pub mod event;
 pub mod frame;
 pub mod internal;
 mod json;

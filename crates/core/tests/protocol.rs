@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use newsreel_core::policy::{Beyond, Policies, Policy};
 use newsreel_core::wire::frame::{FollowerFrame, Frame, VersionRow, close};
-use newsreel_core::wire::{Code, Epoch, Position};
+use newsreel_core::wire::{Code, Epoch, Position, event};
 
 const PROTOCOL: &str = include_str!("../PROTOCOL.md");
 
@@ -65,6 +65,20 @@ fn every_example_frame_is_one() {
     }
     for line in blocks.next().expect("frames to the broker").lines() {
         assert!(matches!(FollowerFrame::parse(line).unwrap(), FollowerFrame::Ack { .. }), "{line}");
+    }
+}
+
+#[test]
+fn every_example_event_is_one() {
+    let stream = PROTOCOL.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let blocks: Vec<String> = stream.trim_end().split("\n\n").map(|block| format!("{block}\n\n")).collect();
+    assert_eq!(blocks.first(), Some(&event::retry(Duration::from_millis(2_741))));
+    assert_eq!(blocks.last().map(String::as_str), Some(event::KEEP_ALIVE));
+    for block in &blocks[1..blocks.len() - 1] {
+        let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let (kind, id, frame) = (field("event: "), field("id: ").parse().unwrap(), field("data: "));
+        assert_eq!(*block, event::event(kind, Some(&id), frame));
+        assert!(!matches!(Frame::parse(frame).unwrap(), Frame::Unknown(_)));
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::bucket::Bucket;
-use super::{Effect, FoldCursor, Hub, Outstanding, Reset, Session, SessionId, Stage};
+use super::{Effect, Hub, Outstanding, Reset, Session, SessionId, Stage};
 use crate::log::Standing;
 use crate::wire::frame::{self, Resume, close};
+use crate::wire::page::FoldCursor;
 use crate::wire::position::{Hash, UnixMillis, Version};
 use crate::wire::problem::Code;
 use crate::wire::route::{Claim, Start};

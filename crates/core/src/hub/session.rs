@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::REPLAY_WINDOW;
 use super::bucket::Bucket;
 use crate::topics::Topics;
+use crate::wire::page::FoldCursor;
 use crate::wire::position::{Epoch, UnixMillis, Version};
 
 /// Frames that nobody asked for: 200 at once, 20 a second.
@@ -70,17 +71,6 @@ pub enum Stage {
     },
     /// Getting every version as it is made.
     Live,
-}
-
-/// How far a fold was sent: its changes are ordered by version, and within a version by their place.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct FoldCursor {
-    /// The version of the last change sent.
-    pub version: Version,
-    /// Its place, when others of its version are still to be sent. Only whoever reads the rows looks into it.
-    ///
-    /// Not a count: changes of that version may be folded away meanwhile, and later ones must not be skipped.
-    pub place: Option<String>,
 }
 
 /// A part of a replay that was sent and not acknowledged.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::wire::frame::Resume;
+use crate::wire::page::FoldCursor;
 use crate::wire::position::Epoch;
 use crate::wire::route::Claim;
 

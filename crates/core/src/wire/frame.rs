@@ -13,6 +13,12 @@ use super::position::{Epoch, Hash, Position, UnixMillis, Version};
 
 /// The subprotocol of the follow WebSocket.
 pub const SUBPROTOCOL: &str = "newsreel.v1";
+/// Says whether what a socket offers as subprotocols, if anything, includes ours. Who offers none means ours.
+#[must_use]
+pub fn is_spoken(offered: Option<&str>) -> bool {
+    offered.is_none_or(|offered| offered.split(',').any(|one| one.trim() == SUBPROTOCOL))
+}
+
 /// The prefix of the subprotocol in which a browser offers its token, in base64url.
 pub const BEARER_SUBPROTOCOL: &str = "newsreel.bearer.";
 /// What a follower sends to learn the head without waking the broker.

@@ -1,10 +1,16 @@
 //! What the broker answers over plain HTTP: a page of the log, and its status.
 
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::frame::VersionRow;
 use super::name::Catalog;
 use super::position::{Epoch, Hash, Position, UnixMillis, Version};
+use super::route::{Claim, PageQuery};
 
 /// A page of versions, `(from, to]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -35,6 +41,75 @@ pub fn text(from: Version, to: &Position, head: Version, rows: &str) -> String {
     )
 }
 
+/// Returns the page's entity tag. An address always has the same topics and limit, so they need not be in it.
+#[must_use]
+pub fn etag(from: Version, to: &Position, head: Version) -> String {
+    format!("\"{from}-{}-{head}-{}\"", to.version, to.hash)
+}
+
+/// Says how long a cache may keep a page: one that no later publish makes longer need not be asked for again.
+#[must_use]
+pub fn cache_control(query: &PageQuery, to: Version, head: Version) -> &'static str {
+    match query.since {
+        Claim::Nothing => "no-store",
+        Claim::Held { version, .. } => {
+            let is_cut = to.number().saturating_sub(version.number()) >= u64::from(query.limit);
+            if to < head || is_cut { "private, max-age=86400, immutable" } else { "no-cache" }
+        }
+    }
+}
+
+/// How far a fold was sent: its changes are ordered by version, and within a version by their place.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FoldCursor {
+    /// The version of the last change sent.
+    pub version: Version,
+    /// Its place, when others of its version are still to be sent. Only whoever reads the rows looks into it.
+    ///
+    /// Not a count: changes of that version may be folded away meanwhile, and later ones must not be skipped.
+    pub place: Option<String>,
+}
+
+impl fmt::Display for FoldCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.place.as_ref().map(|place| format!(".{}", URL_SAFE_NO_PAD.encode(place)));
+        write!(f, "{}{}", self.version, place.unwrap_or_default())
+    }
+}
+
+impl FromStr for FoldCursor {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (version, place) =
+            text.split_once('.').map_or((text, None), |(version, rest)| (version, Some(rest)));
+        let decoded = |place: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(place).ok()?).ok();
+        let place = place.map(|place| decoded(place).ok_or(())).transpose()?;
+        Ok(Self { version: version.parse().map_err(|_| ())?, place })
+    }
+}
+
+/// Writes a page of a fold around changes that are JSON already; `next` is where it goes on, if it does.
+#[must_use]
+pub fn fold_text(
+    from: Version,
+    to: &Position,
+    head: Version,
+    changes: &str,
+    next: Option<&FoldCursor>,
+) -> String {
+    let Position { epoch, version, hash } = to;
+    let more = next.map_or(String::new(), |next| format!(r#","more":true,"next":"{next}""#));
+    format!(
+        r#"{{"epoch":"{epoch}","from":{from},"to":{version},"head":{head},"hash":"{hash}","versions":[],"changes":[{changes}]{more}}}"#
+    )
+}
+
+/// Returns the entity tag of a page of a fold: the same range in full has another body.
+#[must_use]
+pub fn fold_etag(from: Version, to: &Position, head: Version) -> String {
+    format!("\"{from}-{}-{head}-{}-fold\"", to.version, to.hash)
+}
+
 /// What is known of a catalog's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -62,6 +137,10 @@ pub struct Followers {
     pub position: Position,
     /// One for each socket.
     pub followers: Vec<Follower>,
+    /// How many answers wait for a version.
+    pub polls: u32,
+    /// How many streams of events are open.
+    pub streams: u32,
 }
 
 /// One follower, as the broker knows it.
@@ -108,4 +187,48 @@ pub struct NewEpoch {
     pub position: Position,
     /// Where the log was before.
     pub previous: Position,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_a_page_that_stays_as_it_is_may_be_kept() {
+        let at = |number| Version::new(number).unwrap();
+        let epoch = "01ARYZ6S410000000000000000".parse().unwrap();
+        let query =
+            |since, limit| PageQuery { since, limit, topics: vec![], wait: Duration::ZERO, fold: None };
+        let held = |limit| query(Claim::Held { epoch, version: at(4), hash: None }, limit);
+        let kept = "private, max-age=86400, immutable";
+        assert_eq!(cache_control(&held(1_000), at(8), at(9)), kept, "a full page");
+        assert_eq!(cache_control(&held(5), at(9), at(9)), kept, "cut by its limit at the head");
+        assert_eq!(cache_control(&held(6), at(9), at(9)), "no-cache", "the next publish makes it longer");
+        assert_eq!(cache_control(&held(1), at(4), at(4)), "no-cache", "nothing yet");
+        assert_eq!(cache_control(&query(Claim::Nothing, 1), at(1), at(9)), "no-store", "of any epoch");
+    }
+
+    #[test]
+    fn a_cursor_survives_its_text() {
+        for place in [None, Some("ktitle:é\u{1}h".to_owned())] {
+            let cursor = FoldCursor { version: Version::new(7).unwrap(), place };
+            let text = cursor.to_string();
+            assert!(
+                text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)),
+                "{text}"
+            );
+            assert_eq!(text.parse(), Ok(cursor));
+        }
+        for bad in ["", "x", "7.!", "-1"] {
+            assert_eq!(bad.parse::<FoldCursor>(), Err(()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_entity_tag_changes_with_the_head() {
+        let to = Position::genesis("01ARYZ6S410000000000000000".parse().unwrap());
+        assert_eq!(etag(Version::ZERO, &to, Version::ZERO), "\"0-0-0-7ae264e1fd7e3c55\"");
+        assert_ne!(etag(Version::ZERO, &to, Version::ZERO), etag(Version::ZERO, &to, Version::ZERO.next()));
+    }
 }

@@ -64,10 +64,14 @@ codes! {
     BadRequest = "bad-request", 400, "The request cannot be understood";
     /// The position in the query is not one.
     BadPosition = "bad-position", 400, "Not a position";
+    /// None of the subprotocols offered is spoken here.
+    UnsupportedProtocol = "unsupported-protocol", 400, "None of the subprotocols offered is spoken here";
     /// No token, or one that is not known.
     Unauthorized = "unauthorized", 401, "A valid token is needed";
     /// A token that is known and may not do this.
     Forbidden = "forbidden", 403, "The token does not allow this";
+    /// Pages of this origin may not call.
+    OriginNotAllowed = "origin-not-allowed", 403, "Pages of this origin may not call";
     /// There is no such entry.
     NotFound = "not-found", 404, "There is no such entry";
     /// No such address.

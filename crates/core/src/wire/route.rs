@@ -6,7 +6,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::name::{Catalog, Key};
-use super::page::MAX_PAGE_VERSIONS;
+use super::page::{FoldCursor, MAX_PAGE_VERSIONS};
 use super::position::{Epoch, Hash, Position, Version};
 use super::problem::{Code, Problem};
 
@@ -53,6 +53,12 @@ pub struct PageQuery {
     pub since: Claim,
     /// The most versions to answer with.
     pub limit: u32,
+    /// Key prefixes of interest; empty means everything.
+    pub topics: Vec<String>,
+    /// How long the answer may wait for a version, when there is none yet.
+    pub wait: Duration,
+    /// How much of a fold the reader has had, while it reads one.
+    pub fold: Option<FoldCursor>,
 }
 
 /// The query of a follow.
@@ -239,6 +245,28 @@ impl Parts {
     }
 }
 
+/// Reads how long an answer may wait.
+fn duration(name: &str, text: &str) -> Result<Duration, Problem> {
+    let given = text.parse().map(Duration::from_millis).ok().filter(|given| *given <= MAX_WAIT);
+    given.ok_or_else(|| {
+        let most = MAX_WAIT.as_millis();
+        Problem::new(Code::BadRequest, format!("{name} is 0 to {most}, not {text:?}"))
+    })
+}
+
+/// Adds a topic to those of the same query.
+fn add_topic(topics: &mut Vec<String>, topic: &str) -> Result<(), Problem> {
+    let bad = |text: String| Err(Problem::new(Code::BadRequest, text));
+    if topic.is_empty() {
+        return bad("a topic is a class (\"embedding:\") or a key prefix".to_owned());
+    }
+    if topics.len() == MAX_TOPICS {
+        return bad(format!("at most {MAX_TOPICS} topics"));
+    }
+    topics.push(topic.to_owned());
+    Ok(())
+}
+
 impl PublishQuery {
     fn parse(query: &str) -> Result<Self, Problem> {
         let bad = |text: String| Problem::new(Code::BadRequest, text);
@@ -247,12 +275,7 @@ impl PublishQuery {
             match (name.as_ref(), value.as_ref()) {
                 ("wait", "applied") => waits = true,
                 ("wait", other) => return Err(bad(format!("wait is \"applied\", not {other:?}"))),
-                ("timeout_ms", text) => {
-                    let given =
-                        text.parse().map(Duration::from_millis).ok().filter(|given| *given <= MAX_WAIT);
-                    let most = MAX_WAIT.as_millis();
-                    timeout = given.ok_or_else(|| bad(format!("timeout_ms is 0 to {most}, not {text:?}")))?;
-                }
+                ("timeout_ms", text) => timeout = duration("timeout_ms", text)?,
                 (_, _) => {}
             }
         }
@@ -263,21 +286,31 @@ impl PublishQuery {
 impl PageQuery {
     fn parse(query: &str) -> Result<Self, Problem> {
         let mut parts = Parts::default();
-        let mut limit = MAX_PAGE_VERSIONS;
+        let (mut limit, mut wait, mut topics, mut fold) =
+            (MAX_PAGE_VERSIONS, Duration::ZERO, Vec::new(), None);
+        let bad = |text: String| Problem::new(Code::BadRequest, text);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if !parts.take("since", &name, &value)? && name == "limit" {
-                limit =
-                    value.parse().ok().filter(|limit| (1..=MAX_PAGE_VERSIONS).contains(limit)).ok_or_else(
-                        || {
-                            Problem::new(
-                                Code::BadRequest,
-                                format!("limit is 1 to {MAX_PAGE_VERSIONS}, not {value}"),
-                            )
-                        },
-                    )?;
+            if parts.take("since", &name, &value)? {
+                continue;
+            }
+            match name.as_ref() {
+                "limit" => {
+                    let given = value.parse().ok().filter(|limit| (1..=MAX_PAGE_VERSIONS).contains(limit));
+                    limit = given
+                        .ok_or_else(|| bad(format!("limit is 1 to {MAX_PAGE_VERSIONS}, not {value}")))?;
+                }
+                "fold" if value.is_empty() => {}
+                "fold" => {
+                    let cursor =
+                        value.parse().map_err(|()| bad("fold is the \"next\" of a page".to_owned()))?;
+                    fold = Some(cursor);
+                }
+                "wait_ms" => wait = duration("wait_ms", &value)?,
+                "topic" => add_topic(&mut topics, &value)?,
+                _ => {}
             }
         }
-        Ok(Self { since: parts.claim("since")?.unwrap_or(Claim::Nothing), limit })
+        Ok(Self { since: parts.claim("since")?.unwrap_or(Claim::Nothing), limit, topics, wait, fold })
     }
 }
 
@@ -299,18 +332,9 @@ impl FollowQuery {
                     );
                     return Err(Problem::new(Code::BadRequest, text));
                 }
-                "topic" if value.is_empty() => {
-                    return Err(Problem::new(
-                        Code::BadRequest,
-                        "a topic is a class (\"embedding:\") or a key prefix",
-                    ));
-                }
-                "topic" => follow.topics.push(value.into_owned()),
+                "topic" => add_topic(&mut follow.topics, &value)?,
                 _ => {}
             }
-        }
-        if follow.topics.len() > MAX_TOPICS {
-            return Err(Problem::new(Code::BadRequest, format!("at most {MAX_TOPICS} topics")));
         }
         follow.from = parts.claim("version")?.map_or(Start::Head, Start::At);
         Ok(follow)
@@ -413,8 +437,19 @@ mod tests {
         }
         assert_eq!(
             PageQuery::parse("epoch=&since=&limit=7"),
-            Ok(PageQuery { since: Claim::Nothing, limit: 7 })
+            Ok(PageQuery {
+                since: Claim::Nothing,
+                limit: 7,
+                topics: vec![],
+                wait: Duration::ZERO,
+                fold: None
+            })
         );
+        let waiting = PageQuery::parse("topic=a:&topic=b:&wait_ms=30000").unwrap();
+        assert_eq!((waiting.topics.len(), waiting.wait), (2, Duration::from_secs(30)));
+        for bad in ["wait_ms=30001", "wait_ms=x", "topic=", &"topic=a:&".repeat(MAX_TOPICS + 1)] {
+            assert_eq!(PageQuery::parse(bad).unwrap_err().code(), "bad-request", "{bad}");
+        }
         assert_eq!(PageQuery::parse("limit=0").unwrap_err().code(), "bad-request");
         assert_eq!(PageQuery::parse("limit=1001").unwrap_err().code(), "bad-request");
     }

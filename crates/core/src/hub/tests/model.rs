@@ -12,8 +12,8 @@ use super::{closed, epoch, tv, v};
 use crate::fold::tests::{Stored, check_same, heard};
 use crate::follower::{self, Config, Cursor, Follower, Phase};
 use crate::hub::{
-    Asked, Effect, FoldCursor, Hub, Input, Kept, Limits, Outcome, Part, PartSent, Remembered, Session,
-    SessionId, Submission,
+    Asked, Effect, Hub, Input, Kept, Limits, Outcome, Part, PartSent, Remembered, Session, SessionId,
+    Submission,
 };
 use crate::log::Log;
 use crate::log::Row;
@@ -21,6 +21,7 @@ use crate::topics::Topics;
 use crate::wire::change::Change;
 use crate::wire::frame::{self, FoldedChange, VersionRow};
 use crate::wire::name::Key;
+use crate::wire::page::FoldCursor;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 use crate::wire::publish::{Expect, Publish};
 use crate::wire::route::{Claim, Start};

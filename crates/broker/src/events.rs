@@ -1,0 +1,166 @@
+//! The log as server-sent events: a stream that is pulled, one event at a time, so that a client that reads
+//! slowly makes nothing grow; when the platform drops it, nothing is left.
+//!
+//! An open stream keeps the object awake, which a WebSocket does not.
+
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use futures_util::stream::try_unfold;
+use newsreel_core::topics::Topics;
+use newsreel_core::wire::page::FoldCursor;
+use newsreel_core::wire::route::{Claim, PageQuery};
+use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version, event, frame};
+use worker::{Error, Method, Request, ResponseBuilder, Result, console_error};
+
+use crate::convert::{headers, now};
+use crate::object::{Answer, Inner};
+use crate::reading::{Found, Part, VARY};
+use crate::waiting::{Readers, Seat};
+
+/// How many streams may be open at once: each may hold an event, so a frame's worth of bytes.
+const MAX_STREAMS: u32 = 256;
+/// The longest silence.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A filtered reader is told how far it has got at least once in this many versions.
+const BOOKMARK_EVERY: u64 = 1_000;
+
+/// One stream. It outlives the request that opened it, so it must not keep an evicted object in memory.
+struct Events {
+    opening: Option<String>,
+    inner: Weak<Inner>,
+    readers: Rc<Readers>,
+    topics: Topics,
+    limit: u32,
+    /// The position read up to.
+    at: Claim,
+    /// How far a fold was sent, while one is.
+    fold: Option<FoldCursor>,
+    /// The version of the last id sent.
+    told: Version,
+    /// Everything up to the head has been sent.
+    live: bool,
+    /// When the silence gets too long.
+    silent_until: UnixMillis,
+    _seat: Seat,
+}
+
+impl Inner {
+    /// Answers with the log from the query's position, or the one in `Last-Event-ID`, as events.
+    pub(crate) fn events(self: &Rc<Self>, request: &Request, query: PageQuery) -> Answer {
+        let at = match last_event_id(request)? {
+            Ok(last) => last.map_or(query.since, Claim::from),
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let about = [("Content-Type", event::MEDIA_TYPE), ("Cache-Control", "no-store"), ("Vary", VARY)];
+        let builder = ResponseBuilder::new().with_headers(headers(&about)?);
+        if request.method() == Method::Head {
+            return Ok(Ok(builder.empty()));
+        }
+        let Some(seat) = self.readers.streams.take(MAX_STREAMS) else {
+            let text = "too many streams of events are open; follow with a WebSocket, or try again";
+            return Ok(Err(Problem::new(Code::Busy, text)));
+        };
+        // Not all at once: after a deploy every client comes back.
+        let retry = event::retry(Duration::from_secs_f64(1.0 + js_sys::Math::random() * 4.0));
+        let events = Events {
+            opening: Some(retry),
+            inner: Rc::downgrade(self),
+            readers: Rc::clone(&self.readers),
+            topics: Topics::new(query.topics),
+            limit: query.limit,
+            at,
+            fold: None,
+            told: at.version(),
+            live: false,
+            silent_until: UnixMillis::default(),
+            _seat: seat,
+        };
+        let stream = try_unfold(events, |mut events| async {
+            let text = events.next().await.inspect_err(|error| console_error!("events end: {error}"))?;
+            Ok::<_, Error>(text.map(|text| (text, events)))
+        });
+        Ok(Ok(builder.from_stream(stream)?))
+    }
+}
+
+impl Events {
+    /// Waits for the next event; none when the object is gone.
+    async fn next(&mut self) -> Result<Option<String>> {
+        if let Some(opening) = self.opening.take() {
+            return Ok(Some(opening));
+        }
+        self.silent_until = now().plus(KEEP_ALIVE);
+        loop {
+            let Some(inner) = self.inner.upgrade() else { return Ok(None) };
+            let found = inner.read(self.at, self.fold.as_ref(), &self.topics, self.limit)?;
+            let at_head = matches!(found, Found::Nothing(_));
+            if let Some(text) = self.text(found) {
+                // Nothing is shown before it is durable (D2). The platform holds an answer back until then, and
+                // this one has begun.
+                inner.state.storage().sync().await?;
+                return Ok(Some(text));
+            }
+            drop(inner);
+            if at_head {
+                self.readers.moved(self.silent_until.since(now())).await;
+            }
+        }
+    }
+
+    /// Returns what there is to say of what was found, if anything.
+    fn text(&mut self, found: Found) -> Option<String> {
+        match found {
+            Found::Elsewhere(head, reason) => {
+                self.live = false;
+                Some(self.at_position("reset", head, &frame::reset(&head, reason.text())))
+            }
+            Found::Part(part) => self.part(&part),
+            Found::Nothing(head) => {
+                self.at = head.into();
+                let silent = now() >= self.silent_until;
+                if !self.live || (silent && self.told < head.version) {
+                    self.live = true;
+                    return Some(self.bookmark(head));
+                }
+                silent.then(|| event::KEEP_ALIVE.to_owned())
+            }
+        }
+    }
+
+    /// Returns a part as an event; one that the topics hid is told of while the reader catches up, else rarely.
+    fn part(&mut self, part: &Part) -> Option<String> {
+        let from = self.told;
+        self.fold = part.next().cloned();
+        if self.fold.is_some() {
+            // The position moves only with the last part.
+            return Some(part.event(from));
+        }
+        let hidden = part.to.version.number().saturating_sub(from.number());
+        self.at = part.to.into();
+        if !part.is_hidden() {
+            self.told = part.to.version;
+            return Some(part.event(from));
+        }
+        (!self.live || hidden >= BOOKMARK_EVERY).then(|| self.bookmark(part.to))
+    }
+
+    fn bookmark(&mut self, at: Position) -> String {
+        self.at_position("head", at, &frame::head(&at))
+    }
+
+    /// Returns an event after which the reader stands at `at`.
+    fn at_position(&mut self, kind: &str, at: Position, frame: &str) -> String {
+        self.at = at.into();
+        self.told = at.version;
+        event::event(kind, Some(&at), frame)
+    }
+}
+
+/// Reads the position that a client which lost its connection was last told.
+fn last_event_id(request: &Request) -> Result<std::result::Result<Option<Position>, Problem>> {
+    let given = request.headers().get("Last-Event-ID")?.filter(|id| !id.is_empty());
+    Ok(given.map(|id| id.parse()).transpose().map_err(|why: newsreel_core::wire::position::PositionError| {
+        Problem::new(Code::BadPosition, format!("Last-Event-ID: {why}"))
+    }))
+}
