@@ -358,6 +358,10 @@ fn fresh_follower(rows: &Rows) -> Result<Follower> {
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
     let cursor = rows.position()?.map_or(Cursor::Nothing, Cursor::At);
+    if cursor == Cursor::Nothing {
+        // What a fold left behind that was never finished.
+        rows.clear()?;
+    }
     let config = FollowerConfig { backoff_cap: Duration::from_secs(5), ..FollowerConfig::default() };
     Ok(Follower::new(config, cursor, u64::from_le_bytes(seed)))
 }

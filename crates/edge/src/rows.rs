@@ -92,12 +92,18 @@ impl Rows {
         })
     }
 
+    /// Forgets every floor and task: without a position nobody knows which log they are of.
+    pub(crate) fn clear(&self) -> worker::Result<()> {
+        self.sql.exec("DELETE FROM floors; DELETE FROM kv_tasks;", None)?;
+        Ok(())
+    }
+
     /// Forgets every floor and task and moves to `position`, below which nothing is served any more.
     ///
     /// Other edges may have filled entries of this epoch before it, and what happened up to it was not heard.
     pub(crate) fn reset(&self, position: Position) -> worker::Result<()> {
         self.transaction(|| {
-            self.sql.exec("DELETE FROM floors; DELETE FROM kv_tasks;", None)?;
+            self.clear()?;
             let version = position.version.number();
             self.raise(&format!(r#"[[3,"",{version},0,0]]"#))?;
             self.set_position(position)
