@@ -6,7 +6,7 @@ use newsreel_core::topics::Topics;
 use newsreel_core::wire::frame::SUBPROTOCOL;
 use newsreel_core::wire::route::{Claim, FollowQuery, PageQuery, Start};
 use newsreel_core::wire::{Code, Hash, Position, Problem, Status, Version, internal, page};
-use worker::{Request, Response, Result, WebSocketPair};
+use worker::{Request, Response, Result, WebSocket, WebSocketPair};
 
 use crate::convert::{json_response, now};
 use crate::object::{Answer, Inner};
@@ -14,9 +14,8 @@ use crate::object::{Answer, Inner};
 impl Inner {
     /// Opens a socket that follows the log.
     pub(crate) fn follow(&self, request: &Request, query: FollowQuery) -> Answer {
-        let upgrade = request.headers().get("Upgrade")?.unwrap_or_default();
-        if !upgrade.eq_ignore_ascii_case("websocket") {
-            return Ok(Err(Problem::new(Code::UpgradeRequired, "connect with a WebSocket to follow")));
+        if let Some(problem) = wants_socket(request)? {
+            return Ok(Err(problem));
         }
         let pair = WebSocketPair::new()?;
         let id = self.hub.borrow().free_session();
@@ -31,12 +30,7 @@ impl Inner {
             self.rows.saw_replica(&name, now())?;
         }
         self.step(now(), Input::Open { session: id, from: query.from, logged, name, topics, replica })?;
-        let response = Response::from_websocket(pair.client)?;
-        let offered = request.headers().get("Sec-WebSocket-Protocol")?.unwrap_or_default();
-        if offered.split(',').any(|one| one.trim() == SUBPROTOCOL) {
-            response.headers().set("Sec-WebSocket-Protocol", SUBPROTOCOL)?;
-        }
-        Ok(Ok(response))
+        Ok(Ok(socket_response(request, pair.client)?))
     }
 
     fn logged(&self, claim: Claim) -> Result<Option<Hash>> {
@@ -101,4 +95,21 @@ impl Inner {
         let position = hub.head();
         Ok(Ok(json_response(serde_json::json!({ "position": position, "followers": list }).to_string())?))
     }
+}
+
+/// Says what is wrong with a request that should open a WebSocket, if anything.
+pub(crate) fn wants_socket(request: &Request) -> Result<Option<Problem>> {
+    let upgrade = request.headers().get("Upgrade")?.unwrap_or_default();
+    let wrong = !upgrade.eq_ignore_ascii_case("websocket");
+    Ok(wrong.then(|| Problem::new(Code::UpgradeRequired, "connect with a WebSocket")))
+}
+
+/// Returns the response that hands the caller its end of a socket.
+pub(crate) fn socket_response(request: &Request, client: WebSocket) -> Result<Response> {
+    let response = Response::from_websocket(client)?;
+    let offered = request.headers().get("Sec-WebSocket-Protocol")?.unwrap_or_default();
+    if offered.split(',').any(|one| one.trim() == SUBPROTOCOL) {
+        response.headers().set("Sec-WebSocket-Protocol", SUBPROTOCOL)?;
+    }
+    Ok(response)
 }

@@ -4,7 +4,8 @@
 //! - [`front`]: the Worker's side: addresses, and the way to the catalog's object;
 //! - `gate`: the check of the token that comes before it;
 //! - [`object`]: the Durable Object: what happens to it, and the step;
-//! - `publishes`: group commit;
+//! - `publishes`: group commit, and publishing over HTTP;
+//! - `publishing`: the sockets that publish;
 //! - `answers`: what else it is asked;
 //! - `rows`: the log in SQLite;
 //! - `sockets`: the hibernatable sockets, by session;
@@ -16,6 +17,7 @@ pub mod front;
 mod gate;
 pub mod object;
 mod publishes;
+mod publishing;
 mod rows;
 mod sockets;
 
