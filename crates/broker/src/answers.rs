@@ -6,7 +6,7 @@ use newsreel_core::wire::frame::SUBPROTOCOL;
 use newsreel_core::wire::page::{Follower, Followers, NewEpoch, Phase};
 use newsreel_core::wire::route::{FollowQuery, Start};
 use newsreel_core::wire::{Code, Position, Problem, Status, internal};
-use worker::{Request, Response, WebSocketPair};
+use worker::{Request, Response, Result, WebSocket, WebSocketPair};
 
 use crate::convert::{json_response, now, random};
 use crate::object::{Answer, Inner};
@@ -14,9 +14,8 @@ use crate::object::{Answer, Inner};
 impl Inner {
     /// Opens a socket that follows the log.
     pub(crate) fn follow(&self, request: &Request, query: FollowQuery) -> Answer {
-        let upgrade = request.headers().get("Upgrade")?.unwrap_or_default();
-        if !upgrade.eq_ignore_ascii_case("websocket") {
-            return Ok(Err(Problem::new(Code::UpgradeRequired, "connect with a WebSocket to follow")));
+        if let Some(problem) = wants_socket(request)? {
+            return Ok(Err(problem));
         }
         let pair = WebSocketPair::new()?;
         let id = self.hub.borrow().free_session();
@@ -32,12 +31,7 @@ impl Inner {
         }
         let (session, from, random) = (id, query.from, random());
         self.step(now(), Input::Open { session, from, logged, name, topics, replica, random })?;
-        let response = Response::from_websocket(pair.client)?;
-        let offered = request.headers().get("Sec-WebSocket-Protocol")?.unwrap_or_default();
-        if offered.split(',').any(|one| one.trim() == SUBPROTOCOL) {
-            response.headers().set("Sec-WebSocket-Protocol", SUBPROTOCOL)?;
-        }
-        Ok(Ok(response))
+        Ok(Ok(socket_response(request, pair.client)?))
     }
 
     /// Says where the log is.
@@ -87,4 +81,21 @@ impl Inner {
         let begun = NewEpoch { catalog: self.catalog.clone(), epoch, version, position, previous };
         Ok(Ok(json_response(serde_json::to_string(&begun)?)?))
     }
+}
+
+/// Says what is wrong with a request that should open a WebSocket, if anything.
+pub(crate) fn wants_socket(request: &Request) -> Result<Option<Problem>> {
+    let upgrade = request.headers().get("Upgrade")?.unwrap_or_default();
+    let wrong = !upgrade.eq_ignore_ascii_case("websocket");
+    Ok(wrong.then(|| Problem::new(Code::UpgradeRequired, "connect with a WebSocket")))
+}
+
+/// Returns the response that hands the caller its end of a socket.
+pub(crate) fn socket_response(request: &Request, client: WebSocket) -> Result<Response> {
+    let response = Response::from_websocket(client)?;
+    let offered = request.headers().get("Sec-WebSocket-Protocol")?.unwrap_or_default();
+    if offered.split(',').any(|one| one.trim() == SUBPROTOCOL) {
+        response.headers().set("Sec-WebSocket-Protocol", SUBPROTOCOL)?;
+    }
+    Ok(response)
 }

@@ -60,11 +60,11 @@ async fn answer(request: &Request, env: &Env, url: &Url) -> worker::Result<Resul
     };
     let (scope, catalog) = match route {
         Route::Healthz => return json_response(r#"{"status":"ok"}"#.to_owned()).map(Ok),
-        Route::Publish(catalog, _) => (Scope::Publish, catalog),
+        Route::Publish(catalog, _) | Route::PublishSocket(catalog) => (Scope::Publish, catalog),
         Route::Status(catalog) | Route::Changes(catalog, _) | Route::Follow(catalog, _) => {
             (Scope::Follow, catalog)
         }
-        Route::Followers(catalog) => (Scope::Admin, catalog),
+        Route::Followers(catalog) | Route::NewEpoch(catalog) => (Scope::Admin, catalog),
         Route::Readyz | Route::Entry(..) => {
             return Ok(Err(Problem::new(Code::UnknownPath, "this address is the edge's")));
         }

@@ -5,7 +5,8 @@
 //! - `browser`: which web pages may call;
 //! - `gate`: the check of the token that comes before it;
 //! - [`object`]: the Durable Object: what happens to it, and the step;
-//! - `publishes`: group commit;
+//! - `publishes`: group commit, and publishing over HTTP;
+//! - `publishing`: the sockets that publish;
 //! - `reading`: pages of the log, and what all who read without a socket read;
 //! - `events`: the log as server-sent events;
 //! - `answers`: what else it is asked;
@@ -25,6 +26,7 @@ pub mod front;
 mod gate;
 pub mod object;
 mod publishes;
+mod publishing;
 mod reading;
 mod rows;
 mod sockets;

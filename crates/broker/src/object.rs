@@ -27,7 +27,8 @@ use worker::{
 
 use crate::config::Config;
 use crate::convert::{now, problem_response};
-use crate::publishes::Queued;
+use crate::publishes::{Queued, UnderWay};
+use crate::publishing::Publishers;
 use crate::rows::{PAGE_ROWS, Rows};
 use crate::sockets::Sockets;
 use crate::waiting::{Readers, Waiters};
@@ -49,9 +50,11 @@ pub(crate) struct Inner {
     pub(crate) sockets: Sockets,
     pub(crate) hub: RefCell<Hub>,
     pub(crate) catalog: Catalog,
+    pub(crate) publishers: Rc<Publishers>,
     pub(crate) queue: RefCell<Vec<Queued>>,
     pub(crate) queued_bytes: Cell<usize>,
     pub(crate) flushing: Cell<bool>,
+    pub(crate) under_way: UnderWay,
     /// A step began and has not ended well, so what the hub believes is not to be trusted.
     in_doubt: Cell<bool>,
     pub(crate) next_ticket: Cell<u64>,
@@ -78,7 +81,9 @@ impl DurableObject for Broker {
     }
 
     async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
-        let Some(session) = Sockets::id_of(&self.inner.state, &socket) else { return Ok(()) };
+        let Some(session) = Sockets::id_of(&self.inner.state, &socket) else {
+            return self.inner.hear(&socket, message);
+        };
         let text = match message {
             WebSocketIncomingMessage::String(text) => text,
             // No frame is binary: the hub refuses what is no JSON.
@@ -118,6 +123,7 @@ impl Inner {
         let catalog = Catalog::new(name).map_err(|why| why.to_string())?;
         let rows = Rows::open(&state)?;
         let sockets = Sockets::wake(&state);
+        let publishers = Publishers::wake(&state);
         let hub = Hub::new(catalog.clone(), rows.kept()?, sockets.sessions(), config.pace);
         let inner = Self {
             state,
@@ -126,9 +132,11 @@ impl Inner {
             sockets,
             hub: RefCell::new(hub),
             catalog,
+            publishers,
             queue: RefCell::default(),
             queued_bytes: Cell::new(0),
             flushing: Cell::new(false),
+            under_way: RefCell::default(),
             in_doubt: Cell::new(false),
             next_ticket: Cell::new(0),
             armed: Cell::new(None),
@@ -146,10 +154,12 @@ impl Inner {
         let route = Route::parse(request.method().as_ref(), url.path(), url.query().unwrap_or_default());
         match route {
             Ok(Route::Publish(_, query)) => self.publish(&mut request, query).await,
+            Ok(Route::PublishSocket(_)) => self.publish_socket(&request),
             Ok(Route::Changes(_, query)) => self.changes(&request, query).await,
             Ok(Route::Status(_)) => self.status(),
             Ok(Route::Follow(_, query)) => self.follow(&request, query),
             Ok(Route::Followers(_)) => self.followers(),
+            Ok(Route::NewEpoch(_)) => self.new_epoch(),
             Ok(Route::Entry(..) | Route::Healthz | Route::Readyz) => {
                 Ok(Err(Problem::new(Code::UnknownPath, "the broker has no such address")))
             }
@@ -307,7 +317,10 @@ impl Inner {
     }
 
     fn closed(&self, socket: &WebSocket) -> Result<()> {
-        let Some(session) = Sockets::id_of(&self.state, socket) else { return Ok(()) };
+        let Some(session) = Sockets::id_of(&self.state, socket) else {
+            self.publishers.forget(&self.state, socket);
+            return Ok(());
+        };
         if !self.sockets.forget(session, socket) {
             return Ok(());
         }

@@ -1,5 +1,7 @@
 //! Group commit: publishes queue, settle, and are committed together; each gets its own version and answer.
+//! Whether alone, line by line or over a socket, they come through this one queue.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,57 +9,85 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::StreamExt as _;
 use newsreel_core::hub::{Input, Outcome, Submission};
-use newsreel_core::wire::publish::{MAX_BODY_BYTES, MAX_IDEMPOTENCY_KEY_BYTES};
+use newsreel_core::wire::lines::{self, MAX_LINES_BYTES};
+use newsreel_core::wire::publish::{MAX_BODY_BYTES, check_idempotency_key};
 use newsreel_core::wire::route::PublishQuery;
-use newsreel_core::wire::{Code, Problem, Publish, Receipt, UnixMillis, internal};
+use newsreel_core::wire::{Code, Line, Problem, Publish, Receipt, UnixMillis, internal};
 use worker::{Delay, Error, Request, Result, console_error};
 
 use crate::convert::{json_response, now};
 use crate::object::{Answer, Inner};
+use crate::publishing::{Owed, PublisherId};
 
 /// How many bytes of publishes may wait for a commit.
 const QUEUE_BYTES: usize = 16 << 20;
 /// How often a flush looks whether more publishes are still arriving.
 const SETTLE_ROUNDS: u32 = 4;
+/// How long a body may take before the same publish is let in beside it: its sender may be gone unheard.
+const UNDER_WAY: Duration = Duration::from_secs(60);
 
-/// A publish that waits for its commit.
+/// Publishes of one sender that wait for their commit.
 pub(crate) struct Queued {
-    submission: Submission,
-    bytes: usize,
-    answer: oneshot::Sender<Outcome>,
+    /// In order; what is refused already keeps its place.
+    pub(crate) asked: Vec<Asked>,
+    pub(crate) bytes: usize,
+    pub(crate) answer: AnswerTo,
 }
 
+/// One publish, or why it is none.
+pub(crate) type Asked = std::result::Result<Submission, Problem>;
+
+/// Who waits, for one outcome per publish.
+pub(crate) enum AnswerTo {
+    Request(oneshot::Sender<Vec<Outcome>>),
+    Socket(Owed),
+}
+
+/// A publish over HTTP, read.
+struct Posted {
+    publisher: String,
+    idempotency_key: Option<String>,
+    body: Vec<u8>,
+}
+
+/// The idempotency keys, each with its publisher, of requests whose bodies are being read.
+pub(crate) type UnderWay = RefCell<BTreeMap<(String, String), UnixMillis>>;
+
 impl Inner {
-    /// Publishes, and answers once the platform may show the answer: when the row is durable.
+    /// Publishes, and answers once the platform may show the answer: when the rows are durable.
     pub(crate) async fn publish(self: &Rc<Self>, request: &mut Request, query: PublishQuery) -> Answer {
-        let publisher = request.headers().get(internal::CALLER)?.unwrap_or_default();
-        let idempotency_key = request.headers().get("Idempotency-Key")?;
-        if let Some(problem) = idempotency_key.as_deref().and_then(bad_idempotency_key) {
-            return Ok(Err(problem));
+        if lines::are_in(&request.headers().get("Content-Type")?.unwrap_or_default()) {
+            if query.wait_applied.is_some() {
+                let text = "wait is not for many publishes at once: publish alone to wait";
+                return Ok(Err(Problem::new(Code::BadRequest, text)));
+            }
+            return match self.posted(request, MAX_LINES_BYTES).await? {
+                Ok(posted) => self.publish_lines(posted).await,
+                Err(problem) => Ok(Err(problem)),
+            };
         }
-        let body = match read_body(request).await? {
-            Ok(body) => body,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let publish = match Publish::parse(&body) {
+        match self.posted(request, MAX_BODY_BYTES).await? {
+            Ok(posted) => self.publish_one(posted, query).await,
+            Err(problem) => Ok(Err(problem)),
+        }
+    }
+
+    async fn publish_one(self: &Rc<Self>, posted: Posted, query: PublishQuery) -> Answer {
+        let publish = match Publish::parse(&posted.body) {
             Ok(publish) => publish,
             Err(error) => return Ok(Err(error.into())),
         };
-        let ticket = self.next_ticket.replace(self.next_ticket.get() + 1);
-        let wants_acks = query.wait_applied.is_some();
-        let submission =
-            Submission { ticket, publisher, publish, idempotency_key, remembered: None, wants_acks };
-        let Some(outcome) = self.enqueue(submission, body.len()) else {
-            return Ok(Err(Problem::new(
-                Code::Busy,
-                "too many publishes are waiting; try again in a second",
-            )));
-        };
-        let (receipt, repeated) = match outcome.await {
-            Ok(Outcome::Committed(receipt)) => (serde_json::to_string(&receipt)?, false),
-            Ok(Outcome::Repeated(receipt)) => (receipt, true),
-            Ok(Outcome::Refused(problem)) => return Ok(Err(problem)),
-            Err(oneshot::Canceled) => return Ok(Err(not_written())),
+        if !self.has_room(posted.body.len()) {
+            return Ok(Err(busy()));
+        }
+        let mut submission = self.submission(posted.publisher, publish, posted.idempotency_key);
+        submission.wants_acks = query.wait_applied.is_some();
+        let outcomes = self.outcomes(vec![Ok(submission)], posted.body.len()).await;
+        let (receipt, repeated) = match outcomes.and_then(|mut outcomes| outcomes.pop()) {
+            Some(Outcome::Committed(receipt)) => (serde_json::to_string(&receipt)?, false),
+            Some(Outcome::Repeated(receipt)) => (receipt, true),
+            Some(Outcome::Refused(problem)) => return Ok(Err(problem)),
+            None => return Ok(Err(not_written())),
         };
         let json = match query.wait_applied {
             Some(timeout) => self.when_applied(&receipt, now().plus(timeout)).await?,
@@ -68,6 +98,78 @@ impl Inner {
             response.headers().set("Idempotent-Replayed", "true")?;
         }
         Ok(Ok(response))
+    }
+
+    /// Publishes every line of a body: all of them queue at once, in order, and share commits and frames.
+    async fn publish_lines(self: &Rc<Self>, posted: Posted) -> Answer {
+        let Posted { publisher, idempotency_key, body } = posted;
+        let lines = match lines::split(&body) {
+            Ok(lines) => lines,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        if !self.has_room(body.len()) {
+            return Ok(Err(busy()));
+        }
+        let mut asked = Vec::with_capacity(lines.len());
+        for (index, line) in lines.into_iter().enumerate() {
+            let fallback = idempotency_key.as_deref().map(|key| lines::nth_key(key, index + 1));
+            asked.push(self.asked(&publisher, line, fallback));
+        }
+        let bytes = body.len();
+        drop(body);
+        let Some(outcomes) = self.outcomes(asked, bytes).await else { return Ok(Err(not_written())) };
+        let mut text = String::new();
+        for outcome in outcomes {
+            text += &answer_json(outcome)?;
+            text.push('\n');
+        }
+        let response = json_response(text)?;
+        response.headers().set("Content-Type", lines::MEDIA_TYPE)?;
+        Ok(Ok(response))
+    }
+
+    /// Reads a request. One whose publish is being read from another request is refused at once; after that
+    /// the order in the queue decides.
+    async fn posted(
+        &self,
+        request: &mut Request,
+        most: usize,
+    ) -> Result<std::result::Result<Posted, Problem>> {
+        let publisher = request.headers().get(internal::CALLER)?.unwrap_or_default();
+        let idempotency_key = request.headers().get("Idempotency-Key")?;
+        let _mark = match &idempotency_key {
+            None => None,
+            Some(key) => {
+                if let Err(error) = check_idempotency_key(key) {
+                    return Ok(Err(error.into()));
+                }
+                let Some(mark) = Mark::set(&self.under_way, &publisher, key) else {
+                    let text = "this Idempotency-Key is being published; ask again for its answer";
+                    return Ok(Err(Problem::new(Code::IdempotencyInFlight, text)));
+                };
+                Some(mark)
+            }
+        };
+        let body = read_body(request, most).await?;
+        Ok(body.map(|body| Posted { publisher, idempotency_key, body }))
+    }
+
+    /// Reads a line; `fallback` is its idempotency key if it has none of its own.
+    pub(crate) fn asked(&self, publisher: &str, line: &[u8], fallback: Option<String>) -> Asked {
+        let Line { publish, idempotency_key } = Line::parse(line)?;
+        Ok(self.submission(publisher.to_owned(), publish, idempotency_key.or(fallback)))
+    }
+
+    fn submission(&self, publisher: String, publish: Publish, idempotency_key: Option<String>) -> Submission {
+        let ticket = self.next_ticket.replace(self.next_ticket.get() + 1);
+        Submission { ticket, publisher, publish, idempotency_key, remembered: None, wants_acks: false }
+    }
+
+    /// Queues publishes and waits for their outcomes; none when the commit broke.
+    async fn outcomes(self: &Rc<Self>, asked: Vec<Asked>, bytes: usize) -> Option<Vec<Outcome>> {
+        let (answer, outcomes) = oneshot::channel();
+        self.enqueue(Queued { asked, bytes, answer: AnswerTo::Request(answer) });
+        outcomes.await.ok()
     }
 
     /// Waits until every connected replica has acknowledged a publish, or until the deadline; returns its
@@ -91,23 +193,26 @@ impl Inner {
         Ok(format!(r#"{receipt},"applied":{applied},"pending":{pending},"offline":{offline}}}"#))
     }
 
-    /// Puts a publish in the queue; `None` when the queue is full.
-    fn enqueue(self: &Rc<Self>, submission: Submission, bytes: usize) -> Option<oneshot::Receiver<Outcome>> {
-        if self.queued_bytes.get() + bytes > QUEUE_BYTES {
-            return None;
-        }
-        let (answer, outcome) = oneshot::channel();
-        self.queued_bytes.set(self.queued_bytes.get() + bytes);
-        self.queue.borrow_mut().push(Queued { submission, bytes, answer });
+    /// Says whether the queue takes so many bytes more.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.queued_bytes.get() + bytes <= QUEUE_BYTES
+    }
+
+    /// Puts publishes in the queue, and sees to it that it is flushed.
+    pub(crate) fn enqueue(self: &Rc<Self>, queued: Queued) {
+        self.queued_bytes.set(self.queued_bytes.get() + queued.bytes);
+        self.queue.borrow_mut().push(queued);
         if !self.flushing.replace(true) {
             let inner = Rc::clone(self);
             worker::wasm_bindgen_futures::spawn_local(async move {
-                let _done = Flushing(&inner);
-                inner.settle().await;
-                inner.flush();
+                let sockets = {
+                    let _done = Flushing(&inner);
+                    inner.settle().await;
+                    inner.flush()
+                };
+                inner.calm(&sockets).await;
             });
         }
-        Some(outcome)
     }
 
     /// Waits while more publishes keep arriving: those share a commit, and a frame per follower.
@@ -123,28 +228,51 @@ impl Inner {
         }
     }
 
-    /// Commits everything that waits. If it cannot be written together, each is tried alone, so that one
-    /// that can never be written does not fail its neighbours.
-    fn flush(&self) {
-        let queued = self.queue.take();
-        self.queued_bytes.set(self.queued_bytes.get() - queued.iter().map(|one| one.bytes).sum::<usize>());
-        let mut waiting: Vec<(u64, oneshot::Sender<Outcome>)> = Vec::new();
+    /// Commits everything that waits and answers; returns the publishing sockets among those who waited.
+    fn flush(&self) -> Vec<PublisherId> {
+        self.queued_bytes.set(0);
         let mut submissions = Vec::new();
-        for one in queued {
-            waiting.push((one.submission.ticket, one.answer));
-            submissions.push(one.submission);
+        let mut waiting = Vec::new();
+        for Queued { asked, answer, .. } in self.queue.take() {
+            let mut places: Vec<std::result::Result<u64, Problem>> = Vec::with_capacity(asked.len());
+            for one in asked {
+                places.push(one.map(|submission| {
+                    let ticket = submission.ticket;
+                    submissions.push(submission);
+                    ticket
+                }));
+            }
+            waiting.push((places, answer));
+        }
+        let mut outcomes = self.commit_all(submissions);
+        let mut due = Vec::new();
+        for (places, answer) in waiting {
+            let outcomes = places.into_iter().map(|place| match place {
+                Ok(ticket) => outcomes.remove(&ticket).unwrap_or_else(|| Outcome::Refused(not_written())),
+                Err(problem) => Outcome::Refused(problem),
+            });
+            let outcomes: Vec<Outcome> = outcomes.collect();
+            match answer {
+                // A publisher that left does not undo its publish.
+                AnswerTo::Request(answer) => drop(answer.send(outcomes)),
+                AnswerTo::Socket(owed) => due.push((owed, outcomes)),
+            }
+        }
+        self.publishers.answer(due)
+    }
+
+    /// Commits publishes. If they cannot be written together, each is tried alone, so that one that can never
+    /// be written does not fail its neighbours.
+    fn commit_all(&self, submissions: Vec<Submission>) -> BTreeMap<u64, Outcome> {
+        if submissions.is_empty() {
+            return BTreeMap::new();
         }
         let outcomes = self.commit(submissions.clone()).or_else(|error| {
             console_error!("a commit of {} publishes failed: {error}", submissions.len());
             let alone = submissions.into_iter().map(|one| self.commit(vec![one]));
             Ok::<_, Error>(alone.filter_map(Result::ok).flatten().collect())
         });
-        let mut outcomes: BTreeMap<u64, Outcome> = outcomes.unwrap_or_default().into_iter().collect();
-        for (ticket, answer) in waiting {
-            let outcome = outcomes.remove(&ticket).unwrap_or_else(|| Outcome::Refused(not_written()));
-            // A publisher that left does not undo its publish.
-            let _ = answer.send(outcome);
-        }
+        outcomes.unwrap_or_default().into_iter().collect()
     }
 
     /// Decides and writes publishes in one synchronous step; returns their outcomes by ticket.
@@ -172,21 +300,56 @@ fn not_written() -> Problem {
     Problem::new(Code::NotWritten, "the publish could not be written and left nothing behind; try it again")
 }
 
-fn bad_idempotency_key(key: &str) -> Option<Problem> {
-    let fits = (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len());
-    let plain = key.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    let text = format!("an Idempotency-Key is 1 to {MAX_IDEMPOTENCY_KEY_BYTES} printable ASCII characters");
-    (!(fits && plain)).then(|| Problem::new(Code::BadRequest, text))
+pub(crate) fn busy() -> Problem {
+    Problem::new(Code::Busy, "too many publishes are waiting; try again in a second")
+}
+
+/// Writes an outcome as one answer among many.
+pub(crate) fn answer_json(outcome: Outcome) -> Result<String> {
+    Ok(match outcome {
+        Outcome::Committed(receipt) => serde_json::to_string(&receipt)?,
+        Outcome::Repeated(receipt) => receipt,
+        Outcome::Refused(problem) => problem.to_json(),
+    })
+}
+
+/// Says that a body is being read, and stops saying so however that ends.
+struct Mark<'a> {
+    under_way: &'a UnderWay,
+    key: (String, String),
+    since: UnixMillis,
+}
+
+impl<'a> Mark<'a> {
+    /// Returns nothing when the same publish is under way already.
+    fn set(under_way: &'a UnderWay, publisher: &str, key: &str) -> Option<Self> {
+        let (since, key) = (now(), (publisher.to_owned(), key.to_owned()));
+        let earlier = under_way.borrow().get(&key).copied();
+        if earlier.is_some_and(|earlier| since.since(earlier) < UNDER_WAY) {
+            return None;
+        }
+        under_way.borrow_mut().insert(key.clone(), since);
+        Some(Self { under_way, key, since })
+    }
+}
+
+impl Drop for Mark<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.under_way.borrow_mut();
+        if under_way.get(&self.key) == Some(&self.since) {
+            under_way.remove(&self.key);
+        }
+    }
 }
 
 /// Reads a body up to the limit; nothing past it is buffered.
-async fn read_body(request: &mut Request) -> Result<std::result::Result<Vec<u8>, Problem>> {
+async fn read_body(request: &mut Request, most: usize) -> Result<std::result::Result<Vec<u8>, Problem>> {
     let too_large = || {
-        let text = format!("a publish has at most {MAX_BODY_BYTES} bytes: publish in several versions");
+        let text = format!("this body may have at most {most} bytes: publish in several versions");
         Problem::new(Code::BodyTooLarge, text)
     };
     let announced = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY_BYTES) {
+    if announced.is_some_and(|length| length > most) {
         return Ok(Err(too_large()));
     }
     if announced.is_some() {
@@ -200,7 +363,7 @@ async fn read_body(request: &mut Request) -> Result<std::result::Result<Vec<u8>,
     let mut chunks = request.stream()?;
     while let Some(chunk) = chunks.next().await {
         body.extend_from_slice(&chunk?);
-        if body.len() > MAX_BODY_BYTES {
+        if body.len() > most {
             return Ok(Err(too_large()));
         }
     }

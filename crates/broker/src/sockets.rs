@@ -1,4 +1,4 @@
-//! The hibernatable sockets, by session. A socket's tag is its session's id; its attachment is the session.
+//! The hibernatable sockets of followers, by session. A socket's tag is its session's id; its attachment is the session.
 //!
 //! A dead socket never stops the rest: what cannot be sent is dropped here, and its follower resumes.
 
@@ -12,8 +12,9 @@ use wasm_bindgen::prelude::*;
 use worker::{State, WebSocket, console_warn};
 
 use crate::convert::{AutoResponder, Pair, Sender};
+use crate::publishing;
 
-/// Every open socket of the object.
+/// Every open socket that follows.
 pub(crate) struct Sockets {
     open: RefCell<BTreeMap<SessionId, WebSocket>>,
     responder: AutoResponder,
@@ -28,6 +29,7 @@ impl Sockets {
                 (Some(id), Some(_)) => {
                     open.insert(id, socket);
                 }
+                (None, _) if publishing::is_publisher(state, &socket) => {}
                 // Without its session the follower cannot be served: it comes back and resumes. One that was
                 // closed and whose close has not been answered has none either.
                 (_, _) => close(&socket, frame::close::RESYNC, "the session was lost"),

@@ -10,6 +10,7 @@ pub mod event;
 pub mod frame;
 pub mod internal;
 mod json;
+pub mod lines;
 pub mod name;
 pub mod page;
 pub mod position;
@@ -19,6 +20,7 @@ pub mod route;
 
 pub use change::{Change, Operation, Target};
 pub use frame::{Fold, Frame, VersionRow};
+pub use lines::Line;
 pub use name::{Catalog, Key, NameError, Prefix, Tag};
 pub use page::{Page, Status};
 pub use position::{Epoch, Hash, Position, UnixMillis, Version};

@@ -50,7 +50,7 @@ impl Expect {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// More than 1 MiB.
-    #[error("the body has {0} bytes; at most {MAX_BODY_BYTES} are taken: publish in several versions")]
+    #[error("{0} bytes; a publish has at most {MAX_BODY_BYTES}: publish in several versions")]
     TooLarge(usize),
     /// Not JSON, or not an object of the right types.
     #[error("the body is not a publish: {0}")]
@@ -58,6 +58,9 @@ pub enum PublishError {
     /// A field that nothing here reads.
     #[error("{0}")]
     UnknownField(String),
+    /// Not an idempotency key.
+    #[error("an idempotency key is 1 to {MAX_IDEMPOTENCY_KEY_BYTES} printable ASCII characters")]
+    IdempotencyKey,
     /// An empty list.
     #[error("changes is empty: name at least one")]
     NoChanges,
@@ -86,6 +89,7 @@ pub enum PublishError {
 struct Body {
     changes: Option<Vec<Body>>,
     expect: Option<Expect>,
+    idempotency_key: Option<String>,
     key: Option<String>,
     tag: Option<String>,
     prefix: Option<String>,
@@ -101,22 +105,12 @@ impl Publish {
     /// # Errors
     /// [`PublishError`] names the first thing that is wrong.
     pub fn parse(body: &[u8]) -> Result<Self, PublishError> {
-        if body.len() > MAX_BODY_BYTES {
-            return Err(PublishError::TooLarge(body.len()));
+        let (publish, idempotency_key) = read(body)?;
+        if idempotency_key.is_some() {
+            let text = "idempotency_key belongs to a line; alone a publish has the header Idempotency-Key";
+            return Err(PublishError::UnknownField(text.to_owned()));
         }
-        // From text, as everywhere: reading bytes too would build every reader a second time into the wasm.
-        let text = std::str::from_utf8(body).map_err(|_| PublishError::Json("not UTF-8".to_owned()))?;
-        let mut body: Body = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-        let expect = body.expect.take();
-        let changes = match body.changes.take() {
-            Some(listed) if body.fields().is_empty() => listed,
-            Some(_) => {
-                let text = "a publish is either a list of changes or one bare change, not both";
-                return Err(PublishError::UnknownField(text.to_owned()));
-            }
-            None => vec![body],
-        };
-        Ok(Self { changes: checked(changes)?, expect })
+        Ok(publish)
     }
 
     /// Returns the changes as the JSON array that goes into the row and onto the wire; ASCII.
@@ -151,6 +145,36 @@ impl Body {
     }
 }
 
+/// Reads a publish, and the idempotency key inside it, which only a line of many may have.
+pub(super) fn read(body: &[u8]) -> Result<(Publish, Option<String>), PublishError> {
+    if body.len() > MAX_BODY_BYTES {
+        return Err(PublishError::TooLarge(body.len()));
+    }
+    // From text, as everywhere: reading bytes too would build every reader a second time into the wasm.
+    let text = std::str::from_utf8(body).map_err(|_| PublishError::Json("not UTF-8".to_owned()))?;
+    let mut body: Body = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+    let (expect, idempotency_key) = (body.expect.take(), body.idempotency_key.take());
+    let changes = match body.changes.take() {
+        Some(listed) if body.fields().is_empty() => listed,
+        Some(_) => {
+            let text = "a publish is either a list of changes or one bare change, not both";
+            return Err(PublishError::UnknownField(text.to_owned()));
+        }
+        None => vec![body],
+    };
+    Ok((Publish { changes: checked(changes)?, expect }, idempotency_key))
+}
+
+/// Checks an idempotency key.
+///
+/// # Errors
+/// When it is empty, too long, or not printable ASCII.
+pub fn check_idempotency_key(key: &str) -> Result<(), PublishError> {
+    let fits = (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len());
+    let plain = key.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    if fits && plain { Ok(()) } else { Err(PublishError::IdempotencyKey) }
+}
+
 fn checked(listed: Vec<Body>) -> Result<Vec<Change>, PublishError> {
     match listed.len() {
         0 => return Err(PublishError::NoChanges),
@@ -160,8 +184,10 @@ fn checked(listed: Vec<Body>) -> Result<Vec<Change>, PublishError> {
     let mut changes = Vec::with_capacity(listed.len());
     let mut targets = BTreeSet::new();
     for (index, mut body) in listed.into_iter().enumerate() {
-        if body.changes.is_some() || body.expect.is_some() {
-            let text = format!("changes[{index}]: changes and expect belong to the publish, not to a change");
+        if body.changes.is_some() || body.expect.is_some() || body.idempotency_key.is_some() {
+            let text = format!(
+                "changes[{index}]: changes, expect and idempotency_key belong to the publish, not to a change"
+            );
             return Err(PublishError::UnknownField(text));
         }
         let change = Change::try_from(body.fields()).map_err(|why| PublishError::Change { index, why })?;
@@ -190,6 +216,7 @@ impl From<PublishError> for problem::Problem {
             PublishError::TooLarge(_) => Code::BodyTooLarge,
             PublishError::Json(_) => Code::BadJson,
             PublishError::UnknownField(_) => Code::UnknownField,
+            PublishError::IdempotencyKey => Code::BadRequest,
             PublishError::NoChanges => Code::NoChanges,
             PublishError::TooManyChanges(_) => Code::TooManyChanges,
             PublishError::DuplicateTarget { .. } => Code::DuplicateTarget,
@@ -260,6 +287,8 @@ mod tests {
             (r#"{"changes":[{"key":"a:1","color":"red"}]}"#, "unknown-field"),
             (r#"{"changes":[{"key":"a:1"}],"key":"a:2"}"#, "unknown-field"),
             (r#"{"changes":[{"changes":[]}]}"#, "unknown-field"),
+            (r#"{"key":"a:1","idempotency_key":"k"}"#, "unknown-field"),
+            (r#"{"changes":[{"key":"a:1","idempotency_key":"k"}]}"#, "unknown-field"),
             (r#"{"changes":[]}"#, "no-changes"),
             (&format!(r#"{{"changes":[{}]}}"#, many.join(",")), "too-many-changes"),
             (r#"{"changes":[{"key":"a:1"},{"key":"a:1","op":"remove"}]}"#, "duplicate-target"),

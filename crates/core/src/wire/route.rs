@@ -18,6 +18,10 @@ const KEY_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub enum Route {
     /// `POST /v1/catalogs/{catalog}/changes`
     Publish(Catalog, PublishQuery),
+    /// `GET /v1/catalogs/{catalog}/publish`
+    PublishSocket(Catalog),
+    /// `POST /v1/catalogs/{catalog}/epochs`
+    NewEpoch(Catalog),
     /// `GET /v1/catalogs/{catalog}/changes`
     Changes(Catalog, PageQuery),
     /// `GET /v1/catalogs/{catalog}`
@@ -141,6 +145,14 @@ impl Route {
                 only(method, "GET, POST")?;
                 Ok(Self::Changes(catalog(name)?, PageQuery::parse(query)?))
             }
+            ["v1", "catalogs", name, "publish"] => {
+                only(method, "GET")?;
+                Ok(Self::PublishSocket(catalog(name)?))
+            }
+            ["v1", "catalogs", name, "epochs"] => {
+                only(method, "POST")?;
+                Ok(Self::NewEpoch(catalog(name)?))
+            }
             ["v1", "catalogs", name, "follow"] => {
                 only(method, "GET")?;
                 Ok(Self::Follow(catalog(name)?, FollowQuery::parse(query)?))
@@ -164,6 +176,8 @@ impl Route {
     pub fn catalog(&self) -> Option<&Catalog> {
         match self {
             Self::Publish(catalog, _)
+            | Self::PublishSocket(catalog)
+            | Self::NewEpoch(catalog)
             | Self::Changes(catalog, _)
             | Self::Status(catalog)
             | Self::Follow(catalog, _)
@@ -390,6 +404,8 @@ mod tests {
         assert_eq!(code("POST", "/v1/catalogs/tv/changes", "wait=seen"), "bad-request");
         assert_eq!(code("POST", "/v1/catalogs/tv/changes", "timeout_ms=99999"), "bad-request");
 
+        assert_eq!(Route::parse("GET", "/v1/catalogs/tv/publish", ""), Ok(Route::PublishSocket(tv())));
+        assert_eq!(Route::parse("POST", "/v1/catalogs/tv/epochs", ""), Ok(Route::NewEpoch(tv())));
         assert_eq!(Route::parse("GET", "/v1/catalogs/tv", ""), Ok(Route::Status(tv())));
         assert_eq!(Route::parse("GET", "/v1/catalogs/tv/followers", ""), Ok(Route::Followers(tv())));
         assert_eq!(Route::parse("GET", "/healthz", ""), Ok(Route::Healthz));
@@ -411,6 +427,8 @@ mod tests {
         assert_eq!(code("GET", "/v1/catalogs/tv/entries", ""), "unknown-path");
         assert_eq!(code("DELETE", "/v1/catalogs/tv/changes", ""), "method-not-allowed");
         assert_eq!(code("POST", "/v1/catalogs/tv", ""), "method-not-allowed");
+        assert_eq!(code("POST", "/v1/catalogs/tv/publish", ""), "method-not-allowed");
+        assert_eq!(code("GET", "/v1/catalogs/tv/epochs", ""), "method-not-allowed");
         assert_eq!(code("POST", "/v1/catalogs/TV/changes", ""), "bad-catalog");
         assert_eq!(code("GET", "/v1/catalogs/tv/entries/title", ""), "bad-key");
         assert_eq!(code("GET", "/v1/catalogs/tv/entries/a:%ff", ""), "bad-key");

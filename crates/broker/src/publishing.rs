@@ -1,0 +1,264 @@
+//! The publishing sockets: hibernatable, one publish per text, answers in order and joined per flush.
+//!
+//! A publish lives in memory until it is answered. A mark in the socket's attachment outlives the object: a
+//! marked socket that is found at a wake-up was owed answers that died, so it is closed and its publisher sends
+//! again what was not answered. It is no follower: its tags say so, and the hub never hears of it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use newsreel_core::hub::Outcome;
+use newsreel_core::wire::{frame, internal, lines};
+use worker::{Request, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair, console_error};
+
+use crate::answers::{socket_response, wants_socket};
+use crate::object::{Answer, Inner};
+use crate::publishes::{AnswerTo, Queued, answer_json, busy};
+
+/// The first tag of every publishing socket; the second is its id. A follower's first tag is a number.
+const TAG: &str = "publisher";
+/// How many publishes of one socket may be unanswered.
+const MAX_UNANSWERED: usize = 10_000;
+/// And how many bytes of them.
+const MAX_UNANSWERED_BYTES: usize = 4 << 20;
+
+/// One publishing socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PublisherId(u32);
+
+/// Every open publishing socket.
+#[derive(Default)]
+pub(crate) struct Publishers {
+    open: RefCell<BTreeMap<PublisherId, Publisher>>,
+    /// Ids are not given twice: the close of an old socket may still be on its way.
+    next: Cell<u32>,
+}
+
+struct Publisher {
+    socket: WebSocket,
+    /// The name of its token: idempotency keys are its own.
+    name: String,
+    unanswered: usize,
+    unanswered_bytes: usize,
+    /// Whether the attachment says that answers are owed.
+    marked: bool,
+}
+
+/// An answer that a socket is owed. Dropped unpaid, as by a panic, it closes the socket: nothing is lost silently.
+pub(crate) struct Owed {
+    publishers: Rc<Publishers>,
+    id: PublisherId,
+    paid: bool,
+}
+
+impl Inner {
+    /// Opens a socket that publishes.
+    pub(crate) fn publish_socket(&self, request: &Request) -> Answer {
+        if let Some(problem) = wants_socket(request)? {
+            return Ok(Err(problem));
+        }
+        let name = request.headers().get(internal::CALLER)?.unwrap_or_default();
+        let pair = WebSocketPair::new()?;
+        self.publishers.accept(&self.state, name, pair.server)?;
+        Ok(Ok(socket_response(request, pair.client)?))
+    }
+
+    /// Takes what a publishing socket says.
+    pub(crate) fn hear(self: &Rc<Self>, socket: &WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
+        let Some(id) = id_of(&self.state, socket) else { return Ok(()) };
+        let text = match message {
+            WebSocketIncomingMessage::String(text) => text,
+            WebSocketIncomingMessage::Binary(_) => {
+                let why = "a publish is a text, not binary";
+                let _ = socket.send_with_str(frame::error("bad-frame", why, None));
+                self.publishers.close(id, frame::close::BAD_FRAME, why);
+                return Ok(());
+            }
+        };
+        if text == frame::PING {
+            let _ = socket.send_with_str(frame::pong(&self.hub.borrow().head()));
+            return Ok(());
+        }
+        let Some((owed, name)) = self.publishers.owe(id, text.len()) else { return Ok(()) };
+        let Some(name) = name.filter(|_| self.has_room(text.len())) else {
+            // In its place, as every answer, but it takes no room.
+            self.enqueue(Queued { asked: vec![Err(busy())], bytes: 0, answer: AnswerTo::Socket(owed) });
+            return Ok(());
+        };
+        let asked = vec![self.asked(&name, text.as_bytes(), None)];
+        self.enqueue(Queued { asked, bytes: text.len(), answer: AnswerTo::Socket(owed) });
+        Ok(())
+    }
+
+    /// Takes the marks off those that are owed nothing more, once what they were told is durable: until then
+    /// the platform holds the answers back, and they may yet be lost.
+    pub(crate) async fn calm(&self, answered: &[PublisherId]) {
+        if answered.is_empty() {
+            return;
+        }
+        match self.state.storage().sync().await {
+            Ok(()) => self.publishers.calm(answered),
+            Err(error) => console_error!("{}: answers may be lost: {error}", self.catalog),
+        }
+    }
+}
+
+impl Publishers {
+    /// Finds the sockets that stayed open while the object slept, and closes those that were owed an answer.
+    pub(crate) fn wake(state: &State) -> Rc<Self> {
+        let publishers = Self::default();
+        for socket in state.get_websockets_with_tag(TAG) {
+            let attached: Option<String> = socket.deserialize_attachment().ok().flatten();
+            let idle = attached.as_deref().and_then(|text| text.strip_prefix("idle ")).map(str::to_owned);
+            match (id_of(state, &socket), idle) {
+                (Some(id), Some(name)) => publishers.add(id, Publisher::idle(name, socket)),
+                (_, _) => close(&socket, frame::close::RESYNC, LOST),
+            }
+        }
+        Rc::new(publishers)
+    }
+
+    fn accept(&self, state: &State, name: String, socket: WebSocket) -> Result<()> {
+        let id = PublisherId(self.next.get());
+        state.accept_websocket_with_tags(&socket, &[TAG, &id.0.to_string()]);
+        let publisher = Publisher::idle(name, socket);
+        publisher.attach()?;
+        self.add(id, publisher);
+        Ok(())
+    }
+
+    fn add(&self, id: PublisherId, publisher: Publisher) {
+        self.next.set(self.next.get().max(id.0.wrapping_add(1)));
+        self.open.borrow_mut().insert(id, publisher);
+    }
+
+    /// Notes that a socket is owed an answer to a publish of so many bytes. Returns the publisher's name too,
+    /// unless too much is unanswered already.
+    fn owe(self: &Rc<Self>, id: PublisherId, bytes: usize) -> Option<(Owed, Option<String>)> {
+        let mut open = self.open.borrow_mut();
+        let publisher = open.get_mut(&id)?;
+        let owed = Owed { publishers: Rc::clone(self), id, paid: false };
+        publisher.unanswered += 1;
+        publisher.unanswered_bytes += bytes;
+        let fits =
+            publisher.unanswered <= MAX_UNANSWERED && publisher.unanswered_bytes <= MAX_UNANSWERED_BYTES;
+        if publisher.mark(true).is_err() {
+            // Its debt closes it.
+            drop(open);
+            return None;
+        }
+        Some((owed, fits.then(|| publisher.name.clone())))
+    }
+
+    /// Sends everyone who waits what it is owed, each in one frame; returns who they were.
+    ///
+    /// A flush answers everything that was heard, so nobody is owed more than is due.
+    pub(crate) fn answer(&self, due: Vec<(Owed, Vec<Outcome>)>) -> Vec<PublisherId> {
+        let mut texts: BTreeMap<PublisherId, String> = BTreeMap::new();
+        let mut paid = Vec::with_capacity(due.len());
+        for (owed, outcomes) in due {
+            let text = texts.entry(owed.id).or_default();
+            for outcome in outcomes {
+                let Ok(answer) = answer_json(outcome) else { continue };
+                if !text.is_empty() {
+                    text.push(',');
+                }
+                text.push_str(&answer);
+            }
+            paid.push(owed);
+        }
+        let mut open = self.open.borrow_mut();
+        for (id, text) in &texts {
+            let Some(publisher) = open.get_mut(id) else { continue };
+            (publisher.unanswered, publisher.unanswered_bytes) = (0, 0);
+            // A socket that cannot take it is closing: its own close event follows.
+            let _ = publisher.socket.send_with_str(lines::answers_text(text));
+        }
+        drop(open);
+        paid.into_iter().for_each(Owed::pay);
+        texts.into_keys().collect()
+    }
+
+    fn calm(&self, answered: &[PublisherId]) {
+        let mut open = self.open.borrow_mut();
+        for id in answered {
+            if let Some(publisher) = open.get_mut(id)
+                && publisher.unanswered == 0
+                && let Err(error) = publisher.mark(false)
+            {
+                console_error!("a publisher stays marked: {error}");
+            }
+        }
+    }
+
+    /// Forgets a socket that closed, if it is one of these.
+    pub(crate) fn forget(&self, state: &State, socket: &WebSocket) {
+        let Some(id) = id_of(state, socket) else { return };
+        let mut open = self.open.borrow_mut();
+        if open.get(&id).is_some_and(|publisher| publisher.socket == *socket) {
+            open.remove(&id);
+        }
+    }
+
+    fn close(&self, id: PublisherId, code: u16, reason: &str) {
+        // A panic may have happened with the map in hand; then the mark is what tells.
+        let publisher = self.open.try_borrow_mut().ok().and_then(|mut open| open.remove(&id));
+        if let Some(publisher) = publisher {
+            close(&publisher.socket, code, reason);
+        }
+    }
+}
+
+/// Why a socket is closed that was owed an answer.
+const LOST: &str = "publishes were lost: send again what was not answered";
+
+impl Publisher {
+    fn idle(name: String, socket: WebSocket) -> Self {
+        Self { socket, name, unanswered: 0, unanswered_bytes: 0, marked: false }
+    }
+
+    fn mark(&mut self, marked: bool) -> Result<()> {
+        if self.marked == marked {
+            return Ok(());
+        }
+        self.marked = marked;
+        self.attach()
+    }
+
+    fn attach(&self) -> Result<()> {
+        let stage = if self.marked { "busy" } else { "idle" };
+        self.socket.serialize_attachment(format!("{stage} {}", self.name))
+    }
+}
+
+impl Owed {
+    fn pay(mut self) {
+        self.paid = true;
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if !self.paid {
+            self.publishers.close(self.id, frame::close::RESYNC, LOST);
+        }
+    }
+}
+
+/// Says whether a socket publishes.
+pub(crate) fn is_publisher(state: &State, socket: &WebSocket) -> bool {
+    id_of(state, socket).is_some()
+}
+
+fn id_of(state: &State, socket: &WebSocket) -> Option<PublisherId> {
+    match state.get_tags(socket).as_slice() {
+        [tag, id] if tag == TAG => id.parse().ok().map(PublisherId),
+        _ => None,
+    }
+}
+
+fn close(socket: &WebSocket, code: u16, reason: &str) {
+    // A socket that is closed already has nothing left to say.
+    let _ = socket.close(Some(code), Some(reason));
+}
