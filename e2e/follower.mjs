@@ -13,14 +13,17 @@ export class Follower extends EventEmitter {
   versions = [];
   /** Every frame of this connection. */
   frames = [];
+  /** What came in folds: changes with their versions. */
+  folded = [];
   position = undefined;
   resets = 0;
   live = false;
 
-  constructor(broker, { catalog = 'tv', token = TOKENS.follow, name = 'e2e', topics = [] } = {}) {
+  /** A `mute` follower hears everything and acknowledges nothing. */
+  constructor(broker, { catalog = 'tv', token = TOKENS.follow, name = 'e2e', topics = [], mute = false } = {}) {
     super();
     this.setMaxListeners(0);
-    Object.assign(this, { broker, catalog, token, name, topics });
+    Object.assign(this, { broker, catalog, token, name, topics, mute });
   }
 
   /** Connects: from the position held, else from everything kept, else (`head`) from now. Waits for `live`. */
@@ -96,6 +99,8 @@ export class Follower extends EventEmitter {
         break;
       case 'changes':
         return this.#changes(frame);
+      case 'fold':
+        return this.#fold(frame);
       case 'live':
         assert.ok(this.topics.length > 0 || frame.version === this.position.version, 'live only when all has come');
         this.live = true;
@@ -105,9 +110,10 @@ export class Follower extends EventEmitter {
         break;
       case 'reset':
         this.resets += 1;
-        this.versions = [];
+        [this.versions, this.folded] = [[], []];
         this.epoch = frame.epoch;
         this.#move(frame.epoch, frame.version, frame.hash);
+        this.#ack();
         break;
       case 'error':
         this.error = frame;
@@ -128,7 +134,31 @@ export class Follower extends EventEmitter {
     }
     this.versions.push(...fresh);
     this.#move(this.epoch, to, hash);
-    if (!this.live || ack) this.socket.send(JSON.stringify({ type: 'ack', version: to }));
+    if (!this.live || ack) this.#ack();
+  }
+
+  #fold({ from, to, hash, changes, more = false }) {
+    const held = this.position?.version ?? 0;
+    assert.equal(from, held, 'a fold begins where the follower stands');
+    const versions = changes.map((change) => change.version);
+    assert.ok(versions.every((version) => version > from && version <= to), `within (${from}, ${to}]`);
+    assert.deepEqual(versions, [...versions].sort((a, b) => a - b), 'ordered by version');
+    this.folded.push(...changes);
+    if (!more) this.#move(this.epoch, to, hash);
+    this.#ack();
+  }
+
+  #ack() {
+    if (!this.mute) this.socket.send(JSON.stringify({ type: 'ack', version: this.position?.version ?? 0 }));
+  }
+
+  /** The newest version heard of each target, in folds and versions alike. */
+  newest() {
+    const newest = new Map();
+    const hear = (version, { key, tag, prefix, all }) => newest.set(key ?? tag ?? prefix ?? `all ${all}`, version);
+    for (const change of this.folded) hear(change.version, change);
+    for (const { version, changes } of this.versions) for (const change of changes) hear(version, change);
+    return newest;
   }
 
   #move(epoch, version, hash) {

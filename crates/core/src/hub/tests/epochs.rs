@@ -1,1 +1,129 @@
-//! todo
+//! Stories of new epochs: an operator's, and those that a restored log calls for.
+
+use super::*;
+
+/// The position at which the epoch after the stories' begins.
+fn next_epoch() -> Position {
+    Position::genesis(epoch(1).after(NOW, [0; 10]))
+}
+
+fn begun(head: Position) -> [Effect; 2] {
+    [Effect::BeginEpoch(head), Effect::SetPong(head)]
+}
+
+fn new_epoch() -> Input {
+    Input::NewEpoch { random: [0; 10] }
+}
+
+/// A replica that shows a position, and what the log knows of that version.
+fn shows(session: u32, claim: Position, logged: Option<Hash>) -> Input {
+    let (session, from, topics) = (SessionId(session), Start::At(claim.into()), Topics::default());
+    Input::Open { session, from, logged, name: "fra".into(), topics, replica: true, random: [0; 10] }
+}
+
+#[test]
+fn e1_g7_a_new_epoch_resets_everybody_before_anything_else_is_said() {
+    let mut story = Story::filtered_at(7);
+    story.expect(resume(2, 7, &[]), &greeted_live(2, 7));
+    let head = next_epoch();
+    let mut effects = begun(head).to_vec();
+    effects.extend([
+        broadcast(&[1, 2], frame::reset(&head, "a new epoch")),
+        broadcast(&[1, 2], frame::live(v(0))),
+        broadcast(&[1], frame::head(&head)),
+        save(1),
+        save(2),
+    ]);
+    story.expect(new_epoch(), &effects);
+    assert_eq!(story.hub.head(), head);
+}
+
+#[test]
+fn e1_an_epoch_nobody_follows_is_only_written() {
+    Story::at(7).expect(new_epoch(), &begun(next_epoch()));
+}
+
+#[test]
+fn e1_acks_of_the_log_before_say_nothing_of_the_new_one() {
+    let mut story = Story::live_at(7);
+    story.hub.handle(NOW, new_epoch());
+    story.effects();
+    // It was on its way when the epoch began; it is above the head, and no offence.
+    story.expect(ack(1, 7), &[]);
+    assert_eq!(story.hub.sessions()[&SessionId(1)].acked, v(0));
+    story.expect(ack(1, 0), &[save(1)]);
+    story.expect(
+        ack(1, 7),
+        &[
+            send(1, frame::error("bad-frame", "an ack of a version that does not exist", None)),
+            close(1, close::BAD_FRAME, "an ack of a version that does not exist"),
+        ],
+    );
+}
+
+#[test]
+fn e1_who_cannot_be_reset_in_place_is_closed_and_comes_back() {
+    let mut story = Story::at(7);
+    story.expect(resume(1, 4, &[]), &greeted_replay(1, 4, 7));
+    let mut effects = begun(next_epoch()).to_vec();
+    effects.push(close(1, close::RESYNC, "another epoch began; resume from the position held"));
+    story.expect(new_epoch(), &effects);
+}
+
+#[test]
+fn e1_whom_the_new_epoch_did_not_reach_is_closed_when_the_hub_wakes() {
+    let mut story = Story::live_at(7);
+    let sessions = story.hub.sessions().clone();
+    let head = next_epoch();
+    story.hub = Hub::new(tv(), Kept { log: Log::ending_at(head), asked: None }, sessions, Limits::default());
+    let closed = close(1, close::RESYNC, "another epoch began; resume from the position held");
+    assert_eq!(story.effects(), [Effect::SetPong(head), closed]);
+}
+
+#[test]
+fn g7_a_replica_whose_position_is_not_on_the_log_begins_a_new_epoch() {
+    let foreign = Position { hash: at(6).hash, ..at(5) };
+    let future = at(9);
+    for (claim, logged) in [(foreign, Some(at(5).hash)), (future, None)] {
+        let mut story = Story::live_at(7);
+        let head = next_epoch();
+        let mut effects = begun(head).to_vec();
+        effects.extend([
+            broadcast(&[1], frame::reset(&head, "a new epoch")),
+            broadcast(&[1], frame::live(v(0))),
+            save(1),
+            send(2, frame::welcome(&head, Resume::Reset)),
+        ]);
+        story.hub.handle(NOW, shows(2, claim, logged));
+        let done = story.effects();
+        assert_eq!(&done[..effects.len()], effects, "{claim}");
+        assert!(
+            matches!(&done[effects.len()], Effect::Send { text, .. } if text.contains(r#""type":"reset""#))
+        );
+    }
+}
+
+#[test]
+fn g7_a_replica_from_a_newer_epoch_begins_a_still_newer_one() {
+    let claim = Position::genesis(epoch(5_000)).then(b"x");
+    let mut story = Story::at(7);
+    story.hub.handle(NOW, shows(1, claim, None));
+    assert_eq!(story.effects()[0], Effect::BeginEpoch(Position::genesis(epoch(5_000).after(NOW, [0; 10]))));
+    assert!(story.hub.head().epoch > claim.epoch);
+}
+
+#[test]
+fn g7_a_replica_that_was_away_while_an_epoch_began_is_only_reset() {
+    let claim = Position::genesis(epoch(0)).then(b"x");
+    let mut story = Story::at(7);
+    story.hub.handle(NOW, shows(1, claim, None));
+    assert_eq!(story.effects()[0], send(1, frame::welcome(&at(7), Resume::Reset)));
+}
+
+#[test]
+fn g7_nobody_but_a_replica_is_believed() {
+    let foreign = Position { hash: at(6).hash, ..at(5) };
+    let mut story = Story::at(7);
+    story.hub.handle(NOW, open(1, Start::At(foreign.into()), Some(at(5).hash), &[]));
+    assert_eq!(story.effects()[0], send(1, frame::welcome(&at(7), Resume::Reset)));
+}

@@ -1,1 +1,159 @@
-//! todo
+//! Stories of live followers: when they are asked, and who is too slow.
+
+use std::time::Duration;
+
+use super::*;
+
+const SLOW: &str = "no ack in time; resume from the position held";
+
+/// A hub with so many followers of everything, live at version 7, that nobody has been asked yet.
+fn hub_with(followers: u32) -> Story {
+    let mut story =
+        Story { hub: Hub::new(tv(), Kept { asked: None, ..kept(7) }, BTreeMap::new(), Limits::default()) };
+    story.effects();
+    for id in 1..=followers {
+        story.expect(resume(id, 7, &[]), &greeted_live(id, 7));
+    }
+    story
+}
+
+fn asking(from: u64, to: u64) -> String {
+    changes(from, to, &[to]).replacen(",\"versions\"", ",\"ack\":true,\"versions\"", 1)
+}
+
+fn noted(version: u64, at: UnixMillis) -> Effect {
+    Effect::NoteAsked(Asked { version: v(version), at })
+}
+
+/// Hands in an input some time after the stories' clock.
+fn later(story: &mut Story, seconds: u64, input: Input) -> Vec<Effect> {
+    story.hub.handle(NOW.plus(Duration::from_secs(seconds)), input);
+    story.effects()
+}
+
+/// A publish of one version too large for anything else to share its frame.
+fn large(version: u64, kib: usize) -> Input {
+    let tags = vec!["x".repeat(250); 1];
+    let changes: Vec<String> = (0..kib * 3)
+        .map(|n| format!(r#"{{"key":"title:{n}-{}","tags":["{}"]}}"#, "y".repeat(60), tags[0]))
+        .collect();
+    let body = format!(r#"{{"changes":[{}]}}"#, changes.join(","));
+    let publish = Publish::parse(body.as_bytes()).unwrap();
+    Input::Publish(vec![Submission { publish, ..submission(version) }])
+}
+
+#[test]
+fn everyone_is_asked_at_first_and_then_every_ten_seconds() {
+    let mut story = hub_with(2);
+    story.expect(
+        publish(8),
+        &[persist(8), pong(8), noted(8, NOW), broadcast(&[1, 2], asking(7, 8)), committed(8, 8)],
+    );
+    story
+        .expect(publish(9), &[persist(9), pong(9), broadcast(&[1, 2], changes(8, 9, &[9])), committed(9, 9)]);
+    let after = later(&mut story, 10, publish(10));
+    assert!(after.contains(&noted(10, NOW.plus(Duration::from_secs(10)))), "{after:?}");
+}
+
+#[test]
+fn who_does_not_answer_is_closed_and_the_others_never_notice() {
+    let mut story = hub_with(200);
+    story.hub.handle(NOW, publish(8));
+    story.effects();
+    assert_eq!(story.hub.poll_timeout(), Some(NOW.plus(Duration::from_secs(30))));
+    for id in (1..=200).filter(|id| *id != 77) {
+        story.expect(ack(id, 8), &[save(id)]);
+    }
+    assert_eq!(later(&mut story, 29, Input::Timer), [], "not a moment too early");
+    assert_eq!(later(&mut story, 30, Input::Timer), [close(77, close::TOO_SLOW, SLOW)]);
+    assert_eq!(story.hub.sessions().len(), 199);
+    assert_eq!(story.hub.poll_timeout(), None, "nothing to wait for");
+}
+
+#[test]
+fn a_slow_follower_is_found_after_a_sleep_too() {
+    let mut story = hub_with(1);
+    story.hub.handle(NOW, publish(8));
+    story.effects();
+    let (sessions, asked) = (story.hub.sessions().clone(), Some(Asked { version: v(8), at: NOW }));
+    story.hub = Hub::new(tv(), Kept { asked, ..kept(8) }, sessions, Limits::default());
+    assert_eq!(story.effects(), [pong(8)]);
+    assert_eq!(story.hub.poll_timeout(), Some(NOW.plus(Duration::from_secs(30))));
+    assert_eq!(later(&mut story, 30, Input::Timer), [close(1, close::TOO_SLOW, SLOW)]);
+}
+
+#[test]
+fn who_came_after_the_question_is_not_measured_by_it() {
+    let mut story = hub_with(1);
+    story.hub.handle(NOW, publish(8));
+    story.effects();
+    story.hub.handle(NOW.plus(Duration::from_secs(29)), resume(2, 8, &[]));
+    story.effects();
+    assert_eq!(later(&mut story, 30, Input::Timer), [close(1, close::TOO_SLOW, SLOW)]);
+}
+
+#[test]
+fn a_filtered_follower_answers_only_for_what_it_was_asked() {
+    let mut story = hub_with(0);
+    story.hub.handle(NOW, resume(1, 7, &["live:"]));
+    story.effects();
+    // Version 9 is hidden from it; the question is not for it.
+    story.hub.handle(NOW, publish(9));
+    assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Broadcast { .. })));
+    assert_eq!(later(&mut story, 60, Input::Timer), []);
+    story.hub.handle(NOW.plus(Duration::from_secs(61)), publish(10));
+    let asked = story.effects();
+    assert!(
+        asked.iter().any(|effect| matches!(effect, Effect::Broadcast { text, .. } if text.contains("ack")))
+    );
+    assert_eq!(later(&mut story, 91, Input::Timer), [close(1, close::TOO_SLOW, SLOW)]);
+}
+
+#[test]
+fn a_megabyte_asks_and_four_unanswered_are_too_many() {
+    let mut story = hub_with(2);
+    let mut closed = Vec::new();
+    for version in 8..24 {
+        let seconds = (version - 8) * 2;
+        let effects = later(&mut story, seconds, large(version, 333));
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::NoteAsked(_))) || version > 8);
+        closed.extend(effects.into_iter().filter(|effect| matches!(effect, Effect::Close { .. })));
+        let at = NOW.plus(Duration::from_secs(seconds));
+        let head = story.hub.head().version.number();
+        story.hub.handle(at, ack(2, head));
+        story.effects();
+    }
+    let reason = "too much is unacknowledged; resume from the position held";
+    assert_eq!(closed, [close(1, close::TOO_SLOW, reason)], "only who did not answer");
+}
+
+#[test]
+fn a_burst_in_one_commit_closes_nobody() {
+    let mut story = hub_with(1);
+    for version in 8..24 {
+        story.hub.handle(NOW, large(version, 333));
+    }
+    assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Close { .. })));
+}
+
+#[test]
+fn who_says_too_much_is_told_to_be_quiet() {
+    let mut story = hub_with(2);
+    for _ in 0..200 {
+        story.expect(text(1, "ping"), &[send(1, frame::pong(&at(7)))]);
+    }
+    let message = "too many frames that nobody asked for";
+    story.expect(
+        text(1, "ping"),
+        &[send(1, frame::error("busy", message, Some(1_000))), close(1, close::TOO_CHATTY, message)],
+    );
+    story.expect(text(2, "ping"), &[send(2, frame::pong(&at(7)))]);
+}
+
+#[test]
+fn a_frame_that_is_too_large_closes_only_its_follower() {
+    let mut story = hub_with(2);
+    let effects = later(&mut story, 0, text(1, &" ".repeat(4_097)));
+    assert_eq!(effects[1], close(1, close::BAD_FRAME, "a frame that is too large"));
+    assert_eq!(story.hub.sessions().len(), 1);
+}

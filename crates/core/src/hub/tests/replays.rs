@@ -1,1 +1,135 @@
-//! todo
+//! Stories of replays: folds before versions, the budget of all of them, and who is stuck.
+
+use std::time::Duration;
+
+use super::*;
+use crate::wire::page::FoldCursor;
+
+/// A hub whose log ends at 7 and is folded up to 4.
+fn folded() -> Story {
+    let kept = Kept { log: Log::new(at(7), at(4)), ..kept(7) };
+    let mut story = Story { hub: Hub::new(tv(), kept, BTreeMap::new(), Limits::default()) };
+    story.effects();
+    story
+}
+
+fn fold(session: u32, from: u64, cursor: FoldCursor) -> Effect {
+    Effect::SendPart { session: SessionId(session), part: Part::Fold { from: v(from), cursor } }
+}
+
+fn fold_sent(session: u32, to: u64, next: Option<FoldCursor>) -> Input {
+    Input::PartSent { session: SessionId(session), sent: PartSent::Fold { to: v(to), next }, bytes: 100 }
+}
+
+fn cursor(version: u64) -> FoldCursor {
+    FoldCursor { version: v(version), place: None }
+}
+
+fn sent_bytes(session: u32, to: u64, bytes: u32) -> Input {
+    Input::PartSent { session: SessionId(session), sent: PartSent::Versions { to: v(to) }, bytes }
+}
+
+#[test]
+fn g5_a_follower_from_before_the_tail_gets_the_fold_and_then_the_rest() {
+    let mut story = folded();
+    story.expect(
+        resume(1, 2, &[]),
+        &[send(1, frame::welcome(&at(7), Resume::Replay)), fold(1, 2, FoldCursor::default()), save(1)],
+    );
+    story.expect(fold_sent(1, 4, Some(cursor(3))), &[fold(1, 2, cursor(3)), save(1)]);
+    story.expect(fold_sent(1, 4, None), &[page(1, 4), save(1)]);
+    story.expect(sent(1, 7), &[send(1, frame::live(v(7))), save(1)]);
+}
+
+#[test]
+fn g5_a_follower_at_the_tail_gets_versions_only() {
+    let mut story = folded();
+    story.expect(resume(1, 4, &[]), &greeted_replay(1, 4, 7));
+}
+
+#[test]
+fn a_part_of_a_fold_is_acknowledged_with_the_version_still_held() {
+    let mut story = folded();
+    story.hub.handle(NOW, resume(1, 2, &[]));
+    for next in [3, 4, 5, 6] {
+        story.hub.handle(NOW, fold_sent(1, 4, Some(cursor(next))));
+    }
+    let effects = story.effects();
+    assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::SendPart { .. })).count(), 4);
+    story.expect(ack(1, 2), &[fold(1, 2, cursor(6)), save(1)]);
+    assert_eq!(story.hub.sessions()[&SessionId(1)].acked, v(2), "nothing of a fold counts before its end");
+}
+
+#[test]
+fn a_fold_that_grows_on_its_way_ends_where_the_log_is_folded_then() {
+    let mut story = folded();
+    story.hub.handle(NOW, resume(1, 2, &[]));
+    story.hub.handle(NOW, fold_sent(1, 4, Some(cursor(3))));
+    story.effects();
+    story.expect(Input::Folded(at(6)), &[]);
+    story.expect(fold_sent(1, 6, None), &[page(1, 6), save(1)]);
+}
+
+#[test]
+fn a_follower_that_the_fold_overtook_gets_the_fold() {
+    let mut story = Story::at(7);
+    story.hub.handle(NOW, resume(1, 0, &[]));
+    story.effects();
+    story.hub.handle(NOW, Input::Folded(at(5)));
+    story.expect(sent(1, 2), &[fold(1, 2, FoldCursor::default()), save(1)]);
+}
+
+#[test]
+fn all_replays_together_have_a_budget_and_each_gets_its_turn() {
+    let mut story = Story::at(7);
+    story.expect(resume(1, 0, &[]), &greeted_replay(1, 0, 7));
+    // One part takes all there is.
+    story.expect(sent_bytes(1, 4, 32 << 20), &[save(1)]);
+    for id in [2, 3] {
+        story.expect(resume(id, 0, &[]), &[send(id, frame::welcome(&at(7), Resume::Replay)), save(id)]);
+    }
+    // It goes on, and so do those who waited, in turn.
+    story.expect(ack(1, 4), &[page(1, 4), page(2, 0), page(3, 0), save(1)]);
+}
+
+#[test]
+fn who_leaves_gives_back_what_it_held() {
+    let mut story = Story::at(7);
+    story.hub.handle(NOW, resume(1, 0, &[]));
+    story.hub.handle(NOW, sent_bytes(1, 4, 32 << 20));
+    story.hub.handle(NOW, resume(2, 0, &[]));
+    story.effects();
+    story.expect(closed(1), &[page(2, 0)]);
+}
+
+#[test]
+fn a_replay_that_is_not_acknowledged_is_closed() {
+    let mut story = Story::at(7);
+    story.hub.handle(NOW, resume(1, 0, &[]));
+    story.hub.handle(NOW, sent(1, 4));
+    story.effects();
+    let due = NOW.plus(Duration::from_secs(60));
+    assert_eq!(story.hub.poll_timeout(), Some(due));
+    story.hub.handle(due, Input::Timer);
+    let reason = "no ack in time; resume from the position held";
+    assert_eq!(story.effects(), [close(1, close::TOO_SLOW, reason)]);
+}
+
+#[test]
+fn a_fleet_that_comes_back_at_once_is_spread() {
+    let mut story = Story::at(7);
+    let mut delays = Vec::new();
+    for id in 1..=2_010 {
+        story.hub.handle(NOW, resume(id, 7, &[]));
+        for effect in story.effects() {
+            if let Effect::Send { text, .. } = effect
+                && let Some((_, delay)) = text.split_once("\"retry_after_ms\":")
+            {
+                delays.push(delay.trim_end_matches('}').parse::<u64>().unwrap());
+            }
+        }
+    }
+    assert_eq!(story.hub.sessions().len(), 2_000);
+    assert_eq!(delays.len(), 10);
+    assert!(delays.is_sorted_by(|one, other| one < other), "no two at the same moment: {delays:?}");
+}

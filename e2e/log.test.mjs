@@ -1,0 +1,325 @@
+// The log over time: sealed, folded, forgotten, restored, begun anew; and a million versions of it.
+
+import assert from 'node:assert/strict';
+import { cpSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { Follower } from './follower.mjs';
+import { freePort, newsreel, startDev, startSystem, temporaryFolder, TOKENS } from './system.mjs';
+
+const NDJSON = { 'content-type': 'application/x-ndjson' };
+/** A log that folds early, so that a few thousand versions show what years would. */
+const SHORT = { LOG_SEGMENT_BYTES: '8192', LOG_KEEP_BYTES: '65536' };
+
+/** Publishes one version per line; returns the receipts. */
+async function publishMany(broker, lines, catalog) {
+  const body = lines.map((line) => JSON.stringify(line)).join('\n');
+  const { status, text } = await broker.publishRaw(body, { headers: NDJSON, catalog });
+  assert.equal(status, 200, text.slice(0, 300));
+  return text.trim().split('\n').map((line) => JSON.parse(line));
+}
+
+/** Asks for the status until it is as wanted: what the alarm does is not announced. */
+async function untilStatus(broker, catalog, wanted, within = 60_000) {
+  const deadline = Date.now() + within;
+  for (;;) {
+    const status = await broker.status(catalog);
+    if (wanted(status)) return status;
+    assert.ok(Date.now() < deadline, `not in time: ${JSON.stringify(status)}`);
+  }
+}
+
+/** What the last of these lines says of each key, as versions from `first`. */
+function newestOf(lines, first) {
+  return new Map(lines.map(({ key }, index) => [key, first + index]));
+}
+
+/** Walks the pages from a position, folds and all; returns what they said and where they ended. */
+async function walk(broker, catalog, { epoch = '', version = 0, hash = '' } = {}) {
+  let at = { epoch, version, hash };
+  const heard = { versions: [], folded: [] };
+  for (let fold = ''; ; ) {
+    const query = `?epoch=${at.epoch}&since=${at.version}&hash=${at.hash}&fold=${fold}`;
+    const { status, json, text } = await broker.changes(query, { catalog });
+    assert.equal(status, 200, text);
+    heard.versions.push(...json.versions);
+    heard.folded.push(...(json.changes ?? []));
+    fold = json.next ?? '';
+    if (json.more) continue;
+    at = { epoch: json.epoch, version: json.to, hash: json.hash };
+    if (json.to === json.head) return { ...heard, at };
+  }
+}
+
+test('a log that folds', async (t) => {
+  const { broker, worker } = await startSystem(t, { origin: false, vars: SHORT });
+  const evict = (catalog) => worker.evictDurableObject('Broker', { name: catalog, webSockets: 'hibernate' });
+
+  await t.test('G5: whoever comes from before the tail gets the fold, then the rest', async () => {
+    const catalog = 'folds';
+    const early = await new Follower(broker, { catalog }).connect();
+    const positions = [];
+    const lines = Array.from({ length: 3000 }, (_, n) => ({ key: `title:${n % 50}`, tags: [`t-${n % 7}`] }));
+    for (let from = 0; from < lines.length; from += 500) {
+      await publishMany(broker, lines.slice(from, from + 500), catalog);
+      await early.reached(from + 500);
+      positions.push({ ...early.position });
+    }
+    const { oldest } = await untilStatus(broker, catalog, (status) => status.oldest > 1000);
+    const expected = newestOf(lines, 1);
+    for (const topics of [[], ['title:1'], ['nothing:']]) {
+      const follower = await new Follower(broker, { catalog, topics }).connect();
+      await follower.reached(3000);
+      const passing = [...expected].filter(([key]) => topics.every((topic) => key.startsWith(topic)));
+      assert.deepEqual(follower.newest(), new Map(passing.sort(([, a], [, b]) => a - b)), `${topics}`);
+      assert.equal(follower.resets, 0);
+      await follower.close();
+    }
+    for (const position of positions) {
+      const follower = new Follower(broker, { catalog });
+      follower.position = position;
+      await follower.connect();
+      assert.equal(follower.resets, 0, `${position.version} is on the log`);
+      const kinds = new Set(follower.frames.map((frame) => frame.type));
+      assert.equal(kinds.has('fold'), position.version < oldest - 1, `${position.version}, the tail is ${oldest}`);
+      for (const [key, version] of expected) {
+        if (version > position.version) assert.equal(follower.newest().get(key), version);
+      }
+      await follower.close();
+    }
+    const wrong = new Follower(broker, { catalog });
+    wrong.position = { ...positions[0], hash: positions[1].hash };
+    await wrong.connect();
+    assert.equal(wrong.resets, 1, 'G7: a folded position is checked by its hash too');
+    await wrong.close();
+    await early.close();
+  });
+
+  await t.test('pages have the fold too', async () => {
+    const { versions, folded, at } = await walk(broker, 'folds');
+    assert.equal(at.version, 3000);
+    assert.equal(versions.at(-1).version, 3000);
+    assert.ok(folded.length > 0 && folded.length <= 50);
+    assert.equal(versions[0].version, (await broker.status('folds')).oldest);
+    const reset = await broker.changes(`?epoch=${at.epoch}&since=7&hash=0011223344556677`, { catalog: 'folds' });
+    assert.equal(reset.json.code, 'reset');
+  });
+
+  await t.test('hard, soft and remove are kept apart, and a wide change covers what is below it', async () => {
+    const catalog = 'kinds';
+    const kinds = [
+      { key: 'title:1', tags: ['a'] }, { key: 'title:1', tags: ['b'] }, { key: 'title:1', soft: true },
+      { key: 'title:2', op: 'remove' }, { key: 'live:1' }, { tag: 'x' }, { prefix: 'live:' }, { key: 'live:2' },
+    ];
+    await publishMany(broker, kinds, catalog);
+    for (let round = 0; round < 4; round += 1) {
+      const filler = Array.from({ length: 500 }, (_, n) => ({ key: `filler:${n % 10}`, tags: ['x'.repeat(80)] }));
+      await publishMany(broker, filler, catalog);
+    }
+    await untilStatus(broker, catalog, (status) => status.oldest > kinds.length);
+    const { folded } = await walk(broker, catalog);
+    assert.deepEqual(folded.filter(({ key }) => !key?.startsWith('filler:')), [
+      { version: 2, key: 'title:1', tags: ['a', 'b'] },
+      { version: 3, key: 'title:1', soft: true, tags: ['a', 'b'] },
+      { version: 4, key: 'title:2', op: 'remove' },
+      { version: 6, tag: 'x' },
+      { version: 7, prefix: 'live:' },
+      { version: 8, key: 'live:2' },
+    ]);
+  });
+
+  await t.test('G1 to G6 while publishes, evictions and folding happen', async () => {
+    const catalog = 'churn';
+    const followers = [await new Follower(broker, { catalog }).connect(), new Follower(broker, { catalog, topics: ['b:'] })];
+    await followers[1].connect();
+    const lines = [];
+    for (let round = 0; round < 30; round += 1) {
+      const more = Array.from({ length: 200 }, (_, n) => ({ key: `${'ab'[n % 2]}:${(round * 7 + n) % 90}` }));
+      lines.push(...more);
+      await Promise.all([publishMany(broker, more, catalog), round % 3 === 0 ? evict(catalog).catch(() => {}) : undefined]);
+      if (round % 4 === 1) {
+        // One leaves in the middle and comes back from where it was.
+        await followers[0].close();
+        await followers[0].connect();
+      }
+      if (round % 5 === 2) followers.push(await new Follower(broker, { catalog }).connect());
+    }
+    const { position, oldest } = await broker.status(catalog);
+    assert.ok(oldest > 1, 'it folded meanwhile');
+    const last = await broker.publish({ all: true }, { catalog });
+    for (const follower of followers) {
+      await follower.reached(last.version);
+      assert.equal(follower.resets, 0);
+      const expected = newestOf(lines, 1);
+      for (const [key, version] of expected) {
+        if (follower.topics.every((topic) => key.startsWith(topic))) {
+          assert.equal(follower.newest().get(key), version, key);
+        }
+      }
+      await follower.close();
+    }
+    assert.match(position, /:6000:/);
+  });
+});
+
+test('a log forgets past its horizon', async (t) => {
+  const short = Object.fromEntries(
+    ['embedding', 'availability', 'trending', 'live', 'other'].map((name) => [name, { ttl_ms: 500, stale_for_ms: 0 }]),
+  );
+  const vars = { ...SHORT, LOG_KEEP_BYTES: '8192', FORGET_AFTER_MS: '1000', POLICY: JSON.stringify(short) };
+  const { broker } = await startSystem(t, { origin: false, vars });
+  const catalog = 'forgets';
+  const follower = await new Follower(broker, { catalog }).connect();
+  await publishMany(broker, [{ key: 'old:1' }, { key: 'old:2' }], catalog);
+  await follower.reached(2);
+  await follower.close();
+  const filler = (n) => ({ key: `title:${n % 10}`, tags: ['x'.repeat(100)] });
+  for (let n = 0; n < 3; n += 1) await publishMany(broker, Array.from({ length: 500 }, (_, i) => filler(i)), catalog);
+  // The alarm forgets in its own time; from then on the position is of nothing that is kept.
+  const gone = async () => (await broker.changes(`?epoch=${follower.position.epoch}&since=2&hash=${follower.position.hash}`, { catalog })).status;
+  const deadline = Date.now() + 60_000;
+  while ((await gone()) !== 410) assert.ok(Date.now() < deadline, 'forgotten in time');
+  await follower.connect();
+  assert.equal(follower.resets, 1, 'G7: a reset, never silence');
+  assert.match(follower.frames.find((frame) => frame.type === 'reset').reason, /older than anything kept/);
+  const fresh = await new Follower(broker, { catalog }).connect();
+  assert.ok(!fresh.newest().has('old:1'), 'and what only it knew is gone');
+  assert.equal(fresh.position.version, 1502);
+  await Promise.all([follower.close(), fresh.close()]);
+});
+
+test('a horizon that is shorter than an entry lives is refused', async (t) => {
+  const { broker } = await startSystem(t, { origin: false, vars: { FORGET_AFTER_MS: '1000' } });
+  const { status, json } = await broker.publishRaw('{"key":"a:1"}');
+  assert.equal(status, 500);
+  assert.equal(json.code, 'misconfigured');
+  assert.match(json.detail, /FORGET_AFTER_MS/);
+});
+
+test('new epochs', async (t) => {
+  const { broker, worker } = await startSystem(t, { origin: false });
+  const newEpoch = (catalog, token = TOKENS.admin) => broker.call('POST', '/epochs', { token, catalog });
+
+  await t.test('E1: an operator begins one: the log is empty and everyone is reset', async () => {
+    const catalog = 'anew';
+    const before = await broker.publish({ key: 'a:1' }, { catalog });
+    const followers = [new Follower(broker, { catalog }), new Follower(broker, { catalog, topics: ['a:'] })];
+    for (const follower of followers) await follower.connect();
+    assert.equal((await newEpoch(catalog, TOKENS.publish)).status, 403);
+    const { status, json } = await newEpoch(catalog);
+    assert.equal(status, 200);
+    assert.equal(json.previous, before.position);
+    assert.equal(json.version, 0);
+    assert.ok(json.epoch > before.epoch, 'the greater epoch is the newer');
+    for (const follower of followers) {
+      await follower.until(() => follower.resets === 1);
+      assert.equal(follower.position.epoch, json.epoch);
+      assert.equal(follower.position.version, 0);
+    }
+    await worker.evictDurableObject('Broker', { name: catalog, webSockets: 'hibernate' });
+    const after = await broker.publish({ key: 'a:2' }, { catalog });
+    assert.equal(after.epoch, json.epoch);
+    assert.equal(after.version, 1);
+    for (const follower of followers) {
+      await follower.reached(1);
+      await follower.close();
+      const [epoch, version, hash] = before.position.split(':');
+      follower.position = { epoch, version: Number(version), hash };
+      await follower.connect();
+      assert.equal(follower.resets, 2, 'a position of the epoch before');
+      assert.equal(follower.position.version, 1);
+      await follower.close();
+    }
+    const page = await broker.changes(`?epoch=${before.epoch}&since=1`, { catalog });
+    assert.equal(page.status, 410);
+  });
+
+  await t.test('D3: a key used before the epoch still has its one effect', async () => {
+    const catalog = 'kept';
+    const headers = { 'idempotency-key': 'once' };
+    const first = await broker.publish({ key: 'a:1' }, { catalog, headers });
+    await newEpoch(catalog);
+    assert.deepEqual(await broker.publish({ key: 'a:1' }, { catalog, headers }), first);
+    assert.equal((await broker.status(catalog)).version, 0);
+  });
+
+  await t.test('`newsreel admin new-epoch` does the same', async () => {
+    const flags = ['--broker', broker.url, '--catalog', 'by-hand', '--token', TOKENS.admin];
+    const before = await broker.publish({ key: 'a:1' }, { catalog: 'by-hand' });
+    const { code, stdout, stderr } = await newsreel(...flags, 'admin', 'new-epoch');
+    assert.equal(code, 0, stderr);
+    const { position, epoch } = await broker.status('by-hand');
+    assert.equal(stdout.trim(), position);
+    assert.ok(epoch > before.epoch);
+  });
+});
+
+test('G7, E1: a log that was restored to an older state', async (t) => {
+  const [port, originPort] = [await freePort(), await freePort()];
+  const place = { state: temporaryFolder(t), port, originPort };
+  const copy = join(temporaryFolder(t), 'older');
+  let { broker, kill } = await startDev(t, place);
+  const restart = async () => ({ broker, kill } = await startDev(t, place));
+  const storage = join(place.state, 'v3/do', readdirSync(join(place.state, 'v3/do')).find((name) => /Broker/.test(name)));
+  for (let n = 1; n <= 5; n += 1) await broker.publish({ key: `a:${n}` });
+  await kill();
+  cpSync(storage, copy, { recursive: true });
+
+  await restart();
+  const follower = new Follower(broker);
+  for (let n = 6; n <= 9; n += 1) await broker.publish({ key: `before:${n}` });
+  await follower.connect();
+  assert.equal(follower.position.version, 9);
+  // The replica hears it all too.
+  const held = await broker.status();
+  await broker.read('title:1', { after: held });
+  await kill();
+  await follower.until(() => follower.closed);
+
+  rmSync(storage, { recursive: true });
+  cpSync(copy, storage, { recursive: true });
+  await restart();
+  follower.broker = broker;
+  for (let n = 6; n <= 12; n += 1) await broker.publish({ key: `after:${n}` });
+  const page = await broker.changes(`?epoch=${held.epoch}&since=9&hash=${follower.position.hash}`);
+  assert.equal(page.status, 410, 'a page says so');
+  assert.equal(page.json.reason, 'another history');
+  await follower.connect();
+  assert.equal(follower.resets, 1, 'the same version of another history is no position');
+  assert.equal(follower.position.version, 12);
+
+  // A replica is believed: its position proves that the log is not the one it was.
+  const { epoch } = await broker.status();
+  await broker.read('title:1');
+  await follower.until(() => follower.position.epoch > epoch);
+  const after = await broker.status();
+  assert.ok(after.epoch > epoch);
+  const receipt = await broker.publish({ key: 'title:1' });
+  await follower.reached(receipt.version);
+  const read = await broker.read('title:1', { after: receipt });
+  assert.ok(read.headers.get('newsreel-version')?.startsWith(after.epoch), `${read.status} ${read.text}`);
+  await follower.close();
+});
+
+test('a million versions over ten thousand targets: what is stored grows with the targets', async (t) => {
+  const { broker } = await startSystem(t, { origin: false });
+  const catalog = 'million';
+  const body = (from) => Array.from({ length: 10_000 }, (_, n) => `{"key":"title:${(from + n * 7919) % 10_000}"}`).join('\n');
+  const sizes = [];
+  for (let batch = 0; batch < 100; batch += 1) {
+    const { status, text } = await broker.publishRaw(body(batch), { headers: NDJSON, catalog });
+    assert.equal(status, 200, text.slice(0, 200));
+    if (batch % 25 === 24) sizes.push((await broker.status(catalog)).bytes);
+  }
+  const { version, oldest, bytes } = await untilStatus(broker, catalog, (status) => status.oldest > 700_000);
+  assert.equal(version, 1_000_000);
+  t.diagnostic(`MiB after each quarter: ${sizes.map((size) => (size / 2 ** 20).toFixed(1))}; at rest ${(bytes / 2 ** 20).toFixed(1)}`);
+  // 16 MiB kept in full, 10,000 targets, 8 bytes a version until the horizon.
+  assert.ok(bytes < 48 << 20, `${bytes} bytes`);
+  const follower = await new Follower(broker, { catalog }).connect();
+  assert.equal(follower.position.version, 1_000_000);
+  assert.equal(follower.newest().size, 10_000);
+  assert.ok(follower.versions.length === 1_000_000 - oldest + 1, 'the rest came in full');
+  await follower.close();
+});
