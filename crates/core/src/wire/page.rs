@@ -51,3 +51,18 @@ pub struct Status {
     /// How many sockets follow.
     pub followers: usize,
 }
+
+/// The answer to the order to begin a new epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewEpoch {
+    /// The catalog.
+    pub catalog: Catalog,
+    /// Its log from here on.
+    pub epoch: Epoch,
+    /// Its head: version 0.
+    pub version: Version,
+    /// The position of it.
+    pub position: Position,
+    /// Where the log before it ended.
+    pub previous: Position,
+}
