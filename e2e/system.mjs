@@ -151,7 +151,7 @@ export class Broker {
     const authorization = token ? { authorization: `Bearer ${token}` } : {};
     const response = await fetch(this.at(path, catalog), { method, headers: { ...authorization, ...headers }, body });
     const text = await response.text();
-    const json = /json/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : undefined;
+    const json = /[/+]json/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : undefined;
     return { status: response.status, headers: response.headers, text, json };
   }
 

@@ -2,7 +2,6 @@
 //! Whether alone, line by line or over a socket, they come through this one queue.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use newsreel_core::wire::lines::{self, MAX_LINES_BYTES};
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, check_idempotency_key};
 use newsreel_core::wire::route::PublishQuery;
 use newsreel_core::wire::{Code, Line, Problem, Publish, Receipt, UnixMillis, internal};
-use worker::{Delay, Error, Request, Result, console_error};
+use worker::{Delay, Request, Response, Result, console_error};
 
 use crate::convert::{json_response, now};
 use crate::object::{Answer, Inner};
@@ -51,39 +50,38 @@ struct Posted {
 }
 
 /// The idempotency keys, each with its publisher, of requests whose bodies are being read.
-pub(crate) type UnderWay = RefCell<BTreeMap<(String, String), UnixMillis>>;
+/// Few at a time.
+pub(crate) type UnderWay = RefCell<Vec<Reading>>;
 
 impl Inner {
     /// Publishes, and answers once the platform may show the answer: when the rows are durable.
+    ///
+    /// The lines of a body queue all at once, in order.
     pub(crate) async fn publish(self: &Rc<Self>, request: &mut Request, query: PublishQuery) -> Answer {
-        if lines::are_in(&request.headers().get("Content-Type")?.unwrap_or_default()) {
-            if query.wait_applied.is_some() {
-                let text = "wait is not for many publishes at once: publish alone to wait";
-                return Ok(Err(Problem::new(Code::BadRequest, text)));
-            }
-            return match self.posted(request, MAX_LINES_BYTES).await? {
-                Ok(posted) => self.publish_lines(posted).await,
-                Err(problem) => Ok(Err(problem)),
-            };
+        let lined = lines::are_in(&request.headers().get("Content-Type")?.unwrap_or_default());
+        if lined && query.wait_applied.is_some() {
+            let text = "wait is not for many publishes at once: publish alone to wait";
+            return Ok(Err(Problem::new(Code::BadRequest, text)));
         }
-        match self.posted(request, MAX_BODY_BYTES).await? {
-            Ok(posted) => self.publish_one(posted, query).await,
-            Err(problem) => Ok(Err(problem)),
-        }
-    }
-
-    async fn publish_one(self: &Rc<Self>, posted: Posted, query: PublishQuery) -> Answer {
-        let publish = match Publish::parse(&posted.body) {
-            Ok(publish) => publish,
-            Err(error) => return Ok(Err(error.into())),
+        let most = if lined { MAX_LINES_BYTES } else { MAX_BODY_BYTES };
+        let posted = match self.posted(request, most).await? {
+            Ok(posted) => posted,
+            Err(problem) => return Ok(Err(problem)),
         };
-        if !self.has_room(posted.body.len()) {
-            return Ok(Err(busy()));
+        let bytes = posted.body.len();
+        let asked = if lined { self.lines(posted) } else { self.alone(posted, query) };
+        let asked = match asked {
+            Ok(asked) if self.has_room(bytes) => asked,
+            Ok(_) => return Ok(Err(busy())),
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let (answer, outcomes) = oneshot::channel();
+        self.enqueue(Queued { asked, bytes, answer: AnswerTo::Request(answer) });
+        let Ok(mut outcomes) = outcomes.await else { return Ok(Err(not_written())) };
+        if lined {
+            return answered_lines(&outcomes).map(Ok);
         }
-        let mut submission = self.submission(posted.publisher, publish, posted.idempotency_key);
-        submission.wants_acks = query.wait_applied.is_some();
-        let outcomes = self.outcomes(vec![Ok(submission)], posted.body.len()).await;
-        let (receipt, repeated) = match outcomes.and_then(|mut outcomes| outcomes.pop()) {
+        let (receipt, repeated) = match outcomes.pop() {
             Some(Outcome::Committed(receipt)) => (serde_json::to_string(&receipt)?, false),
             Some(Outcome::Repeated(receipt)) => (receipt, true),
             Some(Outcome::Refused(problem)) => return Ok(Err(problem)),
@@ -100,32 +98,21 @@ impl Inner {
         Ok(Ok(response))
     }
 
-    /// Publishes every line of a body: all of them queue at once, in order, and share commits and frames.
-    async fn publish_lines(self: &Rc<Self>, posted: Posted) -> Answer {
-        let Posted { publisher, idempotency_key, body } = posted;
-        let lines = match lines::split(&body) {
-            Ok(lines) => lines,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        if !self.has_room(body.len()) {
-            return Ok(Err(busy()));
-        }
+    fn alone(&self, posted: Posted, query: PublishQuery) -> std::result::Result<Vec<Asked>, Problem> {
+        let publish = Publish::parse(&posted.body)?;
+        let mut submission = self.submission(posted.publisher, publish, posted.idempotency_key);
+        submission.wants_acks = query.wait_applied.is_some();
+        Ok(vec![Ok(submission)])
+    }
+
+    fn lines(&self, posted: Posted) -> std::result::Result<Vec<Asked>, Problem> {
+        let lines = lines::split(&posted.body)?;
         let mut asked = Vec::with_capacity(lines.len());
         for (index, line) in lines.into_iter().enumerate() {
-            let fallback = idempotency_key.as_deref().map(|key| lines::nth_key(key, index + 1));
-            asked.push(self.asked(&publisher, line, fallback));
+            let fallback = posted.idempotency_key.as_deref().map(|key| lines::nth_key(key, index + 1));
+            asked.push(self.asked(&posted.publisher, line, fallback));
         }
-        let bytes = body.len();
-        drop(body);
-        let Some(outcomes) = self.outcomes(asked, bytes).await else { return Ok(Err(not_written())) };
-        let mut text = String::new();
-        for outcome in outcomes {
-            text += &answer_json(outcome)?;
-            text.push('\n');
-        }
-        let response = json_response(text)?;
-        response.headers().set("Content-Type", lines::MEDIA_TYPE)?;
-        Ok(Ok(response))
+        Ok(asked)
     }
 
     /// Reads a request. One whose publish is being read from another request is refused at once; after that
@@ -163,13 +150,6 @@ impl Inner {
     fn submission(&self, publisher: String, publish: Publish, idempotency_key: Option<String>) -> Submission {
         let ticket = self.next_ticket.replace(self.next_ticket.get() + 1);
         Submission { ticket, publisher, publish, idempotency_key, remembered: None, wants_acks: false }
-    }
-
-    /// Queues publishes and waits for their outcomes; none when the commit broke.
-    async fn outcomes(self: &Rc<Self>, asked: Vec<Asked>, bytes: usize) -> Option<Vec<Outcome>> {
-        let (answer, outcomes) = oneshot::channel();
-        self.enqueue(Queued { asked, bytes, answer: AnswerTo::Request(answer) });
-        outcomes.await.ok()
     }
 
     /// Waits until every connected replica has acknowledged a publish, or until the deadline; returns its
@@ -244,35 +224,45 @@ impl Inner {
             }
             waiting.push((places, answer));
         }
-        let mut outcomes = self.commit_all(submissions);
+        let mut outcomes = self.commit_all(submissions).into_iter().peekable();
         let mut due = Vec::new();
         for (places, answer) in waiting {
-            let outcomes = places.into_iter().map(|place| match place {
-                Ok(ticket) => outcomes.remove(&ticket).unwrap_or_else(|| Outcome::Refused(not_written())),
-                Err(problem) => Outcome::Refused(problem),
-            });
-            let outcomes: Vec<Outcome> = outcomes.collect();
+            let mut told = Vec::with_capacity(places.len());
+            for place in places {
+                told.push(match place {
+                    // In the order of the tickets; of those that could not be written there is none.
+                    Ok(ticket) => outcomes
+                        .next_if(|(of, _)| *of == ticket)
+                        .map_or_else(|| Outcome::Refused(not_written()), |(_, outcome)| outcome),
+                    Err(problem) => Outcome::Refused(problem),
+                });
+            }
             match answer {
                 // A publisher that left does not undo its publish.
-                AnswerTo::Request(answer) => drop(answer.send(outcomes)),
-                AnswerTo::Socket(owed) => due.push((owed, outcomes)),
+                AnswerTo::Request(answer) => drop(answer.send(told)),
+                AnswerTo::Socket(owed) => due.push((owed, told)),
             }
         }
         self.publishers.answer(due)
     }
 
-    /// Commits publishes. If they cannot be written together, each is tried alone, so that one that can never
-    /// be written does not fail its neighbours.
-    fn commit_all(&self, submissions: Vec<Submission>) -> BTreeMap<u64, Outcome> {
+    /// Commits publishes and returns their outcomes, in order. If they cannot be written together, each is tried
+    /// alone, so that one that can never be written does not fail its neighbours.
+    fn commit_all(&self, submissions: Vec<Submission>) -> Vec<(u64, Outcome)> {
         if submissions.is_empty() {
-            return BTreeMap::new();
+            return Vec::new();
         }
-        let outcomes = self.commit(submissions.clone()).or_else(|error| {
-            console_error!("a commit of {} publishes failed: {error}", submissions.len());
-            let alone = submissions.into_iter().map(|one| self.commit(vec![one]));
-            Ok::<_, Error>(alone.filter_map(Result::ok).flatten().collect())
-        });
-        outcomes.unwrap_or_default().into_iter().collect()
+        match self.commit(submissions.clone()) {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                console_error!("a commit of {} publishes failed: {error}", submissions.len());
+                let mut outcomes = Vec::new();
+                for one in submissions {
+                    outcomes.extend(self.commit(vec![one]).unwrap_or_default());
+                }
+                outcomes
+            }
+        }
     }
 
     /// Decides and writes publishes in one synchronous step; returns their outcomes by ticket.
@@ -305,40 +295,56 @@ pub(crate) fn busy() -> Problem {
 }
 
 /// Writes an outcome as one answer among many.
-pub(crate) fn answer_json(outcome: Outcome) -> Result<String> {
-    Ok(match outcome {
-        Outcome::Committed(receipt) => serde_json::to_string(&receipt)?,
-        Outcome::Repeated(receipt) => receipt,
+pub(crate) fn answer_json(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Committed(receipt) => serde_json::to_string(receipt).expect("a receipt serializes"),
+        Outcome::Repeated(receipt) => receipt.clone(),
         Outcome::Refused(problem) => problem.to_json(),
-    })
+    }
+}
+
+fn answered_lines(outcomes: &[Outcome]) -> Result<Response> {
+    let mut text = String::new();
+    for outcome in outcomes {
+        text += &answer_json(outcome);
+        text.push('\n');
+    }
+    let response = json_response(text)?;
+    response.headers().set("Content-Type", lines::MEDIA_TYPE)?;
+    Ok(response)
+}
+
+/// A publish whose body is being read.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Reading {
+    publisher: String,
+    key: String,
+    since: UnixMillis,
 }
 
 /// Says that a body is being read, and stops saying so however that ends.
 struct Mark<'a> {
     under_way: &'a UnderWay,
-    key: (String, String),
-    since: UnixMillis,
+    reading: Reading,
 }
 
 impl<'a> Mark<'a> {
     /// Returns nothing when the same publish is under way already.
     fn set(under_way: &'a UnderWay, publisher: &str, key: &str) -> Option<Self> {
-        let (since, key) = (now(), (publisher.to_owned(), key.to_owned()));
-        let earlier = under_way.borrow().get(&key).copied();
-        if earlier.is_some_and(|earlier| since.since(earlier) < UNDER_WAY) {
+        let reading = Reading { publisher: publisher.to_owned(), key: key.to_owned(), since: now() };
+        let mut all = under_way.borrow_mut();
+        all.retain(|one| reading.since.since(one.since) < UNDER_WAY);
+        if all.iter().any(|one| one.key == key && one.publisher == publisher) {
             return None;
         }
-        under_way.borrow_mut().insert(key.clone(), since);
-        Some(Self { under_way, key, since })
+        all.push(reading.clone());
+        Some(Self { under_way, reading })
     }
 }
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
-        let mut under_way = self.under_way.borrow_mut();
-        if under_way.get(&self.key) == Some(&self.since) {
-            under_way.remove(&self.key);
-        }
+        self.under_way.borrow_mut().retain(|one| *one != self.reading);
     }
 }
 

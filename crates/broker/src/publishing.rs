@@ -5,7 +5,6 @@
 //! again what was not answered. It is no follower: its tags say so, and the hub never hears of it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use newsreel_core::hub::Outcome;
@@ -24,18 +23,19 @@ const MAX_UNANSWERED: usize = 10_000;
 const MAX_UNANSWERED_BYTES: usize = 4 << 20;
 
 /// One publishing socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PublisherId(u32);
 
-/// Every open publishing socket.
+/// Every open publishing socket. They are few: whoever publishes much needs one.
 #[derive(Default)]
 pub(crate) struct Publishers {
-    open: RefCell<BTreeMap<PublisherId, Publisher>>,
+    open: RefCell<Vec<Publisher>>,
     /// Ids are not given twice: the close of an old socket may still be on its way.
     next: Cell<u32>,
 }
 
 struct Publisher {
+    id: PublisherId,
     socket: WebSocket,
     /// The name of its token: idempotency keys are its own.
     name: String,
@@ -43,6 +43,8 @@ struct Publisher {
     unanswered_bytes: usize,
     /// Whether the attachment says that answers are owed.
     marked: bool,
+    /// The answers of a flush, while they are gathered.
+    answers: String,
 }
 
 /// An answer that a socket is owed. Dropped unpaid, as by a panic, it closes the socket: nothing is lost silently.
@@ -112,7 +114,7 @@ impl Publishers {
             let attached: Option<String> = socket.deserialize_attachment().ok().flatten();
             let idle = attached.as_deref().and_then(|text| text.strip_prefix("idle ")).map(str::to_owned);
             match (id_of(state, &socket), idle) {
-                (Some(id), Some(name)) => publishers.add(id, Publisher::idle(name, socket)),
+                (Some(id), Some(name)) => publishers.add(Publisher::idle(id, name, socket)),
                 (_, _) => close(&socket, frame::close::RESYNC, LOST),
             }
         }
@@ -122,22 +124,22 @@ impl Publishers {
     fn accept(&self, state: &State, name: String, socket: WebSocket) -> Result<()> {
         let id = PublisherId(self.next.get());
         state.accept_websocket_with_tags(&socket, &[TAG, &id.0.to_string()]);
-        let publisher = Publisher::idle(name, socket);
+        let publisher = Publisher::idle(id, name, socket);
         publisher.attach()?;
-        self.add(id, publisher);
+        self.add(publisher);
         Ok(())
     }
 
-    fn add(&self, id: PublisherId, publisher: Publisher) {
-        self.next.set(self.next.get().max(id.0.wrapping_add(1)));
-        self.open.borrow_mut().insert(id, publisher);
+    fn add(&self, publisher: Publisher) {
+        self.next.set(self.next.get().max(publisher.id.0.wrapping_add(1)));
+        self.open.borrow_mut().push(publisher);
     }
 
     /// Notes that a socket is owed an answer to a publish of so many bytes. Returns the publisher's name too,
     /// unless too much is unanswered already.
     fn owe(self: &Rc<Self>, id: PublisherId, bytes: usize) -> Option<(Owed, Option<String>)> {
         let mut open = self.open.borrow_mut();
-        let publisher = open.get_mut(&id)?;
+        let publisher = find(&mut open, id)?;
         let owed = Owed { publishers: Rc::clone(self), id, paid: false };
         publisher.unanswered += 1;
         publisher.unanswered_bytes += bytes;
@@ -155,35 +157,38 @@ impl Publishers {
     ///
     /// A flush answers everything that was heard, so nobody is owed more than is due.
     pub(crate) fn answer(&self, due: Vec<(Owed, Vec<Outcome>)>) -> Vec<PublisherId> {
-        let mut texts: BTreeMap<PublisherId, String> = BTreeMap::new();
-        let mut paid = Vec::with_capacity(due.len());
-        for (owed, outcomes) in due {
-            let text = texts.entry(owed.id).or_default();
-            for outcome in outcomes {
-                let Ok(answer) = answer_json(outcome) else { continue };
-                if !text.is_empty() {
-                    text.push(',');
-                }
-                text.push_str(&answer);
-            }
-            paid.push(owed);
-        }
+        let mut answered = Vec::new();
         let mut open = self.open.borrow_mut();
-        for (id, text) in &texts {
-            let Some(publisher) = open.get_mut(id) else { continue };
+        for (owed, outcomes) in &due {
+            let Some(publisher) = find(&mut open, owed.id) else { continue };
+            if publisher.answers.is_empty() {
+                answered.push(owed.id);
+            }
+            for outcome in outcomes {
+                if !publisher.answers.is_empty() {
+                    publisher.answers.push(',');
+                }
+                publisher.answers.push_str(&answer_json(outcome));
+            }
+        }
+        for id in &answered {
+            let Some(publisher) = find(&mut open, *id) else { continue };
             (publisher.unanswered, publisher.unanswered_bytes) = (0, 0);
+            let answers = std::mem::take(&mut publisher.answers);
             // A socket that cannot take it is closing: its own close event follows.
-            let _ = publisher.socket.send_with_str(lines::answers_text(text));
+            let _ = publisher.socket.send_with_str(lines::answers_text(&answers));
         }
         drop(open);
-        paid.into_iter().for_each(Owed::pay);
-        texts.into_keys().collect()
+        for (owed, _) in due {
+            owed.pay();
+        }
+        answered
     }
 
     fn calm(&self, answered: &[PublisherId]) {
         let mut open = self.open.borrow_mut();
         for id in answered {
-            if let Some(publisher) = open.get_mut(id)
+            if let Some(publisher) = find(&mut open, *id)
                 && publisher.unanswered == 0
                 && let Err(error) = publisher.mark(false)
             {
@@ -195,17 +200,14 @@ impl Publishers {
     /// Forgets a socket that closed, if it is one of these.
     pub(crate) fn forget(&self, state: &State, socket: &WebSocket) {
         let Some(id) = id_of(state, socket) else { return };
-        let mut open = self.open.borrow_mut();
-        if open.get(&id).is_some_and(|publisher| publisher.socket == *socket) {
-            open.remove(&id);
-        }
+        self.open.borrow_mut().retain(|publisher| publisher.id != id || publisher.socket != *socket);
     }
 
     fn close(&self, id: PublisherId, code: u16, reason: &str) {
         // A panic may have happened with the map in hand; then the mark is what tells.
-        let publisher = self.open.try_borrow_mut().ok().and_then(|mut open| open.remove(&id));
-        if let Some(publisher) = publisher {
-            close(&publisher.socket, code, reason);
+        let Ok(mut open) = self.open.try_borrow_mut() else { return };
+        if let Some(at) = open.iter().position(|publisher| publisher.id == id) {
+            close(&open.swap_remove(at).socket, code, reason);
         }
     }
 }
@@ -214,8 +216,9 @@ impl Publishers {
 const LOST: &str = "publishes were lost: send again what was not answered";
 
 impl Publisher {
-    fn idle(name: String, socket: WebSocket) -> Self {
-        Self { socket, name, unanswered: 0, unanswered_bytes: 0, marked: false }
+    fn idle(id: PublisherId, name: String, socket: WebSocket) -> Self {
+        let answers = String::new();
+        Self { id, socket, name, unanswered: 0, unanswered_bytes: 0, marked: false, answers }
     }
 
     fn mark(&mut self, marked: bool) -> Result<()> {
@@ -244,6 +247,10 @@ impl Drop for Owed {
             self.publishers.close(self.id, frame::close::RESYNC, LOST);
         }
     }
+}
+
+fn find(open: &mut [Publisher], id: PublisherId) -> Option<&mut Publisher> {
+    open.iter_mut().find(|publisher| publisher.id == id)
 }
 
 /// Says whether a socket publishes.

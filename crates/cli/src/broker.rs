@@ -81,6 +81,11 @@ impl Broker {
         http::call(self.request(Method::GET, "")).await
     }
 
+    /// Begins a new epoch and returns what the broker wrote of it.
+    pub(crate) async fn new_epoch(&self) -> Result<String, CallError> {
+        http::call(self.request(Method::POST, "/epochs")).await
+    }
+
     /// Publishes once and returns the receipt as the broker wrote it. Only a receipt is an acknowledgement:
     /// a success without one came from something else than a broker.
     pub(crate) async fn publish(&self, key: &str, body: String, wait: Wait) -> Result<String, CallError> {

@@ -2,9 +2,11 @@
 //!
 //! What a program reads goes to stdout, what a person reads to stderr. Every flag has an environment variable.
 
+mod admin;
 mod broker;
 mod exit;
 mod http;
+mod link;
 mod load;
 mod origin;
 mod publish;
@@ -38,6 +40,9 @@ enum What {
     Tail(tail::Options),
     /// Shows where a catalog's log is.
     Status(status::Options),
+    /// Does what takes an admin token.
+    #[command(subcommand)]
+    Admin(admin::What),
 }
 
 fn main() -> std::process::ExitCode {
@@ -56,6 +61,7 @@ fn main() -> std::process::ExitCode {
             What::Publish(options) => publish::run(options, broker).await,
             What::Tail(options) => tail::run(options, broker).await,
             What::Status(options) => status::run(options, broker).await,
+            What::Admin(what) => admin::run(what, broker).await,
         }
     });
     match outcome {

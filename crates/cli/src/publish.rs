@@ -1,6 +1,8 @@
-//! `newsreel publish`: one publish, under an idempotency key, until it is acknowledged.
+//! `newsreel publish`: one publish, or one a line, under idempotency keys, until it is acknowledged.
 
 mod keys;
+mod lines;
+mod stream;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,7 @@ use keys::KeyChanges;
 /// The command's own flags.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(
-    ["keys", "changed_tags", "prefixes", "all", "file"]
+    ["keys", "changed_tags", "prefixes", "all", "file", "ndjson"]
 ))]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -36,6 +38,11 @@ pub(crate) struct Options {
         "keys", "op", "tags", "changed_tags", "prefixes", "all", "soft", "expect_version",
     ])]
     file: Option<PathBuf>,
+    /// Publishes as JSON, one a line, each a version of its own; `-` reads stdin. Prints the answers in order.
+    #[arg(long, env = "NEWSREEL_NDJSON", value_name = "FILE", conflicts_with_all = [
+        "keys", "op", "tags", "changed_tags", "prefixes", "all", "soft", "expect_version", "file", "wait_applied",
+    ])]
+    ndjson: Option<PathBuf>,
     /// What is older may be served, marked, while it is fetched anew.
     #[arg(long, env = "NEWSREEL_SOFT", value_parser = BoolishValueParser::new())]
     soft: bool,
@@ -46,6 +53,7 @@ pub(crate) struct Options {
     #[arg(long, env = "NEWSREEL_EXPECT_EPOCH", value_name = "EPOCH", requires = "expect_version")]
     expect_epoch: Option<Epoch>,
     /// The same key and the same changes are one publish, however often they are sent [default: a random one].
+    /// With --ndjson the nth line has this key and #n.
     #[arg(long, env = "NEWSREEL_IDEMPOTENCY_KEY", value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<String>,
     /// Wait until the replicas have applied it; the receipt then names those that have and those that have not.
@@ -61,6 +69,9 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
     let waiting = Wait::Applied(Duration::from_millis(options.timeout_ms));
     let wait = if options.wait_applied { waiting } else { Wait::Acknowledged };
     let key = options.idempotency_key.clone().unwrap_or_else(random_key);
+    if let Some(path) = &options.ndjson {
+        return stream::run(path, key, &at).await;
+    }
     let body = match &options.file {
         Some(path) => read(path)?,
         None => given(options)?,

@@ -3,7 +3,6 @@
 //! `core::follower` decides; this dials, prints and keeps the position. The position is written after what it
 //! stands for was printed, so a crash repeats a version and never skips one.
 
-mod link;
 mod print;
 mod resume;
 
@@ -19,7 +18,7 @@ use newsreel_core::wire::{Position, UnixMillis, Version};
 
 use crate::broker::BrokerOptions;
 use crate::exit::{Failure, asked_to_stop, print as out, say};
-use link::{Link, News};
+use crate::link::{Link, News};
 
 /// The command's own flags.
 #[derive(clap::Args)]
@@ -207,7 +206,8 @@ impl Tail {
 
     fn dial(&mut self, from: Start) -> Result<(), Failure> {
         let (name, topics) = (self.options.name.clone(), self.options.topics.clone());
-        self.link = Link::dial(&self.at, &FollowQuery { from, name, topics })?;
+        let query = FollowQuery { from, name, topics }.to_query();
+        self.link = Link::dial(&self.at, &format!("/follow{query}"))?;
         Ok(())
     }
 

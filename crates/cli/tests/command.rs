@@ -11,13 +11,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use futures_util::{SinkExt as _, StreamExt as _};
 use newsreel_core::wire::frame::{self, Resume, SUBPROTOCOL};
-use newsreel_core::wire::{Epoch, Position, UnixMillis};
+use newsreel_core::wire::{Epoch, Position, UnixMillis, lines};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 const RECEIPT: &str = r#"{"catalog":"tv","epoch":"01ARYZ6S410000000000000000","version":1,"position":"01ARYZ6S410000000000000000:1:0011223344556677","at":1,"changes":1}"#;
+const NEW_EPOCH: &str = r#"{"catalog":"tv","epoch":"01ARYZ6S420000000000000000","version":0,"position":"01ARYZ6S420000000000000000:0:7ae264e1fd7e3c55","previous":"01ARYZ6S410000000000000000:1:0011223344556677"}"#;
 /// Long enough for a slow machine; nothing waits for so long when it works.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -51,7 +52,12 @@ async fn broker(status: u16, body: &'static str) -> (String, mpsc::UnboundedRece
         }
         (StatusCode::from_u16(status).unwrap(), body)
     };
-    let router = Router::new().route("/v1/catalogs/tv/changes", post(answer));
+    let new_epoch = move || async move {
+        (StatusCode::from_u16(status).unwrap(), if status == 200 { NEW_EPOCH } else { body })
+    };
+    let router = Router::new()
+        .route("/v1/catalogs/tv/changes", post(answer))
+        .route("/v1/catalogs/tv/epochs", post(new_epoch));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -155,7 +161,15 @@ async fn the_exit_code_tells_what_went_wrong() {
         (&good, "publish --key title:1 --op remove --soft", 3),
         (&good, "publish --file /nowhere", 3),
         (&good, "load /nowhere", 3),
+        (&good, "publish --ndjson x --all", 2),
+        (&good, "publish --ndjson x --wait-applied", 2),
+        (&good, "publish --ndjson /nowhere", 3),
+        (&good, "admin", 2),
         (&refusing, "publish --all", 4),
+        (&refusing, "admin new-epoch", 4),
+        (&failing, "admin new-epoch", 5),
+        (&nobody, "admin new-epoch", 5),
+        (&nobody, "publish --ndjson -", 5),
         (&refusing, "tail", 4),
         (&failing, "publish --all", 5),
         (&nobody, "status", 5),
@@ -169,6 +183,16 @@ async fn the_exit_code_tells_what_went_wrong() {
     let receipt = run(&good, "publish --all").stdout;
     assert_eq!(String::from_utf8(receipt).unwrap(), format!("{RECEIPT}\n"));
     assert!(String::from_utf8(run(&good, "--help").stdout).unwrap().contains("Exit codes:"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_epoch_is_printed_and_explained() {
+    let (url, _heard) = broker(200, RECEIPT).await;
+    let output = run(&url, "admin new-epoch");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "01ARYZ6S420000000000000000:0:7ae264e1fd7e3c55\n");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("the old log ended at 01ARYZ6S410000000000000000:1:0011223344556677"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,6 +261,62 @@ async fn follow_broker(frames: Vec<String>) -> String {
         while let Some(Ok(_)) = socket.next().await {}
     });
     url
+}
+
+/// A broker whose publishing sockets end after so many publishes each, of which so many are answered.
+async fn publish_broker(sockets: Vec<(usize, usize)>) -> (String, mpsc::UnboundedReceiver<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, heard) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for (most, answered) in sockets {
+            let (stream, _) = listener.accept().await.unwrap();
+            #[expect(clippy::result_large_err, reason = "the library's own signature")]
+            let greet = |request: &Request, mut response: Response| {
+                assert_eq!(request.uri().path(), "/v1/catalogs/tv/publish");
+                response.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse().unwrap());
+                Ok(response)
+            };
+            let mut socket = tokio_tungstenite::accept_hdr_async(stream, greet).await.unwrap();
+            let mut texts = Vec::new();
+            while texts.len() < most
+                && let Some(Ok(message)) = socket.next().await
+            {
+                texts.push(message.into_text().unwrap().as_str().to_owned());
+            }
+            let answers = vec![RECEIPT; answered].join(",");
+            socket.send(Message::text(lines::answers_text(&answers))).await.unwrap();
+            tell.send(texts).unwrap();
+            if answered == most {
+                while let Some(Ok(_)) = socket.next().await {}
+            }
+        }
+    });
+    (url, heard)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_were_not_answered_are_sent_again_as_they_were() {
+    let (url, mut heard) = publish_broker(vec![(5, 2), (3, 3)]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lines");
+    let keys = (1..=5).map(|n| format!("{{\"key\":\"a:{n}\"}}\n\n"));
+    std::fs::write(&file, keys.collect::<String>() + "{\"key\":\"a\"}\n").unwrap();
+    let mut command = newsreel(&url, "publish --idempotency-key k --ndjson");
+    let output = command.arg(&file).env("NEWSREEL_RETRY_FOR_MS", "10000").output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert!(
+        told.contains("5 published, 1 refused") && told.contains("refused: bad-key: publish 6: "),
+        "{told}"
+    );
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let printed: Vec<&str> = printed.lines().collect();
+    assert_eq!(printed.len(), 6);
+    assert!(printed[..5].iter().all(|line| *line == RECEIPT) && printed[5].contains("bad-key"));
+    let (first, second) = (heard.recv().await.unwrap(), heard.recv().await.unwrap());
+    assert_eq!(first[0], r#"{"key":"a:1","idempotency_key":"k#1"}"#);
+    assert_eq!(first[2..], second);
 }
 
 fn first_version() -> Vec<String> {

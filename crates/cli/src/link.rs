@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::{SinkExt as _, StreamExt as _};
 use newsreel_core::wire::frame::SUBPROTOCOL;
-use newsreel_core::wire::route::FollowQuery;
 use reqwest::StatusCode;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -32,8 +31,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The largest frame: what the platform lets a socket carry.
 const MAX_FRAME_BYTES: usize = 32 << 20;
 
-/// The one socket of a follower.
-pub(super) enum Link {
+/// The one socket of a follower or a publisher.
+pub(crate) enum Link {
     /// There is none.
     Down,
     /// It is opening.
@@ -45,7 +44,7 @@ pub(super) enum Link {
 }
 
 /// What a link has to tell.
-pub(super) enum News {
+pub(crate) enum News {
     /// It is open.
     Opened,
     /// A text came.
@@ -57,9 +56,9 @@ pub(super) enum News {
 }
 
 impl Link {
-    /// Begins to dial; what came of it is told by [`Link::next`].
-    pub(super) fn dial(at: &BrokerOptions, query: &FollowQuery) -> Result<Self, Failure> {
-        let request = request(at, query)?;
+    /// Begins to dial an address of the catalog; what came of it is told by [`Link::next`].
+    pub(crate) fn dial(at: &BrokerOptions, path: &str) -> Result<Self, Failure> {
+        let request = request(at, path)?;
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_FRAME_BYTES))
             .max_frame_size(Some(MAX_FRAME_BYTES));
@@ -71,7 +70,7 @@ impl Link {
     }
 
     /// Waits for news, for ever when there is no socket. May be dropped and called again; nothing is missed.
-    pub(super) async fn next(&mut self) -> News {
+    pub(crate) async fn next(&mut self) -> News {
         loop {
             let news = match self {
                 Self::Down => std::future::pending().await,
@@ -102,7 +101,7 @@ impl Link {
     }
 
     /// Sends a text. If that does not work, [`Link::next`] tells.
-    pub(super) async fn send(&mut self, text: String) {
+    pub(crate) async fn send(&mut self, text: String) {
         let Self::Up(socket) = self else { return };
         let why = match timeout(SEND_TIMEOUT, socket.send(Message::text(text))).await {
             Ok(Ok(())) => return,
@@ -113,7 +112,7 @@ impl Link {
     }
 
     /// Says goodbye, if there is anybody to say it to, and lets go.
-    pub(super) async fn hang_up(&mut self, code: u16, reason: &'static str) {
+    pub(crate) async fn hang_up(&mut self, code: u16, reason: &'static str) {
         if let Self::Up(mut socket) = std::mem::replace(self, Self::Down) {
             let frame = CloseFrame { code: code.into(), reason: reason.into() };
             // Whether it hears that makes no difference to either side.
@@ -122,11 +121,11 @@ impl Link {
     }
 }
 
-fn request(at: &BrokerOptions, query: &FollowQuery) -> Result<Request, Failure> {
+fn request(at: &BrokerOptions, path: &str) -> Result<Request, Failure> {
     let address = at.address();
     // The address is checked to be http or https.
     let address = address.replacen("http", "ws", 1);
-    let url = format!("{address}/follow{}", query.to_query());
+    let url = format!("{address}{path}");
     let mut request = url.into_client_request().context("the broker's address")?;
     let headers = request.headers_mut();
     headers.insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));

@@ -1,0 +1,36 @@
+//! `newsreel admin`: what takes an admin token.
+
+use newsreel_core::wire::page::NewEpoch;
+
+use crate::broker::{Broker, BrokerOptions};
+use crate::exit::{Failure, print, say};
+use crate::http::call_patiently;
+
+/// What to do.
+#[derive(clap::Subcommand)]
+pub(crate) enum What {
+    /// Starts a new epoch of the log: every cache forgets everything and continues from there.
+    ///
+    /// For when the log cannot be believed any more, as after a restore. Prints the new position. If no answer
+    /// comes it is asked for again, which may start one more; that does no harm.
+    NewEpoch,
+}
+
+/// Does it.
+pub(crate) async fn run(what: What, at: BrokerOptions) -> Result<(), Failure> {
+    match what {
+        What::NewEpoch => new_epoch(at).await,
+    }
+}
+
+async fn new_epoch(at: BrokerOptions) -> Result<(), Failure> {
+    let broker = Broker::new(at.clone())?;
+    let body = call_patiently(&at.broker, at.patience(), || broker.new_epoch()).await?;
+    let NewEpoch { catalog, position, previous, .. } = serde_json::from_str(&body).map_err(|error| {
+        anyhow::anyhow!("the answer names no epoch ({error}); is this a broker's address?")
+    })?;
+    print(&format!("{position}\n"))?;
+    say!("admin: catalog {catalog} has a new epoch; the old log ended at {previous}");
+    say!("  every follower and cache that is connected has been told to forget what it holds");
+    Ok(())
+}

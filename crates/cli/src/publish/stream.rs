@@ -1,0 +1,239 @@
+//! `newsreel publish --ndjson`: one publish a line over the publishing socket, many under way at a time.
+//!
+//! Every line has an idempotency key, so what was not answered when the connection broke is sent again.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use newsreel_core::wire::frame::close;
+use newsreel_core::wire::publish::MAX_BODY_BYTES;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::lines::{Heard, Lines};
+use crate::broker::BrokerOptions;
+use crate::exit::{Failure, print, say};
+use crate::http::pause;
+use crate::link::{Link, News};
+
+/// How long the oldest publish may go without an answer before the connection counts as dead.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many lines are read ahead.
+const READ_AHEAD: usize = 64;
+/// The longest key that still fits with the number of a line.
+const MAX_KEY_BYTES: usize = 240;
+
+/// Publishes every line of a file and prints the answers.
+pub(super) async fn run(path: &Path, key: String, at: &BrokerOptions) -> Result<(), Failure> {
+    if key.len() > MAX_KEY_BYTES {
+        let why = format!("with --ndjson an idempotency key has at most {MAX_KEY_BYTES} bytes");
+        return Err(Failure::Input(why));
+    }
+    let (source, bar) = open(path)?;
+    let (line, input) = mpsc::channel(READ_AHEAD);
+    std::thread::spawn(move || read(source, &line));
+    let mut stream = Stream {
+        at,
+        input,
+        lines: Lines::new(key.clone()),
+        link: Link::Down,
+        bar: bar.clone(),
+        ended: false,
+        cut: None,
+        opened: false,
+        failures: 0,
+        heard: Instant::now(),
+        lost: None,
+        redial: Some(Instant::now()),
+        trouble: String::new(),
+    };
+    let outcome = stream.run().await;
+    stream.link.hang_up(1000, "done").await;
+    bar.finish_and_clear();
+    let Lines { answered, refused, .. } = stream.lines;
+    say!("publish: {} published, {refused} refused", answered - refused);
+    if outcome.is_err() {
+        say!("  the same file with --idempotency-key {key} goes on from here: nothing is published twice");
+    }
+    outcome?;
+    match stream.lines.first_refusal {
+        None => Ok(()),
+        Some((line, code, detail)) => {
+            let others =
+                if refused > 1 { format!("; so were {} others", refused - 1) } else { String::new() };
+            Err(Failure::Refused { code, detail: format!("publish {line}: {detail}{others}") })
+        }
+    }
+}
+
+struct Stream<'a> {
+    at: &'a BrokerOptions,
+    input: mpsc::Receiver<Result<String, Failure>>,
+    lines: Lines,
+    link: Link,
+    bar: ProgressBar,
+    /// Whether the input has ended.
+    ended: bool,
+    /// Why it did, if not at its end.
+    cut: Option<Failure>,
+    opened: bool,
+    /// Connections in a row that brought nothing.
+    failures: u32,
+    /// When an answer last came, or one began to be owed.
+    heard: Instant,
+    /// Since when no connection has been of use.
+    lost: Option<Instant>,
+    /// When to dial again.
+    redial: Option<Instant>,
+    /// What went wrong last.
+    trouble: String,
+}
+
+impl Stream<'_> {
+    async fn run(&mut self) -> Result<(), Failure> {
+        while !(self.ended && self.lines.is_done()) {
+            let dial = self.redial;
+            let idle = self.lines.is_done();
+            tokio::select! {
+                news = self.link.next() => self.hear(news).await?,
+                line = self.input.recv(), if self.opened && !self.ended && self.lines.has_room() => {
+                    self.take(line).await?;
+                }
+                () = sleep_until(dial.unwrap_or(self.heard)), if dial.is_some() => {
+                    self.redial = None;
+                    self.link = Link::dial(self.at, "/publish")?;
+                }
+                () = sleep_until(self.heard + ANSWER_TIMEOUT), if self.opened && !idle => {
+                    self.give_up("no answer came for 30 s".to_owned()).await?;
+                }
+            }
+        }
+        self.cut.take().map_or(Ok(()), Err)
+    }
+
+    async fn hear(&mut self, news: News) -> Result<(), Failure> {
+        match news {
+            News::Opened => {
+                (self.opened, self.heard) = (true, Instant::now());
+                if self.lines.is_done() {
+                    (self.failures, self.lost) = (0, None);
+                }
+                for text in self.lines.under_way() {
+                    self.link.send(text).await;
+                }
+                Ok(())
+            }
+            News::Text(text) => {
+                let heard = self.lines.hear(&text);
+                if !heard.lines.is_empty() {
+                    (self.failures, self.lost, self.heard) = (0, None, Instant::now());
+                }
+                self.show(&heard)?;
+                match heard.broken {
+                    Some(why) => self.give_up(why).await,
+                    None => Ok(()),
+                }
+            }
+            News::Closed(code, reason) if !close::may_reconnect(code) => {
+                Err(Failure::Refused { code: format!("closed-{code}"), detail: reason })
+            }
+            News::Closed(code, reason) => self.give_up(format!("closed with {code} {reason}")).await,
+            News::Refused(failure) => Err(failure),
+        }
+    }
+
+    async fn take(&mut self, line: Option<Result<String, Failure>>) -> Result<(), Failure> {
+        let line = match line {
+            Some(Ok(line)) => line,
+            // What was read before is still answered.
+            Some(Err(failure)) => {
+                (self.ended, self.cut) = (true, Some(failure));
+                return Ok(());
+            }
+            None => {
+                self.ended = true;
+                return Ok(());
+            }
+        };
+        if self.lines.is_done() {
+            self.heard = Instant::now();
+        }
+        let mut heard = Heard::default();
+        let sent = self.lines.take(&line, &mut heard);
+        self.show(&heard)?;
+        if let Some(text) = sent {
+            self.link.send(text).await;
+        }
+        Ok(())
+    }
+
+    /// Prints answers above the bar.
+    fn show(&self, heard: &Heard) -> Result<(), Failure> {
+        if heard.lines.is_empty() {
+            return Ok(());
+        }
+        self.bar.set_message(format!("{} answered", self.lines.answered));
+        self.bar.suspend(|| print(&heard.lines))
+    }
+
+    /// Hangs up and dials again later, unless patience has run out.
+    async fn give_up(&mut self, why: String) -> Result<(), Failure> {
+        self.link.hang_up(1000, "again").await;
+        self.opened = false;
+        if self.trouble != why {
+            self.bar.suspend(|| say!("publish: {why}; connecting again"));
+            self.trouble.clone_from(&why);
+        }
+        let redial = Instant::now() + pause(self.failures);
+        self.failures += 1;
+        if redial.duration_since(*self.lost.get_or_insert_with(Instant::now)) > self.at.patience() {
+            return Err(Failure::Unreachable { what: self.at.broker.to_string(), why });
+        }
+        self.redial = Some(redial);
+        Ok(())
+    }
+}
+
+/// Opens the file and a bar that tells how much of it has been read. On anything but a terminal it stays hidden.
+fn open(path: &Path) -> Result<(Box<dyn Read + Send>, ProgressBar), Failure> {
+    let wrong = |error: std::io::Error| Failure::Input(format!("{}: {error}", path.display()));
+    if path.as_os_str() == "-" {
+        let bar = ProgressBar::no_length();
+        return Ok((Box::new(bar.wrap_read(std::io::stdin())), bar));
+    }
+    let file = File::open(path).map_err(wrong)?;
+    let bar = ProgressBar::new(file.metadata().map_err(wrong)?.len());
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {eta} left") {
+        bar.set_style(style);
+    }
+    Ok((Box::new(bar.wrap_read(file)), bar))
+}
+
+/// Reads lines until the end, or until nobody wants more. Runs on a thread of its own: stdin may wait for ever.
+fn read(source: Box<dyn Read + Send>, lines: &mpsc::Sender<Result<String, Failure>>) {
+    let mut source = BufReader::new(source);
+    for number in 1.. {
+        let mut line = Vec::new();
+        // One byte more than a publish may have is enough to refuse it, and leaves no room for a file of one line.
+        let most = MAX_BODY_BYTES as u64 + 2;
+        let read = source.by_ref().take(most).read_until(b'\n', &mut line);
+        let line = match read {
+            Ok(0) => return,
+            Ok(read) if read as u64 == most && !line.ends_with(b"\n") => {
+                Err(Failure::Input(format!("line {number} has more than {MAX_BODY_BYTES} bytes")))
+            }
+            Ok(_) if line.trim_ascii().is_empty() => continue,
+            Ok(_) => {
+                String::from_utf8(line).map_err(|_| Failure::Input(format!("line {number} is not UTF-8")))
+            }
+            Err(error) => Err(Failure::Input(format!("line {number}: {error}"))),
+        };
+        let last = line.is_err();
+        if lines.blocking_send(line).is_err() || last {
+            return;
+        }
+    }
+}
