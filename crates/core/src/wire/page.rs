@@ -232,18 +232,3 @@ mod tests {
         assert_ne!(etag(Version::ZERO, &to, Version::ZERO), etag(Version::ZERO, &to, Version::ZERO.next()));
     }
 }
-
-/// The answer to the order to begin a new epoch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewEpoch {
-    /// The catalog.
-    pub catalog: Catalog,
-    /// Its log from here on.
-    pub epoch: Epoch,
-    /// Its head: version 0.
-    pub version: Version,
-    /// The position of it.
-    pub position: Position,
-    /// Where the log before it ended.
-    pub previous: Position,
-}
