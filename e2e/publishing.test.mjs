@@ -2,12 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
+import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Follower } from './follower.mjs';
 import { Publisher } from './publisher.mjs';
-import { startSystem, TOKENS } from './system.mjs';
+import { freePort, newsreel, startDev, startSystem, temporaryFolder, TOKENS } from './system.mjs';
 
 const LINES = 'application/x-ndjson';
 
@@ -270,6 +272,39 @@ test('two requests with one idempotency key', async (t) => {
       assert.ok([200, 409].includes(answer.status), answer.text);
     }
   });
+});
+
+test('D1, D3: the command publishes a file over a crash, each line once', async (t) => {
+  const place = { state: temporaryFolder(t), port: await freePort(), originPort: await freePort() };
+  const { broker, kill } = await startDev(t, place);
+  const follower = await new Follower(broker).connect();
+  const file = join(temporaryFolder(t), 'lines.ndjson');
+  const keys = Array.from({ length: 20_000 }, (_, n) => `title:${n}`);
+  writeFileSync(file, keys.map((key) => `${JSON.stringify({ key })}\n`).join(''));
+  const words = ['publish', '--broker', broker.url, '--catalog', 'tv', '--token', TOKENS.publish,
+    '--retry-for-ms', '60000', '--idempotency-key', 'file-1', '--ndjson', file];
+  const publishing = newsreel(...words);
+  await follower.reached(2_000);
+  await kill();
+  assert.ok(follower.position.version < keys.length, 'killed in the middle');
+  await startDev(t, place);
+  const { code, stdout, stderr } = await publishing;
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /connecting again[^]*20000 published, 0 refused/);
+  const receipts = stdout.trimEnd().split('\n').map((line) => JSON.parse(line));
+  assert.equal(receipts.length, keys.length);
+  const head = await broker.status();
+  assert.equal(head.version, keys.length, 'one version a line');
+  await follower.until(() => follower.closed);
+  await follower.connect();
+  await follower.reached(head.version);
+  const made = new Map(follower.versions.map((row) => [row.changes[0].key, row.version]));
+  receipts.forEach(({ version }, n) => assert.equal(made.get(keys[n]), version, keys[n]));
+
+  const again = await newsreel(...words);
+  assert.deepEqual([again.code, again.stdout], [0, stdout], 'the same file again says the same');
+  assert.equal((await broker.status()).version, keys.length);
+  await follower.close();
 });
 
 function lines({ status, text }) {

@@ -5,7 +5,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -44,13 +44,13 @@ export async function freePort() {
 }
 
 /** Broker and edge on wrangler's harness, where objects can be evicted, and an origin. Ends with the test. */
-export async function startSystem(t, { vars = {}, origin: withOrigin = true } = {}) {
+export async function startSystem(t, { vars = {}, origin: withOrigin = true, config = 'wrangler.toml' } = {}) {
   const originPort = await freePort();
   const harness = createTestHarness({
     root: ROOT,
     workers: [
       {
-        configPath: 'wrangler.toml',
+        configPath: config,
         vars: { ORIGIN_URL: `http://127.0.0.1:${originPort}`, EDGE: 'e2e', ...vars },
         secrets: SECRETS,
       },
@@ -64,6 +64,18 @@ export async function startSystem(t, { vars = {}, origin: withOrigin = true } = 
     ? await startOrigin(t, { port: originPort, db: join(temporaryFolder(t), 'origin.sqlite'), broker: url.origin })
     : undefined;
   return { broker, worker, origin, kv: (await worker.getEnv()).ENTRIES };
+}
+
+/** A configuration whose main module is one of these tests', around the production Worker (`WORKER`). */
+export function wrapped(t, module) {
+  const folder = temporaryFolder(t);
+  const main = join(folder, 'main.mjs');
+  const worker = join(ROOT, 'crates/entry/build/index.js');
+  writeFileSync(main, readFileSync(join(ROOT, 'e2e', module), 'utf8').replaceAll("'WORKER'", JSON.stringify(worker)));
+  const toml = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');
+  const config = join(folder, 'wrangler.toml');
+  writeFileSync(config, toml.replace(/^main = .*$/m, `main = ${JSON.stringify(main)}`).replace(/^\[build\]\n.*\n/m, ''));
+  return config;
 }
 
 /** Broker and edge under `wrangler dev` on a folder that outlives it: can be killed and started again. */

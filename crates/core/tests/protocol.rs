@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use newsreel_core::policy::{Beyond, Policies, Policy};
 use newsreel_core::wire::frame::{FollowerFrame, Frame, VersionRow, close};
-use newsreel_core::wire::{Code, Epoch, Position, event};
+use newsreel_core::wire::lines::{Answer, Answers, answers_text};
+use newsreel_core::wire::{Code, Epoch, Line, Position, event};
 
 const PROTOCOL: &str = include_str!("../PROTOCOL.md");
 
@@ -79,6 +80,20 @@ fn every_example_event_is_one() {
         let (kind, id, frame) = (field("event: "), field("id: ").parse().unwrap(), field("data: "));
         assert_eq!(*block, event::event(kind, Some(&id), frame));
         assert!(!matches!(Frame::parse(frame).unwrap(), Frame::Unknown(_)));
+    }
+}
+
+#[test]
+fn every_example_line_and_its_answers_are_read() {
+    let block = |kind: &str| PROTOCOL.split(kind).nth(1).unwrap().split("```").next().unwrap().lines();
+    let lines: Vec<Line> = block("```ndjson\n").map(|line| Line::parse(line.as_bytes()).unwrap()).collect();
+    assert!(lines.iter().any(|line| line.idempotency_key.is_some() && line.publish.changes.len() == 2));
+    assert!(lines.iter().any(|line| line.publish.expect.is_some()));
+    for frame in block("```answers\n") {
+        let Answers { answers } = serde_json::from_str::<Answers<Answer>>(frame).unwrap();
+        assert!(matches!(answers.as_slice(), [Answer::Published(_), Answer::Refused(_)]));
+        let texts: Vec<&str> = frame.split("\"answers\":[").nth(1).unwrap().split("]}").collect();
+        assert_eq!(answers_text(texts[0]), frame);
     }
 }
 
