@@ -159,8 +159,11 @@ build_worker() {
   local wasm=$out/index_bg.wasm
   # The names of functions are a quarter of the file. A panic names its place in the source without them.
   # Without them the optimizer also finds more: another twentieth.
-  wasm-opt --all-features --strip-debug -Oz "$wasm" -o "$wasm.stripped"
-  mv "$wasm.stripped" "$wasm"
+  # So do the streams that crate `worker` exports to JavaScript and nothing here makes.
+  "$NODE" scripts/exports.mjs "$wasm" '^(__wbg_)?intounderlying(sink|bytesource)' >"$out/exports.json"
+  wasm-metadce --all-features --graph-file "$out/exports.json" "$wasm" -o "$wasm.stripped" >/dev/null
+  wasm-opt --all-features --strip-debug -Oz "$wasm.stripped" -o "$wasm"
+  rm "$wasm.stripped" "$out/exports.json"
   local raw packed
   raw=$(wc -c <"$wasm")
   packed=$(gzip -9 -c "$wasm" | wc -c)

@@ -2,7 +2,7 @@
 
 use newsreel_core::origins::Origins;
 use newsreel_core::wire::{Code, Problem};
-use worker::{Env, Method, Request, Response, ResponseBuilder, Result, Url};
+use worker::{Env, Method, Request, Response, ResponseBuilder, Result};
 
 use crate::convert::headers;
 
@@ -12,11 +12,11 @@ const HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-None-Mat
 /// What a page may see of an answer, beside what every page may.
 const EXPOSED: &str = "ETag, Idempotent-Replayed, Retry-After";
 
-/// Returns the origin of the page that calls, if one does and may.
+/// Returns the origin of the page that calls, if one does and may; `own` is the deployment's.
 pub(crate) fn admit(
     request: &Request,
     env: &Env,
-    url: &Url,
+    own: &str,
 ) -> Result<std::result::Result<Option<String>, Problem>> {
     let Some(origin) = request.headers().get("Origin")? else { return Ok(Ok(None)) };
     let list = env.var("ALLOWED_ORIGINS").map(|list| list.to_string()).unwrap_or_default();
@@ -24,9 +24,7 @@ pub(crate) fn admit(
         Ok(origins) => origins,
         Err(error) => return Ok(Err(Problem::new(Code::Misconfigured, error.to_string()))),
     };
-    // As `Url::origin` has it, without a KB of wasm for the addresses that no request has.
-    let own = format!("{}://{}", url.scheme(), url.authority());
-    if origins.allow(&origin, &own) {
+    if origins.allow(&origin, own) {
         return Ok(Ok(Some(origin)));
     }
     let text = format!("pages of {origin} may not call; ALLOWED_ORIGINS lists those that may");

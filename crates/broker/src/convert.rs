@@ -5,7 +5,7 @@ use js_sys::Date;
 use newsreel_core::wire::UnixMillis;
 use newsreel_core::wire::problem::{self, Problem};
 use wasm_bindgen::prelude::*;
-use worker::{Headers, Response, ResponseBuilder};
+use worker::{Headers, Response, ResponseBuilder, WebSocket};
 
 #[wasm_bindgen]
 extern "C" {
@@ -24,11 +24,17 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = setAlarm)]
     pub(crate) fn set_alarm(this: &Storage, at: f64) -> Result<JsValue, JsValue>;
 
-    /// A `WebSocket`, to send a string that JavaScript already holds.
-    pub(crate) type Sender;
+    /// A `WebSocket`, for what its wrapper makes of texts that JavaScript holds already.
+    type Socket;
 
     #[wasm_bindgen(method, catch)]
-    pub(crate) fn send(this: &Sender, text: &JsValue) -> Result<(), JsValue>;
+    fn send(this: &Socket, text: &JsValue) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = serializeAttachment)]
+    fn attach(this: &Socket, text: &JsValue) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = deserializeAttachment)]
+    fn attached(this: &Socket) -> Result<JsValue, JsValue>;
 
     /// A pair of texts for the auto-response.
     #[wasm_bindgen(js_name = WebSocketRequestResponsePair)]
@@ -46,6 +52,25 @@ extern "C" {
     /// Returns when a socket's last ping was answered.
     #[wasm_bindgen(method, catch, js_name = getWebSocketAutoResponseTimestamp)]
     pub(crate) fn last_ping(this: &AutoResponder, socket: &JsValue) -> Result<Option<Date>, JsValue>;
+}
+
+/// Sends a text that JavaScript holds already.
+pub(crate) fn send(socket: &WebSocket, text: &JsValue) -> worker::Result<()> {
+    Ok(raw(socket).send(text)?)
+}
+
+/// Writes a text where it survives the object, or takes what is there away.
+pub(crate) fn attach(socket: &WebSocket, text: Option<&str>) -> worker::Result<()> {
+    Ok(raw(socket).attach(&text.map_or(JsValue::NULL, JsValue::from_str))?)
+}
+
+/// Returns the text that was attached to a socket.
+pub(crate) fn attached(socket: &WebSocket) -> Option<String> {
+    raw(socket).attached().ok()?.as_string()
+}
+
+fn raw(socket: &WebSocket) -> &Socket {
+    AsRef::<JsValue>::as_ref(socket.as_ref()).unchecked_ref()
 }
 
 /// Returns this machine's time.

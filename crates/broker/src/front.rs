@@ -2,8 +2,9 @@
 //! the catalog's object.
 
 use newsreel_core::access::{Caller, Scope};
-use newsreel_core::wire::{Catalog, Code, Problem, Route, internal};
-use worker::{Env, Headers, Request, RequestInit, Response, Url, console_error};
+use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, internal};
+use worker::web_sys::RequestInit;
+use worker::{Env, Headers, Request, Response, console_error, web_sys};
 
 use crate::config::Config;
 use crate::convert::{json_response, problem_response};
@@ -29,8 +30,8 @@ const PASSED: &[&str] = &[
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
 pub async fn serve(request: &Request, env: &Env) -> worker::Result<Response> {
-    let url = request.url()?;
-    let origin = match browser::admit(request, env, &url)? {
+    let address = Address::new(request.inner().url());
+    let origin = match browser::admit(request, env, address.origin())? {
         Ok(origin) => origin,
         Err(problem) => return problem_response(&problem),
     };
@@ -39,7 +40,7 @@ pub async fn serve(request: &Request, env: &Env) -> worker::Result<Response> {
     {
         return browser::preflight(origin);
     }
-    let response = match answer(request, env, &url).await {
+    let response = match answer(request, env, &address).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(problem)) => problem_response(&problem),
         Err(error) => {
@@ -53,8 +54,12 @@ pub async fn serve(request: &Request, env: &Env) -> worker::Result<Response> {
     }
 }
 
-async fn answer(request: &Request, env: &Env, url: &Url) -> worker::Result<Result<Response, Problem>> {
-    let route = match Route::parse(request.method().as_ref(), url.path(), url.query().unwrap_or_default()) {
+async fn answer(
+    request: &Request,
+    env: &Env,
+    address: &Address,
+) -> worker::Result<Result<Response, Problem>> {
+    let route = match Route::parse(request.method().as_ref(), address.path(), address.query()) {
         Ok(route) => route,
         Err(problem) => return Ok(Err(problem)),
     };
@@ -76,7 +81,7 @@ async fn answer(request: &Request, env: &Env, url: &Url) -> worker::Result<Resul
         return Ok(Err(problem));
     }
     match gate::authorize(request, env, scope, &catalog)? {
-        Ok(caller) => forward(request, env, url, &catalog, &caller).await.map(Ok),
+        Ok(caller) => forward(request, env, address, &catalog, &caller).await.map(Ok),
         Err(problem) => Ok(Err(problem)),
     }
 }
@@ -85,7 +90,7 @@ async fn answer(request: &Request, env: &Env, url: &Url) -> worker::Result<Resul
 async fn forward(
     request: &Request,
     env: &Env,
-    url: &Url,
+    address: &Address,
     catalog: &Catalog,
     caller: &Caller,
 ) -> worker::Result<Response> {
@@ -100,12 +105,13 @@ async fn forward(
     if caller.admin && request.headers().has(internal::REPLICA)? {
         headers.set(internal::REPLICA, "1")?;
     }
-    let mut init = RequestInit::new();
-    init.with_method(request.method()).with_headers(headers);
+    let init = RequestInit::new();
+    init.set_method(request.method().as_ref());
+    init.set_headers(headers.0.as_ref());
     if let Some(body) = request.inner().body() {
-        init.with_body(Some(body.into()));
+        init.set_body(body.as_ref());
     }
-    let inner = Request::new_with_init(url.as_str(), &init)?;
+    let inner = web_sys::Request::new_with_str_and_init(address.as_str(), &init)?;
     let stub = env.durable_object(BINDING)?.get_by_name(catalog.as_str())?;
-    stub.fetch_with_request(inner).await
+    stub.fetch_with_request(inner.into()).await
 }

@@ -19,7 +19,7 @@ use newsreel_core::hub::{Effect, Hub, Input, Outcome, Part, PartSent, SessionId}
 use newsreel_core::log::Log;
 use newsreel_core::topics::Topics;
 use newsreel_core::wire::page::FoldCursor;
-use newsreel_core::wire::{Catalog, Code, Position, Problem, Route, UnixMillis, Version, frame};
+use newsreel_core::wire::{Address, Catalog, Code, Position, Problem, Route, UnixMillis, Version, frame};
 use worker::{
     DurableObject, Env, Error, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
     console_error, durable_object,
@@ -150,8 +150,8 @@ impl Inner {
     }
 
     async fn answer(self: &Rc<Self>, mut request: Request) -> Answer {
-        let url = request.url()?;
-        let route = Route::parse(request.method().as_ref(), url.path(), url.query().unwrap_or_default());
+        let address = Address::new(request.inner().url());
+        let route = Route::parse(request.method().as_ref(), address.path(), address.query());
         match route {
             Ok(Route::Publish(_, query)) => self.publish(&mut request, query).await,
             Ok(Route::PublishSocket(_)) => self.publish_socket(&request),

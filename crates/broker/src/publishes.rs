@@ -77,7 +77,7 @@ impl Inner {
         };
         let (answer, outcomes) = oneshot::channel();
         self.enqueue(Queued { asked, bytes, answer: AnswerTo::Request(answer) });
-        let Ok(mut outcomes) = outcomes.await else { return Ok(Err(not_written())) };
+        let Ok(mut outcomes) = outcomes.await else { return Ok(Err(unknown())) };
         if lined {
             return answered_lines(&outcomes).map(Ok);
         }
@@ -85,7 +85,7 @@ impl Inner {
             Some(Outcome::Committed(receipt)) => (serde_json::to_string(&receipt)?, false),
             Some(Outcome::Repeated(receipt)) => (receipt, true),
             Some(Outcome::Refused(problem)) => return Ok(Err(problem)),
-            None => return Ok(Err(not_written())),
+            None => return Ok(Err(unknown())),
         };
         let json = match query.wait_applied {
             Some(timeout) => self.when_applied(&receipt, now().plus(timeout)).await?,
@@ -288,6 +288,12 @@ impl Drop for Flushing<'_> {
 
 fn not_written() -> Problem {
     Problem::new(Code::NotWritten, "the publish could not be written and left nothing behind; try it again")
+}
+
+/// The object failed between the commit and the answer, or before it.
+fn unknown() -> Problem {
+    let text = "it is not known whether the publish was written; send it again with the same Idempotency-Key";
+    Problem::new(Code::Internal, text)
 }
 
 pub(crate) fn busy() -> Problem {

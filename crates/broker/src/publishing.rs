@@ -12,6 +12,7 @@ use newsreel_core::wire::{frame, internal, lines};
 use worker::{Request, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair, console_error};
 
 use crate::answers::{socket_response, wants_socket};
+use crate::convert::{attach, attached};
 use crate::object::{Answer, Inner};
 use crate::publishes::{AnswerTo, Queued, answer_json, busy};
 
@@ -111,8 +112,8 @@ impl Publishers {
     pub(crate) fn wake(state: &State) -> Rc<Self> {
         let publishers = Self::default();
         for socket in state.get_websockets_with_tag(TAG) {
-            let attached: Option<String> = socket.deserialize_attachment().ok().flatten();
-            let idle = attached.as_deref().and_then(|text| text.strip_prefix("idle ")).map(str::to_owned);
+            let idle =
+                attached(&socket).as_deref().and_then(|text| text.strip_prefix("idle ")).map(str::to_owned);
             match (id_of(state, &socket), idle) {
                 (Some(id), Some(name)) => publishers.add(Publisher::idle(id, name, socket)),
                 (_, _) => close(&socket, frame::close::RESYNC, LOST),
@@ -231,7 +232,7 @@ impl Publisher {
 
     fn attach(&self) -> Result<()> {
         let stage = if self.marked { "busy" } else { "idle" };
-        self.socket.serialize_attachment(format!("{stage} {}", self.name))
+        attach(&self.socket, Some(&format!("{stage} {}", self.name)))
     }
 }
 

@@ -11,7 +11,7 @@ use newsreel_core::wire::{Position, UnixMillis, frame};
 use wasm_bindgen::prelude::*;
 use worker::{State, WebSocket, console_warn};
 
-use crate::convert::{AutoResponder, Pair, Sender};
+use crate::convert::{AutoResponder, Pair, attach, attached, send};
 use crate::publishing;
 
 /// Every open socket that follows.
@@ -100,7 +100,7 @@ impl Sockets {
     pub(crate) fn save(&self, id: SessionId, session: &Session) {
         let json = serde_json::to_string(session).expect("a session serializes");
         if let Some(socket) = self.open.borrow().get(&id)
-            && let Err(error) = socket.serialize_attachment(json)
+            && let Err(error) = attach(socket, Some(&json))
         {
             console_warn!("session {} is not kept: {error}", id.0);
             close(socket, frame::close::RESYNC, "the session cannot be kept");
@@ -111,7 +111,7 @@ impl Sockets {
     pub(crate) fn close(&self, id: SessionId, code: u16, reason: &str) {
         if let Some(socket) = self.open.borrow_mut().remove(&id) {
             // It stays among the object's sockets until its peer answers, and may then have slept in between.
-            let _ = socket.serialize_attachment(Option::<String>::None);
+            let _ = attach(&socket, None);
             close(&socket, code, reason);
         }
     }
@@ -124,9 +124,8 @@ impl Sockets {
     fn send(&self, id: SessionId, text: &JsValue) {
         let open = self.open.borrow();
         let Some(socket) = open.get(&id) else { return };
-        let sender: &Sender = AsRef::<JsValue>::as_ref(socket.as_ref()).unchecked_ref();
         // A socket that cannot take it is closing: its own close event follows.
-        let _ = sender.send(text);
+        let _ = send(socket, text);
     }
 }
 
@@ -137,8 +136,7 @@ fn close(socket: &WebSocket, code: u16, reason: &str) {
 
 /// Returns the session that a socket carries.
 fn session(socket: &WebSocket) -> Option<Session> {
-    let attached: Option<String> = socket.deserialize_attachment().ok().flatten();
-    attached.and_then(|json| serde_json::from_str(&json).ok())
+    serde_json::from_str(&attached(socket)?).ok()
 }
 
 fn millis(date: &js_sys::Date) -> UnixMillis {

@@ -74,10 +74,7 @@ impl Inner {
                 }
             }
             Chore::Forget => self.rows.transaction(|| self.rows.forget()),
-            Chore::ForgetKeys => {
-                let before = now.0.saturating_sub(self.config.upkeep.remember_for.as_millis() as u64);
-                self.rows.forget_keys(UnixMillis(before))
-            }
+            Chore::ForgetKeys => self.rows.forget_keys(now.minus(self.config.upkeep.remember_for)),
         }
     }
 

@@ -4,6 +4,7 @@
 //! publisher is read strictly (an unknown field is an error); what comes from a broker is read leniently, so
 //! that a newer broker may add fields. Knows nothing of sockets, storage or HTTP libraries.
 
+pub mod address;
 pub mod change;
 pub mod etag;
 pub mod event;
@@ -18,6 +19,7 @@ pub mod problem;
 pub mod publish;
 pub mod route;
 
+pub use address::Address;
 pub use change::{Change, Operation, Target};
 pub use frame::{Fold, Frame, VersionRow};
 pub use lines::Line;

@@ -7,7 +7,7 @@ use newsreel_core::floors::By;
 use newsreel_core::policy::Policy;
 use newsreel_core::wire::etag;
 use newsreel_core::wire::problem::{MEDIA_TYPE, Problem};
-use newsreel_core::wire::{Position, Tag, UnixMillis};
+use newsreel_core::wire::{Address, Position, Tag, UnixMillis};
 use worker::{Headers, Method, Request, Response, ResponseBuilder, Result};
 
 use crate::tiers::Entry;
@@ -47,7 +47,7 @@ pub(crate) fn value_response(request: &Request, entry: &Entry, served: &Served) 
     if wanted.is_some_and(|wanted| etag::is_named(&wanted, &envelope.etag)) {
         return Ok(builder.with_headers(headers).with_status(304).empty());
     }
-    let (content_type, body) = if asks_for_envelope(request)? {
+    let (content_type, body) = if asks_for_envelope(request) {
         ("application/json", wrapped(entry, served).into_bytes())
     } else {
         (envelope.content_type.as_str(), entry.body.to_vec())
@@ -165,8 +165,8 @@ impl Served {
     }
 }
 
-fn asks_for_envelope(request: &Request) -> Result<bool> {
-    Ok(request.url()?.query_pairs().any(|(name, value)| name == "envelope" && value == "1"))
+fn asks_for_envelope(request: &Request) -> bool {
+    Address::new(request.inner().url()).says("envelope", "1")
 }
 
 /// Wraps the value in JSON, with what is known of its freshness.

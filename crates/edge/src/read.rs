@@ -6,7 +6,7 @@ use std::rc::Rc;
 use newsreel_core::cache::{Answer, Event, Failure, Freshness, Read, Step, Tier};
 use newsreel_core::policy::Policy;
 use newsreel_core::sync::AtLeast;
-use newsreel_core::wire::{Catalog, Code, Key, Position, Problem, Route, Version};
+use newsreel_core::wire::{Address, Catalog, Code, Key, Position, Problem, Route, Version};
 use worker::{Context, Env, Request, Response, Result, console_error, console_warn};
 
 use crate::config::{Config, ENTRIES, REPLICA, config};
@@ -35,8 +35,8 @@ pub fn serves(request: &Request) -> Result<bool> {
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
 pub async fn serve(request: &Request, env: Env, context: Context) -> Result<Response> {
-    let url = request.url()?;
-    let route = Route::parse(request.method().as_ref(), url.path(), url.query().unwrap_or_default());
+    let address = Address::new(request.inner().url());
+    let route = Route::parse(request.method().as_ref(), address.path(), address.query());
     let answer = match route {
         Ok(Route::Entry(catalog, key)) => read(request, env, context, catalog, key).await,
         Ok(Route::Readyz) => ready(&env).await,

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use newsreel_core::sync::{Applied, AtLeast, Knowledge, Reply};
 use newsreel_core::wire::{Catalog, UnixMillis};
-use worker::{Env, Method, Request, RequestInit, Result, Stub};
+use worker::web_sys::{self, RequestInit};
+use worker::{Env, Result, Stub};
 
 use crate::config::REPLICA;
 use crate::now;
@@ -62,11 +63,12 @@ pub(crate) async fn sync(
     let stub = replica(env, catalog, edge)?;
     for _ in 0..REPLIES {
         let ask = reader(catalog, |reader| reader.known.ask(max_age, at_least));
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_body(Some(serde_json::to_string(&ask)?.into()));
+        let init = RequestInit::new();
+        init.set_method("POST");
+        init.set_body(&serde_json::to_string(&ask)?.into());
+        let request = web_sys::Request::new_with_str_and_init("https://replica/sync", &init)?;
         let sent_at = now();
-        let mut response =
-            stub.fetch_with_request(Request::new_with_init("https://replica/sync", &init)?).await?;
+        let mut response = stub.fetch_with_request(request.into()).await?;
         if response.status_code() != 200 {
             return Err(format!("the replica answered {}", response.status_code()).into());
         }

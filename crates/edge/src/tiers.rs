@@ -12,12 +12,10 @@ use newsreel_core::cache::{Envelope, Read, etag_of};
 use newsreel_core::wire::name::tags_from_header;
 use newsreel_core::wire::route::encoded_key;
 use newsreel_core::wire::{Catalog, Epoch, Key, Position, Version};
-use worker::{
-    AbortController, CacheMode, Delay, Env, Fetch, Headers, Request, RequestInit, Response, Result,
-};
+use worker::{AbortController, Delay, Env, Fetch, Headers, Response, Result};
 
 use crate::config::{Config, ENTRIES};
-use crate::now;
+use crate::{link, now};
 
 const MAGIC: &[u8; 4] = b"NRE1";
 /// How many bytes of values and names an isolate keeps of a catalog; an isolate has 128 MB for everything.
@@ -156,10 +154,7 @@ pub(crate) async fn fetch(
     let fetched_at = now();
     let headers = Headers::new();
     headers.set("Newsreel-Version", &position.to_string())?;
-    let mut init = RequestInit::new();
-    init.with_headers(headers).with_cache(CacheMode::NoStore);
-    let request =
-        Request::new_with_init(&format!("{}/{catalog}/{}", config.origin, encoded_key(key)), &init)?;
+    let request = link::get(&format!("{}/{catalog}/{}", config.origin, encoded_key(key)), &headers)?;
     let abort = AbortController::default();
     let signal = abort.signal();
     let answer = Box::pin(async move {

@@ -11,12 +11,11 @@ use futures_util::future::{Either, select};
 use newsreel_core::sync::{Anchor, Applied, Ask, Reply};
 use newsreel_core::wire::{Catalog, UnixMillis};
 use worker::{
-    Delay, Env, Headers, Request, RequestInit, Response, Result, State, WebSocket, WebSocketPair,
-    WebsocketEvent,
+    Delay, Env, Headers, Request, Response, Result, State, WebSocket, WebSocketPair, WebsocketEvent,
 };
 
-use crate::now;
 use crate::sync::{reader, replica, take_turn};
+use crate::{link, now};
 
 /// How long a window stays open. `wait_until` ends a request 30 s after its response.
 const OPEN_FOR: Duration = Duration::from_secs(25);
@@ -45,10 +44,8 @@ async fn listen(env: &Env, catalog: &Catalog, edge: &str) -> Result<()> {
     let headers = Headers::new();
     headers.set("Upgrade", "websocket")?;
     headers.set(ASK, &serde_json::to_string(&ask)?)?;
-    let mut init = RequestInit::new();
-    init.with_headers(headers);
     let sent_at = now();
-    let request = Request::new_with_init("https://replica/window", &init)?;
+    let request = link::get("https://replica/window", &headers)?;
     let response = replica(env, catalog, edge)?.fetch_with_request(request).await?;
     let socket = response.websocket().ok_or("the replica opened no window")?;
     let mut anchor: Option<Anchor> = None;

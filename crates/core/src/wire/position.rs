@@ -19,6 +19,12 @@ impl UnixMillis {
         Self(self.0.saturating_add(u64::try_from(later.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// Returns the time that much earlier, at the earliest 0.
+    #[must_use]
+    pub fn minus(self, earlier: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(earlier.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// Returns how long before this moment `earlier` was; zero when the clock went back.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
