@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use newsreel_core::policy::{Beyond, Policies, Policy};
-use newsreel_core::wire::frame::{FollowerFrame, Frame, VersionRow, close};
-use newsreel_core::wire::lines::{Answer, Answers, answers_text};
-use newsreel_core::wire::{Code, Epoch, Line, Position, event};
+use newsreel_core::wire::frame::{self, FollowerFrame, Frame, VersionRow, close};
+use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
+use newsreel_core::wire::{Code, Epoch, Line, Position, event, name, page, publish, route};
+use newsreel_core::{fold, follower, hub, upkeep};
 
 const PROTOCOL: &str = include_str!("../PROTOCOL.md");
 
@@ -13,11 +14,47 @@ const PROTOCOL: &str = include_str!("../PROTOCOL.md");
 const SOURCES: &[&str] = &[
     include_str!("../src/cache/tests.rs"),
     include_str!("../src/floors.rs"),
+    include_str!("../src/fold/tests.rs"),
     include_str!("../src/follower/tests.rs"),
     include_str!("../src/hub/tests.rs"),
+    include_str!("../src/hub/tests/epochs.rs"),
     include_str!("../src/hub/tests/model.rs"),
+    include_str!("../src/hub/tests/pace.rs"),
+    include_str!("../src/hub/tests/replays.rs"),
     include_str!("../src/log.rs"),
     include_str!("../src/sync.rs"),
+    include_str!("../src/upkeep.rs"),
+];
+
+/// The same, end to end.
+const E2E: &[&str] = &[
+    include_str!("../../../e2e/away.test.mjs"),
+    include_str!("../../../e2e/contract.test.mjs"),
+    include_str!("../../../e2e/crash.test.mjs"),
+    include_str!("../../../e2e/followers.test.mjs"),
+    include_str!("../../../e2e/log.test.mjs"),
+    include_str!("../../../e2e/main.test.mjs"),
+    include_str!("../../../e2e/publishing.test.mjs"),
+    include_str!("../../../e2e/reading.test.mjs"),
+];
+
+/// Where the numbers of the document stand that are nobody's but the code's.
+const PRIVATE: &[(&str, &str)] = &[
+    ("UNDER_WAY", include_str!("../../broker/src/publishes.rs")),
+    ("QUEUE_BYTES", include_str!("../../broker/src/publishes.rs")),
+    ("MAX_UNANSWERED", include_str!("../../broker/src/publishing.rs")),
+    ("MAX_UNANSWERED_BYTES", include_str!("../../broker/src/publishing.rs")),
+    ("MAX_POLLS", include_str!("../../broker/src/reading.rs")),
+    ("MAX_STREAMS", include_str!("../../broker/src/events.rs")),
+    ("KEEP_ALIVE", include_str!("../../broker/src/events.rs")),
+    ("BOOKMARK_EVERY", include_str!("../../broker/src/events.rs")),
+    ("BOOKMARK_EVERY", include_str!("../src/hub/fan_out.rs")),
+    ("DEFAULT_WAIT", include_str!("../src/wire/route.rs")),
+    ("MAX_WAIT", include_str!("../src/wire/route.rs")),
+    ("BUDGET", include_str!("../src/hub/replay.rs")),
+    ("ASK_EVERY", include_str!("../src/hub/pace.rs")),
+    ("ASK_BYTES", include_str!("../src/hub/pace.rs")),
+    ("MOMENT", include_str!("../src/hub/pace.rs")),
 ];
 
 /// The cells of the rows of the table under a heading's first words.
@@ -113,14 +150,196 @@ fn the_example_rows_are_canonical_and_hash_to_their_positions() {
     assert_eq!(position.version.number(), 3);
 }
 
+/// An invariant: its id, the tests of this crate that show it, and those of `e2e/`.
+struct Invariant {
+    id: &'static str,
+    tests: Vec<&'static str>,
+    e2e: Vec<String>,
+}
+
+fn invariants() -> Vec<Invariant> {
+    let (_, section) = PROTOCOL.split_once("## Invariants").expect("the section");
+    let each = section.split("\n**").skip(1);
+    let read = each.map(|text| {
+        let id = text.split([' ', '.']).next().unwrap_or_default();
+        let (tests, e2e) = text.split_once("\n- e2e: ").unwrap_or((text, ""));
+        // A title may go over the end of a line.
+        let e2e = e2e.split_whitespace().collect::<Vec<_>>().join(" ");
+        let e2e = e2e.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+        Invariant { id, tests: quoted(tests), e2e }
+    });
+    read.collect()
+}
+
 #[test]
 fn every_test_named_under_the_invariants_exists() {
-    let rows = table("## Invariants");
-    let ids: Vec<&str> = rows.iter().map(|row| row[0].split(' ').next().unwrap()).collect();
+    let invariants = invariants();
+    let ids: Vec<&str> = invariants.iter().map(|one| one.id).collect();
     assert_eq!(ids, ["G1", "G2", "G3", "G4", "G5", "G6", "G7", "D1", "D2", "D3", "S1", "S2", "E1"]);
-    for name in rows.iter().flat_map(|row| quoted(row[2])) {
-        let declared = format!("fn {name}(");
-        assert!(SOURCES.iter().any(|source| source.contains(&declared)), "there is no test {name}");
+    for Invariant { id, tests, e2e } in &invariants {
+        assert!(!tests.is_empty() && !e2e.is_empty(), "{id} is shown by tests of both kinds");
+        for name in tests {
+            let declared = format!("fn {name}(");
+            assert!(SOURCES.iter().any(|source| source.contains(&declared)), "{id}: there is no test {name}");
+        }
+        for title in e2e {
+            let declared = format!("test('{title}'");
+            assert!(E2E.iter().any(|source| source.contains(&declared)), "{id}: there is no test {title:?}");
+        }
+    }
+}
+
+#[test]
+fn every_test_of_an_invariant_is_named_there() {
+    let invariants = invariants();
+    let declared = SOURCES.iter().flat_map(|source| source.split("fn ").skip(1));
+    let names = declared.filter_map(|rest| rest.split('(').next());
+    for name in names {
+        let ids = name.split('_').map(str::to_uppercase);
+        // Its first words are the ids of what it shows.
+        for id in ids.take_while(|word| invariants.iter().any(|one| one.id == word)) {
+            let named = |one: &Invariant| one.id == id && one.tests.contains(&name);
+            // Those of a reader's promises are many, and a selection stands for them.
+            assert!(id.starts_with('S') || invariants.iter().any(named), "{name} is not named under {id}");
+        }
+    }
+}
+
+#[test]
+fn every_end_to_end_test_of_an_invariant_is_named_there() {
+    let invariants = invariants();
+    for title in E2E
+        .iter()
+        .flat_map(|source| source.split("test('").skip(1))
+        .filter_map(|rest| rest.split('\'').next())
+    {
+        let (ids, _) = title.split_once(": ").unwrap_or_default();
+        for one in invariants.iter().filter(|one| ids.split(", ").any(|id| id == one.id)) {
+            assert!(one.e2e.iter().any(|named| named == title), "{title:?} is not named under {}", one.id);
+        }
+    }
+}
+
+/// The number in a cell, in bytes or milliseconds where it has a unit.
+fn amount(text: &str) -> u64 {
+    let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
+    let factor = match unit {
+        "" | "B" | "ms" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "s" => 1_000,
+        "h" => 3_600_000,
+        "days" => 24 * 3_600_000,
+        other => panic!("no unit {other}"),
+    };
+    number.replace(',', "").parse::<u64>().expect("a number") * factor
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().expect("a short time")
+}
+
+/// The numbers that everybody can ask the code for.
+fn public_numbers() -> Vec<(&'static str, u64)> {
+    let bytes = |bytes: usize| bytes as u64;
+    let (upkeep, pace) = (upkeep::Limits::default(), hub::Limits::default());
+    let follower = follower::Config::default();
+    vec![
+        ("MAX_CHANGES", bytes(publish::MAX_CHANGES)),
+        ("MAX_BODY_BYTES", bytes(publish::MAX_BODY_BYTES)),
+        ("MAX_IDEMPOTENCY_KEY_BYTES", bytes(publish::MAX_IDEMPOTENCY_KEY_BYTES)),
+        ("MAX_LINES", bytes(lines::MAX_LINES)),
+        ("MAX_LINES_BYTES", bytes(lines::MAX_LINES_BYTES)),
+        ("MAX_KEY_BYTES", bytes(name::MAX_KEY_BYTES)),
+        ("MAX_TAG_BYTES", bytes(name::MAX_TAG_BYTES)),
+        ("MAX_CATALOG_BYTES", bytes(name::MAX_CATALOG_BYTES)),
+        ("MAX_FOLDED_TAGS", bytes(fold::MAX_FOLDED_TAGS)),
+        ("MAX_TOPICS", bytes(route::MAX_TOPICS)),
+        ("MAX_FOLLOWER_NAME_BYTES", bytes(route::MAX_FOLLOWER_NAME_BYTES)),
+        ("MAX_PAGE_VERSIONS", page::MAX_PAGE_VERSIONS.into()),
+        ("FRAME_BYTES", bytes(frame::FRAME_BYTES)),
+        ("FOLD_BYTES", bytes(frame::FOLD_BYTES)),
+        ("MAX_FOLLOWER_FRAME_BYTES", bytes(frame::MAX_FOLLOWER_FRAME_BYTES)),
+        ("REPLAY_WINDOW", bytes(hub::REPLAY_WINDOW)),
+        ("stuck_after", millis(pace.stuck_after)),
+        ("slow_after", millis(pace.slow_after)),
+        ("slow_bytes", pace.slow_bytes),
+        ("segment_bytes", upkeep.segment_bytes),
+        ("keep_bytes", upkeep.keep_bytes),
+        ("forget_after", millis(upkeep.forget_after)),
+        ("remember_for", millis(upkeep.remember_for)),
+        ("connect_timeout", millis(follower.connect_timeout)),
+        ("ping_every", millis(follower.ping_every)),
+        ("pong_timeout", millis(follower.pong_timeout)),
+        ("behind_grace", millis(follower.behind_grace)),
+        ("page_timeout", millis(follower.page_timeout)),
+        ("ack_every", millis(follower.ack_every)),
+        ("backoff_base", millis(follower.backoff_base)),
+        ("backoff_cap", millis(follower.backoff_cap)),
+    ]
+}
+
+/// The value that a source gives to a constant.
+fn private_number(name: &str, source: &str) -> u64 {
+    let declared = source.split(&format!("const {name}: ")).nth(1).expect("the constant stands in its file");
+    let (_, rest) = declared.split_once(" = ").expect("a value");
+    let (value, _) = rest.split_once(';').expect("its end");
+    let whole = |text: &str| text.replace('_', "").parse::<u64>().expect("a whole number");
+    let seconds = value.strip_prefix("Duration::from_secs(").and_then(|rest| rest.strip_suffix(')'));
+    match (seconds, value.split_once(" << ")) {
+        (Some(seconds), _) => whole(seconds) * 1_000,
+        (None, Some((number, by))) => whole(number) << whole(by),
+        (None, None) => whole(value),
+    }
+}
+
+#[test]
+fn every_number_is_the_one_in_the_code() {
+    let private = PRIVATE.iter().map(|(name, source)| (*name, private_number(name, source)));
+    let numbers: Vec<(&str, u64)> = public_numbers().into_iter().chain(private).collect();
+    let rows = table("## Numbers");
+    for row in &rows {
+        let name = quoted(row[2])[0];
+        let known: Vec<u64> =
+            numbers.iter().filter(|(known, _)| *known == name).map(|(_, value)| *value).collect();
+        assert!(!known.is_empty(), "no constant is called {name}");
+        assert!(known.iter().all(|value| *value == amount(row[1])), "{name} is {known:?}, not {}", row[1]);
+    }
+    for (name, _) in &numbers {
+        assert!(rows.iter().any(|row| quoted(row[2]) == [*name]), "{name} is not in the table");
+    }
+}
+
+#[test]
+fn how_often_sockets_open_and_followers_speak_is_as_written() {
+    assert!(include_str!("../src/hub/replay.rs").contains("bucket: Bucket<2_000, 2>"));
+    assert!(PROTOCOL.contains("2,000 sockets open at once and 500 a second after that."));
+    assert!(include_str!("../src/hub/session.rs").contains("Patience = Bucket<200, 50>"));
+    assert!(PROTOCOL.contains("costs patience: 200 at once, 20 a second"));
+}
+
+#[test]
+fn every_variable_is_read_and_has_its_default() {
+    let config = include_str!("../../broker/src/config.rs");
+    let browser = include_str!("../../broker/src/browser.rs");
+    let (upkeep, pace) = (upkeep::Limits::default(), hub::Limits::default());
+    let rows = table("### Variables of a deployment");
+    let listed: Vec<(&str, Option<u64>)> = rows
+        .iter()
+        .map(|row| (quoted(row[0])[0], Some(row[1]).filter(|default| *default != "none").map(amount)))
+        .collect();
+    let expected = [
+        ("LOG_SEGMENT_BYTES", Some(upkeep.segment_bytes)),
+        ("LOG_KEEP_BYTES", Some(upkeep.keep_bytes)),
+        ("FORGET_AFTER_MS", Some(millis(upkeep.forget_after))),
+        ("SLOW_AFTER_MS", Some(millis(pace.slow_after))),
+        ("SLOW_BYTES", Some(pace.slow_bytes)),
+        ("ALLOWED_ORIGINS", None),
+    ];
+    assert_eq!(listed, expected);
+    for (name, _) in listed {
+        let read = format!("\"{name}\"");
+        assert!(config.contains(&read) || browser.contains(&read), "nobody reads {name}");
     }
 }
 
