@@ -52,7 +52,8 @@ function version(text) {
 }
 
 function position(text) {
-  const [, epoch, digits, hash] = new RegExp(`^(${EPOCH}):([0-9]+):([0-9a-f]{16})$`).exec(text) ?? refuse('bad-position');
+  const shape = new RegExp(`^(${EPOCH}):([0-9]+):([0-9a-f]{16})$`);
+  const [, epoch, digits, hash] = shape.exec(text) ?? refuse('bad-position');
   return { epoch, version: version(digits), hash };
 }
 
@@ -156,6 +157,16 @@ function publish(text, { line = false } = {}) {
   return { changes: ascii(read), expect: expect ?? undefined, idempotency_key };
 }
 
+/** The lines of a body that are not empty. */
+function linesOf(body) {
+  const trimmed = (line) => line.replace(/^[ \t\r\f]+|[ \t\r\f]+$/g, '');
+  const lines = body.split('\n').map(trimmed).filter((line) => line !== '');
+  if (lines.length === 0) refuse('no-changes');
+  return lines.length > 10_000 ? refuse('body-too-large') : lines;
+}
+
+const areLines = (type) => /^application\/(x-ndjson|ndjson|jsonl)$/i.test(type.split(';')[0].trim());
+
 // --- Folds and topics ---
 
 /** Folds steps of rows: of each target the newest hard, soft and remove that still say something. */
@@ -238,7 +249,8 @@ function part(type, { from, to, hash, versions, changes, ack = false, more = fal
   const items = need(type === 'fold' ? changes : versions);
   let last = from;
   for (const { version } of items) {
-    need(isVersion(version) && version <= to && (version > last || (type === 'fold' && version >= last && version > from)));
+    const inOrder = version > last || (type === 'fold' && version === last && version > from);
+    need(isVersion(version) && version <= to && inOrder);
     last = version;
   }
   if (type === 'fold') {
@@ -292,8 +304,8 @@ function standing({ epoch, rows, known }, claim) {
   if (claim.epoch !== undefined) {
     if (claim.epoch !== epoch) return 'another epoch';
     if (version > head) return 'ahead of the log';
-    if (version >= known && claim.hash !== undefined && claim.hash !== positions[version].hash) return 'another history';
     if (version < known) return 'older than anything kept';
+    if (claim.hash !== undefined && claim.hash !== positions[version].hash) return 'another history';
   }
   return version === head ? 'the head' : 'behind';
 }
@@ -302,6 +314,15 @@ function standing({ epoch, rows, known }, claim) {
 function beginsAnEpoch({ epoch }, claim, is) {
   if (is === 'another epoch') return claim.epoch > epoch;
   return is === 'ahead of the log' || is === 'another history';
+}
+
+/** Says whether a page may call: `own` is the origin of the deployment. */
+function mayCall(list, own, origin) {
+  const asked = origin.toLowerCase();
+  return asked === own || list.split(',').map((one) => one.trim().toLowerCase()).some((one) => {
+    if (one === '*' || one === asked) return true;
+    return one.endsWith(':*') && asked.startsWith(one.slice(0, -2)) && /^(:[0-9]+)?$/.test(asked.slice(one.length - 2));
+  });
 }
 
 /** Reads the position of a query: a claim, `"head"` for a follower that names none. */
@@ -359,11 +380,20 @@ const CASES = {
     newer: ({ older, newer }) => assert.ok(older < newer),
   },
   'publishes.jsonl': {
-    publish: ({ body, changes, expect }) => assert.deepEqual(publish(body), { changes, expect, idempotency_key: undefined }),
-    line: ({ body, changes, expect, idempotency_key }) =>
-      assert.deepEqual(publish(body, { line: true }), { changes, expect, idempotency_key }),
+    publish: ({ body, changes, expect }) => {
+      assert.deepEqual(publish(body), { changes, expect, idempotency_key: undefined });
+    },
+    line: ({ body, changes, expect, idempotency_key }) => {
+      assert.deepEqual(publish(body, { line: true }), { changes, expect, idempotency_key });
+    },
     refused: ({ body, code }) => assert.equal(outcome(() => publish(body)).code, code),
     'refused-line': ({ body, code }) => assert.equal(outcome(() => publish(body, { line: true })).code, code),
+    body: ({ body, key, lines, keys }) => {
+      assert.deepEqual(linesOf(body), lines);
+      assert.deepEqual(lines.map((_, index) => `${key}#${index + 1}`), keys);
+    },
+    'refused-body': ({ body, code }) => assert.equal(outcome(() => linesOf(body)).code, code),
+    'content-type': ({ content_type, lines }) => assert.equal(areLines(content_type), lines),
     same: ({ bodies, same }) => {
       const [one, other] = bodies.map((body) => publish(body)).map(({ changes, expect }) => ({ changes, expect }));
       (same ? assert.deepEqual : assert.notDeepEqual)(one, other);
@@ -410,14 +440,16 @@ const CASES = {
     },
     'refused-follow': ({ query, code }) => {
       const topics = new URLSearchParams(query).getAll('topic');
-      const read = () => [claimOf(query, 'version'), topics.length <= 32 && !topics.includes('') ? 0 : refuse('bad-request')];
-      assert.equal(outcome(read).code, code);
+      const read = () => claimOf(query, 'version') && topics.length <= 32 && !topics.includes('');
+      const { value, code: refused } = outcome(read);
+      assert.equal(value === false ? 'bad-request' : refused, code);
     },
     'refused-page': ({ query, code }) => {
       const given = new URLSearchParams(query);
       const numbers = () => [whole(given.get('limit') ?? '1', 1, 1000), whole(given.get('wait_ms') ?? '0', 0, 30_000)];
       assert.equal(outcome(() => [claimOf(query, 'since'), numbers()]).code, code);
     },
+    origin: ({ list, own, origin, allowed }) => assert.equal(mayCall(list, own, origin), allowed),
     subprotocols: ({ offered, spoken, token }) => {
       assert.equal(isSpoken(offered), spoken);
       assert.equal(bearer(offered ?? ''), token);
@@ -439,6 +471,7 @@ const CASES = {
       assert.deepEqual(JSON.parse(text), { type: 'answers', answers: answers.map((one) => JSON.parse(one)) });
       assert.equal(text, `{"type":"answers","answers":[${answers.join(',')}]}`);
     },
+    lines: ({ text, answers }) => assert.deepEqual(linesOf(text), answers),
     page: ({ text, rows, etag, cache_control, limit, names_epoch, ...meaning }) => {
       const { versions, ...fields } = JSON.parse(text);
       assert.deepEqual(fields, meaning);
@@ -476,7 +509,9 @@ const CASES = {
       assert.equal(meaning.type, kind);
       // The id is the position after the frame; a part of a fold that goes on has none.
       assert.equal(id === null, meaning.more === true);
-      if (id) assert.deepEqual([position(id).version, position(id).hash], [meaning.to ?? meaning.version, meaning.hash]);
+      if (id === null) return;
+      const { version, hash } = position(id);
+      assert.deepEqual([version, hash], [meaning.to ?? meaning.version, meaning.hash]);
     },
     retry: ({ text, ms }) => assert.equal(text, `retry: ${ms}\n\n`),
     comment: ({ text }) => assert.match(text, /^:.*\n\n$/),

@@ -9,9 +9,10 @@ use std::time::Duration;
 use newsreel_core::access::subprotocol_bearer;
 use newsreel_core::fold::Fold;
 use newsreel_core::log::{Log, Reason, Standing};
+use newsreel_core::origins::Origins;
 use newsreel_core::topics::Topics;
 use newsreel_core::wire::frame::{self, FoldedChange, FollowerFrame, Frame, Resume, VersionRow, close};
-use newsreel_core::wire::lines::{Answer, Answers, answers_text};
+use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
 use newsreel_core::wire::page::{self, FoldCursor, Followers, NewEpoch, Page};
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::route::{self, Claim, FollowQuery, PageQuery, Start};
@@ -166,6 +167,23 @@ fn refused_line(case: &Case) {
     assert_eq!(Problem::from(refused).code(), case.text("code"));
 }
 
+fn body(case: &Case) {
+    let body = case.text("body");
+    let lines = lines::split(body.as_bytes()).unwrap();
+    let trimmed: Vec<&[u8]> = lines.iter().map(|line| line.trim_ascii()).collect();
+    assert_eq!(trimmed, case.texts("lines").iter().map(String::as_bytes).collect::<Vec<_>>());
+    let keys: Vec<String> = (1..=lines.len()).map(|n| lines::nth_key(case.text("key"), n)).collect();
+    assert_eq!(keys, case.texts("keys"));
+}
+
+fn refused_body(case: &Case) {
+    assert_eq!(lines::split(case.text("body").as_bytes()).unwrap_err().code(), case.text("code"));
+}
+
+fn content_type(case: &Case) {
+    assert_eq!(lines::are_in(case.text("content_type")), case.read::<bool>("lines"));
+}
+
 fn same(case: &Case) {
     let bodies = case.texts("bodies");
     let meanings: BTreeSet<String> =
@@ -182,6 +200,9 @@ fn publishes() {
             ("line", line),
             ("refused", refused_publish),
             ("refused-line", refused_line),
+            ("body", body),
+            ("refused-body", refused_body),
+            ("content-type", content_type),
             ("same", same),
         ],
     );
@@ -207,7 +228,8 @@ fn meaning(frame: &Frame) -> Value {
     let mut told = match frame {
         Frame::Welcome { epoch, head, hash, resume } => {
             let hash = hash.as_ref().map(text);
-            json!({"type": "welcome", "epoch": epoch.as_str(), "head": head, "hash": hash, "resume": resume_text(*resume)})
+            let (epoch, resume) = (epoch.as_str(), resume_text(*resume));
+            json!({"type": "welcome", "epoch": epoch, "head": head, "hash": hash, "resume": resume})
         }
         Frame::Changes { from, to, hash, versions, ack } => {
             json!({"type": "changes", "from": from, "to": to, "hash": text(hash), "ack": ack, "versions": versions})
@@ -219,7 +241,8 @@ fn meaning(frame: &Frame) -> Value {
         Frame::Live { version } => json!({"type": "live", "version": version}),
         Frame::Head { version, hash } => json!({"type": "head", "version": version, "hash": text(hash)}),
         Frame::Reset { position: Position { epoch, version, hash }, reason } => {
-            json!({"type": "reset", "epoch": epoch.as_str(), "version": version, "hash": text(hash), "reason": reason})
+            let epoch = epoch.as_str();
+            json!({"type": "reset", "epoch": epoch, "version": version, "hash": text(hash), "reason": reason})
         }
         Frame::Error { code, message, retry_after_ms } => {
             json!({"type": "error", "code": code, "message": message, "retry_after_ms": retry_after_ms})
@@ -430,6 +453,11 @@ fn refused_page(case: &Case) {
     assert_eq!(route_of("changes", case).unwrap_err().code(), case.text("code"));
 }
 
+fn origin(case: &Case) {
+    let origins = Origins::parse(case.text("list")).unwrap();
+    assert_eq!(origins.allow(case.text("origin"), case.text("own")), case.read::<bool>("allowed"));
+}
+
 fn subprotocols(case: &Case) {
     let offered: Option<String> = case.read("offered");
     assert_eq!(frame::is_spoken(offered.as_deref()), case.read::<bool>("spoken"));
@@ -446,6 +474,7 @@ fn claims() {
             ("page", page_query),
             ("refused-follow", refused_follow),
             ("refused-page", refused_page),
+            ("origin", origin),
             ("subprotocols", subprotocols),
         ],
     );
@@ -476,6 +505,16 @@ fn answers(case: &Case) {
     let alone: Vec<Answer> = each.iter().map(|one| serde_json::from_str(one).unwrap()).collect();
     assert_eq!(answers, alone);
     assert_eq!(answers_text(&each.join(",")), case.text("text"));
+}
+
+/// What a body of lines is answered: each line alone is a receipt or a problem.
+fn answer_lines(case: &Case) {
+    let told: Vec<&str> = case.text("text").split_terminator('\n').collect();
+    assert_eq!(told, case.texts("answers"));
+    for line in told {
+        let answer: Answer = serde_json::from_str(line).unwrap();
+        assert_eq!(matches!(answer, Answer::Refused(_)), line.contains("urn:newsreel:problem:"));
+    }
 }
 
 fn range(case: &Case) -> (Version, Position, Version) {
@@ -526,6 +565,7 @@ fn answers_of_the_broker() {
             ("receipt", receipt),
             ("problem", problem),
             ("answers", answers),
+            ("lines", answer_lines),
             ("page", page),
             ("fold-page", fold_page),
             ("status", same_both_ways::<Status>),
