@@ -1,11 +1,17 @@
 //! Holds `PROTOCOL.md` to what the code does.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use newsreel_core::follower::{Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::policy::{Beyond, Policies, Policy};
-use newsreel_core::wire::frame::{FollowerFrame, Frame, VersionRow, close};
-use newsreel_core::wire::lines::{Answer, Answers, answers_text};
-use newsreel_core::wire::{Code, Epoch, Line, Position, event};
+use newsreel_core::wire::frame::{self, FollowerFrame, Frame, Resume, VersionRow, close};
+use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
+use newsreel_core::wire::{
+    Code, Epoch, Line, Position, UnixMillis, Version, event, name, page, publish, route,
+};
+use newsreel_core::{fold, follower, hub, upkeep};
+use serde_json::Value;
 
 const PROTOCOL: &str = include_str!("../PROTOCOL.md");
 
@@ -13,11 +19,47 @@ const PROTOCOL: &str = include_str!("../PROTOCOL.md");
 const SOURCES: &[&str] = &[
     include_str!("../src/cache/tests.rs"),
     include_str!("../src/floors.rs"),
+    include_str!("../src/fold/tests.rs"),
     include_str!("../src/follower/tests.rs"),
     include_str!("../src/hub/tests.rs"),
+    include_str!("../src/hub/tests/epochs.rs"),
     include_str!("../src/hub/tests/model.rs"),
+    include_str!("../src/hub/tests/pace.rs"),
+    include_str!("../src/hub/tests/replays.rs"),
     include_str!("../src/log.rs"),
     include_str!("../src/sync.rs"),
+    include_str!("../src/upkeep.rs"),
+];
+
+/// The same, end to end.
+const E2E: &[&str] = &[
+    include_str!("../../../e2e/away.test.mjs"),
+    include_str!("../../../e2e/contract.test.mjs"),
+    include_str!("../../../e2e/crash.test.mjs"),
+    include_str!("../../../e2e/followers.test.mjs"),
+    include_str!("../../../e2e/log.test.mjs"),
+    include_str!("../../../e2e/main.test.mjs"),
+    include_str!("../../../e2e/publishing.test.mjs"),
+    include_str!("../../../e2e/reading.test.mjs"),
+];
+
+/// Where the numbers of the document stand that are nobody's but the code's.
+const PRIVATE: &[(&str, &str)] = &[
+    ("UNDER_WAY", include_str!("../../broker/src/publishes.rs")),
+    ("QUEUE_BYTES", include_str!("../../broker/src/publishes.rs")),
+    ("MAX_UNANSWERED", include_str!("../../broker/src/publishing.rs")),
+    ("MAX_UNANSWERED_BYTES", include_str!("../../broker/src/publishing.rs")),
+    ("MAX_POLLS", include_str!("../../broker/src/reading.rs")),
+    ("MAX_STREAMS", include_str!("../../broker/src/events.rs")),
+    ("KEEP_ALIVE", include_str!("../../broker/src/events.rs")),
+    ("BOOKMARK_EVERY", include_str!("../../broker/src/events.rs")),
+    ("BOOKMARK_EVERY", include_str!("../src/hub/fan_out.rs")),
+    ("DEFAULT_WAIT", include_str!("../src/wire/route.rs")),
+    ("MAX_WAIT", include_str!("../src/wire/route.rs")),
+    ("BUDGET", include_str!("../src/hub/replay.rs")),
+    ("ASK_EVERY", include_str!("../src/hub/pace.rs")),
+    ("ASK_BYTES", include_str!("../src/hub/pace.rs")),
+    ("MOMENT", include_str!("../src/hub/pace.rs")),
 ];
 
 /// The cells of the rows of the table under a heading's first words.
@@ -113,14 +155,196 @@ fn the_example_rows_are_canonical_and_hash_to_their_positions() {
     assert_eq!(position.version.number(), 3);
 }
 
+/// An invariant: its id, the tests of this crate that show it, and those of `e2e/`.
+struct Invariant {
+    id: &'static str,
+    tests: Vec<&'static str>,
+    e2e: Vec<String>,
+}
+
+fn invariants() -> Vec<Invariant> {
+    let (_, section) = PROTOCOL.split_once("## Invariants").expect("the section");
+    let each = section.split("\n**").skip(1);
+    let read = each.map(|text| {
+        let id = text.split([' ', '.']).next().unwrap_or_default();
+        let (tests, e2e) = text.split_once("\n- e2e: ").unwrap_or((text, ""));
+        // A title may go over the end of a line.
+        let e2e = e2e.split_whitespace().collect::<Vec<_>>().join(" ");
+        let e2e = e2e.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+        Invariant { id, tests: quoted(tests), e2e }
+    });
+    read.collect()
+}
+
 #[test]
 fn every_test_named_under_the_invariants_exists() {
-    let rows = table("## Invariants");
-    let ids: Vec<&str> = rows.iter().map(|row| row[0].split(' ').next().unwrap()).collect();
+    let invariants = invariants();
+    let ids: Vec<&str> = invariants.iter().map(|one| one.id).collect();
     assert_eq!(ids, ["G1", "G2", "G3", "G4", "G5", "G6", "G7", "D1", "D2", "D3", "S1", "S2", "E1"]);
-    for name in rows.iter().flat_map(|row| quoted(row[2])) {
-        let declared = format!("fn {name}(");
-        assert!(SOURCES.iter().any(|source| source.contains(&declared)), "there is no test {name}");
+    for Invariant { id, tests, e2e } in &invariants {
+        assert!(!tests.is_empty() && !e2e.is_empty(), "{id} is shown by tests of both kinds");
+        for name in tests {
+            let declared = format!("fn {name}(");
+            assert!(SOURCES.iter().any(|source| source.contains(&declared)), "{id}: there is no test {name}");
+        }
+        for title in e2e {
+            let declared = format!("test('{title}'");
+            assert!(E2E.iter().any(|source| source.contains(&declared)), "{id}: there is no test {title:?}");
+        }
+    }
+}
+
+#[test]
+fn every_test_of_an_invariant_is_named_there() {
+    let invariants = invariants();
+    let declared = SOURCES.iter().flat_map(|source| source.split("fn ").skip(1));
+    let names = declared.filter_map(|rest| rest.split('(').next());
+    for name in names {
+        let ids = name.split('_').map(str::to_uppercase);
+        // Its first words are the ids of what it shows.
+        for id in ids.take_while(|word| invariants.iter().any(|one| one.id == word)) {
+            let named = |one: &Invariant| one.id == id && one.tests.contains(&name);
+            // Those of a reader's promises are many, and a selection stands for them.
+            assert!(id.starts_with('S') || invariants.iter().any(named), "{name} is not named under {id}");
+        }
+    }
+}
+
+#[test]
+fn every_end_to_end_test_of_an_invariant_is_named_there() {
+    let invariants = invariants();
+    for title in E2E
+        .iter()
+        .flat_map(|source| source.split("test('").skip(1))
+        .filter_map(|rest| rest.split('\'').next())
+    {
+        let (ids, _) = title.split_once(": ").unwrap_or_default();
+        for one in invariants.iter().filter(|one| ids.split(", ").any(|id| id == one.id)) {
+            assert!(one.e2e.iter().any(|named| named == title), "{title:?} is not named under {}", one.id);
+        }
+    }
+}
+
+/// The number in a cell, in bytes or milliseconds where it has a unit.
+fn amount(text: &str) -> u64 {
+    let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
+    let factor = match unit {
+        "" | "B" | "ms" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "s" => 1_000,
+        "h" => 3_600_000,
+        "days" => 24 * 3_600_000,
+        other => panic!("no unit {other}"),
+    };
+    number.replace(',', "").parse::<u64>().expect("a number") * factor
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().expect("a short time")
+}
+
+/// The numbers that everybody can ask the code for.
+fn public_numbers() -> Vec<(&'static str, u64)> {
+    let bytes = |bytes: usize| bytes as u64;
+    let (upkeep, pace) = (upkeep::Limits::default(), hub::Limits::default());
+    let follower = follower::Config::default();
+    vec![
+        ("MAX_CHANGES", bytes(publish::MAX_CHANGES)),
+        ("MAX_BODY_BYTES", bytes(publish::MAX_BODY_BYTES)),
+        ("MAX_IDEMPOTENCY_KEY_BYTES", bytes(publish::MAX_IDEMPOTENCY_KEY_BYTES)),
+        ("MAX_LINES", bytes(lines::MAX_LINES)),
+        ("MAX_LINES_BYTES", bytes(lines::MAX_LINES_BYTES)),
+        ("MAX_KEY_BYTES", bytes(name::MAX_KEY_BYTES)),
+        ("MAX_TAG_BYTES", bytes(name::MAX_TAG_BYTES)),
+        ("MAX_CATALOG_BYTES", bytes(name::MAX_CATALOG_BYTES)),
+        ("MAX_FOLDED_TAGS", bytes(fold::MAX_FOLDED_TAGS)),
+        ("MAX_TOPICS", bytes(route::MAX_TOPICS)),
+        ("MAX_FOLLOWER_NAME_BYTES", bytes(route::MAX_FOLLOWER_NAME_BYTES)),
+        ("MAX_PAGE_VERSIONS", page::MAX_PAGE_VERSIONS.into()),
+        ("FRAME_BYTES", bytes(frame::FRAME_BYTES)),
+        ("FOLD_BYTES", bytes(frame::FOLD_BYTES)),
+        ("MAX_FOLLOWER_FRAME_BYTES", bytes(frame::MAX_FOLLOWER_FRAME_BYTES)),
+        ("REPLAY_WINDOW", bytes(hub::REPLAY_WINDOW)),
+        ("stuck_after", millis(pace.stuck_after)),
+        ("slow_after", millis(pace.slow_after)),
+        ("slow_bytes", pace.slow_bytes),
+        ("segment_bytes", upkeep.segment_bytes),
+        ("keep_bytes", upkeep.keep_bytes),
+        ("forget_after", millis(upkeep.forget_after)),
+        ("remember_for", millis(upkeep.remember_for)),
+        ("connect_timeout", millis(follower.connect_timeout)),
+        ("ping_every", millis(follower.ping_every)),
+        ("pong_timeout", millis(follower.pong_timeout)),
+        ("behind_grace", millis(follower.behind_grace)),
+        ("page_timeout", millis(follower.page_timeout)),
+        ("ack_every", millis(follower.ack_every)),
+        ("backoff_base", millis(follower.backoff_base)),
+        ("backoff_cap", millis(follower.backoff_cap)),
+    ]
+}
+
+/// The value that a source gives to a constant.
+fn private_number(name: &str, source: &str) -> u64 {
+    let declared = source.split(&format!("const {name}: ")).nth(1).expect("the constant stands in its file");
+    let (_, rest) = declared.split_once(" = ").expect("a value");
+    let (value, _) = rest.split_once(';').expect("its end");
+    let whole = |text: &str| text.replace('_', "").parse::<u64>().expect("a whole number");
+    let seconds = value.strip_prefix("Duration::from_secs(").and_then(|rest| rest.strip_suffix(')'));
+    match (seconds, value.split_once(" << ")) {
+        (Some(seconds), _) => whole(seconds) * 1_000,
+        (None, Some((number, by))) => whole(number) << whole(by),
+        (None, None) => whole(value),
+    }
+}
+
+#[test]
+fn every_number_is_the_one_in_the_code() {
+    let private = PRIVATE.iter().map(|(name, source)| (*name, private_number(name, source)));
+    let numbers: Vec<(&str, u64)> = public_numbers().into_iter().chain(private).collect();
+    let rows = table("## Numbers");
+    for row in &rows {
+        let name = quoted(row[2])[0];
+        let known: Vec<u64> =
+            numbers.iter().filter(|(known, _)| *known == name).map(|(_, value)| *value).collect();
+        assert!(!known.is_empty(), "no constant is called {name}");
+        assert!(known.iter().all(|value| *value == amount(row[1])), "{name} is {known:?}, not {}", row[1]);
+    }
+    for (name, _) in &numbers {
+        assert!(rows.iter().any(|row| quoted(row[2]) == [*name]), "{name} is not in the table");
+    }
+}
+
+#[test]
+fn how_often_sockets_open_and_followers_speak_is_as_written() {
+    assert!(include_str!("../src/hub/replay.rs").contains("bucket: Bucket<2_000, 2>"));
+    assert!(PROTOCOL.contains("2,000 sockets open at once and 500 a second after that."));
+    assert!(include_str!("../src/hub/session.rs").contains("Patience = Bucket<200, 50>"));
+    assert!(PROTOCOL.contains("costs patience: 200 at once, 20 a second"));
+}
+
+#[test]
+fn every_variable_is_read_and_has_its_default() {
+    let config = include_str!("../../broker/src/config.rs");
+    let browser = include_str!("../../broker/src/browser.rs");
+    let (upkeep, pace) = (upkeep::Limits::default(), hub::Limits::default());
+    let rows = table("### Variables of a deployment");
+    let listed: Vec<(&str, Option<u64>)> = rows
+        .iter()
+        .map(|row| (quoted(row[0])[0], Some(row[1]).filter(|default| *default != "none").map(amount)))
+        .collect();
+    let expected = [
+        ("LOG_SEGMENT_BYTES", Some(upkeep.segment_bytes)),
+        ("LOG_KEEP_BYTES", Some(upkeep.keep_bytes)),
+        ("FORGET_AFTER_MS", Some(millis(upkeep.forget_after))),
+        ("SLOW_AFTER_MS", Some(millis(pace.slow_after))),
+        ("SLOW_BYTES", Some(pace.slow_bytes)),
+        ("ALLOWED_ORIGINS", None),
+    ];
+    assert_eq!(listed, expected);
+    for (name, _) in listed {
+        let read = format!("\"{name}\"");
+        assert!(config.contains(&read) || browser.contains(&read), "nobody reads {name}");
     }
 }
 
@@ -150,4 +374,348 @@ fn duration(text: &str) -> Duration {
         other => panic!("no unit {other}"),
     };
     Duration::from_secs(number.parse::<u64>().expect("a number") * seconds)
+}
+
+/// The fields of a shape in the grammar, each with whether it may be absent.
+fn shape(name: &str) -> Vec<(&'static str, bool)> {
+    let block =
+        PROTOCOL.split("```shapes").nth(1).and_then(|rest| rest.split("```").next()).expect("the block");
+    let line = format!("\n{name:<9} = {{ ");
+    let fields = block.split(&line).nth(1).and_then(|rest| rest.split(" }\n").next());
+    let fields = fields.unwrap_or_else(|| panic!("{name} has a shape")).split(',').map(str::trim);
+    let named = fields.map(|field| field.split(':').next().unwrap_or_default());
+    named.map(|field| (field.trim_end_matches('?'), field.ends_with('?'))).collect()
+}
+
+/// Says whether a JSON object has the fields of a shape and no others, but for those that are allowed.
+#[track_caller]
+fn check_shape(name: &str, object: &Value, besides: &[&str]) {
+    let fields = shape(name);
+    let object = object.as_object().expect("an object");
+    for (field, may_be_absent) in fields.iter().filter(|(field, _)| !field.starts_with('…')) {
+        assert!(*may_be_absent || object.contains_key(*field), "{name} has {field}: {object:?}");
+    }
+    for field in object.keys().filter(|field| !besides.contains(&field.as_str())) {
+        assert!(fields.iter().any(|(known, _)| known == field), "the shape of {name} has {field}");
+    }
+}
+
+#[test]
+fn what_the_golden_files_hold_has_the_shapes_of_the_grammar() {
+    let files = [
+        include_str!("golden/frames.jsonl"),
+        include_str!("golden/follower-frames.jsonl"),
+        include_str!("golden/answers.jsonl"),
+    ];
+    let mut seen = BTreeSet::new();
+    for case in files.iter().flat_map(|file| file.lines()) {
+        let case: Value = serde_json::from_str(case).expect("a case");
+        let kind = case["case"].as_str().expect("a kind");
+        // What the broker writes; what it must put up with may look otherwise.
+        if kind == "frame" && case["ours"] != true {
+            continue;
+        }
+        let Ok(body) = serde_json::from_str::<Value>(case["text"].as_str().unwrap_or_default()) else {
+            continue;
+        };
+        let (name, besides): (&str, &[&str]) = match kind {
+            "frame" | "answers" => (body["type"].as_str().expect("a type"), &["type"]),
+            "problem" => (kind, &["allow", "epoch", "hash", "position", "reason", "subprotocol", "version"]),
+            "fold-page" => ("fold page", &[]),
+            "new-epoch" => ("begun", &[]),
+            "receipt" | "page" | "status" | "followers" => (kind, &[]),
+            _ => continue,
+        };
+        check_shape(name, &body, besides);
+        body["followers"].as_array().into_iter().flatten().for_each(|one| check_shape("one", one, &[]));
+        let rows = body["versions"].as_array().into_iter().flatten();
+        rows.for_each(|row| check_shape("row", row, &[]));
+        seen.insert(name.to_owned());
+    }
+    let seen: Vec<&str> = seen.iter().map(String::as_str).collect();
+    let frames = ["ack", "answers", "changes", "error", "fold", "head", "live", "reset", "welcome"];
+    let answers = ["begun", "fold page", "followers", "page", "problem", "receipt", "status"];
+    let mut expected = [&frames[..], &answers[..]].concat();
+    expected.sort_unstable();
+    assert_eq!(seen, expected);
+}
+
+// --- the tables of the follower, run ---
+
+const EPOCH: &str = "01ARYZ6S410000000000000000";
+const NOW: UnixMillis = UnixMillis(1_000_000);
+
+fn version(number: u64) -> Version {
+    Version::new(number).expect("a small number")
+}
+
+fn position(epoch: &str, number: u64) -> Position {
+    let hash = format!("{number:016x}").parse().expect("a hash");
+    Position { epoch: epoch.parse().expect("an epoch"), version: version(number), hash }
+}
+
+fn at(number: u64) -> Position {
+    position(EPOCH, number)
+}
+
+fn changes(from: u64, to: u64, ack: bool) -> String {
+    let row = |number| frame::row_text(version(number), NOW, r#"[{"all":true}]"#);
+    let rows: Vec<String> = (from + 1..=to).map(row).collect();
+    frame::changes_text(version(from), &at(to), ack, &rows.join(","))
+}
+
+fn fold_part(from: u64, to: u64, more: bool) -> String {
+    frame::fold_text(version(from), &at(to), "", more)
+}
+
+/// A follower that was driven into a state of the table, and what its last input led to.
+struct Driven {
+    follower: Follower,
+    now: UnixMillis,
+}
+
+impl Driven {
+    fn new(filtered: bool, cursor: Cursor) -> Self {
+        let config = follower::Config { filtered, ..follower::Config::default() };
+        Self { follower: Follower::new(config, cursor, 1), now: NOW }
+    }
+
+    /// One that holds version 5.
+    fn into_state(state: &str) -> Self {
+        Self::filtered_into_state(state, false)
+    }
+
+    fn filtered_into_state(state: &str, filtered: bool) -> Self {
+        let mut driven = Self::new(filtered, Cursor::At(at(5)));
+        let welcome = Input::Text(frame::welcome(&at(9), Resume::Replay));
+        let live = Input::Text(frame::live(version(5)));
+        let way = [Input::Start, Input::Opened, welcome, live];
+        let (steps, last) = match state {
+            "Idle" => (0, None),
+            "Dialing" => (1, None),
+            "Waiting" => (1, Some(Input::Closed { code: 1006 })),
+            "Closed" => (1, Some(Input::Closed { code: close::BAD_FRAME })),
+            "Greeting" => (2, None),
+            "CatchingUp" => (3, None),
+            "Live" => (4, None),
+            other => panic!("no state is called {other}"),
+        };
+        for input in way.into_iter().take(steps).chain(last) {
+            driven.tell(input);
+        }
+        driven
+    }
+
+    fn open(&mut self) {
+        self.tell(Input::Start);
+        self.tell(Input::Opened);
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Effect> {
+        self.follower.handle(self.now, input);
+        let effects = std::iter::from_fn(|| self.follower.poll_effect());
+        effects.filter(|effect| !matches!(effect, Effect::Phase(_))).collect()
+    }
+
+    fn hear(&mut self, text: String) -> Vec<Effect> {
+        self.tell(Input::Text(text))
+    }
+}
+
+fn hangs_up(effects: &[Effect]) -> bool {
+    matches!(effects, [Effect::Hangup { code: close::RESYNC, .. }])
+}
+
+/// Does what a cell of the first table says of an input, and checks it.
+#[track_caller]
+fn check_input(state: &str, input: &str, cell: &str) {
+    let mut driven = Driven::into_state(state);
+    let before = driven.follower.phase();
+    let sent = match input {
+        "start" => Input::Start,
+        "opened" => Input::Opened,
+        "closed" => Input::Closed { code: 1006 },
+        "timer" => Input::Timer,
+        "prove" => Input::Prove,
+        "stop" => Input::Stop,
+        other => panic!("no input is called {other}"),
+    };
+    let due = driven.follower.poll_timeout();
+    if input == "timer" && cell.contains("when due") {
+        assert_eq!(driven.tell(Input::Timer), [], "{state}: not before it is due");
+        driven.now = due.expect("it is due some time");
+    }
+    let effects = driven.tell(sent);
+    let phase = driven.follower.phase();
+    let met = match cell {
+        "—" => effects.is_empty() && phase == before,
+        "dial" | "dial when due" => {
+            matches!(effects.as_slice(), [Effect::Dial(_)]) && phase == Phase::Connecting
+        }
+        "Greeting" => effects.is_empty() && !driven.hear(frame::welcome(&at(5), Resume::Live)).is_empty(),
+        "Idle" => effects.is_empty() && phase == Phase::Idle,
+        "leave, Idle" => {
+            matches!(effects.as_slice(), [Effect::Hangup { code: 1000, .. }]) && phase == Phase::Idle
+        }
+        "hang up when due (10 s)" => {
+            let waited = due.map(|due| due.since(NOW)) == Some(Duration::from_secs(10));
+            waited && hangs_up(&effects) && phase == Phase::Waiting
+        }
+        "wait, or Closed" => {
+            let mut other = Driven::into_state(state);
+            let nothing = effects.is_empty() && other.tell(Input::Closed { code: 4_999 }).is_empty();
+            nothing && phase == Phase::Waiting && other.follower.phase() == Phase::Closed
+        }
+        "ping" => effects == [Effect::Send(frame::PING.to_owned())] && phase == before,
+        other => panic!("a cell that nobody checks: {other}"),
+    };
+    assert!(met, "{state}, {input}: {cell:?}, and {effects:?}");
+}
+
+#[test]
+fn the_follower_does_what_the_table_of_its_states_says() {
+    let inputs = ["start", "opened", "text", "closed", "timer", "prove", "stop"];
+    let rows = table("| state | start | opened |");
+    let states: Vec<&str> = rows.iter().map(|row| row[0].split(' ').next().unwrap_or_default()).collect();
+    assert_eq!(states, ["Idle", "Waiting", "Dialing", "Greeting", "CatchingUp", "Live", "Closed"]);
+    for (state, row) in states.iter().zip(&rows) {
+        for (input, cell) in inputs.iter().zip(&row[1..]) {
+            match (*input, *cell) {
+                (_, "see below") => {}
+                ("text", "—") => {
+                    assert_eq!(Driven::into_state(state).hear(frame::live(version(5))), [], "{state}")
+                }
+                (input, cell) => check_input(state, input, cell),
+            }
+        }
+    }
+}
+
+/// The frames that a row of the second table is about, for whoever holds version 5.
+fn frames_of(row: &str) -> Vec<String> {
+    let older = "01ARYZ6S400000000000000000";
+    match row {
+        "`welcome`" => vec![frame::welcome(&at(5), Resume::Live)],
+        "`changes`, `fold`: `from` above its own" => vec![changes(6, 7, false), fold_part(6, 7, false)],
+        "`changes`, `fold`, `head`: `to` (`version`) at or below its own" => {
+            vec![changes(3, 5, true), fold_part(3, 5, true), fold_part(3, 5, false), frame::head(&at(5))]
+        }
+        "`changes`, `head`: anything new" => vec![changes(3, 7, false), frame::head(&at(7))],
+        "`fold` with `more`" => vec![fold_part(5, 7, true)],
+        "`fold`, the last part" => vec![fold_part(5, 7, false)],
+        "`live`" => vec![frame::live(version(5))],
+        "`reset` to an older epoch than the one held" => vec![frame::reset(&position(older, 9), "")],
+        "`reset`" => vec![frame::reset(&at(9), "")],
+        "`error`" => vec![frame::error("busy", "later", Some(1))],
+        "`pong` of another epoch, or of the version held with another hash" => {
+            let other = Position { hash: at(6).hash, ..at(5) };
+            vec![frame::pong(&position(older, 5)), frame::pong(&other)]
+        }
+        "`pong` at or below its own version" => vec![frame::pong(&at(5)), frame::pong(&at(4))],
+        "`pong` above it" => vec![frame::pong(&at(7))],
+        "an unknown type" => vec![r#"{"type":"weather"}"#.to_owned()],
+        "what is no frame" => vec!["hello".to_owned(), "pong 5".to_owned()],
+        // Those that need another beginning have tests of their own.
+        "`changes`, `fold`, `head`, `live` of another epoch than the one held"
+        | "`pong`: no ping is open, or nothing is held" => Vec::new(),
+        other => panic!("no frames are known for {other}"),
+    }
+}
+
+/// Checks what a frame led to against what its cell says.
+#[track_caller]
+fn check_frame(driven: &mut Driven, cell: &str, effects: &[Effect]) {
+    let holds = driven.follower.position();
+    let phase = driven.follower.phase();
+    let acks = |number| Effect::Send(frame::ack(version(number)));
+    let met = match cell.split_once(':').map_or(cell, |(first, _)| first) {
+        "hang up" => hangs_up(effects) && holds == Some(at(5)),
+        "ignored" | "ignored; but who holds nothing takes the position" | "owed, if it has no topics" => {
+            effects.is_empty() && driven.follower.proved_at().is_none()
+        }
+        "CatchingUp, and a ping" => {
+            effects == [Effect::Send(frame::PING.to_owned())] && phase == Phase::CatchingUp
+        }
+        "applied without what it has; ack" => {
+            matches!(effects, [Effect::Apply { position, versions }, ack]
+                if *position == at(7) && *ack == acks(7) && versions.iter().all(|row| row.version > version(5)))
+        }
+        "applied; ack if asked, else within 10 s" => {
+            let asked = driven.hear(changes(7, 8, true));
+            matches!(effects, [Effect::Apply { .. }]) && asked.last() == Some(&acks(8))
+        }
+        "changes applied; ack of the version held" => {
+            matches!(effects, [Effect::ApplyFold { position: None, .. }, ack] if *ack == acks(5))
+        }
+        "changes applied" => matches!(effects, [Effect::ApplyFold { position: None, .. }]),
+        "changes and position applied; ack" => {
+            matches!(effects, [Effect::ApplyFold { position: Some(_), .. }, ack] if *ack == acks(7))
+        }
+        "changes and position applied; ack within 10 s" => {
+            matches!(effects, [Effect::ApplyFold { position: Some(_), .. }]) && holds == Some(at(7))
+        }
+        "Live; hang up if something is missing and it has no topics" => {
+            let missing = driven.hear(frame::live(version(6)));
+            effects.is_empty() && phase == Phase::Live && hangs_up(&missing)
+        }
+        "forget, CatchingUp from there; ack" => {
+            let forgets = matches!(effects, [Effect::Reset { position, .. }, ack]
+                if *position == at(9) && *ack == acks(9));
+            forgets && phase == Phase::CatchingUp
+        }
+        "told to whoever watches" => matches!(effects, [Effect::Complaint { .. }]),
+        "a proof" => effects.is_empty() && driven.follower.proved_at() == Some(NOW),
+        other => panic!("a cell that nobody checks: {other}"),
+    };
+    assert!(met, "{cell:?}, and {effects:?}");
+}
+
+#[test]
+fn the_follower_does_what_the_table_of_frames_says() {
+    for row in table("| frame | Greeting | CatchingUp | Live |") {
+        let mut said = "";
+        for (state, cell) in ["Greeting", "CatchingUp", "Live"].iter().zip(&row[1..]) {
+            if *cell != "the same" {
+                said = cell;
+            }
+            for text in frames_of(row[0]) {
+                let mut driven = Driven::into_state(state);
+                println!("{state}, {}: {text}", row[0]);
+                let effects = driven.hear(text);
+                check_frame(&mut driven, said, &effects);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_rows_that_need_another_beginning_hold_too() {
+    // Of another epoch than the one held.
+    for text in [changes(0, 1, false), fold_part(0, 1, true), frame::head(&at(1)), frame::live(version(0))] {
+        let mut driven = Driven::new(false, Cursor::At(position("01ARYZ6S400000000000000000", 5)));
+        driven.open();
+        driven.hear(frame::welcome(&at(9), Resume::Reset));
+        assert!(hangs_up(&driven.hear(text)));
+    }
+    // No ping is open.
+    let mut driven = Driven::into_state("Live");
+    driven.hear(frame::pong(&at(5)));
+    assert_eq!(driven.hear(frame::pong(&position("01ARYZ6S400000000000000000", 5))), []);
+    // Nothing is held: whatever says where it ends is taken.
+    for text in [changes(0, 0, false), fold_part(0, 0, false), frame::head(&at(0))] {
+        let mut driven = Driven::new(false, Cursor::Nothing);
+        driven.open();
+        driven.hear(frame::welcome(&at(9), Resume::Replay));
+        assert_eq!(driven.hear(frame::pong(&at(9))), [], "a pong proves nothing to it");
+        let effects = driven.hear(text);
+        assert_eq!(effects.last(), Some(&Effect::Send(frame::ack(Version::ZERO))));
+        assert_eq!(driven.follower.position(), Some(at(0)));
+    }
+    // With topics a pong above its own is no promise, and `live` may come before the bookmark.
+    let mut driven = Driven::filtered_into_state("CatchingUp", true);
+    assert_eq!(driven.hear(frame::live(version(9))), []);
+    assert_eq!(driven.follower.phase(), Phase::Live);
+    driven.hear(frame::pong(&at(9)));
+    driven.now = NOW.plus(Duration::from_secs(2));
+    assert_eq!(driven.tell(Input::Timer), []);
 }
