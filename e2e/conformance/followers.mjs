@@ -6,11 +6,10 @@ const section = 'Addresses';
 const needs = ['admin'];
 
 async function acked(log) {
-  const follower = await log.follow({ name: 'one' });
+  const follower = await log.follow({ name: 'one', mute: true });
   await log.keys(['a:1', 'a:2', 'a:3']);
   await follower.reached(3);
   follower.ack(2);
-  // The ack stands when what was sent after it has been answered by the object.
   await untilFollowers(log, ({ followers }) => followers[0]?.acked === 2);
   const { followers: [{ name, replica, lag, stage }] } = await log.followers();
   same('the follower', { name, replica, lag, stage }, { name: 'one', replica: false, lag: 1, stage: 'live' });

@@ -10,7 +10,9 @@ const range = (count) => Array.from({ length: count }, (_, n) => n);
 async function storm(log, rounds) {
   const overHttp = range(3).map(async (who) => {
     const receipts = [];
-    for (let n = 0; n < rounds; n += 1) receipts.push(await log.publish({ changes: range(3).map((i) => ({ key: `http:${who}-${n}-${i}` })) }));
+    for (let n = 0; n < rounds; n += 1) {
+      receipts.push(await log.publish({ changes: range(3).map((i) => ({ key: `http:${who}-${n}-${i}` })) }));
+    }
     return receipts;
   });
   const byLines = range(2).map((who) => log.keys(range(rounds).map((n) => `line:${who}-${n}`)));

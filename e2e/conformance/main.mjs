@@ -134,12 +134,19 @@ function asker(deployment) {
     });
     const code = answer.json?.code;
     if (answer.status === 403 && code === 'forbidden' && mayLack) return false;
-    if (answer.status === 401) throw new Unusable(`the ${scope} token is not known to ${deployment.url}: see its secret ${scope.toUpperCase()}_TOKENS`);
-    if (answer.status === 403) throw new Unusable(`the ${scope} token may not ${DOES[scope]} catalog ${catalog}: ${answer.text}`);
-    if (answer.status >= 500) throw new Unusable(`${deployment.url} cannot serve: ${answer.status} ${answer.text.slice(0, 300)}`);
-    if (answer.json === undefined) throw new Unusable(`${deployment.url} is no Newsreel: ${method} ${path} was answered ${answer.status} without JSON`);
+    const wrong = wrongWith(answer, { scope, catalog, url: deployment.url, asked: `${method} ${path}` });
+    if (wrong) throw new Unusable(wrong);
     return true;
   };
+}
+
+function wrongWith({ status, text, json }, { scope, catalog, url, asked }) {
+  const said = `${status} ${text.slice(0, 300)}`;
+  if (status >= 500) return `${url} cannot serve: ${said}`;
+  if (json === undefined) return `${url} is no Newsreel: ${asked} was answered without JSON: ${said}`;
+  if (status === 401) return `the ${scope} token is not known to ${url}: its secret ${scope.toUpperCase()}_TOKENS has them`;
+  if (status === 403) return `the ${scope} token may not ${DOES[scope]} catalog ${catalog}: ${said}`;
+  return undefined;
 }
 
 const DOES = { publish: 'publish to', follow: 'follow', admin: 'administer' };

@@ -51,7 +51,10 @@ async function limits(log) {
   const headers = { 'content-type': NDJSON };
   problem(await log.post('\n \n', { headers }), 400, 'no-changes');
   problem(await log.post('{}\n'.repeat(10_001), { headers }), 413, 'body-too-large');
-  problem(await log.post(`${' '.repeat(1 << 20)}\n`.repeat(9), { headers }), 413, 'body-too-large');
+  // Not announced, so that it is read before it is refused.
+  const chunked = { ...headers, 'transfer-encoding': 'chunked', 'content-length': [] };
+  const lines = `${' '.repeat(1 << 20)}\n`.repeat(9);
+  problem(await log.begin(lines, { headers: chunked, half: 1 << 20 }).finish(), 413, 'body-too-large');
   problem(await log.post('{"all":true}', { headers, query: '?wait=applied' }), 400, 'bad-request');
   same('the head', (await log.status()).version, 0);
 }
@@ -93,7 +96,8 @@ async function noFollower(log) {
   const { position } = await publisher.publish({ key: 'a:1' });
   const { position: later } = await log.publish({ key: 'a:2' });
   same('a pong tells the head', await publisher.ping(), later);
-  holds('only answers', publisher.texts.every((text) => text.startsWith('pong ') || text.startsWith('{"type":"answers"')), 'no frames of the log', publisher.texts);
+  const others = publisher.texts.filter((text) => !text.startsWith('pong ') && JSON.parse(text).type !== 'answers');
+  same('frames that are no answers', others, []);
   holds('the first receipt', position !== later, 'another version', position);
 }
 

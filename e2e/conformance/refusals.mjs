@@ -3,21 +3,37 @@
 import { holds, problem, same } from './expect.mjs';
 import { genesis } from './rows.mjs';
 
-const keys = (count) => ({ changes: Array.from({ length: count }, (_, n) => ({ key: `a:${n}` })) });
 const changes = (...list) => ({ changes: list });
 
 /** What is sent, by the code it must be answered with. A value is sent as JSON. */
 const REFUSED = {
-  'bad-json': ['', '{', '[]', 'null', '"a"', '{"changes":{}}', '{"changes":[1]}', '{"key":1}', '{"key":"a:1"} x', Buffer.from('{"key":"a:\xff"}', 'latin1')],
-  'unknown-field': [{ key: 'a:1', colour: 'red' }, changes({ key: 'a:1', colour: 'red' }), { key: 'a:1', expect: { version: 0, colour: 'red' } }, { changes: [{ key: 'a:1' }], colour: 'red' }],
-  'no-changes': [{ changes: [] }],
-  'too-many-changes': [keys(1001)],
+  'bad-json': [
+    '', '{', '[]', 'null', '"a"', '{"changes":{}}', '{"changes":[1]}', '{"key":1}', '{"key":"a:1"} x',
+    Buffer.from('{"key":"a:\xff"}', 'latin1'),
+  ],
+  'unknown-field': [
+    { key: 'a:1', colour: 'red' }, changes({ key: 'a:1', colour: 'red' }), { ...changes({ key: 'a:1' }), colour: 'red' },
+    { key: 'a:1', expect: { version: 0, colour: 'red' } },
+  ],
+  'no-changes': [changes()],
+  'too-many-changes': [changes(...Array.from({ length: 1001 }, (_, n) => ({ key: `a:${n}` })))],
   'no-target': [{}, { tags: ['a'] }, { op: 'update' }, { all: false }, changes({ key: 'a:1' }, {})],
   'two-targets': [{ key: 'a:1', tag: 'x' }, { prefix: 'a', all: true }],
-  'duplicate-target': [changes({ key: 'a:1' }, { key: 'a:1' }), changes({ tag: 'x' }, { tag: 'x', soft: true }), changes({ key: 'a:1' }, { key: 'a:1', op: 'remove' }), changes({ all: true }, { all: true })],
-  'bad-change': [{ key: 'a:1', op: 'upsert' }, { key: 'a:1', op: 'remove', soft: true }, { tag: 'x', op: 'remove' }, { prefix: 'x', op: 'remove' }, { all: true, op: 'remove' }, { tag: 'x', tags: ['y'] }],
-  'bad-key': [{ key: 'a' }, { key: ':a' }, { key: 'a:' }, { key: '' }, { key: 'a:\u0001' }, { key: 'a:\u007f' }, { key: `a:${'x'.repeat(399)}` }, { key: `a:${'é'.repeat(200)}` }],
-  'bad-tag': [{ tag: '' }, { tag: 'a b' }, { tag: 'a,b' }, { tag: 'é' }, { tag: 't'.repeat(257) }, { key: 'a:1', tags: ['a b'] }],
+  'duplicate-target': [
+    changes({ key: 'a:1' }, { key: 'a:1' }), changes({ tag: 'x' }, { tag: 'x', soft: true }),
+    changes({ key: 'a:1' }, { key: 'a:1', op: 'remove' }), changes({ all: true }, { all: true }),
+  ],
+  'bad-change': [
+    { key: 'a:1', op: 'upsert' }, { key: 'a:1', op: 'remove', soft: true }, { tag: 'x', op: 'remove' },
+    { prefix: 'x', op: 'remove' }, { all: true, op: 'remove' }, { tag: 'x', tags: ['y'] },
+  ],
+  'bad-key': [
+    { key: 'a' }, { key: ':a' }, { key: 'a:' }, { key: '' }, { key: 'a:\u0001' }, { key: 'a:\u007f' },
+    { key: `a:${'x'.repeat(399)}` }, { key: `a:${'é'.repeat(200)}` },
+  ],
+  'bad-tag': [
+    { tag: '' }, { tag: 'a b' }, { tag: 'a,b' }, { tag: 'é' }, { tag: 't'.repeat(257) }, { key: 'a:1', tags: ['a b'] },
+  ],
   'bad-prefix': [{ prefix: '' }, { prefix: 'p'.repeat(401) }, { prefix: 'a\n' }],
 };
 
@@ -27,9 +43,8 @@ const refusals = Object.entries(REFUSED).map(([code, bodies], n) => ({
   what: `${code}: ${bodies.length === 1 ? 'a publish is' : `${bodies.length} publishes are`} refused, without a trace`,
   run: async (log) => {
     for (const body of bodies) {
-      const answer = await log.post(typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body));
-      const of = typeof body === 'string' || Buffer.isBuffer(body) ? String(body) : JSON.stringify(body);
-      problem({ ...answer, asked: `a publish of ${of.slice(0, 100)}` }, 400, code);
+      const sent = typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
+      problem({ ...(await log.post(sent)), asked: `a publish of ${String(sent).slice(0, 100)}` }, 400, code);
     }
     const { epoch, position } = await log.status();
     same('the head', position, `${epoch}:0:${genesis(epoch)}`);
