@@ -41,15 +41,15 @@ const LIES = [
   ['another reason', /another history/g, () => 'another mistake', 'C6'],
   ['a resume that is none', /"resume":"replay"/g, () => '"resume":"rewind"', 'C7'],
   ['a page that may not be kept', /immutable/g, () => 'unchanged', 'L6'],
-  ['an entity tag that is not known again', /HTTP\/1.1 304 Not Modified/g, () => 'HTTP/1.1 200 Not Modified', 'L7'],
+  ['no entity tag', /^etag:/gim, () => 'etaq:', 'L7'],
   ['events without retry', /retry: \d/g, () => 'retry: 9', 'V1'],
   ['nobody is asked for an ack', /"ack":true/g, () => '"ack":null', 'P11'],
-  ['a change of another topic', /"key":"ab:/g, () => '"key":"bb:', 'T1.1'],
+  ['a change of another topic', /"key":"a:12"/g, () => '"key":"b:12"', 'T1.1'],
   ['a pong of another version', /pong (\w+):\d/g, (text) => `${text.slice(0, -1)}0`, 'F7'],
   ['another close code', /\x11\x94/g, () => '\x11\x95', 'S1'],
   ['a problem of another type', /urn:newsreel:problem:bad-tag/g, () => 'urn:newsreel:problem:bad-key', 'R10'],
   ['a new epoch that names no previous one', /"previous"/g, () => '"Previous"', 'E1.1'],
-  ['a tag that is filtered out', /"tag":"x"/g, () => '"key":"x"', 'T3'],
+  ['a tag that is filtered out', /"tag":"y"/g, () => '"key":"y"', 'T3'],
   ['a token that is taken though it is not known', /HTTP\/1.1 401 Unauthorized/g, () => 'HTTP/1.1 403 Unauthorized', 'A6.4'],
 ];
 

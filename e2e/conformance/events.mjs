@@ -1,6 +1,6 @@
 // Events: the log as server-sent events.
 
-import { holds, same } from './expect.mjs';
+import { holds, problem, same } from './expect.mjs';
 import { OTHER_EPOCH, positionText } from './rows.mjs';
 
 const section = 'Events';
@@ -78,6 +78,15 @@ async function manyReaders(log) {
   }
 }
 
+async function tooMany(log) {
+  const readers = await Promise.all(Array.from({ length: 256 }, () => log.events()));
+  const refused = await log.page('', { accept: 'text/event-stream' });
+  problem(refused, 429, 'busy');
+  same('Retry-After', refused.headers.get('retry-after'), '1');
+  await log.publish({ key: 'a:1' });
+  for (const reader of readers) await reader.reached(1);
+}
+
 async function newEpoch(log) {
   const before = await log.publish({ key: 'a:1' });
   const events = await log.events();
@@ -99,5 +108,6 @@ export default [
   { id: 'V5', section, what: 'topics, and ids that move over what they hide', run: topics },
   { id: 'V6', section, what: 'after a reset it goes on from the head', run: afterReset },
   { id: 'V7', section, what: 'ten streams get fifty versions, each the whole log', run: manyReaders },
-  { id: 'V8', section, what: 'a new epoch is a reset to an open stream', needs: ['admin'], run: newEpoch },
+  { id: 'V8', section, what: 'the 257th stream of a catalog is busy, the others go on', run: tooMany },
+  { id: 'V9', section, what: 'a new epoch is a reset to an open stream', needs: ['admin'], run: newEpoch },
 ];

@@ -1,6 +1,6 @@
 // Publish: receipts, atomic versions, expect, waiting.
 
-import { holds, matches, problem, same, status } from './expect.mjs';
+import { Skipped, holds, matches, problem, same, status } from './expect.mjs';
 import { EPOCH, OTHER_EPOCH, POSITION } from './rows.mjs';
 
 const section = 'Publish';
@@ -95,6 +95,20 @@ async function waitAsks(log) {
   same('the lists of who does not wait', 'applied' in plain, false);
 }
 
+/** A reader makes its replica follow; whether it follows this broker is the deployment's affair. */
+async function waitNames(log) {
+  const { epoch, version } = await log.publish({ key: 'a:1', op: 'remove' });
+  await log.call('GET', '/entries/a:1', { headers: { 'newsreel-min-version': `${epoch}:${version}` } });
+  const started = performance.now();
+  const { json } = status(await log.post('{"key":"a:2"}', { query: '?wait=applied&timeout_ms=5000' }), 200);
+  const took = performance.now() - started;
+  const names = [...json.applied, ...json.pending, ...json.offline];
+  if (names.length === 0) throw new Skipped('the readers of this deployment follow another broker');
+  same('a name stands in one list', new Set(names).size, names.length);
+  holds('it waits while one is pending', json.pending.length === 0 || took > 4900, 'nobody pending, or 5 s', json);
+  holds('who is connected has applied it', json.applied.length > 0 || took > 4900, 'a replica', json);
+}
+
 async function readYourWrites(log) {
   for (let n = 1; n <= 10; n += 1) {
     const { position, version } = await log.publish({ key: `a:${n}` });
@@ -115,4 +129,5 @@ export default [
   { id: 'P9', section, what: 'what a receipt tells is there to be read at once', run: readYourWrites },
   { id: 'P10', section: 'Waiting', what: 'wait=applied adds applied, pending, offline', run: waitAlone },
   { id: 'P11', section: 'Waiting', what: 'wait=applied asks every follower for an ack, and names only replicas', run: waitAsks },
+  { id: 'P12', section: 'Waiting', what: 'wait=applied names the replica of a reader, once it has applied it', run: waitNames },
 ];
