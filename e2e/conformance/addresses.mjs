@@ -178,11 +178,11 @@ export default [
   { id: 'A11', section, what: 'a token on a socket as a subprotocol, of which only newsreel.v1 is echoed', run: tokenSubprotocol },
   { id: 'A12', section, what: 'follow and publish want WebSocket: 426 to a plain request', run: plainRequests },
   { id: 'A13', section, what: 'the status of a log, new and after a publish', run: statusOfNew },
-  { id: 'O1', section: 'Web pages', what: 'a page of another origin is refused before its token is looked at', run: strangers },
-  { id: 'O2', section: 'Web pages', what: 'an own page may call, preflight too, and read the answers', run: ownPages },
-  { id: 'O3', section: 'Web pages', what: 'without Origin nothing is said of origins', run: async (log) => {
+  { id: 'O1', section: 'The front door', what: 'a page of another origin is refused before its token is looked at', run: strangers },
+  { id: 'O2', section: 'The front door', what: 'an own page may call, preflight too, and read the answers', run: ownPages },
+  { id: 'O3', section: 'The front door', what: 'without Origin nothing is said of origins', run: async (log) => {
     same('who may read', (await log.page()).headers.get('access-control-allow-origin'), null);
   } },
-  { id: 'O4', section: 'Version', what: 'a socket that offers subprotocols without newsreel.v1 is refused', run: spoken },
-  { id: 'O5', section: 'Version', what: 'a socket that offers none speaks newsreel.v1, and none is echoed', run: noneOffered },
+  { id: 'O4', section: 'Versions of the protocol', what: 'a socket that offers subprotocols without newsreel.v1 is refused', run: spoken },
+  { id: 'O5', section: 'Versions of the protocol', what: 'a socket that offers none speaks newsreel.v1, and none is echoed', run: noneOffered },
 ];

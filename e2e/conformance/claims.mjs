@@ -3,7 +3,7 @@
 import { holds, problem, same } from './expect.mjs';
 import { OTHER_EPOCH, genesis, otherHash, position } from './rows.mjs';
 
-const section = 'A claim';
+const section = 'Claims';
 
 /** A log of five versions: its epoch, and the position of each version. */
 async function five(log) {

@@ -146,6 +146,14 @@ export class Log {
     return status(await this.call('GET', '/followers', { token: this.tokens.admin }), 200).json;
   }
 
+  /** Asks until the followers are as wanted: the broker has no event for it. */
+  untilFollowers(what, wanted) {
+    const ask = async () => {
+      while (!wanted(await this.followers()));
+    };
+    return this.stage.wait(what, ask());
+  }
+
   /** A follower, live unless `untilLive` is false. */
   follow(options = {}) {
     return new Follower(this, options).connect(options);

@@ -3,7 +3,7 @@
 import { holds, matches, problem, same, status } from './expect.mjs';
 import { genesis, position, positionText } from './rows.mjs';
 
-const section = 'A new epoch';
+const section = 'New epochs';
 const needs = ['admin'];
 
 async function answer(log) {
@@ -30,6 +30,8 @@ async function everybody(log) {
   await log.keys(['a:1', 'a:2']);
   const followers = await Promise.all([[], ['a:'], ['b:']].map((topics) => log.follow({ topics })));
   followers.push(await log.follow({ from: 'head' }));
+  // Who has not acknowledged what it was sent is closed instead.
+  await log.untilFollowers('all have acknowledged', (seen) => seen.followers.every(({ lag }) => lag === 0));
   const { json } = await log.newEpoch();
   for (const follower of followers) {
     await follower.until('a reset', () => follower.resets === 1);

@@ -17,10 +17,10 @@ export class Follower extends Socket {
   resets = 0;
   live = false;
 
-  /** A `mute` follower hears everything and acknowledges nothing. */
-  constructor(log, { token = log.tokens.follow, name = 'conformance', topics = [], mute = false } = {}) {
-    super(log, token);
-    Object.assign(this, { name, topics, mute });
+  /** A `mute` follower hears everything and acknowledges nothing. A `replica` says that it is one. */
+  constructor(log, { token, name = 'conformance', topics = [], mute = false, replica = false } = {}) {
+    super(log, token ?? (replica ? log.tokens.admin : log.tokens.follow));
+    Object.assign(this, { name, topics, mute, replica });
   }
 
   /** Connects: from `from`, else the position held, else everything kept (`start`); or from now (`head`). */
@@ -30,7 +30,7 @@ export class Follower extends Socket {
     if (from === 'start') words.set('version', '0');
     else if (from !== 'head') for (const [name, value] of Object.entries(from)) words.set(name, String(value));
     Object.assign(this, { from, frames: [], live: false, position: typeof from === 'object' ? from : undefined });
-    await this.dial(`/follow?${words}${query}`);
+    await this.dial(`/follow?${words}${query}`, this.replica ? { 'newsreel-replica': '1' } : {});
     if (untilLive) await this.until('the frame `live`', () => this.live);
     return this;
   }
@@ -66,7 +66,7 @@ export class Follower extends Socket {
   #welcome({ epoch, head, hash, resume }) {
     same('a welcome comes', this.frames.length, 1);
     matches('the epoch of the welcome', epoch, EPOCH);
-    matches('the hash of the welcome', hash, HASH);
+    if (hash !== undefined) matches('the hash of the welcome', hash, HASH);
     holds('the head of the welcome', Number.isSafeInteger(head), 'a whole number', head);
     holds('`resume`', ['live', 'replay', 'reset'].includes(resume), 'live, replay or reset', resume);
     this.epoch = epoch;
@@ -130,7 +130,7 @@ export class Follower extends Socket {
   #reset({ epoch, version, hash, reason }) {
     holds('the epoch of a reset', epoch >= this.epoch, `at or above ${this.epoch}`, epoch);
     matches('the hash of a reset', hash, HASH);
-    holds('the reason of a reset', typeof reason === 'string' && reason !== '', 'a text', reason);
+    holds('the reason of a reset', ['string', 'undefined'].includes(typeof reason), 'a text, or none', reason);
     this.resets += 1;
     Object.assign(this, { versions: [], rows: [], folded: [], epoch, position: { epoch, version, hash } });
     if (!this.mute) this.ack();

@@ -14,20 +14,22 @@ import followers from './followers.mjs';
 import frames from './frames.mjs';
 import guarantees from './guarantees.mjs';
 import hashes from './hashes.mjs';
+import headers from './headers.mjs';
 import idempotency from './idempotency.mjs';
 import many from './many.mjs';
 import pages from './pages.mjs';
 import publish from './publish.mjs';
 import reads from './reads.mjs';
 import refusals from './refusals.mjs';
+import replicas from './replicas.mjs';
 import topics from './topics.mjs';
 import { Deployment } from './deployment.mjs';
 import { runAll } from './run.mjs';
 import { jsonLines, list, table } from './table.mjs';
 
 export const CHECKS = [
-  ...addresses, ...publish, ...refusals, ...idempotency, ...many, ...hashes, ...claims, ...pages, ...events, ...frames,
-  ...topics, ...followers, ...epochs, ...reads, ...guarantees,
+  ...addresses, ...headers, ...publish, ...refusals, ...idempotency, ...many, ...hashes, ...claims, ...pages, ...events,
+  ...frames, ...topics, ...followers, ...replicas, ...epochs, ...reads, ...guarantees,
 ].map((check) => ({ needs: [], ...check }));
 
 const USAGE = `scripts/conformance URL PUBLISH_TOKEN [FOLLOW_TOKEN [ADMIN_TOKEN]]

@@ -3,7 +3,7 @@
 import { holds, matches, problem, same, status } from './expect.mjs';
 import { canonicalRows, chain, genesis, position } from './rows.mjs';
 
-const section = 'Pages and events';
+const section = 'Pages';
 const KEPT = 'private, max-age=86400, immutable';
 const keys = (count) => Array.from({ length: count }, (_, n) => `a:${n + 1}`);
 const after = ({ epoch, to, hash }) => `?epoch=${epoch}&since=${to}&hash=${hash}`;
@@ -145,11 +145,11 @@ export default [
   { id: 'L3', section, what: 'a page at the head is empty and stays there', run: nothing },
   { id: 'L4', section, what: 'topics filter the versions, not the position; limit counts before', run: topics },
   { id: 'L5', section, what: 'topic, wait_ms: what cannot be read is bad-request; 32 topics, not 33', run: badQueries },
-  { id: 'L6', section: 'Caching', what: 'every row of the table of Cache-Control', run: caching },
-  { id: 'L7', section: 'Caching', what: 'an ETag is answered 304 until the head moves', run: etags },
-  { id: 'L8', section: 'Caching', what: 'every page has an ETag', run: etagOfAll },
-  { id: 'L9', section: 'A long poll', what: 'it is ended by the next version', run: poll },
-  { id: 'L10', section: 'A long poll', what: 'at the end of its time it is empty', run: pollEnds },
-  { id: 'L11', section: 'A long poll', what: 'what is there already is answered at once', run: pollNow },
-  { id: 'L12', section: 'A long poll', what: 'only what passes the topics ends it; `to` moves over the rest', run: pollTopics },
+  { id: 'L6', section: 'Pages', what: 'every row of the table of Cache-Control', run: caching },
+  { id: 'L7', section: 'Pages', what: 'an ETag is answered 304 until the head moves', run: etags },
+  { id: 'L8', section: 'Pages', what: 'every page has an ETag', run: etagOfAll },
+  { id: 'L9', section: 'Pages', what: 'it is ended by the next version', run: poll },
+  { id: 'L10', section: 'Pages', what: 'at the end of its time it is empty', run: pollEnds },
+  { id: 'L11', section: 'Pages', what: 'what is there already is answered at once', run: pollNow },
+  { id: 'L12', section: 'Pages', what: 'only what passes the topics ends it; `to` moves over the rest', run: pollTopics },
 ];

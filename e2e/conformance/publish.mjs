@@ -3,7 +3,7 @@
 import { Skipped, holds, matches, problem, same, status } from './expect.mjs';
 import { EPOCH, OTHER_EPOCH, POSITION } from './rows.mjs';
 
-const section = 'Publish';
+const section = 'Publishing';
 
 async function receipt(log) {
   const answer = status(await log.post('{"key":"title:1","tags":["a"]}'), 200);

@@ -82,6 +82,6 @@ export default [
   ...refusals,
   { id: 'R12', section: 'Problems', what: 'body-too-large: more than 1 MiB', run: tooLarge },
   { id: 'R13', section: 'Problems', what: 'body-too-large also when the length is not announced', run: unannounced },
-  { id: 'R14', section: 'Publish', what: 'a body of exactly 1 MiB is taken', run: justFits },
+  { id: 'R14', section: 'Publishing', what: 'a body of exactly 1 MiB is taken', run: justFits },
   { id: 'R15', section: 'Problems', what: 'bad-request: wait, timeout_ms, Idempotency-Key', run: badRequests },
 ];

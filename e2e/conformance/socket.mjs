@@ -19,10 +19,11 @@ export class Socket {
   }
 
   /** Connects with the token as a subprotocol, as a web page does. */
-  async dial(path) {
+  async dial(path, headers = {}) {
     const bearer = `newsreel.bearer.${Buffer.from(this.token).toString('base64url')}`;
+    const protocols = ['newsreel.v1', bearer];
     this.closed = undefined;
-    const socket = new WebSocket(this.log.at(path).replace(/^http/, 'ws'), ['newsreel.v1', bearer]);
+    const socket = new WebSocket(this.log.at(path).replace(/^http/, 'ws'), { protocols, headers });
     this.socket = socket;
     this.log.stage.atEnd(() => socket.close());
     socket.addEventListener('message', ({ data }) => socket === this.socket && this.#hear(data));

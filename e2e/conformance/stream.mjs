@@ -35,6 +35,7 @@ export class Events {
     if (response.status !== 200) {
       status({ asked: 'the stream of events', status: response.status, text: await response.text() }, 200);
     }
+    this.response = response;
     same('the content type of events', mediaType(response), 'text/event-stream');
     this.#read(response.body);
     return this;
