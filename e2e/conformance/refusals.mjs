@@ -1,6 +1,6 @@
 // Publishes that are refused: each with its problem, and without a trace in the log.
 
-import { holds, problem, same } from './expect.mjs';
+import { problem, same } from './expect.mjs';
 import { genesis } from './rows.mjs';
 
 const changes = (...list) => ({ changes: list });
@@ -51,10 +51,20 @@ const refusals = Object.entries(REFUSED).map(([code, bodies], n) => ({
   },
 }));
 
+/**
+ * Posts a body that is too large and announced. A server may hang up on whoever still sends (RFC 9110, 15.5.14), and a
+ * proxy between makes of that what it likes; so this asks again until the broker itself has answered.
+ */
+async function announced(log, tries = 10) {
+  const answer = await log.post(' '.repeat((1 << 20) + 1)).catch((error) => {
+    if (tries === 1 || log.stage.signal.aborted) throw error;
+  });
+  return answer?.json?.code === undefined && tries > 1 ? announced(log, tries - 1) : answer;
+}
+
 async function tooLarge(log) {
-  problem(await log.post(' '.repeat((1 << 20) + 1)), 413, 'body-too-large');
-  const { position } = await log.publish({ key: 'a:1' });
-  holds('it goes on', position.includes(':1:'), 'version 1', position);
+  problem(await announced(log), 413, 'body-too-large');
+  same('it goes on', (await log.publish({ key: 'a:1' })).version, 1);
 }
 
 async function unannounced(log) {
