@@ -107,6 +107,17 @@ export class Log {
     return this.call('POST', `/changes${query}`, { token, headers, body });
   }
 
+  /**
+   * Asks what may be refused before all of it was sent. A server may hang up on whoever still sends (RFC 9110,
+   * 15.5.14), and a proxy between makes of that what it likes; so this asks again until the broker itself answers.
+   */
+  async answered(ask, tries = 10) {
+    const answer = await ask().catch((error) => {
+      if (tries === 1 || this.stage.signal.aborted) throw error;
+    });
+    return answer?.json?.code === undefined && tries > 1 ? this.answered(ask, tries - 1) : answer;
+  }
+
   /** Publishes; returns the receipt. */
   async publish(publish, options) {
     return status(await this.post(JSON.stringify(publish), options), 200).json;
@@ -171,6 +182,7 @@ export class Log {
   upgrade(path, { token, headers = {} } = {}) {
     const url = new URL(this.at(path));
     const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, {
+      agent: false,
       headers: {
         connection: 'Upgrade',
         upgrade: 'websocket',
@@ -183,22 +195,28 @@ export class Log {
     return this.#answered(request, `GET ${path} as a WebSocket`);
   }
 
-  /** Begins a publish whose body ends when it is told to: `finish` sends the rest and returns the answer. */
+  /**
+   * Begins a publish whose body ends when it is told to: `finish` sends the rest and returns the answer. `early` is
+   * what came before that.
+   */
   begin(body, { headers = {}, half = 3 } = {}) {
     const url = new URL(this.at('/changes'));
     const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, {
       method: 'POST',
+      // A connection of its own: what the server does to it must not meet another request.
+      agent: false,
       headers: { authorization: `Bearer ${this.tokens.publish}`, 'content-length': Buffer.byteLength(body), ...headers },
     });
     const answered = this.#answered(request, 'POST /changes', false);
-    answered.catch(() => {});
+    const begun = { early: undefined };
+    answered.then(({ status: code, text }) => (begun.early = `${code} ${text}`), (error) => (begun.early = String(error)));
     request.write(body.slice(0, half));
-    return {
+    return Object.assign(begun, {
       finish: () => {
         request.end(body.slice(half));
         return answered;
       },
-    };
+    });
   }
 
   #answered(request, asked, end = true) {

@@ -75,6 +75,7 @@ async function inFlight(log) {
   let probe;
   do {
     probe = await log.post('{"changes":[]}', keyed('one'));
+    same('what is answered to a body that has not ended', slow.early, undefined);
   } while (probe.json?.code === 'no-changes');
   problem(probe, 409, 'idempotency-in-flight');
   matches('Retry-After', probe.headers.get('retry-after'), /^1$/);
