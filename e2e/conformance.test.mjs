@@ -3,10 +3,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { CHECKS } from './conformance/main.mjs';
 import { ROOT, freePort, startSystem, TOKENS } from './system.mjs';
 
 const ALL = [TOKENS.publish, TOKENS.follow, TOKENS.admin];
@@ -78,6 +80,14 @@ async function startLiar(t, truth, [, pattern, lie]) {
   });
   return `http://127.0.0.1:${server.address().port}`;
 }
+
+test('every check of the kit is of a section of PROTOCOL.md, and has an id of its own', () => {
+  const document = readFileSync(join(ROOT, 'crates/core/PROTOCOL.md'), 'utf8');
+  // A paragraph may have a heading too, in bold.
+  const headings = [...document.matchAll(/^#+ (.*)$|^(?:- )?\*\*(.*?)\.?\*\*/gm)].map(([, heading, bold]) => heading ?? bold);
+  for (const { id, section } of CHECKS) assert.ok(headings.includes(section), `${id} is of ${section}`);
+  assert.equal(new Set(CHECKS.map(({ id }) => id)).size, CHECKS.length);
+});
 
 test('conformance', async (t) => {
   const { broker } = await startSystem(t, { origin: false });

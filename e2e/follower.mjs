@@ -49,6 +49,12 @@ export class Follower extends EventEmitter {
     return this;
   }
 
+  /** Whether the broker has closed. Its Close frame comes at once; workerd ends the connection, which is told by the
+   * event, only when the object sleeps. */
+  get isLeft() {
+    return this.socket.readyState >= WebSocket.CLOSING;
+  }
+
   async close() {
     if (this.socket.readyState === WebSocket.CLOSED) return;
     this.socket.close(1000);

@@ -177,7 +177,8 @@ test('a log forgets past its horizon', async (t) => {
   const filler = (n) => ({ key: `title:${n % 10}`, tags: ['x'.repeat(100)] });
   for (let n = 0; n < 3; n += 1) await publishMany(broker, Array.from({ length: 500 }, (_, i) => filler(i)), catalog);
   // The alarm forgets in its own time; from then on the position is of nothing that is kept.
-  const gone = async () => (await broker.changes(`?epoch=${follower.position.epoch}&since=2&hash=${follower.position.hash}`, { catalog })).status;
+  const { epoch, hash } = follower.position;
+  const gone = async () => (await broker.changes(`?epoch=${epoch}&since=2&hash=${hash}`, { catalog })).status;
   const deadline = Date.now() + 60_000;
   while ((await gone()) !== 410) assert.ok(Date.now() < deadline, 'forgotten in time');
   await follower.connect();

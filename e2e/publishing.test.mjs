@@ -237,18 +237,27 @@ test('two requests with one idempotency key', async (t) => {
     request.write(body.slice(0, 3));
     return { request, answered: answered.promise };
   };
-  /** Publishes until the broker has heard of the other request, which it tells with the 409. */
+  /**
+   * Begins a publish and publishes beside it until the broker has heard of that one, which it tells with the 409. If
+   * the other was heard first, the one that was begun is refused instead, and another is begun.
+   */
   const untilInFlight = async (publish) => {
     for (;;) {
-      const answer = await publish();
-      if (answer.status === 409) return answer;
+      const slow = begin();
+      const refused = slow.answered.then(({ code }) => code === 'idempotency-in-flight', () => true);
+      for (let ours; ; ) {
+        const answer = publish();
+        ours = await Promise.race([answer, refused.then((is) => (is ? undefined : answer))]);
+        if (ours?.status === 409) return { ...slow, refused: ours };
+        if (ours === undefined) break;
+      }
+      slow.request.destroy();
     }
   };
 
   await t.test('the second is refused while the first is being read, whatever it publishes', async () => {
-    const { request, answered } = begin();
     const probe = () => broker.publishRaw('{"changes":[]}', { headers });
-    const refused = await untilInFlight(probe);
+    const { request, answered, refused } = await untilInFlight(probe);
     assert.equal(refused.json.code, 'idempotency-in-flight');
     assert.equal(refused.headers.get('retry-after'), '1');
     const of = (key, options) => broker.publishRaw(body, { headers: { 'idempotency-key': key }, ...options });
@@ -262,9 +271,8 @@ test('two requests with one idempotency key', async (t) => {
 
   await t.test('one whose sender went away does not stand in the way', async () => {
     headers['idempotency-key'] = 'gone';
-    const { request, answered } = begin();
+    const { request, answered } = await untilInFlight(() => broker.publishRaw('{"changes":[]}', { headers }));
     const lost = assert.rejects(answered);
-    await untilInFlight(() => broker.publishRaw('{"changes":[]}', { headers }));
     request.destroy();
     await lost;
     for (let answer; answer?.status !== 200; ) {

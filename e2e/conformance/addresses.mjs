@@ -183,6 +183,8 @@ export default [
   { id: 'O3', section: 'The front door', what: 'without Origin nothing is said of origins', run: async (log) => {
     same('who may read', (await log.page()).headers.get('access-control-allow-origin'), null);
   } },
-  { id: 'O4', section: 'Versions of the protocol', what: 'a socket that offers subprotocols without newsreel.v1 is refused', run: spoken },
-  { id: 'O5', section: 'Versions of the protocol', what: 'a socket that offers none speaks newsreel.v1, and none is echoed', run: noneOffered },
+  { id: 'O4', section: 'Versions of the protocol', what: 'a socket that offers subprotocols without newsreel.v1 is refused',
+    run: spoken },
+  { id: 'O5', section: 'Versions of the protocol', what: 'a socket that offers none speaks newsreel.v1, and none is echoed',
+    run: noneOffered },
 ];

@@ -43,7 +43,8 @@ function followers(log, count) {
 
 async function wholeVersions(log) {
   const all = await followers(log, 5);
-  const receipts = await Promise.all(range(30).map((n) => log.publish({ changes: range(n + 1).map((i) => ({ key: `a:${n}-${i}` })) })));
+  const changes = (n) => range(n + 1).map((i) => ({ key: `a:${n}-${i}` }));
+  const receipts = await Promise.all(range(30).map((n) => log.publish({ changes: changes(n) })));
   for (const follower of all) {
     await follower.reached(30);
     for (const { version, changes } of receipts) {

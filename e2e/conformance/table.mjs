@@ -43,6 +43,7 @@ function columns(rows) {
 }
 
 function shown(value) {
-  const text = typeof value === 'string' ? value : inspect(value, { depth: 6, breakLength: 100, maxArrayLength: 20, maxStringLength: 500 });
+  const most = { depth: 6, breakLength: 100, maxArrayLength: 20, maxStringLength: 500 };
+  const text = typeof value === 'string' ? value : inspect(value, most);
   return (text.length > 1500 ? `${text.slice(0, 1500)}…` : text).replaceAll('\n', '\n            ');
 }

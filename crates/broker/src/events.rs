@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use futures_util::stream::try_unfold;
+use newsreel_core::hub::BOOKMARK_EVERY;
 use newsreel_core::topics::Topics;
 use newsreel_core::wire::page::FoldCursor;
 use newsreel_core::wire::route::{Claim, PageQuery};
@@ -22,8 +23,6 @@ use crate::waiting::{Readers, Seat};
 const MAX_STREAMS: u32 = 256;
 /// The longest silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A filtered reader is told how far it has got at least once in this many versions.
-const BOOKMARK_EVERY: u64 = 1_000;
 
 /// One stream. It outlives the request that opened it, so it must not keep an evicted object in memory.
 struct Events {
@@ -113,6 +112,7 @@ impl Events {
         match found {
             Found::Elsewhere(head, reason) => {
                 self.live = false;
+                self.fold = None;
                 Some(self.at_position("reset", head, &frame::reset(&head, reason.text())))
             }
             Found::Part(part) => self.part(&part),

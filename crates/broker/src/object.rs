@@ -18,6 +18,7 @@ use js_sys::JsString;
 use newsreel_core::hub::{Effect, Hub, Input, Outcome, Part, PartSent, SessionId};
 use newsreel_core::log::Log;
 use newsreel_core::topics::Topics;
+use newsreel_core::upkeep::Next;
 use newsreel_core::wire::page::FoldCursor;
 use newsreel_core::wire::{Address, Catalog, Code, Position, Problem, Route, UnixMillis, Version, frame};
 use worker::{
@@ -180,6 +181,8 @@ impl Inner {
             effects.push(effect);
         }
         self.write(&effects)?;
+        // Before the sends, so that somebody looks again if they die half-way.
+        self.arm();
         // What is written stays written, so nothing that fails from here on may fail the step.
         let mut outcomes = Vec::new();
         let mut told = true;
@@ -192,7 +195,7 @@ impl Inner {
             }
         }
         self.in_doubt.set(!told);
-        self.arm();
+        self.arm_for(Next::Idle);
         self.awaiting.wake();
         self.readers.tell(self.hub.borrow().head());
         Ok(outcomes)

@@ -25,6 +25,9 @@ const SETTLE_ROUNDS: u32 = 4;
 /// How long a body may take before the same publish is let in beside it: its sender may be gone unheard.
 const UNDER_WAY: Duration = Duration::from_secs(60);
 
+/// How much of a body that is too large is read, and dropped, before it is refused.
+const HEARD_OUT: usize = 32 << 20;
+
 /// Publishes of one sender that wait for their commit.
 pub(crate) struct Queued {
     /// In order; what is refused already keeps its place.
@@ -155,9 +158,9 @@ impl Inner {
     /// Waits until every connected replica has acknowledged a publish, or until the deadline; returns its
     /// receipt with the names of those that have, that have not, and that are not connected.
     async fn when_applied(&self, receipt: &str, deadline: UnixMillis) -> Result<String> {
-        let Receipt { version, .. } = serde_json::from_str(receipt)?;
+        let Receipt { epoch, version, .. } = serde_json::from_str(receipt)?;
         let (applied, pending) = loop {
-            let (applied, pending) = self.hub.borrow().applied(version);
+            let (applied, pending) = self.hub.borrow().applied(epoch, version);
             let left = deadline.since(now());
             if pending.is_empty() || left.is_zero() {
                 break (applied, pending);
@@ -361,23 +364,28 @@ async fn read_body(request: &mut Request, most: usize) -> Result<std::result::Re
         Problem::new(Code::BodyTooLarge, text)
     };
     let announced = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > most) {
-        return Ok(Err(too_large()));
-    }
-    if announced.is_some() {
+    if announced.is_some_and(|length| length <= most) {
         // The runtime holds a body to its announced length.
         return Ok(Ok(request.bytes().await?));
     }
     let mut body = Vec::new();
+    let mut bytes: usize = 0;
     if request.inner().body().is_none() {
         return Ok(Ok(body));
     }
     let mut chunks = request.stream()?;
     while let Some(chunk) = chunks.next().await {
-        body.extend_from_slice(&chunk?);
-        if body.len() > most {
-            return Ok(Err(too_large()));
+        let chunk = chunk?;
+        bytes = bytes.saturating_add(chunk.len());
+        if bytes <= most {
+            body.extend_from_slice(&chunk);
+        } else {
+            body = Vec::new();
+        }
+        // Who is still sending does not hear an answer: what is somewhat too large is heard out.
+        if bytes > HEARD_OUT {
+            break;
         }
     }
-    Ok(Ok(body))
+    if bytes > most { Ok(Err(too_large())) } else { Ok(Ok(body)) }
 }

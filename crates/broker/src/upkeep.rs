@@ -78,7 +78,8 @@ impl Inner {
         }
     }
 
-    fn arm_for(&self, next: Next) {
+    /// Arms the alarm for what comes next, or for the hub's timer if that comes sooner.
+    pub(crate) fn arm_for(&self, next: Next) {
         let now = now();
         let upkeep = match next {
             Next::Now(_) => Some(now.plus(MOMENT)),

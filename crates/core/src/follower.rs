@@ -169,6 +169,16 @@ enum State {
     Closed,
 }
 
+/// What a frame brings to whoever holds a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Brings {
+    News,
+    /// It is all held already.
+    Nothing,
+    /// Something before it is missing.
+    Gap,
+}
+
 /// How many pongs that ran ahead are remembered. Past it the newest takes the place of the one before it.
 const MAX_OWED: usize = 16;
 
@@ -329,6 +339,8 @@ impl Follower {
                 Input::Stop,
             ) => {
                 self.disconnect();
+                // Who starts again was asked to, and has heard of no wait.
+                self.retry_after = None;
                 self.effects.push_back(Effect::Hangup { code: 1000, reason: "done" });
                 self.state = State::Idle;
             }
@@ -401,8 +413,8 @@ impl Follower {
             Frame::Changes { .. } | Frame::Fold(_) | Frame::Head { .. } | Frame::Live { .. } if elsewhere => {
                 self.hang_up(now, close::RESYNC, "a frame of another log before its reset");
             }
-            Frame::Changes { from, to, hash, versions, ack } => {
-                if self.accepts(now, from, to) {
+            Frame::Changes { from, to, hash, versions, ack } => match self.judge(now, from, to) {
+                Brings::News => {
                     let held = self.version();
                     let versions = versions.into_iter().filter(|row| row.version > held).collect();
                     let position = Position { epoch, version: to, hash };
@@ -410,10 +422,12 @@ impl Follower {
                     self.effects.push_back(Effect::Apply { position, versions });
                     self.applied(now, ack);
                 }
-            }
+                Brings::Nothing => self.applied(now, ack),
+                Brings::Gap => {}
+            },
             Frame::Fold(fold) => self.fold(now, epoch, fold),
             Frame::Head { version, hash } => {
-                if self.accepts(now, self.version(), version) {
+                if self.judge(now, self.version(), version) == Brings::News {
                     let position = Position { epoch, version, hash };
                     self.cursor = Cursor::At(position);
                     self.effects.push_back(Effect::Apply { position, versions: Vec::new() });
@@ -433,33 +447,33 @@ impl Follower {
         }
     }
 
-    /// Says whether a frame that covers `(from, to]` brings anything; a gap ends the connection.
-    fn accepts(&mut self, now: UnixMillis, from: Version, to: Version) -> bool {
+    /// Says what a frame that covers `(from, to]` brings; a gap ends the connection.
+    fn judge(&mut self, now: UnixMillis, from: Version, to: Version) -> Brings {
         let held = self.version();
         if from > held {
             self.hang_up(now, close::RESYNC, "a gap");
-            return false;
+            Brings::Gap
+        } else if to > held || self.cursor == Cursor::Nothing {
+            Brings::News
+        } else {
+            Brings::Nothing
         }
-        to > held || self.cursor == Cursor::Nothing
     }
 
     fn fold(&mut self, now: UnixMillis, epoch: Epoch, fold: Fold) {
-        if !self.accepts(now, fold.from, fold.to) {
-            return;
-        }
+        let brings = self.judge(now, fold.from, fold.to);
         let position = (!fold.more).then_some(Position { epoch, version: fold.to, hash: fold.hash });
-        match position {
-            Some(position) => self.cursor = Cursor::At(position),
-            None if self.cursor == Cursor::Nothing => self.half_folded = Some(epoch),
-            None => {}
+        if brings == Brings::News {
+            match position {
+                Some(position) => self.cursor = Cursor::At(position),
+                None if self.cursor == Cursor::Nothing => self.half_folded = Some(epoch),
+                None => {}
+            }
+            self.effects.push_back(Effect::ApplyFold { position, changes: fold.changes });
         }
-        self.effects.push_back(Effect::ApplyFold { position, changes: fold.changes });
-        if position.is_some() {
-            self.applied(now, false);
-        } else if matches!(self.state, State::CatchingUp { .. }) {
-            self.catch_up(now, epoch);
-            // The position has not moved, but the part has arrived.
-            self.ack();
+        // The position does not move before the last part, but a part that has arrived makes room for the next.
+        if brings != Brings::Gap {
+            self.applied(now, fold.more);
         }
     }
 
@@ -475,7 +489,8 @@ impl Follower {
         self.ack();
     }
 
-    /// After something was applied: acknowledges it, at once where that is wanted, and settles what is owed.
+    /// After a frame was applied, or found to bring nothing new: acknowledges what is held, at once where that is
+    /// wanted, and settles what is owed.
     fn applied(&mut self, now: UnixMillis, asked: bool) {
         let version = self.version();
         if let State::CatchingUp { epoch, .. } = self.state {

@@ -11,7 +11,7 @@ use crate::log::{Log, Row};
 use crate::topics::Topics;
 use crate::wire::frame::{self, FollowerFrame, MAX_FOLLOWER_FRAME_BYTES, close};
 use crate::wire::name::Catalog;
-use crate::wire::position::{Hash, Position, UnixMillis, Version};
+use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 use crate::wire::problem::{Code, Problem};
 use crate::wire::publish::{Expect, Publish, Receipt};
 use crate::wire::route::Start;
@@ -23,6 +23,7 @@ mod pace;
 mod replay;
 mod session;
 
+pub use fan_out::BOOKMARK_EVERY;
 pub use pace::{Asked, Limits};
 pub use replay::{Part, PartSent, REPLAY_WINDOW};
 pub use session::{Outstanding, Reset, Session, SessionId, Stage};
@@ -257,10 +258,10 @@ impl Hub {
         }
     }
 
-    /// Returns when to hand in [`Input::Timer`].
+    /// Returns when to hand in [`Input::Timer`]: at once when a follower may lack something.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<UnixMillis> {
-        self.pace.due()
+        if self.doubtful.is_empty() { self.pace.due() } else { Some(UnixMillis::default()) }
     }
 
     /// Returns the next thing to do.
@@ -287,11 +288,13 @@ impl Hub {
     }
 
     /// Returns the names of the replicas that acknowledged a version, and of those connected that did not.
+    ///
+    /// A replica that has begun a newer epoch has forgotten everything, so it has nothing from before the version.
     #[must_use]
-    pub fn applied(&self, version: Version) -> (Vec<String>, Vec<String>) {
+    pub fn applied(&self, epoch: Epoch, version: Version) -> (Vec<String>, Vec<String>) {
         let replicas = self.sessions.values().filter(|session| session.replica);
         let (applied, pending): (Vec<&Session>, Vec<&Session>) =
-            replicas.partition(|session| session.acked >= version);
+            replicas.partition(|session| session.has_applied(epoch, version));
         let names = |sessions: Vec<&Session>| sessions.iter().map(|session| session.name.clone()).collect();
         (names(applied), names(pending))
     }
@@ -320,6 +323,8 @@ impl Hub {
         if !rows.is_empty() {
             self.effects.push_back(Effect::SetPong(self.log.head()));
             self.fan_out(now, before, &rows, wants_acks);
+        } else if wants_acks {
+            self.ask_everyone();
         }
         self.effects.extend(outcomes);
     }

@@ -7,7 +7,7 @@ use newsreel_core::cache::{Answer, Event, Failure, Freshness, Read, Step, Tier};
 use newsreel_core::policy::Policy;
 use newsreel_core::sync::AtLeast;
 use newsreel_core::wire::{Address, Catalog, Code, Key, Position, Problem, Route, Version};
-use worker::{Context, Env, Request, Response, Result, console_error, console_warn};
+use worker::{Context, Env, Request, Response, ResponseBuilder, Result, console_error, console_warn};
 
 use crate::config::{Config, ENTRIES, REPLICA, config};
 use crate::headers::{self, Served};
@@ -69,7 +69,11 @@ async fn ready(env: &Env) -> Result<Answered> {
         Err(error) => Ok(Err(missing(ENTRIES, &error))),
         Ok(kv) => match kv.get("readyz").text().await {
             Err(error) => Ok(Err(missing(ENTRIES, &error))),
-            Ok(_) => Ok(Ok(Response::from_json(&serde_json::json!({ "status": "ready" }))?)),
+            Ok(_) => {
+                let ready = ResponseBuilder::new().with_header("Content-Type", "application/json")?;
+                let ready = ready.with_header("Cache-Control", "no-store")?;
+                Ok(Ok(ready.fixed(br#"{"status":"ready"}"#.to_vec())))
+            }
         },
     }
 }

@@ -458,3 +458,29 @@ fn every_state_answers_every_input() {
         }
     }
 }
+
+#[test]
+fn a_live_follower_acknowledges_every_part_of_a_fold_and_questions_that_bring_nothing() {
+    let mut story = Story::live_at(3);
+    let tail = frame::fold_tail(true);
+    let part = format!("{}{tail}", frame::fold_head(at(3).version, &at(5)));
+    let fold = Effect::ApplyFold { position: None, changes: Vec::new() };
+    for _ in 0..5 {
+        story.expect(Input::Text(part.clone()), &[fold.clone(), ack(3)]);
+    }
+    let question = frame::changes_text(at(3).version, &at(3), true, "");
+    story.expect(Input::Text(question), &[ack(3)]);
+    story.expect(Input::Text(frame::changes_text(at(3).version, &at(3), false, "")), &[]);
+}
+
+#[test]
+fn who_is_stopped_and_started_again_has_heard_of_no_wait() {
+    let mut story = Story::live_at(7);
+    let busy = Effect::Complaint { code: "busy".into(), message: "later".into() };
+    story.expect(Input::Text(frame::error("busy", "later", Some(60_000))), &[busy]);
+    story.follower.handle(story.now, Input::Stop);
+    story.follower.handle(story.now, Input::Start);
+    story.follower.handle(story.now, Input::Closed { code: 1006 });
+    let until = story.follower.poll_timeout().expect("it tries again");
+    assert!(until.since(story.now) <= Duration::from_millis(250), "{until:?}");
+}

@@ -9,7 +9,7 @@ use crate::wire::frame;
 use crate::wire::position::{Position, UnixMillis, Version};
 
 /// A filtered follower gets a bookmark at least once in this many versions.
-const BOOKMARK_EVERY: u64 = 1_000;
+pub const BOOKMARK_EVERY: u64 = 1_000;
 
 impl Hub {
     /// Sends rows to everyone live: the text is built once per interest, not per follower.
@@ -19,6 +19,10 @@ impl Hub {
         let live = |session: &Session| session.stage == Stage::Live;
         let everything: Vec<SessionId> = self.ids(|session| live(session) && session.topics.is_everything());
         let filtered: Vec<SessionId> = self.ids(|session| live(session) && !session.topics.is_everything());
+        if !filtered.is_empty() {
+            // If this dies half-way, no pong tells a filtered follower: the alarm, set before the sends, does.
+            self.pace.look_again(now);
+        }
         let mut from = before.version;
         let mut runs = runs(rows).peekable();
         while let Some(run) = runs.next() {
@@ -62,6 +66,19 @@ impl Hub {
                 }
                 self.effects.push_back(Effect::Save(id));
             }
+        }
+    }
+
+    /// Asks everyone live who has not acknowledged the head to do so: a frame that brings nothing but the question.
+    pub(super) fn ask_everyone(&mut self) {
+        let head = self.log.head();
+        let late = |session: &Session| {
+            session.stage == Stage::Live && session.acked < head.version && session.topics.is_everything()
+        };
+        let sessions = self.ids(late);
+        if !sessions.is_empty() {
+            let text = frame::changes_text(head.version, &head, true, "");
+            self.effects.push_back(Effect::Broadcast { sessions, text });
         }
     }
 

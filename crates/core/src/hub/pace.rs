@@ -105,6 +105,11 @@ impl Pace {
         self.wake_at(now.plus(self.limits.stuck_after));
     }
 
+    /// Sees to it that the timer comes within the time an ack may take.
+    pub(super) fn look_again(&mut self, now: UnixMillis) {
+        self.wake_at(now.plus(self.limits.slow_after));
+    }
+
     fn wake_at(&mut self, due: UnixMillis) {
         self.due = Some(self.due.map_or(due, |sooner| sooner.min(due)));
     }

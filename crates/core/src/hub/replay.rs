@@ -244,7 +244,9 @@ impl Hub {
         let head = self.log.head().version;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match session.reset {
-            Some(Reset::InPlace) if version != Version::ZERO => return,
+            // Of the log before.
+            Some(Reset::InPlace) if version != Version::ZERO && session.patience.take(now) => return,
+            Some(Reset::InPlace) if version != Version::ZERO => return self.hush(id),
             Some(Reset::InPlace | Reset::Opening) | None if version <= head => session.reset = None,
             Some(_) | None => {
                 let message = "an ack of a version that does not exist";

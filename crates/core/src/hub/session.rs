@@ -105,6 +105,11 @@ impl Session {
         }
     }
 
+    /// Says whether nothing from before a version is left at the follower.
+    pub(super) fn has_applied(&self, epoch: Epoch, version: Version) -> bool {
+        self.reset.is_none() && (self.epoch > epoch || (self.epoch == epoch && self.acked >= version))
+    }
+
     /// Says whether an ack of version 0 can only be the answer to a reset: it is live, and has acknowledged all
     /// that it was sent before it was.
     pub(super) fn can_be_reset(&self) -> bool {

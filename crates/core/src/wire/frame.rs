@@ -41,7 +41,7 @@ pub mod close {
     pub const TOO_CHATTY: u16 = 4009;
     /// A gap or a lie: resume from the position held.
     pub const RESYNC: u16 = 4010;
-    /// The object was told to let go; connect again.
+    /// Too many connect at once; come back later.
     pub const GOING_AWAY: u16 = 4001;
     /// A frame that cannot be read.
     pub const BAD_FRAME: u16 = 4500;
@@ -238,6 +238,13 @@ struct Flat<'a> {
     retry_after_ms: Option<u64>,
 }
 
+/// Of any JSON object with a type.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+}
+
 macro_rules! need {
     ($flat:ident . $field:ident, $kind:literal) => {
         $flat.$field.ok_or(FrameError::Missing { kind: $kind, field: stringify!($field) })?
@@ -253,7 +260,10 @@ impl Frame {
         if let Some(position) = text.strip_prefix(PONG_PREFIX) {
             return position.parse().map(Self::Pong).map_err(|_| FrameError::Pong);
         }
-        let flat: Flat<'_> = serde_json::from_str(text)?;
+        let flat: Flat<'_> = match serde_json::from_str(text) {
+            Ok(flat) => flat,
+            Err(error) => return unknown(text).ok_or(FrameError::Json(error)),
+        };
         Ok(match flat.kind.as_ref() {
             "welcome" => Self::Welcome {
                 epoch: need!(flat.epoch, "welcome"),
@@ -281,6 +291,13 @@ impl Frame {
             _ => Self::Unknown(flat.kind.into_owned()),
         })
     }
+}
+
+/// Returns the frame if it is of a type this build does not know: its fields may mean anything.
+fn unknown(text: &str) -> Option<Frame> {
+    const KNOWN: [&str; 7] = ["welcome", "changes", "fold", "live", "head", "reset", "error"];
+    let Kind { kind } = serde_json::from_str(text).ok()?;
+    (!KNOWN.contains(&kind.as_ref())).then(|| Frame::Unknown(kind.into_owned()))
 }
 
 fn changes(flat: Flat<'_>) -> Result<Frame, FrameError> {

@@ -121,6 +121,8 @@ impl From<Position> for Claim {
 
 /// The most topics of one follower.
 pub const MAX_TOPICS: usize = 32;
+/// The most bytes of all topics of a query together. They are kept in the socket's attachment of 16 KiB, as UTF-16.
+pub const MAX_TOPICS_BYTES: usize = 4_096;
 /// The longest name of a follower, in bytes.
 pub const MAX_FOLLOWER_NAME_BYTES: usize = 128;
 
@@ -276,6 +278,12 @@ fn add_topic(topics: &mut Vec<String>, topic: &str) -> Result<(), Problem> {
     }
     if topics.len() == MAX_TOPICS {
         return bad(format!("at most {MAX_TOPICS} topics"));
+    }
+    if topic.chars().any(char::is_control) {
+        return bad("a topic has no control characters, as no key has".to_owned());
+    }
+    if topics.iter().map(String::len).sum::<usize>() + topic.len() > MAX_TOPICS_BYTES {
+        return bad(format!("at most {MAX_TOPICS_BYTES} bytes of topics"));
     }
     topics.push(topic.to_owned());
     Ok(())
@@ -465,7 +473,15 @@ mod tests {
         );
         let waiting = PageQuery::parse("topic=a:&topic=b:&wait_ms=30000").unwrap();
         assert_eq!((waiting.topics.len(), waiting.wait), (2, Duration::from_secs(30)));
-        for bad in ["wait_ms=30001", "wait_ms=x", "topic=", &"topic=a:&".repeat(MAX_TOPICS + 1)] {
+        let long = format!("topic={}", "a".repeat(MAX_TOPICS_BYTES + 1));
+        for bad in [
+            "wait_ms=30001",
+            "wait_ms=x",
+            "topic=",
+            "topic=a%0Ab",
+            &long,
+            &"topic=a:&".repeat(MAX_TOPICS + 1),
+        ] {
             assert_eq!(PageQuery::parse(bad).unwrap_err().code(), "bad-request", "{bad}");
         }
         assert_eq!(PageQuery::parse("limit=0").unwrap_err().code(), "bad-request");

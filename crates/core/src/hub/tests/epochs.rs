@@ -127,3 +127,33 @@ fn g7_nobody_but_a_replica_is_believed() {
     story.hub.handle(NOW, open(1, Start::At(foreign.into()), Some(at(5).hash), &[]));
     assert_eq!(story.effects()[0], send(1, frame::welcome(&at(7), Resume::Reset)));
 }
+
+#[test]
+fn e1_a_version_of_the_epoch_before_is_applied_once_the_reset_is() {
+    let mut story = Story::at(7);
+    story.hub.handle(NOW, replica(1, "fra", 7));
+    story.effects();
+    let fra = vec!["fra".to_owned()];
+    assert_eq!(story.hub.applied(epoch(1), v(7)), (fra.clone(), vec![]));
+    assert_eq!(story.hub.applied(next_epoch().epoch, v(1)), (vec![], fra.clone()), "not of a later epoch");
+    story.hub.handle(NOW, new_epoch());
+    story.effects();
+    assert_eq!(story.hub.applied(epoch(1), v(7)), (vec![], fra.clone()), "it may not have forgotten yet");
+    story.hub.handle(NOW, ack(1, 0));
+    assert_eq!(story.hub.applied(epoch(1), v(7)), (fra, vec![]));
+}
+
+#[test]
+fn e1_acks_of_the_log_before_cost_patience() {
+    let mut story = Story::live_at(7);
+    story.hub.handle(NOW, new_epoch());
+    for _ in 0..200 {
+        story.hub.handle(NOW, ack(1, 7));
+    }
+    story.effects();
+    let message = "too many frames that nobody asked for";
+    story.expect(
+        ack(1, 7),
+        &[send(1, frame::error("busy", message, Some(1_000))), close(1, close::TOO_CHATTY, message)],
+    );
+}

@@ -157,3 +157,47 @@ fn a_frame_that_is_too_large_closes_only_its_follower() {
     assert_eq!(effects[1], close(1, close::BAD_FRAME, "a frame that is too large"));
     assert_eq!(story.hub.sessions().len(), 1);
 }
+
+#[test]
+fn somebody_looks_again_after_every_fan_out_to_a_filtered_follower() {
+    let mut story = hub_with(0);
+    story.hub.handle(NOW, resume(1, 7, &["live:"]));
+    story.effects();
+    // Asked a moment ago, so this publish asks nobody, and the filter hides it.
+    story.hub.handle(NOW, publish(9));
+    story.effects();
+    story.hub.handle(NOW, Input::Timer);
+    story.hub.handle(NOW.plus(Duration::from_secs(1)), publish(10));
+    story.effects();
+    let due = story.hub.poll_timeout().expect("a fan-out that dies here is looked after");
+    assert!(due <= NOW.plus(Duration::from_secs(31)), "{due:?}");
+}
+
+#[test]
+fn a_follower_in_doubt_is_settled_at_once_though_nothing_is_published() {
+    // It dies after version 8 is written and before the follower is told.
+    let sessions = Story::filtered_at(7).hub.sessions().clone();
+    let mut story = Story { hub: hub(8, sessions) };
+    story.effects();
+    assert_eq!(story.hub.poll_timeout(), Some(UnixMillis::default()), "it may lack version 8");
+    story.expect(Input::Timer, &[page(1, 7)]);
+    story.hub.handle(NOW, sent(1, 8));
+    assert_eq!(
+        story.effects(),
+        [send(1, frame::live(v(8))), send(1, frame::head(&story.hub.head())), save(1)]
+    );
+    assert_ne!(story.hub.poll_timeout(), Some(UnixMillis::default()));
+}
+
+#[test]
+fn a_repeated_publish_that_waits_asks_those_who_have_not_said() {
+    let mut story = hub_with(2);
+    story.hub.handle(NOW, Input::Publish(vec![keyed(8, "k")]));
+    story.effects();
+    story.expect(ack(1, 8), &[save(1)]);
+    let again = Submission { remembered: Some(remembered(8)), wants_acks: true, ..keyed(8, "k") };
+    story.expect(
+        Input::Publish(vec![again]),
+        &[broadcast(&[2], frame::changes_text(v(8), &at(8), true, "")), repeated(8, 8)],
+    );
+}

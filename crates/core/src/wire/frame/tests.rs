@@ -94,3 +94,12 @@ fn close_codes_say_whether_to_come_back() {
     assert!(close::may_reconnect(close::RESYNC) && close::may_reconnect(1006));
     assert!(!close::may_reconnect(close::BAD_FRAME) && !close::may_reconnect(close::UNAUTHORIZED));
 }
+
+#[test]
+fn a_frame_of_a_type_from_the_future_may_use_any_name_for_anything() {
+    for text in [r#"{"type":"weather"}"#, r#"{"type":"weather","version":"sunny","changes":{}}"#] {
+        assert!(matches!(Frame::parse(text), Ok(Frame::Unknown(kind)) if kind == "weather"), "{text}");
+    }
+    assert!(Frame::parse(r#"{"type":"live","version":"sunny"}"#).is_err());
+    assert!(Frame::parse(r#"{"version":"sunny"}"#).is_err());
+}
