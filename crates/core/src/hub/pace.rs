@@ -18,7 +18,7 @@ use crate::wire::position::{UnixMillis, Version};
 pub struct Limits {
     /// How long an ack may take that a live frame asked for.
     pub slow_after: Duration,
-    /// How much live text may be unacknowledged by who has had [`Limits::MOMENT`] to say so.
+    /// How much live text may be unacknowledged by who has had 5 s to say so.
     pub slow_bytes: u64,
     /// How long the oldest part of a replay may be unacknowledged.
     pub stuck_after: Duration,
