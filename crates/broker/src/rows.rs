@@ -22,7 +22,7 @@ const REMEMBERED_MS: u64 = 24 * 3_600 * 1_000;
 const KNOWN_MS: u64 = 30 * 24 * 3_600 * 1_000;
 /// How many keys one step forgets.
 const FORGET_AT_ONCE: u32 = 5_000;
-/// The most rows a page is picked from; a page of the smallest rows (about 70 bytes) has fewer.
+/// The most rows that one part of a replay is picked from: nearly a frame of the smallest rows (about 60 bytes).
 pub(crate) const PAGE_ROWS: u32 = 4_000;
 /// SQLite here makes no string above 2 MB, so a page that a large row would make longer ends before it.
 const PAGE_BYTES: u32 = 1_950_000;

@@ -1,5 +1,5 @@
-//! The headers that the deployment's own parts put on requests to the broker's object. The entry removes
-//! them from whatever comes from outside.
+//! The headers that the deployment's own parts put on requests to the broker's object. The front door hands on
+//! no other's: it names the caller itself, and calls a replica only who says so with an admin token.
 
 /// The name of the token that was accepted: idempotency keys belong to it.
 pub const CALLER: &str = "Newsreel-Caller";
