@@ -190,13 +190,20 @@ test('a log forgets past its horizon', async (t) => {
   await Promise.all([follower.close(), fresh.close()]);
 });
 
-test('a horizon that is shorter than an entry lives is refused', async (t) => {
-  const { broker } = await startSystem(t, { origin: false, vars: { FORGET_AFTER_MS: '1000' } });
-  const { status, json } = await broker.publishRaw('{"key":"a:1"}');
-  assert.equal(status, 500);
-  assert.equal(json.code, 'misconfigured');
-  assert.match(json.detail, /FORGET_AFTER_MS/);
-});
+for (const [what, name, value] of [
+  ['a horizon that is shorter than an entry lives', 'FORGET_AFTER_MS', '1000'],
+  ['a segment of nothing', 'LOG_SEGMENT_BYTES', '0'],
+  ['a number that is none', 'SLOW_BYTES', '4 MiB'],
+  ['a number that is not whole, without quotes', 'LOG_KEEP_BYTES', 0.5],
+]) {
+  test(`${what} is refused`, async (t) => {
+    const { broker } = await startSystem(t, { origin: false, vars: { [name]: value } });
+    const { status, json } = await broker.publishRaw('{"key":"a:1"}');
+    assert.equal(status, 500);
+    assert.equal(json.code, 'misconfigured');
+    assert.match(json.detail, new RegExp(name));
+  });
+}
 
 test('new epochs', async (t) => {
   const { broker, worker } = await startSystem(t, { origin: false });

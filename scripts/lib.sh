@@ -41,7 +41,7 @@ quietly() {
 # at_least HAVE WANT: compares two versions.
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
-# Finds a Node that wrangler takes: the machine's, or one of our own from the npm registry. Sets NODE.
+# Finds a Node of at least $NODE_LEAST: the machine's, or one of our own from the npm registry. Sets NODE.
 find_node() {
   need node "install Node with npm (nodejs.org)"
   need npm "install Node with npm (nodejs.org)"
@@ -62,7 +62,7 @@ find_node() {
   folder=$TOOLS/node-$NODE_VERSION
   NODE=$folder/node_modules/$package/bin/node
   if [ ! -x "$NODE" ]; then
-    say "  Node $have is too old for wrangler (it wants $NODE_LEAST): getting Node $NODE_VERSION into target/tools"
+    say "  Node $have is too old (it must be $NODE_LEAST or newer): getting Node $NODE_VERSION into target/tools"
     mkdir -p "$folder"
     quietly "$TOOLS/log/node.log" npm install --prefix "$folder" --no-save --no-audit --no-fund "$package@$NODE_VERSION" ||
       fail "Node $have is too old and $package@$NODE_VERSION is not to be had: install Node $NODE_LEAST or newer"

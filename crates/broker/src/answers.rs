@@ -18,7 +18,7 @@ impl Inner {
             return Ok(Err(problem));
         }
         let pair = WebSocketPair::new()?;
-        let id = self.hub.borrow().free_session();
+        let id = self.settled()?.free_session();
         self.sockets.accept(&self.state, id, pair.server);
         let logged = match query.from {
             Start::Head => None,
@@ -36,7 +36,7 @@ impl Inner {
 
     /// Says where the log is.
     pub(crate) fn status(&self) -> Answer {
-        let hub = self.hub.borrow();
+        let hub = self.settled()?;
         let position = hub.head();
         let Position { epoch, version, .. } = position;
         let (catalog, followers) = (self.catalog.clone(), hub.sessions().len());
@@ -47,7 +47,7 @@ impl Inner {
 
     /// Lists who follows, and how far each has acknowledged.
     pub(crate) fn followers(&self) -> Answer {
-        let hub = self.hub.borrow();
+        let hub = self.settled()?;
         let (log, pings) = (hub.log(), self.sockets.last_pings());
         let mut followers = Vec::new();
         for (id, session) in hub.sessions() {
@@ -74,9 +74,9 @@ impl Inner {
 
     /// Begins a new epoch: the log is empty, and every follower forgets what it has.
     pub(crate) fn new_epoch(&self) -> Answer {
-        let previous = self.hub.borrow().head();
+        let previous = self.head()?;
         self.step(now(), Input::NewEpoch { random: random() })?;
-        let position = self.hub.borrow().head();
+        let position = self.head()?;
         let Position { epoch, version, .. } = position;
         let begun = NewEpoch { catalog: self.catalog.clone(), epoch, version, position, previous };
         Ok(Ok(json_response(serde_json::to_string(&begun)?)?))

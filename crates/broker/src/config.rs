@@ -11,10 +11,11 @@ use wasm_bindgen::JsValue;
 use worker::Env;
 
 /// What the deployment says; the defaults where it says nothing.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Config {
-    /// How much of a log is kept, and how long.
-    pub(crate) upkeep: upkeep::Limits,
+    /// How much of a log is kept, and how long. Nothing while a variable is wrong: then all of it is kept, for
+    /// what was forgotten by limits that nobody meant does not come back.
+    pub(crate) upkeep: Option<upkeep::Limits>,
     /// What is asked of followers.
     pub(crate) pace: hub::Limits,
 }
@@ -25,50 +26,56 @@ impl Config {
     /// # Errors
     /// `misconfigured`, naming the variable and what to write there.
     pub(crate) fn read(env: &Env) -> Result<Self, Problem> {
-        let mut config = Self::default();
-        let whole = |name: &str, default: u64| number(env, name, default);
-        config.upkeep.segment_bytes = whole("LOG_SEGMENT_BYTES", config.upkeep.segment_bytes)?;
-        config.upkeep.keep_bytes = whole("LOG_KEEP_BYTES", config.upkeep.keep_bytes)?;
-        config.upkeep.forget_after = duration(env, "FORGET_AFTER_MS", config.upkeep.forget_after)?;
-        config.pace.slow_after = duration(env, "SLOW_AFTER_MS", config.pace.slow_after)?;
-        config.pace.slow_bytes = whole("SLOW_BYTES", config.pace.slow_bytes)?;
+        let (mut upkeep, mut pace) = (upkeep::Limits::default(), hub::Limits::default());
+        upkeep.segment_bytes = at_least(1, env, "LOG_SEGMENT_BYTES", upkeep.segment_bytes)?;
+        upkeep.keep_bytes = at_least(0, env, "LOG_KEEP_BYTES", upkeep.keep_bytes)?;
+        upkeep.forget_after = duration(env, "FORGET_AFTER_MS", upkeep.forget_after)?;
+        pace.slow_after = duration(env, "SLOW_AFTER_MS", pace.slow_after)?;
+        pace.slow_bytes = at_least(1, env, "SLOW_BYTES", pace.slow_bytes)?;
         let life = policies(env)?.longest_life();
-        if config.upkeep.forget_after <= life {
+        if upkeep.forget_after <= life {
             return Err(wrong(format!(
                 "FORGET_AFTER_MS is {}, and an entry may be served for {} ms: the log must remember longer than that",
-                config.upkeep.forget_after.as_millis(),
+                upkeep.forget_after.as_millis(),
                 life.as_millis(),
             )));
         }
-        Ok(config)
+        Ok(Self { upkeep: Some(upkeep), pace })
+    }
+
+    /// Returns what an object goes by whose deployment is wrong: it asks its followers as ever, and forgets nothing.
+    pub(crate) fn misconfigured() -> Self {
+        Self { upkeep: None, pace: hub::Limits::default() }
     }
 }
 
 fn duration(env: &Env, name: &str, default: Duration) -> Result<Duration, Problem> {
     let default = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
-    number(env, name, default).map(Duration::from_millis)
+    at_least(1, env, name, default).map(Duration::from_millis)
 }
 
-fn number(env: &Env, name: &str, default: u64) -> Result<u64, Problem> {
-    let Some(text) = variable(env, name).as_string().filter(|text| !text.trim().is_empty()) else {
+fn at_least(least: u64, env: &Env, name: &str, default: u64) -> Result<u64, Problem> {
+    let text = variable(env, name);
+    if text.trim().is_empty() {
         return Ok(default);
-    };
-    text.trim().parse().map_err(|_| wrong(format!("{name} is a whole number, as a string, not {text:?}")))
+    }
+    let number = text.trim().parse().ok().filter(|number| *number >= least);
+    number.ok_or_else(|| wrong(format!("{name} is a whole number of at least {least}, not {text}")))
 }
 
 fn policies(env: &Env) -> Result<Policies, Problem> {
-    let value = variable(env, "POLICY");
-    // A table of wrangler.toml comes as an object, a variable set by hand as its JSON.
-    let json = match value.as_string() {
+    Policies::from_json(&variable(env, "POLICY")).map_err(wrong)
+}
+
+/// Returns a variable; nothing when it is not set. A number or a table of wrangler.toml comes as a JavaScript
+/// value, one that was set by hand as the text of it.
+fn variable(env: &Env, name: &str) -> String {
+    let value = Reflect::get(env, &name.into()).unwrap_or(JsValue::UNDEFINED);
+    match value.as_string() {
         Some(text) => text,
         None if value.is_undefined() => String::new(),
         None => JSON::stringify(&value).map(String::from).unwrap_or_default(),
-    };
-    Policies::from_json(&json).map_err(wrong)
-}
-
-fn variable(env: &Env, name: &str) -> JsValue {
-    Reflect::get(env, &name.into()).unwrap_or(JsValue::UNDEFINED)
+    }
 }
 
 fn wrong(detail: impl Into<String>) -> Problem {

@@ -9,7 +9,7 @@
     reason = "the durable_object macro writes public methods without any; this file has no others"
 )]
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
@@ -69,8 +69,8 @@ pub(crate) struct Inner {
 
 impl DurableObject for Broker {
     fn new(state: State, env: Env) -> Self {
-        // The front refuses every request of a deployment whose variables are wrong.
-        let config = Config::read(&env).unwrap_or_default();
+        // The front refuses every request of such a deployment, but alarms and open sockets do not pass it.
+        let config = Config::read(&env).unwrap_or_else(|_| Config::misconfigured());
         Self { inner: Rc::new(Inner::wake(state, config).expect("the broker's rows can be read")) }
     }
 
@@ -203,11 +203,20 @@ impl Inner {
 
     /// Returns the newest position that is written.
     pub(crate) fn head(&self) -> Result<Position> {
+        Ok(self.settled()?.head())
+    }
+
+    /// Returns the hub, as the rows have it: outside of a step nothing else is to be shown of it.
+    pub(crate) fn settled(&self) -> Result<Ref<'_, Hub>> {
         if self.in_doubt.get() {
             self.reload()?;
             self.in_doubt.set(false);
         }
-        Ok(self.hub.borrow().head())
+        if self.armed.get().is_none() {
+            // Whoever only reads may be what woke the object, and a follower may lack something.
+            self.arm_for(Next::Idle);
+        }
+        Ok(self.hub.borrow())
     }
 
     fn reload(&self) -> Result<()> {

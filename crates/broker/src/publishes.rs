@@ -160,7 +160,7 @@ impl Inner {
     async fn when_applied(&self, receipt: &str, deadline: UnixMillis) -> Result<String> {
         let Receipt { epoch, version, .. } = serde_json::from_str(receipt)?;
         let (applied, pending) = loop {
-            let (applied, pending) = self.hub.borrow().applied(epoch, version);
+            let (applied, pending) = self.settled()?.applied(epoch, version);
             let left = deadline.since(now());
             if pending.is_empty() || left.is_zero() {
                 break (applied, pending);

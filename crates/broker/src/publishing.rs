@@ -80,7 +80,7 @@ impl Inner {
             }
         };
         if text == frame::PING {
-            let _ = socket.send_with_str(frame::pong(&self.hub.borrow().head()));
+            let _ = socket.send_with_str(frame::pong(&self.head()?));
             return Ok(());
         }
         let Some((owed, name)) = self.publishers.owe(id, text.len()) else { return Ok(()) };

@@ -115,13 +115,13 @@ impl Inner {
             return Ok(Found::Nothing(head));
         }
         let logged = self.logged(claim)?;
-        let standing = self.hub.borrow().log().standing(claim, logged);
+        let standing = self.settled()?.log().standing(claim, logged);
         let from = match standing {
             Standing::Current => return Ok(Found::Nothing(head)),
             Standing::Elsewhere(reason) => return Ok(Found::Elsewhere(head, reason)),
             Standing::Behind { after } => after,
         };
-        let folded = self.hub.borrow().log().folded();
+        let folded = self.settled()?.log().folded();
         if from < folded.version {
             let part = self.rows.fold_part(from, fold.unwrap_or(&FoldCursor::default()))?;
             let mut changes = String::from(part.changes);
@@ -140,7 +140,7 @@ impl Inner {
 
     /// Returns the log's own hash at the claimed version.
     pub(crate) fn logged(&self, claim: Claim) -> Result<Option<Hash>> {
-        self.rows.hash_at(self.hub.borrow().log(), claim.version())
+        self.rows.hash_at(self.settled()?.log(), claim.version())
     }
 
     /// Answers with a page of the log.

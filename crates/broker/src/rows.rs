@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use js_sys::{JsString, Reflect};
 use newsreel_core::hub::{Asked, Kept, Remembered};
 use newsreel_core::log::{Log, Row};
-use newsreel_core::upkeep::Stock;
+use newsreel_core::upkeep::{REMEMBER_FOR, Stock};
 use newsreel_core::wire::frame::FRAME_BYTES;
 use newsreel_core::wire::{Epoch, Hash, Position, UnixMillis, Version};
 use wasm_bindgen::prelude::*;
@@ -16,8 +16,6 @@ use crate::convert::{self, Storage};
 
 pub(crate) mod past;
 
-/// How long an idempotency key is remembered: 24 h.
-const REMEMBERED_MS: u64 = 24 * 3_600 * 1_000;
 /// How long a replica that does not connect is still counted as offline: 30 days.
 const KNOWN_MS: u64 = 30 * 24 * 3_600 * 1_000;
 /// How many keys one step forgets.
@@ -313,7 +311,7 @@ impl Rows {
     ) -> worker::Result<Option<Remembered>> {
         let row = self.first(
             "SELECT fingerprint, receipt FROM idempotency WHERE publisher = ? AND key = ? AND at >= ?",
-            vec![publisher.into(), key.into(), millis(now.0.saturating_sub(REMEMBERED_MS))],
+            vec![publisher.into(), key.into(), millis(now.minus(REMEMBER_FOR).0)],
         )?;
         row.map(|row| {
             Ok(Remembered { fingerprint: string(&row, "fingerprint")?, receipt: string(&row, "receipt")? })

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use newsreel_core::hub::Input;
-use newsreel_core::upkeep::{Chore, Next};
+use newsreel_core::upkeep::{self, Chore, Next, REMEMBER_FOR};
 use newsreel_core::wire::UnixMillis;
 use worker::{Result, console_error};
 
@@ -35,12 +35,14 @@ impl Inner {
 
     /// Arms the alarm if it is not set for as early already: for the hub's timer, and for what a commit left to do.
     pub(crate) fn arm(&self) {
-        let wakes = self.armed.get().is_some();
-        let next = match self.config.upkeep.segment_bytes <= self.rows.hot_bytes() {
-            true => Next::Now(Chore::Seal),
-            // Until then nobody has looked since the object woke.
-            false if !wakes => self.next(now()).unwrap_or(Next::At(now().plus(AGAIN))),
-            false => Next::Idle,
+        let seals = |limits: upkeep::Limits| limits.segment_bytes <= self.rows.hot_bytes();
+        let next = if self.config.upkeep.is_some_and(seals) {
+            Next::Now(Chore::Seal)
+        } else if self.armed.get().is_none() {
+            // Nobody has looked since the object woke.
+            self.next(now()).unwrap_or(Next::At(now().plus(AGAIN)))
+        } else {
+            Next::Idle
         };
         self.arm_for(next);
     }
@@ -59,22 +61,23 @@ impl Inner {
     }
 
     fn next(&self, now: UnixMillis) -> Result<Next> {
+        let Some(limits) = self.config.upkeep else { return Ok(Next::Idle) };
         let log = *self.hub.borrow().log();
-        Ok(self.config.upkeep.next(now, &self.rows.stock(&log)?))
+        Ok(limits.next(now, &self.rows.stock(&log)?))
     }
 
     fn do_chore(&self, now: UnixMillis, chore: Chore) -> Result<()> {
         match chore {
             Chore::Seal => self.rows.seal_oldest(),
             Chore::Fold => {
-                let head = self.hub.borrow().head();
+                let head = self.head()?;
                 match self.rows.fold_oldest(&head)? {
                     Some(folded) => self.step(now, Input::Folded(folded)).map(|_| ()),
                     None => Ok(()),
                 }
             }
             Chore::Forget => self.rows.transaction(|| self.rows.forget()),
-            Chore::ForgetKeys => self.rows.forget_keys(now.minus(self.config.upkeep.remember_for)),
+            Chore::ForgetKeys => self.rows.forget_keys(now.minus(REMEMBER_FOR)),
         }
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
+use newsreel_core::wire::publish;
 use newsreel_core::wire::{Change, Epoch, Expect, Operation, Prefix, Publish, Tag, Target, Version};
 
 use crate::broker::{Broker, BrokerOptions, Wait};
@@ -120,8 +121,7 @@ fn random_key() -> String {
     format!("cli-{:08x}{:08x}{:08x}", random_u32(), random_u32(), random_u32())
 }
 
-fn idempotency_key(text: &str) -> Result<String, &'static str> {
-    let fits = (1..=newsreel_core::wire::publish::MAX_IDEMPOTENCY_KEY_BYTES).contains(&text.len());
-    let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits && plain { Ok(text.to_owned()) } else { Err("1 to 255 bytes of printable ASCII without spaces") }
+fn idempotency_key(text: &str) -> Result<String, publish::PublishError> {
+    publish::check_idempotency_key(text)?;
+    Ok(text.to_owned())
 }

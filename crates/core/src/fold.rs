@@ -47,7 +47,7 @@ impl Fold {
         for row in versions {
             for change in &row.changes {
                 targets.entry(change.target.clone()).or_default().absorb(row.version, change);
-                covers.extend(Cover::of(row.version, change));
+                Cover::of(row.version, change).into_iter().for_each(|cover| cover.join(&mut covers));
             }
         }
         for cover in &covers {
@@ -70,6 +70,14 @@ impl Cover {
         let wide = matches!(change.target, Target::All | Target::Prefix(_));
         let soft = change.operation == Operation::Soften;
         wide.then(|| Self { target: change.target.clone(), version, soft })
+    }
+
+    /// Puts a cover among older ones, in the place of the one that it says more than.
+    fn join(self, covers: &mut Vec<Self>) {
+        match covers.iter_mut().find(|older| older.target == self.target && older.soft == self.soft) {
+            Some(older) => older.version = self.version,
+            None => covers.push(self),
+        }
     }
 
     /// Says whether changes of the target are covered, if they are old enough and of the right kind.

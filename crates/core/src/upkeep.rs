@@ -17,9 +17,10 @@ pub struct Limits {
     pub keep_bytes: u64,
     /// How long a folded position can still be resumed from. Longer than any entry lives anywhere.
     pub forget_after: Duration,
-    /// How long an idempotency key is remembered.
-    pub remember_for: Duration,
 }
+
+/// How long an idempotency key is remembered: 24 h.
+pub const REMEMBER_FOR: Duration = Duration::from_secs(24 * 3_600);
 
 impl Default for Limits {
     fn default() -> Self {
@@ -29,7 +30,6 @@ impl Default for Limits {
             // 100,000 missed single-change versions are 8 MB: whoever missed so many still gets each of them.
             keep_bytes: 16 << 20,
             forget_after: 15 * day,
-            remember_for: day,
         }
     }
 }
@@ -76,7 +76,7 @@ impl Limits {
     #[must_use]
     pub fn next(&self, now: UnixMillis, stock: &Stock) -> Next {
         let forget = stock.oldest_folded.map(|made| (made.plus(self.forget_after), Chore::Forget));
-        let keys = stock.oldest_key.map(|used| (used.plus(self.remember_for), Chore::ForgetKeys));
+        let keys = stock.oldest_key.map(|used| (used.plus(REMEMBER_FOR), Chore::ForgetKeys));
         let due = forget.into_iter().chain(keys).min_by_key(|(due, _)| *due);
         match due {
             _ if stock.hot_bytes >= self.segment_bytes => Next::Now(Chore::Seal),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use newsreel_core::follower::{Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::policy::{Beyond, Policies, Policy};
+use newsreel_core::upkeep::REMEMBER_FOR;
 use newsreel_core::wire::frame::{self, FollowerFrame, Frame, Resume, VersionRow, close};
 use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
 use newsreel_core::wire::{
@@ -273,7 +274,7 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("segment_bytes", upkeep.segment_bytes),
         ("keep_bytes", upkeep.keep_bytes),
         ("forget_after", millis(upkeep.forget_after)),
-        ("remember_for", millis(upkeep.remember_for)),
+        ("REMEMBER_FOR", millis(REMEMBER_FOR)),
         ("connect_timeout", millis(follower.connect_timeout)),
         ("ping_every", millis(follower.ping_every)),
         ("pong_timeout", millis(follower.pong_timeout)),

@@ -116,6 +116,15 @@ fn a_soft_wide_change_covers_no_hard_one() {
 }
 
 #[test]
+fn the_same_wide_change_again_and_again_covers_once() {
+    let wide =
+        log(&[r#"{"prefix":"t:"}"#, r#"{"all":true}"#, r#"{"all":true,"soft":true}"#, r#"{"all":true}"#]);
+    let covers: Vec<_> =
+        Fold::of(Vec::new(), &wide).covers.into_iter().map(|cover| (cover.version, cover.soft)).collect();
+    assert_eq!(covers, [(v(1), false), (v(4), false), (v(3), true)]);
+}
+
+#[test]
 fn what_was_folded_before_is_folded_on() {
     let rows = log(&[
         r#"{"key":"t:1","tags":["a"]}"#,
