@@ -208,15 +208,21 @@ impl Inner {
 
     /// Returns the hub, as the rows have it: outside of a step nothing else is to be shown of it.
     pub(crate) fn settled(&self) -> Result<Ref<'_, Hub>> {
-        if self.in_doubt.get() {
-            self.reload()?;
-            self.in_doubt.set(false);
-        }
+        self.heal()?;
         if self.armed.get().is_none() {
             // Whoever only reads may be what woke the object, and a follower may lack something.
             self.arm_for(Next::Idle);
         }
         Ok(self.hub.borrow())
+    }
+
+    /// Loads the hub anew if a step has not ended well.
+    pub(crate) fn heal(&self) -> Result<()> {
+        if self.in_doubt.get() {
+            self.reload()?;
+            self.in_doubt.set(false);
+        }
+        Ok(())
     }
 
     fn reload(&self) -> Result<()> {

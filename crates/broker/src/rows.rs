@@ -60,7 +60,7 @@ impl Rows {
                last INTEGER PRIMARY KEY, first INTEGER NOT NULL, at INTEGER NOT NULL, hashes BLOB NOT NULL);
              CREATE TABLE IF NOT EXISTS folded (
                place TEXT PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
-             CREATE INDEX IF NOT EXISTS folded_version ON folded (version);
+             CREATE INDEX IF NOT EXISTS folded_order ON folded (version, place, length(text));
              CREATE TABLE IF NOT EXISTS idempotency (
                publisher TEXT, key TEXT, at INTEGER NOT NULL, fingerprint TEXT NOT NULL, receipt TEXT NOT NULL,
                PRIMARY KEY (publisher, key)) WITHOUT ROWID;
@@ -187,11 +187,11 @@ impl Rows {
         Ok(())
     }
 
-    /// Seals the oldest rows.
-    pub(crate) fn seal_oldest(&self) -> worker::Result<()> {
+    /// Seals the oldest rows into a segment of about this size.
+    pub(crate) fn seal_oldest(&self, size: u64) -> worker::Result<()> {
         let mut bytes = 0;
         self.transaction(|| {
-            bytes = self.seal()?;
+            bytes = self.seal(size)?;
             Ok(())
         })?;
         self.hot_bytes.set(self.hot_bytes.get().saturating_sub(bytes));

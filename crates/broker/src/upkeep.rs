@@ -36,18 +36,15 @@ impl Inner {
     /// Arms the alarm if it is not set for as early already: for the hub's timer, and for what a commit left to do.
     pub(crate) fn arm(&self) {
         let seals = |limits: upkeep::Limits| limits.segment_bytes <= self.rows.hot_bytes();
-        let next = if self.config.upkeep.is_some_and(seals) {
-            Next::Now(Chore::Seal)
-        } else if self.armed.get().is_none() {
-            // Nobody has looked since the object woke.
-            self.next(now()).unwrap_or(Next::At(now().plus(AGAIN)))
-        } else {
-            Next::Idle
-        };
+        // Or nobody has looked since the object woke.
+        let looks = self.armed.get().is_none() || self.config.upkeep.is_some_and(seals);
+        let next = if looks { self.next(now()).unwrap_or(Next::At(now().plus(AGAIN))) } else { Next::Idle };
         self.arm_for(next);
     }
 
     fn look_after(&self, now: UnixMillis) -> Result<Next> {
+        // Never by what was counted and believed before a write that failed.
+        self.heal()?;
         if self.hub.borrow().poll_timeout().is_some_and(|due| due <= now) {
             self.step(now, Input::Timer)?;
         }
@@ -68,7 +65,7 @@ impl Inner {
 
     fn do_chore(&self, now: UnixMillis, chore: Chore) -> Result<()> {
         match chore {
-            Chore::Seal => self.rows.seal_oldest(),
+            Chore::Seal { bytes } => self.rows.seal_oldest(bytes),
             Chore::Fold => {
                 let head = self.head()?;
                 match self.rows.fold_oldest(&head)? {

@@ -11,7 +11,7 @@ use crate::wire::position::UnixMillis;
 /// How much of a log is kept, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Rows are sealed when there are this many bytes of them.
+    /// Rows are sealed when there are this many bytes of them, so many at a time, or a frame's worth if that is less.
     pub segment_bytes: u64,
     /// The most bytes of sealed segments that are kept in full; older ones are folded.
     pub keep_bytes: u64,
@@ -51,7 +51,10 @@ pub struct Stock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chore {
     /// Put the oldest rows into a segment.
-    Seal,
+    Seal {
+        /// Up to the first past this size, or past a frame's if that is less.
+        bytes: u64,
+    },
     /// Fold the oldest segment.
     Fold,
     /// Forget the oldest folded segment's positions, and what was folded at or below them.
@@ -79,7 +82,9 @@ impl Limits {
         let keys = stock.oldest_key.map(|used| (used.plus(REMEMBER_FOR), Chore::ForgetKeys));
         let due = forget.into_iter().chain(keys).min_by_key(|(due, _)| *due);
         match due {
-            _ if stock.hot_bytes >= self.segment_bytes => Next::Now(Chore::Seal),
+            _ if stock.hot_bytes >= self.segment_bytes => {
+                Next::Now(Chore::Seal { bytes: self.segment_bytes })
+            }
             _ if stock.sealed_bytes > self.keep_bytes => Next::Now(Chore::Fold),
             Some((due, chore)) if due <= now => Next::Now(chore),
             Some((due, _)) => Next::At(due),
@@ -114,7 +119,7 @@ mod tests {
             oldest_key: None,
         };
         let late = UnixMillis(0).plus(15 * 24 * HOUR);
-        assert_eq!(next(late, &all), Next::Now(Chore::Seal));
+        assert_eq!(next(late, &all), Next::Now(Chore::Seal { bytes: 256 << 10 }));
         assert_eq!(next(late, &Stock { hot_bytes: 0, ..all }), Next::Now(Chore::Fold));
         let quiet = Stock { hot_bytes: 0, sealed_bytes: 0, ..all };
         assert_eq!(next(late, &quiet), Next::Now(Chore::Forget));

@@ -12,12 +12,12 @@ use newsreel_core::wire::page::FoldCursor;
 use newsreel_core::wire::{Hash, Position, Version, VersionRow};
 use wasm_bindgen::prelude::*;
 
-use super::{PAGE_BYTES, PageRows, Rows, field, number, parsed, string, version};
+use super::{PAGE_BYTES, PageRows, Rows, field, millis, number, parsed, string, version};
 
 /// The most rows that one segment is sealed from: 256 KiB of the smallest rows (58 bytes).
 const SEGMENT_ROWS: u32 = 5_000;
-/// The most changes that one part of a fold is picked from.
-const FOLD_ROWS: u32 = 40_000;
+/// The most changes that one part of a fold has: finding where it ends takes 3 µs for each.
+const FOLD_ROWS: u32 = 4_000;
 /// How many covered or forgotten changes one step deletes. What is left over says nothing that is not true.
 const DELETE_AT_ONCE: u32 = 20_000;
 /// How long a list that is handed to SQLite as one JSON text may be.
@@ -77,50 +77,55 @@ impl Rows {
         if holds { parsed(string(&row, "hash")?).map(Some) } else { Ok(None) }
     }
 
-    /// Returns a part of what is left of the versions after `from` that are folded.
+    /// Returns a part of what is left of the versions after `from` that are folded: up to the first version past
+    /// a frame's worth, and at most [`FOLD_ROWS`] changes.
+    ///
+    /// First where it ends, which the index alone tells, then its text: no work grows with the fold, and no change
+    /// crosses into wasm.
     pub(crate) fn fold_part(&self, from: Version, cursor: &FoldCursor) -> worker::Result<FoldPart> {
-        let start = cursor.version.max(from);
+        let start = number(cursor.version.max(from));
         let place = cursor.place.as_deref().unwrap_or(ABOVE);
-        let row = self.first(
-            "WITH part AS (
-               SELECT version, place, text,
-                 row_number() OVER (ORDER BY version, place) AS n,
-                 sum(length(text) + 1) OVER (ORDER BY version, place) AS bytes,
-                 coalesce(sum(length(text) + 1) OVER
-                   (ORDER BY version RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before
-               FROM (SELECT version, place, text FROM folded
-                     WHERE version >= ?1 AND (version > ?1 OR place > ?2) ORDER BY version, place LIMIT ?3)),
-             kept AS (SELECT * FROM part WHERE n = 1 OR (before <= ?4 AND bytes <= ?5)),
-             last AS (SELECT version, place, n FROM kept ORDER BY n DESC LIMIT 1)
-             SELECT coalesce(group_concat(text, ',' ORDER BY n), '') AS changes,
-               (SELECT version FROM last) AS version,
-               (SELECT place FROM last) AS place,
-               (SELECT version FROM part WHERE n = (SELECT n + 1 FROM last)) AS next,
+        let end = self.first(
+            "WITH part AS MATERIALIZED (
+               SELECT version, place, row_number() OVER part AS n, sum(own + 1) OVER part AS bytes
+               FROM (SELECT version, place, length(text) AS own FROM folded
+                     WHERE (version, place) > (?1, ?2) ORDER BY version, place LIMIT ?3)
+               WINDOW part AS (ORDER BY version, place ROWS UNBOUNDED PRECEDING)),
+             last AS (
+               SELECT max(n) AS n FROM part
+               WHERE n = 1 OR (bytes <= ?5
+                 AND version <= coalesce((SELECT min(version) FROM part WHERE bytes > ?4), version)))
+             SELECT version, place, (SELECT version FROM part WHERE n = last.n + 1) AS next,
                (SELECT count(*) FROM part) AS read
-             FROM kept",
+             FROM part JOIN last USING (n)",
             vec![
-                number(start),
+                start.clone(),
                 place.into(),
                 f64::from(FOLD_ROWS).into(),
                 f64::from(u32::try_from(FOLD_BYTES).unwrap_or(u32::MAX)).into(),
                 f64::from(PAGE_BYTES).into(),
             ],
         )?;
-        let row = row.ok_or("an aggregate has one row")?;
-        let changes = field(&row, "changes")?.unchecked_into();
-        let (last, next) = (field(&row, "version")?, field(&row, "next")?);
-        let full = field(&row, "read")?.as_f64() == Some(f64::from(FOLD_ROWS));
-        if last.is_null() || (next.is_null() && !full) {
+        let Some(end) = end else { return Ok(FoldPart { changes: JsString::from(""), next: None }) };
+        let (last, last_place) = (version(&field(&end, "version")?)?, string(&end, "place")?);
+        let text = self.first(
+            "SELECT group_concat(text, ',' ORDER BY version, place) AS changes FROM folded
+             WHERE (version, place) > (?1, ?2) AND (version, place) <= (?3, ?4)",
+            vec![start, place.into(), number(last), last_place.as_str().into()],
+        )?;
+        let changes = field(&text.ok_or("an aggregate has one row")?, "changes")?.unchecked_into();
+        let next = field(&end, "next")?;
+        let full = field(&end, "read")?.as_f64() == Some(f64::from(FOLD_ROWS));
+        if next.is_null() && !full {
             return Ok(FoldPart { changes, next: None });
         }
-        let version = version(&last)?;
-        let cut = next.is_null() || next == last;
-        let place = if cut { Some(string(&row, "place")?) } else { None };
-        Ok(FoldPart { changes, next: Some(FoldCursor { version, place }) })
+        let cut = next.is_null() || version(&next)? == last;
+        Ok(FoldPart { changes, next: Some(FoldCursor { version: last, place: cut.then_some(last_place) }) })
     }
 
-    /// Puts the oldest rows into a segment: as many as make a frame. Returns how many bytes they have.
-    pub(crate) fn seal(&self) -> worker::Result<u64> {
+    /// Puts the oldest rows into a segment: up to the first past `size`, or past a frame if that is less. Returns
+    /// how many bytes they have.
+    pub(crate) fn seal(&self, size: u64) -> worker::Result<u64> {
         let row = self.first(
             "WITH page AS (
                SELECT version, length(text) AS own, sum(length(text) + 1) OVER (ORDER BY version) AS bytes
@@ -129,7 +134,7 @@ impl Rows {
              WHERE bytes = own + 1 OR (bytes - own <= ?2 AND bytes <= ?3)",
             vec![
                 f64::from(SEGMENT_ROWS).into(),
-                f64::from(u32::try_from(FRAME_BYTES).unwrap_or(u32::MAX)).into(),
+                millis(size.min(FRAME_BYTES as u64)),
                 f64::from(PAGE_BYTES).into(),
             ],
         )?;

@@ -14,6 +14,8 @@ pub(super) struct Bucket<const MOST: u32, const REFILL_MS: u64> {
 impl<const MOST: u32, const REFILL_MS: u64> Bucket<MOST, REFILL_MS> {
     /// Takes one out; says whether there was one.
     pub(super) fn take(&mut self, now: UnixMillis) -> bool {
+        // A clock that went back would otherwise give nothing until it has caught up.
+        self.at = self.at.min(now);
         let earned = now.since(self.at).as_millis() / Duration::from_millis(REFILL_MS).as_millis();
         if earned > 0 {
             self.left = self.left.saturating_add(u32::try_from(earned).unwrap_or(u32::MAX)).min(MOST);
@@ -43,5 +45,6 @@ mod tests {
         assert_eq!([take(1_049), take(1_050), take(1_050)], [false, true, false]);
         assert_eq!([take(9_000), take(9_000), take(9_000)], [true, true, false], "it never holds more");
         assert!(!take(8_000), "a clock that goes back earns nothing");
+        assert!(take(8_050), "and goes on from there");
     }
 }
