@@ -53,7 +53,7 @@ impl Inner {
         let asked_at = now();
         self.last_asked.set(asked_at);
         self.keep_alive().await;
-        if matches!(self.follower.borrow().phase(), Phase::Idle | Phase::Closed) {
+        if matches!(self.phase(), Phase::Idle | Phase::Closed) {
             self.step(Input::Start);
         }
         let needed = UnixMillis(asked_at.0.saturating_sub(ask.max_age_ms));
@@ -119,7 +119,7 @@ impl Inner {
             if enough && heard {
                 return true;
             }
-            let reachable = matches!(self.follower.borrow().phase(), Phase::CatchingUp | Phase::Live);
+            let reachable = matches!(self.phase(), Phase::CatchingUp | Phase::Live);
             if reachable && !enough && !asked_broker {
                 asked_broker = true;
                 self.step(Input::Prove);

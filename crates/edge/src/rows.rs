@@ -200,7 +200,7 @@ impl Rows {
     }
 
     fn transaction(&self, writes: impl FnMut() -> worker::Result<()>) -> worker::Result<()> {
-        // A panic in `writes` undoes the transaction and leaves the object in doubt, which its next step heals.
+        // A panic in `writes` undoes the transaction, as an error does, and leaves the follower in doubt.
         let mut writes = AssertUnwindSafe(writes);
         self.transactions.run(&mut move || {
             let writes = &mut writes;
