@@ -9,7 +9,7 @@ use newsreel_core::follower::{Input, Phase};
 use newsreel_core::sync::Ask;
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version};
 use worker::wasm_bindgen_futures::spawn_local;
-use worker::{Delay, Headers, Response, ResponseBuilder, Result, console_error};
+use worker::{Delay, Headers, Response, ResponseBuilder, Result};
 
 use crate::headers::problem_response;
 use crate::now;
@@ -104,7 +104,7 @@ impl Inner {
         let since = known.map_or(Version::ZERO, |known| known.version);
         match self.reply(since, &position) {
             Ok((reply, _)) => windows.tell(&reply),
-            Err(error) => console_error!("{}@{}: windows: {error}", self.catalog, self.edge),
+            Err(error) => self.complain("telling windows", &error),
         }
     }
 

@@ -170,7 +170,7 @@ impl Inner {
     pub(crate) fn step(self: &Rc<Self>, input: Input) {
         let before = (self.position(), self.proved_at());
         if let Err(error) = self.follow(input) {
-            self.complain(&error);
+            self.complain("starting again from the rows", &error);
         }
         self.arm_timer();
         self.tell_windows(before);
@@ -188,7 +188,7 @@ impl Inner {
         self.follower.borrow_mut().handle(now(), input);
         while let Some(effect) = self.poll_effect() {
             if let Err(error) = self.carry_out(effect) {
-                self.complain(&error);
+                self.complain("starting again from the rows", &error);
                 // What is left to do is to hang up.
                 self.start_again()?;
             }
@@ -203,8 +203,8 @@ impl Inner {
         Ok(())
     }
 
-    fn complain(&self, error: &worker::Error) {
-        console_error!("{}@{}: {error}; starting again from the rows", self.catalog, self.edge);
+    pub(crate) fn complain(&self, doing: &str, error: &worker::Error) {
+        console_error!("{}@{}: {doing}: {error}", self.catalog, self.edge);
     }
 
     fn poll_effect(&self) -> Option<Effect> {
@@ -331,13 +331,18 @@ impl Inner {
         }
         self.alarm_at.set(Some(now.plus(KEEP_ALIVE)));
         if let Err(error) = self.state.storage().set_alarm(KEEP_ALIVE).await {
-            console_error!("{}@{}: the alarm is not armed: {error}", self.catalog, self.edge);
+            self.complain("arming the alarm", &error);
         }
     }
 
     async fn on_alarm(self: &Rc<Self>) {
         self.alarm_at.set(None);
         self.tend_kv();
+        if let (Ok(config), Some(held)) = (&self.config, self.position())
+            && let Err(error) = self.rows.forget(held.version, now(), config.policies.longest_life())
+        {
+            self.complain("forgetting floors", &error);
+        }
         let tasks = self.rows.next_kv_task().ok().flatten().is_some();
         let read_lately = now().since(self.last_asked.get()) < IDLE_AFTER;
         if read_lately && self.phase() == Phase::Idle {
