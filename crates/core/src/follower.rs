@@ -2,8 +2,8 @@
 //!
 //! Does no I/O and reads no clock. Call [`Follower::handle`], carry out [`Follower::poll_effect`] until `None`,
 //! then arm a timer for [`Follower::poll_timeout`] and hand in [`Input::Timer`] when it fires. An `Apply` stands
-//! before the ack it justifies: carry effects out in order, and if one fails, throw the follower away and start
-//! again from what is stored.
+//! before the ack it justifies: carry effects out in order, and if one fails, or it is not known how far that went,
+//! [`Follower::start_again`] from what is stored.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -230,6 +230,24 @@ impl Follower {
             retry_after: None,
             random: seed,
             effects: VecDeque::new(),
+        }
+    }
+
+    /// Begins anew from what is stored: after effects that were not carried out, or nobody knows how far.
+    ///
+    /// All that was believed since is forgotten, the proof too, and what is left of the effects is not to be done.
+    /// Who was not at rest dials again after a wait that grows, so that what can never be stored makes no storm.
+    pub fn start_again(&mut self, now: UnixMillis, stored: Cursor) {
+        let before = self.phase();
+        let anew = Self::new(self.config, stored, self.random);
+        *self = Self { state: self.state, failures: self.failures, ..anew };
+        // Also at rest: the last step may have died on its way to hanging up.
+        self.effects.push_back(Effect::Hangup { code: close::RESYNC, reason: "starting again" });
+        if !matches!(self.state, State::Idle | State::Closed) {
+            self.wait(now);
+        }
+        if self.phase() != before {
+            self.effects.push_back(Effect::Phase(self.phase()));
         }
     }
 

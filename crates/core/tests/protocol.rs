@@ -37,6 +37,7 @@ const E2E: &[&str] = &[
     include_str!("../../../e2e/away.test.mjs"),
     include_str!("../../../e2e/contract.test.mjs"),
     include_str!("../../../e2e/crash.test.mjs"),
+    include_str!("../../../e2e/doubt.test.mjs"),
     include_str!("../../../e2e/followers.test.mjs"),
     include_str!("../../../e2e/log.test.mjs"),
     include_str!("../../../e2e/main.test.mjs"),

@@ -9,7 +9,7 @@ use newsreel_core::follower::{Input, Phase};
 use newsreel_core::sync::Ask;
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version};
 use worker::wasm_bindgen_futures::spawn_local;
-use worker::{Delay, Headers, Response, ResponseBuilder, Result, console_error};
+use worker::{Delay, Headers, Response, ResponseBuilder, Result};
 
 use crate::headers::problem_response;
 use crate::now;
@@ -53,7 +53,7 @@ impl Inner {
         let asked_at = now();
         self.last_asked.set(asked_at);
         self.keep_alive().await;
-        if matches!(self.follower.borrow().phase(), Phase::Idle | Phase::Closed) {
+        if matches!(self.phase(), Phase::Idle | Phase::Closed) {
             self.step(Input::Start);
         }
         let needed = UnixMillis(asked_at.0.saturating_sub(ask.max_age_ms));
@@ -104,7 +104,7 @@ impl Inner {
         let since = known.map_or(Version::ZERO, |known| known.version);
         match self.reply(since, &position) {
             Ok((reply, _)) => windows.tell(&reply),
-            Err(error) => console_error!("{}@{}: windows: {error}", self.catalog, self.edge),
+            Err(error) => self.complain("telling windows", &error),
         }
     }
 
@@ -119,7 +119,7 @@ impl Inner {
             if enough && heard {
                 return true;
             }
-            let reachable = matches!(self.follower.borrow().phase(), Phase::CatchingUp | Phase::Live);
+            let reachable = matches!(self.phase(), Phase::CatchingUp | Phase::Live);
             if reachable && !enough && !asked_broker {
                 asked_broker = true;
                 self.step(Input::Prove);

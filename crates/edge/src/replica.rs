@@ -1,14 +1,16 @@
 //! The edge's own Durable Object: follows the broker, keeps floors and position, tends the edge's KV.
 //!
 //! `core::follower` decides; here its effects are carried out in order, so that the ack follows the
-//! transaction it stands for. What is known is in SQLite: an eviction costs a reconnection and a replay.
+//! transaction it stands for. What is known is in SQLite: an eviction costs a reconnection and a replay, and so
+//! does a step that did not end well, by an error or a panic. It leaves the follower in doubt; nobody is shown
+//! anything of it until it has started again from the rows.
 
 #![expect(
     missing_docs,
     reason = "the durable_object macro writes public methods without any; this file has no others"
 )]
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -36,13 +38,16 @@ use crate::window::Windows;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long after the last reader's question the replica lets go of the broker.
 const IDLE_AFTER: Duration = Duration::from_secs(600);
+/// How long after rows that could not be read they are tried again, if nothing else happens.
+const IN_DOUBT_FOR: Duration = Duration::from_secs(1);
+
 /// The replica of one catalog at one edge.
 #[durable_object]
 pub struct Replica {
     inner: Rc<Inner>,
 }
 
-// A step that panics closes the link, and the follower starts again from the rows.
+// A step that panics leaves the follower in doubt, and the next step starts it again from the rows.
 impl UnwindSafe for Replica {}
 impl RefUnwindSafe for Replica {}
 
@@ -54,7 +59,9 @@ pub(crate) struct Inner {
     pub(crate) config: std::result::Result<Rc<Config>, Problem>,
     pub(crate) catalog: Catalog,
     pub(crate) edge: String,
-    pub(crate) follower: RefCell<Follower>,
+    follower: RefCell<Follower>,
+    /// A step began and has not ended well, so the follower may be ahead of the rows.
+    in_doubt: Cell<bool>,
     link: RefCell<Link>,
     /// When the armed timer fires.
     timer: Cell<Option<UnixMillis>>,
@@ -118,13 +125,17 @@ impl Inner {
         let catalog = Catalog::new(catalog).map_err(|why| why.to_string())?;
         let rows = Rows::open(&state)?;
         let config = config(&env);
-        let follower = RefCell::new(fresh_follower(&rows)?);
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
+        let follow = FollowerConfig { backoff_cap: Duration::from_secs(5), ..FollowerConfig::default() };
+        let follower = Follower::new(follow, stored(&rows)?, u64::from_le_bytes(seed));
         Ok(Self {
             rows,
             config,
             catalog,
             edge: edge.to_owned(),
-            follower,
+            follower: RefCell::new(follower),
+            in_doubt: Cell::new(false),
             state,
             env,
             link: RefCell::default(),
@@ -137,24 +148,29 @@ impl Inner {
         })
     }
 
+    /// Returns the follower as the rows have it: outside of a step nothing else is to be shown of it.
+    fn settled(&self) -> Option<Ref<'_, Follower>> {
+        (!self.in_doubt.get()).then(|| self.follower.borrow())
+    }
+
     pub(crate) fn position(&self) -> Option<Position> {
-        self.follower.borrow().position()
+        self.settled()?.position()
     }
 
     pub(crate) fn proved_at(&self) -> Option<UnixMillis> {
-        self.follower.borrow().proved_at()
+        self.settled()?.proved_at()
+    }
+
+    /// Returns the follower's phase; one in doubt counts as idle, so whoever needs it starts it.
+    pub(crate) fn phase(&self) -> Phase {
+        self.settled().map_or(Phase::Idle, |follower| follower.phase())
     }
 
     /// Hands the follower one input and carries out what follows, in order.
     pub(crate) fn step(self: &Rc<Self>, input: Input) {
         let before = (self.position(), self.proved_at());
-        self.follower.borrow_mut().handle(now(), input);
-        while let Some(effect) = self.poll_effect() {
-            if let Err(error) = self.carry_out(effect) {
-                console_error!("{}@{}: {error}; starting again from the rows", self.catalog, self.edge);
-                self.start_again();
-                break;
-            }
+        if let Err(error) = self.follow(input) {
+            self.complain("starting again from the rows", &error);
         }
         self.arm_timer();
         self.tell_windows(before);
@@ -162,6 +178,33 @@ impl Inner {
             // Who gave up waiting needs no wake-up.
             let _ = waiting.send(());
         }
+    }
+
+    /// After a write that failed, or a step that died, the follower is ahead of the rows: it starts again from them.
+    fn follow(self: &Rc<Self>, input: Input) -> Result<()> {
+        if self.in_doubt.replace(true) {
+            self.start_again()?;
+        }
+        self.follower.borrow_mut().handle(now(), input);
+        while let Some(effect) = self.poll_effect() {
+            if let Err(error) = self.carry_out(effect) {
+                self.complain("starting again from the rows", &error);
+                // What is left to do is to hang up.
+                self.start_again()?;
+            }
+        }
+        self.in_doubt.set(false);
+        Ok(())
+    }
+
+    fn start_again(&self) -> Result<()> {
+        let stored = stored(&self.rows)?;
+        self.follower.borrow_mut().start_again(now(), stored);
+        Ok(())
+    }
+
+    pub(crate) fn complain(&self, doing: &str, error: &worker::Error) {
+        console_error!("{}@{}: {doing}: {error}", self.catalog, self.edge);
     }
 
     fn poll_effect(&self) -> Option<Effect> {
@@ -200,22 +243,13 @@ impl Inner {
 
     fn apply(self: &Rc<Self>, floors: &[FloorRow], position: Option<Position>) -> Result<()> {
         let tends = self.config.as_ref().is_ok_and(|config| config.tends_kv(&self.edge));
-        let epoch = position.or(self.position()).map(|position| position.epoch);
+        let epoch = position.or(self.follower.borrow().position()).map(|position| position.epoch);
         let prefix = epoch.filter(|_| tends).map(|epoch| crate::tiers::kv_prefix(&self.catalog, &epoch));
         self.rows.apply(floors, position, prefix.as_deref())?;
         if tends && !floors.is_empty() {
             self.tend_kv();
         }
         Ok(())
-    }
-
-    /// After rows that could not be written the follower is ahead of them: it is made anew.
-    fn start_again(self: &Rc<Self>) {
-        self.hang_up(close::RESYNC, "starting again");
-        match fresh_follower(&self.rows) {
-            Ok(follower) => *self.follower.borrow_mut() = follower,
-            Err(error) => console_error!("{}@{}: {error}", self.catalog, self.edge),
-        }
     }
 
     fn dial(self: &Rc<Self>, from: Start) {
@@ -268,7 +302,11 @@ impl Inner {
     }
 
     fn arm_timer(self: &Rc<Self>) {
-        let Some(due) = self.follower.borrow().poll_timeout() else { return };
+        let due = match self.settled() {
+            Some(follower) => follower.poll_timeout(),
+            None => Some(now().plus(IN_DOUBT_FOR)),
+        };
+        let Some(due) = due else { return };
         if self.timer.get().is_some_and(|armed| armed <= due) {
             return;
         }
@@ -293,16 +331,21 @@ impl Inner {
         }
         self.alarm_at.set(Some(now.plus(KEEP_ALIVE)));
         if let Err(error) = self.state.storage().set_alarm(KEEP_ALIVE).await {
-            console_error!("{}@{}: the alarm is not armed: {error}", self.catalog, self.edge);
+            self.complain("arming the alarm", &error);
         }
     }
 
     async fn on_alarm(self: &Rc<Self>) {
         self.alarm_at.set(None);
         self.tend_kv();
+        if let (Ok(config), Some(held)) = (&self.config, self.position())
+            && let Err(error) = self.rows.forget(held.version, now(), config.policies.longest_life())
+        {
+            self.complain("forgetting floors", &error);
+        }
         let tasks = self.rows.next_kv_task().ok().flatten().is_some();
         let read_lately = now().since(self.last_asked.get()) < IDLE_AFTER;
-        if read_lately && self.follower.borrow().phase() == Phase::Idle {
+        if read_lately && self.phase() == Phase::Idle {
             self.step(Input::Start);
         }
         if !read_lately {
@@ -325,7 +368,8 @@ impl Drop for Ended {
     }
 }
 
-/// Talks over an open socket until it closes. If a step panics, the guard closes it and tells the follower.
+/// Talks over an open socket until it closes. If a step panics, the guard closes it, and to hear of that is the step
+/// that starts the follower again.
 async fn converse(weak: &Weak<Inner>, number: u64, socket: WebSocket) -> Result<()> {
     struct Guard(Weak<Inner>, u64, WebSocket);
     impl Drop for Guard {
@@ -353,15 +397,12 @@ fn hear(weak: &Weak<Inner>, number: u64, heard: Heard) {
     }
 }
 
-/// Returns a follower that holds what the rows hold. A first start has no history, so it wants everything kept.
-fn fresh_follower(rows: &Rows) -> Result<Follower> {
-    let mut seed = [0; 8];
-    getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
-    let cursor = rows.position()?.map_or(Cursor::Nothing, Cursor::At);
-    if cursor == Cursor::Nothing {
-        // What a fold left behind that was never finished.
-        rows.clear()?;
+/// Returns what the rows hold. A first start has no history, so it wants everything kept.
+fn stored(rows: &Rows) -> Result<Cursor> {
+    if let Some(position) = rows.position()? {
+        return Ok(Cursor::At(position));
     }
-    let config = FollowerConfig { backoff_cap: Duration::from_secs(5), ..FollowerConfig::default() };
-    Ok(Follower::new(config, cursor, u64::from_le_bytes(seed)))
+    // What a fold left behind that was never finished.
+    rows.clear()?;
+    Ok(Cursor::Nothing)
 }

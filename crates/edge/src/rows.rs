@@ -4,10 +4,11 @@
 //! floors is made by one statement, so no row crosses into wasm.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use js_sys::Reflect;
 use newsreel_core::floors::FloorRow;
-use newsreel_core::wire::{Position, Version};
+use newsreel_core::wire::{Position, UnixMillis, Version};
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, State};
 
@@ -94,7 +95,8 @@ impl Rows {
 
     /// Forgets every floor and task: without a position nobody knows which log they are of.
     pub(crate) fn clear(&self) -> worker::Result<()> {
-        self.sql.exec("DELETE FROM floors; DELETE FROM kv_tasks;", None)?;
+        self.sql
+            .exec("DELETE FROM floors; DELETE FROM kv_tasks; DELETE FROM meta WHERE name = 'mark';", None)?;
         Ok(())
     }
 
@@ -127,6 +129,30 @@ impl Rows {
             vec![number(since.number()), number(to.number())],
         )?;
         Ok((floors.map_or(Ok("[]".to_owned()), |row| string(&row, "floors"))?, to))
+    }
+
+    /// Forgets some of the floors that are older than `life`, the longest of any entry.
+    ///
+    /// The floor of everything rises to the newest of them, as in [`newsreel_core::floors::Floors::bound`], so what
+    /// they would have refused is still refused. How old floors are is known by a mark: what was `held`, and when.
+    /// It moves once what is below it is forgotten, so a floor stays for one life to two.
+    pub(crate) fn forget(&self, held: Version, now: UnixMillis, life: Duration) -> worker::Result<()> {
+        // Raised before anything is deleted, so that what fails in between costs hits. There may be removals among
+        // them, and no change removes everything: so what stands there as removed is what is forgotten.
+        let statements = format!(
+            "INSERT INTO floors SELECT 3, '', old, 0, old, old FROM (SELECT max(newest) AS old FROM (\
+             SELECT newest FROM floors, meta WHERE meta.name = 'mark' AND value ->> 1 <= {before} \
+             AND newest <= value ->> 0 AND kind < 3 ORDER BY newest LIMIT 20000)) WHERE old > 0 \
+             ON CONFLICT DO UPDATE SET hard = max(hard, excluded.hard), removed = excluded.hard, \
+             newest = max(newest, excluded.hard);\
+             DELETE FROM floors WHERE kind < 3 AND newest <= (SELECT removed FROM floors WHERE kind = 3);\
+             INSERT INTO meta VALUES ('mark', '[{held},{now}]') ON CONFLICT DO UPDATE SET value = excluded.value \
+             WHERE value ->> 1 <= {before} AND value ->> 0 < (SELECT min(newest) FROM floors WHERE kind < 3)",
+            before = now.minus(life).0,
+            now = now.0,
+        );
+        self.sql.exec(&statements, None)?;
+        Ok(())
     }
 
     /// Returns KV entries whose deletion is due, the longest waiting first.
@@ -200,7 +226,7 @@ impl Rows {
     }
 
     fn transaction(&self, writes: impl FnMut() -> worker::Result<()>) -> worker::Result<()> {
-        // A panic in `writes` undoes the transaction and leaves the object in doubt, which its next step heals.
+        // A panic in `writes` undoes the transaction, as an error does, and leaves the follower in doubt.
         let mut writes = AssertUnwindSafe(writes);
         self.transactions.run(&mut move || {
             let writes = &mut writes;

@@ -4,8 +4,8 @@
 
 use std::rc::Rc;
 
+use worker::Result;
 use worker::wasm_bindgen_futures::spawn_local;
-use worker::{Result, console_error};
 
 use crate::config::ENTRIES;
 use crate::now;
@@ -30,7 +30,7 @@ impl Inner {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
-                        console_error!("{}@{}: tending KV: {error}", inner.catalog, inner.edge);
+                        inner.complain("tending KV", &error);
                         break;
                     }
                 }

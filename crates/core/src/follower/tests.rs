@@ -484,3 +484,44 @@ fn who_is_stopped_and_started_again_has_heard_of_no_wait() {
     let until = story.follower.poll_timeout().expect("it tries again");
     assert!(until.since(story.now) <= Duration::from_millis(250), "{until:?}");
 }
+
+#[test]
+fn s2_who_starts_again_holds_what_is_stored_and_hears_the_rest_once_more() {
+    let mut story = Story::live_at(7);
+    // The shell could not write version 8; its ack is still queued.
+    story.follower.handle(story.now, changes(7, 8));
+    assert_eq!(story.follower.poll_effect(), Some(apply(7, 8)));
+    story.follower.start_again(story.now, Cursor::At(at(7)));
+    assert_eq!((story.follower.position(), story.follower.proved_at()), (Some(at(7)), None));
+    // The socket's late news changes nothing, and no ack goes out.
+    story.expect(changes(8, 9), &hang_up("starting again"));
+    story.expect(Input::Closed { code: 1006 }, &[]);
+    story.now = story.follower.poll_timeout().expect("it comes back by itself");
+    story.expect(Input::Timer, &[Effect::Dial(Start::At(at(7).into())), Effect::Phase(Phase::Connecting)]);
+    story.expect(Input::Opened, &[]);
+    story.expect(welcome(8, Resume::Replay), &[ping(), Effect::Phase(Phase::CatchingUp)]);
+    story.expect(changes(7, 8), &[apply(7, 8), ack(8)]);
+}
+
+#[test]
+fn who_starts_again_and_again_waits_longer() {
+    let mut longest = Duration::ZERO;
+    for seed in 0..50 {
+        let mut follower = Follower::new(Config::default(), Cursor::Nothing, seed);
+        follower.handle(UnixMillis(0), Input::Start);
+        for _ in 0..5 {
+            follower.start_again(UnixMillis(0), Cursor::Nothing);
+            longest = longest.max(follower.poll_timeout().expect("a wait").since(UnixMillis(0)));
+        }
+    }
+    assert!(longest > Duration::from_secs(3) && longest <= Duration::from_secs(4), "{longest:?}");
+}
+
+#[test]
+fn who_starts_again_at_rest_hangs_up_and_stays_at_rest() {
+    let mut story = Story::live_at(7);
+    story.follower.handle(story.now, Input::Stop);
+    story.follower.start_again(story.now, Cursor::At(at(7)));
+    story.expect(Input::Timer, &[Effect::Hangup { code: close::RESYNC, reason: "starting again" }]);
+    assert_eq!((story.follower.phase(), story.follower.poll_timeout()), (Phase::Idle, None));
+}
