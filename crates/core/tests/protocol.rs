@@ -9,7 +9,7 @@ use newsreel_core::upkeep::REMEMBER_FOR;
 use newsreel_core::wire::frame::{self, FollowerFrame, Frame, Resume, VersionRow, close};
 use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
 use newsreel_core::wire::{
-    Code, Epoch, Line, Position, UnixMillis, Version, event, name, page, publish, route,
+    Code, Epoch, Line, Position, UnixMillis, Version, change, event, name, page, publish, route,
 };
 use newsreel_core::{fold, follower, hub, upkeep};
 use serde_json::Value;
@@ -258,6 +258,7 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("MAX_LINES_BYTES", bytes(lines::MAX_LINES_BYTES)),
         ("MAX_KEY_BYTES", bytes(name::MAX_KEY_BYTES)),
         ("MAX_TAG_BYTES", bytes(name::MAX_TAG_BYTES)),
+        ("MAX_TAGS", bytes(change::MAX_TAGS)),
         ("MAX_CATALOG_BYTES", bytes(name::MAX_CATALOG_BYTES)),
         ("MAX_FOLDED_TAGS", bytes(fold::MAX_FOLDED_TAGS)),
         ("MAX_TOPICS", bytes(route::MAX_TOPICS)),

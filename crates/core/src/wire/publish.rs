@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::change::{Change, ChangeError, Fields};
+use super::change::{Change, ChangeError, Fields, MAX_TAGS};
 use super::name::Catalog;
 use super::position::{Epoch, Position, UnixMillis, Version, hex};
 use super::{json, problem};
@@ -190,6 +190,11 @@ fn checked(listed: Vec<Body>) -> Result<Vec<Change>, PublishError> {
             );
             return Err(PublishError::UnknownField(text));
         }
+        // Here, and not where a change of a frame is read too: what stands in a log is taken as it is.
+        let named = body.tags.as_ref().map_or(0, Vec::len);
+        if named > MAX_TAGS {
+            return Err(PublishError::Change { index, why: ChangeError::TooManyTags(named) });
+        }
         let change = Change::try_from(body.fields()).map_err(|why| PublishError::Change { index, why })?;
         if !targets.insert(change.target.clone()) {
             return Err(PublishError::DuplicateTarget { index });
@@ -229,7 +234,8 @@ impl From<PublishError> for problem::Problem {
                 ChangeError::Operation(_)
                 | ChangeError::RemoveWhat
                 | ChangeError::SoftRemove
-                | ChangeError::TagsWhere => Code::BadChange,
+                | ChangeError::TagsWhere
+                | ChangeError::TooManyTags(_) => Code::BadChange,
             },
         };
         Self::new(code, error.to_string())
@@ -304,6 +310,24 @@ mod tests {
             assert_eq!(code(body), expected, "{}", body.get(..60).unwrap_or(body));
         }
         assert_eq!(code(&" ".repeat(MAX_BODY_BYTES + 1)), "body-too-large");
+    }
+
+    #[test]
+    fn a_change_names_at_most_256_tags() {
+        let tagged = |tags: usize| {
+            let tags: Vec<_> = (0..tags).map(|n| format!(r#""t:{n}""#)).collect();
+            format!(r#"{{"changes":[{{"tag":"x"}},{{"key":"a:1","tags":[{}]}}]}}"#, tags.join(","))
+        };
+        assert_eq!(Publish::parse(tagged(MAX_TAGS).as_bytes()).unwrap().changes[1].tags.len(), MAX_TAGS);
+        let refused = Problem::from(Publish::parse(tagged(MAX_TAGS + 1).as_bytes()).unwrap_err());
+        assert_eq!(refused.code(), "bad-change");
+        assert_eq!(refused.detail(), "changes[1]: 257 tags; a change names at most 256");
+        // They are counted before they are looked at.
+        let many = format!(r#"{{"key":"a:1","tags":["{}"]}}"#, vec!["a b"; MAX_TAGS + 1].join(r#"",""#));
+        assert_eq!(code(&many), "bad-change");
+        let frame = tagged(MAX_TAGS + 1).replace(r#"{"changes":"#, r#"{"version":1,"at":1,"changes":"#);
+        let row: crate::wire::VersionRow = serde_json::from_str(&frame).unwrap();
+        assert_eq!(row.changes[1].tags.len(), MAX_TAGS + 1, "what stands in a log is taken as it is");
     }
 
     #[test]
