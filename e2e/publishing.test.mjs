@@ -9,7 +9,7 @@ import { test } from 'node:test';
 
 import { Follower } from './follower.mjs';
 import { Publisher } from './publisher.mjs';
-import { freePort, newsreel, startDev, startSystem, temporaryFolder, TOKENS } from './system.mjs';
+import { freePort, newsreel, startDev, startSystem, temporaryFolder, TOKENS, wrapped } from './system.mjs';
 
 const LINES = 'application/x-ndjson';
 
@@ -214,6 +214,24 @@ test('the publishing socket', async (t) => {
     assert.equal((await publish(TOKENS.follow)).json.code, 'forbidden');
     assert.equal((await publish('tv-publish', 'fares')).json.code, 'forbidden');
     assert.equal((await publish(undefined)).json.code, 'unauthorized');
+  });
+});
+
+test('storage that fails', async (t) => {
+  const { broker, worker } = await startSystem(t, { origin: false, config: wrapped(t, 'storage.worker.mjs') });
+
+  await t.test('a publishing socket that may yet lose an answer is closed when the object wakes', async () => {
+    const catalog = 'held';
+    const publisher = await new Publisher(broker, { catalog, token: TOKENS.publish }).connect();
+    await publisher.publish({ key: 'fault:held' });
+    await publisher.publish({ key: 'a:1' });
+    // The first is durable, the second is not.
+    publisher.socket.send('ping');
+    await publisher.until(() => publisher.pongs.length === 1);
+    await worker.evictDurableObject('Broker', { name: catalog, webSockets: 'hibernate' });
+    await broker.status(catalog);
+    publisher.socket.send('ping');
+    await assert.rejects(publisher.until(() => publisher.pongs.length === 2), /4010/);
   });
 });
 

@@ -16,7 +16,7 @@ use worker::{Delay, Request, Response, Result, console_error};
 
 use crate::convert::{json_response, now};
 use crate::object::{Answer, Inner};
-use crate::publishing::{Owed, PublisherId};
+use crate::publishing::{Owed, Told};
 
 /// How many bytes of publishes may wait for a commit.
 const QUEUE_BYTES: usize = 16 << 20;
@@ -212,7 +212,7 @@ impl Inner {
     }
 
     /// Commits everything that waits and answers; returns the publishing sockets among those who waited.
-    fn flush(&self) -> Vec<PublisherId> {
+    fn flush(&self) -> Vec<Told> {
         self.queued_bytes.set(0);
         let mut submissions = Vec::new();
         let mut waiting = Vec::new();
