@@ -137,6 +137,17 @@ test('the publishing socket', async (t) => {
     await publisher.close();
   });
 
+  await t.test('a text that is too large is told so, however much is unanswered', async () => {
+    const publisher = await new Publisher(broker).connect();
+    const before = await head();
+    const [full, large] = [tagged(300), 'x'.repeat(5 << 20)];
+    const answers = await Promise.all([full, full, full, full, full, large].map((text) => publisher.publish(text)));
+    const codes = answers.map((answer) => answer.code ?? 'published');
+    assert.equal(codes.pop(), 'body-too-large', `after ${codes}`);
+    assert.equal(await head(), before + codes.filter((code) => code === 'published').length);
+    await publisher.close();
+  });
+
   await t.test('D3: a key is one publish over the socket and over HTTP', async () => {
     const publisher = await new Publisher(broker).connect();
     const line = { key: 'b:1', idempotency_key: 'shared' };
@@ -219,6 +230,11 @@ test('the publishing socket', async (t) => {
 
 test('storage that fails', async (t) => {
   const { broker, worker } = await startSystem(t, { origin: false, config: wrapped(t, 'storage.worker.mjs') });
+  const post = async (keys, catalog) => {
+    const body = keys.map((key) => JSON.stringify({ key })).join('\n');
+    const answer = await broker.publishRaw(body, { catalog, headers: { 'content-type': LINES } });
+    return lines(answer).map(({ version, code }) => version ?? code);
+  };
 
   await t.test('a publishing socket that may yet lose an answer is closed when the object wakes', async () => {
     const catalog = 'held';
@@ -232,6 +248,11 @@ test('storage that fails', async (t) => {
     await broker.status(catalog);
     publisher.socket.send('ping');
     await assert.rejects(publisher.until(() => publisher.pongs.length === 2), /4010/);
+  });
+
+  await t.test('a row that cannot be written fails alone', async () => {
+    const keys = ['a:1', 'fault:bad', 'a:2', 'fault:bad', 'fault:bad', 'a:3'];
+    assert.deepEqual(await post(keys, 'bad'), [1, 'not-written', 2, 'not-written', 'not-written', 3]);
   });
 });
 
@@ -332,6 +353,12 @@ test('D1, D3: the command publishes a file over a crash, each line once', async 
   assert.equal((await broker.status()).version, keys.length);
   await follower.close();
 });
+
+/** A publish of so many kilobytes. */
+function tagged(kilobytes) {
+  const tags = (n) => Array.from({ length: 4 }, (_, m) => `${n}-${m}`.padEnd(256, 'x'));
+  return JSON.stringify({ changes: Array.from({ length: kilobytes }, (_, n) => ({ key: `large:${n}`, tags: tags(n) })) });
+}
 
 function lines({ status, text }) {
   assert.equal(status, 200, text);

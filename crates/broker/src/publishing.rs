@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use newsreel_core::hub::Outcome;
+use newsreel_core::wire::publish::{MAX_BODY_BYTES, PublishError};
 use newsreel_core::wire::{frame, internal, lines};
 use worker::{Request, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair, console_error};
 
@@ -88,14 +89,16 @@ impl Inner {
             let _ = socket.send_with_str(frame::pong(&self.head()?));
             return Ok(());
         }
-        let Some((owed, name)) = self.publishers.owe(id, text.len()) else { return Ok(()) };
-        let Some(name) = name.filter(|_| self.has_room(text.len())) else {
-            // In its place, as every answer, but it takes no room.
-            self.enqueue(Queued { asked: vec![Err(busy())], bytes: 0, answer: AnswerTo::Socket(owed) });
-            return Ok(());
+        // What no room would do for takes none, and is not sent away to come again.
+        let bytes = if text.len() > MAX_BODY_BYTES { 0 } else { text.len() };
+        let Some((owed, name)) = self.publishers.owe(id, bytes) else { return Ok(()) };
+        // In its place, as every answer.
+        let (asked, bytes) = match name.filter(|_| self.has_room(bytes)) {
+            _ if text.len() > MAX_BODY_BYTES => (Err(PublishError::TooLarge(text.len()).into()), 0),
+            Some(name) => (self.asked(&name, text.as_bytes(), None), bytes),
+            None => (Err(busy()), 0),
         };
-        let asked = vec![self.asked(&name, text.as_bytes(), None)];
-        self.enqueue(Queued { asked, bytes: text.len(), answer: AnswerTo::Socket(owed) });
+        self.enqueue(Queued { asked: vec![asked], bytes, answer: AnswerTo::Socket(owed) });
         Ok(())
     }
 
