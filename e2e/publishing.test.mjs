@@ -92,6 +92,18 @@ test('lines of NDJSON', async (t) => {
     assert.equal(await head(), before);
   });
 
+  await t.test('8 MiB are one body, in several transactions', async () => {
+    const before = await head();
+    const one = JSON.stringify({ key: 'first:1', idempotency_key: 'first' });
+    const large = Array.from({ length: 27 }, () => tagged(280));
+    const body = [one, ...large, one].join('\n');
+    assert.ok(body.length > 7.5 * 2 ** 20 && body.length <= 8 * 2 ** 20, `${body.length}`);
+    const answers = lines(await post(body));
+    assert.deepEqual(answers.pop(), answers[0], 'its key is known in the last as it was in the first');
+    assert.deepEqual(answers.map((answer) => answer.version), answers.map((_, n) => before + 1 + n));
+    assert.equal(await head(), before + 28);
+  });
+
   await t.test('10,000 lines are one body', async () => {
     const before = await head();
     const keys = Array.from({ length: 10_000 }, (_, n) => JSON.stringify({ key: `many:${n}` }));
@@ -319,6 +331,28 @@ test('two requests with one idempotency key', async (t) => {
       assert.ok([200, 409].includes(answer.status), answer.text);
     }
   });
+});
+
+test('bodies that are being read take so much memory, and no more', async (t) => {
+  const { broker } = await startSystem(t, { origin: false });
+  const loads = Array.from({ length: 2 }, () => {
+    const headers = { authorization: `Bearer ${TOKENS.publish}`, 'content-type': LINES, 'content-length': 8 << 20 };
+    const load = httpRequest(broker.at('/changes'), { method: 'POST', headers });
+    load.on('error', () => {});
+    load.write('{');
+    return load;
+  });
+  const large = async () => {
+    const { status, json, headers } = await broker.publishRaw(tagged(80));
+    return status === 200 ? 'published' : `${json.code} ${headers.get('retry-after')}`;
+  };
+  let answer;
+  while ((answer = await large()) === 'published');
+  assert.equal(answer, 'busy 1', 'both are being read');
+  await broker.publish({ key: 'small:1' });
+  loads.forEach((load) => load.destroy());
+  while ((answer = await large()) === 'busy 1');
+  assert.equal(answer, 'published', 'and nobody is');
 });
 
 test('D1, D3: the command publishes a file over a crash, each line once', async (t) => {

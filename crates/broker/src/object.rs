@@ -26,9 +26,10 @@ use worker::{
     console_error, durable_object,
 };
 
+use crate::bodies::UnderWay;
 use crate::config::Config;
 use crate::convert::{now, problem_response};
-use crate::publishes::{Queued, UnderWay};
+use crate::publishes::Queued;
 use crate::publishing::Publishers;
 use crate::rows::{PAGE_ROWS, Rows};
 use crate::sockets::Sockets;

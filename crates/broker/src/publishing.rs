@@ -15,7 +15,7 @@ use worker::{Request, Result, State, WebSocket, WebSocketIncomingMessage, WebSoc
 use crate::answers::{socket_response, wants_socket};
 use crate::convert::{attach, attached};
 use crate::object::{Answer, Inner};
-use crate::publishes::{AnswerTo, Queued, answer_json, busy};
+use crate::publishes::{AnswerTo, PUBLISH_BYTES, Queued, answer_json, busy};
 
 /// The first tag of every publishing socket; the second is its id. A follower's first tag is a number.
 const TAG: &str = "publisher";
@@ -98,7 +98,11 @@ impl Inner {
             Some(name) => (self.asked(&name, text.as_bytes(), None), bytes),
             None => (Err(busy()), 0),
         };
-        self.enqueue(Queued { asked: vec![asked], bytes, answer: AnswerTo::Socket(owed) });
+        self.enqueue(Queued {
+            asked: vec![asked],
+            bytes: bytes + PUBLISH_BYTES,
+            answer: AnswerTo::Socket(owed),
+        });
         Ok(())
     }
 

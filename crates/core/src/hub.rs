@@ -13,7 +13,7 @@ use crate::wire::frame::{self, FollowerFrame, MAX_FOLLOWER_FRAME_BYTES, close};
 use crate::wire::name::Catalog;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 use crate::wire::problem::{Code, Problem};
-use crate::wire::publish::{Expect, Publish, Receipt};
+use crate::wire::publish::{Expect, Receipt, Written};
 use crate::wire::route::Start;
 
 mod bucket;
@@ -35,8 +35,8 @@ pub struct Submission {
     pub ticket: u64,
     /// The name of the publisher's token: idempotency keys are its own.
     pub publisher: String,
-    /// What it publishes, parsed and checked.
-    pub publish: Publish,
+    /// What it publishes.
+    pub publish: Written,
     /// Its `Idempotency-Key`, if it sent one.
     pub idempotency_key: Option<String>,
     /// What is remembered of that key from before, if anything.
@@ -366,9 +366,9 @@ impl Hub {
         rows: &mut Vec<Row>,
         fresh: &mut BTreeMap<(String, String), Remembered>,
     ) -> Receipt {
-        let row = self.log.append(now, &submission.publish.changes_json());
+        let row = self.log.append(now, &submission.publish.changes);
         let Position { epoch, version, .. } = row.position;
-        let changes = submission.publish.changes.len();
+        let changes = submission.publish.count;
         let catalog = self.catalog.clone();
         let receipt = Receipt { catalog, epoch, version, position: row.position, at: now, changes };
         self.effects.push_back(Effect::Persist(row.clone()));

@@ -4,6 +4,7 @@ use super::*;
 use crate::wire::frame::Resume;
 use crate::wire::page::FoldCursor;
 use crate::wire::position::Epoch;
+use crate::wire::publish::Publish;
 use crate::wire::route::Claim;
 
 mod epochs;
@@ -45,7 +46,7 @@ fn submission(version: u64) -> Submission {
     Submission {
         ticket: version,
         publisher: "guide".into(),
-        publish: Publish::parse(body(version).as_bytes()).unwrap(),
+        publish: Publish::parse(body(version).as_bytes()).unwrap().written(),
         idempotency_key: None,
         remembered: None,
         wants_acks: false,
@@ -58,7 +59,7 @@ fn keyed(version: u64, key: &str) -> Submission {
 
 fn expecting(submission: Submission, head: u64) -> Submission {
     let expect = Some(Expect { epoch: Some(epoch(1)), version: v(head) });
-    Submission { publish: Publish { expect, ..submission.publish }, ..submission }
+    Submission { publish: Written { expect, ..submission.publish }, ..submission }
 }
 
 fn publish(version: u64) -> Input {
@@ -410,11 +411,11 @@ fn g4_a_frame_ends_with_the_first_version_past_256_kib() {
         let changes: Vec<String> =
             (0..500).map(|n| format!(r#"{{"key":"title:{n}{}"}}"#, "x".repeat(300))).collect();
         let publish = Publish::parse(format!(r#"{{"changes":[{}]}}"#, changes.join(",")).as_bytes()).unwrap();
-        Submission { ticket, publish, ..submission(ticket) }
+        Submission { ticket, publish: publish.written(), ..submission(ticket) }
     };
     story.hub.handle(NOW, Input::Publish((1..=5).map(large).collect()));
     let effects = story.effects();
-    let row_bytes = large(1).publish.changes_json().len();
+    let row_bytes = large(1).publish.changes.len();
     assert!((frame::FRAME_BYTES / 2..frame::FRAME_BYTES).contains(&row_bytes), "two rows pass the limit");
     let mut frames = Vec::new();
     for effect in &effects {

@@ -113,18 +113,33 @@ impl Publish {
         Ok(publish)
     }
 
-    /// Returns the changes as the JSON array that goes into the row and onto the wire; ASCII.
+    /// Returns the publish as it is written.
     #[must_use]
-    pub fn changes_json(&self) -> String {
-        json::to_ascii(&self.changes)
+    pub fn written(&self) -> Written {
+        let changes = json::to_ascii(&self.changes);
+        Written { changes, count: self.changes.len(), expect: self.expect }
     }
+}
 
+/// A publish that was checked, as the log has it. Many may wait for their commit, and as values its changes
+/// would take several times the memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The changes as the JSON array that goes into the row and onto the wire; ASCII.
+    pub changes: String,
+    /// How many they are.
+    pub count: usize,
+    /// Where the publisher believes the head is.
+    pub expect: Option<Expect>,
+}
+
+impl Written {
     /// Returns what tells this publish from another with the same idempotency key: 32 hex digits over its
     /// meaning, so that white space and the order of fields do not matter.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut sha = Sha256::new();
-        sha.update(self.changes_json());
+        sha.update(&self.changes);
         sha.update(json::to_ascii(&self.expect));
         hex(sha.finalize().iter().as_slice().get(..16).unwrap_or_default())
     }
@@ -271,9 +286,9 @@ mod tests {
     #[test]
     fn a_list_or_one_bare_change() {
         let listed = Publish::parse(br#"{"changes":[{"key":"title:1"},{"tag":"x"}]}"#).unwrap();
-        assert_eq!(listed.changes_json(), r#"[{"key":"title:1"},{"tag":"x"}]"#);
+        assert_eq!(listed.written().changes, r#"[{"key":"title:1"},{"tag":"x"}]"#);
         let bare = Publish::parse(br#"{"key":"title:1","tags":["a"]}"#).unwrap();
-        assert_eq!(bare.changes_json(), r#"[{"key":"title:1","tags":["a"]}]"#);
+        assert_eq!(bare.written().changes, r#"[{"key":"title:1","tags":["a"]}]"#);
         let expecting = Publish::parse(br#"{"all":true,"expect":{"version":4}}"#).unwrap();
         assert_eq!(expecting.expect.unwrap().version, Version::new(4).unwrap());
     }
@@ -332,7 +347,7 @@ mod tests {
 
     #[test]
     fn the_fingerprint_is_of_the_meaning() {
-        let print = |body: &str| Publish::parse(body.as_bytes()).unwrap().fingerprint();
+        let print = |body: &str| Publish::parse(body.as_bytes()).unwrap().written().fingerprint();
         assert_eq!(print(r#"{"key":"a:1"}"#), print(r#"{ "changes": [ {"op":"update","key":"a:1"} ] }"#));
         assert_ne!(print(r#"{"key":"a:1"}"#), print(r#"{"key":"a:2"}"#));
         assert_ne!(print(r#"{"key":"a:1"}"#), print(r#"{"key":"a:1","expect":{"version":1}}"#));
@@ -347,7 +362,7 @@ mod tests {
             .collect();
         let body = format!(r#"{{"changes":[{}]}}"#, changes.join(","));
         assert!(body.len() < MAX_BODY_BYTES);
-        let grown = Publish::parse(body.as_bytes()).unwrap().changes_json().len();
+        let grown = Publish::parse(body.as_bytes()).unwrap().written().changes.len();
         assert!(grown + (MAX_BODY_BYTES - body.len()) < 1_950_000, "{grown}");
     }
 }
