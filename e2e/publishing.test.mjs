@@ -266,6 +266,12 @@ test('storage that fails', async (t) => {
     const keys = ['a:1', 'fault:bad', 'a:2', 'fault:bad', 'fault:bad', 'a:3'];
     assert.deepEqual(await post(keys, 'bad'), [1, 'not-written', 2, 'not-written', 'not-written', 3]);
   });
+
+  await t.test('after three that cannot be written in a row the rest is not tried', async () => {
+    // Four tries: all together, and three alone.
+    assert.deepEqual(await post(['fault:full-5', 'a:1', 'a:2', 'a:3', 'a:4'], 'full'), Array(5).fill('not-written'));
+    assert.deepEqual(await post(['a:1', 'a:2'], 'full'), [1, 2], 'and it goes on');
+  });
 });
 
 test('two requests with one idempotency key', async (t) => {

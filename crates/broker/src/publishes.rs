@@ -27,6 +27,9 @@ pub(crate) const PUBLISH_BYTES: usize = 256;
 /// How many bytes of changes one transaction writes, if it is not one publish. Rows, what is sent and what is
 /// kept in case it fails make several copies.
 const COMMIT_BYTES: usize = 1 << 20;
+/// After so many publishes in a row that could not be written the others are not tried: each failure costs to load
+/// the hub anew, and a full disk fails them all.
+const FAILURES: u32 = 3;
 /// How often a flush looks whether more publishes are still arriving.
 const SETTLE_ROUNDS: u32 = 4;
 
@@ -259,8 +262,9 @@ impl Inner {
     /// written together is tried one by one, so that one that can never be written does not fail its neighbours.
     fn commit_all(&self, submissions: Vec<Submission>) -> Vec<(u64, Outcome)> {
         let mut outcomes = Vec::with_capacity(submissions.len());
+        let mut failures = 0;
         let mut left = submissions.into_iter().peekable();
-        while left.peek().is_some() {
+        while left.peek().is_some() && failures < FAILURES {
             let some = together(&mut left);
             let error = match self.commit(some.clone()) {
                 Ok(made) => {
@@ -271,7 +275,11 @@ impl Inner {
             };
             console_error!("a commit of {} publishes failed: {error}", some.len());
             for one in some {
-                outcomes.extend(self.commit(vec![one]).unwrap_or_default());
+                if failures < FAILURES {
+                    let made = self.commit(vec![one]);
+                    failures = if made.is_ok() { 0 } else { failures + 1 };
+                    outcomes.extend(made.unwrap_or_default());
+                }
             }
         }
         outcomes

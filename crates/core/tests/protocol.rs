@@ -54,6 +54,7 @@ const PRIVATE: &[(&str, &str)] = &[
     ("QUEUE_BYTES", include_str!("../../broker/src/publishes.rs")),
     ("PUBLISH_BYTES", include_str!("../../broker/src/publishes.rs")),
     ("COMMIT_BYTES", include_str!("../../broker/src/publishes.rs")),
+    ("FAILURES", include_str!("../../broker/src/publishes.rs")),
     ("MAX_UNANSWERED", include_str!("../../broker/src/publishing.rs")),
     ("MAX_UNANSWERED_BYTES", include_str!("../../broker/src/publishing.rs")),
     ("MAX_POLLS", include_str!("../../broker/src/reading.rs")),
