@@ -272,6 +272,26 @@ test('storage that fails', async (t) => {
     assert.deepEqual(await post(['fault:full-5', 'a:1', 'a:2', 'a:3', 'a:4'], 'full'), Array(5).fill('not-written'));
     assert.deepEqual(await post(['a:1', 'a:2'], 'full'), [1, 2], 'and it goes on');
   });
+
+  await t.test('a database that is nearly full remembers no more keys, but what it knows it knows', async () => {
+    const catalog = 'large';
+    const keyed = (key, publish) =>
+      broker.publishRaw(JSON.stringify(publish), { catalog, headers: { 'idempotency-key': key } });
+    const first = await keyed('one', { changes: [{ key: 'a:1' }, { tag: 'x' }] });
+    assert.equal(first.status, 200, first.text);
+    assert.deepEqual(await post(['fault:large'], catalog), [2]);
+    const refused = await keyed('two', { key: 'a:1' });
+    assert.deepEqual([refused.status, refused.json.code], [503, 'not-written']);
+    assert.equal(refused.headers.get('retry-after'), '1');
+    assert.deepEqual(await post(['a:1'], catalog), [3], 'without a key it goes on');
+    assert.equal((await broker.status(catalog)).bytes, 9 * 2 ** 30);
+    const again = await keyed('one', { changes: [{ key: 'a:1' }, { tag: 'x' }] });
+    assert.deepEqual([again.text, again.headers.get('idempotent-replayed')], [first.text, 'true']);
+    assert.equal((await keyed('one', { key: 'a:2' })).json.code, 'idempotency-reuse');
+    await worker.evictDurableObject('Broker', { name: catalog, webSockets: 'hibernate' });
+    assert.equal((await keyed('one', { changes: [{ key: 'a:1' }, { tag: 'x' }] })).text, first.text);
+    assert.equal((await keyed('two', { key: 'a:1' })).json.version, 4, 'there is room again');
+  });
 });
 
 test('two requests with one idempotency key', async (t) => {

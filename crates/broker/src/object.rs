@@ -247,8 +247,8 @@ impl Inner {
             for effect in effects.iter().filter(writes) {
                 if let Effect::Persist(row) = effect {
                     self.rows.append(row)?;
-                } else if let Effect::Remember { publisher, key, at, remembered } = effect {
-                    self.rows.remember(publisher, key, *at, remembered)?;
+                } else if let Effect::Remember { publisher, key, remembered } = effect {
+                    self.rows.remember(publisher, key, remembered)?;
                 } else if let Effect::BeginEpoch(head) = effect {
                     self.rows.begin_epoch(head)?;
                 } else if let Effect::NoteAsked(asked) = effect {

@@ -27,6 +27,9 @@ pub(crate) const PUBLISH_BYTES: usize = 256;
 /// How many bytes of changes one transaction writes, if it is not one publish. Rows, what is sent and what is
 /// kept in case it fails make several copies.
 const COMMIT_BYTES: usize = 1 << 20;
+/// No more idempotency keys are remembered when the database, which may have 10 GB, is so large: what is left is
+/// for the log, which is bounded, while a day of keys is not.
+const KEYS_UNTIL_BYTES: u64 = 8 << 30;
 /// After so many publishes in a row that could not be written the others are not tried: each failure costs to load
 /// the hub anew, and a full disk fails them all.
 const FAILURES: u32 = 3;
@@ -90,14 +93,14 @@ impl Inner {
             return answered_lines(&outcomes).map(Ok);
         }
         let (receipt, repeated) = match outcomes.pop() {
-            Some(Outcome::Committed(receipt)) => (serde_json::to_string(&receipt)?, false),
+            Some(Outcome::Committed(receipt)) => (receipt, false),
             Some(Outcome::Repeated(receipt)) => (receipt, true),
             Some(Outcome::Refused(problem)) => return Ok(Err(problem)),
             None => return Ok(Err(unknown())),
         };
         let json = match query.wait_applied {
             Some(timeout) => self.when_applied(&receipt, now().plus(timeout)).await?,
-            None => receipt,
+            None => serde_json::to_string(&receipt)?,
         };
         let response = json_response(json)?;
         if repeated {
@@ -165,8 +168,8 @@ impl Inner {
 
     /// Waits until every connected replica has acknowledged a publish, or until the deadline; returns its
     /// receipt with the names of those that have, that have not, and that are not connected.
-    async fn when_applied(&self, receipt: &str, deadline: UnixMillis) -> Result<String> {
-        let Receipt { epoch, version, .. } = serde_json::from_str(receipt)?;
+    async fn when_applied(&self, receipt: &Receipt, deadline: UnixMillis) -> Result<String> {
+        let Receipt { epoch, version, .. } = *receipt;
         let (applied, pending) = loop {
             let (applied, pending) = self.settled()?.applied(epoch, version);
             let left = deadline.since(now());
@@ -180,6 +183,7 @@ impl Inner {
         offline.retain(|name| !applied.contains(name) && !pending.contains(name));
         let names = |names: &[String]| serde_json::to_string(names);
         let (applied, pending, offline) = (names(&applied)?, names(&pending)?, names(&offline)?);
+        let receipt = serde_json::to_string(receipt)?;
         let receipt = receipt.trim_end_matches('}');
         Ok(format!(r#"{receipt},"applied":{applied},"pending":{pending},"offline":{offline}}}"#))
     }
@@ -293,6 +297,10 @@ impl Inner {
                 submission.remembered = self.rows.remembered(&submission.publisher, key, now)?;
             }
         }
+        if self.rows.size()? > KEYS_UNTIL_BYTES {
+            // Without an outcome they are not written. The log is bounded, so what has no key goes on.
+            submissions.retain(|one| one.idempotency_key.is_none() || one.remembered.is_some());
+        }
         self.step(now, Input::Publish(submissions))
     }
 }
@@ -335,8 +343,9 @@ pub(crate) fn busy() -> Problem {
 /// Writes an outcome as one answer among many.
 pub(crate) fn answer_json(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Committed(receipt) => serde_json::to_string(receipt).expect("a receipt serializes"),
-        Outcome::Repeated(receipt) => receipt.clone(),
+        Outcome::Committed(receipt) | Outcome::Repeated(receipt) => {
+            serde_json::to_string(receipt).expect("a receipt serializes")
+        }
         Outcome::Refused(problem) => problem.to_json(),
     }
 }

@@ -84,17 +84,16 @@ fn committed(ticket: u64, version: u64) -> Effect {
 }
 
 fn repeated(ticket: u64, version: u64) -> Effect {
-    let receipt = serde_json::to_string(&receipt(version)).unwrap();
-    Effect::Answer { ticket, outcome: Outcome::Repeated(receipt) }
+    Effect::Answer { ticket, outcome: Outcome::Repeated(receipt(version)) }
 }
 
 fn remember(version: u64, key: &str) -> Effect {
-    Effect::Remember { publisher: "guide".into(), key: key.into(), at: NOW, remembered: remembered(version) }
+    Effect::Remember { publisher: "guide".into(), key: key.into(), remembered: remembered(version) }
 }
 
 fn remembered(version: u64) -> Remembered {
-    let receipt = serde_json::to_string(&receipt(version)).unwrap();
-    Remembered { fingerprint: submission(version).publish.fingerprint(), receipt }
+    let fingerprint = submission(version).publish.fingerprint();
+    Remembered { fingerprint, position: at(version), at: NOW, changes: 1 }
 }
 
 /// A frame that holds the `versions` of `(from, to]`.
@@ -304,10 +303,9 @@ fn a_commit_of_refused_publishes_only_answers() {
             Effect::Remember {
                 publisher: "guide".into(),
                 key: "k".into(),
-                at: NOW,
                 remembered: Remembered {
                     fingerprint: expecting(submission(8), 7).publish.fingerprint(),
-                    receipt: serde_json::to_string(&receipt(8)).unwrap(),
+                    ..remembered(8)
                 },
             },
             pong(8),
@@ -391,12 +389,7 @@ fn d3_a_key_belongs_to_its_publisher() {
             persist(8),
             remember(8, "k"),
             persist(9),
-            Effect::Remember {
-                publisher: "shop".into(),
-                key: "k".into(),
-                at: NOW,
-                remembered: remembered(9),
-            },
+            Effect::Remember { publisher: "shop".into(), key: "k".into(), remembered: remembered(9) },
             pong(9),
             committed(8, 8),
             committed(9, 9),

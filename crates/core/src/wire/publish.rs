@@ -138,10 +138,7 @@ impl Written {
     /// meaning, so that white space and the order of fields do not matter.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let mut sha = Sha256::new();
-        sha.update(&self.changes);
-        sha.update(json::to_ascii(&self.expect));
-        hex(sha.finalize().iter().as_slice().get(..16).unwrap_or_default())
+        digest(&self.changes, &json::to_ascii(&self.expect))
     }
 }
 
@@ -178,6 +175,19 @@ pub(super) fn read(body: &[u8]) -> Result<(Publish, Option<String>), PublishErro
         None => vec![body],
     };
     Ok((Publish { changes: checked(changes)?, expect }, idempotency_key))
+}
+
+/// Returns what an idempotency key is remembered by: 32 hex digits, however long it is.
+#[must_use]
+pub fn digest_of_key(publisher: &str, key: &str) -> String {
+    // A key holds no control character.
+    digest(publisher, &format!("\n{key}"))
+}
+
+/// Returns the first half of SHA-256 as hex.
+fn digest(first: &str, second: &str) -> String {
+    let sha = Sha256::new().chain_update(first).chain_update(second).finalize();
+    hex(sha.iter().as_slice().get(..16).unwrap_or_default())
 }
 
 /// Checks an idempotency key.
@@ -352,6 +362,14 @@ mod tests {
         assert_ne!(print(r#"{"key":"a:1"}"#), print(r#"{"key":"a:2"}"#));
         assert_ne!(print(r#"{"key":"a:1"}"#), print(r#"{"key":"a:1","expect":{"version":1}}"#));
         assert_eq!(print(r#"{"key":"a:1"}"#).len(), 32);
+    }
+
+    #[test]
+    fn keys_of_two_publishers_are_two_keys() {
+        let digests = [("a", "b"), ("a", "c"), ("ab", ""), ("", "ab"), ("b", "a")];
+        let digests: BTreeSet<String> = digests.iter().map(|(name, key)| digest_of_key(name, key)).collect();
+        assert_eq!(digests.len(), 5);
+        assert!(digests.iter().all(|digest| digest.len() == 32));
     }
 
     #[test]
