@@ -148,6 +148,7 @@ function publish(text, { line = false } = {}) {
   const targets = new Set();
   const read = listed.map((one) => {
     if (one.changes || one.expect || one.idempotency_key) refuse('unknown-field');
+    if (one.tags?.length > 256) refuse('bad-change');
     const short = change(one);
     if (targets.size === targets.add(targetOf(short)).size) refuse('duplicate-target');
     return short;

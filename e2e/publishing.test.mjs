@@ -9,7 +9,7 @@ import { test } from 'node:test';
 
 import { Follower } from './follower.mjs';
 import { Publisher } from './publisher.mjs';
-import { freePort, newsreel, startDev, startSystem, temporaryFolder, TOKENS } from './system.mjs';
+import { freePort, newsreel, startDev, startSystem, temporaryFolder, TOKENS, wrapped } from './system.mjs';
 
 const LINES = 'application/x-ndjson';
 
@@ -92,6 +92,18 @@ test('lines of NDJSON', async (t) => {
     assert.equal(await head(), before);
   });
 
+  await t.test('8 MiB are one body, in several transactions', async () => {
+    const before = await head();
+    const one = JSON.stringify({ key: 'first:1', idempotency_key: 'first' });
+    const large = Array.from({ length: 27 }, () => tagged(280));
+    const body = [one, ...large, one].join('\n');
+    assert.ok(body.length > 7.5 * 2 ** 20 && body.length <= 8 * 2 ** 20, `${body.length}`);
+    const answers = lines(await post(body));
+    assert.deepEqual(answers.pop(), answers[0], 'its key is known in the last as it was in the first');
+    assert.deepEqual(answers.map((answer) => answer.version), answers.map((_, n) => before + 1 + n));
+    assert.equal(await head(), before + 28);
+  });
+
   await t.test('10,000 lines are one body', async () => {
     const before = await head();
     const keys = Array.from({ length: 10_000 }, (_, n) => JSON.stringify({ key: `many:${n}` }));
@@ -134,6 +146,17 @@ test('the publishing socket', async (t) => {
       before + 1, 'bad-json', 'expect-failed', 'body-too-large', before + 2,
     ]);
     assert.equal(await head(), before + 2);
+    await publisher.close();
+  });
+
+  await t.test('a text that is too large is told so, however much is unanswered', async () => {
+    const publisher = await new Publisher(broker).connect();
+    const before = await head();
+    const [full, large] = [tagged(300), 'x'.repeat(5 << 20)];
+    const answers = await Promise.all([full, full, full, full, full, large].map((text) => publisher.publish(text)));
+    const codes = answers.map((answer) => answer.code ?? 'published');
+    assert.equal(codes.pop(), 'body-too-large', `after ${codes}`);
+    assert.equal(await head(), before + codes.filter((code) => code === 'published').length);
     await publisher.close();
   });
 
@@ -217,6 +240,60 @@ test('the publishing socket', async (t) => {
   });
 });
 
+test('storage that fails', async (t) => {
+  const { broker, worker } = await startSystem(t, { origin: false, config: wrapped(t, 'storage.worker.mjs') });
+  const post = async (keys, catalog) => {
+    const body = keys.map((key) => JSON.stringify({ key })).join('\n');
+    const answer = await broker.publishRaw(body, { catalog, headers: { 'content-type': LINES } });
+    return lines(answer).map(({ version, code }) => version ?? code);
+  };
+
+  await t.test('a publishing socket that may yet lose an answer is closed when the object wakes', async () => {
+    const catalog = 'held';
+    const publisher = await new Publisher(broker, { catalog, token: TOKENS.publish }).connect();
+    await publisher.publish({ key: 'fault:held' });
+    await publisher.publish({ key: 'a:1' });
+    // The first is durable, the second is not.
+    publisher.socket.send('ping');
+    await publisher.until(() => publisher.pongs.length === 1);
+    await worker.evictDurableObject('Broker', { name: catalog, webSockets: 'hibernate' });
+    await broker.status(catalog);
+    publisher.socket.send('ping');
+    await assert.rejects(publisher.until(() => publisher.pongs.length === 2), /4010/);
+  });
+
+  await t.test('a row that cannot be written fails alone', async () => {
+    const keys = ['a:1', 'fault:bad', 'a:2', 'fault:bad', 'fault:bad', 'a:3'];
+    assert.deepEqual(await post(keys, 'bad'), [1, 'not-written', 2, 'not-written', 'not-written', 3]);
+  });
+
+  await t.test('after three that cannot be written in a row the rest is not tried', async () => {
+    // Four tries: all together, and three alone.
+    assert.deepEqual(await post(['fault:full-5', 'a:1', 'a:2', 'a:3', 'a:4'], 'full'), Array(5).fill('not-written'));
+    assert.deepEqual(await post(['a:1', 'a:2'], 'full'), [1, 2], 'and it goes on');
+  });
+
+  await t.test('a database that is nearly full remembers no more keys, but what it knows it knows', async () => {
+    const catalog = 'large';
+    const keyed = (key, publish) =>
+      broker.publishRaw(JSON.stringify(publish), { catalog, headers: { 'idempotency-key': key } });
+    const first = await keyed('one', { changes: [{ key: 'a:1' }, { tag: 'x' }] });
+    assert.equal(first.status, 200, first.text);
+    assert.deepEqual(await post(['fault:large'], catalog), [2]);
+    const refused = await keyed('two', { key: 'a:1' });
+    assert.deepEqual([refused.status, refused.json.code], [503, 'not-written']);
+    assert.equal(refused.headers.get('retry-after'), '1');
+    assert.deepEqual(await post(['a:1'], catalog), [3], 'without a key it goes on');
+    assert.equal((await broker.status(catalog)).bytes, 9 * 2 ** 30);
+    const again = await keyed('one', { changes: [{ key: 'a:1' }, { tag: 'x' }] });
+    assert.deepEqual([again.text, again.headers.get('idempotent-replayed')], [first.text, 'true']);
+    assert.equal((await keyed('one', { key: 'a:2' })).json.code, 'idempotency-reuse');
+    await worker.evictDurableObject('Broker', { name: catalog, webSockets: 'hibernate' });
+    assert.equal((await keyed('one', { changes: [{ key: 'a:1' }, { tag: 'x' }] })).text, first.text);
+    assert.equal((await keyed('two', { key: 'a:1' })).json.version, 4, 'there is room again');
+  });
+});
+
 test('two requests with one idempotency key', async (t) => {
   const { broker } = await startSystem(t, { origin: false });
   const body = '{"key":"a:1"}';
@@ -282,6 +359,28 @@ test('two requests with one idempotency key', async (t) => {
   });
 });
 
+test('bodies that are being read take so much memory, and no more', async (t) => {
+  const { broker } = await startSystem(t, { origin: false });
+  const loads = Array.from({ length: 2 }, () => {
+    const headers = { authorization: `Bearer ${TOKENS.publish}`, 'content-type': LINES, 'content-length': 8 << 20 };
+    const load = httpRequest(broker.at('/changes'), { method: 'POST', headers });
+    load.on('error', () => {});
+    load.write('{');
+    return load;
+  });
+  const large = async () => {
+    const { status, json, headers } = await broker.publishRaw(tagged(80));
+    return status === 200 ? 'published' : `${json.code} ${headers.get('retry-after')}`;
+  };
+  let answer;
+  while ((answer = await large()) === 'published');
+  assert.equal(answer, 'busy 1', 'both are being read');
+  await broker.publish({ key: 'small:1' });
+  loads.forEach((load) => load.destroy());
+  while ((answer = await large()) === 'busy 1');
+  assert.equal(answer, 'published', 'and nobody is');
+});
+
 test('D1, D3: the command publishes a file over a crash, each line once', async (t) => {
   const place = { state: temporaryFolder(t), port: await freePort(), originPort: await freePort() };
   const { broker, kill } = await startDev(t, place);
@@ -314,6 +413,12 @@ test('D1, D3: the command publishes a file over a crash, each line once', async 
   assert.equal((await broker.status()).version, keys.length);
   await follower.close();
 });
+
+/** A publish of so many kilobytes. */
+function tagged(kilobytes) {
+  const tags = (n) => Array.from({ length: 4 }, (_, m) => `${n}-${m}`.padEnd(256, 'x'));
+  return JSON.stringify({ changes: Array.from({ length: kilobytes }, (_, n) => ({ key: `large:${n}`, tags: tags(n) })) });
+}
 
 function lines({ status, text }) {
   assert.equal(status, 200, text);

@@ -26,6 +26,7 @@ const REFUSED = {
   'bad-change': [
     { key: 'a:1', op: 'upsert' }, { key: 'a:1', op: 'remove', soft: true }, { tag: 'x', op: 'remove' },
     { prefix: 'x', op: 'remove' }, { all: true, op: 'remove' }, { tag: 'x', tags: ['y'] },
+    { key: 'a:1', tags: Array.from({ length: 257 }, (_, n) => `t:${n}`) },
   ],
   'bad-key': [
     { key: 'a' }, { key: ':a' }, { key: 'a:' }, { key: '' }, { key: 'a:\u0001' }, { key: 'a:\u007f' },

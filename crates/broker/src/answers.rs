@@ -40,7 +40,7 @@ impl Inner {
         let position = hub.head();
         let Position { epoch, version, .. } = position;
         let (catalog, followers) = (self.catalog.clone(), hub.sessions().len());
-        let (oldest, bytes) = (hub.log().tail(), self.rows.size() as u64);
+        let (oldest, bytes) = (hub.log().tail(), self.rows.size()?);
         let status = Status { catalog, epoch, version, position, oldest, followers, bytes };
         Ok(Ok(json_response(serde_json::to_string(&status)?)?))
     }

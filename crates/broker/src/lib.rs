@@ -6,6 +6,7 @@
 //! - `gate`: the check of the token that comes before it;
 //! - [`object`]: the Durable Object: what happens to it, and the step;
 //! - `publishes`: group commit, and publishing over HTTP;
+//! - `bodies`: what is posted, while it is read;
 //! - `publishing`: the sockets that publish;
 //! - `reading`: pages of the log, and what all who read without a socket read;
 //! - `events`: the log as server-sent events;
@@ -18,6 +19,7 @@
 //! - `convert`: the few JavaScript calls that crate `worker` does not wrap.
 
 mod answers;
+mod bodies;
 mod browser;
 mod config;
 mod convert;

@@ -26,9 +26,10 @@ use worker::{
     console_error, durable_object,
 };
 
+use crate::bodies::UnderWay;
 use crate::config::Config;
 use crate::convert::{now, problem_response};
-use crate::publishes::{Queued, UnderWay};
+use crate::publishes::Queued;
 use crate::publishing::Publishers;
 use crate::rows::{PAGE_ROWS, Rows};
 use crate::sockets::Sockets;
@@ -252,8 +253,8 @@ impl Inner {
             for effect in effects.iter().filter(writes) {
                 if let Effect::Persist(row) = effect {
                     self.rows.append(row)?;
-                } else if let Effect::Remember { publisher, key, at, remembered } = effect {
-                    self.rows.remember(publisher, key, *at, remembered)?;
+                } else if let Effect::Remember { publisher, key, remembered } = effect {
+                    self.rows.remember(publisher, key, remembered)?;
                 } else if let Effect::BeginEpoch(head) = effect {
                     self.rows.begin_epoch(head)?;
                 } else if let Effect::NoteAsked(asked) = effect {

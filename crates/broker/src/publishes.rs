@@ -1,12 +1,12 @@
 //! Group commit: publishes queue, settle, and are committed together; each gets its own version and answer.
 //! Whether alone, line by line or over a socket, they come through this one queue.
 
-use std::cell::RefCell;
+use std::iter::Peekable;
 use std::rc::Rc;
 use std::time::Duration;
+use std::vec::IntoIter;
 
 use futures_channel::oneshot;
-use futures_util::StreamExt as _;
 use newsreel_core::hub::{Input, Outcome, Submission};
 use newsreel_core::wire::lines::{self, MAX_LINES_BYTES};
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, check_idempotency_key};
@@ -14,19 +14,27 @@ use newsreel_core::wire::route::PublishQuery;
 use newsreel_core::wire::{Code, Line, Problem, Publish, Receipt, UnixMillis, internal};
 use worker::{Delay, Request, Response, Result, console_error};
 
+use crate::bodies::{Mark, read_body};
 use crate::convert::{json_response, now};
 use crate::object::{Answer, Inner};
-use crate::publishing::{Owed, PublisherId};
+use crate::publishing::{Owed, Told};
 
-/// How many bytes of publishes may wait for a commit.
-const QUEUE_BYTES: usize = 16 << 20;
+/// How many bytes of publishes may wait for a commit: at most three times as many as the log has them, where what
+/// is not ASCII grows. An isolate has 128 MB. A body of lines may have as many, and where nothing waits is let in.
+const QUEUE_BYTES: usize = 8 << 20;
+/// What each counts beside its text.
+pub(crate) const PUBLISH_BYTES: usize = 256;
+/// How many bytes of changes one transaction writes, if it is not one publish. Rows, what is sent and what is
+/// kept in case it fails make several copies.
+const COMMIT_BYTES: usize = 1 << 20;
+/// No more idempotency keys are remembered when the database, which may have 10 GB, is so large: what is left is
+/// for the log, which is bounded, while a day of keys is not.
+const KEYS_UNTIL_BYTES: u64 = 8 << 30;
+/// After so many publishes in a row that could not be written the others are not tried: each failure costs to load
+/// the hub anew, and a full disk fails them all.
+const FAILURES: u32 = 3;
 /// How often a flush looks whether more publishes are still arriving.
 const SETTLE_ROUNDS: u32 = 4;
-/// How long a body may take before the same publish is let in beside it: its sender may be gone unheard.
-const UNDER_WAY: Duration = Duration::from_secs(60);
-
-/// How much of a body that is too large is read, and dropped, before it is refused.
-const HEARD_OUT: usize = 32 << 20;
 
 /// Publishes of one sender that wait for their commit.
 pub(crate) struct Queued {
@@ -52,10 +60,6 @@ struct Posted {
     body: Vec<u8>,
 }
 
-/// The idempotency keys, each with its publisher, of requests whose bodies are being read.
-/// Few at a time.
-pub(crate) type UnderWay = RefCell<Vec<Reading>>;
-
 impl Inner {
     /// Publishes, and answers once the platform may show the answer: when the rows are durable.
     ///
@@ -74,25 +78,29 @@ impl Inner {
         let bytes = posted.body.len();
         let asked = if lined { self.lines(posted) } else { self.alone(posted, query) };
         let asked = match asked {
-            Ok(asked) if self.has_room(bytes) => asked,
+            Ok(asked) if self.has_room(bytes + asked.len() * PUBLISH_BYTES) => asked,
             Ok(_) => return Ok(Err(busy())),
             Err(problem) => return Ok(Err(problem)),
         };
         let (answer, outcomes) = oneshot::channel();
-        self.enqueue(Queued { asked, bytes, answer: AnswerTo::Request(answer) });
+        self.enqueue(Queued {
+            bytes: bytes + asked.len() * PUBLISH_BYTES,
+            asked,
+            answer: AnswerTo::Request(answer),
+        });
         let Ok(mut outcomes) = outcomes.await else { return Ok(Err(unknown())) };
         if lined {
             return answered_lines(&outcomes).map(Ok);
         }
         let (receipt, repeated) = match outcomes.pop() {
-            Some(Outcome::Committed(receipt)) => (serde_json::to_string(&receipt)?, false),
+            Some(Outcome::Committed(receipt)) => (receipt, false),
             Some(Outcome::Repeated(receipt)) => (receipt, true),
             Some(Outcome::Refused(problem)) => return Ok(Err(problem)),
             None => return Ok(Err(unknown())),
         };
         let json = match query.wait_applied {
             Some(timeout) => self.when_applied(&receipt, now().plus(timeout)).await?,
-            None => receipt,
+            None => serde_json::to_string(&receipt)?,
         };
         let response = json_response(json)?;
         if repeated {
@@ -103,7 +111,7 @@ impl Inner {
 
     fn alone(&self, posted: Posted, query: PublishQuery) -> std::result::Result<Vec<Asked>, Problem> {
         let publish = Publish::parse(&posted.body)?;
-        let mut submission = self.submission(posted.publisher, publish, posted.idempotency_key);
+        let mut submission = self.submission(posted.publisher, &publish, posted.idempotency_key);
         submission.wants_acks = query.wait_applied.is_some();
         Ok(vec![Ok(submission)])
     }
@@ -127,38 +135,41 @@ impl Inner {
     ) -> Result<std::result::Result<Posted, Problem>> {
         let publisher = request.headers().get(internal::CALLER)?.unwrap_or_default();
         let idempotency_key = request.headers().get("Idempotency-Key")?;
-        let _mark = match &idempotency_key {
-            None => None,
-            Some(key) => {
-                if let Err(error) = check_idempotency_key(key) {
-                    return Ok(Err(error.into()));
-                }
-                let Some(mark) = Mark::set(&self.under_way, &publisher, key) else {
-                    let text = "this Idempotency-Key is being published; ask again for its answer";
-                    return Ok(Err(Problem::new(Code::IdempotencyInFlight, text)));
-                };
-                Some(mark)
-            }
+        if let Some(Err(error)) = idempotency_key.as_deref().map(check_idempotency_key) {
+            return Ok(Err(error.into()));
+        }
+        let Some(mark) = Mark::set(&self.under_way, self.ticket(), &publisher, &idempotency_key) else {
+            let text = "this Idempotency-Key is being published; ask again for its answer";
+            return Ok(Err(Problem::new(Code::IdempotencyInFlight, text)));
         };
-        let body = read_body(request, most).await?;
+        let body = read_body(request, most, &mark).await?;
         Ok(body.map(|body| Posted { publisher, idempotency_key, body }))
     }
 
     /// Reads a line; `fallback` is its idempotency key if it has none of its own.
     pub(crate) fn asked(&self, publisher: &str, line: &[u8], fallback: Option<String>) -> Asked {
         let Line { publish, idempotency_key } = Line::parse(line)?;
-        Ok(self.submission(publisher.to_owned(), publish, idempotency_key.or(fallback)))
+        Ok(self.submission(publisher.to_owned(), &publish, idempotency_key.or(fallback)))
     }
 
-    fn submission(&self, publisher: String, publish: Publish, idempotency_key: Option<String>) -> Submission {
-        let ticket = self.next_ticket.replace(self.next_ticket.get() + 1);
+    fn submission(
+        &self,
+        publisher: String,
+        publish: &Publish,
+        idempotency_key: Option<String>,
+    ) -> Submission {
+        let (ticket, publish) = (self.ticket(), publish.written());
         Submission { ticket, publisher, publish, idempotency_key, remembered: None, wants_acks: false }
+    }
+
+    fn ticket(&self) -> u64 {
+        self.next_ticket.replace(self.next_ticket.get() + 1)
     }
 
     /// Waits until every connected replica has acknowledged a publish, or until the deadline; returns its
     /// receipt with the names of those that have, that have not, and that are not connected.
-    async fn when_applied(&self, receipt: &str, deadline: UnixMillis) -> Result<String> {
-        let Receipt { epoch, version, .. } = serde_json::from_str(receipt)?;
+    async fn when_applied(&self, receipt: &Receipt, deadline: UnixMillis) -> Result<String> {
+        let Receipt { epoch, version, .. } = *receipt;
         let (applied, pending) = loop {
             let (applied, pending) = self.settled()?.applied(epoch, version);
             let left = deadline.since(now());
@@ -172,13 +183,15 @@ impl Inner {
         offline.retain(|name| !applied.contains(name) && !pending.contains(name));
         let names = |names: &[String]| serde_json::to_string(names);
         let (applied, pending, offline) = (names(&applied)?, names(&pending)?, names(&offline)?);
+        let receipt = serde_json::to_string(receipt)?;
         let receipt = receipt.trim_end_matches('}');
         Ok(format!(r#"{receipt},"applied":{applied},"pending":{pending},"offline":{offline}}}"#))
     }
 
-    /// Says whether the queue takes so many bytes more.
+    /// Says whether the queue takes so many bytes more. What comes alone is never too much.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.queued_bytes.get() + bytes <= QUEUE_BYTES
+        let queued = self.queued_bytes.get();
+        queued == 0 || queued + bytes <= QUEUE_BYTES
     }
 
     /// Puts publishes in the queue, and sees to it that it is flushed.
@@ -212,7 +225,7 @@ impl Inner {
     }
 
     /// Commits everything that waits and answers; returns the publishing sockets among those who waited.
-    fn flush(&self) -> Vec<PublisherId> {
+    fn flush(&self) -> Vec<Told> {
         self.queued_bytes.set(0);
         let mut submissions = Vec::new();
         let mut waiting = Vec::new();
@@ -249,23 +262,31 @@ impl Inner {
         self.publishers.answer(due)
     }
 
-    /// Commits publishes and returns their outcomes, in order. If they cannot be written together, each is tried
-    /// alone, so that one that can never be written does not fail its neighbours.
+    /// Commits publishes, a transaction's worth at a time, and returns their outcomes, in order. What cannot be
+    /// written together is tried one by one, so that one that can never be written does not fail its neighbours.
     fn commit_all(&self, submissions: Vec<Submission>) -> Vec<(u64, Outcome)> {
-        if submissions.is_empty() {
-            return Vec::new();
-        }
-        match self.commit(submissions.clone()) {
-            Ok(outcomes) => outcomes,
-            Err(error) => {
-                console_error!("a commit of {} publishes failed: {error}", submissions.len());
-                let mut outcomes = Vec::new();
-                for one in submissions {
-                    outcomes.extend(self.commit(vec![one]).unwrap_or_default());
+        let mut outcomes = Vec::with_capacity(submissions.len());
+        let mut failures = 0;
+        let mut left = submissions.into_iter().peekable();
+        while left.peek().is_some() && failures < FAILURES {
+            let some = together(&mut left);
+            let error = match self.commit(some.clone()) {
+                Ok(made) => {
+                    outcomes.extend(made);
+                    continue;
                 }
-                outcomes
+                Err(error) => error,
+            };
+            console_error!("a commit of {} publishes failed: {error}", some.len());
+            for one in some {
+                if failures < FAILURES {
+                    let made = self.commit(vec![one]);
+                    failures = if made.is_ok() { 0 } else { failures + 1 };
+                    outcomes.extend(made.unwrap_or_default());
+                }
             }
         }
+        outcomes
     }
 
     /// Decides and writes publishes in one synchronous step; returns their outcomes by ticket.
@@ -276,8 +297,24 @@ impl Inner {
                 submission.remembered = self.rows.remembered(&submission.publisher, key, now)?;
             }
         }
+        if self.rows.size()? > KEYS_UNTIL_BYTES {
+            // Without an outcome they are not written. The log is bounded, so what has no key goes on.
+            submissions.retain(|one| one.idempotency_key.is_none() || one.remembered.is_some());
+        }
         self.step(now, Input::Publish(submissions))
     }
+}
+
+/// Takes what one transaction writes.
+fn together(left: &mut Peekable<IntoIter<Submission>>) -> Vec<Submission> {
+    let (mut some, mut bytes) = (Vec::new(), 0);
+    while let Some(one) =
+        left.next_if(|one| some.is_empty() || bytes + one.publish.changes.len() <= COMMIT_BYTES)
+    {
+        bytes += one.publish.changes.len();
+        some.push(one);
+    }
+    some
 }
 
 /// Says that a flush is under way, and stops saying so however it ends.
@@ -306,8 +343,9 @@ pub(crate) fn busy() -> Problem {
 /// Writes an outcome as one answer among many.
 pub(crate) fn answer_json(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Committed(receipt) => serde_json::to_string(receipt).expect("a receipt serializes"),
-        Outcome::Repeated(receipt) => receipt.clone(),
+        Outcome::Committed(receipt) | Outcome::Repeated(receipt) => {
+            serde_json::to_string(receipt).expect("a receipt serializes")
+        }
         Outcome::Refused(problem) => problem.to_json(),
     }
 }
@@ -321,71 +359,4 @@ fn answered_lines(outcomes: &[Outcome]) -> Result<Response> {
     let response = json_response(text)?;
     response.headers().set("Content-Type", lines::MEDIA_TYPE)?;
     Ok(response)
-}
-
-/// A publish whose body is being read.
-#[derive(Clone, PartialEq)]
-pub(crate) struct Reading {
-    publisher: String,
-    key: String,
-    since: UnixMillis,
-}
-
-/// Says that a body is being read, and stops saying so however that ends.
-struct Mark<'a> {
-    under_way: &'a UnderWay,
-    reading: Reading,
-}
-
-impl<'a> Mark<'a> {
-    /// Returns nothing when the same publish is under way already.
-    fn set(under_way: &'a UnderWay, publisher: &str, key: &str) -> Option<Self> {
-        let reading = Reading { publisher: publisher.to_owned(), key: key.to_owned(), since: now() };
-        let mut all = under_way.borrow_mut();
-        all.retain(|one| reading.since.since(one.since) < UNDER_WAY);
-        if all.iter().any(|one| one.key == key && one.publisher == publisher) {
-            return None;
-        }
-        all.push(reading.clone());
-        Some(Self { under_way, reading })
-    }
-}
-
-impl Drop for Mark<'_> {
-    fn drop(&mut self) {
-        self.under_way.borrow_mut().retain(|one| *one != self.reading);
-    }
-}
-
-/// Reads a body up to the limit; nothing past it is buffered.
-async fn read_body(request: &mut Request, most: usize) -> Result<std::result::Result<Vec<u8>, Problem>> {
-    let too_large = || {
-        let text = format!("this body may have at most {most} bytes: publish in several versions");
-        Problem::new(Code::BodyTooLarge, text)
-    };
-    let announced = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
-    if announced.is_some_and(|length| length <= most) {
-        // The runtime holds a body to its announced length.
-        return Ok(Ok(request.bytes().await?));
-    }
-    let mut body = Vec::new();
-    let mut bytes: usize = 0;
-    if request.inner().body().is_none() {
-        return Ok(Ok(body));
-    }
-    let mut chunks = request.stream()?;
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk?;
-        bytes = bytes.saturating_add(chunk.len());
-        if bytes <= most {
-            body.extend_from_slice(&chunk);
-        } else {
-            body = Vec::new();
-        }
-        // Who is still sending does not hear an answer: what is somewhat too large is heard out.
-        if bytes > HEARD_OUT {
-            break;
-        }
-    }
-    if bytes > most { Ok(Err(too_large())) } else { Ok(Ok(body)) }
 }

@@ -8,13 +8,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use newsreel_core::hub::Outcome;
+use newsreel_core::wire::publish::{MAX_BODY_BYTES, PublishError};
 use newsreel_core::wire::{frame, internal, lines};
 use worker::{Request, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair, console_error};
 
 use crate::answers::{socket_response, wants_socket};
 use crate::convert::{attach, attached};
 use crate::object::{Answer, Inner};
-use crate::publishes::{AnswerTo, Queued, answer_json, busy};
+use crate::publishes::{AnswerTo, PUBLISH_BYTES, Queued, answer_json, busy};
 
 /// The first tag of every publishing socket; the second is its id. A follower's first tag is a number.
 const TAG: &str = "publisher";
@@ -42,11 +43,16 @@ struct Publisher {
     name: String,
     unanswered: usize,
     unanswered_bytes: usize,
+    /// How many frames of answers it was sent.
+    told: u64,
     /// Whether the attachment says that answers are owed.
     marked: bool,
     /// The answers of a flush, while they are gathered.
     answers: String,
 }
+
+/// A socket that was sent answers, and how many frames of them until then.
+pub(crate) type Told = (PublisherId, u64);
 
 /// An answer that a socket is owed. Dropped unpaid, as by a panic, it closes the socket: nothing is lost silently.
 pub(crate) struct Owed {
@@ -83,20 +89,26 @@ impl Inner {
             let _ = socket.send_with_str(frame::pong(&self.head()?));
             return Ok(());
         }
-        let Some((owed, name)) = self.publishers.owe(id, text.len()) else { return Ok(()) };
-        let Some(name) = name.filter(|_| self.has_room(text.len())) else {
-            // In its place, as every answer, but it takes no room.
-            self.enqueue(Queued { asked: vec![Err(busy())], bytes: 0, answer: AnswerTo::Socket(owed) });
-            return Ok(());
+        // What no room would do for takes none, and is not sent away to come again.
+        let bytes = if text.len() > MAX_BODY_BYTES { 0 } else { text.len() };
+        let Some((owed, name)) = self.publishers.owe(id, bytes) else { return Ok(()) };
+        // In its place, as every answer.
+        let (asked, bytes) = match name.filter(|_| self.has_room(bytes)) {
+            _ if text.len() > MAX_BODY_BYTES => (Err(PublishError::TooLarge(text.len()).into()), 0),
+            Some(name) => (self.asked(&name, text.as_bytes(), None), bytes),
+            None => (Err(busy()), 0),
         };
-        let asked = vec![self.asked(&name, text.as_bytes(), None)];
-        self.enqueue(Queued { asked, bytes: text.len(), answer: AnswerTo::Socket(owed) });
+        self.enqueue(Queued {
+            asked: vec![asked],
+            bytes: bytes + PUBLISH_BYTES,
+            answer: AnswerTo::Socket(owed),
+        });
         Ok(())
     }
 
     /// Takes the marks off those that are owed nothing more, once what they were told is durable: until then
     /// the platform holds the answers back, and they may yet be lost.
-    pub(crate) async fn calm(&self, answered: &[PublisherId]) {
+    pub(crate) async fn calm(&self, answered: &[Told]) {
         if answered.is_empty() {
             return;
         }
@@ -154,16 +166,16 @@ impl Publishers {
         Some((owed, fits.then(|| publisher.name.clone())))
     }
 
-    /// Sends everyone who waits what it is owed, each in one frame; returns who they were.
+    /// Sends everyone who waits what it is owed, each in one frame; returns who they are.
     ///
     /// A flush answers everything that was heard, so nobody is owed more than is due.
-    pub(crate) fn answer(&self, due: Vec<(Owed, Vec<Outcome>)>) -> Vec<PublisherId> {
+    pub(crate) fn answer(&self, due: Vec<(Owed, Vec<Outcome>)>) -> Vec<Told> {
         let mut answered = Vec::new();
         let mut open = self.open.borrow_mut();
         for (owed, outcomes) in &due {
             let Some(publisher) = find(&mut open, owed.id) else { continue };
             if publisher.answers.is_empty() {
-                answered.push(owed.id);
+                answered.push((owed.id, publisher.told + 1));
             }
             for outcome in outcomes {
                 if !publisher.answers.is_empty() {
@@ -172,8 +184,9 @@ impl Publishers {
                 publisher.answers.push_str(&answer_json(outcome));
             }
         }
-        for id in &answered {
+        for (id, told) in &answered {
             let Some(publisher) = find(&mut open, *id) else { continue };
+            publisher.told = *told;
             (publisher.unanswered, publisher.unanswered_bytes) = (0, 0);
             let answers = std::mem::take(&mut publisher.answers);
             // A socket that cannot take it is closing: its own close event follows.
@@ -186,11 +199,13 @@ impl Publishers {
         answered
     }
 
-    fn calm(&self, answered: &[PublisherId]) {
+    fn calm(&self, answered: &[Told]) {
         let mut open = self.open.borrow_mut();
-        for id in answered {
+        for (id, told) in answered {
+            // Who was told more since then is calmed by whoever told it: that may not be durable yet.
             if let Some(publisher) = find(&mut open, *id)
                 && publisher.unanswered == 0
+                && publisher.told == *told
                 && let Err(error) = publisher.mark(false)
             {
                 console_error!("a publisher stays marked: {error}");
@@ -219,7 +234,7 @@ const LOST: &str = "publishes were lost: send again what was not answered";
 impl Publisher {
     fn idle(id: PublisherId, name: String, socket: WebSocket) -> Self {
         let answers = String::new();
-        Self { id, socket, name, unanswered: 0, unanswered_bytes: 0, marked: false, answers }
+        Self { id, socket, name, unanswered: 0, unanswered_bytes: 0, told: 0, marked: false, answers }
     }
 
     fn mark(&mut self, marked: bool) -> Result<()> {

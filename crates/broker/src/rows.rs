@@ -8,6 +8,7 @@ use newsreel_core::hub::{Asked, Kept, Remembered};
 use newsreel_core::log::{Log, Row};
 use newsreel_core::upkeep::{REMEMBER_FOR, Stock};
 use newsreel_core::wire::frame::FRAME_BYTES;
+use newsreel_core::wire::publish::digest_of_key;
 use newsreel_core::wire::{Epoch, Hash, Position, UnixMillis, Version};
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, State};
@@ -61,10 +62,11 @@ impl Rows {
              CREATE TABLE IF NOT EXISTS folded (
                place TEXT PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
              CREATE INDEX IF NOT EXISTS folded_order ON folded (version, place, length(text));
-             CREATE TABLE IF NOT EXISTS idempotency (
-               publisher TEXT, key TEXT, at INTEGER NOT NULL, fingerprint TEXT NOT NULL, receipt TEXT NOT NULL,
-               PRIMARY KEY (publisher, key)) WITHOUT ROWID;
-             CREATE INDEX IF NOT EXISTS idempotency_at ON idempotency (at);
+             DROP TABLE IF EXISTS idempotency;
+             CREATE TABLE IF NOT EXISTS keys (
+               digest BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, at INTEGER NOT NULL, epoch TEXT NOT NULL,
+               version INTEGER NOT NULL, hash BLOB NOT NULL, changes INTEGER NOT NULL) WITHOUT ROWID;
+             CREATE INDEX IF NOT EXISTS keys_at ON keys (at);
              CREATE TABLE IF NOT EXISTS replicas (name TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;",
             None,
         )?;
@@ -123,7 +125,7 @@ impl Rows {
             "SELECT at AS value FROM hashes WHERE last <= ? ORDER BY last LIMIT 1",
             vec![number(log.folded().version)],
         )?;
-        let key = self.first("SELECT min(at) AS value FROM idempotency", vec![])?;
+        let key = self.first("SELECT min(at) AS value FROM keys", vec![])?;
         Ok(Stock {
             hot_bytes: self.hot_bytes.get(),
             sealed_bytes: self.sealed_bytes.get(),
@@ -137,9 +139,9 @@ impl Rows {
         self.hot_bytes.get()
     }
 
-    /// Returns the size of the database in bytes.
-    pub(crate) fn size(&self) -> usize {
-        self.sql.database_size()
+    /// Returns the size of the database in bytes, without what is free. (The crate's own ends at 4 GiB.)
+    pub(crate) fn size(&self) -> worker::Result<u64> {
+        Ok(whole(&field(&field(&self.storage, "sql")?, "databaseSize")?))
     }
 
     /// Returns the log's hash at a version; none where it is not known, or not any more.
@@ -152,8 +154,9 @@ impl Rows {
         }
         if at == Version::ZERO {
             // The beginning can be resumed from as long as nothing after it is forgotten.
-            let begins = self.first("SELECT first FROM hashes WHERE first = 1", vec![])?;
-            return Ok(begins.map(|_| Hash::genesis(&log.head().epoch)));
+            let oldest = self.first("SELECT first FROM hashes ORDER BY last LIMIT 1", vec![])?;
+            let first = oldest.map(|row| field(&row, "first")).transpose()?;
+            return Ok(first.filter(|first| whole(first) == 1).map(|_| Hash::genesis(&log.head().epoch)));
         }
         let hot = self.text("SELECT hash AS value FROM log WHERE version = ?", vec![number(at)])?;
         hot.map_or_else(|| self.hash_in_block(at), |hash| parsed(hash).map(Some))
@@ -231,7 +234,8 @@ impl Rows {
              kept AS (
                SELECT * FROM page
                WHERE version = ?1 + 1 OR (bytes - length(text) <= ?3 AND bytes <= ?4))
-             SELECT max(version) AS version, hash, group_concat(text, ',' ORDER BY version) AS rows FROM kept",
+             SELECT max(version) AS version, hash, count(*) AS n, group_concat(text, ',' ORDER BY version) AS rows
+             FROM kept",
             vec![
                 number(after),
                 f64::from(limit).into(),
@@ -244,8 +248,12 @@ impl Rows {
         if last.is_null() {
             return Ok(None);
         }
+        let to = version(&last)?;
+        if after.number() + whole(&field(&row, "n")?) != to.number() {
+            return Err(format!("versions are missing after {after}").into());
+        }
         let hash = parsed(string(&row, "hash")?)?;
-        let to = Position { epoch: head.epoch, version: version(&last)?, hash };
+        let to = Position { epoch: head.epoch, version: to, hash };
         Ok(Some(PageRows { to, rows: field(&row, "rows")?.unchecked_into() }))
     }
 
@@ -271,22 +279,20 @@ impl Rows {
         Ok(())
     }
 
-    /// Remembers what a key was answered.
-    pub(crate) fn remember(
-        &self,
-        publisher: &str,
-        key: &str,
-        at: UnixMillis,
-        remembered: &Remembered,
-    ) -> worker::Result<()> {
+    /// Remembers what a key was used for and answered: in 130 bytes, so that a day of them has room.
+    pub(crate) fn remember(&self, publisher: &str, key: &str, remembered: &Remembered) -> worker::Result<()> {
+        let Remembered { fingerprint, position: Position { epoch, version, hash }, at, changes } = remembered;
         self.sql.exec(
-            "INSERT OR REPLACE INTO idempotency (publisher, key, at, fingerprint, receipt) VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO keys (digest, fingerprint, at, epoch, version, hash, changes)
+             VALUES (unhex(?), unhex(?), ?, ?, ?, unhex(?), ?)",
             vec![
-                publisher.into(),
-                key.into(),
+                digest_of_key(publisher, key).into(),
+                fingerprint.as_str().into(),
                 millis(at.0),
-                remembered.fingerprint.as_str().into(),
-                remembered.receipt.as_str().into(),
+                epoch.as_str().into(),
+                number(*version),
+                hash.to_string().into(),
+                millis(*changes as u64),
             ],
         )?;
         Ok(())
@@ -295,8 +301,7 @@ impl Rows {
     /// Forgets keys that were used before `before`.
     pub(crate) fn forget_keys(&self, before: UnixMillis) -> worker::Result<()> {
         self.sql.exec(
-            "DELETE FROM idempotency WHERE (publisher, key) IN
-               (SELECT publisher, key FROM idempotency WHERE at <= ? ORDER BY at LIMIT ?)",
+            "DELETE FROM keys WHERE digest IN (SELECT digest FROM keys WHERE at <= ? ORDER BY at LIMIT ?)",
             vec![millis(before.0), f64::from(FORGET_AT_ONCE).into()],
         )?;
         Ok(())
@@ -310,11 +315,19 @@ impl Rows {
         now: UnixMillis,
     ) -> worker::Result<Option<Remembered>> {
         let row = self.first(
-            "SELECT fingerprint, receipt FROM idempotency WHERE publisher = ? AND key = ? AND at >= ?",
-            vec![publisher.into(), key.into(), millis(now.minus(REMEMBER_FOR).0)],
+            "SELECT lower(hex(fingerprint)) AS fingerprint, at, changes,
+               epoch || ':' || version || ':' || lower(hex(hash)) AS position
+             FROM keys WHERE digest = unhex(?) AND at >= ?",
+            vec![digest_of_key(publisher, key).into(), millis(now.minus(REMEMBER_FOR).0)],
         )?;
         row.map(|row| {
-            Ok(Remembered { fingerprint: string(&row, "fingerprint")?, receipt: string(&row, "receipt")? })
+            Ok(Remembered {
+                fingerprint: string(&row, "fingerprint")?,
+                position: parsed(string(&row, "position")?)?,
+                at: UnixMillis(whole(&field(&row, "at")?)),
+                // At most 1,000.
+                changes: usize::try_from(whole(&field(&row, "changes")?)).unwrap_or_default(),
+            })
         })
         .transpose()
     }

@@ -13,7 +13,7 @@ use crate::wire::frame::{self, FollowerFrame, MAX_FOLLOWER_FRAME_BYTES, close};
 use crate::wire::name::Catalog;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 use crate::wire::problem::{Code, Problem};
-use crate::wire::publish::{Expect, Publish, Receipt};
+use crate::wire::publish::{Expect, Receipt, Written};
 use crate::wire::route::Start;
 
 mod bucket;
@@ -35,8 +35,8 @@ pub struct Submission {
     pub ticket: u64,
     /// The name of the publisher's token: idempotency keys are its own.
     pub publisher: String,
-    /// What it publishes, parsed and checked.
-    pub publish: Publish,
+    /// What it publishes.
+    pub publish: Written,
     /// Its `Idempotency-Key`, if it sent one.
     pub idempotency_key: Option<String>,
     /// What is remembered of that key from before, if anything.
@@ -50,8 +50,12 @@ pub struct Submission {
 pub struct Remembered {
     /// Of what.
     pub fingerprint: String,
-    /// What it was answered.
-    pub receipt: String,
+    /// Its version.
+    pub position: Position,
+    /// When it was committed.
+    pub at: UnixMillis,
+    /// How many changes it has.
+    pub changes: usize,
 }
 
 /// What happened.
@@ -113,14 +117,12 @@ pub enum Input {
 pub enum Effect {
     /// Write a row. All rows and memories of one input are one transaction.
     Persist(Row),
-    /// Remember the answer under an idempotency key.
+    /// Remember a publish under an idempotency key.
     Remember {
         /// Whose key.
         publisher: String,
         /// The key.
         key: String,
-        /// When.
-        at: UnixMillis,
         /// What was published and answered.
         remembered: Remembered,
     },
@@ -176,8 +178,8 @@ pub enum Effect {
 pub enum Outcome {
     /// It has a version.
     Committed(Receipt),
-    /// It had one already: the receipt's JSON, as it was given then.
-    Repeated(String),
+    /// It had one already: the receipt as it was given then.
+    Repeated(Receipt),
     /// It has none, and nothing was written.
     Refused(Problem),
 }
@@ -341,7 +343,7 @@ impl Hub {
             .and_then(|key| fresh.get(&(submission.publisher.clone(), key.clone())));
         if let Some(earlier) = this_commit.or(submission.remembered.as_ref()) {
             if earlier.fingerprint == submission.publish.fingerprint() {
-                return Some(Outcome::Repeated(earlier.receipt.clone()));
+                return Some(Outcome::Repeated(self.receipt(earlier.position, earlier.at, earlier.changes)));
             }
             let detail = "this Idempotency-Key was used for another publish; take a new key for new changes";
             return Some(Outcome::Refused(Problem::new(Code::IdempotencyReuse, detail)));
@@ -366,23 +368,23 @@ impl Hub {
         rows: &mut Vec<Row>,
         fresh: &mut BTreeMap<(String, String), Remembered>,
     ) -> Receipt {
-        let row = self.log.append(now, &submission.publish.changes_json());
-        let Position { epoch, version, .. } = row.position;
-        let changes = submission.publish.changes.len();
-        let catalog = self.catalog.clone();
-        let receipt = Receipt { catalog, epoch, version, position: row.position, at: now, changes };
+        let row = self.log.append(now, &submission.publish.changes);
+        let (position, at, changes) = (row.position, now, submission.publish.count);
         self.effects.push_back(Effect::Persist(row.clone()));
         rows.push(row);
         if let Some(key) = submission.idempotency_key {
-            let remembered = Remembered {
-                fingerprint: submission.publish.fingerprint(),
-                receipt: serde_json::to_string(&receipt).expect("a receipt serializes"),
-            };
+            let fingerprint = submission.publish.fingerprint();
+            let remembered = Remembered { fingerprint, position, at, changes };
             let publisher = submission.publisher;
             fresh.insert((publisher.clone(), key.clone()), remembered.clone());
-            self.effects.push_back(Effect::Remember { publisher, key, at: now, remembered });
+            self.effects.push_back(Effect::Remember { publisher, key, remembered });
         }
-        receipt
+        self.receipt(position, at, changes)
+    }
+
+    fn receipt(&self, position: Position, at: UnixMillis, changes: usize) -> Receipt {
+        let Position { epoch, version, .. } = position;
+        Receipt { catalog: self.catalog.clone(), epoch, version, position, at, changes }
     }
 
     fn ids(&self, wanted: impl Fn(&Session) -> bool) -> Vec<SessionId> {

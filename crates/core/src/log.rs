@@ -115,7 +115,7 @@ impl Log {
         self.folded = folded;
     }
 
-    /// Appends a version. `changes` is the canonical JSON array of [`crate::wire::Publish::changes_json`].
+    /// Appends a version. `changes` is the canonical JSON array of [`crate::wire::Written::changes`].
     pub fn append(&mut self, at: UnixMillis, changes: &str) -> Row {
         let text = frame::row_text(self.head.version.next(), at, changes);
         self.head = self.head.then(text.as_bytes());

@@ -27,5 +27,5 @@ pub use name::{Catalog, Key, NameError, Prefix, Tag};
 pub use page::{Page, Status};
 pub use position::{Epoch, Hash, Position, UnixMillis, Version};
 pub use problem::{Code, Problem};
-pub use publish::{Expect, Publish, Receipt};
+pub use publish::{Expect, Publish, Receipt, Written};
 pub use route::Route;

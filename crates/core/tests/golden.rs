@@ -143,7 +143,7 @@ fn positions() {
 // --- publishes ---
 
 fn is_publish(case: &Case, publish: &Publish) {
-    assert_eq!(publish.changes_json(), case.text("changes"));
+    assert_eq!(publish.written().changes, case.text("changes"));
     assert_eq!(serde_json::to_value(publish.expect).unwrap(), *case.value("expect"));
 }
 
@@ -187,7 +187,7 @@ fn content_type(case: &Case) {
 fn same(case: &Case) {
     let bodies = case.texts("bodies");
     let meanings: BTreeSet<String> =
-        bodies.iter().map(|body| Publish::parse(body.as_bytes()).unwrap().fingerprint()).collect();
+        bodies.iter().map(|body| Publish::parse(body.as_bytes()).unwrap().written().fingerprint()).collect();
     assert_eq!(meanings.len() == 1, case.read::<bool>("same"));
 }
 

@@ -9,7 +9,7 @@ use newsreel_core::upkeep::REMEMBER_FOR;
 use newsreel_core::wire::frame::{self, FollowerFrame, Frame, Resume, VersionRow, close};
 use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
 use newsreel_core::wire::{
-    Code, Epoch, Line, Position, UnixMillis, Version, event, name, page, publish, route,
+    Code, Epoch, Line, Position, UnixMillis, Version, change, event, name, page, publish, route,
 };
 use newsreel_core::{fold, follower, hub, upkeep};
 use serde_json::Value;
@@ -47,9 +47,16 @@ const E2E: &[&str] = &[
 
 /// Where the numbers of the document stand that are nobody's but the code's.
 const PRIVATE: &[(&str, &str)] = &[
-    ("UNDER_WAY", include_str!("../../broker/src/publishes.rs")),
-    ("HEARD_OUT", include_str!("../../broker/src/publishes.rs")),
+    ("UNDER_WAY", include_str!("../../broker/src/bodies.rs")),
+    ("HEARD_OUT", include_str!("../../broker/src/bodies.rs")),
+    ("BODIES_BYTES", include_str!("../../broker/src/bodies.rs")),
+    ("LARGE_BODIES_BYTES", include_str!("../../broker/src/bodies.rs")),
+    ("SMALL_BODY_BYTES", include_str!("../../broker/src/bodies.rs")),
     ("QUEUE_BYTES", include_str!("../../broker/src/publishes.rs")),
+    ("PUBLISH_BYTES", include_str!("../../broker/src/publishes.rs")),
+    ("COMMIT_BYTES", include_str!("../../broker/src/publishes.rs")),
+    ("FAILURES", include_str!("../../broker/src/publishes.rs")),
+    ("KEYS_UNTIL_BYTES", include_str!("../../broker/src/publishes.rs")),
     ("MAX_UNANSWERED", include_str!("../../broker/src/publishing.rs")),
     ("MAX_UNANSWERED_BYTES", include_str!("../../broker/src/publishing.rs")),
     ("MAX_POLLS", include_str!("../../broker/src/reading.rs")),
@@ -235,6 +242,7 @@ fn amount(text: &str) -> u64 {
         "" | "B" | "ms" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
         "s" => 1_000,
         "h" => 3_600_000,
         "days" => 24 * 3_600_000,
@@ -260,6 +268,7 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("MAX_LINES_BYTES", bytes(lines::MAX_LINES_BYTES)),
         ("MAX_KEY_BYTES", bytes(name::MAX_KEY_BYTES)),
         ("MAX_TAG_BYTES", bytes(name::MAX_TAG_BYTES)),
+        ("MAX_TAGS", bytes(change::MAX_TAGS)),
         ("MAX_CATALOG_BYTES", bytes(name::MAX_CATALOG_BYTES)),
         ("MAX_FOLDED_TAGS", bytes(fold::MAX_FOLDED_TAGS)),
         ("MAX_TOPICS", bytes(route::MAX_TOPICS)),

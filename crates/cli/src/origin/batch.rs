@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use axum::http::HeaderValue;
+use newsreel_core::wire::change::MAX_TAGS;
 use newsreel_core::wire::publish::MAX_CHANGES;
 use newsreel_core::wire::{Code, Key, Problem, Tag};
 use serde::{Deserialize, Deserializer};
@@ -42,8 +43,12 @@ pub(crate) fn key(text: String) -> Result<Key, Problem> {
     Key::new(text).map_err(|why| Problem::new(Code::BadKey, why.to_string()))
 }
 
-/// Checks that the tags of an entry fit the header they are served in.
+/// Checks that the tags of an entry fit the change that tells of it and the header they are served in.
 pub(crate) fn fitting(tags: Vec<Tag>) -> Result<Vec<Tag>, Problem> {
+    if tags.len() > MAX_TAGS {
+        let text = format!("{} tags; an entry has at most {MAX_TAGS}", tags.len());
+        return Err(Problem::new(Code::BadTag, text));
+    }
     let bytes: usize = tags.iter().map(|tag| tag.as_str().len() + 1).sum();
     if bytes > MAX_TAG_HEADER_BYTES {
         let text = format!("{bytes} bytes of tags; an entry has at most {MAX_TAG_HEADER_BYTES}");
@@ -143,6 +148,11 @@ mod tests {
     #[test]
     fn a_bad_line_is_named_and_has_the_code_of_what_is_wrong() {
         let first = r#"{"key":"a:1","value":1}"#;
+        let tagged = |n| {
+            let tags: Vec<_> = (0..n).map(|n| n.to_string()).collect();
+            serde_json::json!({ "key": "a:1", "value": 1, "tags": tags }).to_string()
+        };
+        assert!(parse(&tagged(MAX_TAGS)).is_ok());
         for (second, expected) in [
             ("{", "bad-json"),
             ("7", "bad-json"),
@@ -154,6 +164,7 @@ mod tests {
             (r#"{"key":"a:1","value":1,"content_type":"a\nb"}"#, "bad-json"),
             (r#"{"key":"a","value":1}"#, "bad-key"),
             (r#"{"key":"a:1","value":1,"tags":["a b"]}"#, "bad-tag"),
+            (&tagged(MAX_TAGS + 1), "bad-tag"),
         ] {
             assert_eq!(code(&format!("{first}\n{second}")), (expected, true), "{second}");
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::wire::frame::Resume;
 use crate::wire::page::FoldCursor;
 use crate::wire::position::Epoch;
+use crate::wire::publish::Publish;
 use crate::wire::route::Claim;
 
 mod epochs;
@@ -45,7 +46,7 @@ fn submission(version: u64) -> Submission {
     Submission {
         ticket: version,
         publisher: "guide".into(),
-        publish: Publish::parse(body(version).as_bytes()).unwrap(),
+        publish: Publish::parse(body(version).as_bytes()).unwrap().written(),
         idempotency_key: None,
         remembered: None,
         wants_acks: false,
@@ -58,7 +59,7 @@ fn keyed(version: u64, key: &str) -> Submission {
 
 fn expecting(submission: Submission, head: u64) -> Submission {
     let expect = Some(Expect { epoch: Some(epoch(1)), version: v(head) });
-    Submission { publish: Publish { expect, ..submission.publish }, ..submission }
+    Submission { publish: Written { expect, ..submission.publish }, ..submission }
 }
 
 fn publish(version: u64) -> Input {
@@ -83,17 +84,16 @@ fn committed(ticket: u64, version: u64) -> Effect {
 }
 
 fn repeated(ticket: u64, version: u64) -> Effect {
-    let receipt = serde_json::to_string(&receipt(version)).unwrap();
-    Effect::Answer { ticket, outcome: Outcome::Repeated(receipt) }
+    Effect::Answer { ticket, outcome: Outcome::Repeated(receipt(version)) }
 }
 
 fn remember(version: u64, key: &str) -> Effect {
-    Effect::Remember { publisher: "guide".into(), key: key.into(), at: NOW, remembered: remembered(version) }
+    Effect::Remember { publisher: "guide".into(), key: key.into(), remembered: remembered(version) }
 }
 
 fn remembered(version: u64) -> Remembered {
-    let receipt = serde_json::to_string(&receipt(version)).unwrap();
-    Remembered { fingerprint: submission(version).publish.fingerprint(), receipt }
+    let fingerprint = submission(version).publish.fingerprint();
+    Remembered { fingerprint, position: at(version), at: NOW, changes: 1 }
 }
 
 /// A frame that holds the `versions` of `(from, to]`.
@@ -303,10 +303,9 @@ fn a_commit_of_refused_publishes_only_answers() {
             Effect::Remember {
                 publisher: "guide".into(),
                 key: "k".into(),
-                at: NOW,
                 remembered: Remembered {
                     fingerprint: expecting(submission(8), 7).publish.fingerprint(),
-                    receipt: serde_json::to_string(&receipt(8)).unwrap(),
+                    ..remembered(8)
                 },
             },
             pong(8),
@@ -390,12 +389,7 @@ fn d3_a_key_belongs_to_its_publisher() {
             persist(8),
             remember(8, "k"),
             persist(9),
-            Effect::Remember {
-                publisher: "shop".into(),
-                key: "k".into(),
-                at: NOW,
-                remembered: remembered(9),
-            },
+            Effect::Remember { publisher: "shop".into(), key: "k".into(), remembered: remembered(9) },
             pong(9),
             committed(8, 8),
             committed(9, 9),
@@ -410,11 +404,11 @@ fn g4_a_frame_ends_with_the_first_version_past_256_kib() {
         let changes: Vec<String> =
             (0..500).map(|n| format!(r#"{{"key":"title:{n}{}"}}"#, "x".repeat(300))).collect();
         let publish = Publish::parse(format!(r#"{{"changes":[{}]}}"#, changes.join(",")).as_bytes()).unwrap();
-        Submission { ticket, publish, ..submission(ticket) }
+        Submission { ticket, publish: publish.written(), ..submission(ticket) }
     };
     story.hub.handle(NOW, Input::Publish((1..=5).map(large).collect()));
     let effects = story.effects();
-    let row_bytes = large(1).publish.changes_json().len();
+    let row_bytes = large(1).publish.changes.len();
     assert!((frame::FRAME_BYTES / 2..frame::FRAME_BYTES).contains(&row_bytes), "two rows pass the limit");
     let mut frames = Vec::new();
     for effect in &effects {

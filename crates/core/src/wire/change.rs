@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::name::{Key, NameError, Prefix, Tag};
 use super::position::Version;
 
+/// The most tags one published change may name: as many as a fold keeps of a change.
+pub const MAX_TAGS: usize = 256;
+
 /// What a change names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
@@ -65,6 +68,9 @@ pub enum ChangeError {
     /// Tags on something that is not a key.
     #[error("only a key carries tags")]
     TagsWhere,
+    /// More than 256.
+    #[error("{0} tags; a change names at most {MAX_TAGS}")]
+    TooManyTags(usize),
     /// The key is not one.
     #[error("key {0:?}: {1}")]
     Key(String, NameError),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::change::{Change, ChangeError, Fields};
+use super::change::{Change, ChangeError, Fields, MAX_TAGS};
 use super::name::Catalog;
 use super::position::{Epoch, Position, UnixMillis, Version, hex};
 use super::{json, problem};
@@ -113,20 +113,32 @@ impl Publish {
         Ok(publish)
     }
 
-    /// Returns the changes as the JSON array that goes into the row and onto the wire; ASCII.
+    /// Returns the publish as it is written.
     #[must_use]
-    pub fn changes_json(&self) -> String {
-        json::to_ascii(&self.changes)
+    pub fn written(&self) -> Written {
+        let changes = json::to_ascii(&self.changes);
+        Written { changes, count: self.changes.len(), expect: self.expect }
     }
+}
 
+/// A publish that was checked, as the log has it. Many may wait for their commit, and as values its changes
+/// would take several times the memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The changes as the JSON array that goes into the row and onto the wire; ASCII.
+    pub changes: String,
+    /// How many they are.
+    pub count: usize,
+    /// Where the publisher believes the head is.
+    pub expect: Option<Expect>,
+}
+
+impl Written {
     /// Returns what tells this publish from another with the same idempotency key: 32 hex digits over its
     /// meaning, so that white space and the order of fields do not matter.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let mut sha = Sha256::new();
-        sha.update(self.changes_json());
-        sha.update(json::to_ascii(&self.expect));
-        hex(sha.finalize().iter().as_slice().get(..16).unwrap_or_default())
+        digest(&self.changes, &json::to_ascii(&self.expect))
     }
 }
 
@@ -165,6 +177,19 @@ pub(super) fn read(body: &[u8]) -> Result<(Publish, Option<String>), PublishErro
     Ok((Publish { changes: checked(changes)?, expect }, idempotency_key))
 }
 
+/// Returns what an idempotency key is remembered by: 32 hex digits, however long it is.
+#[must_use]
+pub fn digest_of_key(publisher: &str, key: &str) -> String {
+    // A key holds no control character.
+    digest(publisher, &format!("\n{key}"))
+}
+
+/// Returns the first half of SHA-256 as hex.
+fn digest(first: &str, second: &str) -> String {
+    let sha = Sha256::new().chain_update(first).chain_update(second).finalize();
+    hex(sha.iter().as_slice().get(..16).unwrap_or_default())
+}
+
 /// Checks an idempotency key.
 ///
 /// # Errors
@@ -189,6 +214,11 @@ fn checked(listed: Vec<Body>) -> Result<Vec<Change>, PublishError> {
                 "changes[{index}]: changes, expect and idempotency_key belong to the publish, not to a change"
             );
             return Err(PublishError::UnknownField(text));
+        }
+        // Here, and not where a change of a frame is read too: what stands in a log is taken as it is.
+        let named = body.tags.as_ref().map_or(0, Vec::len);
+        if named > MAX_TAGS {
+            return Err(PublishError::Change { index, why: ChangeError::TooManyTags(named) });
         }
         let change = Change::try_from(body.fields()).map_err(|why| PublishError::Change { index, why })?;
         if !targets.insert(change.target.clone()) {
@@ -229,7 +259,8 @@ impl From<PublishError> for problem::Problem {
                 ChangeError::Operation(_)
                 | ChangeError::RemoveWhat
                 | ChangeError::SoftRemove
-                | ChangeError::TagsWhere => Code::BadChange,
+                | ChangeError::TagsWhere
+                | ChangeError::TooManyTags(_) => Code::BadChange,
             },
         };
         Self::new(code, error.to_string())
@@ -265,9 +296,9 @@ mod tests {
     #[test]
     fn a_list_or_one_bare_change() {
         let listed = Publish::parse(br#"{"changes":[{"key":"title:1"},{"tag":"x"}]}"#).unwrap();
-        assert_eq!(listed.changes_json(), r#"[{"key":"title:1"},{"tag":"x"}]"#);
+        assert_eq!(listed.written().changes, r#"[{"key":"title:1"},{"tag":"x"}]"#);
         let bare = Publish::parse(br#"{"key":"title:1","tags":["a"]}"#).unwrap();
-        assert_eq!(bare.changes_json(), r#"[{"key":"title:1","tags":["a"]}]"#);
+        assert_eq!(bare.written().changes, r#"[{"key":"title:1","tags":["a"]}]"#);
         let expecting = Publish::parse(br#"{"all":true,"expect":{"version":4}}"#).unwrap();
         assert_eq!(expecting.expect.unwrap().version, Version::new(4).unwrap());
     }
@@ -307,12 +338,38 @@ mod tests {
     }
 
     #[test]
+    fn a_change_names_at_most_256_tags() {
+        let tagged = |tags: usize| {
+            let tags: Vec<_> = (0..tags).map(|n| format!(r#""t:{n}""#)).collect();
+            format!(r#"{{"changes":[{{"tag":"x"}},{{"key":"a:1","tags":[{}]}}]}}"#, tags.join(","))
+        };
+        assert_eq!(Publish::parse(tagged(MAX_TAGS).as_bytes()).unwrap().changes[1].tags.len(), MAX_TAGS);
+        let refused = Problem::from(Publish::parse(tagged(MAX_TAGS + 1).as_bytes()).unwrap_err());
+        assert_eq!(refused.code(), "bad-change");
+        assert_eq!(refused.detail(), "changes[1]: 257 tags; a change names at most 256");
+        // They are counted before they are looked at.
+        let many = format!(r#"{{"key":"a:1","tags":["{}"]}}"#, vec!["a b"; MAX_TAGS + 1].join(r#"",""#));
+        assert_eq!(code(&many), "bad-change");
+        let frame = tagged(MAX_TAGS + 1).replace(r#"{"changes":"#, r#"{"version":1,"at":1,"changes":"#);
+        let row: crate::wire::VersionRow = serde_json::from_str(&frame).unwrap();
+        assert_eq!(row.changes[1].tags.len(), MAX_TAGS + 1, "what stands in a log is taken as it is");
+    }
+
+    #[test]
     fn the_fingerprint_is_of_the_meaning() {
-        let print = |body: &str| Publish::parse(body.as_bytes()).unwrap().fingerprint();
+        let print = |body: &str| Publish::parse(body.as_bytes()).unwrap().written().fingerprint();
         assert_eq!(print(r#"{"key":"a:1"}"#), print(r#"{ "changes": [ {"op":"update","key":"a:1"} ] }"#));
         assert_ne!(print(r#"{"key":"a:1"}"#), print(r#"{"key":"a:2"}"#));
         assert_ne!(print(r#"{"key":"a:1"}"#), print(r#"{"key":"a:1","expect":{"version":1}}"#));
         assert_eq!(print(r#"{"key":"a:1"}"#).len(), 32);
+    }
+
+    #[test]
+    fn keys_of_two_publishers_are_two_keys() {
+        let digests = [("a", "b"), ("a", "c"), ("ab", ""), ("", "ab"), ("b", "a")];
+        let digests: BTreeSet<String> = digests.iter().map(|(name, key)| digest_of_key(name, key)).collect();
+        assert_eq!(digests.len(), 5);
+        assert!(digests.iter().all(|digest| digest.len() == 32));
     }
 
     #[test]
@@ -323,7 +380,7 @@ mod tests {
             .collect();
         let body = format!(r#"{{"changes":[{}]}}"#, changes.join(","));
         assert!(body.len() < MAX_BODY_BYTES);
-        let grown = Publish::parse(body.as_bytes()).unwrap().changes_json().len();
+        let grown = Publish::parse(body.as_bytes()).unwrap().written().changes.len();
         assert!(grown + (MAX_BODY_BYTES - body.len()) < 1_950_000, "{grown}");
     }
 }

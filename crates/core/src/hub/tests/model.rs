@@ -288,7 +288,7 @@ impl World {
             submissions.push(Submission {
                 ticket: ticket as u64,
                 publisher: String::new(),
-                publish,
+                publish: publish.written(),
                 idempotency_key,
                 remembered,
                 wants_acks: false,

@@ -39,7 +39,7 @@ fn large(version: u64, kib: usize) -> Input {
         .collect();
     let body = format!(r#"{{"changes":[{}]}}"#, changes.join(","));
     let publish = Publish::parse(body.as_bytes()).unwrap();
-    Input::Publish(vec![Submission { publish, ..submission(version) }])
+    Input::Publish(vec![Submission { publish: publish.written(), ..submission(version) }])
 }
 
 #[test]
