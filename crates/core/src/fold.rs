@@ -20,7 +20,7 @@ pub const MAX_FOLDED_TAGS: usize = 256;
 pub struct Fold {
     /// What is left of every target that the versions name; takes the place of what was left of it before.
     pub left: BTreeMap<Target, Vec<FoldedChange>>,
-    /// What no longer counts for other targets.
+    /// What no longer counts for other targets; the widest first.
     pub covers: Vec<Cover>,
 }
 
@@ -43,20 +43,17 @@ impl Fold {
         for FoldedChange { version, change } in before {
             targets.entry(change.target.clone()).or_default().absorb(version, &change);
         }
-        let mut covers = Vec::new();
+        let mut covers = Covers::default();
         for row in versions {
             for change in &row.changes {
                 targets.entry(change.target.clone()).or_default().absorb(row.version, change);
-                Cover::of(row.version, change).into_iter().for_each(|cover| cover.join(&mut covers));
+                covers.add(row.version, change);
             }
         }
-        for cover in &covers {
-            for (target, left) in targets.iter_mut().filter(|(target, _)| cover.reaches(target)) {
-                if *target != cover.target {
-                    left.forget(cover);
-                }
-            }
+        for (target, left) in &mut targets {
+            covers.others_over(target).for_each(|cover| left.forget(cover));
         }
+        let covers = covers.by_prefix.into_values().flatten().collect();
         let left = targets.into_iter().map(|(target, left)| {
             let changes = left.changes(&target);
             (target, changes)
@@ -65,21 +62,42 @@ impl Fold {
     }
 }
 
-impl Cover {
-    fn of(version: Version, change: &Change) -> Option<Self> {
-        let wide = matches!(change.target, Target::All | Target::Prefix(_));
-        let soft = change.operation == Operation::Soften;
-        wide.then(|| Self { target: change.target.clone(), version, soft })
-    }
+/// The wide changes of some versions: of each target the newest of each kind.
+#[derive(Debug, Default)]
+struct Covers {
+    /// By the prefix they name; everything is the empty one. So a prefix comes before those that are longer.
+    by_prefix: BTreeMap<String, Vec<Cover>>,
+}
 
-    /// Puts a cover among older ones, in the place of the one that it says more than.
-    fn join(self, covers: &mut Vec<Self>) {
-        match covers.iter_mut().find(|older| older.target == self.target && older.soft == self.soft) {
-            Some(older) => older.version = self.version,
-            None => covers.push(self),
+impl Covers {
+    fn add(&mut self, version: Version, change: &Change) {
+        let prefix = match &change.target {
+            Target::All => "",
+            Target::Prefix(prefix) => prefix.as_str(),
+            Target::Key(_) | Target::Tag(_) => return,
+        };
+        let soft = change.operation == Operation::Soften;
+        let of_prefix = self.by_prefix.entry(prefix.to_owned()).or_default();
+        match of_prefix.iter_mut().find(|older| older.soft == soft) {
+            Some(older) => older.version = version,
+            None => of_prefix.push(Cover { target: change.target.clone(), version, soft }),
         }
     }
 
+    /// Returns those that reach a target, but for its own: looked up by every prefix that its name has.
+    fn others_over(&self, target: &Target) -> impl Iterator<Item = &Cover> {
+        let name = match target {
+            Target::Key(key) => key.as_str(),
+            Target::Prefix(prefix) => prefix.as_str(),
+            Target::Tag(_) | Target::All => "",
+        };
+        let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+        let over = ends.filter_map(|end| self.by_prefix.get(name.get(..end)?)).flatten();
+        over.filter(move |cover| cover.target != *target)
+    }
+}
+
+impl Cover {
     /// Says whether changes of the target are covered, if they are old enough and of the right kind.
     #[must_use]
     pub fn reaches(&self, target: &Target) -> bool {
