@@ -31,6 +31,8 @@ async fn new_epoch(at: BrokerOptions) -> Result<(), Failure> {
     })?;
     print(&format!("{position}\n"))?;
     say!("admin: catalog {catalog} has a new epoch; the old log ended at {previous}");
-    say!("  every follower and cache that is connected has been told to forget what it holds");
+    say!(
+        "  every follower and cache that is connected has been told to forget what it holds, or closed so that it comes back"
+    );
     Ok(())
 }

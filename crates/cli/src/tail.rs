@@ -256,8 +256,12 @@ impl Tail {
             Phase::Connecting => say!("tail: connecting to {}", self.at.broker),
             Phase::CatchingUp => {
                 self.greeted = true;
-                let missed = self.head.number().saturating_sub(held.number());
-                say!("tail: catching up: {missed} versions, from {held} to {}", self.head);
+                match self.head.number().saturating_sub(held.number()) {
+                    // Or it is about to be reset, and tells that itself.
+                    0 => {}
+                    1 => say!("tail: catching up: 1 version, from {held} to {}", self.head),
+                    missed => say!("tail: catching up: {missed} versions, from {held} to {}", self.head),
+                }
             }
             Phase::Live => {
                 say!("tail: live at {held}");
@@ -268,6 +272,7 @@ impl Tail {
                 let (what, why) = (self.at.broker.to_string(), self.trouble.clone());
                 return Err(Failure::Unreachable { what, why });
             }
+            Phase::Waiting if !self.greeted => say!("tail: not connected ({}); trying again", self.trouble),
             Phase::Waiting => say!("tail: cut off at {held} ({}); trying again", self.trouble),
             Phase::Closed => {
                 let detail = format!("{}; the broker said not to come back", self.trouble);

@@ -336,7 +336,7 @@ async fn a_tail_that_is_interrupted_ends_well() {
         let mut tail = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let told = BufReader::new(tail.stderr.take().unwrap()).lines().map(Result::unwrap);
         let told: Vec<String> = told.take_while(|line| line != "tail: live at 1").collect();
-        assert!(told.iter().any(|line| line.contains("catching up: 1 versions")), "{told:?}");
+        assert!(told.iter().any(|line| line.contains("catching up: 1 version,")), "{told:?}");
         let id = tail.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
         let ended = tail.wait().unwrap();

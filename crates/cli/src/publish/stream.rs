@@ -62,8 +62,11 @@ pub(super) async fn run(path: &Path, key: String, at: &BrokerOptions) -> Result<
     match stream.lines.first_refusal {
         None => Ok(()),
         Some((line, code, detail)) => {
-            let others =
-                if refused > 1 { format!("; so were {} others", refused - 1) } else { String::new() };
+            let others = match refused {
+                0 | 1 => String::new(),
+                2 => "; so was one other".to_owned(),
+                more => format!("; so were {} others", more - 1),
+            };
             Err(Failure::Refused { code, detail: format!("publish {line}: {detail}{others}") })
         }
     }
