@@ -162,7 +162,8 @@ build_worker() {
   # So do the streams that crate `worker` exports to JavaScript and nothing here makes.
   "$NODE" scripts/exports.mjs "$wasm" '^(__wbg_)?intounderlying(sink|bytesource)' >"$out/exports.json"
   wasm-metadce --all-features --graph-file "$out/exports.json" "$wasm" -o "$wasm.stripped" >/dev/null
-  wasm-opt --all-features --strip-debug -Oz "$wasm.stripped" -o "$wasm"
+  # And what it can know of the whole: what functions never do, and what never comes out of them.
+  wasm-opt --all-features --strip-debug --generate-global-effects --gufa -Oz "$wasm.stripped" -o "$wasm"
   rm "$wasm.stripped" "$out/exports.json"
   local raw packed
   raw=$(wc -c <"$wasm")
