@@ -27,6 +27,7 @@ test('the contract', async (t) => {
     ['bad JSON', '{', 400, 'bad-json'],
     ['no body', '', 400, 'bad-json'],
     ['an array', '[]', 400, 'bad-json'],
+    ['an array of all its fields', '[null,null,null,"a:1",null,null,null,null,null,null]', 400, 'bad-json'],
     ['an unknown field', '{"key":"a:1","colour":"red"}', 400, 'unknown-field'],
     ['no target', '{}', 400, 'no-target'],
     ['two targets', '{"key":"a:1","tag":"x"}', 400, 'two-targets'],

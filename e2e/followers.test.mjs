@@ -41,8 +41,31 @@ test('too many unacknowledged bytes are too slow as well', async (t) => {
   while (!stuck.isLeft) ({ version } = await broker.publish({ key: `a:${version}`, tags }, { catalog }));
   await stuck.until(() => stuck.closed);
   assert.equal(stuck.closed.code, 4008);
+  assert.match(stuck.closed.reason, /too much is unacknowledged/);
   await other.reached(version);
   await other.close();
+});
+
+test('whose pings have ended is closed 4008 by the next look, without the broker having woken for it', async (t) => {
+  const { broker } = await startSystem(t, { origin: false, vars: { SLOW_AFTER_MS: '500' } });
+  for (const [catalog, look] of [
+    ['listed', (catalog) => followers(broker, catalog)],
+    ['published', (catalog) => broker.publish({ key: 'a:1' }, { catalog })],
+  ]) {
+    const silent = await new Follower(broker, { catalog, name: 'silent' }).connect();
+    const never = await new Follower(broker, { catalog, name: 'never pinged' }).connect();
+    await silent.ping();
+    const deadline = Date.now() + 30_000;
+    while (!silent.isLeft) {
+      assert.ok(Date.now() < deadline, 'closed in time');
+      await look(catalog);
+    }
+    await silent.until(() => silent.closed);
+    assert.equal(silent.closed.code, 4008);
+    assert.match(silent.closed.reason, /no ping in time/);
+    assert.deepEqual((await followers(broker, catalog)).map((one) => one.name), ['never pinged']);
+    await never.close();
+  }
 });
 
 test('a fan-out that dies half-way', async (t) => {
@@ -147,5 +170,11 @@ test('connections', async (t) => {
     const follower = await new Follower(broker, { catalog }).connect();
     assert.deepEqual(follower.versions.map((row) => row.changes.length), [1, 900, 1, 900]);
     await follower.close();
+    const pages = [];
+    for (let at = { to: 0, epoch: '', hash: '' }; at.to !== at.head; ) {
+      at = (await broker.changes(`?epoch=${at.epoch}&since=${at.to}&hash=${at.hash}`, { catalog })).json;
+      pages.push(at.versions.map((row) => row.changes.length));
+    }
+    assert.deepEqual(pages, [[1, 900], [1, 900]], 'a page ends with the first version past 256 KiB');
   });
 });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Follower } from './follower.mjs';
-import { freePort, newsreel, startDev, startSystem, temporaryFolder, TOKENS } from './system.mjs';
+import { freePort, newsreel, startDev, startSystem, temporaryFolder, TOKENS, wrapped } from './system.mjs';
 
 const NDJSON = { 'content-type': 'application/x-ndjson' };
 /** A log that folds early, so that a few thousand versions show what years would. */
@@ -150,6 +150,17 @@ test('a log that folds', async (t) => {
     assert.equal(at.version, targets);
   });
 
+  await t.test('E1: a page that goes on with a fold of the epoch before is a reset', async () => {
+    const catalog = 'wide';
+    const begun = await broker.changes('?since=0', { catalog });
+    assert.ok(begun.json.more);
+    const { json: anew } = await broker.call('POST', '/epochs', { token: TOKENS.admin, catalog });
+    const { status, json } = await broker.changes(`?since=0&fold=${begun.json.next}`, { catalog });
+    assert.equal(status, 410, 'whoever holds a part of it has to forget that');
+    assert.deepEqual([json.code, json.reason, json.epoch], ['reset', 'another epoch', anew.epoch]);
+    assert.equal((await broker.changes('?since=0', { catalog })).status, 200);
+  });
+
   await t.test('G1 to G6 while publishes, evictions and folding happen', async () => {
     const catalog = 'churn';
     const followers = [await new Follower(broker, { catalog }).connect(), new Follower(broker, { catalog, topics: ['b:'] })];
@@ -184,12 +195,52 @@ test('a log that folds', async (t) => {
   });
 });
 
+/** A log that forgets at once, with entries that live even shorter. */
+const FORGETFUL = {
+  ...SHORT,
+  LOG_KEEP_BYTES: '8192',
+  FORGET_AFTER_MS: '1000',
+  POLICY: JSON.stringify(
+    Object.fromEntries(
+      ['embedding', 'availability', 'trending', 'live', 'other'].map((name) => [name, { ttl_ms: 500, stale_for_ms: 0 }]),
+    ),
+  ),
+};
+
+for (const [what, vars, statements] of [
+  ['sealing and folding', SHORT, 7],
+  ['forgetting', FORGETFUL, 9],
+]) {
+  test(`${what} that fails at any statement leaves a log that can be read, and goes on`, async (t) => {
+    const { broker, worker } = await startSystem(t, { origin: false, vars, config: wrapped(t, 'upkeep.worker.mjs') });
+    const catalog = 'fails';
+    const object = (await worker.getEnv()).BROKER.getByName(catalog);
+    const keys = [];
+    for (let failed = []; failed.length < statements; ) {
+      assert.ok(keys.length < 30_000, `only these have failed: ${failed}`);
+      // Some keys come again and again, some only now and then: those are found in the fold.
+      const lines = Array.from({ length: 300 }, (_, n) => ({ key: `title:${n % 7 === 0 ? (keys.length + n) % 900 : n % 9}` }));
+      await publishMany(broker, lines, catalog);
+      keys.push(...lines.map(({ key }) => key));
+      failed = await (await object.fetch('http://broker/alarm')).json();
+      const { versions, folded, at } = await walk(broker, catalog);
+      assert.equal(at.version, keys.length);
+      const to = at.version - versions.length;
+      assert.deepEqual(versions.map(({ changes: [{ key }] }) => key), keys.slice(to), 'the tail is whole');
+      const newest = newestOf(keys.slice(0, to).map((key) => ({ key })), 1);
+      // It may go on folding under the walk: the newest that it said counts.
+      const heard = new Map(folded.map(({ key, version }) => [key, version]));
+      for (const [key, version] of heard) assert.equal(version, newest.get(key), key);
+      if (vars === SHORT) assert.equal(heard.size, newest.size, 'and so is the fold');
+    }
+    await object.fetch('http://broker/alarm');
+    const { oldest } = await broker.status(catalog);
+    assert.ok(oldest > 1, 'it went on');
+  });
+}
+
 test('a log forgets past its horizon', async (t) => {
-  const short = Object.fromEntries(
-    ['embedding', 'availability', 'trending', 'live', 'other'].map((name) => [name, { ttl_ms: 500, stale_for_ms: 0 }]),
-  );
-  const vars = { ...SHORT, LOG_KEEP_BYTES: '8192', FORGET_AFTER_MS: '1000', POLICY: JSON.stringify(short) };
-  const { broker } = await startSystem(t, { origin: false, vars });
+  const { broker } = await startSystem(t, { origin: false, vars: FORGETFUL });
   const catalog = 'forgets';
   const follower = await new Follower(broker, { catalog }).connect();
   await publishMany(broker, [{ key: 'old:1' }, { key: 'old:2' }], catalog);
@@ -345,8 +396,9 @@ test('a million versions over ten thousand targets: what is stored grows with th
   const { version, bytes } = await untilStatus(broker, catalog, (status) => status.oldest > 700_000);
   assert.equal(version, 1_000_000);
   t.diagnostic(`MiB after each quarter: ${sizes.map((size) => (size / 2 ** 20).toFixed(1))}; at rest ${(bytes / 2 ** 20).toFixed(1)}`);
-  // 16 MiB kept in full, 10,000 targets, 8 bytes a version until the horizon.
-  assert.ok(bytes < 48 << 20, `${bytes} bytes`);
+  // What is kept in full, each target, 8 bytes a version until the horizon; and room for what SQLite leaves free.
+  const most = (16 << 20) + 10_000 * 300 + version * 8 + (4 << 20);
+  assert.ok(bytes < most, `${bytes} bytes, not ${most}`);
   const follower = await new Follower(broker, { catalog }).connect();
   assert.equal(follower.position.version, 1_000_000);
   assert.equal(follower.newest().size, 10_000);

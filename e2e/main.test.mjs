@@ -119,11 +119,13 @@ test('the main job', async (t) => {
     const publish = { headers: {}, token: TOKENS.publish, body: '{"key":"title:603"}' };
     const { json } = await broker.call('POST', '/changes?wait=applied&timeout_ms=20000', publish);
     assert.deepEqual([json.applied, json.pending, json.offline], [['e2e'], [], []]);
+    assert.deepEqual(json.followers, { acked: 2, pending: 0 }, 'the replica and the follower of this test');
     const { position } = await broker.status();
     assert.equal(json.position, position);
     assert.equal((await broker.call('POST', '/changes?wait=seen', publish)).status, 400);
     const lonely = await broker.call('POST', '/changes?wait=applied', { ...publish, catalog: 'lonely' });
     assert.deepEqual([lonely.json.applied, lonely.json.pending, lonely.json.offline], [[], [], []]);
+    assert.deepEqual(lonely.json.followers, { acked: 0, pending: 0 });
     await follower.reached(json.version);
   });
 

@@ -20,6 +20,7 @@ async function waited(log) {
   await log.follow({ name: 'no-replica' });
   const some = await publishAndWait(log, 500);
   same('who applied, who did not', [some.applied, some.pending, some.offline], [['r1'], ['r2'], []]);
+  same('how many followers', some.followers, { acked: 2, pending: 1 });
   two.ack();
   const acked = await publishAndWait(log, 500);
   same('the one that is asked again', [acked.applied, acked.pending], [['r1'], ['r2']]);

@@ -17,6 +17,10 @@ impl Inner {
         if let Some(problem) = wants_socket(request)? {
             return Ok(Err(problem));
         }
+        let replica = request.headers().has(internal::REPLICA)?;
+        if replica && query.name.is_empty() {
+            return Ok(Err(Problem::new(Code::BadRequest, "a replica has a name: add name=…")));
+        }
         let pair = WebSocketPair::new()?;
         let id = self.settled()?.free_session();
         self.sockets.accept(&self.state, id, pair.server);
@@ -25,7 +29,6 @@ impl Inner {
             Start::At(claim) => self.logged(claim)?,
         };
         let (name, topics) = (query.name, Topics::new(query.topics));
-        let replica = request.headers().has(internal::REPLICA)?;
         if replica {
             self.rows.saw_replica(&name, now())?;
         }
@@ -47,6 +50,7 @@ impl Inner {
 
     /// Lists who follows, and how far each has acknowledged.
     pub(crate) fn followers(&self) -> Answer {
+        self.close_silent(now())?;
         let hub = self.settled()?;
         let (log, pings) = (hub.log(), self.sockets.last_pings());
         let mut followers = Vec::new();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::stream::try_unfold;
 use newsreel_core::hub::BOOKMARK_EVERY;
 use newsreel_core::topics::Topics;
-use newsreel_core::wire::page::FoldCursor;
+use newsreel_core::wire::page::PageCursor;
 use newsreel_core::wire::route::{Claim, PageQuery};
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version, event, frame};
 use worker::{Error, Method, Request, ResponseBuilder, Result, console_error};
@@ -34,7 +34,7 @@ struct Events {
     /// The position read up to.
     at: Claim,
     /// How far a fold was sent, while one is.
-    fold: Option<FoldCursor>,
+    fold: Option<PageCursor>,
     /// The version of the last id sent.
     told: Version,
     /// Everything up to the head has been sent.
@@ -118,6 +118,7 @@ impl Events {
             Found::Part(part) => self.part(&part),
             Found::Nothing(head) => {
                 self.at = head.into();
+                self.fold = None;
                 let silent = now() >= self.silent_until;
                 if !self.live || (silent && self.told < head.version) {
                     self.live = true;
@@ -131,7 +132,7 @@ impl Events {
     /// Returns a part as an event; one that the topics hid is told of while the reader catches up, else rarely.
     fn part(&mut self, part: &Part) -> Option<String> {
         let from = self.told;
-        self.fold = part.next().cloned();
+        self.fold = part.next().map(|next| PageCursor { epoch: part.to.epoch, cursor: next.clone() });
         if self.fold.is_some() {
             // The position moves only with the last part.
             return Some(part.event(from));

@@ -102,7 +102,7 @@ async fn forward(
     }
     // A header value is Latin-1 and a token's name need not be.
     headers.set(internal::CALLER, &caller.name.escape_default().to_string())?;
-    if caller.admin && request.headers().has(internal::REPLICA)? {
+    if caller.admin && request.headers().get(internal::REPLICA)?.as_deref() == Some("1") {
         headers.set(internal::REPLICA, "1")?;
     }
     let init = RequestInit::new();

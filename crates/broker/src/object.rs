@@ -62,6 +62,10 @@ pub(crate) struct Inner {
     pub(crate) next_ticket: Cell<u64>,
     /// When the alarm is set to, as far as is known: not before something was armed.
     pub(crate) armed: Cell<Option<UnixMillis>>,
+    /// When it was looked for silent sockets.
+    pub(crate) looked: Cell<UnixMillis>,
+    /// Whether the alarm runs.
+    pub(crate) ringing: Cell<bool>,
     /// Publishers that wait for acks: woken after every step that may have brought one.
     pub(crate) awaiting: Waiters,
     /// Those who read without a socket: woken when the head moved.
@@ -142,6 +146,8 @@ impl Inner {
             in_doubt: Cell::new(false),
             next_ticket: Cell::new(0),
             armed: Cell::new(None),
+            looked: Cell::default(),
+            ringing: Cell::new(false),
             awaiting: Waiters::default(),
             readers: Rc::default(),
         };
@@ -202,6 +208,12 @@ impl Inner {
         Ok(outcomes)
     }
 
+    /// Closes those whose pings have ended. Nobody wakes for that: it is looked for when there is something else to do.
+    pub(crate) fn close_silent(&self, now: UnixMillis) -> Result<()> {
+        self.looked.set(now);
+        self.step(now, Input::Pinged(self.sockets.last_pings())).map(|_| ())
+    }
+
     /// Returns the newest position that is written.
     pub(crate) fn head(&self) -> Result<Position> {
         Ok(self.settled()?.head())
@@ -212,7 +224,7 @@ impl Inner {
         self.heal()?;
         if self.armed.get().is_none() {
             // Whoever only reads may be what woke the object, and a follower may lack something.
-            self.arm_for(Next::Idle);
+            self.arm();
         }
         Ok(self.hub.borrow())
     }

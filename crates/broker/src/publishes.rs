@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::vec::IntoIter;
 
 use futures_channel::oneshot;
-use newsreel_core::hub::{Input, Outcome, Submission};
+use newsreel_core::hub::{Applied, Input, Outcome, Submission};
 use newsreel_core::wire::lines::{self, MAX_LINES_BYTES};
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, check_idempotency_key};
 use newsreel_core::wire::route::PublishQuery;
@@ -166,15 +166,16 @@ impl Inner {
         self.next_ticket.replace(self.next_ticket.get() + 1)
     }
 
-    /// Waits until every connected replica has acknowledged a publish, or until the deadline; returns its
-    /// receipt with the names of those that have, that have not, and that are not connected.
+    /// Waits until every replica and every live follower has acknowledged a publish, or until the deadline; returns
+    /// its receipt with the names of the replicas that have, that have not, and that are not connected, and how many
+    /// followers have and have not.
     async fn when_applied(&self, receipt: &Receipt, deadline: UnixMillis) -> Result<String> {
         let Receipt { epoch, version, .. } = *receipt;
-        let (applied, pending) = loop {
-            let (applied, pending) = self.settled()?.applied(epoch, version);
+        let Applied { applied, pending, acked, unacked } = loop {
+            let all = self.settled()?.applied(epoch, version);
             let left = deadline.since(now());
-            if pending.is_empty() || left.is_zero() {
-                break (applied, pending);
+            if all.is_complete() || left.is_zero() {
+                break all;
             }
             // Woken or late, the loop looks again.
             self.awaiting.woken(left).await;
@@ -185,7 +186,9 @@ impl Inner {
         let (applied, pending, offline) = (names(&applied)?, names(&pending)?, names(&offline)?);
         let receipt = serde_json::to_string(receipt)?;
         let receipt = receipt.trim_end_matches('}');
-        Ok(format!(r#"{receipt},"applied":{applied},"pending":{pending},"offline":{offline}}}"#))
+        Ok(format!(
+            r#"{receipt},"applied":{applied},"pending":{pending},"offline":{offline},"followers":{{"acked":{acked},"pending":{unacked}}}}}"#
+        ))
     }
 
     /// Says whether the queue takes so many bytes more. What comes alone is never too much.
@@ -292,6 +295,9 @@ impl Inner {
     /// Decides and writes publishes in one synchronous step; returns their outcomes by ticket.
     fn commit(&self, mut submissions: Vec<Submission>) -> Result<Vec<(u64, Outcome)>> {
         let now = now();
+        if now.since(self.looked.get()) >= self.config.pace.slow_after {
+            self.close_silent(now)?;
+        }
         for submission in &mut submissions {
             if let Some(key) = &submission.idempotency_key {
                 submission.remembered = self.rows.remembered(&submission.publisher, key, now)?;

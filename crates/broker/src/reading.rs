@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use newsreel_core::log::{Reason, Standing};
 use newsreel_core::topics::Topics;
-use newsreel_core::wire::page::FoldCursor;
+use newsreel_core::wire::page::{FoldCursor, PageCursor};
 use newsreel_core::wire::route::{Claim, PageQuery};
 use newsreel_core::wire::{Code, Hash, Position, Problem, Version, etag, event, frame, page};
 use worker::{Request, Response, ResponseBuilder, Result};
@@ -100,17 +100,20 @@ impl Inner {
     }
 
     /// Reads what comes after `claim`: at most `limit` versions, and of those what passes the topics. Of what is
-    /// folded, the part after `fold`.
+    /// folded, the part after `fold`; whoever has a part of another log's fold is not on this one.
     ///
     /// Everything that is read without a socket is read here.
     pub(crate) fn read(
         &self,
         claim: Claim,
-        fold: Option<&FoldCursor>,
+        fold: Option<&PageCursor>,
         topics: &Topics,
         limit: u32,
     ) -> Result<Found> {
         let head = self.head()?;
+        if fold.is_some_and(|fold| fold.epoch != head.epoch) {
+            return Ok(Found::Elsewhere(head, Reason::Epoch));
+        }
         if claim == Claim::from(head) {
             return Ok(Found::Nothing(head));
         }
@@ -123,7 +126,8 @@ impl Inner {
         };
         let folded = self.settled()?.log().folded();
         if from < folded.version {
-            let part = self.rows.fold_part(from, fold.unwrap_or(&FoldCursor::default()))?;
+            let part =
+                self.rows.fold_part(from, &fold.map(|fold| fold.cursor.clone()).unwrap_or_default())?;
             let mut changes = String::from(part.changes);
             if !topics.is_everything() {
                 changes = topics.filtered_fold(&changes)?;

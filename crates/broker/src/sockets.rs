@@ -98,9 +98,8 @@ impl Sockets {
 
     /// Writes a session where it survives the object.
     pub(crate) fn save(&self, id: SessionId, session: &Session) {
-        let json = serde_json::to_string(session).expect("a session serializes");
         if let Some(socket) = self.open.borrow().get(&id)
-            && let Err(error) = attach(socket, Some(&json))
+            && let Err(error) = attach(socket, Some(&session.to_json()))
         {
             console_warn!("session {} is not kept: {error}", id.0);
             close(socket, frame::close::RESYNC, "the session cannot be kept");

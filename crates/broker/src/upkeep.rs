@@ -23,18 +23,22 @@ const MOMENT: Duration = Duration::from_millis(1);
 impl Inner {
     /// Does what is due, and arms the alarm for what comes next.
     pub(crate) fn alarm(&self) {
-        self.armed.set(None);
+        let ringing = Ringing::begin(self);
         let next = self.look_after(now()).unwrap_or_else(|error| {
             console_error!("{}: the upkeep is tried again: {error}", self.catalog);
             // What was counted may not have been written.
             let _ = self.rows.count();
             Next::At(now().plus(AGAIN))
         });
+        drop(ringing);
         self.arm_for(next);
     }
 
     /// Arms the alarm if it is not set for as early already: for the hub's timer, and for what a commit left to do.
     pub(crate) fn arm(&self) {
+        if self.ringing.get() {
+            return;
+        }
         let seals = |limits: upkeep::Limits| limits.segment_bytes <= self.rows.hot_bytes();
         // Or nobody has looked since the object woke.
         let looks = self.armed.get().is_none() || self.config.upkeep.is_some_and(seals);
@@ -80,6 +84,9 @@ impl Inner {
 
     /// Arms the alarm for what comes next, or for the hub's timer if that comes sooner.
     pub(crate) fn arm_for(&self, next: Next) {
+        if self.ringing.get() {
+            return;
+        }
         let now = now();
         let upkeep = match next {
             Next::Now(_) => Some(now.plus(MOMENT)),
@@ -95,5 +102,22 @@ impl Inner {
             Ok(()) => self.armed.set(Some(due)),
             Err(error) => console_error!("{}: the alarm is not set: {error}", self.catalog),
         }
+    }
+}
+
+/// The alarm runs: it is set again once, at its end. When a panic ends it, the platform rings again.
+struct Ringing<'a>(&'a Inner);
+
+impl<'a> Ringing<'a> {
+    fn begin(inner: &'a Inner) -> Self {
+        inner.ringing.set(true);
+        Self(inner)
+    }
+}
+
+impl Drop for Ringing<'_> {
+    fn drop(&mut self) {
+        self.0.ringing.set(false);
+        self.0.armed.set(None);
     }
 }

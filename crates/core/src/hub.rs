@@ -101,6 +101,8 @@ pub enum Input {
         /// Whose.
         session: SessionId,
     },
+    /// When each socket's last ping was answered, by whatever the platform remembers of that.
+    Pinged(BTreeMap<SessionId, UnixMillis>),
     /// The time of [`Hub::poll_timeout`] has come.
     Timer,
     /// An operator wants a new epoch.
@@ -184,6 +186,27 @@ pub enum Outcome {
     Refused(Problem),
 }
 
+/// How far a version has got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The names of the replicas that have nothing from before it.
+    pub applied: Vec<String>,
+    /// The names of the connected replicas that may have.
+    pub pending: Vec<String>,
+    /// How many live followers without topics, replicas among them, have acknowledged it.
+    pub acked: usize,
+    /// How many of those have not.
+    pub unacked: usize,
+}
+
+impl Applied {
+    /// Says whether there is nobody to wait for.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.pending.is_empty() && self.unacked == 0
+    }
+}
+
 /// What the rows tell of a hub that was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
@@ -221,12 +244,9 @@ impl Hub {
         let head = kept.log.head();
         let mut doubtful = BTreeSet::new();
         for (id, session) in &mut sessions {
-            if session.is_doubtful(head.version) {
+            if session.take_back(head.version) || session.is_doubtful(head.version) {
                 doubtful.insert(*id);
             }
-            // A session may have been told of rows that were then not written: that telling never left.
-            session.told = session.told.min(head.version);
-            session.asked = session.asked.min(head.version);
         }
         let next_session = sessions.last_key_value().map_or(1, |(last, _)| last.0.wrapping_add(1));
         let replays = replay::Budget::of(&sessions);
@@ -250,14 +270,14 @@ impl Hub {
             }
             Input::PartSent { session, sent, bytes } => self.part_sent(now, session, sent, bytes),
             Input::Text { session, text } => self.text(now, session, &text),
-            Input::Closed { session } => {
-                self.forget(session);
-                self.replay_waiting();
-            }
+            Input::Closed { session } => self.forget(session),
+            Input::Pinged(pings) => self.close_silent(now, &pings),
             Input::Timer => self.timer(now),
             Input::NewEpoch { random } => self.begin_epoch(now, self.log.head().epoch, random),
             Input::Folded(folded) => self.log.fold(folded),
         }
+        // Whatever gave room to others' replays.
+        self.replay_waiting();
     }
 
     /// Returns when to hand in [`Input::Timer`]: at once when a follower may lack something.
@@ -289,16 +309,24 @@ impl Hub {
         &self.sessions
     }
 
-    /// Returns the names of the replicas that acknowledged a version, and of those connected that did not.
+    /// Returns who acknowledged a version, and who did not.
     ///
-    /// A replica that has begun a newer epoch has forgotten everything, so it has nothing from before the version.
+    /// Who has begun a newer epoch has forgotten everything, so it has nothing from before the version.
     #[must_use]
-    pub fn applied(&self, epoch: Epoch, version: Version) -> (Vec<String>, Vec<String>) {
-        let replicas = self.sessions.values().filter(|session| session.replica);
-        let (applied, pending): (Vec<&Session>, Vec<&Session>) =
-            replicas.partition(|session| session.has_applied(epoch, version));
-        let names = |sessions: Vec<&Session>| sessions.iter().map(|session| session.name.clone()).collect();
-        (names(applied), names(pending))
+    pub fn applied(&self, epoch: Epoch, version: Version) -> Applied {
+        let mut all = Applied::default();
+        for session in self.sessions.values() {
+            let has_applied = session.has_applied(epoch, version);
+            if session.replica {
+                let names = if has_applied { &mut all.applied } else { &mut all.pending };
+                names.push(session.name.clone());
+            }
+            // Who is asked: the others get it in a part, or may have hidden it.
+            if session.stage == Stage::Live && session.topics.is_everything() {
+                *(if has_applied { &mut all.acked } else { &mut all.unacked }) += 1;
+            }
+        }
+        all
     }
 
     /// Returns an id that no session had since this hub was made, for [`Input::Open`].

@@ -54,14 +54,29 @@ impl Topics {
     /// # Errors
     /// When the rows are not what the log writes.
     pub fn filtered(&self, rows: &str) -> Result<String, serde_json::Error> {
-        let mut versions: Vec<VersionRow> = serde_json::from_str(&format!("[{rows}]"))?;
-        for row in &mut versions {
-            row.changes.retain(|change| self.pass(change));
-        }
-        versions.retain(|row| !row.changes.is_empty());
-        let texts: Vec<String> = versions.iter().map(VersionRow::to_json).collect();
-        Ok(texts.join(","))
+        versions(rows).map(|versions| self.left_of(&versions))
     }
+
+    /// Returns what is left of rows, as JSON separated by commas.
+    #[must_use]
+    pub fn left_of(&self, versions: &[VersionRow]) -> String {
+        let mut texts = Vec::new();
+        for VersionRow { version, at, changes } in versions {
+            let changes: Vec<Change> = changes.iter().filter(|change| self.pass(change)).cloned().collect();
+            if !changes.is_empty() {
+                texts.push(VersionRow { version: *version, at: *at, changes }.to_json());
+            }
+        }
+        texts.join(",")
+    }
+}
+
+/// Reads JSON rows separated by commas.
+///
+/// # Errors
+/// When they are not what the log writes.
+pub fn versions(rows: &str) -> Result<Vec<VersionRow>, serde_json::Error> {
+    serde_json::from_str(&format!("[{rows}]"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub mod etag;
 pub mod event;
 pub mod frame;
 pub mod internal;
-mod json;
+pub(crate) mod json;
 pub mod lines;
 pub mod name;
 pub mod page;

@@ -13,7 +13,7 @@ use newsreel_core::origins::Origins;
 use newsreel_core::topics::Topics;
 use newsreel_core::wire::frame::{self, FoldedChange, FollowerFrame, Frame, Resume, VersionRow, close};
 use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
-use newsreel_core::wire::page::{self, FoldCursor, Followers, NewEpoch, Page};
+use newsreel_core::wire::page::{self, Followers, NewEpoch, Page, PageCursor};
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::route::{self, Claim, FollowQuery, PageQuery, Start};
 use newsreel_core::wire::{
@@ -543,7 +543,8 @@ fn page(case: &Case) {
 fn fold_page(case: &Case) {
     let (from, to, head) = range(case);
     let left = case.texts("left");
-    let next: Option<FoldCursor> = case.has("next").then(|| case.parsed("next"));
+    let next: Option<PageCursor> = case.has("next").then(|| case.parsed("next"));
+    let next = next.map(|next| next.cursor);
     assert_eq!(page::fold_text(from, &to, head, &left.join(","), next.as_ref()), case.text("text"));
     assert_eq!(page::fold_etag(from, &to, head), case.text("etag"));
     let body: Value = serde_json::from_str(case.text("text")).unwrap();

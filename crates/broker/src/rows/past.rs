@@ -18,8 +18,10 @@ use super::{PAGE_BYTES, PageRows, Rows, field, millis, number, parsed, string, v
 const SEGMENT_ROWS: u32 = 5_000;
 /// The most changes that one part of a fold has: finding where it ends takes 3 µs for each.
 const FOLD_ROWS: u32 = 4_000;
-/// How many covered or forgotten changes one step deletes. What is left over says nothing that is not true.
+/// How many covered or forgotten changes one statement deletes. What is left over says nothing that is not true.
 const DELETE_AT_ONCE: u32 = 20_000;
+/// How many wide changes one step looks for what they cover; two statements each.
+const MOST_COVERS: usize = 1_000;
 /// How long a list that is handed to SQLite as one JSON text may be.
 const LIST_BYTES: usize = 512 << 10;
 /// What ends the name in a place; no name holds it.
@@ -50,6 +52,9 @@ impl Rows {
         )?;
         let Some(row) = row else { return Ok(None) };
         let (first, last) = (version(&field(&row, "first")?)?, version(&field(&row, "last")?)?);
+        if after.next() < first {
+            return Err(format!("versions are missing after {after}").into());
+        }
         let mut rows: JsString = field(&row, "rows")?.unchecked_into();
         if after >= first {
             rows = rows.slice(beginning(&rows, after.next())?, rows.length());
@@ -174,7 +179,7 @@ impl Rows {
         named.dedup();
         let places: Vec<String> = named.into_iter().flat_map(places_of).collect();
         let fold = Fold::of(self.folded_at(&places)?, &versions);
-        for cover in &fold.covers {
+        for cover in fold.covers.iter().take(MOST_COVERS) {
             self.delete_covered(cover)?;
         }
         self.for_each_list(&places, "DELETE FROM folded WHERE place IN (SELECT value FROM json_each(?))")?;

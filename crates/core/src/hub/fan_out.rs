@@ -1,10 +1,10 @@
 //! The fan-out: every version to everyone live, as one text per interest.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::{Effect, Hub, Session, SessionId, Stage};
 use crate::log::Row;
-use crate::topics::Topics;
+use crate::topics::{self, Topics};
 use crate::wire::frame;
 use crate::wire::position::{Position, UnixMillis, Version};
 
@@ -43,30 +43,43 @@ impl Hub {
 
     /// Sends what is left of rows to those who want only some; a frame begins where its followers were told to.
     fn fan_out_filtered(&mut self, filtered: &[SessionId], rows: &str, last: &Position, ask: bool) {
-        let mut audiences: BTreeMap<(Topics, Version), Vec<SessionId>> = BTreeMap::new();
+        let mut audiences: BTreeMap<Topics, BTreeMap<Version, Vec<SessionId>>> = BTreeMap::new();
         for id in filtered {
             if let Some(session) = self.sessions.get(id) {
-                audiences.entry((session.topics.clone(), session.told)).or_default().push(*id);
+                let audience = audiences.entry(session.topics.clone()).or_default();
+                audience.entry(session.told).or_default().push(*id);
             }
         }
-        for ((topics, told), sessions) in audiences {
-            let left = topics.filtered(rows).expect("rows are what the log writes");
-            let text = match (left.is_empty(), crosses_a_bookmark(told, last.version)) {
-                (true, false) => continue,
-                (true, true) => frame::head(last),
-                (false, _) => frame::changes_text(told, last, ask, &left),
-            };
-            self.effects.push_back(Effect::Broadcast { sessions: sessions.clone(), text });
-            for id in sessions {
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.told = last.version;
-                    if ask && !left.is_empty() {
-                        session.asked = last.version;
-                    }
+        if audiences.is_empty() {
+            return;
+        }
+        let versions = topics::versions(rows).expect("rows are what the log writes");
+        for (topics, audience) in audiences {
+            let left = topics.left_of(&versions);
+            for (told, sessions) in audience {
+                let text = match (left.is_empty(), crosses_a_bookmark(told, last.version)) {
+                    (true, false) => continue,
+                    (true, true) => frame::head(last),
+                    (false, _) => frame::changes_text(told, last, ask, &left),
+                };
+                self.effects.push_back(Effect::Broadcast { sessions: sessions.clone(), text });
+                for id in sessions {
+                    self.told(id, last.version, ask && !left.is_empty());
                 }
-                self.effects.push_back(Effect::Save(id));
             }
         }
+    }
+
+    /// Notes that a filtered follower was told of everything up to `version`. The first question that it has not
+    /// answered stands, however many follow.
+    fn told(&mut self, id: SessionId, version: Version, asked: bool) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.told = version;
+            if asked && session.asked <= session.acked {
+                session.asked = version;
+            }
+        }
+        self.effects.push_back(Effect::Save(id));
     }
 
     /// Asks everyone live who has not acknowledged the head to do so: a frame that brings nothing but the question.
@@ -88,7 +101,7 @@ impl Hub {
             if let Some(session) = self.sessions.get_mut(&id) {
                 if session.stage == Stage::Live {
                     let sent = session.told;
-                    session.stage = Stage::Replaying { sent, fold: None, window: VecDeque::new() };
+                    session.stage = Stage::Replaying { sent, fold: None };
                 }
                 self.replay_on(id);
             }

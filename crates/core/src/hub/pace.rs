@@ -16,7 +16,7 @@ use crate::wire::position::{UnixMillis, Version};
 /// What is asked of a follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long an ack may take that a live frame asked for.
+    /// How long an ack may take that a live frame asked for. Twice that may pass between the pings of who pings.
     pub slow_after: Duration,
     /// How much live text may be unacknowledged by who has had 5 s to say so.
     pub slow_bytes: u64,
@@ -121,19 +121,19 @@ impl Pace {
             // It was sent everything since it went live.
             return self.marks.get(first_above(session.acked.max(session.told)));
         }
-        let asked = (session.asked > session.acked).then(|| first_above(session.asked).checked_sub(1));
-        asked
-            .flatten()
-            .and_then(|index| self.marks.get(index))
-            .filter(|mark| mark.asked.version == session.asked)
+        // The question itself. A hub made anew knows only the newest, which is no older.
+        let first_at = |version: Version| self.marks.partition_point(|mark| mark.asked.version < version);
+        (session.asked > session.acked).then(|| self.marks.get(first_at(session.asked))).flatten()
     }
 
     /// Returns when a follower that says nothing more is too slow.
     fn deadline(&self, session: &Session) -> Option<UnixMillis> {
-        match &session.stage {
+        let stuck = session.waiting_since().map(|at| at.plus(self.limits.stuck_after));
+        let slow = match session.stage {
             Stage::Live => self.unanswered(session).map(|mark| mark.asked.at.plus(self.limits.slow_after)),
-            Stage::Replaying { .. } => session.waiting_since().map(|at| at.plus(self.limits.stuck_after)),
-        }
+            Stage::Replaying { .. } => None,
+        };
+        stuck.into_iter().chain(slow).min()
     }
 
     /// Says whether a follower lacks more than it may.
@@ -168,6 +168,16 @@ impl Hub {
         }
     }
 
+    /// Closes who has pinged before and has stopped: its socket died without a word.
+    pub(super) fn close_silent(&mut self, now: UnixMillis, pings: &BTreeMap<SessionId, UnixMillis>) {
+        let silent_after = self.pace.limits.slow_after * 2;
+        for (id, _) in pings.iter().filter(|(_, at)| now.since(**at) >= silent_after) {
+            if self.sessions.contains_key(id) {
+                self.close(*id, close::TOO_SLOW, "no ping in time; resume from the position held");
+            }
+        }
+    }
+
     /// Closes who is too slow, and finds out when to look again.
     pub(super) fn timer(&mut self, now: UnixMillis) {
         let late = |session: &Session| self.pace.deadline(session).is_some_and(|due| due <= now);
@@ -180,6 +190,5 @@ impl Hub {
         self.pace.marks.retain(|mark| oldest.is_some_and(|oldest| mark.asked.version >= oldest));
         self.pace.due = self.sessions.values().filter_map(|session| self.pace.deadline(session)).min();
         self.settle_doubts();
-        self.replay_waiting();
     }
 }

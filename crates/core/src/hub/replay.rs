@@ -1,6 +1,7 @@
 //! Replays: what a follower missed, part by part, as it acknowledges them and as memory allows.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::{Effect, Hub, Outstanding, Reset, Session, SessionId, Stage};
@@ -15,6 +16,9 @@ use crate::wire::route::{Claim, Start};
 pub const REPLAY_WINDOW: usize = 4;
 /// How many bytes of all replays together may be unacknowledged: an isolate has 128 MB for everything.
 const BUDGET: u64 = 32 << 20;
+
+/// How far the clocks of two brokers of one catalog may differ.
+const AHEAD: Duration = Duration::from_secs(86_400);
 
 /// A part of the past, to be read and sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +71,7 @@ impl Budget {
 
     /// Says whether nothing more may be sent for now.
     fn is_spent(&self) -> bool {
-        self.bytes + (self.reading.len() * frame::FRAME_BYTES) as u64 >= BUDGET
+        self.bytes + (self.reading.len() * frame::FOLD_BYTES) as u64 >= BUDGET
     }
 
     fn release(&mut self, bytes: u64) {
@@ -86,19 +90,29 @@ impl Budget {
 #[derive(Debug, Default)]
 pub(super) struct Opens {
     bucket: Bucket<2_000, 2>,
-    turned_away: u64,
+    /// When the one that is turned away next is to come back, but for [`Self::LEAST`].
+    turn: UnixMillis,
 }
 
 impl Opens {
-    /// Returns how long the newcomer is to stay away, if it is.
-    fn turn_away(&mut self, now: UnixMillis) -> Option<u64> {
+    /// The least that one who is turned away stays away.
+    const LEAST: Duration = Duration::from_secs(1);
+    /// Past this the turns begin anew. Nobody is kept away for longer, whatever the clock does.
+    const MOST: Duration = Duration::from_secs(60);
+    /// As they are let in.
+    const APART: Duration = Duration::from_millis(2);
+
+    /// Returns how long the newcomer is to stay away, if it is: each to another moment, those who came before it
+    /// first, however long they go on arriving.
+    fn turn_away(&mut self, now: UnixMillis) -> Option<Duration> {
         if self.bucket.take(now) {
-            self.turned_away = 0;
             return None;
         }
-        // Two milliseconds each, as they are let in: who was turned away tenth comes back tenth.
-        self.turned_away += 1;
-        Some(1_000 + (self.turned_away * 2) % 60_000)
+        if self.turn < now || self.turn > now.plus(Self::MOST) {
+            self.turn = now;
+        }
+        self.turn = self.turn.plus(Self::APART);
+        Some(Self::LEAST + self.turn.since(now))
     }
 }
 
@@ -112,7 +126,8 @@ impl Hub {
         random: [u8; 10],
     ) {
         self.next_session = self.next_session.max(id.0.wrapping_add(1));
-        if let Some(retry_after_ms) = self.opens.turn_away(now) {
+        if let Some(stay) = self.opens.turn_away(now) {
+            let retry_after_ms = u64::try_from(stay.as_millis()).unwrap_or(u64::MAX);
             let message = "too many connect at once; come back later";
             self.send(id, frame::error(Code::Busy.text(), message, Some(retry_after_ms)));
             return self.close(id, close::GOING_AWAY, message);
@@ -126,7 +141,9 @@ impl Hub {
             (session.replica, from, standing)
         {
             let ours = self.log.head().epoch;
-            if reason.proves_a_restore(epoch, ours) {
+            // A foreign epoch from far ahead of our clock no broker began; after it there might be nothing greater.
+            let believable = epoch == ours || epoch.began() <= now.plus(AHEAD);
+            if believable && reason.proves_a_restore(epoch, ours) {
                 self.begin_epoch(now, epoch.max(ours), random);
             }
         }
@@ -166,12 +183,13 @@ impl Hub {
     fn replay(&mut self, id: SessionId, after: Version) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.acked = after;
-        session.stage = Stage::Replaying { sent: after, fold: None, window: VecDeque::new() };
+        session.stage = Stage::Replaying { sent: after, fold: None };
         self.replay_on(id);
     }
 
     pub(super) fn part_sent(&mut self, now: UnixMillis, id: SessionId, part: PartSent, bytes: u32) {
-        let Some(Stage::Replaying { sent, fold, window }) = self.stage(id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Stage::Replaying { sent, fold } = &mut session.stage else { return };
         let (to, held) = match part {
             PartSent::Fold { to, next: Some(next) } => {
                 *fold = Some(next);
@@ -182,20 +200,24 @@ impl Hub {
                 (to, None)
             }
         };
-        window.push_back(Outstanding { to, held, bytes, at: now });
+        session.window.push_back(Outstanding { to, held, bytes, at: now });
         self.replays.reading.remove(&id);
         self.replays.bytes += u64::from(bytes);
         self.pace.part_sent(now);
         self.replay_on(id);
-        self.replay_waiting();
         self.effects.push_back(Effect::Save(id));
     }
 
-    /// Sends the next part if there is room, or goes live after the last.
+    /// Sends the next part if there is room and nobody waits for some, or goes live after the last.
     pub(super) fn replay_on(&mut self, id: SessionId) {
+        self.replay_next(id, self.replays.waiting.is_empty());
+    }
+
+    fn replay_next(&mut self, id: SessionId, in_turn: bool) {
         let (head, folded) = (self.log.head().version, self.log.folded().version);
-        let Some(Stage::Replaying { sent, fold, window }) = self.stage(id) else { return };
-        let (sent, fold, room) = (*sent, fold.clone(), window.len() < REPLAY_WINDOW);
+        let Some(session) = self.sessions.get(&id) else { return };
+        let Stage::Replaying { sent, fold } = &session.stage else { return };
+        let (sent, fold, room) = (*sent, fold.clone(), session.has_room());
         self.doubtful.remove(&id);
         if fold.is_none() && sent >= head {
             return self.go_live(id);
@@ -203,7 +225,7 @@ impl Hub {
         if !room || self.replays.reading.contains(&id) {
             return;
         }
-        if self.replays.is_spent() {
+        if self.replays.is_spent() || !in_turn {
             if !self.replays.waiting.contains(&id) {
                 self.replays.waiting.push_back(id);
             }
@@ -222,14 +244,13 @@ impl Hub {
         while !self.replays.is_spent()
             && let Some(id) = self.replays.waiting.pop_front()
         {
-            self.replay_on(id);
+            self.replay_next(id, true);
         }
     }
 
     fn go_live(&mut self, id: SessionId) {
         let head = self.log.head();
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        self.replays.release(session.outstanding_bytes());
         session.stage = Stage::Live;
         session.told = head.version;
         session.asked = session.asked.min(session.acked);
@@ -254,13 +275,13 @@ impl Hub {
             }
         }
         let before = session.outstanding_bytes();
-        let (mut told_something, mut applied) = (false, version);
-        if let Stage::Replaying { sent, fold, window } = &mut session.stage {
-            told_something = Outstanding::acknowledge(window, version);
+        let covered = session.acknowledge(version);
+        let applied = match &session.stage {
             // Nothing is applied of a fold before its last part.
-            applied = if fold.is_some() { version.min(*sent) } else { version };
-        }
-        told_something |= applied > session.acked;
+            Stage::Replaying { sent, fold: Some(_) } => version.min(*sent),
+            Stage::Replaying { fold: None, .. } | Stage::Live => version,
+        };
+        let told_something = covered || applied > session.acked;
         session.acked = session.acked.max(applied);
         self.replays.release(before.saturating_sub(session.outstanding_bytes()));
         if !told_something && !session.patience.take(now) {
@@ -268,11 +289,6 @@ impl Hub {
         }
         // Also when the window was not full: then the object died before the next part went out.
         self.replay_on(id);
-        self.replay_waiting();
         self.effects.push_back(Effect::Save(id));
-    }
-
-    fn stage(&mut self, id: SessionId) -> Option<&mut Stage> {
-        self.sessions.get_mut(&id).map(|session| &mut session.stage)
     }
 }

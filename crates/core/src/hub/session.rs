@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::REPLAY_WINDOW;
 use super::bucket::Bucket;
 use crate::topics::Topics;
+use crate::wire::json;
 use crate::wire::page::FoldCursor;
 use crate::wire::position::{Epoch, UnixMillis, Version};
 
@@ -41,6 +42,8 @@ pub struct Session {
     pub reset: Option<Reset>,
     /// Where it is.
     pub stage: Stage,
+    /// What of a replay was sent and is not acknowledged, in order; also of one that has ended.
+    pub window: VecDeque<Outstanding>,
     /// How much it may still say unasked.
     #[serde(skip)]
     pub(super) patience: Patience,
@@ -66,8 +69,6 @@ pub enum Stage {
         sent: Version,
         /// How far the fold after `sent` was sent, while one is on its way.
         fold: Option<FoldCursor>,
-        /// What was sent and is not acknowledged, in order.
-        window: VecDeque<Outstanding>,
     },
     /// Getting every version as it is made.
     Live,
@@ -101,8 +102,16 @@ impl Session {
             asked: Version::ZERO,
             reset: None,
             stage: Stage::Live,
+            window: VecDeque::new(),
             patience: Patience::default(),
         }
+    }
+
+    /// Returns its JSON, in ASCII: JavaScript keeps that at a byte a character, so the longest name and topics fit in
+    /// an attachment (16 KiB).
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        json::to_ascii(self)
     }
 
     /// Says whether nothing from before a version is left at the follower.
@@ -129,36 +138,85 @@ impl Session {
     pub(super) fn is_doubtful(&self, head: Version) -> bool {
         match &self.stage {
             Stage::Live => !self.topics.is_everything() && self.told != head,
-            Stage::Replaying { window, .. } => window.len() < REPLAY_WINDOW,
+            Stage::Replaying { .. } => self.has_room(),
         }
+    }
+
+    /// Says whether another part of a replay may be sent.
+    pub(super) fn has_room(&self) -> bool {
+        self.window.len() < REPLAY_WINDOW
+    }
+
+    /// Takes back what was sent of rows that were then not written, for that never left: nor did a part that ends
+    /// with such a row, wherever it began, so only what was acknowledged is sure. Says whether that was anything.
+    pub(super) fn take_back(&mut self, head: Version) -> bool {
+        let sure = self.acked.min(head);
+        let lost_part = self.window.back().is_some_and(|part| part.to > head);
+        let lost = match &mut self.stage {
+            Stage::Live => self.told > head || lost_part,
+            Stage::Replaying { sent, fold } => {
+                let lost = *sent > head || lost_part;
+                if lost {
+                    (*sent, *fold) = (sure, None);
+                }
+                lost
+            }
+        };
+        if lost {
+            self.told = sure;
+            self.window.clear();
+        }
+        self.asked = self.asked.min(head);
+        lost
+    }
+
+    /// Takes off the window what an ack of `version` covers; says whether that was anything.
+    pub(super) fn acknowledge(&mut self, version: Version) -> bool {
+        let before = self.window.len();
+        self.window.retain(|part| part.to > version);
+        // An unfinished fold does not move the position, so each of its acks stands for one part.
+        if self.window.len() == before {
+            self.window.pop_front_if(|part| part.held == Some(version));
+        }
+        self.window.len() < before
     }
 
     /// Returns how many bytes of a replay are not acknowledged.
     pub(super) fn outstanding_bytes(&self) -> u64 {
-        match &self.stage {
-            Stage::Live => 0,
-            Stage::Replaying { window, .. } => window.iter().map(|part| u64::from(part.bytes)).sum(),
-        }
+        self.window.iter().map(|part| u64::from(part.bytes)).sum()
     }
 
     /// Returns when the oldest part of a replay was sent that is not acknowledged.
     pub(super) fn waiting_since(&self) -> Option<UnixMillis> {
-        match &self.stage {
-            Stage::Live => None,
-            Stage::Replaying { window, .. } => window.front().map(|part| part.at),
-        }
+        self.window.front().map(|part| part.at)
     }
 }
 
-impl Outstanding {
-    /// Takes what an ack of `version` covers off a window; says whether that was anything.
-    pub(super) fn acknowledge(window: &mut VecDeque<Self>, version: Version) -> bool {
-        let before = window.len();
-        window.retain(|part| part.to > version);
-        // An unfinished fold does not move the position, so each of its acks stands for one part.
-        if window.len() == before {
-            window.pop_front_if(|part| part.held == Some(version));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_name_and_topics_fit_an_attachment() {
+        let part = Outstanding {
+            to: Version::MAX,
+            held: Some(Version::MAX),
+            bytes: u32::MAX,
+            at: UnixMillis(1 << 50),
+        };
+        for text in ["\"", "é", "映", "😀"] {
+            let long = |bytes: usize| text.repeat(bytes / text.len());
+            let (epoch, place) =
+                (Epoch::new(UnixMillis(0), [0; 10]), Some(long(crate::wire::name::MAX_KEY_BYTES)));
+            let topics = Topics::new(vec![long(crate::wire::route::MAX_TOPICS_BYTES)]);
+            let name = long(crate::wire::route::MAX_FOLLOWER_NAME_BYTES);
+            let mut session = Session::new(name, true, UnixMillis(1 << 50), epoch, topics);
+            let fold = Some(FoldCursor { version: Version::MAX, place });
+            session.stage = Stage::Replaying { sent: Version::MAX, fold };
+            session.window = [part; REPLAY_WINDOW].into();
+            let json = session.to_json();
+            assert!(json.is_ascii() && json.len() < 16 << 10, "{text}: {}", json.len());
+            assert_eq!(serde_json::from_str::<Session>(&json).unwrap(), session);
         }
-        window.len() < before
     }
 }

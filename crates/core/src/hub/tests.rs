@@ -763,14 +763,15 @@ fn g6_after_a_sleep_a_filtered_follower_is_told_from_the_log_what_was_hidden() {
 fn every_stage_answers_every_input() {
     let part = |to, held: Option<u64>| Outstanding { to: v(to), held: held.map(v), bytes: 100, at: NOW };
     let full: VecDeque<Outstanding> = (1..=4).map(|to| part(to, None)).collect();
-    let replaying = |sent, fold, window| Some(Stage::Replaying { sent: v(sent), fold, window });
+    let replaying = |sent, fold, window| Some((Stage::Replaying { sent: v(sent), fold }, window));
     let cursor = FoldCursor { version: v(2), place: None };
     let stages = [
         None,
         replaying(0, None, VecDeque::new()),
-        replaying(4, None, full),
+        replaying(4, None, full.clone()),
         replaying(0, Some(cursor), VecDeque::from([part(4, Some(0))])),
-        Some(Stage::Live),
+        Some((Stage::Live, VecDeque::new())),
+        Some((Stage::Live, full)),
     ];
     let inputs = || {
         let mut inputs = vec![publish(8), Input::Publish(Vec::new()), closed(1), sent(1, 6), sent(1, 7)];
@@ -778,13 +779,18 @@ fn every_stage_answers_every_input() {
         inputs.extend([0, 4, 7, 8].map(|version| ack(1, version)));
         inputs.extend([0, 4, 7].map(|version| resume(2, version, &[])));
         inputs.extend([replica(2, "fra", 7), open(2, Start::Head, None, &["live:"])]);
-        inputs.extend([Input::Timer, Input::NewEpoch { random: [1; 10] }, Input::Folded(at(4))]);
+        inputs.extend([
+            Input::Pinged([(SessionId(1), UnixMillis(0))].into()),
+            Input::Timer,
+            Input::NewEpoch { random: [1; 10] },
+            Input::Folded(at(4)),
+        ]);
         inputs
     };
     for stage in &stages {
         for topics in [Topics::default(), Topics::new(vec!["live:".into()])] {
             for input in inputs() {
-                let session = stage.clone().map(|stage| Session {
+                let session = stage.clone().map(|(stage, window)| Session {
                     name: "fra".into(),
                     replica: true,
                     since: NOW,
@@ -795,6 +801,7 @@ fn every_stage_answers_every_input() {
                     asked: v(0),
                     reset: None,
                     stage,
+                    window,
                     patience: Default::default(),
                 });
                 let sessions = session.map(|session| (SessionId(1), session)).into_iter().collect();

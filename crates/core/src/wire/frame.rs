@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{Change, Fields};
 use super::json;
+use super::json::Object;
 use super::position::{Epoch, Hash, Position, UnixMillis, Version};
 
 /// The subprotocol of the follow WebSocket.
@@ -455,7 +456,7 @@ impl FollowerFrame {
         if text == PING {
             return Ok(Self::Ping);
         }
-        let frame: Ack = serde_json::from_str(text)?;
+        let Object(frame): Object<Ack> = serde_json::from_str(text)?;
         match (frame.kind.as_str(), frame.version) {
             ("ack", Some(version)) => Ok(Self::Ack { version }),
             ("ack", None) => {

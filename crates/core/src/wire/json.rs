@@ -1,22 +1,44 @@
-//! JSON that is pure ASCII: what is not is written `\uXXXX`.
+//! JSON that is pure ASCII: what is not is written `\uXXXX`. And reading objects as nothing but objects.
 //!
 //! A JavaScript string with one character past Latin-1 is stored two bytes wide and sent at half the speed
 //! (measured), so rows and frames never hold one.
 
-use std::io;
+use std::marker::PhantomData;
+use std::{fmt, io};
 
-use serde::Serialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::ser::{CompactFormatter, Formatter};
 
 /// Returns the value as compact ASCII JSON.
 ///
 /// # Panics
 /// When the value's own `Serialize` fails, which none on the wire does.
-pub(super) fn to_ascii<T: Serialize + ?Sized>(value: &T) -> String {
+pub(crate) fn to_ascii<T: Serialize + ?Sized>(value: &T) -> String {
     let mut bytes = Vec::with_capacity(128);
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Ascii(CompactFormatter));
     value.serialize(&mut serializer).expect("wire types serialize");
     String::from_utf8(bytes).expect("JSON is UTF-8")
+}
+
+/// What stands in JSON as an object. (serde takes an array for a struct too, field by field.)
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OnlyMaps<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMaps<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(OnlyMaps(PhantomData))
+    }
 }
 
 struct Ascii(CompactFormatter);

@@ -70,21 +70,32 @@ pub struct FoldCursor {
     pub place: Option<String>,
 }
 
-impl fmt::Display for FoldCursor {
+/// How far the fold of a log was sent to somebody who keeps that itself, while the log may begin anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageCursor {
+    /// The log.
+    pub epoch: Epoch,
+    /// How far.
+    pub cursor: FoldCursor,
+}
+
+impl fmt::Display for PageCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.place.as_ref().map(|place| format!(".{}", URL_SAFE_NO_PAD.encode(place)));
-        write!(f, "{}{}", self.version, place.unwrap_or_default())
+        let FoldCursor { version, place } = &self.cursor;
+        let place = place.as_ref().map(|place| format!(".{}", URL_SAFE_NO_PAD.encode(place)));
+        write!(f, "{}.{version}{}", self.epoch, place.unwrap_or_default())
     }
 }
 
-impl FromStr for FoldCursor {
+impl FromStr for PageCursor {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (version, place) =
-            text.split_once('.').map_or((text, None), |(version, rest)| (version, Some(rest)));
+        let (epoch, at) = text.split_once('.').ok_or(())?;
+        let (version, place) = at.split_once('.').map_or((at, None), |(version, rest)| (version, Some(rest)));
         let decoded = |place: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(place).ok()?).ok();
         let place = place.map(|place| decoded(place).ok_or(())).transpose()?;
-        Ok(Self { version: version.parse().map_err(|_| ())?, place })
+        let cursor = FoldCursor { version: version.parse().map_err(|_| ())?, place };
+        Ok(Self { epoch: epoch.parse().map_err(|_| ())?, cursor })
     }
 }
 
@@ -98,6 +109,7 @@ pub fn fold_text(
     next: Option<&FoldCursor>,
 ) -> String {
     let Position { epoch, version, hash } = to;
+    let next = next.map(|cursor| PageCursor { epoch: *epoch, cursor: cursor.clone() });
     let more = next.map_or(String::new(), |next| format!(r#","more":true,"next":"{next}""#));
     format!(
         r#"{{"epoch":"{epoch}","from":{from},"to":{version},"head":{head},"hash":"{hash}","versions":[],"changes":[{changes}]{more}}}"#
@@ -212,7 +224,9 @@ mod tests {
     #[test]
     fn a_cursor_survives_its_text() {
         for place in [None, Some("ktitle:é\u{1}h".to_owned())] {
-            let cursor = FoldCursor { version: Version::new(7).unwrap(), place };
+            let epoch = "01ARYZ6S410000000000000000".parse().unwrap();
+            let cursor =
+                PageCursor { epoch, cursor: FoldCursor { version: Version::new(7).unwrap(), place } };
             let text = cursor.to_string();
             assert!(
                 text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)),
@@ -220,8 +234,15 @@ mod tests {
             );
             assert_eq!(text.parse(), Ok(cursor));
         }
-        for bad in ["", "x", "7.!", "-1"] {
-            assert_eq!(bad.parse::<FoldCursor>(), Err(()), "{bad}");
+        for bad in [
+            "",
+            "7",
+            "x.7",
+            "01ARYZ6S410000000000000000",
+            "01ARYZ6S410000000000000000.-1",
+            "01ARYZ6S410000000000000000.7.!",
+        ] {
+            assert_eq!(bad.parse::<PageCursor>(), Err(()), "{bad}");
         }
     }
 

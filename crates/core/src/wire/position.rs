@@ -121,10 +121,14 @@ impl Epoch {
     /// Returns an epoch newer than this one that begins at `at`, or later where this clock is behind.
     #[must_use]
     pub fn after(&self, at: UnixMillis, random: [u8; 10]) -> Self {
+        Self::new(at.max(self.began().plus(Duration::from_millis(1))), random)
+    }
+
+    /// Returns the moment that the first ten digits say, by the clock of whoever began it.
+    #[must_use]
+    pub fn began(&self) -> UnixMillis {
         let digit = |byte: &u8| Self::DIGITS.iter().position(|digit| digit == byte).unwrap_or(0);
-        // The first ten digits are the moment.
-        let began = self.0.iter().take(10).fold(0, |bits, byte| bits << 5 | digit(byte) as u64);
-        Self::new(at.max(UnixMillis(began + 1)), random)
+        UnixMillis(self.0.iter().take(10).fold(0, |bits, byte| bits << 5 | digit(byte) as u64))
     }
 
     /// Returns the text: 26 digits of Crockford's base 32.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::change::{Change, ChangeError, Fields, MAX_TAGS};
+use super::json::Object;
 use super::name::Catalog;
 use super::position::{Epoch, Position, UnixMillis, Version, hex};
 use super::{json, problem};
@@ -87,8 +88,8 @@ pub enum PublishError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    changes: Option<Vec<Body>>,
-    expect: Option<Expect>,
+    changes: Option<Vec<Object<Body>>>,
+    expect: Option<Object<Expect>>,
     idempotency_key: Option<String>,
     key: Option<String>,
     tag: Option<String>,
@@ -164,15 +165,16 @@ pub(super) fn read(body: &[u8]) -> Result<(Publish, Option<String>), PublishErro
     }
     // From text, as everywhere: reading bytes too would build every reader a second time into the wasm.
     let text = std::str::from_utf8(body).map_err(|_| PublishError::Json("not UTF-8".to_owned()))?;
-    let mut body: Body = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-    let (expect, idempotency_key) = (body.expect.take(), body.idempotency_key.take());
+    let Object(mut body): Object<Body> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+    let expect = body.expect.take().map(|Object(expect)| expect);
+    let idempotency_key = body.idempotency_key.take();
     let changes = match body.changes.take() {
         Some(listed) if body.fields().is_empty() => listed,
         Some(_) => {
             let text = "a publish is either a list of changes or one bare change, not both";
             return Err(PublishError::UnknownField(text.to_owned()));
         }
-        None => vec![body],
+        None => vec![Object(body)],
     };
     Ok((Publish { changes: checked(changes)?, expect }, idempotency_key))
 }
@@ -200,7 +202,7 @@ pub fn check_idempotency_key(key: &str) -> Result<(), PublishError> {
     if fits && plain { Ok(()) } else { Err(PublishError::IdempotencyKey) }
 }
 
-fn checked(listed: Vec<Body>) -> Result<Vec<Change>, PublishError> {
+fn checked(listed: Vec<Object<Body>>) -> Result<Vec<Change>, PublishError> {
     match listed.len() {
         0 => return Err(PublishError::NoChanges),
         1..=MAX_CHANGES => {}
@@ -208,7 +210,7 @@ fn checked(listed: Vec<Body>) -> Result<Vec<Change>, PublishError> {
     }
     let mut changes = Vec::with_capacity(listed.len());
     let mut targets = BTreeSet::new();
-    for (index, mut body) in listed.into_iter().enumerate() {
+    for (index, Object(mut body)) in listed.into_iter().enumerate() {
         if body.changes.is_some() || body.expect.is_some() || body.idempotency_key.is_some() {
             let text = format!(
                 "changes[{index}]: changes, expect and idempotency_key belong to the publish, not to a change"
@@ -309,6 +311,8 @@ mod tests {
         for (body, expected) in [
             ("", "bad-json"),
             ("[]", "bad-json"),
+            (r#"[null,null,null,"a:1",null,null,null,null,null,null]"#, "bad-json"),
+            (r#"{"key":"a:1","expect":[null,1]}"#, "bad-json"),
             ("{\"changes\":", "bad-json"),
             (r#"{"changes":{}}"#, "bad-json"),
             (r#"{"changes":[{"key":7}]}"#, "bad-json"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::name::{Catalog, Key};
-use super::page::{FoldCursor, MAX_PAGE_VERSIONS};
+use super::page::{MAX_PAGE_VERSIONS, PageCursor};
 use super::position::{Epoch, Hash, Position, Version};
 use super::problem::{Code, Problem};
 
@@ -62,7 +62,7 @@ pub struct PageQuery {
     /// How long the answer may wait for a version, when there is none yet.
     pub wait: Duration,
     /// How much of a fold the reader has had, while it reads one.
-    pub fold: Option<FoldCursor>,
+    pub fold: Option<PageCursor>,
 }
 
 /// The query of a follow.
@@ -121,7 +121,8 @@ impl From<Position> for Claim {
 
 /// The most topics of one follower.
 pub const MAX_TOPICS: usize = 32;
-/// The most bytes of all topics of a query together. They are kept in the socket's attachment of 16 KiB, as UTF-16.
+/// The most bytes of all topics of a query together. They are kept in the socket's attachment of 16 KiB, where
+/// each may take three.
 pub const MAX_TOPICS_BYTES: usize = 4_096;
 /// The longest name of a follower, in bytes.
 pub const MAX_FOLLOWER_NAME_BYTES: usize = 128;
@@ -249,7 +250,7 @@ impl Parts {
     fn claim(self, version_name: &str) -> Result<Option<Claim>, Problem> {
         match (self.epoch, self.version) {
             (None, None) if self.hash.is_none() => Ok(None),
-            (None, Some(Version::ZERO)) => Ok(Some(Claim::Nothing)),
+            (None, Some(Version::ZERO)) if self.hash.is_none() => Ok(Some(Claim::Nothing)),
             (Some(epoch), Some(version)) => Ok(Some(Claim::Held { epoch, version, hash: self.hash })),
             (_, _) => Err(Problem::new(
                 Code::BadPosition,
@@ -455,6 +456,7 @@ mod tests {
         for bad in [
             "version=4",
             "hash=0011223344556677",
+            "version=0&hash=0011223344556677",
             "epoch=x&version=1",
             "version=-1",
             &format!("epoch={epoch}"),

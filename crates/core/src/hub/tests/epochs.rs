@@ -121,6 +121,26 @@ fn g7_a_replica_that_was_away_while_an_epoch_began_is_only_reset() {
 }
 
 #[test]
+fn an_epoch_from_far_ahead_is_not_believed() {
+    let mut story = Story::at(7);
+    let last: Epoch = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse().unwrap();
+    let start = Start::At(Claim::Held { epoch: last, version: v(1), hash: None });
+    story.hub.handle(
+        NOW,
+        Input::Open {
+            session: SessionId(1),
+            from: start,
+            logged: None,
+            name: "fra".into(),
+            topics: Topics::default(),
+            replica: true,
+            random: [1; 10],
+        },
+    );
+    assert_eq!(story.hub.head(), at(7), "after it there could be none");
+}
+
+#[test]
 fn g7_nobody_but_a_replica_is_believed() {
     let foreign = Position { hash: at(6).hash, ..at(5) };
     let mut story = Story::at(7);
@@ -133,14 +153,15 @@ fn e1_a_version_of_the_epoch_before_is_applied_once_the_reset_is() {
     let mut story = Story::at(7);
     story.hub.handle(NOW, replica(1, "fra", 7));
     story.effects();
-    let fra = vec!["fra".to_owned()];
-    assert_eq!(story.hub.applied(epoch(1), v(7)), (fra.clone(), vec![]));
-    assert_eq!(story.hub.applied(next_epoch().epoch, v(1)), (vec![], fra.clone()), "not of a later epoch");
+    let applied = Applied { applied: vec!["fra".to_owned()], acked: 1, ..Applied::default() };
+    let pending = Applied { pending: vec!["fra".to_owned()], unacked: 1, ..Applied::default() };
+    assert_eq!(story.hub.applied(epoch(1), v(7)), applied);
+    assert_eq!(story.hub.applied(next_epoch().epoch, v(1)), pending, "not of a later epoch");
     story.hub.handle(NOW, new_epoch());
     story.effects();
-    assert_eq!(story.hub.applied(epoch(1), v(7)), (vec![], fra.clone()), "it may not have forgotten yet");
+    assert_eq!(story.hub.applied(epoch(1), v(7)), pending, "it may not have forgotten yet");
     story.hub.handle(NOW, ack(1, 0));
-    assert_eq!(story.hub.applied(epoch(1), v(7)), (fra, vec![]));
+    assert_eq!(story.hub.applied(epoch(1), v(7)), applied);
 }
 
 #[test]

@@ -71,6 +71,53 @@ fn who_does_not_answer_is_closed_and_the_others_never_notice() {
 }
 
 #[test]
+fn a_filtered_follower_that_never_answers_is_closed_while_more_comes() {
+    let mut story = hub_with(0);
+    story.hub.handle(NOW, open(1, Start::At(at(7).into()), Some(at(7).hash), &["live:", "title:"]));
+    let mut closed = Vec::new();
+    for second in 0..100 {
+        let mut effects = later(&mut story, second, publish(8 + second));
+        if story.hub.poll_timeout().is_some_and(|due| due <= NOW.plus(Duration::from_secs(second))) {
+            effects.extend(later(&mut story, second, Input::Timer));
+        }
+        if effects.contains(&close(1, close::TOO_SLOW, SLOW)) {
+            closed.push(second);
+        }
+    }
+    assert_eq!(closed, [30], "as anybody who was asked at second 0");
+}
+
+#[test]
+fn who_waits_is_told_how_many_have_acknowledged() {
+    let mut story = hub_with(3);
+    story.hub.handle(NOW, open(4, Start::At(at(7).into()), Some(at(7).hash), &["live:"]));
+    story.hub.handle(NOW, resume(5, 4, &[]));
+    story.hub.handle(NOW, publish(8));
+    story.effects();
+    let counts = |story: &Story| {
+        let Applied { acked, unacked, .. } = story.hub.applied(epoch(1), v(8));
+        (acked, unacked)
+    };
+    assert_eq!(counts(&story), (0, 3), "of the live ones that nothing is hidden from");
+    story.hub.handle(NOW, ack(2, 8));
+    assert_eq!(counts(&story), (1, 2));
+    for id in [1, 3] {
+        story.hub.handle(NOW, ack(id, 8));
+    }
+    assert!(story.hub.applied(epoch(1), v(8)).is_complete());
+}
+
+#[test]
+fn who_has_stopped_to_ping_is_closed_and_who_never_did_is_not() {
+    let mut story = hub_with(3);
+    let pings = |ids: &[u32]| Input::Pinged(ids.iter().map(|id| (SessionId(*id), NOW)).collect());
+    assert_eq!(later(&mut story, 59, pings(&[1, 9])), []);
+    let silent = "no ping in time; resume from the position held";
+    assert_eq!(later(&mut story, 60, pings(&[1, 9])), [close(1, close::TOO_SLOW, silent)]);
+    assert_eq!(story.hub.sessions().len(), 2);
+}
+
+#[test]
 fn a_slow_follower_is_found_after_a_sleep_too() {
     let mut story = hub_with(1);
     story.hub.handle(NOW, publish(8));

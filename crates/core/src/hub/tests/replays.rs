@@ -89,7 +89,78 @@ fn all_replays_together_have_a_budget_and_each_gets_its_turn() {
         story.expect(resume(id, 0, &[]), &[send(id, frame::welcome(&at(7), Resume::Replay)), save(id)]);
     }
     // It goes on, and so do those who waited, in turn.
-    story.expect(ack(1, 4), &[page(1, 4), page(2, 0), page(3, 0), save(1)]);
+    story.expect(ack(1, 4), &[save(1), page(1, 4), page(2, 0), page(3, 0)]);
+}
+
+#[test]
+fn who_waits_for_the_budget_gets_its_turn_before_who_has_it() {
+    let mut story = Story::at(7);
+    for id in 1..=32 {
+        story.hub.handle(NOW, resume(id, 0, &[]));
+        for to in 1..=4 {
+            story.hub.handle(NOW, sent_bytes(id, to, 256 << 10));
+        }
+    }
+    story.hub.handle(NOW, resume(33, 0, &[]));
+    story.effects();
+    story.expect(ack(1, 1), &[save(1), page(33, 0)]);
+    story.expect(ack(2, 1), &[save(2)]);
+}
+
+#[test]
+fn replays_that_end_within_their_window_are_bounded_by_the_budget_too() {
+    let mut story = Story::at(7);
+    let mut bytes = 0_u64;
+    for id in 1..=200 {
+        story.hub.handle(NOW, resume(id, 4, &[]));
+        while let Some(effect) = story.hub.poll_effect() {
+            if let Effect::SendPart { session, part: Part::Versions { after } } = effect {
+                bytes += 1 << 20;
+                story.hub.handle(NOW, sent_bytes(session.0, (after.number() + 1).min(7), 1 << 20));
+            }
+        }
+    }
+    assert!(bytes <= 33 << 20, "{} MiB are on their way and nothing is acknowledged", bytes >> 20);
+}
+
+#[test]
+fn the_parts_of_a_replay_that_has_ended_are_still_to_be_acknowledged() {
+    let mut story = Story::at(7);
+    story.expect(resume(1, 0, &[]), &greeted_replay(1, 0, 7));
+    story.expect(sent_bytes(1, 7, 32 << 20), &[send(1, frame::live(v(7))), save(1)]);
+    story.expect(resume(2, 0, &[]), &[send(2, frame::welcome(&at(7), Resume::Replay)), save(2)]);
+    let mut other = Story { hub: hub(7, story.hub.sessions().clone()) };
+    story.expect(ack(1, 7), &[save(1), page(2, 0)]);
+    other.effects();
+    other.hub.handle(NOW.plus(Duration::from_secs(60)), Input::Timer);
+    let reason = "no ack in time; resume from the position held";
+    assert!(other.effects().contains(&close(1, close::TOO_SLOW, reason)), "also by a hub made anew");
+}
+
+#[test]
+fn who_is_closed_for_a_bad_frame_gives_back_what_it_held() {
+    let mut story = Story::at(7);
+    story.hub.handle(NOW, resume(1, 0, &[]));
+    story.hub.handle(NOW, sent_bytes(1, 4, 32 << 20));
+    story.hub.handle(NOW, resume(2, 0, &[]));
+    story.effects();
+    story.hub.handle(NOW, text(1, "rubbish"));
+    assert!(story.effects().contains(&page(2, 0)));
+}
+
+#[test]
+fn g3_rows_that_were_lost_after_a_part_was_read_leave_no_hole() {
+    for topics in [&["live:", "title:"][..], &[]] {
+        let mut story = Story::at(9);
+        for input in [resume(1, 0, topics), sent(1, 5), ack(1, 5), sent(1, 9)] {
+            story.hub.handle(NOW, input);
+        }
+        // 8 and 9 were not durable, so the part that brought 6 to 9 was held back and never left.
+        let sessions = story.hub.sessions().clone();
+        story.hub = hub(7, sessions);
+        story.hub.handle(NOW, Input::Timer);
+        assert!(story.effects().contains(&page(1, 5)), "{topics:?}: 6 and 7 are sent again");
+    }
 }
 
 #[test]
@@ -132,4 +203,25 @@ fn a_fleet_that_comes_back_at_once_is_spread() {
     assert_eq!(story.hub.sessions().len(), 2_000);
     assert_eq!(delays.len(), 10);
     assert!(delays.is_sorted_by(|one, other| one < other), "no two at the same moment: {delays:?}");
+}
+
+#[test]
+fn a_fleet_that_goes_on_arriving_is_spread_as_it_is_let_in() {
+    let (mut story, mut id, mut last) = (Story::at(7), 0, 0);
+    for millis in 0..1_000 {
+        for _ in 0..10 {
+            id += 1;
+            story.hub.handle(UnixMillis(NOW.0 + millis), resume(id, 7, &[]));
+        }
+        for effect in story.effects() {
+            if let Effect::Send { text, .. } = effect
+                && let Some((_, delay)) = text.split_once("\"retry_after_ms\":")
+            {
+                let back = millis + delay.trim_end_matches('}').parse::<u64>().unwrap();
+                assert!(back > last, "who came later comes back later: {back} after {last}");
+                last = back;
+            }
+        }
+    }
+    assert!(last > 15_000, "7,500 at 500 a second: {last} ms");
 }
