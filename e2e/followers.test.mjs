@@ -47,7 +47,7 @@ test('too many unacknowledged bytes are too slow as well', async (t) => {
 });
 
 test('whose pings have ended is closed 4008 by the next look, without the broker having woken for it', async (t) => {
-  const { broker } = await startSystem(t, { origin: false, vars: { SLOW_AFTER_MS: '500' } });
+  const { broker } = await startSystem(t, { origin: false, vars: { SILENT_AFTER_MS: '1000' } });
   for (const [catalog, look] of [
     ['listed', (catalog) => followers(broker, catalog)],
     ['published', (catalog) => broker.publish({ key: 'a:1' }, { catalog })],

@@ -335,7 +335,7 @@ function claimOf(query, name) {
   if (epoch !== undefined && !new RegExp(`^${EPOCH}$`).test(epoch)) refuse('bad-position');
   if (hash !== undefined && !isHash(hash)) refuse('bad-position');
   const number = at === undefined ? refuse('bad-position') : version(at);
-  if (epoch === undefined) return number === 0 ? { version: 0 } : refuse('bad-position');
+  if (epoch === undefined) return number === 0 && hash === undefined ? { version: 0 } : refuse('bad-position');
   return hash === undefined ? { epoch, version: number } : { epoch, version: number, hash };
 }
 

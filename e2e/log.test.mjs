@@ -5,6 +5,7 @@ import { cpSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { Events } from './events.mjs';
 import { Follower } from './follower.mjs';
 import { freePort, newsreel, startDev, startSystem, temporaryFolder, TOKENS, wrapped } from './system.mjs';
 
@@ -97,6 +98,13 @@ test('a log that folds', async (t) => {
     await wrong.connect();
     assert.equal(wrong.resets, 1, 'G7: a folded position is checked by its hash too');
     await wrong.close();
+    const events = new Events(broker, { catalog });
+    const { epoch, version } = positions[0];
+    events.last = `${epoch}:${version}:${positions[1].hash}`;
+    await events.connect();
+    await events.until(() => events.events.length > 0);
+    assert.deepEqual([events.events[0].type, events.version], ['reset', 3000], 'and so it is of events');
+    events.leave();
     await early.close();
   });
 

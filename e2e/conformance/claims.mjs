@@ -97,7 +97,7 @@ async function order(log) {
 async function bad(log) {
   const { epoch, hash } = (await five(log)).head;
   const queries = [
-    'since=3', `epoch=${epoch}`, `hash=${hash}`, `since=3&hash=${hash}`, 'epoch=x&since=1', `epoch=${epoch.toLowerCase()}&since=1`,
+    'since=3', `epoch=${epoch}`, `hash=${hash}`, `since=0&hash=${hash}`, `since=3&hash=${hash}`, 'epoch=x&since=1', `epoch=${epoch.toLowerCase()}&since=1`,
     `epoch=${epoch}&since=-1`, `epoch=${epoch}&since=1.5`, `epoch=${epoch}&since=x`, `epoch=${epoch}&since=9007199254740992`,
     `epoch=${epoch}&since=1&hash=12`, `epoch=${epoch}&since=1&hash=${'G'.repeat(16)}`,
   ];

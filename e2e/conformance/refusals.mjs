@@ -8,7 +8,7 @@ const changes = (...list) => ({ changes: list });
 /** What is sent, by the code it must be answered with. A value is sent as JSON. */
 const REFUSED = {
   'bad-json': [
-    '', '{', '[]', 'null', '"a"', '{"changes":{}}', '{"changes":[1]}', '{"key":1}', '{"key":"a:1"} x',
+    '', '{', '[]', 'null', '"a"', '[null,null,null,"a:1",null,null,null,null,null,null]', '{"changes":{}}', '{"changes":[1]}', '{"key":1}', '{"key":"a:1"} x',
     Buffer.from('{"key":"a:\xff"}', 'latin1'),
   ],
   'unknown-field': [

@@ -50,8 +50,10 @@ impl<'a> Mark<'a> {
     ) -> Option<Self> {
         let since = now();
         let mut all = under_way.borrow_mut();
-        all.retain(|one| since.since(one.since) < UNDER_WAY);
-        if key.is_some() && all.iter().any(|one| one.key == *key && one.publisher == publisher) {
+        let same = |one: &Reading| {
+            one.key == *key && one.publisher == publisher && since.since(one.since) < UNDER_WAY
+        };
+        if key.is_some() && all.iter().any(same) {
             return None;
         }
         all.push(Reading { id, publisher: publisher.to_owned(), key: key.clone(), since, bytes: 0 });
@@ -62,14 +64,19 @@ impl<'a> Mark<'a> {
     fn reserve(&self, bytes: usize) -> bool {
         let mut all = self.under_way.borrow_mut();
         let taken: usize = all.iter().map(|one| one.bytes).sum();
-        // One that is read for too long does not count any more.
-        let Some(own) = all.iter_mut().find(|one| one.id == self.id) else { return true };
+        let Some(own) = all.iter_mut().find(|one| one.id == self.id) else { return false };
         let small = own.bytes + bytes <= SMALL_BODY_BYTES;
         let fits = taken + bytes <= if small { BODIES_BYTES } else { LARGE_BODIES_BYTES };
         if fits {
             own.bytes += bytes;
         }
         fits
+    }
+
+    /// Gives back what was kept for a body that is not.
+    fn release(&self) {
+        let mut all = self.under_way.borrow_mut();
+        all.iter_mut().filter(|one| one.id == self.id).for_each(|one| one.bytes = 0);
     }
 }
 
@@ -106,6 +113,7 @@ pub(crate) async fn read_body(
             body.extend_from_slice(&chunk);
         } else {
             body = Vec::new();
+            mark.release();
         }
         // Who is still sending does not hear an answer: what is somewhat too large is heard out.
         if bytes > HEARD_OUT {

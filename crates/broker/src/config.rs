@@ -31,6 +31,7 @@ impl Config {
         upkeep.keep_bytes = at_least(0, env, "LOG_KEEP_BYTES", upkeep.keep_bytes)?;
         upkeep.forget_after = duration(env, "FORGET_AFTER_MS", upkeep.forget_after)?;
         pace.slow_after = duration(env, "SLOW_AFTER_MS", pace.slow_after)?;
+        pace.silent_after = duration(env, "SILENT_AFTER_MS", pace.silent_after)?;
         pace.slow_bytes = at_least(1, env, "SLOW_BYTES", pace.slow_bytes)?;
         let life = policies(env)?.longest_life();
         if upkeep.forget_after <= life {

@@ -326,7 +326,8 @@ impl Inner {
         let page = self.rows.page(&log.head(), after, PAGE_ROWS)?;
         let page = page.ok_or("a version below the head has no row")?;
         let rows = filtered(topics, page.rows, Topics::filtered)?;
-        let head = frame::changes_head(after, page.to.version, page.to.hash, false);
+        // Also by who is live: one that is read again from the log.
+        let head = frame::changes_head(after, page.to.version, page.to.hash, true);
         self.sockets.send_around(session, &head, &rows, frame::CHANGES_TAIL);
         Ok((PartSent::Versions { to: page.to.version }, rows.length()))
     }

@@ -295,7 +295,7 @@ impl Inner {
     /// Decides and writes publishes in one synchronous step; returns their outcomes by ticket.
     fn commit(&self, mut submissions: Vec<Submission>) -> Result<Vec<(u64, Outcome)>> {
         let now = now();
-        if now.since(self.looked.get()) >= self.config.pace.slow_after {
+        if now.since(self.looked.get()) >= self.config.pace.silent_after / 10 {
             self.close_silent(now)?;
         }
         for submission in &mut submissions {

@@ -93,7 +93,7 @@ impl Inner {
         let bytes = if text.len() > MAX_BODY_BYTES { 0 } else { text.len() };
         let Some((owed, name)) = self.publishers.owe(id, bytes) else { return Ok(()) };
         // In its place, as every answer.
-        let (asked, bytes) = match name.filter(|_| self.has_room(bytes)) {
+        let (asked, bytes) = match name.filter(|_| self.has_room(bytes + PUBLISH_BYTES)) {
             _ if text.len() > MAX_BODY_BYTES => (Err(PublishError::TooLarge(text.len()).into()), 0),
             Some(name) => (self.asked(&name, text.as_bytes(), None), bytes),
             None => (Err(busy()), 0),

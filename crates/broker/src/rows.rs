@@ -62,7 +62,6 @@ impl Rows {
              CREATE TABLE IF NOT EXISTS folded (
                place TEXT PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
              CREATE INDEX IF NOT EXISTS folded_order ON folded (version, place, length(text));
-             DROP TABLE IF EXISTS idempotency;
              CREATE TABLE IF NOT EXISTS keys (
                digest BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, at INTEGER NOT NULL, epoch TEXT NOT NULL,
                version INTEGER NOT NULL, hash BLOB NOT NULL, changes INTEGER NOT NULL) WITHOUT ROWID;

@@ -20,7 +20,7 @@ pub const MAX_FOLDED_TAGS: usize = 256;
 pub struct Fold {
     /// What is left of every target that the versions name; takes the place of what was left of it before.
     pub left: BTreeMap<Target, Vec<FoldedChange>>,
-    /// What no longer counts for other targets; the widest first.
+    /// What no longer counts for other targets; a prefix before those that it begins.
     pub covers: Vec<Cover>,
 }
 
@@ -98,7 +98,8 @@ impl Covers {
 }
 
 impl Cover {
-    /// Says whether changes of the target are covered, if they are old enough and of the right kind.
+    /// Says whether changes of the target are covered, if they are old enough and of the right kind: for whoever looks
+    /// through what it stores, and cannot look up ranges.
     #[must_use]
     pub fn reaches(&self, target: &Target) -> bool {
         match (&self.target, target) {

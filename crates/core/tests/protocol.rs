@@ -282,6 +282,7 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("REPLAY_WINDOW", bytes(hub::REPLAY_WINDOW)),
         ("stuck_after", millis(pace.stuck_after)),
         ("slow_after", millis(pace.slow_after)),
+        ("silent_after", millis(pace.silent_after)),
         ("slow_bytes", pace.slow_bytes),
         ("segment_bytes", upkeep.segment_bytes),
         ("keep_bytes", upkeep.keep_bytes),
@@ -353,6 +354,7 @@ fn every_variable_is_read_and_has_its_default() {
         ("FORGET_AFTER_MS", Some(millis(upkeep.forget_after))),
         ("SLOW_AFTER_MS", Some(millis(pace.slow_after))),
         ("SLOW_BYTES", Some(pace.slow_bytes)),
+        ("SILENT_AFTER_MS", Some(millis(pace.silent_after))),
         ("ALLOWED_ORIGINS", None),
     ];
     assert_eq!(listed, expected);

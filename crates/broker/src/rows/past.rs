@@ -83,7 +83,7 @@ impl Rows {
     }
 
     /// Returns a part of what is left of the versions after `from` that are folded: up to the first version past
-    /// a frame's worth, and at most [`FOLD_ROWS`] changes.
+    /// [`FOLD_BYTES`], and at most [`FOLD_ROWS`] changes.
     ///
     /// First where it ends, which the index alone tells, then its text: no work grows with the fold, and no change
     /// crosses into wasm.

@@ -121,7 +121,7 @@ fn the_same_wide_change_again_and_again_covers_once() {
         log(&[r#"{"prefix":"t:"}"#, r#"{"all":true}"#, r#"{"all":true,"soft":true}"#, r#"{"all":true}"#]);
     let covers: Vec<_> =
         Fold::of(Vec::new(), &wide).covers.into_iter().map(|cover| (cover.version, cover.soft)).collect();
-    assert_eq!(covers, [(v(4), false), (v(3), true), (v(1), false)], "the widest first");
+    assert_eq!(covers, [(v(4), false), (v(3), true), (v(1), false)], "everything before prefixes");
 }
 
 #[test]

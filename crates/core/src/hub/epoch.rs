@@ -16,6 +16,7 @@ impl Hub {
         self.effects.extend([Effect::BeginEpoch(head), Effect::SetPong(head)]);
         self.replays = super::replay::Budget::default();
         self.pace.begin_epoch();
+        self.doubtful.clear();
         self.close_stragglers(|session| !session.can_be_reset());
         for session in self.sessions.values_mut() {
             session.strand(head.epoch);

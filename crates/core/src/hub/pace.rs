@@ -16,12 +16,14 @@ use crate::wire::position::{UnixMillis, Version};
 /// What is asked of a follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long an ack may take that a live frame asked for. Twice that may pass between the pings of who pings.
+    /// How long an ack may take that a live frame asked for.
     pub slow_after: Duration,
     /// How much live text may be unacknowledged by who has had 5 s to say so.
     pub slow_bytes: u64,
     /// How long the oldest part of a replay may be unacknowledged.
     pub stuck_after: Duration,
+    /// How long no ping may come of who pings.
+    pub silent_after: Duration,
 }
 
 impl Limits {
@@ -41,6 +43,8 @@ impl Default for Limits {
             // A quarter of a second of 200 changes a millisecond, and for 30 stuck ones an isolate's memory.
             slow_bytes: 4 << 20,
             stuck_after: Duration::from_secs(60),
+            // 20 pings of our own followers; a browser lets a hidden page do something once a minute.
+            silent_after: Duration::from_secs(300),
         }
     }
 }
@@ -170,7 +174,7 @@ impl Hub {
 
     /// Closes who has pinged before and has stopped: its socket died without a word.
     pub(super) fn close_silent(&mut self, now: UnixMillis, pings: &BTreeMap<SessionId, UnixMillis>) {
-        let silent_after = self.pace.limits.slow_after * 2;
+        let silent_after = self.pace.limits.silent_after;
         for (id, _) in pings.iter().filter(|(_, at)| now.since(**at) >= silent_after) {
             if self.sessions.contains_key(id) {
                 self.close(*id, close::TOO_SLOW, "no ping in time; resume from the position held");

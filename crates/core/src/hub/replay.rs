@@ -142,7 +142,7 @@ impl Hub {
         {
             let ours = self.log.head().epoch;
             // A foreign epoch from far ahead of our clock no broker began; after it there might be nothing greater.
-            let believable = epoch == ours || epoch.began() <= now.plus(AHEAD);
+            let believable = epoch.began() <= now.max(ours.began()).plus(AHEAD);
             if believable && reason.proves_a_restore(epoch, ours) {
                 self.begin_epoch(now, epoch.max(ours), random);
             }

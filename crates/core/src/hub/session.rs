@@ -36,7 +36,7 @@ pub struct Session {
     pub acked: Version,
     /// The last version it was told of. What a filter hid since then is covered by its next frame.
     pub told: Version,
-    /// The last version it was asked to acknowledge.
+    /// The first version it was asked to acknowledge and has not; else the last.
     pub asked: Version,
     /// A reset that it has not acknowledged.
     pub reset: Option<Reset>,
@@ -130,6 +130,7 @@ impl Session {
         self.epoch = epoch;
         (self.acked, self.told, self.asked) = (Version::ZERO, Version::ZERO, Version::ZERO);
         self.reset = Some(Reset::InPlace);
+        self.window.clear();
     }
 
     /// Says whether a hub made anew, whose log ends at `head`, cannot know that the follower was sent all it
@@ -176,7 +177,7 @@ impl Session {
         self.window.retain(|part| part.to > version);
         // An unfinished fold does not move the position, so each of its acks stands for one part.
         if self.window.len() == before {
-            self.window.pop_front_if(|part| part.held == Some(version));
+            self.window.pop_front_if(|part| part.held.is_some_and(|held| held <= version));
         }
         self.window.len() < before
     }

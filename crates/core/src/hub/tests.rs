@@ -759,20 +759,24 @@ fn g6_after_a_sleep_a_filtered_follower_is_told_from_the_log_what_was_hidden() {
 
 // --- every stage and input ---
 
-#[test]
-fn every_stage_answers_every_input() {
+/// Every stage that a session may be in, with its window; and none.
+fn stages() -> [Option<(Stage, VecDeque<Outstanding>)>; 6] {
     let part = |to, held: Option<u64>| Outstanding { to: v(to), held: held.map(v), bytes: 100, at: NOW };
     let full: VecDeque<Outstanding> = (1..=4).map(|to| part(to, None)).collect();
     let replaying = |sent, fold, window| Some((Stage::Replaying { sent: v(sent), fold }, window));
     let cursor = FoldCursor { version: v(2), place: None };
-    let stages = [
+    [
         None,
         replaying(0, None, VecDeque::new()),
         replaying(4, None, full.clone()),
         replaying(0, Some(cursor), VecDeque::from([part(4, Some(0))])),
         Some((Stage::Live, VecDeque::new())),
         Some((Stage::Live, full)),
-    ];
+    ]
+}
+
+#[test]
+fn every_stage_answers_every_input() {
     let inputs = || {
         let mut inputs = vec![publish(8), Input::Publish(Vec::new()), closed(1), sent(1, 6), sent(1, 7)];
         inputs.extend(["", "hello", "ping", r#"{"type":"ack"}"#].map(|frame| text(1, frame)));
@@ -787,7 +791,7 @@ fn every_stage_answers_every_input() {
         ]);
         inputs
     };
-    for stage in &stages {
+    for stage in stages() {
         for topics in [Topics::default(), Topics::new(vec!["live:".into()])] {
             for input in inputs() {
                 let session = stage.clone().map(|(stage, window)| Session {
