@@ -63,7 +63,6 @@ const PRIVATE: &[(&str, &str)] = &[
     ("MAX_STREAMS", include_str!("../../broker/src/events.rs")),
     ("KEEP_ALIVE", include_str!("../../broker/src/events.rs")),
     ("FOLD_ROWS", include_str!("../../broker/src/rows/past.rs")),
-    ("AHEAD", include_str!("../src/hub/replay.rs")),
     ("BOOKMARK_EVERY", include_str!("../src/hub/fan_out.rs")),
     ("DEFAULT_WAIT", include_str!("../src/wire/route.rs")),
     ("MAX_WAIT", include_str!("../src/wire/route.rs")),

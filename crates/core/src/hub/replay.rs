@@ -17,9 +17,6 @@ pub const REPLAY_WINDOW: usize = 4;
 /// How many bytes of all replays together may be unacknowledged: an isolate has 128 MB for everything.
 const BUDGET: u64 = 32 << 20;
 
-/// How far the clocks of two brokers of one catalog may differ.
-const AHEAD: Duration = Duration::from_secs(86_400);
-
 /// A part of the past, to be read and sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
@@ -141,9 +138,8 @@ impl Hub {
             (session.replica, from, standing)
         {
             let ours = self.log.head().epoch;
-            // A foreign epoch from far ahead of our clock no broker began; after it there might be nothing greater.
-            let believable = epoch.began() <= now.max(ours.began()).plus(AHEAD);
-            if believable && reason.proves_a_restore(epoch, ours) {
+            // Nothing is greater than the last of all, which no broker began.
+            if reason.proves_a_restore(epoch, ours) && !epoch.is_last() {
                 self.begin_epoch(now, epoch.max(ours), random);
             }
         }

@@ -118,17 +118,35 @@ impl Epoch {
         Self(text)
     }
 
-    /// Returns an epoch newer than this one that begins at `at`, or later where this clock is behind.
+    /// Returns an epoch newer than this one, which is not the last, that begins at `at`, or later where this clock is
+    /// behind.
     #[must_use]
     pub fn after(&self, at: UnixMillis, random: [u8; 10]) -> Self {
-        Self::new(at.max(self.began().plus(Duration::from_millis(1))), random)
+        let digit = |byte: &u8| Self::DIGITS.iter().position(|digit| digit == byte).unwrap_or(0);
+        // The first ten digits are the moment.
+        let began = self.0.iter().take(10).fold(0, |bits, byte| bits << 5 | digit(byte) as u64);
+        let next = Self::new(at.max(UnixMillis(began + 1)), random);
+        // The moment has 48 bits, past which it would begin again.
+        if next > *self { next } else { self.next() }
     }
 
-    /// Returns the moment that the first ten digits say, by the clock of whoever began it.
+    /// Says whether this is the last of all, with none after it.
     #[must_use]
-    pub fn began(&self) -> UnixMillis {
-        let digit = |byte: &u8| Self::DIGITS.iter().position(|digit| digit == byte).unwrap_or(0);
-        UnixMillis(self.0.iter().take(10).fold(0, |bits, byte| bits << 5 | digit(byte) as u64))
+    pub fn is_last(&self) -> bool {
+        self.as_str() == "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"
+    }
+
+    /// Returns the next greater text, of any but the last.
+    fn next(&self) -> Self {
+        let mut digits = self.0;
+        for digit in digits.iter_mut().rev() {
+            let next = Self::DIGITS.iter().skip_while(|known| *known != digit).nth(1);
+            *digit = next.copied().unwrap_or(b'0');
+            if next.is_some() {
+                break;
+            }
+        }
+        Self(digits)
     }
 
     /// Returns the text: 26 digits of Crockford's base 32.

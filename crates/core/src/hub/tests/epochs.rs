@@ -121,23 +121,21 @@ fn g7_a_replica_that_was_away_while_an_epoch_began_is_only_reset() {
 }
 
 #[test]
-fn an_epoch_from_far_ahead_is_not_believed() {
-    let mut story = Story::at(7);
-    let last: Epoch = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse().unwrap();
-    let start = Start::At(Claim::Held { epoch: last, version: v(1), hash: None });
-    story.hub.handle(
-        NOW,
-        Input::Open {
-            session: SessionId(1),
-            from: start,
-            logged: None,
-            name: "fra".into(),
-            topics: Topics::default(),
-            replica: true,
-            random: [1; 10],
-        },
-    );
-    assert_eq!(story.hub.head(), at(7), "after it there could be none");
+fn after_an_epoch_from_far_ahead_comes_a_greater_one_and_the_last_is_not_believed() {
+    for (shown, next) in [
+        ("7ZZZZZZZZZ0000000000000000", "7ZZZZZZZZZ0000000000000001"),
+        ("7ZZZZZZZZZ000000000000ZZZZ", "7ZZZZZZZZZ0000000000010000"),
+        ("7ZZZZZZZZZZZZZZZZZZZZZZZZZ", epoch(1).as_str()),
+    ] {
+        let from = Start::At(Claim::Held { epoch: shown.parse().unwrap(), version: v(1), hash: None });
+        let mut story = Story::at(7);
+        let (session, name, topics) = (SessionId(1), "fra".to_owned(), Topics::default());
+        let random = [0; 10];
+        story
+            .hub
+            .handle(NOW, Input::Open { session, from, logged: None, name, topics, replica: true, random });
+        assert_eq!(story.hub.head().epoch.as_str(), next, "after {shown}");
+    }
 }
 
 #[test]
