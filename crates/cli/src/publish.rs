@@ -57,7 +57,7 @@ pub(crate) struct Options {
     /// With --ndjson the nth line has this key and #n.
     #[arg(long, env = "NEWSREEL_IDEMPOTENCY_KEY", value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<String>,
-    /// Wait until the replicas have applied it; the receipt then names those that have and those that have not.
+    /// Wait until every live follower has acknowledged it; the receipt then names the replicas that have and have not.
     #[arg(long, env = "NEWSREEL_WAIT_APPLIED", value_parser = BoolishValueParser::new())]
     wait_applied: bool,
     /// How long to wait for the replicas.
