@@ -563,6 +563,10 @@ impl World {
                 }
             }
             self.wait(Duration::from_secs(1));
+            // The broker's alarm: who does not answer, whatever was lost, is closed and resumes.
+            if self.hub.poll_timeout().is_some_and(|due| due <= self.now) {
+                self.step(Input::Timer);
+            }
         }
     }
 
