@@ -50,9 +50,10 @@ impl Inner {
 
     /// Lists who follows, and how far each has acknowledged.
     pub(crate) fn followers(&self) -> Answer {
-        self.close_silent(now())?;
+        let pings = self.sockets.last_pings();
+        self.close_silent(now(), pings.clone())?;
         let hub = self.settled()?;
-        let (log, pings) = (hub.log(), self.sockets.last_pings());
+        let log = hub.log();
         let mut followers = Vec::new();
         for (id, session) in hub.sessions() {
             let hash = self.rows.hash_at(log, session.acked)?;

@@ -10,7 +10,7 @@
 )]
 
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
@@ -209,9 +209,9 @@ impl Inner {
     }
 
     /// Closes those whose pings have ended. Nobody wakes for that: it is looked for when there is something else to do.
-    pub(crate) fn close_silent(&self, now: UnixMillis) -> Result<()> {
+    pub(crate) fn close_silent(&self, now: UnixMillis, pings: BTreeMap<SessionId, UnixMillis>) -> Result<()> {
         self.looked.set(now);
-        self.step(now, Input::Pinged(self.sockets.last_pings())).map(|_| ())
+        self.step(now, Input::Pinged(pings)).map(|_| ())
     }
 
     /// Returns the newest position that is written.

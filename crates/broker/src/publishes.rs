@@ -295,8 +295,8 @@ impl Inner {
     /// Decides and writes publishes in one synchronous step; returns their outcomes by ticket.
     fn commit(&self, mut submissions: Vec<Submission>) -> Result<Vec<(u64, Outcome)>> {
         let now = now();
-        if now.since(self.looked.get()) >= self.config.pace.silent_after / 10 {
-            self.close_silent(now)?;
+        if now.since(self.looked.get()) >= self.config.pace.look_every() {
+            self.close_silent(now, self.sockets.last_pings())?;
         }
         for submission in &mut submissions {
             if let Some(key) = &submission.idempotency_key {

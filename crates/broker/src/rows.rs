@@ -287,11 +287,11 @@ impl Rows {
             vec![
                 digest_of_key(publisher, key).into(),
                 fingerprint.as_str().into(),
-                millis(at.0),
+                integer(at.0),
                 epoch.as_str().into(),
                 number(*version),
                 hash.to_string().into(),
-                millis(*changes as u64),
+                integer(*changes as u64),
             ],
         )?;
         Ok(())
@@ -301,7 +301,7 @@ impl Rows {
     pub(crate) fn forget_keys(&self, before: UnixMillis) -> worker::Result<()> {
         self.sql.exec(
             "DELETE FROM keys WHERE digest IN (SELECT digest FROM keys WHERE at <= ? ORDER BY at LIMIT ?)",
-            vec![millis(before.0), f64::from(FORGET_AT_ONCE).into()],
+            vec![integer(before.0), f64::from(FORGET_AT_ONCE).into()],
         )?;
         Ok(())
     }
@@ -317,7 +317,7 @@ impl Rows {
             "SELECT lower(hex(fingerprint)) AS fingerprint, at, changes,
                epoch || ':' || version || ':' || lower(hex(hash)) AS position
              FROM keys WHERE digest = unhex(?) AND at >= ?",
-            vec![digest_of_key(publisher, key).into(), millis(now.minus(REMEMBER_FOR).0)],
+            vec![digest_of_key(publisher, key).into(), integer(now.minus(REMEMBER_FOR).0)],
         )?;
         row.map(|row| {
             Ok(Remembered {
@@ -335,9 +335,9 @@ impl Rows {
     pub(crate) fn saw_replica(&self, name: &str, now: UnixMillis) -> worker::Result<()> {
         self.sql.exec(
             "INSERT OR REPLACE INTO replicas (name, seen) VALUES (?, ?)",
-            vec![name.into(), millis(now.0)],
+            vec![name.into(), integer(now.0)],
         )?;
-        let oldest = millis(now.0.saturating_sub(KNOWN_MS));
+        let oldest = integer(now.0.saturating_sub(KNOWN_MS));
         self.sql.exec("DELETE FROM replicas WHERE seen < ?", vec![oldest])?;
         Ok(())
     }
@@ -382,10 +382,10 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: String) -> worker:
 
 /// Binds a version. Below 2^53 a double holds it exactly.
 fn number(version: Version) -> SqlStorageValue {
-    millis(version.number())
+    integer(version.number())
 }
 
-fn millis(number: u64) -> SqlStorageValue {
+fn integer(number: u64) -> SqlStorageValue {
     SqlStorageValue::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
 

@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::change::{Change, Operation, Target};
+use crate::wire::change::{Change, MAX_TAGS, Operation, Target};
 use crate::wire::frame::{FoldedChange, VersionRow};
 use crate::wire::name::Tag;
 use crate::wire::position::Version;
 
 /// The most tags that a folded change carries: of more, those named last. So a key whose tags change for years
 /// does not grow with them.
-pub const MAX_FOLDED_TAGS: usize = 256;
+pub const MAX_FOLDED_TAGS: usize = MAX_TAGS;
 
 /// What folding some versions into what was folded before leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]

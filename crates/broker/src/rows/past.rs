@@ -12,7 +12,7 @@ use newsreel_core::wire::page::FoldCursor;
 use newsreel_core::wire::{Hash, Position, Version, VersionRow};
 use wasm_bindgen::prelude::*;
 
-use super::{PAGE_BYTES, PageRows, Rows, field, millis, number, parsed, string, version};
+use super::{PAGE_BYTES, PageRows, Rows, field, integer, number, parsed, string, version};
 
 /// The most rows that one segment is sealed from: 256 KiB of the smallest rows (58 bytes).
 const SEGMENT_ROWS: u32 = 5_000;
@@ -139,7 +139,7 @@ impl Rows {
              WHERE bytes = own + 1 OR (bytes - own <= ?2 AND bytes <= ?3)",
             vec![
                 f64::from(SEGMENT_ROWS).into(),
-                millis(size.min(FRAME_BYTES as u64)),
+                integer(size.min(FRAME_BYTES as u64)),
                 f64::from(PAGE_BYTES).into(),
             ],
         )?;

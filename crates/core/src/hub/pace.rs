@@ -27,6 +27,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Returns how long after a look for silent sockets another is worth its while.
+    #[must_use]
+    pub fn look_every(&self) -> Duration {
+        self.silent_after / 10
+    }
+
     /// A live frame asks for an ack when this long has passed since the last did.
     const ASK_EVERY: Duration = Duration::from_secs(10);
     /// Or when this much has been sent since.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::name::{Key, NameError, Prefix, Tag};
 use super::position::Version;
 
-/// The most tags one published change may name: as many as a fold keeps of a change.
+/// The most tags one published change may name.
 pub const MAX_TAGS: usize = 256;
 
 /// What a change names.
