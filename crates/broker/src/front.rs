@@ -70,7 +70,7 @@ async fn answer(
             (Scope::Follow, catalog)
         }
         Route::Followers(catalog) | Route::NewEpoch(catalog) => (Scope::Admin, catalog),
-        Route::Readyz | Route::Entry(..) => {
+        Route::Readyz | Route::Edge(..) => {
             return Ok(Err(Problem::new(Code::UnknownPath, "this address is the edge's")));
         }
     };

@@ -168,7 +168,7 @@ impl Inner {
             Ok(Route::Follow(_, query)) => self.follow(&request, query),
             Ok(Route::Followers(_)) => self.followers(),
             Ok(Route::NewEpoch(_)) => self.new_epoch(),
-            Ok(Route::Entry(..) | Route::Healthz | Route::Readyz) => {
+            Ok(Route::Edge(..) | Route::Healthz | Route::Readyz) => {
                 Ok(Err(Problem::new(Code::UnknownPath, "the broker has no such address")))
             }
             Err(problem) => Ok(Err(problem)),

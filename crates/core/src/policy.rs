@@ -16,6 +16,21 @@ pub struct Policy {
     pub lag_bound: Duration,
     /// What to do when that cannot be proved.
     pub beyond_bound: Beyond,
+    /// What the replica that tends KV does when a change ends an entry.
+    pub on_bump: OnBump,
+    /// Whether KV, R2 and the origin are asked at once and the newest version wins.
+    pub quorum: bool,
+}
+
+/// What is done about the entries that a change has ended. No guarantee depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBump {
+    /// The old entry is deleted from KV.
+    #[default]
+    Delete,
+    /// And the new value is fetched, if the key was read recently: within a budget, the hottest first.
+    Refresh,
 }
 
 /// What a class does when its promise cannot be kept.
@@ -47,6 +62,10 @@ pub struct Override {
     pub lag_bound_ms: Option<u64>,
     /// See [`Policy::beyond_bound`].
     pub beyond_bound: Option<Beyond>,
+    /// See [`Policy::on_bump`].
+    pub on_bump: Option<OnBump>,
+    /// See [`Policy::quorum`].
+    pub quorum: Option<bool>,
 }
 
 /// The name under which a deployment changes the policy of every class it does not name.
@@ -57,8 +76,10 @@ impl Default for Policies {
     fn default() -> Self {
         let hour = Duration::from_secs(3_600);
         let second = Duration::from_secs(1);
-        let policy =
-            |ttl, stale_for, lag_bound, beyond_bound| Policy { ttl, stale_for, lag_bound, beyond_bound };
+        let policy = |ttl, stale_for, lag_bound, beyond_bound| {
+            let (on_bump, quorum) = (OnBump::Delete, false);
+            Policy { ttl, stale_for, lag_bound, beyond_bound, on_bump, quorum }
+        };
         let classes = [
             ("embedding", policy(24 * hour, 48 * hour, 60 * second, Beyond::Stale)),
             ("availability", policy(12 * hour, 24 * hour, 2 * second, Beyond::Stale)),
@@ -96,7 +117,9 @@ impl Policies {
             return Ok(Self::default());
         }
         let overrides: BTreeMap<String, Override> = serde_json::from_str(json).map_err(|why| {
-            format!("POLICY is a table per class of ttl_ms, stale_for_ms, lag_bound_ms, beyond_bound: {why}")
+            format!(
+                "POLICY is a table per class of ttl_ms, stale_for_ms, lag_bound_ms, beyond_bound, on_bump, quorum: {why}"
+            )
         })?;
         Ok(Self::with(&overrides))
     }
@@ -130,6 +153,8 @@ impl Policy {
             stale_for: or(change.stale_for_ms, self.stale_for),
             lag_bound: or(change.lag_bound_ms, self.lag_bound),
             beyond_bound: change.beyond_bound.unwrap_or(self.beyond_bound),
+            on_bump: change.on_bump.unwrap_or(self.on_bump),
+            quorum: change.quorum.unwrap_or(self.quorum),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use newsreel_core::follower::{Cursor, Effect, Follower, Input, Phase};
-use newsreel_core::policy::{Beyond, Policies, Policy};
+use newsreel_core::policy::{Beyond, OnBump, Policies, Policy};
 use newsreel_core::upkeep::REMEMBER_FOR;
 use newsreel_core::wire::frame::{self, FollowerFrame, Frame, Resume, VersionRow, close};
 use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
@@ -271,6 +271,7 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("MAX_TAGS", bytes(change::MAX_TAGS)),
         ("MAX_CATALOG_BYTES", bytes(name::MAX_CATALOG_BYTES)),
         ("MAX_FOLDED_TAGS", bytes(fold::MAX_FOLDED_TAGS)),
+        ("MAX_KEYS", bytes(route::MAX_KEYS)),
         ("MAX_TOPICS", bytes(route::MAX_TOPICS)),
         ("MAX_TOPICS_BYTES", bytes(route::MAX_TOPICS_BYTES)),
         ("MAX_FOLLOWER_NAME_BYTES", bytes(route::MAX_FOLLOWER_NAME_BYTES)),
@@ -375,6 +376,8 @@ fn the_policy_table_is_the_one_in_the_code() {
             stale_for: duration(row[2]),
             lag_bound: duration(row[3]),
             beyond_bound: if row[4] == "fail" { Beyond::Fail } else { Beyond::Stale },
+            on_bump: OnBump::Delete,
+            quorum: false,
         };
         assert_eq!(policies.of(class), written, "{class}");
     }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use newsreel_core::cache::{Answer, Event, Failure, Freshness, Read, Step, Tier};
 use newsreel_core::policy::Policy;
 use newsreel_core::sync::AtLeast;
+use newsreel_core::wire::route::EdgeCall;
 use newsreel_core::wire::{Address, Catalog, Code, Key, Position, Problem, Route, Version};
 use worker::{Context, Env, Request, Response, ResponseBuilder, Result, console_error, console_warn};
 
@@ -38,7 +39,7 @@ pub async fn serve(request: &Request, env: Env, context: Context) -> Result<Resp
     let address = Address::new(request.inner().url());
     let route = Route::parse(request.method().as_ref(), address.path(), address.query());
     let answer = match route {
-        Ok(Route::Entry(catalog, key)) => read(request, env, context, catalog, key).await,
+        Ok(Route::Edge(catalog, EdgeCall::Entry(key))) => read(request, env, context, catalog, key).await,
         Ok(Route::Readyz) => ready(&env).await,
         Ok(_) => Ok(Err(Problem::new(Code::UnknownPath, "this address is the broker's"))),
         Err(problem) => Ok(Err(problem)),

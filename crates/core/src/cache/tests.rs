@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::floors::raised_by;
+use crate::policy::OnBump;
 use crate::sync::{Applied, Reply};
 use crate::wire::change::Change;
 use crate::wire::position::Epoch;
@@ -11,7 +12,7 @@ const TTL: Duration = Duration::from_secs(100);
 const STALE_FOR: Duration = Duration::from_secs(50);
 
 fn policy(lag_bound: Duration, beyond_bound: Beyond) -> Policy {
-    Policy { ttl: TTL, stale_for: STALE_FOR, lag_bound, beyond_bound }
+    Policy { ttl: TTL, stale_for: STALE_FOR, lag_bound, beyond_bound, on_bump: OnBump::Delete, quorum: false }
 }
 
 fn stale() -> Policy {

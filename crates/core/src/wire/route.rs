@@ -30,12 +30,27 @@ pub enum Route {
     Follow(Catalog, FollowQuery),
     /// `GET /v1/catalogs/{catalog}/followers`
     Followers(Catalog),
-    /// `GET /v1/catalogs/{catalog}/entries/{key}`
-    Entry(Catalog, Key),
+    /// A call that the edge answers, and no broker.
+    Edge(Catalog, EdgeCall),
     /// `GET /healthz`
     Healthz,
     /// `GET /readyz`
     Readyz,
+}
+
+/// What the edge is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EdgeCall {
+    /// `GET /v1/catalogs/{catalog}/entries/{key}`
+    Entry(Key),
+    /// `GET /v1/catalogs/{catalog}/entries?key=…&key=…`
+    Entries(Vec<Key>),
+    /// `POST /v1/catalogs/{catalog}/entries`: the same, with the keys in the body.
+    EntriesOf,
+    /// `POST /v1/catalogs/{catalog}/fill`
+    Fill,
+    /// `GET /v1/catalogs/{catalog}/metrics`
+    Metrics,
 }
 
 /// The query of a publish.
@@ -164,11 +179,27 @@ impl Route {
                 only(method, "GET")?;
                 Ok(Self::Followers(catalog(name)?))
             }
+            ["v1", "catalogs", name, "entries"] if method == "POST" => {
+                Ok(Self::Edge(catalog(name)?, EdgeCall::EntriesOf))
+            }
+            ["v1", "catalogs", name, "entries"] => {
+                only(method, "GET, POST")?;
+                Ok(Self::Edge(catalog(name)?, EdgeCall::Entries(keys_of_query(query)?)))
+            }
+            ["v1", "catalogs", name, "fill"] => {
+                only(method, "POST")?;
+                Ok(Self::Edge(catalog(name)?, EdgeCall::Fill))
+            }
+            ["v1", "catalogs", name, "metrics"] => {
+                only(method, "GET")?;
+                Ok(Self::Edge(catalog(name)?, EdgeCall::Metrics))
+            }
             // A key's own slashes may come unescaped: everything after `entries/` is the key.
             ["v1", "catalogs", name, "entries", _, ..] => {
                 only(method, "GET")?;
                 let start = path.match_indices('/').nth(4).map_or(path.len(), |(at, _)| at + 1);
-                Ok(Self::Entry(catalog(name)?, decoded_key(path.get(start..).unwrap_or_default())?))
+                let key = decoded_key(path.get(start..).unwrap_or_default())?;
+                Ok(Self::Edge(catalog(name)?, EdgeCall::Entry(key)))
             }
             _ => Err(Problem::new(Code::UnknownPath, "there is nothing at this address; see PROTOCOL.md")),
         }
@@ -185,7 +216,7 @@ impl Route {
             | Self::Status(catalog)
             | Self::Follow(catalog, _)
             | Self::Followers(catalog)
-            | Self::Entry(catalog, _) => Some(catalog),
+            | Self::Edge(catalog, _) => Some(catalog),
             Self::Healthz | Self::Readyz => None,
         }
     }
@@ -206,6 +237,47 @@ pub fn decoded_key(text: &str) -> Result<Key, Problem> {
         .decode_utf8()
         .map_err(|_| Problem::new(Code::BadKey, "the key is not percent-encoded UTF-8"))?;
     Key::new(key).map_err(|why| Problem::new(Code::BadKey, why.to_string()))
+}
+
+/// The most keys of one bulk read, and of one fill.
+pub const MAX_KEYS: usize = 100;
+
+/// Reads the body of a bulk read or a fill: `{"keys":["title:1",…]}`.
+///
+/// # Errors
+/// `bad-json`, `bad-key`, or `bad-request` when there are none or more than [`MAX_KEYS`].
+pub fn keys_of_body(body: &[u8]) -> Result<Vec<Key>, Problem> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        keys: Vec<String>,
+    }
+    let body: Body = serde_json::from_slice(body).map_err(|why| {
+        Problem::new(Code::BadJson, format!("the body is {{\"keys\":[\"class:id\",…]}}: {why}"))
+    })?;
+    keys(body.keys.into_iter())
+}
+
+fn keys_of_query(query: &str) -> Result<Vec<Key>, Problem> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    keys(pairs.filter(|(name, _)| name == "key").map(|(_, key)| key.into_owned()))
+}
+
+/// Reads 1 to [`MAX_KEYS`] keys; one that is named twice counts once.
+fn keys(texts: impl Iterator<Item = String>) -> Result<Vec<Key>, Problem> {
+    let mut keys = Vec::new();
+    for text in texts {
+        let key =
+            Key::new(text.as_str()).map_err(|why| Problem::new(Code::BadKey, format!("{text:?}: {why}")))?;
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    if keys.is_empty() || keys.len() > MAX_KEYS {
+        let text = format!("1 to {MAX_KEYS} different keys at once, not {}", keys.len());
+        return Err(Problem::new(Code::BadRequest, text));
+    }
+    Ok(keys)
 }
 
 fn catalog(text: &str) -> Result<Catalog, Problem> {
@@ -424,16 +496,44 @@ mod tests {
         for path in
             ["/v1/catalogs/tv/entries/title%3Aa%2Fb%20%C3%BC", "/v1/catalogs/tv/entries/title:a/b%20ü"]
         {
-            assert_eq!(Route::parse("HEAD", path, ""), Ok(Route::Entry(tv(), key.clone())), "{path}");
+            assert_eq!(
+                Route::parse("HEAD", path, ""),
+                Ok(Route::Edge(tv(), EdgeCall::Entry(key.clone()))),
+                "{path}"
+            );
         }
         assert_eq!(encoded_key(&key), "title%3Aa%2Fb%20%C3%BC");
+    }
+
+    #[test]
+    fn many_keys_come_in_the_query_or_in_a_body() {
+        let edge = |call| Ok(Route::Edge(Catalog::new("tv").unwrap(), call));
+        let entries = "/v1/catalogs/tv/entries";
+        let keys = vec![Key::new("title:ü&b").unwrap(), Key::new("live:1").unwrap()];
+        let query = "key=title:%C3%BC%26b&other=1&key=live:1&key=live:1";
+        assert_eq!(Route::parse("GET", entries, query), edge(EdgeCall::Entries(keys.clone())), "each once");
+        assert_eq!(Route::parse("POST", entries, ""), edge(EdgeCall::EntriesOf));
+        assert_eq!(Route::parse("POST", "/v1/catalogs/tv/fill", ""), edge(EdgeCall::Fill));
+        assert_eq!(Route::parse("GET", "/v1/catalogs/tv/metrics", ""), edge(EdgeCall::Metrics));
+        assert_eq!(code("GET", entries, ""), "bad-request");
+        assert_eq!(code("GET", entries, "key=title"), "bad-key");
+        assert_eq!(code("DELETE", entries, "key=title:1"), "method-not-allowed");
+        assert_eq!(code("GET", "/v1/catalogs/tv/fill", ""), "method-not-allowed");
+
+        assert_eq!(keys_of_body("{\"keys\":[\"title:ü&b\",\"live:1\"]}".as_bytes()), Ok(keys));
+        let refused = |body: &str| keys_of_body(body.as_bytes()).unwrap_err().code();
+        assert_eq!(refused(r#"{"keys":[]}"#), "bad-request");
+        assert_eq!(refused(r#"{"keys":["a b"]}"#), "bad-key");
+        assert_eq!(refused(r#"["title:1"]"#), "bad-json");
+        assert_eq!(refused(r#"{"keys":["title:1"],"key":"x"}"#), "bad-json");
+        let many: Vec<String> = (0..=MAX_KEYS).map(|id| format!("title:{id}")).collect();
+        assert_eq!(refused(&serde_json::json!({ "keys": many }).to_string()), "bad-request");
     }
 
     #[test]
     fn what_is_not_an_address_says_so() {
         assert_eq!(code("GET", "/", ""), "unknown-path");
         assert_eq!(code("GET", "/v1/catalogs", ""), "unknown-path");
-        assert_eq!(code("GET", "/v1/catalogs/tv/entries", ""), "unknown-path");
         assert_eq!(code("DELETE", "/v1/catalogs/tv/changes", ""), "method-not-allowed");
         assert_eq!(code("POST", "/v1/catalogs/tv", ""), "method-not-allowed");
         assert_eq!(code("POST", "/v1/catalogs/tv/publish", ""), "method-not-allowed");
