@@ -15,12 +15,14 @@
 //! - [`floors`]: the lowest version that may still be served;
 //! - [`sync`]: how a reader learns floors from a replica, and what that proves;
 //! - [`policy`]: what each class of keys promises;
-//! - [`cache`]: the read decision.
+//! - [`cache`]: the read decision;
+//! - [`counts`]: what a reader counts.
 //!
 //! `PROTOCOL.md` beside this crate is the document of what [`wire`], [`hub`] and [`follower`] speak.
 
 pub mod access;
 pub mod cache;
+pub mod counts;
 pub mod floors;
 pub mod fold;
 pub mod follower;
