@@ -16,7 +16,8 @@
 //! - [`sync`]: how a reader learns floors from a replica, and what that proves;
 //! - [`policy`]: what each class of keys promises;
 //! - [`cache`]: the read decision;
-//! - [`counts`]: what a reader counts.
+//! - [`counts`]: what a reader counts;
+//! - [`hot`]: which keys are read most.
 //!
 //! `PROTOCOL.md` beside this crate is the document of what [`wire`], [`hub`] and [`follower`] speak.
 
@@ -26,6 +27,7 @@ pub mod counts;
 pub mod floors;
 pub mod fold;
 pub mod follower;
+pub mod hot;
 pub mod hub;
 pub mod log;
 pub mod origins;
