@@ -15,7 +15,8 @@
 //! - [`floors`]: the lowest version that may still be served;
 //! - [`sync`]: how a reader learns floors from a replica, and what that proves;
 //! - [`policy`]: what each class of keys promises;
-//! - [`cache`]: the read decision.
+//! - [`cache`]: the read decision;
+//! - [`stored`]: an entry's bytes, in KV and R2.
 //!
 //! `PROTOCOL.md` beside this crate is the document of what [`wire`], [`hub`] and [`follower`] speak.
 
@@ -28,6 +29,7 @@ pub mod hub;
 pub mod log;
 pub mod origins;
 pub mod policy;
+pub mod stored;
 pub mod sync;
 pub mod topics;
 pub mod upkeep;
