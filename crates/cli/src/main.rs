@@ -4,6 +4,7 @@
 
 mod admin;
 mod broker;
+mod check;
 mod exit;
 mod http;
 mod link;
@@ -40,6 +41,12 @@ enum What {
     Tail(tail::Options),
     /// Shows where a catalog's log is.
     Status(status::Options),
+    /// Checks a deployment's variables and bindings, and prints what its classes of keys promise.
+    ///
+    /// For each class: its numbers, and the oldest that an answer can be, as the sum of its parts. All that is wrong is
+    /// told at once, on stderr, each with what to write; the exit code is 3 then.
+    #[command(name = "check-config")]
+    CheckConfig(check::Options),
     /// Does what takes an admin token.
     #[command(subcommand)]
     Admin(admin::What),
@@ -61,6 +68,7 @@ fn main() -> std::process::ExitCode {
             What::Publish(options) => publish::run(options, broker).await,
             What::Tail(options) => tail::run(options, broker).await,
             What::Status(options) => status::run(options, broker).await,
+            What::CheckConfig(options) => check::run(&options),
             What::Admin(what) => admin::run(what, broker).await,
         }
     });

@@ -241,6 +241,52 @@ async fn a_variable_stands_for_its_flag() {
     }
 }
 
+#[test]
+fn a_deployment_is_checked_and_all_that_is_wrong_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |text: &str, words: &str| {
+        let file = folder.path().join("wrangler.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut command = newsreel("http://127.0.0.1:1", words);
+        let output = command.current_dir(&folder).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let right = include_str!("../../../wrangler.toml");
+    let (code, table, told) = check(right, "check-config");
+    assert_eq!((code, told.as_str()), (Some(0), ""));
+    assert!(table.contains("\navailability  fresh: ≤ 2 s = 1 s proof + 1 s way "), "{table}");
+
+    let wrong =
+        right.to_owned() + "\n[vars.POLICY.fare]\nlag_bound_ms = 1\nquorum = true\nttl_ms = 1296000000\n";
+    let (code, table, told) = check(&wrong, "check-config wrangler.toml");
+    assert_eq!((code, table.as_str()), (Some(3), ""));
+    for complaint in
+        ["POLICY.fare.lag_bound_ms is 1", "FORGET_AFTER_MS is 1296000000", "POLICY.fare.quorum is true"]
+    {
+        assert!(told.contains(complaint), "{complaint}: {told}");
+    }
+    let (code, json, _) = check(&wrong, "check-config --json");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (code, &json["ok"], json["complaints"].as_array().unwrap().len()),
+        (Some(3), &false.into(), 3)
+    );
+    let (code, json, _) = check(right, "check-config --json");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &json["classes"][0]["ages"][0]["total_ms"]), (Some(0), &2_000.into()));
+    let staging = right.to_owned() + "\n[env.staging.vars]\nORIGIN_URl = 'https://x.example'\n";
+    let (code, _, told) = check(&staging, "check-config --env staging");
+    assert_eq!(code, Some(3));
+    assert!(
+        told.contains("did you mean ORIGIN_URL?") && told.contains("[[env.staging.kv_namespaces]]"),
+        "{told}"
+    );
+    assert_eq!(check(right, "check-config --env staging").0, Some(3));
+    assert_eq!(check("[vars", "check-config").0, Some(3));
+    assert_eq!(check(right, "check-config /nowhere").0, Some(3));
+}
+
 /// A broker that says these frames to whoever follows and stays.
 async fn follow_broker(frames: Vec<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
