@@ -12,6 +12,9 @@ use reqwest::{Client, Method, RequestBuilder, Url};
 use crate::exit::Failure;
 use crate::http::{self, CallError};
 
+/// How long a fill may take: 100 keys of an origin that takes its time over each.
+const FILL_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Which broker, and as whom.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Broker")]
@@ -86,6 +89,12 @@ impl Broker {
         http::call(self.request(Method::POST, "/epochs")).await
     }
 
+    /// Has the edge at this address fill the keys of the body; returns what it wrote of them.
+    pub(crate) async fn fill(&self, body: String) -> Result<String, CallError> {
+        let request = self.request(Method::POST, "/fill").timeout(FILL_TIMEOUT);
+        http::call(request.header("Content-Type", "application/json").body(body)).await
+    }
+
     /// Publishes once and returns the receipt as the broker wrote it. Only a receipt is an acknowledgement:
     /// a success without one came from something else than a broker.
     pub(crate) async fn publish(&self, key: &str, body: String, wait: Wait) -> Result<String, CallError> {
@@ -102,7 +111,7 @@ impl Broker {
             Ok(_) => Ok(answer),
             Err(error) => {
                 let why = format!("the answer is not a receipt ({error}); is this address a broker's?");
-                Err(CallError::Passing { why, after: None })
+                Err(CallError::Passing { why, after: None, busy: false })
             }
         }
     }

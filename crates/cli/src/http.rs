@@ -27,6 +27,8 @@ pub(crate) enum CallError {
         why: String,
         /// How long the server wants to be left alone.
         after: Option<Duration>,
+        /// Whether it is only too much at once.
+        busy: bool,
     },
     /// The answer would be the same again.
     Refused {
@@ -67,8 +69,8 @@ pub(crate) async fn call(request: RequestBuilder) -> Result<String, CallError> {
     let (code, detail) = problem(status, body.as_bytes());
     // 408 too slow, 409 the same publish is under way, 425 too early, 429 too much.
     if status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 425 | 429) {
-        let after = after.map(Duration::from_secs);
-        return Err(CallError::Passing { why: format!("{status}: {code}: {detail}"), after });
+        let (after, busy) = (after.map(Duration::from_secs), status == StatusCode::TOO_MANY_REQUESTS);
+        return Err(CallError::Passing { why: format!("{status}: {code}: {detail}"), after, busy });
     }
     Err(CallError::Refused { status, code, detail })
 }
@@ -87,10 +89,38 @@ where
         let (why, after) = match attempt().await {
             Ok(answer) => return Ok(answer),
             Err(CallError::Refused { code, detail, .. }) => return Err(Failure::Refused { code, detail }),
-            Err(CallError::Passing { why, after }) => (why, after),
+            Err(CallError::Passing { why, after, .. }) => (why, after),
         };
         let wait = pause(failures).max(after.unwrap_or_default());
         if began.elapsed() + wait > patience {
+            return Err(Failure::Unreachable { what: server.to_string(), why });
+        }
+        tokio::time::sleep(wait).await;
+    }
+    unreachable!("the attempts are counted without an end")
+}
+
+/// Makes calls until one is answered, or until the server has given nothing but silence and faults for `patience`. One
+/// that is busy is alive: it is asked again for as long as it takes.
+pub(crate) async fn call_while_alive<T, F>(
+    server: &Url,
+    patience: Duration,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    let mut alive = Instant::now();
+    for failures in 0.. {
+        let (why, after, busy) = match attempt().await {
+            Ok(answer) => return Ok(answer),
+            Err(CallError::Refused { code, detail, .. }) => return Err(Failure::Refused { code, detail }),
+            Err(CallError::Passing { why, after, busy }) => (why, after, busy),
+        };
+        let wait = pause(failures).max(after.unwrap_or_default());
+        if busy {
+            alive = Instant::now() + wait;
+        } else if alive.elapsed() + wait > patience {
             return Err(Failure::Unreachable { what: server.to_string(), why });
         }
         tokio::time::sleep(wait).await;
@@ -127,7 +157,7 @@ fn no_answer(error: &reqwest::Error) -> CallError {
     while let Some(inner) = why.source() {
         why = inner;
     }
-    CallError::Passing { why: why.to_string(), after: None }
+    CallError::Passing { why: why.to_string(), after: None, busy: false }
 }
 
 fn is_here(server: &Url) -> bool {

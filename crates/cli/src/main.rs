@@ -6,6 +6,7 @@ mod admin;
 mod broker;
 mod check;
 mod exit;
+mod fill;
 mod http;
 mod link;
 mod load;
@@ -41,6 +42,11 @@ enum What {
     Tail(tail::Options),
     /// Shows where a catalog's log is.
     Status(status::Options),
+    /// Writes the hot set ahead: through an edge, or by Cloudflare's API into KV.
+    ///
+    /// Prints the keys that failed as JSON, one a line, on stdout: {"key", "code", "detail"}; the exit code is 1 then. A
+    /// newer entry is never replaced.
+    Fill(fill::Options),
     /// Checks a deployment's variables and bindings, and prints what its classes of keys promise.
     ///
     /// For each class: its numbers, and the oldest that an answer can be, as the sum of its parts. All that is wrong is
@@ -68,6 +74,7 @@ fn main() -> std::process::ExitCode {
             What::Publish(options) => publish::run(options, broker).await,
             What::Tail(options) => tail::run(options, broker).await,
             What::Status(options) => status::run(options, broker).await,
+            What::Fill(options) => fill::run(options, broker).await,
             What::CheckConfig(options) => check::run(&options),
             What::Admin(what) => admin::run(what, broker).await,
         }

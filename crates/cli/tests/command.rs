@@ -17,21 +17,13 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
+mod common;
+use common::newsreel;
+
 const RECEIPT: &str = r#"{"catalog":"tv","epoch":"01ARYZ6S410000000000000000","version":1,"position":"01ARYZ6S410000000000000000:1:0011223344556677","at":1,"changes":1}"#;
 const NEW_EPOCH: &str = r#"{"catalog":"tv","epoch":"01ARYZ6S420000000000000000","version":0,"position":"01ARYZ6S420000000000000000:0:7ae264e1fd7e3c55","previous":"01ARYZ6S410000000000000000:1:0011223344556677"}"#;
 /// Long enough for a slow machine; nothing waits for so long when it works.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Returns the command with no variable of the machine's own.
-fn newsreel(broker: &str, words: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_newsreel"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NEWSREEL_")) {
-        command.env_remove(name);
-    }
-    command.env("NEWSREEL_BROKER", broker).env("NEWSREEL_RETRY_FOR_MS", "0");
-    command.args(words.split_whitespace()).stdin(Stdio::null());
-    command
-}
 
 fn run(broker: &str, words: &str) -> Output {
     newsreel(broker, words).output().unwrap()
