@@ -84,6 +84,11 @@ impl Broker {
         http::call(self.request(Method::GET, "")).await
     }
 
+    /// Returns a page of the log, as the broker wrote it.
+    pub(crate) async fn changes(&self, query: &str) -> Result<String, CallError> {
+        http::call(self.request(Method::GET, &format!("/changes?{query}"))).await
+    }
+
     /// Begins a new epoch and returns what the broker wrote of it.
     pub(crate) async fn new_epoch(&self) -> Result<String, CallError> {
         http::call(self.request(Method::POST, "/epochs")).await
@@ -126,7 +131,8 @@ impl Broker {
 }
 
 impl Token {
-    fn bearer(&self) -> Result<HeaderValue, Failure> {
+    /// Returns the value of the `Authorization` header.
+    pub(crate) fn bearer(&self) -> Result<HeaderValue, Failure> {
         let plain = !self.0.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_graphic());
         let value = plain.then(|| HeaderValue::try_from(format!("Bearer {}", self.0)).ok()).flatten();
         let wrong = || Failure::Input("the token is not printable ASCII without spaces".to_owned());

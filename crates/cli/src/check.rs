@@ -6,9 +6,10 @@ mod file;
 mod print;
 mod vars;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
+use newsreel_core::policy::Policies;
 use serde_json::json;
 
 use crate::exit::{Failure, print, say};
@@ -45,9 +46,22 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     } else if complaints.is_empty() {
         print(&print::table(&policies))?;
     }
+    all_right(&options.file, &complaints)
+}
+
+/// Returns what the classes of a deployment promise.
+///
+/// # Errors
+/// If anything about it is wrong: it does not run like that.
+pub(crate) fn policies(file: &Path, env: Option<&str>) -> Result<Policies, Failure> {
+    let Findings { complaints, policies, .. } = vars::check(&Deployment::read(file, env)?);
+    all_right(file, &complaints).map(|()| policies)
+}
+
+fn all_right(file: &Path, complaints: &[String]) -> Result<(), Failure> {
     if complaints.is_empty() {
         return Ok(());
     }
     let lines: String = complaints.iter().map(|complaint| format!("\n  {complaint}")).collect();
-    Err(Failure::Input(format!("{} is wrong:{lines}", options.file.display())))
+    Err(Failure::Input(format!("{} is wrong:{lines}", file.display())))
 }

@@ -6,6 +6,7 @@
 mod done;
 mod edge;
 mod keys;
+mod kv;
 mod progress;
 
 use std::collections::HashSet;
@@ -20,6 +21,7 @@ use crate::broker::BrokerOptions;
 use crate::exit::{Failure, asked_to_stop, say};
 use done::{Done, Run};
 use keys::Hot;
+use kv::{Kv, KvOptions};
 use progress::{Pace, Progress};
 
 /// The command's own flags.
@@ -31,7 +33,8 @@ pub(crate) struct Options {
     file: PathBuf,
     /// Take the first so many keys.
     #[arg(long, env = "NEWSREEL_TOP", value_name = "N", default_value_t = 10_000)]
-    top: usize,
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    top: u32,
     /// How many keys begin in a second at most.
     #[arg(long, env = "NEWSREEL_RATE", value_name = "KEYS", default_value_t = 100)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -43,13 +46,15 @@ pub(crate) struct Options {
     /// Keep in this file which keys are done, and skip those that it says are.
     #[arg(long, env = "NEWSREEL_FILL_RESUME", value_name = "FILE")]
     resume: Option<PathBuf>,
+    #[command(flatten)]
+    kv: KvOptions,
 }
 
 /// Fills, and tells what became of the keys.
 pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
     let stop = asked_to_stop()?;
     let text = read(&options.file)?;
-    let (mut hot, bad) = keys::read(&text, options.top);
+    let (mut hot, bad) = keys::read(&text, usize::try_from(options.top).unwrap_or(usize::MAX));
     for bad in &bad {
         say!("fill: line {}: {}; skipped", bad.number, bad.why);
     }
@@ -58,7 +63,9 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
     }
     let all = hot.len();
     let (done, before) = match &options.resume {
-        Some(path) => Done::open(path, &run_of(&text, &at)).map(|(done, keys)| (Some(done), keys))?,
+        Some(path) => {
+            Done::open(path, &run_of(&text, &options, &at)).map(|(done, keys)| (Some(done), keys))?
+        }
         None => (None, HashSet::new()),
     };
     hot.retain(|hot| !before.contains(hot.key.as_str()));
@@ -82,19 +89,26 @@ async fn work(
     hot: &[Hot],
     progress: &mut Progress,
 ) -> Result<(), Failure> {
-    let pace = Pace::new(options.rate);
-    let batches = batches(hot, options.rate);
-    edge::run(at, &batches, options.parallel.into(), &pace, progress).await
+    let (pace, parallel) = (Pace::new(options.rate), usize::from(options.parallel));
+    // At most what begins in a second.
+    let most = usize::try_from(options.rate).unwrap_or(MAX_KEYS).clamp(1, MAX_KEYS);
+    let keys = |batch: &[Hot]| batch.iter().map(|hot| hot.key.clone()).collect::<Vec<_>>();
+    let Some(mut kv) = Kv::new(&options.kv, at, parallel)? else {
+        let batches: Vec<Vec<Key>> = hot.chunks(most).map(keys).collect();
+        return edge::run(at, &batches, parallel, &pace, progress).await;
+    };
+    for batch in hot.chunks(most) {
+        pace.wait(batch.len()).await;
+        let outcome = kv.fill(batch).await?;
+        progress.take(&keys(batch), outcome)?;
+    }
+    Ok(())
 }
 
-/// Splits the keys so that a batch is at most one second of them.
-fn batches(hot: &[Hot], rate: u32) -> Vec<Vec<Key>> {
-    let most = usize::try_from(rate).unwrap_or(MAX_KEYS).clamp(1, MAX_KEYS);
-    hot.chunks(most).map(|batch| batch.iter().map(|hot| hot.key.clone()).collect()).collect()
-}
-
-fn run_of(text: &str, at: &BrokerOptions) -> Run {
-    Run { catalog: at.catalog.to_string(), input: etag_of(text.as_bytes()), to: at.broker.to_string() }
+fn run_of(text: &str, options: &Options, at: &BrokerOptions) -> Run {
+    let namespace = options.kv.namespace_id.as_ref().map(|id| format!("the KV namespace {id}"));
+    let to = namespace.unwrap_or_else(|| at.broker.to_string());
+    Run { catalog: at.catalog.to_string(), input: etag_of(text.as_bytes()), to }
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
