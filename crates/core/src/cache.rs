@@ -4,14 +4,22 @@
 //! says [`Step::Answer`]. An entry is judged anew on every hit, by the floors known at that moment; a fill is
 //! stamped with the position from *before* the origin was asked, so a late fill is a miss and never a wrong
 //! answer.
+//!
+//! The way is memory, KV, R2, origin, one after the other; [`quorum`] is for classes that ask the last three at once.
+//! [`explain`] tells people how a read came to its answer.
+
+pub mod explain;
+mod quorum;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use explain::Note;
+
 use crate::floors::{By, Carries, Judgement};
 use crate::policy::{Beyond, Policy};
-use crate::sync::{AtLeast, Knowledge};
+use crate::sync::{AtLeast, Knowledge, Look};
 use crate::wire::name::{Key, Tag};
 use crate::wire::position::{Hash, Position, UnixMillis, Version};
 
@@ -22,6 +30,8 @@ pub enum Tier {
     Memory,
     /// Workers KV.
     Kv,
+    /// R2.
+    R2,
     /// The origin.
     Origin,
 }
@@ -87,7 +97,19 @@ pub enum Visit {
     Soft,
     /// An entry below a hard floor.
     Below(By),
+    /// An entry so old that its floors are not remembered here, and nobody could be asked.
+    Unknown,
+    /// An entry that could be served, but for a newer one of the same quorum that says otherwise.
+    Outvoted,
     /// No answer.
+    Failed,
+}
+
+/// What a tier answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Found {
+    Entry(Envelope),
+    Nothing,
     Failed,
 }
 
@@ -118,14 +140,18 @@ pub enum Step {
         max_age: Duration,
         /// And it must have heard this.
         at_least: Option<AtLeast>,
+        /// And tell these floors, which are not remembered here.
+        look: Look,
     },
-    /// Ask a tier; KV under the key's generation.
+    /// Ask these tiers, all at once; KV under the key's generation. Each answers with an event.
     Ask {
         /// Which.
-        tier: Tier,
+        tiers: &'static [Tier],
         /// The key's own hard floor, or 0.
         generation: Version,
     },
+    /// Hand in the next answer of the tiers that were asked.
+    Listen,
     /// Answer.
     Answer(Answer),
 }
@@ -169,34 +195,85 @@ pub enum Failure {
 /// How often the origin is asked when changes overtake its answers.
 const FETCHES: u32 = 3;
 
+const MEMORY: &[Tier] = &[Tier::Memory];
+const KV: &[Tier] = &[Tier::Kv];
+const R2: &[Tier] = &[Tier::R2];
+const ORIGIN: &[Tier] = &[Tier::Origin];
+
 /// One read, from request to answer.
 #[derive(Debug, Clone)]
 pub struct Read {
     key: Key,
     policy: Policy,
     at_least: Option<AtLeast>,
+    /// Whether there is R2.
+    r2: bool,
+    /// Nobody waits for the value: it is fetched ahead, for the tiers that isolates share.
+    ahead: bool,
     /// The bound could not be proved, so the answer is marked.
     unproved: bool,
     fetches: u32,
-    /// What waits for the sync that its judgement needs.
-    pending: Option<Event>,
+    /// Whom it asks next, or asked last.
+    tiers: &'static [Tier],
+    /// What they said so far. It is judged when all have, and the floors for that are proved and told.
+    said: Vec<(Tier, Found)>,
+    /// What is not remembered here was asked for.
+    looked: bool,
     /// The entries that were no hit. They are judged again when one is to be served marked.
     spares: Vec<(Tier, Envelope)>,
     visits: Vec<(Tier, Visit)>,
+    notes: Option<Vec<Note>>,
 }
 
 impl Read {
-    /// Returns a read of `key`.
+    /// Returns a read of `key`, where there is no R2.
     #[must_use]
     pub fn new(key: Key, policy: Policy, at_least: Option<AtLeast>) -> Self {
-        let (spares, visits) = (Vec::new(), Vec::new());
-        Self { key, policy, at_least, unproved: false, fetches: 0, pending: None, spares, visits }
+        Self {
+            key,
+            policy,
+            at_least,
+            r2: false,
+            ahead: false,
+            unproved: false,
+            fetches: 0,
+            tiers: MEMORY,
+            said: Vec::new(),
+            looked: false,
+            spares: Vec::new(),
+            visits: Vec::new(),
+            notes: None,
+        }
+    }
+
+    /// Says whether there is R2.
+    #[must_use]
+    pub fn with_r2(self, r2: bool) -> Self {
+        Self { r2, ..self }
+    }
+
+    /// Makes it fetch ahead: nothing is answered from memory or kept there, and nothing marked will do.
+    #[must_use]
+    pub fn ahead(self) -> Self {
+        Self { ahead: true, ..self }
+    }
+
+    /// Makes it take notes, for [`Self::notes`].
+    #[must_use]
+    pub fn explained(self) -> Self {
+        Self { notes: Some(Vec::new()), ..self }
     }
 
     /// Returns what each tier had, in the order asked.
     #[must_use]
     pub fn visits(&self) -> &[(Tier, Visit)] {
         &self.visits
+    }
+
+    /// Returns what happened, step by step; nothing unless it was made to take notes.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        self.notes.as_deref().unwrap_or_default()
     }
 
     /// Returns the envelope of a fill that the origin gave.
@@ -218,20 +295,21 @@ impl Read {
     /// Says what to do next.
     #[must_use]
     pub fn next(&mut self, now: UnixMillis, known: &Knowledge, event: Event) -> Step {
-        match event {
-            Event::Begin => match self.wanted_sync(now, known) {
-                Some(max_age) => Step::Sync { max_age, at_least: self.at_least },
-                None => self.ask(known, Tier::Memory),
-            },
-            Event::Synced { proved } => self.synced(now, known, proved),
-            said @ (Event::Missed(_) | Event::Held(..) | Event::Failed(_)) => {
-                if !self.lapsed(now, known) {
-                    return self.tier_said(now, known, said);
-                }
-                self.pending = Some(said);
-                Step::Sync { max_age: self.policy.lag_bound / 2, at_least: self.at_least }
+        let (tier, found) = match event {
+            Event::Begin => {
+                self.tiers = self.first_tiers();
+                return match self.wanted_sync(now, known) {
+                    Some(max_age) => Step::Sync { max_age, at_least: self.at_least, look: Look::default() },
+                    None => self.ask(known, self.tiers),
+                };
             }
-        }
+            Event::Synced { proved } => return self.synced(now, known, proved),
+            Event::Missed(tier) => (tier, Found::Nothing),
+            Event::Held(tier, envelope) => (tier, Found::Entry(envelope)),
+            Event::Failed(tier) => (tier, Found::Failed),
+        };
+        self.said.push((tier, found));
+        if self.said.len() < self.tiers.len() { Step::Listen } else { self.weigh(now, known) }
     }
 
     /// Begins a fetch behind an answer that has been given: the origin is asked at once.
@@ -245,6 +323,14 @@ impl Read {
     pub fn sync_behind(&self, now: UnixMillis, known: &Knowledge) -> bool {
         // A class that always asks has no use for a proof from before its next question.
         !self.policy.lag_bound.is_zero() && known.lag(now).is_none_or(|lag| lag > self.policy.lag_bound / 2)
+    }
+
+    fn first_tiers(&self) -> &'static [Tier] {
+        match (self.ahead, self.policy.quorum) {
+            (true, _) => KV,
+            (false, true) => quorum::tiers(self.r2),
+            (false, false) => MEMORY,
+        }
     }
 
     /// Returns the proof to ask for before anything is served, if one is needed.
@@ -270,6 +356,7 @@ impl Read {
     }
 
     fn synced(&mut self, now: UnixMillis, known: &Knowledge, proved: bool) -> Step {
+        self.note(|| Note::synced(now, known, proved));
         if known.position().is_none() {
             return Step::Answer(Answer::Fail(Failure::BoundNotKept));
         }
@@ -282,43 +369,97 @@ impl Read {
             return Step::Answer(Answer::Fail(Failure::BoundNotKept));
         }
         self.unproved = !kept;
-        match self.pending.take() {
-            Some(event) => self.tier_said(now, known, event),
-            None => self.ask(known, Tier::Memory),
+        if self.said.is_empty() { self.ask(known, self.tiers) } else { self.weigh(now, known) }
+    }
+
+    /// Judges what the tiers said, once their floors are proved recent enough and remembered.
+    fn weigh(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
+        let max_age = self.policy.lag_bound / 2;
+        if self.lapsed(now, known) {
+            return Step::Sync { max_age, at_least: self.at_least, look: Look::default() };
+        }
+        if !self.looked
+            && let Some(look) = self.not_remembered(known)
+        {
+            self.looked = true;
+            return Step::Sync { max_age, at_least: self.at_least, look };
+        }
+        self.looked = false;
+        let mut said = std::mem::take(&mut self.said);
+        match said.pop() {
+            Some((tier, found)) if said.is_empty() => self.tier_said(now, known, tier, found),
+            Some(last) => {
+                said.push(last);
+                self.count_votes(now, known, said)
+            }
+            None => self.ask(known, self.tiers),
         }
     }
 
-    fn tier_said(&mut self, now: UnixMillis, known: &Knowledge, event: Event) -> Step {
-        match event {
-            // No tier says these; the way begins at memory.
-            Event::Begin | Event::Synced { .. } => self.ask(known, Tier::Memory),
-            Event::Missed(Tier::Origin) | Event::Failed(Tier::Origin) => self.origin_failed(now, known),
-            Event::Missed(tier) => self.visited(now, known, tier, Visit::Miss),
-            Event::Failed(tier) => self.visited(now, known, tier, Visit::Failed),
-            Event::Held(Tier::Origin, envelope) => self.landed(known, &envelope),
-            Event::Held(tier, envelope) => self.held(now, known, tier, envelope),
+    /// Returns what has to be asked for before what is in hand can be judged.
+    fn not_remembered(&self, known: &Knowledge) -> Option<Look> {
+        let mut look = Look::default();
+        for (_, found) in &self.said {
+            let Found::Entry(envelope) = found else { continue };
+            let fill = envelope.position.version;
+            if known.floors().judge(&self.key, fill, envelope.carries()) == Judgement::Unknown {
+                look.join(Look { keys: vec![self.key.clone()], tags: envelope.tags.clone() });
+            }
+        }
+        (!look.is_empty()).then_some(look)
+    }
+
+    fn tier_said(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, found: Found) -> Step {
+        match (tier, found) {
+            (Tier::Origin, Found::Entry(envelope)) => self.landed(known, &envelope),
+            (Tier::Origin, Found::Nothing | Found::Failed) => {
+                self.visited(tier, Visit::Failed);
+                self.origin_failed(now, known)
+            }
+            (_, Found::Nothing) => self.pass(now, known, tier, Visit::Miss),
+            (_, Found::Failed) => self.pass(now, known, tier, Visit::Failed),
+            (_, Found::Entry(envelope)) => self.held(now, known, tier, envelope),
         }
     }
 
-    /// Asks a tier, unless the log says by now that there is nothing to ask for.
-    fn ask(&self, known: &Knowledge, tier: Tier) -> Step {
+    /// Asks tiers, unless the log says by now that there is nothing to ask for.
+    fn ask(&mut self, known: &Knowledge, tiers: &'static [Tier]) -> Step {
+        self.tiers = tiers;
         if let Some(at) = known.floors().removed(&self.key) {
             let freshness = self.marked(Freshness::Fresh);
             return Step::Answer(Answer::Removed { at, freshness });
         }
-        Step::Ask { tier, generation: known.floors().generation(&self.key) }
+        // Memory has no generations.
+        if tiers != MEMORY && !self.looked && !known.floors().knows(&self.key) {
+            self.looked = true;
+            let look = Look { keys: vec![self.key.clone()], tags: Vec::new() };
+            return Step::Sync { max_age: self.policy.lag_bound / 2, at_least: self.at_least, look };
+        }
+        self.looked = false;
+        self.fetches += u32::from(tiers.contains(&Tier::Origin));
+        Step::Ask { tiers, generation: known.floors().generation(&self.key) }
     }
 
     fn held(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, envelope: Envelope) -> Step {
         let visit = self.judge(now, known, &envelope);
+        self.judged(known, tier, visit, &envelope);
         if visit == Visit::Hit {
             self.visits.push((tier, visit));
-            let fill = if tier == Tier::Kv { vec![Tier::Memory] } else { Vec::new() };
             let freshness = self.marked(Freshness::Fresh);
+            let fill = self.above(tier);
             return Step::Answer(Answer::Serve { from: tier, freshness, refresh: false, fill });
         }
         self.spares.push((tier, envelope));
-        self.visited(now, known, tier, visit)
+        self.go_on(now, known, tier, visit)
+    }
+
+    /// Returns the tiers to fill with what `tier` gave: those nearer to the reader.
+    fn above(&self, tier: Tier) -> Vec<Tier> {
+        let mut above = vec![Tier::Memory, Tier::Kv, Tier::R2];
+        above.retain(|one| {
+            *one < tier && (*one != Tier::R2 || self.r2) && (*one != Tier::Memory || !self.ahead)
+        });
+        above
     }
 
     fn judge(&self, now: UnixMillis, known: &Knowledge, envelope: &Envelope) -> Visit {
@@ -327,6 +468,7 @@ impl Read {
         }
         match known.floors().judge(&self.key, envelope.position.version, envelope.carries()) {
             Judgement::Below(by) => Visit::Below(by),
+            Judgement::Unknown => Visit::Unknown,
             Judgement::Soft => Visit::Soft,
             Judgement::Clear if now >= envelope.expires_at => Visit::Expired,
             Judgement::Clear => Visit::Hit,
@@ -340,21 +482,30 @@ impl Read {
             let visit = self.judge(now, known, envelope);
             let removed_since = known.floors().was_removed_after(&self.key, envelope.position.version);
             let servable = now < envelope.stale_until && visit != Visit::OtherEpoch && !removed_since;
-            servable.then_some((*tier, matches!(visit, Visit::Below(_)), envelope.position.version))
+            let refused = matches!(visit, Visit::Below(_) | Visit::Unknown);
+            servable.then_some((*tier, refused, envelope.position.version))
         });
         let best = servable.max_by_key(|(_, refused, filled_at)| (!refused, *filled_at));
         best.map(|(tier, refused, _)| (tier, refused))
     }
 
+    /// Notes that a tier had no entry, and goes on.
+    fn pass(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, visit: Visit) -> Step {
+        self.note(|| Note::Said { tier, visit });
+        self.go_on(now, known, tier, visit)
+    }
+
     /// Goes on to the next tier after one that had nothing to serve.
-    fn visited(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, visit: Visit) -> Step {
+    fn go_on(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, visit: Visit) -> Step {
         self.visits.push((tier, visit));
-        if tier == Tier::Memory {
-            return self.ask(known, Tier::Kv);
+        match tier {
+            Tier::Memory => return self.ask(known, KV),
+            Tier::Kv if self.r2 => return self.ask(known, R2),
+            Tier::Kv | Tier::R2 | Tier::Origin => {}
         }
         match self.spare(now, known) {
-            // An answer that must hold a certain version is never a marked one.
-            Some((from, false)) if self.at_least.is_none() => {
+            // An answer that must hold a certain version is never a marked one, and for nobody there is no hurry.
+            Some((from, false)) if self.at_least.is_none() && !self.ahead => {
                 let freshness = self.marked(Freshness::Revalidating);
                 Step::Answer(Answer::Serve { from, freshness, refresh: true, fill: Vec::new() })
             }
@@ -363,15 +514,13 @@ impl Read {
     }
 
     fn fetch(&mut self, known: &Knowledge) -> Step {
-        self.fetches += 1;
-        self.ask(known, Tier::Origin)
+        self.ask(known, ORIGIN)
     }
 
     /// A fill has landed: it is compared again, for the floors may have risen while the origin was thinking.
     fn landed(&mut self, known: &Knowledge, envelope: &Envelope) -> Step {
-        let same_epoch = known.position().is_some_and(|at| at.epoch == envelope.position.epoch);
-        let judgement = known.floors().judge(&self.key, envelope.position.version, envelope.carries());
-        let overtaken = !same_epoch || matches!(judgement, Judgement::Below(_));
+        let (visit, overtaken) = self.judge_fill(known, envelope);
+        self.judged(known, Tier::Origin, visit, envelope);
         if overtaken && self.fetches < FETCHES {
             return self.fetch(known);
         }
@@ -379,18 +528,30 @@ impl Read {
         if overtaken {
             return self.overtaken(known, envelope);
         }
-        let soft = judgement == Judgement::Soft;
+        let soft = visit == Visit::Soft;
         let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
-        let fill = vec![Tier::Memory, Tier::Kv];
-        Step::Answer(Answer::Serve { from: Tier::Origin, freshness, refresh: soft, fill })
+        let (refresh, fill) = (soft && !self.ahead, self.above(Tier::Origin));
+        Step::Answer(Answer::Serve { from: Tier::Origin, freshness, refresh, fill })
+    }
+
+    /// Judges a fill, and says whether a change overtook it. It is the newest there is, so it does not expire here.
+    fn judge_fill(&self, known: &Knowledge, envelope: &Envelope) -> (Visit, bool) {
+        if known.position().is_none_or(|at| at.epoch != envelope.position.epoch) {
+            return (Visit::OtherEpoch, true);
+        }
+        match known.floors().judge(&self.key, envelope.position.version, envelope.carries()) {
+            Judgement::Below(by) => (Visit::Below(by), true),
+            Judgement::Unknown => (Visit::Unknown, true),
+            Judgement::Soft => (Visit::Soft, false),
+            Judgement::Clear => (Visit::Hit, false),
+        }
     }
 
     /// Answers when changes overtook every fill: with the last one, marked and not stored, where that is allowed.
     fn overtaken(&self, known: &Knowledge, envelope: &Envelope) -> Step {
-        if let removed @ Step::Answer(_) = self.ask(known, Tier::Origin) {
-            return removed;
-        }
-        Step::Answer(if self.at_least.is_some() {
+        Step::Answer(if let Some(at) = known.floors().removed(&self.key) {
+            Answer::Removed { at, freshness: self.marked(Freshness::Fresh) }
+        } else if self.at_least.is_some() {
             Answer::Fail(Failure::MinVersion)
         } else if self.policy.beyond_bound == Beyond::Fail {
             Answer::Fail(Failure::BoundNotKept)
@@ -403,7 +564,6 @@ impl Read {
     }
 
     fn origin_failed(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
-        self.visits.push((Tier::Origin, Visit::Failed));
         let refused_may = self.policy.beyond_bound == Beyond::Stale;
         Step::Answer(match self.spare(now, known) {
             Some((from, refused)) if self.at_least.is_none() && (!refused || refused_may) => {
@@ -411,6 +571,27 @@ impl Read {
             }
             Some(_) | None => Answer::Fail(Failure::Origin),
         })
+    }
+
+    /// Notes what a tier had.
+    fn visited(&mut self, tier: Tier, visit: Visit) {
+        self.note(|| Note::Said { tier, visit });
+        self.visits.push((tier, visit));
+    }
+
+    /// Notes how an entry was judged.
+    fn judged(&mut self, known: &Knowledge, tier: Tier, visit: Visit, envelope: &Envelope) {
+        if let Some(notes) = &mut self.notes {
+            let floors = known.floors().consulted(&self.key, envelope.carries());
+            notes.push(Note::Judged { tier, visit, entry: envelope.clone(), floors });
+        }
+    }
+
+    /// Writes a note, if it takes any.
+    fn note(&mut self, note: impl FnOnce() -> Note) {
+        if let Some(notes) = &mut self.notes {
+            notes.push(note());
+        }
     }
 
     /// Marks an answer whose bound could not be proved.

@@ -47,6 +47,8 @@ impl Floor {
 }
 
 /// A target and its floor, as rows and replies carry it: `[kind, name, hard, soft, removed]`.
+///
+/// A replica's row, and so a reply, has all that was ever said of its target: who holds it misses nothing older.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "RowFields", into = "RowFields")]
 pub struct FloorRow {
@@ -107,6 +109,8 @@ pub enum Judgement {
     Soft,
     /// Below the hard floor of what is named.
     Below(By),
+    /// Older than what is remembered of its key, or of one of its tags: ask somebody who knows.
+    Unknown,
 }
 
 /// Whose hard floor refused an entry.
@@ -131,32 +135,56 @@ pub enum Carries<'a> {
     EveryTag,
 }
 
+/// How many floors of prefixes are held at most.
+const MAX_PREFIXES: usize = 10_000;
+
+/// Floors by the text of their target: one type of map for keys, tags and prefixes is a third of the code in the wasm.
+type Named = BTreeMap<Box<str>, Floor>;
+
 /// The floors of a catalog, as far as one reader was told.
+///
+/// Bounded: the oldest floors of keys and tags may be dropped, and the mark W says up to which version. What has no
+/// floor here is then judged by its fill: at or above W nothing that was dropped can refuse it, below W
+/// the floor has to be asked for ([`Judgement::Unknown`]). Floors of prefixes are never dropped that way, since
+/// nobody could tell which one to ask for.
 #[derive(Debug, Clone, Default)]
 pub struct Floors {
-    keys: BTreeMap<Key, Floor>,
-    tags: BTreeMap<Tag, Floor>,
-    prefixes: BTreeMap<Prefix, Floor>,
+    keys: Named,
+    tags: Named,
+    prefixes: Named,
     /// The lengths of the prefixes, so that a key is cut only where a prefix may end.
     prefix_lengths: BTreeSet<usize>,
-    /// Its `removed` stands for every removal that was dropped.
+    /// Its `removed` stands for every removal that was forgotten for good.
     all: Floor,
-    /// The highest floors of any tag.
+    /// The highest floors of any tag, the dropped ones too.
     any_tag: Floor,
+    /// W: a floor of a key or a tag raised up to here may be missing.
+    mark: Version,
+}
+
+/// A floor over an entry, as it is shown to who asks why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consulted {
+    /// Whose.
+    pub by: By,
+    /// The name of the key, the tag, the prefix; empty for everything, and for the tags of a "not found".
+    pub name: String,
+    /// What; nothing when it is not remembered here.
+    pub floor: Option<Floor>,
 }
 
 impl Floors {
-    /// Raises one target's floor.
+    /// Raises one target's floor, to all that was ever said of it; to nothing where nothing was.
     pub fn raise(&mut self, row: FloorRow) {
         match row.target {
-            Target::Key(key) => self.keys.entry(key).or_default().raise(row.floor),
+            Target::Key(key) => raise(&mut self.keys, key.into(), row.floor),
             Target::Tag(tag) => {
-                self.tags.entry(tag).or_default().raise(row.floor);
-                self.any_tag.raise(row.floor);
+                raise(&mut self.tags, tag.into(), row.floor);
+                self.raise_any_tag(row.floor);
             }
             Target::Prefix(prefix) => {
                 self.prefix_lengths.insert(prefix.as_str().len());
-                self.prefixes.entry(prefix).or_default().raise(row.floor);
+                raise(&mut self.prefixes, prefix.into(), row.floor);
             }
             Target::All => self.all.raise(row.floor),
         }
@@ -167,39 +195,69 @@ impl Floors {
         self.all.raise(Floor::of(Operation::Update, version));
     }
 
+    /// Raises the highest floors of any tag.
+    pub fn raise_any_tag(&mut self, floor: Floor) {
+        self.any_tag.raise(floor);
+    }
+
     /// Returns how many floors are held.
     #[must_use]
     pub fn count(&self) -> usize {
         self.keys.len() + self.tags.len() + self.prefixes.len()
     }
 
-    /// Drops the oldest floors until at most `most` are left.
-    ///
-    /// The floor of everything rises to the newest one dropped, so what a dropped floor would have refused is
-    /// still refused: forgetting costs hits, never truth.
-    pub fn bound(&mut self, most: usize) {
-        if self.count() <= most {
+    /// Forgets every floor of keys and tags, for those up to `mark` were not told and some held here may be too low.
+    pub fn leave_out(&mut self, mark: Version) {
+        self.keys.clear();
+        self.tags.clear();
+        self.mark = self.mark.max(mark);
+    }
+
+    /// Drops the oldest floors of keys and tags when there are more than `most`, until `keep` are left, and raises the
+    /// mark to the newest one dropped. What a dropped floor would have refused is asked for, never served.
+    pub fn bound(&mut self, most: usize, keep: usize) {
+        if self.keys.len() + self.tags.len() > most {
+            let mut newest: Vec<Version> = newest_of(&self.keys).chain(newest_of(&self.tags)).collect();
+            let last = newest.len() - keep.min(most) - 1;
+            let (_, mark, _) = newest.select_nth_unstable(last);
+            let mark = *mark;
+            keep_newer(&mut self.keys, mark);
+            keep_newer(&mut self.tags, mark);
+            self.mark = self.mark.max(mark);
+        }
+        self.bound_prefixes(MAX_PREFIXES);
+    }
+
+    /// Drops the older half of the floors of prefixes when there are more than `most`. The floor of everything rises
+    /// to the newest one dropped: forgetting costs hits, never truth.
+    fn bound_prefixes(&mut self, most: usize) {
+        if self.prefixes.len() <= most {
             return;
         }
-        let mut newest: Vec<Version> = self.keys.values().map(Floor::newest).collect();
-        newest.extend(self.tags.values().map(Floor::newest));
-        newest.extend(self.prefixes.values().map(Floor::newest));
-        // Half of the room is freed at once, so the sort is paid once per `most / 2` floors.
-        let (_, mark, _) = newest.select_nth_unstable(self.count() - most / 2 - 1);
+        let mut newest: Vec<Version> = newest_of(&self.prefixes).collect();
+        let (_, mark, _) = newest.select_nth_unstable(self.prefixes.len() - most / 2 - 1);
         let mark = *mark;
-        let dropped = self.keys.values().filter(|floor| floor.newest() <= mark);
-        self.all.removed = dropped.map(|floor| floor.removed).fold(self.all.removed, Version::max);
-        self.keys.retain(|_, floor| floor.newest() > mark);
-        self.tags.retain(|_, floor| floor.newest() > mark);
-        self.prefixes.retain(|_, floor| floor.newest() > mark);
-        self.prefix_lengths = self.prefixes.keys().map(|prefix| prefix.as_str().len()).collect();
+        keep_newer(&mut self.prefixes, mark);
+        self.prefix_lengths = self.prefixes.keys().map(|prefix| prefix.len()).collect();
         self.raise_all(mark);
+    }
+
+    /// Returns W: a floor of a key or a tag raised up to here may be missing. 0 while none was dropped.
+    #[must_use]
+    pub fn mark(&self) -> Version {
+        self.mark
+    }
+
+    /// Says whether the key's own floor is the one here: its generation and its removal can be told.
+    #[must_use]
+    pub fn knows(&self, key: &Key) -> bool {
+        self.mark == Version::ZERO || self.keys.contains_key(key.as_str())
     }
 
     /// Returns the key's generation: its own hard floor, or 0. It names the KV entry to ask for.
     #[must_use]
     pub fn generation(&self, key: &Key) -> Version {
-        self.keys.get(key).map_or(Version::ZERO, |floor| floor.hard)
+        self.keys.get(key.as_str()).map_or(Version::ZERO, |floor| floor.hard)
     }
 
     /// Returns the version at which the key was removed, while that is the last that was said of it.
@@ -207,52 +265,83 @@ impl Floors {
     /// A removal is a not-found entry filled at its version: any later floor over it ends it.
     #[must_use]
     pub fn removed(&self, key: &Key) -> Option<Version> {
-        let removed = self.keys.get(key).map(|floor| floor.removed).filter(|at| *at > Version::ZERO)?;
+        let removed =
+            self.keys.get(key.as_str()).map(|floor| floor.removed).filter(|at| *at > Version::ZERO)?;
         (self.judge(key, removed, Carries::EveryTag) == Judgement::Clear).then_some(removed)
     }
 
     /// Says whether the key was removed after `fill`, whatever was said of it since. What was there before a
-    /// removal is not shown even while the origin is down. Of removals that were dropped only the newest is
-    /// known, and it counts for every key.
+    /// removal is not shown even while the origin is down. Where that is not remembered, it may have been.
     #[must_use]
     pub fn was_removed_after(&self, key: &Key, fill: Version) -> bool {
-        self.all.removed > fill || self.keys.get(key).is_some_and(|floor| floor.removed > fill)
+        let forgotten =
+            self.all.removed > fill || (fill < self.mark && !self.keys.contains_key(key.as_str()));
+        forgotten || self.keys.get(key.as_str()).is_some_and(|floor| floor.removed > fill)
     }
 
     /// Judges an entry of `key` that was filled at `fill`.
     #[must_use]
     pub fn judge(&self, key: &Key, fill: Version, carries: Carries<'_>) -> Judgement {
-        let mut soft = false;
-        for (by, floor) in self.over(key, carries) {
-            if fill < floor.hard {
-                return Judgement::Below(by);
+        let (mut soft, mut unknown) = (false, false);
+        for (by, _, floor) in self.over(key, carries) {
+            match floor {
+                Some(floor) if fill < floor.hard => return Judgement::Below(by),
+                Some(floor) => soft |= fill < floor.soft,
+                None => unknown |= fill < self.mark,
             }
-            soft |= fill < floor.soft;
         }
-        if soft { Judgement::Soft } else { Judgement::Clear }
+        match (unknown, soft) {
+            (true, _) => Judgement::Unknown,
+            (false, true) => Judgement::Soft,
+            (false, false) => Judgement::Clear,
+        }
     }
 
-    /// Returns every floor over an entry.
-    fn over<'a>(&'a self, key: &'a Key, carries: Carries<'a>) -> impl Iterator<Item = (By, Floor)> + 'a {
-        let own = self.keys.get(key).map(|floor| (By::Key, *floor));
+    /// Returns what [`Self::judge`] goes by, for people.
+    #[must_use]
+    pub fn consulted(&self, key: &Key, carries: Carries<'_>) -> Vec<Consulted> {
+        let over = self.over(key, carries);
+        over.map(|(by, name, floor)| Consulted { by, name: name.to_owned(), floor }).collect()
+    }
+
+    /// Returns every floor over an entry, with whose it is; nothing where none is held.
+    fn over<'a>(
+        &'a self,
+        key: &'a Key,
+        carries: Carries<'a>,
+    ) -> impl Iterator<Item = (By, &'a str, Option<Floor>)> + 'a {
         let (named, every) = match carries {
             Carries::Tags(tags) => (tags, None),
-            Carries::EveryTag => (&[] as &[Tag], Some((By::Tag, self.any_tag))),
+            Carries::EveryTag => (&[] as &[Tag], Some((By::Tag, "", Some(self.any_tag)))),
         };
-        let tags = named.iter().filter_map(|tag| self.tags.get(tag)).map(|floor| (By::Tag, *floor));
-        own.into_iter()
-            .chain(tags)
-            .chain(every)
-            .chain(self.prefixes_of(key).map(|floor| (By::Prefix, floor)))
-            .chain([(By::All, self.all)])
+        let own = (By::Key, key.as_str(), self.keys.get(key.as_str()).copied());
+        let tags = named.iter().map(|tag| (By::Tag, tag.as_str(), self.tags.get(tag.as_str()).copied()));
+        [own].into_iter().chain(tags).chain(every).chain(self.prefixes_of(key)).chain([(
+            By::All,
+            "",
+            Some(self.all),
+        )])
     }
 
-    fn prefixes_of<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = Floor> + 'a {
+    fn prefixes_of<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = (By, &'a str, Option<Floor>)> + 'a {
         self.prefix_lengths.iter().filter_map(|length| {
-            let prefix = Prefix::new(key.as_str().get(..*length)?).ok()?;
-            self.prefixes.get(&prefix).copied()
+            let prefix = key.as_str().get(..*length)?;
+            self.prefixes.get(prefix).map(|floor| (By::Prefix, prefix, Some(*floor)))
         })
     }
+}
+
+fn raise(named: &mut Named, name: String, floor: Floor) {
+    named.entry(name.into_boxed_str()).or_default().raise(floor);
+}
+
+/// Returns the newest version that touched each.
+fn newest_of(named: &Named) -> impl Iterator<Item = Version> + '_ {
+    named.values().map(Floor::newest)
+}
+
+fn keep_newer(named: &mut Named, mark: Version) {
+    named.retain(|_, floor| floor.newest() > mark);
 }
 
 #[cfg(test)]
@@ -343,16 +432,90 @@ mod tests {
         assert_eq!(floors.generation(&key("title:2")), v(0));
     }
 
-    #[test]
-    fn a_bounded_set_of_floors_forgets_hits_and_no_truth() {
-        let changes: Vec<String> = (1..=100).map(|n| format!(r#"{{"key":"title:{n}"}}"#)).collect();
+    /// Floors of a hundred keys, `title:1` at version 1 and so on, of which the newest forty are left.
+    fn bounded() -> (Floors, Floors) {
+        let mut changes = vec![r#"{"key":"title:1","op":"remove"}"#.to_owned()];
+        changes.extend((2..=100).map(|n| format!(r#"{{"key":"title:{n}"}}"#)));
         let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
         let whole = floors(&changes);
         let mut bounded = whole.clone();
-        bounded.bound(50);
-        assert!(bounded.count() <= 50 && bounded.count() >= 20, "{}", bounded.count());
-        for n in 1..=100 {
-            for fill in 0..=100 {
+        bounded.bound(100, 40);
+        assert_eq!(bounded.count(), 100, "there is room");
+        bounded.bound(99, 40);
+        assert_eq!(bounded.count(), 40);
+        (whole, bounded)
+    }
+
+    #[test]
+    fn s2_a_dropped_floor_is_asked_for_where_it_could_refuse() {
+        let (whole, bounded) = bounded();
+        for n in 1..=101 {
+            for fill in 0..=101 {
+                let name = key(&format!("title:{n}"));
+                let (known, judged) = (
+                    whole.judge(&name, v(fill), Carries::Tags(&[])),
+                    bounded.judge(&name, v(fill), Carries::Tags(&[])),
+                );
+                assert!(judged == known || judged == Judgement::Unknown, "title:{n} filled at {fill}");
+                assert!(judged == known || fill < 60, "nothing at or above W is asked for");
+            }
+        }
+        let tags = [Tag::new("netflix").unwrap()];
+        assert_eq!(bounded.judge(&key("title:90"), v(95), Carries::Tags(&tags)), Judgement::Clear);
+        let mut known = bounded.clone();
+        known.raise(FloorRow { target: Target::Key(key("title:2")), floor: Floor::default() });
+        assert_eq!(known.judge(&key("title:2"), v(5), Carries::Tags(&tags)), Judgement::Unknown, "the tag");
+        known.raise(FloorRow { target: Target::Tag(tags[0].clone()), floor: Floor::default() });
+        assert_eq!(known.judge(&key("title:2"), v(5), Carries::Tags(&tags)), Judgement::Clear);
+    }
+
+    #[test]
+    fn whose_floor_was_dropped_has_no_generation_until_it_is_told_again() {
+        let (whole, mut bounded) = bounded();
+        assert!(bounded.knows(&key("title:90")) && !bounded.knows(&key("title:2")));
+        assert!(whole.knows(&key("title:2")) && whole.knows(&key("never:1")), "nothing was dropped");
+        bounded.raise(FloorRow {
+            target: Target::Key(key("title:2")),
+            floor: Floor::of(Operation::Update, v(2)),
+        });
+        assert!(bounded.knows(&key("title:2")));
+        assert_eq!(bounded.generation(&key("title:2")), v(2));
+    }
+
+    #[test]
+    fn s2_a_dropped_removal_is_taken_for_one_until_it_is_told_again() {
+        let (whole, mut bounded) = bounded();
+        assert!(!whole.was_removed_after(&key("title:2"), v(0)));
+        assert!(bounded.was_removed_after(&key("title:1"), v(0)), "what was there before is not shown");
+        assert!(bounded.was_removed_after(&key("title:2"), v(0)), "it may have been");
+        assert!(!bounded.was_removed_after(&key("title:2"), v(60)), "not since W");
+        assert_eq!(bounded.removed(&key("title:1")), None, "whether it still holds is for the origin to say");
+        bounded.raise(FloorRow {
+            target: Target::Key(key("title:1")),
+            floor: Floor::of(Operation::Remove, v(1)),
+        });
+        assert_eq!(bounded.removed(&key("title:1")), Some(v(1)));
+        assert!(!bounded.was_removed_after(&key("title:1"), v(1)));
+    }
+
+    #[test]
+    fn s2_dropped_floors_of_tags_refuse_what_is_not_found() {
+        let mut floors = floors(&[r#"{"key":"title:1"}"#, r#"{"tag":"hulu"}"#, r#"{"key":"title:3"}"#]);
+        floors.bound(2, 1);
+        assert_eq!(floors.count(), 1);
+        assert_eq!(floors.judge(&key("title:9"), v(1), Carries::EveryTag), Judgement::Below(By::Tag));
+    }
+
+    #[test]
+    fn s2_dropped_floors_of_prefixes_become_one_of_everything() {
+        let changes: Vec<String> = (1..=20).map(|n| format!(r#"{{"prefix":"title:{n}"}}"#)).collect();
+        let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
+        let whole = floors(&changes);
+        let mut bounded = whole.clone();
+        bounded.bound_prefixes(10);
+        assert!(bounded.count() <= 10 && bounded.count() >= 5, "{}", bounded.count());
+        for n in 1..=20 {
+            for fill in 0..=20 {
                 let name = key(&format!("title:{n}"));
                 if whole.judge(&name, v(fill), Carries::EveryTag) != Judgement::Clear {
                     assert_ne!(bounded.judge(&name, v(fill), Carries::EveryTag), Judgement::Clear);
@@ -362,16 +525,32 @@ mod tests {
     }
 
     #[test]
-    fn s2_a_bounded_set_of_floors_remembers_that_there_were_removals() {
-        let mut changes = vec![r#"{"key":"title:1","op":"remove"}"#.to_owned()];
-        changes.extend((2..=100).map(|n| format!(r#"{{"key":"title:{n}"}}"#)));
-        let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
-        let mut floors = floors(&changes);
-        assert!(!floors.was_removed_after(&key("title:2"), v(0)));
-        floors.bound(10);
-        assert!(floors.was_removed_after(&key("title:1"), v(0)), "what was there before is not shown");
-        assert!(!floors.was_removed_after(&key("title:1"), v(1)));
-        assert_eq!(floors.removed(&key("title:1")), None, "whether it still holds is for the origin to say");
+    fn what_was_left_out_takes_what_is_held_with_it() {
+        let mut floors = floors(&[r#"{"key":"title:1"}"#]);
+        floors.leave_out(v(9));
+        assert_eq!(floors.judge(&key("title:1"), v(1), Carries::Tags(&[])), Judgement::Unknown);
+        assert_eq!(floors.judge(&key("title:1"), v(9), Carries::Tags(&[])), Judgement::Clear);
+    }
+
+    #[test]
+    fn who_asks_why_is_shown_every_floor_over_the_entry() {
+        let floors = floors(&[r#"{"key":"title:1"}"#, r#"{"prefix":"tit"}"#, r#"{"tag":"a"}"#]);
+        let tags = [Tag::new("a").unwrap(), Tag::new("b").unwrap()];
+        let shown = floors.consulted(&key("title:1"), Carries::Tags(&tags));
+        let shown: Vec<(By, &str, Option<u64>)> = shown
+            .iter()
+            .map(|one| (one.by, one.name.as_str(), one.floor.map(|floor| floor.hard.number())))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                (By::Key, "title:1", Some(1)),
+                (By::Tag, "a", Some(3)),
+                (By::Tag, "b", None),
+                (By::Prefix, "tit", Some(2)),
+                (By::All, "", Some(0)),
+            ]
+        );
     }
 
     #[test]

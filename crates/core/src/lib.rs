@@ -16,15 +16,19 @@
 //! - [`sync`]: how a reader learns floors from a replica, and what that proves;
 //! - [`policy`]: what each class of keys promises;
 //! - [`cache`]: the read decision;
-//! - [`stored`]: an entry's bytes, in KV and R2.
+//! - [`stored`]: an entry's bytes, in KV and R2;
+//! - [`counts`]: what a reader counts;
+//! - [`hot`]: which keys are read most.
 //!
 //! `PROTOCOL.md` beside this crate is the document of what [`wire`], [`hub`] and [`follower`] speak.
 
 pub mod access;
 pub mod cache;
+pub mod counts;
 pub mod floors;
 pub mod fold;
 pub mod follower;
+pub mod hot;
 pub mod hub;
 pub mod log;
 pub mod origins;

@@ -8,14 +8,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::floors::{FloorRow, Floors};
+use crate::floors::{Floor, FloorRow, Floors};
+use crate::wire::change::Target;
+use crate::wire::name::{Key, Tag};
 use crate::wire::position::{Epoch, Position, UnixMillis, Version};
 
-/// How many floors a reader holds. Past it the oldest are dropped and everything they covered counts as changed.
-pub const MAX_FLOORS: usize = 100_000;
+/// How many floors of keys and tags a replica tells at once; the older ones it leaves out.
+pub const SNAPSHOT_FLOORS: u32 = 100_000;
+/// How many floors a reader holds. Past it the oldest are dropped until a snapshot's worth is left: about 100 bytes
+/// each in memory, of an isolate's 128 MB.
+pub const MAX_FLOORS: usize = 150_000;
 
 /// What a reader asks its replica.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
     /// The log whose floors it has; none at first.
     pub epoch: Option<Epoch>,
@@ -25,6 +30,32 @@ pub struct Ask {
     pub max_age_ms: u64,
     /// What the replica should have heard of before it answers.
     pub at_least: Option<AtLeast>,
+    /// Whose floors it wants beside those, however old they are.
+    #[serde(default, skip_serializing_if = "Look::is_empty")]
+    pub look: Look,
+}
+
+/// Targets whose floors a reader does not remember.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Look {
+    /// Keys.
+    pub keys: Vec<Key>,
+    /// Tags.
+    pub tags: Vec<Tag>,
+}
+
+impl Look {
+    /// Says whether nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.tags.is_empty()
+    }
+
+    /// Adds what another asks for.
+    pub fn join(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+        self.tags.extend(other.tags);
+    }
 }
 
 /// A version somebody wants to have been heard: `<epoch>:<version>`. A newer epoch satisfies an older one.
@@ -67,6 +98,23 @@ pub struct Reply {
     pub proof_age_ms: Option<u64>,
     /// One a target.
     pub floors: Vec<FloorRow>,
+    /// What of `(from, to]` is not among them.
+    #[serde(default)]
+    pub left_out: Option<LeftOut>,
+    /// The floors that were looked up, as they are at the position; those that are not there are none.
+    #[serde(default)]
+    pub looked: Vec<FloorRow>,
+}
+
+/// The part of a snapshot that is too old to be worth telling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct LeftOut {
+    /// Floors of keys and tags raised up to here are not told.
+    pub to: Version,
+    /// The highest hard floor of any tag.
+    pub tags_hard: Version,
+    /// The highest soft floor of any tag.
+    pub tags_soft: Version,
 }
 
 /// What a reply came to.
@@ -114,12 +162,28 @@ pub struct Knowledge {
 impl Knowledge {
     /// Returns what to ask for.
     #[must_use]
-    pub fn ask(&self, max_age: Duration, at_least: Option<AtLeast>) -> Ask {
+    pub fn ask(&self, max_age: Duration, at_least: Option<AtLeast>, look: Look) -> Ask {
         let max_age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
-        Ask { epoch: self.epoch, since: self.complete, max_age_ms, at_least }
+        Ask { epoch: self.epoch, since: self.complete, max_age_ms, at_least, look }
     }
 
-    /// Takes the answer to a question that was sent at `sent_at`, by this reader's clock.
+    /// Takes the answer to a question that was sent at `sent_at`, by this reader's clock, and looked for this.
+    pub fn learn(&mut self, sent_at: UnixMillis, look: &Look, mut reply: Reply) -> Applied {
+        let looked = std::mem::take(&mut reply.looked);
+        let at = reply.position;
+        let applied = self.apply(sent_at, reply);
+        // What was looked up is right up to the reply's position; what was raised above the mark is held here already.
+        if self.epoch == Some(at.epoch) && at.version >= self.floors.mark() {
+            let none = Floor::default();
+            let keys = look.keys.iter().map(|key| Target::Key(key.clone()));
+            let tags = look.tags.iter().map(|tag| Target::Tag(tag.clone()));
+            let known = keys.chain(tags).map(|target| FloorRow { target, floor: none });
+            known.chain(looked).for_each(|row| self.floors.raise(row));
+        }
+        applied
+    }
+
+    /// Takes what a replica said at `sent_at`, by this reader's clock.
     pub fn apply(&mut self, sent_at: UnixMillis, reply: Reply) -> Applied {
         let epoch = reply.position.epoch;
         match self.epoch {
@@ -129,10 +193,15 @@ impl Knowledge {
             Some(_) | None if reply.from > Version::ZERO => return Applied::Ignored,
             Some(_) | None => *self = Self { epoch: Some(epoch), ..Self::default() },
         }
+        if let Some(left_out) = reply.left_out.filter(|left_out| left_out.to > self.complete) {
+            self.floors.leave_out(left_out.to);
+            let (hard, soft) = (left_out.tags_hard, left_out.tags_soft);
+            self.floors.raise_any_tag(Floor { hard, soft, ..Floor::default() });
+        }
         for row in reply.floors {
             self.floors.raise(row);
         }
-        self.floors.bound(MAX_FLOORS);
+        self.floors.bound(MAX_FLOORS, SNAPSHOT_FLOORS as usize);
         self.complete = self.complete.max(reply.to);
         if reply.to < reply.position.version {
             return Applied::Part;
@@ -172,8 +241,7 @@ impl Knowledge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::floors::{Carries, Judgement};
-    use crate::wire::name::Key;
+    use crate::floors::{By, Carries, Judgement};
 
     fn position(epoch: u64, version: u64) -> Position {
         let epoch = Epoch::new(UnixMillis(epoch), [0; 10]);
@@ -187,6 +255,8 @@ mod tests {
             to: Version::new(to).unwrap(),
             proof_age_ms: Some(40),
             floors: serde_json::from_str(floors).unwrap(),
+            left_out: None,
+            looked: Vec::new(),
         }
     }
 
@@ -230,7 +300,7 @@ mod tests {
             Applied::Part
         );
         assert_eq!(knowledge.position(), None);
-        assert_eq!(knowledge.ask(Duration::ZERO, None).since, Version::new(3).unwrap());
+        assert_eq!(knowledge.ask(Duration::ZERO, None, Look::default()).since, Version::new(3).unwrap());
         assert_eq!(knowledge.apply(UnixMillis(0), reply(1, 3, 5, 5, "[]")), Applied::Whole);
         assert_eq!(knowledge.position(), Some(position(1, 5)));
     }
@@ -267,6 +337,60 @@ mod tests {
         assert_eq!(knowledge.apply(UnixMillis(0), reply(3, 0, 1, 1, "[]")), Applied::Whole);
         assert_eq!(judge(&knowledge, 0), Judgement::Clear);
         assert_eq!(knowledge.position(), Some(position(3, 1)));
+    }
+
+    #[test]
+    fn s2_what_a_snapshot_left_out_is_looked_up() {
+        let mut knowledge = Knowledge::default();
+        let left_out = LeftOut {
+            to: Version::new(7).unwrap(),
+            tags_hard: Version::new(3).unwrap(),
+            tags_soft: Version::ZERO,
+        };
+        let snapshot = Reply { left_out: Some(left_out), ..reply(1, 0, 9, 9, r#"[[0,"title:2",8,0,0]]"#) };
+        knowledge.apply(UnixMillis(0), snapshot);
+        let judge = |knowledge: &Knowledge, fill: u64| {
+            let key = Key::new("title:1").unwrap();
+            knowledge.floors().judge(&key, Version::new(fill).unwrap(), Carries::Tags(&[]))
+        };
+        assert_eq!(judge(&knowledge, 6), Judgement::Unknown);
+        assert_eq!(judge(&knowledge, 7), Judgement::Clear);
+        let nothing_there = knowledge.floors().judge(
+            &Key::new("title:2").unwrap(),
+            Version::new(2).unwrap(),
+            Carries::EveryTag,
+        );
+        assert_ne!(nothing_there, Judgement::Clear, "a tag may have brought it");
+
+        let look = Look { keys: vec![Key::new("title:1").unwrap()], tags: Vec::new() };
+        let looked = serde_json::from_str(r#"[[0,"title:1",5,0,0]]"#).unwrap();
+        let told = Reply { looked, ..reply(1, 9, 9, 9, "[]") };
+        for useless in [position(1, 6), position(2, 9)] {
+            let mut knowledge = knowledge.clone();
+            knowledge.learn(UnixMillis(0), &look, Reply { position: useless, ..told.clone() });
+            let key = &look.keys[0];
+            assert!(!knowledge.floors().knows(key), "of another log, or from before W: {useless}");
+        }
+        knowledge.learn(UnixMillis(0), &look, told);
+        assert_eq!(
+            (judge(&knowledge, 4), judge(&knowledge, 5)),
+            (Judgement::Below(By::Key), Judgement::Clear)
+        );
+    }
+
+    #[test]
+    fn s2_a_reader_that_was_away_for_too_long_forgets_what_it_was_not_told() {
+        let mut knowledge = Knowledge::default();
+        knowledge.apply(UnixMillis(0), reply(1, 0, 5, 5, r#"[[0,"title:1",5,0,0]]"#));
+        let (none, to) = (Version::ZERO, Version::new(8).unwrap());
+        let left_out = Some(LeftOut { to, tags_hard: none, tags_soft: none });
+        knowledge.apply(UnixMillis(0), Reply { left_out, ..reply(1, 5, 9, 9, "[]") });
+        let judged = knowledge.floors().judge(
+            &Key::new("title:1").unwrap(),
+            Version::new(5).unwrap(),
+            Carries::Tags(&[]),
+        );
+        assert_eq!(judged, Judgement::Unknown, "it may have changed among what was left out");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod page;
 pub mod position;
 pub mod problem;
 pub mod publish;
+pub mod range;
 pub mod route;
 
 pub use address::Address;

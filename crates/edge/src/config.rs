@@ -1,16 +1,20 @@
 //! The deployment's variables, read once per isolate and checked.
 
 use std::cell::OnceCell;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
+use std::time::Duration;
 
 use js_sys::{JSON, Reflect};
 use newsreel_core::policy::Policies;
-use newsreel_core::wire::{Code, Problem};
+use newsreel_core::wire::{Catalog, Code, Problem};
 use wasm_bindgen::JsValue;
 use worker::{Env, Request, web_sys};
 
 /// The binding of the KV namespace.
 pub(crate) const ENTRIES: &str = "ENTRIES";
+/// The binding of the R2 bucket; a deployment may have none.
+pub(crate) const COPIES: &str = "COPIES";
 /// The binding of the replicas' namespace.
 pub(crate) const REPLICA: &str = "REPLICA";
 /// The binding of the broker's namespace; absent where `BROKER_URL` names another deployment's.
@@ -29,6 +33,16 @@ pub struct Config {
     pub(crate) kv_tender: Option<String>,
     /// What each class promises.
     pub(crate) policies: Policies,
+    /// How long the origin may take to answer.
+    pub(crate) origin_timeout: Duration,
+    /// How many fetches of the origin an isolate has under way at once.
+    pub(crate) origin_concurrency: usize,
+    /// How many values a replica fetches ahead of their readers in a minute.
+    pub(crate) refresh_per_minute: u64,
+    /// The catalogs whose hottest entries are fetched ahead by the clock.
+    pub(crate) fill_catalogs: Vec<Catalog>,
+    /// How many of each.
+    pub(crate) fill_top: u64,
 }
 
 thread_local! {
@@ -59,6 +73,12 @@ impl Config {
             broker: address(env, "BROKER_URL")?,
             kv_tender: text(env, "KV_TENDER"),
             policies: policies(env)?,
+            origin_timeout: Duration::from_millis(number(env, "ORIGIN_TIMEOUT_MS", 10_000, 1..=60_000)?),
+            // Six requests of an isolate may wait for their headers at once, and KV and R2 need some.
+            origin_concurrency: usize::try_from(number(env, "ORIGIN_CONCURRENCY", 4, 1..=6)?).unwrap_or(4),
+            refresh_per_minute: number(env, "REFRESH_PER_MINUTE", 300, 0..=60_000)?,
+            fill_catalogs: fill_catalogs(env)?,
+            fill_top: number(env, "FILL_TOP", 10_000, 1..=100_000)?,
         })
     }
 
@@ -83,6 +103,23 @@ fn policies(env: &Env) -> Result<Policies, Problem> {
         None => JSON::stringify(&value).map(String::from).unwrap_or_default(),
     };
     Policies::from_json(&json).map_err(wrong)
+}
+
+fn fill_catalogs(env: &Env) -> Result<Vec<Catalog>, Problem> {
+    let list = text(env, "FILL_CATALOGS").unwrap_or_default();
+    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names
+        .map(|name| Catalog::new(name).map_err(|why| wrong(format!("FILL_CATALOGS: {name:?}: {why}"))))
+        .collect()
+}
+
+/// Returns a whole number that a variable gives as a text.
+fn number(env: &Env, name: &str, default: u64, range: RangeInclusive<u64>) -> Result<u64, Problem> {
+    let Some(text) = text(env, name) else { return Ok(default) };
+    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        let (least, most) = (range.start(), range.end());
+        wrong(format!("{name} is a whole number from {least} to {most}, not {text:?}"))
+    })
 }
 
 fn wrong(detail: impl Into<String>) -> Problem {

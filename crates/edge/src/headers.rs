@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use newsreel_core::cache::{Freshness, Tier, Visit};
-use newsreel_core::floors::By;
+use newsreel_core::cache::{Answer, Freshness, Tier, Visit};
 use newsreel_core::policy::Policy;
-use newsreel_core::wire::etag;
 use newsreel_core::wire::problem::{MEDIA_TYPE, Problem};
-use newsreel_core::wire::{Address, Position, Tag, UnixMillis};
-use worker::{Headers, Method, Request, Response, ResponseBuilder, Result};
+use newsreel_core::wire::{Position, Tag, UnixMillis};
+use worker::{Headers, Response, ResponseBuilder, Result};
 
+use crate::now;
+use crate::place::Place;
+use crate::sync::reader;
 use crate::tiers::Entry;
+use crate::walk::Walk;
 
 /// How an answer came about.
 pub(crate) struct Served {
@@ -30,10 +32,29 @@ pub(crate) struct Served {
     pub(crate) visits: Vec<(Tier, Visit)>,
     /// Which tiers it was put into.
     pub(crate) filled: Vec<Tier>,
+    /// Whether another read's fetch brought it.
+    pub(crate) collapsed: bool,
 }
 
-/// Returns the response that carries a value: 200, or 304 where the reader has it already.
-pub(crate) fn value_response(request: &Request, entry: &Entry, served: &Served) -> Result<Response> {
+impl Served {
+    /// Returns how a walk that has ended came to its answer.
+    pub(crate) fn by(place: &Place, walk: &Walk) -> Self {
+        let now = now();
+        let (position, lag) =
+            reader(&place.catalog, |reader| (reader.known.position(), reader.known.lag(now)));
+        let (from, freshness, filled) = match walk.answer() {
+            Answer::Serve { from, freshness, fill, .. } => (Some(*from), *freshness, fill.clone()),
+            Answer::Removed { freshness, .. } => (None, *freshness, Vec::new()),
+            Answer::Fail(_) => (None, Freshness::Stale, Vec::new()),
+        };
+        let (policy, visits) = (place.policy(&walk.key), walk.read.visits().to_vec());
+        let collapsed = walk.origin.is_some_and(|(_, shared)| shared);
+        Self { now, position, lag, policy, from, freshness, visits, filled, collapsed }
+    }
+}
+
+/// Returns the headers of a value.
+pub(crate) fn value_headers(entry: &Entry, served: &Served) -> Result<Headers> {
     let envelope = &entry.envelope;
     let headers = proof(served, Some(envelope.position), Some(envelope.fetched_at))?;
     headers.set("ETag", &envelope.etag)?;
@@ -42,22 +63,7 @@ pub(crate) fn value_response(request: &Request, entry: &Entry, served: &Served) 
         let tags: Vec<&str> = envelope.tags.iter().map(Tag::as_str).collect();
         headers.set("Cache-Tag", &tags.join(","))?;
     }
-    let wanted = request.headers().get("If-None-Match")?;
-    let builder = ResponseBuilder::new();
-    if wanted.is_some_and(|wanted| etag::is_named(&wanted, &envelope.etag)) {
-        return Ok(builder.with_headers(headers).with_status(304).empty());
-    }
-    let (content_type, body) = if asks_for_envelope(request) {
-        ("application/json", wrapped(entry, served).into_bytes())
-    } else {
-        (envelope.content_type.as_str(), entry.body.to_vec())
-    };
-    headers.set("Content-Type", content_type)?;
-    if request.method() == Method::Head {
-        headers.set("Content-Length", &body.len().to_string())?;
-        return Ok(builder.with_headers(headers).empty());
-    }
-    Ok(builder.with_headers(headers).fixed(body))
+    Ok(headers)
 }
 
 /// Returns a problem that is an answer of the cache, with the proof of how recent it is.
@@ -85,6 +91,14 @@ pub(crate) fn problem_response(problem: &Problem) -> Result<Response> {
     Ok(builder.fixed(problem.to_json().into_bytes()))
 }
 
+/// Returns an answer that nobody may keep.
+pub(crate) fn text_response(content_type: &str, text: String) -> Result<Response> {
+    let headers = Headers::new();
+    headers.set("Content-Type", content_type)?;
+    headers.set("Cache-Control", "no-store")?;
+    Ok(ResponseBuilder::new().with_headers(headers).fixed(text.into_bytes()))
+}
+
 fn proof(served: &Served, entry: Option<Position>, fetched_at: Option<UnixMillis>) -> Result<Headers> {
     let headers = Headers::new();
     if let Some(position) = served.position {
@@ -94,11 +108,7 @@ fn proof(served: &Served, entry: Option<Position>, fetched_at: Option<UnixMillis
         headers.set("Newsreel-Entry-Version", &entry.to_string())?;
     }
     let age = fetched_at.map_or(Duration::ZERO, |at| served.now.since(at));
-    let word = match served.freshness {
-        Freshness::Fresh => "fresh",
-        Freshness::Revalidating => "revalidating",
-        Freshness::Stale => "stale",
-    };
+    let word = served.freshness.name();
     let lag = served.lag.map_or(String::new(), |lag| format!("; lag={}", seconds(lag)));
     headers.set("Newsreel-Freshness", &format!("{word}; age={}{lag}", seconds(age)))?;
     headers.set("Age", &age.as_secs().to_string())?;
@@ -110,36 +120,34 @@ fn proof(served: &Served, entry: Option<Position>, fetched_at: Option<UnixMillis
 }
 
 impl Served {
-    /// Returns RFC 9211's list: a member for each cache asked, the one nearest to the origin first.
-    fn cache_status(&self, fetched_at: Option<UnixMillis>) -> String {
+    /// Returns RFC 9211's list: a member for each cache asked, the one nearest to the origin first. That one says
+    /// what the origin answered.
+    pub(crate) fn cache_status(&self, fetched_at: Option<UnixMillis>) -> String {
         let caches = self.visits.iter().filter(|(tier, _)| *tier != Tier::Origin);
         let mut members: Vec<String> =
             caches.map(|(tier, visit)| self.member(*tier, *visit, fetched_at)).collect();
+        if let Some(last) = members.last_mut().filter(|_| self.from == Some(Tier::Origin)) {
+            last.push_str(if self.collapsed { "; collapsed" } else { "; fwd-status=200" });
+        }
         members.reverse();
         members.join(", ")
     }
 
     fn member(&self, tier: Tier, visit: Visit, fetched_at: Option<UnixMillis>) -> String {
-        let name = match tier {
-            Tier::Memory => "newsreel-memory",
-            Tier::Kv => "newsreel-kv",
-            Tier::Origin => "newsreel-origin",
-        };
         let outcome = match visit {
             _ if self.from == Some(tier) => format!("hit; ttl={}", self.time_left(fetched_at)),
             Visit::Hit => "hit".to_owned(),
             Visit::Miss => "fwd=uri-miss".to_owned(),
-            Visit::OtherEpoch => "fwd=stale; detail=other-epoch".to_owned(),
-            Visit::Expired => "fwd=stale; detail=expired".to_owned(),
-            Visit::Soft => "fwd=stale; detail=below-soft-floor".to_owned(),
-            Visit::Below(By::Key) => "fwd=stale; detail=below-floor-of-key".to_owned(),
-            Visit::Below(By::Tag) => "fwd=stale; detail=below-floor-of-tag".to_owned(),
-            Visit::Below(By::Prefix) => "fwd=stale; detail=below-floor-of-prefix".to_owned(),
-            Visit::Below(By::All) => "fwd=stale; detail=below-floor-of-all".to_owned(),
             Visit::Failed => "fwd=bypass; detail=failed".to_owned(),
+            Visit::OtherEpoch
+            | Visit::Expired
+            | Visit::Soft
+            | Visit::Below(_)
+            | Visit::Unknown
+            | Visit::Outvoted => format!("fwd=stale; detail={}", visit.name()),
         };
         let stored = if self.filled.contains(&tier) { "; stored" } else { "" };
-        format!("{name}; {outcome}{stored}")
+        format!("newsreel-{}; {outcome}{stored}", tier.name())
     }
 
     /// Returns the seconds of freshness left, negative when it is past.
@@ -165,51 +173,6 @@ impl Served {
     }
 }
 
-fn asks_for_envelope(request: &Request) -> bool {
-    Address::new(request.inner().url()).says("envelope", "1")
-}
-
-/// Wraps the value in JSON, with what is known of its freshness.
-fn wrapped(entry: &Entry, served: &Served) -> String {
-    let envelope = &entry.envelope;
-    let text = std::str::from_utf8(&entry.body).ok();
-    let is_json = envelope.content_type.split(';').next().is_some_and(|kind| kind.trim().ends_with("json"));
-    let json = text.filter(|_| is_json).and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-    let (value, encoding) = match (json, text) {
-        (Some(json), _) => (json, "json"),
-        (None, Some(text)) => (text.into(), "text"),
-        (None, None) => (base64(&entry.body).into(), "base64"),
-    };
-    let confidence = match served.freshness {
-        Freshness::Fresh => 1.0,
-        Freshness::Revalidating => 0.5,
-        Freshness::Stale => 0.0,
-    };
-    serde_json::json!({
-        "value": value,
-        "encoding": encoding,
-        "content_type": envelope.content_type,
-        "etag": envelope.etag,
-        "tags": envelope.tags,
-        "freshness": {
-            "version": envelope.position.version,
-            "position": envelope.position,
-            "fetched_at": envelope.fetched_at,
-            "expires_at": envelope.expires_at,
-            "stale": served.freshness != Freshness::Fresh,
-            "confidence": confidence,
-            "last_updated": envelope.fetched_at,
-            "next_update": envelope.expires_at,
-        },
-    })
-    .to_string()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
 /// Writes a duration in seconds, to the millisecond.
 fn seconds(duration: Duration) -> String {
     format!("{}.{:03}", duration.as_secs(), duration.subsec_millis())
@@ -217,6 +180,7 @@ fn seconds(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use newsreel_core::floors::By;
     use newsreel_core::policy::Policies;
 
     use super::*;
@@ -231,6 +195,7 @@ mod tests {
             freshness,
             visits: vec![(Tier::Memory, Visit::Below(By::Tag)), (Tier::Kv, Visit::Hit)],
             filled: vec![Tier::Memory],
+            collapsed: false,
         }
     }
 

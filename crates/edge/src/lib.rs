@@ -9,15 +9,25 @@
 //! - `rows`: its floors, position and KV to-do list in SQLite;
 //! - `sync`: how a reader asks it;
 //! - `window`: how it is told without asking;
-//! - [`read`]: one read, from request to response;
-//! - `tiers`: memory, KV, origin;
-//! - `headers`: what the response says of itself.
+//! - [`read`]: what is asked of it, from request to response; `gate`: by whom;
+//! - `place`: where a read happens;
+//! - `walk`: the way of reads through the tiers; `behind`: what follows their answers;
+//! - `tiers`: memory, KV, R2, origin; `flights`: few fetches of the origin at once, one for each key;
+//! - `value`, `headers`: a value as it leaves, and what the response says of itself;
+//! - `metrics`: what was counted;
+//! - `bindings`: the JavaScript of KV, R2, fetch and streams.
 //!
 //! *Architecture invariant:* nothing here knows the broker's code; it is reached by `newsreel_core::wire` alone.
 
+mod behind;
+mod bindings;
 pub mod config;
+mod flights;
+mod gate;
 mod headers;
 mod link;
+mod metrics;
+mod place;
 pub mod read;
 mod readers;
 pub mod replica;
@@ -25,6 +35,8 @@ mod rows;
 mod sync;
 mod tender;
 mod tiers;
+mod value;
+mod walk;
 mod window;
 
 pub use read::{serve, serves};

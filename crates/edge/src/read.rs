@@ -1,45 +1,51 @@
-//! One read, from request to response: `core::cache` says what to ask and what to answer, this obeys.
+//! What the edge is asked: an entry, many, why; and whether it is ready.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use newsreel_core::cache::{Answer, Event, Failure, Freshness, Read, Step, Tier};
-use newsreel_core::policy::Policy;
+use newsreel_core::cache::explain::Note;
+use newsreel_core::cache::{Answer, Failure};
 use newsreel_core::sync::AtLeast;
-use newsreel_core::wire::route::EdgeCall;
-use newsreel_core::wire::{Address, Catalog, Code, Key, Position, Problem, Route, Version};
-use worker::{Context, Env, Request, Response, ResponseBuilder, Result, console_error, console_warn};
+use newsreel_core::wire::route::{EdgeCall, keys_of_body};
+use newsreel_core::wire::{Address, Catalog, Code, Key, Position, Problem, Route};
+use worker::{Context, Env, Request, Response, Result, console_error};
 
-use crate::config::{Config, ENTRIES, REPLICA, config};
-use crate::headers::{self, Served};
-use crate::now;
-use crate::sync::{may_sync_behind, reader, sync, synced_behind};
-use crate::tiers::{self, Entry};
-use crate::window;
+use crate::behind::keep_up;
+use crate::config::{ENTRIES, REPLICA, config};
+use crate::headers::{self, Served, text_response};
+use crate::place::Place;
+use crate::tiers::kv;
+use crate::value::{members, quoted};
+use crate::walk::{Walk, put_all, run};
+use crate::{gate, metrics, value};
 
-type Answered = std::result::Result<Response, Problem>;
+pub(crate) type Answered = std::result::Result<Response, Problem>;
 
-/// Says whether a request is for the edge: an entry, or whether the edge is ready.
+/// The longest body of a bulk read or a fill: 100 keys, each byte escaped.
+const BODY_BYTES: usize = 256 << 10;
+
+/// Says whether a request is for the edge: entries, what is said of them, or whether the edge is ready.
 ///
 /// # Errors
 /// When the request has no address that can be read.
 pub fn serves(request: &Request) -> Result<bool> {
     let path = request.path();
-    let entry = |path: &str| {
-        path.strip_prefix("/v1/catalogs/")?.split_once('/')?.1.strip_prefix("entries/").map(|_| ())
+    let ours = |path: &str| {
+        let call = path.strip_prefix("/v1/catalogs/")?.split_once('/')?.1;
+        let call = call.split_once('/').map_or(call, |(call, _)| call);
+        matches!(call, "entries" | "fill" | "metrics").then_some(())
     };
-    Ok(path == "/readyz" || entry(&path).is_some())
+    Ok(path == "/readyz" || ours(&path).is_some())
 }
 
 /// Answers a request that is for the edge.
 ///
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
-pub async fn serve(request: &Request, env: Env, context: Context) -> Result<Response> {
+pub async fn serve(mut request: Request, env: Env, context: Context) -> Result<Response> {
     let address = Address::new(request.inner().url());
     let route = Route::parse(request.method().as_ref(), address.path(), address.query());
     let answer = match route {
-        Ok(Route::Edge(catalog, EdgeCall::Entry(key))) => read(request, env, context, catalog, key).await,
+        Ok(Route::Edge(catalog, call)) => answer(&mut request, &address, env, context, catalog, call).await,
         Ok(Route::Readyz) => ready(&env).await,
         Ok(_) => Ok(Err(Problem::new(Code::UnknownPath, "this address is the broker's"))),
         Err(problem) => Ok(Err(problem)),
@@ -66,260 +72,253 @@ async fn ready(env: &Env) -> Result<Answered> {
     if let Err(error) = env.durable_object(REPLICA) {
         return Ok(Err(missing(REPLICA, &error)));
     }
-    match env.kv(ENTRIES) {
+    match kv::get(env, "readyz").await {
         Err(error) => Ok(Err(missing(ENTRIES, &error))),
-        Ok(kv) => match kv.get("readyz").text().await {
-            Err(error) => Ok(Err(missing(ENTRIES, &error))),
-            Ok(_) => {
-                let ready = ResponseBuilder::new().with_header("Content-Type", "application/json")?;
-                let ready = ready.with_header("Cache-Control", "no-store")?;
-                Ok(Ok(ready.fixed(br#"{"status":"ready"}"#.to_vec())))
-            }
-        },
+        Ok(_) => text_response("application/json", r#"{"status":"ready"}"#.to_owned()).map(Ok),
     }
 }
 
-/// Answers `GET /v1/catalogs/{catalog}/entries/{key}`.
-async fn read(request: &Request, env: Env, context: Context, catalog: Catalog, key: Key) -> Result<Answered> {
+async fn answer(
+    request: &mut Request,
+    address: &Address,
+    env: Env,
+    context: Context,
+    catalog: Catalog,
+    call: EdgeCall,
+) -> Result<Answered> {
+    let explain = matches!(call, EdgeCall::Entry(_)) && address.says("explain", "1");
+    if (explain || matches!(call, EdgeCall::Fill | EdgeCall::Metrics))
+        && let Err(problem) = gate::admit(request, &env, &catalog)?
+    {
+        return Ok(Err(problem));
+    }
     let config = match config(&env) {
         Ok(config) => config,
         Err(problem) => return Ok(Err(problem)),
     };
-    let at_least = match request.headers().get("Newsreel-Min-Version")?.map(|text| text.parse::<AtLeast>()) {
-        Some(Ok(at_least)) => Some(at_least),
-        Some(Err(why)) => {
-            let text = format!("Newsreel-Min-Version is <epoch>:<version>: {why}");
-            return Ok(Err(Problem::new(Code::BadRequest, text)));
-        }
-        None => None,
-    };
     let edge = config.edge(request);
-    let policy = config.policies.of(key.class());
-    let at = Rc::new(At { env, config, catalog, edge, key, policy });
-    let mut walk = Walk::new(&at, at_least);
-    let answer = walk.run(Event::Begin).await;
-    let served = at.served(&walk, &answer);
-    at.keep_up(&context, &mut walk, &answer);
-    respond(request, &walk, answer, &served)
-}
-
-/// Where a read happens: what stays the same from its first step to its last.
-struct At {
-    env: Env,
-    config: Rc<Config>,
-    catalog: Catalog,
-    edge: String,
-    key: Key,
-    policy: Policy,
-}
-
-/// A read under way, and what the tiers gave it.
-struct Walk {
-    at: Rc<At>,
-    read: Read,
-    at_least: Option<AtLeast>,
-    held: BTreeMap<Tier, Entry>,
-    /// The KV name that was asked for last; a fill goes there.
-    generation: Version,
-    /// What the origin said instead of answering.
-    origin_error: Option<String>,
-}
-
-impl Walk {
-    fn new(at: &Rc<At>, at_least: Option<AtLeast>) -> Self {
-        Self {
-            at: Rc::clone(at),
-            read: Read::new(at.key.clone(), at.policy, at_least),
-            at_least,
-            held: BTreeMap::new(),
-            generation: Version::ZERO,
-            origin_error: None,
-        }
-    }
-
-    /// Does what the read says until it has an answer.
-    async fn run(&mut self, event: Event) -> Answer {
-        let at = Rc::clone(&self.at);
-        let step = reader(&at.catalog, |reader| self.read.next(now(), &reader.known, event));
-        self.continue_from(step).await
-    }
-
-    async fn continue_from(&mut self, mut step: Step) -> Answer {
-        let at = Rc::clone(&self.at);
-        loop {
-            let event = match step {
-                Step::Answer(answer) => return answer,
-                Step::Sync { max_age, at_least } => {
-                    let outcome = sync(&at.env, &at.catalog, &at.edge, max_age, at_least).await;
-                    if let Err(error) = &outcome {
-                        console_warn!("{}@{}: {error}", at.catalog, at.edge);
-                    }
-                    Event::Synced { proved: outcome.unwrap_or(false) }
-                }
-                Step::Ask { tier, generation } => {
-                    self.generation = generation;
-                    self.ask(tier).await
-                }
-            };
-            step = reader(&at.catalog, |reader| self.read.next(now(), &reader.known, event));
-        }
-    }
-
-    async fn ask(&mut self, tier: Tier) -> Event {
-        let at = Rc::clone(&self.at);
-        let position = reader(&at.catalog, |reader| reader.known.position());
-        let Some(position) = position else { return Event::Failed(tier) };
-        let found = match tier {
-            Tier::Memory => Ok(reader(&at.catalog, |reader| reader.memory.get(&at.key))),
-            Tier::Kv => {
-                let name = tiers::kv_name(&at.catalog, &position.epoch, &at.key, self.generation);
-                tiers::kv_get(&at.env, &name).await
-            }
-            Tier::Origin => {
-                tiers::fetch(&at.config, &at.catalog, &at.key, &self.read, position).await.map(Some)
-            }
-        };
-        match found {
-            Ok(Some(entry)) => {
-                let envelope = entry.envelope.clone();
-                self.held.insert(tier, entry);
-                Event::Held(tier, envelope)
-            }
-            Ok(None) => Event::Missed(tier),
-            Err(error) => {
-                console_warn!("{}/{}: {tier:?}: {error}", at.catalog, at.key);
-                if tier == Tier::Origin {
-                    self.origin_error = Some(error.to_string());
-                }
-                Event::Failed(tier)
-            }
-        }
-    }
-
-    /// Puts the answer into memory at once, and returns what is to be put into KV.
-    fn fill(&mut self, answer: &Answer) -> Option<Entry> {
-        let Answer::Serve { from, fill, .. } = answer else { return None };
-        let entry = self.held.get(from)?;
-        if fill.contains(&Tier::Memory) {
-            reader(&self.at.catalog, |reader| reader.memory.put(&self.at.key, entry.clone()));
-        }
-        fill.contains(&Tier::Kv).then(|| entry.clone())
-    }
-}
-
-impl At {
-    /// Returns what the response says of itself.
-    fn served(&self, walk: &Walk, answer: &Answer) -> Served {
-        let now = now();
-        let (position, lag) =
-            reader(&self.catalog, |reader| (reader.known.position(), reader.known.lag(now)));
-        let (from, freshness, filled) = match answer {
-            Answer::Serve { from, freshness, fill, .. } => (Some(*from), *freshness, fill.clone()),
-            Answer::Removed { freshness, .. } => (None, *freshness, Vec::new()),
-            Answer::Fail(_) => (None, Freshness::Stale, Vec::new()),
-        };
-        let visits = walk.read.visits().to_vec();
-        Served { now, position, lag, policy: self.policy, from, freshness, visits, filled }
-    }
-
-    /// Does behind the answer what the next reads will be glad of: fills KV, fetches anew, syncs.
-    fn keep_up(self: &Rc<Self>, context: &Context, walk: &mut Walk, answer: &Answer) {
-        if let Some(entry) = walk.fill(answer) {
-            let (at, generation) = (Rc::clone(self), walk.generation);
-            context.wait_until(async move { at.put_into_kv(&entry, generation).await });
-        }
-        if let Answer::Serve { refresh: true, .. } = answer {
-            let at = Rc::clone(self);
-            context.wait_until(async move { at.refetch().await });
-        }
-        if window::may_open(&self.catalog) {
-            let at = Rc::clone(self);
-            context.wait_until(async move {
-                if let Err(error) = window::follow(&at.env, &at.catalog, &at.edge).await {
-                    console_warn!("{}@{}: no window: {error}", at.catalog, at.edge);
-                }
-            });
-        }
-        let lagging = reader(&self.catalog, |reader| walk.read.sync_behind(now(), &reader.known));
-        if lagging && may_sync_behind(&self.catalog) {
-            let at = Rc::clone(self);
-            context.wait_until(async move {
-                let half = at.policy.lag_bound / 2;
-                if let Err(error) = sync(&at.env, &at.catalog, &at.edge, half, None).await {
-                    console_warn!("{}@{}: {error}", at.catalog, at.edge);
-                }
-                synced_behind(&at.catalog);
-            });
-        }
-    }
-
-    async fn put_into_kv(&self, entry: &Entry, generation: Version) {
-        let epoch = entry.envelope.position.epoch;
-        let name = tiers::kv_name(&self.catalog, &epoch, &self.key, generation);
-        if let Err(error) = tiers::kv_put(&self.env, &name, entry).await {
-            console_warn!("{name} is not in KV: {error}");
-        }
-    }
-
-    /// Fetches the entry anew, with the same care as a read that waits for it.
-    async fn refetch(self: &Rc<Self>) {
-        let mut walk = Walk::new(self, None);
-        let step = reader(&self.catalog, |reader| walk.read.refetch(&reader.known));
-        let answer = walk.continue_from(step).await;
-        if let Some(entry) = walk.fill(&answer) {
-            self.put_into_kv(&entry, walk.generation).await;
-        }
-    }
-}
-
-fn respond(request: &Request, walk: &Walk, answer: Answer, served: &Served) -> Result<Answered> {
-    let entry = match answer {
-        Answer::Serve { from, .. } => walk.held.get(&from),
-        Answer::Removed { at, .. } => {
-            return not_found(
-                walk,
-                served,
-                served.position.map(|position| Position { version: at, ..position }),
-            );
-        }
-        Answer::Fail(failure) => return Ok(Err(failed(walk, failure, served))),
+    let place = Rc::new(Place { env, config, catalog, edge, replica: None });
+    let fills = matches!(call, EdgeCall::Fill);
+    let keys = match call {
+        EdgeCall::Metrics => return metrics::show(&place).await.map(Ok),
+        EdgeCall::Entry(key) => return one(request, &place, &context, &key, explain).await,
+        EdgeCall::Entries(keys) => Ok(keys),
+        EdgeCall::EntriesOf | EdgeCall::Fill => body_keys(request).await?,
     };
-    let entry = entry.expect("what is served was held");
-    if !entry.envelope.found {
-        return not_found(walk, served, Some(entry.envelope.position));
+    match keys {
+        Err(problem) => Ok(Err(problem)),
+        Ok(keys) if fills => ahead(&place, &context, &keys).await.map(Ok),
+        Ok(keys) => many(request, &place, &context, &keys).await,
     }
-    headers::value_response(request, entry, served).map(Ok)
 }
 
-fn not_found(walk: &Walk, served: &Served, entry: Option<Position>) -> Result<Answered> {
-    let problem = Problem::new(Code::NotFound, format!("{} has no {}", walk.at.catalog, walk.at.key));
-    let found = walk.held.values().last().map(|entry| entry.envelope.fetched_at);
-    headers::problem_with_proof(&problem, served, entry, found).map(Ok)
+async fn body_keys(request: &mut Request) -> Result<std::result::Result<Vec<Key>, Problem>> {
+    let length = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
+    let too_large =
+        || Problem::new(Code::BodyTooLarge, format!("a list of keys has at most {BODY_BYTES} bytes"));
+    if length.is_some_and(|length| length > BODY_BYTES) {
+        return Ok(Err(too_large()));
+    }
+    let body = request.bytes().await?;
+    Ok(if body.len() > BODY_BYTES { Err(too_large()) } else { keys_of_body(&body) })
 }
 
-fn failed(walk: &Walk, failure: Failure, served: &Served) -> Problem {
+/// Reads what a request wants to have been heard.
+fn min_version(request: &Request) -> Result<std::result::Result<Option<AtLeast>, Problem>> {
+    let Some(text) = request.headers().get("Newsreel-Min-Version")? else { return Ok(Ok(None)) };
+    Ok(text.parse().map(Some).map_err(|why| {
+        Problem::new(Code::BadRequest, format!("Newsreel-Min-Version is <epoch>:<version>: {why}"))
+    }))
+}
+
+/// Answers `GET /v1/catalogs/{catalog}/entries/{key}`.
+async fn one(
+    request: &Request,
+    place: &Rc<Place>,
+    context: &Context,
+    key: &Key,
+    explain: bool,
+) -> Result<Answered> {
+    let at_least = match min_version(request)? {
+        Ok(at_least) => at_least,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let read = place.read(key, at_least);
+    let mut walks = [Walk::new(place, key, if explain { read.explained() } else { read })];
+    run(place, &mut walks).await;
+    let [walk] = walks;
+    let served = Served::by(place, &walk);
+    let answered = if explain {
+        text_response("application/json", explanation(place, &walk, &served)).map(Ok)
+    } else {
+        respond(request, place, &walk, at_least, &served).await
+    };
+    keep_up(place, context, &[walk]);
+    answered
+}
+
+async fn respond(
+    request: &Request,
+    place: &Place,
+    walk: &Walk,
+    at_least: Option<AtLeast>,
+    served: &Served,
+) -> Result<Answered> {
+    match outcome(place, walk, at_least, served) {
+        Outcome::Value => {
+            let entry = walk.entry().expect("what is served was held");
+            value::respond(&place.env, request, entry, served).await
+        }
+        Outcome::NotFound(problem, at) => {
+            let fetched_at = walk.entry().map(|entry| entry.envelope.fetched_at);
+            headers::problem_with_proof(&problem, served, at, fetched_at).map(Ok)
+        }
+        Outcome::Failed(problem) => Ok(Err(problem)),
+    }
+}
+
+/// What an answer is to whoever asked.
+enum Outcome {
+    Value,
+    /// With the position that says so.
+    NotFound(Problem, Option<Position>),
+    Failed(Problem),
+}
+
+fn outcome(place: &Place, walk: &Walk, at_least: Option<AtLeast>, served: &Served) -> Outcome {
+    let at = match walk.answer() {
+        Answer::Fail(failure) => return Outcome::Failed(failed(place, walk, *failure, at_least, served)),
+        Answer::Removed { at, .. } => served.position.map(|position| Position { version: *at, ..position }),
+        Answer::Serve { .. } => match walk.entry() {
+            Some(entry) if entry.envelope.found => return Outcome::Value,
+            entry => entry.map(|entry| entry.envelope.position),
+        },
+    };
+    Outcome::NotFound(Problem::new(Code::NotFound, format!("{} has no {}", place.catalog, walk.key)), at)
+}
+
+fn failed(
+    place: &Place,
+    walk: &Walk,
+    failure: Failure,
+    at_least: Option<AtLeast>,
+    served: &Served,
+) -> Problem {
     let lag = served.lag.map(|lag| lag.as_millis());
     match failure {
         Failure::BoundNotKept => {
-            let bound = walk.at.policy.lag_bound.as_millis();
-            let text = format!(
-                "class {} promises a lag of {bound} ms, which cannot be proved now",
-                walk.at.key.class()
-            );
+            let (class, bound) = (walk.key.class(), place.policy(&walk.key).lag_bound.as_millis());
+            let text = format!("class {class} promises a lag of {bound} ms, which cannot be proved now");
             Problem::new(Code::BoundNotKept, text).with("lag_ms", lag)
         }
         Failure::MinVersion => {
-            let wanted = walk.at_least.map(|wanted| format!("{}:{}", wanted.epoch, wanted.version));
+            let wanted = at_least.map(|wanted| format!("{}:{}", wanted.epoch, wanted.version));
             Problem::new(Code::MinVersion, "the version asked for has not been heard here in time")
                 .with("wanted", wanted)
                 .with("position", served.position)
         }
         Failure::Origin => {
             let why = walk.origin_error.clone().unwrap_or_default();
-            Problem::new(
-                Code::OriginFailed,
-                format!("the origin could not answer, and nothing may be served in its place: {why}"),
-            )
+            let text = format!("the origin could not answer, and nothing may be served in its place: {why}");
+            Problem::new(Code::OriginFailed, text)
         }
     }
+}
+
+/// Answers `entries?key=…` and its twin with a body: what each key alone would have been answered, in one JSON.
+async fn many(request: &Request, place: &Rc<Place>, context: &Context, keys: &[Key]) -> Result<Answered> {
+    let at_least = match min_version(request)? {
+        Ok(at_least) => at_least,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let mut walks: Vec<Walk> =
+        keys.iter().map(|key| Walk::new(place, key, place.read(key, at_least))).collect();
+    run(place, &mut walks).await;
+    let (mut entries, mut head) = (Vec::new(), String::new());
+    for walk in &walks {
+        let served = Served::by(place, walk);
+        head = heard(place, &served);
+        entries.push(entry(place, walk, at_least, &served));
+    }
+    let json = format!("{{{head},\"entries\":[{}]}}", entries.join(","));
+    keep_up(place, context, &walks);
+    text_response("application/json", json).map(Ok)
+}
+
+/// Returns the members that say what the reader has heard.
+fn heard(place: &Place, served: &Served) -> String {
+    let position = served.position.map_or("null".to_owned(), |position| format!("\"{position}\""));
+    let lag = served.lag.map_or("null".to_owned(), |lag| lag.as_millis().to_string());
+    format!(r#""catalog":"{}","position":{position},"lag_ms":{lag}"#, place.catalog)
+}
+
+fn entry(place: &Place, walk: &Walk, at_least: Option<AtLeast>, served: &Served) -> String {
+    let fetched_at = walk.entry().map(|entry| entry.envelope.fetched_at);
+    let rest = match outcome(place, walk, at_least, served) {
+        Outcome::Value => {
+            format!(r#""status":200,{}"#, members(walk.entry().expect("what is served was held"), served))
+        }
+        Outcome::NotFound(problem, _) | Outcome::Failed(problem) => {
+            let (status, code, detail) = (problem.status(), problem.code(), quoted(problem.detail()));
+            format!(r#""status":{status},"code":"{code}","detail":{detail}"#)
+        }
+    };
+    format!(
+        r#"{{"key":{},{rest},"cache_status":{}}}"#,
+        quoted(walk.key.as_str()),
+        quoted(&served.cache_status(fetched_at))
+    )
+}
+
+/// Returns how a read came to its answer, as JSON.
+fn explanation(place: &Place, walk: &Walk, served: &Served) -> String {
+    let policy = place.policy(&walk.key);
+    let mut steps: Vec<String> =
+        walk.read.notes().iter().map(Note::to_json).map(|step| step.to_string()).collect();
+    steps.push(walk.answer().to_json().to_string());
+    format!(
+        r#"{{{},"edge":{},"key":{},"generation":{},"policy":{{"ttl_ms":{},"stale_for_ms":{},"lag_bound_ms":{},"quorum":{}}},"origin_error":{},"steps":[{}]}}"#,
+        heard(place, served),
+        quoted(&place.edge),
+        quoted(walk.key.as_str()),
+        walk.generation,
+        policy.ttl.as_millis(),
+        policy.stale_for.as_millis(),
+        policy.lag_bound.as_millis(),
+        policy.quorum,
+        walk.origin_error.as_deref().map_or("null".to_owned(), quoted),
+        steps.join(","),
+    )
+}
+
+/// Answers `POST fill`: each key is read as nobody's reader would, so that KV and R2 have it.
+async fn ahead(place: &Rc<Place>, context: &Context, keys: &[Key]) -> Result<Response> {
+    let mut walks: Vec<Walk> =
+        keys.iter().map(|key| Walk::new(place, key, place.read(key, None).ahead())).collect();
+    run(place, &mut walks).await;
+    let (mut filled, mut kept, mut absent, mut failures) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut head = String::new();
+    let mut fills = Vec::new();
+    for walk in &walks {
+        let served = Served::by(place, walk);
+        head = heard(place, &served);
+        let key = quoted(walk.key.as_str());
+        fills.extend(walk.fill(place));
+        match (outcome(place, walk, None, &served), walk.fill(place).is_some()) {
+            (Outcome::Value, true) => filled.push(key),
+            (Outcome::Value, false) => kept.push(key),
+            (Outcome::NotFound(..), _) => absent.push(key),
+            (Outcome::Failed(problem), _) => {
+                let (code, detail) = (problem.code(), quoted(problem.detail()));
+                failures.push(format!(r#"{{"key":{key},"code":"{code}","detail":{detail}}}"#));
+            }
+        }
+    }
+    // Whoever fills ahead is told when it is done, not when it has begun.
+    put_all(place, fills).await;
+    keep_up(place, context, &[]);
+    let [filled, kept, absent, failed] = [filled, kept, absent, failures].map(|list| list.join(","));
+    let json =
+        format!(r#"{{{head},"filled":[{filled}],"kept":[{kept}],"absent":[{absent}],"failed":[{failed}]}}"#);
+    text_response("application/json", json)
 }

@@ -6,17 +6,19 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use newsreel_core::follower::{Input, Phase};
-use newsreel_core::sync::Ask;
+use newsreel_core::sync::{Ask, Look};
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version};
 use worker::wasm_bindgen_futures::spawn_local;
-use worker::{Delay, Headers, Response, ResponseBuilder, Result};
+use worker::{Delay, Headers, Response, ResponseBuilder, Result, web_sys};
 
 use crate::headers::problem_response;
-use crate::now;
 use crate::replica::{Ended, Inner};
-use crate::sync::PROVED;
+use crate::sync::{PACKED, PROVED};
 use crate::window::Windows;
+use crate::{bindings, now};
 
+/// How long a reply is that is worth packing, in bytes.
+const PACK_FROM: usize = 16 << 10;
 /// How long a reader's question may wait for a proof.
 const SYNC_WAIT: Duration = Duration::from_secs(3);
 
@@ -25,20 +27,34 @@ impl Inner {
     pub(crate) async fn sync(self: &Rc<Self>, ask: Ask) -> Result<Response> {
         let proved = self.consult(&ask).await;
         let Some(position) = self.position() else { return unheard() };
+        let (json, _) = self.reply(since(&ask, &position), &position, &ask.look)?;
         let headers = Headers::new();
-        headers.set("Content-Type", "application/json")?;
         if proved {
             headers.set(PROVED, "1")?;
         }
-        let (json, _) = self.reply(since(&ask, &position), &position)?;
-        Ok(ResponseBuilder::new().with_headers(headers).fixed(json.into_bytes()))
+        let builder = ResponseBuilder::new().with_headers(headers.clone());
+        if json.len() < PACK_FROM {
+            return Ok(builder.fixed(json.into_bytes()));
+        }
+        headers.set(PACKED, "gzip")?;
+        let whole = web_sys::Response::new_with_opt_str(Some(&json))?;
+        let stream = whole.body().ok_or("a response has a body")?;
+        Ok(ResponseBuilder::new().with_headers(headers).stream(bindings::packed(&stream)))
+    }
+
+    /// Answers the replica's own reads: the same, without a request.
+    pub(crate) async fn told(self: &Rc<Self>, ask: &Ask) -> Result<(String, bool)> {
+        let proved = self.consult(ask).await;
+        let position = self.position().ok_or("this edge has not reached the broker yet")?;
+        let (json, _) = self.reply(since(ask, &position), &position, &ask.look)?;
+        Ok((json, proved))
     }
 
     /// Opens a window: the reader is told from where it stands, and of everything that comes.
     pub(crate) async fn open_window(self: &Rc<Self>, ask: Ask) -> Result<Response> {
         self.consult(&ask).await;
         let Some(position) = self.position() else { return unheard() };
-        let (reply, to) = self.reply(since(&ask, &position), &position)?;
+        let (reply, to) = self.reply(since(&ask, &position), &position, &ask.look)?;
         if to < position.version {
             // Too much for one message: the reader syncs first and opens its window after.
             return problem_response(&Problem::new(Code::Busy, "sync first"));
@@ -61,11 +77,20 @@ impl Inner {
     }
 
     /// Returns what a reader that has every floor up to `since` is told, and up to which version that tells it all.
-    fn reply(&self, since: Version, position: &Position) -> Result<(String, Version)> {
-        let (floors, to) = self.rows.floors_after(since, position.version)?;
+    fn reply(&self, since: Version, position: &Position, look: &Look) -> Result<(String, Version)> {
+        let page = self.rows.floors_after(since, position.version)?;
+        let (floors, to) = (&page.floors, page.to);
         let age = self.proved_at().map(|at| now().since(at).as_millis());
         let age = age.map_or(String::new(), |age| format!(r#""proof_age_ms":{age},"#));
-        let json = format!(r#"{{"position":"{position}","from":{since},"to":{to},{age}"floors":{floors}}}"#);
+        let left_out = page.left_out.map_or(String::new(), |left_out| format!(r#""left_out":{left_out},"#));
+        let looked = if look.is_empty() {
+            String::new()
+        } else {
+            format!(r#""looked":{},"#, self.rows.floors_of(look)?)
+        };
+        let json = format!(
+            r#"{{"position":"{position}","from":{since},"to":{to},{age}{left_out}{looked}"floors":{floors}}}"#
+        );
         Ok((json, to))
     }
 
@@ -102,7 +127,7 @@ impl Inner {
         let known =
             before.0.filter(|known| known.epoch == position.epoch && known.version <= position.version);
         let since = known.map_or(Version::ZERO, |known| known.version);
-        match self.reply(since, &position) {
+        match self.reply(since, &position, &Look::default()) {
             Ok((reply, _)) => windows.tell(&reply),
             Err(error) => self.complain("telling windows", &error),
         }

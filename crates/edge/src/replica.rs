@@ -88,7 +88,10 @@ impl DurableObject for Replica {
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         match Windows::asked(&request)? {
             Some(ask) => self.inner.open_window(ask).await,
-            None => self.inner.sync(request.json().await?).await,
+            None => {
+                let ask = request.text().await?;
+                self.inner.sync(serde_json::from_str(&ask)?).await
+            }
         }
     }
 
@@ -244,7 +247,7 @@ impl Inner {
     fn apply(self: &Rc<Self>, floors: &[FloorRow], position: Option<Position>) -> Result<()> {
         let tends = self.config.as_ref().is_ok_and(|config| config.tends_kv(&self.edge));
         let epoch = position.or(self.follower.borrow().position()).map(|position| position.epoch);
-        let prefix = epoch.filter(|_| tends).map(|epoch| crate::tiers::kv_prefix(&self.catalog, &epoch));
+        let prefix = epoch.filter(|_| tends).map(|epoch| crate::tiers::prefix(&self.catalog, &epoch));
         self.rows.apply(floors, position, prefix.as_deref())?;
         if tends && !floors.is_empty() {
             self.tend_kv();

@@ -6,8 +6,10 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use crate::bindings;
 use js_sys::Reflect;
 use newsreel_core::floors::FloorRow;
+use newsreel_core::sync::{Look, SNAPSHOT_FLOORS};
 use newsreel_core::wire::{Position, UnixMillis, Version};
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, State};
@@ -41,6 +43,16 @@ pub(crate) struct KvTask {
     pub(crate) name: String,
     /// How often deleting it has failed.
     pub(crate) attempts: u32,
+}
+
+/// Some of the floors, as a reader is told them.
+pub(crate) struct FloorPage {
+    /// A JSON array.
+    pub(crate) floors: String,
+    /// It has every floor raised up to here, but for what is left out.
+    pub(crate) to: Version,
+    /// What is said of that, as JSON.
+    pub(crate) left_out: Option<String>,
 }
 
 impl Rows {
@@ -112,23 +124,56 @@ impl Rows {
         })
     }
 
-    /// Returns the floors raised after `since` as a JSON array, and the version up to which it has them all.
-    pub(crate) fn floors_after(&self, since: Version, head: Version) -> worker::Result<(String, Version)> {
+    /// Returns the floors raised after `since`, up to the head or as many as fit. Of keys and tags only the newest
+    /// [`SNAPSHOT_FLOORS`] are told.
+    pub(crate) fn floors_after(&self, since: Version, head: Version) -> worker::Result<FloorPage> {
+        let since_then = number(since.number());
+        let too_many = self.first(
+            "SELECT newest FROM floors WHERE newest > ? AND kind < 2 ORDER BY newest DESC LIMIT 1 OFFSET ?",
+            vec![since_then.clone(), f64::from(SNAPSHOT_FLOORS).into()],
+        )?;
+        let mark = too_many.map(|row| version(&row, "newest")).transpose()?.flatten();
+        let told_from = mark.map_or(since, |mark| mark.max(since));
         let past = self.first(
             "SELECT newest FROM floors WHERE newest > ? ORDER BY newest LIMIT 1 OFFSET ?",
-            vec![number(since.number()), f64::from(FLOORS_A_REPLY).into()],
+            vec![number(told_from.number()), f64::from(FLOORS_A_REPLY).into()],
         )?;
         // A version's floors are never split: the page ends before the version that would not fit whole.
         let to = match past {
-            Some(row) => version(&row, "newest")?.map_or(head, |past| before(past).max(since)),
+            Some(row) => version(&row, "newest")?.map_or(head, |past| before(past).max(told_from)),
             None => head,
         };
         let floors = self.first(
-            "SELECT json_group_array(json_array(kind, name, hard, soft, removed)) AS floors
-             FROM floors WHERE newest > ? AND newest <= ?",
-            vec![number(since.number()), number(to.number())],
+            "SELECT json_group_array(json_array(kind, name, hard, soft, removed)) AS floors FROM (
+               SELECT * FROM floors WHERE newest > ?1 AND newest <= ?2
+               UNION ALL SELECT * FROM floors WHERE kind >= 2 AND newest > ?3 AND newest <= ?1)",
+            vec![number(told_from.number()), number(to.number()), since_then],
         )?;
-        Ok((floors.map_or(Ok("[]".to_owned()), |row| string(&row, "floors"))?, to))
+        let floors = floors.map_or(Ok("[]".to_owned()), |row| string(&row, "floors"))?;
+        let left_out = mark.map(|mark| self.left_out(mark)).transpose()?;
+        Ok(FloorPage { floors, to, left_out })
+    }
+
+    /// Returns what is said of the floors up to `mark` that are not told, as JSON.
+    fn left_out(&self, mark: Version) -> worker::Result<String> {
+        let row = self.first(
+            "SELECT json_object('to', ?, 'tags_hard', coalesce(max(hard), 0), 'tags_soft', coalesce(max(soft), 0))
+               AS left_out FROM floors WHERE kind = 1",
+            vec![number(mark.number())],
+        )?;
+        row.map_or(Err("an aggregate has a row".into()), |row| string(&row, "left_out"))
+    }
+
+    /// Returns the floors of these targets as a JSON array; none for those that have none.
+    pub(crate) fn floors_of(&self, look: &Look) -> worker::Result<String> {
+        let keys = look.keys.iter().map(|key| (0, key.as_str()));
+        let targets: Vec<(u8, &str)> = keys.chain(look.tags.iter().map(|tag| (1, tag.as_str()))).collect();
+        let row = self.first(
+            "SELECT json_group_array(json_array(kind, name, hard, soft, removed)) AS floors
+             FROM json_each(?) JOIN floors ON kind = value ->> 0 AND name = value ->> 1",
+            vec![serde_json::to_string(&targets)?.into()],
+        )?;
+        row.map_or(Ok("[]".to_owned()), |row| string(&row, "floors"))
     }
 
     /// Forgets some of the floors that are older than `life`, the longest of any entry.
@@ -249,8 +294,8 @@ fn string(row: &JsValue, name: &str) -> worker::Result<String> {
 /// Reads a whole number; `None` where it is NULL.
 fn version(row: &JsValue, name: &str) -> worker::Result<Option<Version>> {
     let Some(value) = Reflect::get(row, &name.into())?.as_f64() else { return Ok(None) };
-    let whole = format!("{value}").parse().map_err(|_| format!("column {name} is not a whole number"))?;
-    Ok(Some(whole))
+    let whole = bindings::whole(value).and_then(Version::new);
+    whole.map(Some).ok_or_else(|| format!("column {name} is not a whole number").into())
 }
 
 fn before(version: Version) -> Version {

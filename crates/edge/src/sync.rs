@@ -6,19 +6,22 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use newsreel_core::sync::{Applied, AtLeast, Knowledge, Reply};
+use newsreel_core::sync::{Applied, Ask, AtLeast, Knowledge, Look, Reply};
 use newsreel_core::wire::{Catalog, UnixMillis};
 use worker::web_sys::{self, RequestInit};
 use worker::{Env, Result, Stub};
 
 use crate::config::REPLICA;
-use crate::now;
-use crate::tiers::Memory;
+use crate::place::Place;
+use crate::tiers::memory::Memory;
+use crate::{bindings, now};
 
 /// Stands between catalog and edge in a replica's name.
 pub(crate) const REPLICA_AT: char = '@';
 /// The header with which a replica says that it gave the proof that was asked for.
 pub(crate) const PROVED: &str = "Newsreel-Proved";
+/// The header with which a replica says that its reply is packed with gzip.
+pub(crate) const PACKED: &str = "Newsreel-Packed";
 /// How many replies one sync takes: 50 of 20,000 floors are a million.
 const REPLIES: usize = 50;
 /// How long one sync behind an answer keeps others from starting.
@@ -54,27 +57,21 @@ pub(crate) fn reader<T>(catalog: &Catalog, with: impl FnOnce(&mut Reader) -> T) 
 /// # Errors
 /// When the replica cannot be reached or has not reached its broker.
 pub(crate) async fn sync(
-    env: &Env,
-    catalog: &Catalog,
-    edge: &str,
+    place: &Place,
     max_age: Duration,
     at_least: Option<AtLeast>,
+    look: &Look,
 ) -> Result<bool> {
-    let stub = replica(env, catalog, edge)?;
+    let catalog = &place.catalog;
     for _ in 0..REPLIES {
-        let ask = reader(catalog, |reader| reader.known.ask(max_age, at_least));
-        let init = RequestInit::new();
-        init.set_method("POST");
-        init.set_body(&serde_json::to_string(&ask)?.into());
-        let request = web_sys::Request::new_with_str_and_init("https://replica/sync", &init)?;
+        let ask = reader(catalog, |reader| reader.known.ask(max_age, at_least, look.clone()));
         let sent_at = now();
-        let mut response = stub.fetch_with_request(request.into()).await?;
-        if response.status_code() != 200 {
-            return Err(format!("the replica answered {}", response.status_code()).into());
-        }
-        let proved = response.headers().has(PROVED)?;
-        let reply: Reply = serde_json::from_str(&response.text().await?)?;
-        match reader(catalog, |reader| reader.known.apply(sent_at, reply)) {
+        let (reply, proved) = match &place.replica {
+            Some(replica) => replica.told(&ask).await?,
+            None => question(place, &ask).await?,
+        };
+        let reply: Reply = serde_json::from_str(&reply)?;
+        match reader(catalog, |reader| reader.known.learn(sent_at, look, reply)) {
             Applied::Part => {}
             Applied::Whole => return Ok(proved),
             // Another sync of this isolate was faster; what it brought is newer.
@@ -82,6 +79,36 @@ pub(crate) async fn sync(
         }
     }
     Ok(false)
+}
+
+/// Asks the replica; returns its reply, and whether it proved what was asked for.
+async fn question(place: &Place, ask: &Ask) -> Result<(String, bool)> {
+    let body = serde_json::to_string(ask)?;
+    let response = post(place, "sync", &body).await?;
+    let proved = response.headers().has(PROVED)?;
+    let stream = response.body().filter(|_| response.headers().has(PACKED).unwrap_or(false));
+    let response = match stream {
+        Some(stream) => web_sys::Response::new_with_opt_readable_stream(Some(&bindings::unpacked(&stream)))?,
+        None => response,
+    };
+    Ok((bindings::text_of(&response).await?, proved))
+}
+
+/// Tells the replica something and returns its answer.
+///
+/// # Errors
+/// When it cannot be reached, or answers with another status than 200; the text says which.
+pub(crate) async fn post(place: &Place, what: &str, body: &str) -> Result<web_sys::Response> {
+    let init = RequestInit::new();
+    init.set_method("POST");
+    init.set_body(&body.into());
+    let request = web_sys::Request::new_with_str_and_init(&format!("https://replica/{what}"), &init)?;
+    let stub = replica(&place.env, &place.catalog, &place.edge)?;
+    let response: web_sys::Response = stub.fetch_with_request(request.into()).await?.into();
+    if response.status() != 200 {
+        return Err(format!("the replica answered {}", response.status()).into());
+    }
+    Ok(response)
 }
 
 /// Returns the replica of a catalog at an edge.

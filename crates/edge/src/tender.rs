@@ -7,9 +7,9 @@ use std::rc::Rc;
 use worker::Result;
 use worker::wasm_bindgen_futures::spawn_local;
 
-use crate::config::ENTRIES;
 use crate::now;
 use crate::replica::{Ended, Inner};
+use crate::tiers::kv;
 
 /// How many KV deletions are under way at once. Six requests may wait for their headers at a time.
 const KV_AT_ONCE: u32 = 4;
@@ -44,8 +44,7 @@ impl Inner {
         if tasks.is_empty() {
             return Ok(false);
         }
-        let kv = self.env.kv(ENTRIES)?;
-        let deletions = tasks.iter().map(|task| kv.delete(&task.name));
+        let deletions = tasks.iter().map(|task| kv::delete(&self.env, &task.name));
         let outcomes = futures_util::future::join_all(deletions).await;
         let mut done = Vec::new();
         for (task, outcome) in tasks.into_iter().zip(outcomes) {

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
-use newsreel_core::sync::{Anchor, Applied, Ask, Reply};
+use newsreel_core::sync::{Anchor, Applied, Ask, Look, Reply};
 use newsreel_core::wire::{Catalog, UnixMillis};
-use worker::{
-    Delay, Env, Headers, Request, Response, Result, State, WebSocket, WebSocketPair, WebsocketEvent,
-};
+use worker::{Delay, Headers, Request, Response, Result, State, WebSocket, WebSocketPair, WebsocketEvent};
 
+use crate::place::Place;
 use crate::sync::{reader, replica, take_turn};
 use crate::{link, now};
 
@@ -33,20 +32,21 @@ pub(crate) fn may_open(catalog: &Catalog) -> bool {
 ///
 /// # Errors
 /// When the replica cannot be reached. The next read may try again.
-pub(crate) async fn follow(env: &Env, catalog: &Catalog, edge: &str) -> Result<()> {
-    let outcome = listen(env, catalog, edge).await;
-    reader(catalog, |reader| reader.window_until = UnixMillis(0));
+pub(crate) async fn follow(place: &Place) -> Result<()> {
+    let outcome = listen(place).await;
+    reader(&place.catalog, |reader| reader.window_until = UnixMillis(0));
     outcome
 }
 
-async fn listen(env: &Env, catalog: &Catalog, edge: &str) -> Result<()> {
-    let ask = reader(catalog, |reader| reader.known.ask(OPEN_FOR, None));
+async fn listen(place: &Place) -> Result<()> {
+    let catalog = &place.catalog;
+    let ask = reader(catalog, |reader| reader.known.ask(OPEN_FOR, None, Look::default()));
     let headers = Headers::new();
     headers.set("Upgrade", "websocket")?;
     headers.set(ASK, &serde_json::to_string(&ask)?)?;
     let sent_at = now();
     let request = link::get("https://replica/window", &headers)?;
-    let response = replica(env, catalog, edge)?.fetch_with_request(request).await?;
+    let response = replica(&place.env, catalog, &place.edge)?.fetch_with_request(request).await?;
     let socket = response.websocket().ok_or("the replica opened no window")?;
     let mut anchor: Option<Anchor> = None;
     {

@@ -11,7 +11,7 @@ pub use newsreel_edge::Replica;
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     if newsreel_edge::serves(&request)? {
-        newsreel_edge::serve(&request, env, context).await
+        newsreel_edge::serve(request, env, context).await
     } else {
         newsreel_broker::serve(&request, &env).await
     }

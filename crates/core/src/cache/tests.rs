@@ -7,6 +7,9 @@ use crate::sync::{Applied, Reply};
 use crate::wire::change::Change;
 use crate::wire::position::Epoch;
 
+mod far;
+mod quorum;
+
 const BOUND: Duration = Duration::from_secs(2);
 const TTL: Duration = Duration::from_secs(100);
 const STALE_FOR: Duration = Duration::from_secs(50);
@@ -47,11 +50,26 @@ fn key() -> Key {
 }
 
 fn sync(max_age: Duration) -> Step {
-    Step::Sync { max_age, at_least: None }
+    Step::Sync { max_age, at_least: None, look: Look::default() }
+}
+
+/// A sync with half the bound as the age of its proof, for a version.
+fn syncing(at_least: Option<AtLeast>) -> Step {
+    Step::Sync { max_age: BOUND / 2, at_least, look: Look::default() }
 }
 
 fn ask(tier: Tier) -> Step {
-    Step::Ask { tier, generation: v(0) }
+    ask_for(tier, 0)
+}
+
+fn ask_for(tier: Tier, generation: u64) -> Step {
+    let tiers = match tier {
+        Tier::Memory => MEMORY,
+        Tier::Kv => KV,
+        Tier::R2 => R2,
+        Tier::Origin => ORIGIN,
+    };
+    Step::Ask { tiers, generation: v(generation) }
 }
 
 fn serve(from: Tier, freshness: Freshness) -> Step {
@@ -120,6 +138,8 @@ impl Story {
             to: v(head),
             proof_age_ms: Some(0),
             floors: raised_by(changes.iter().map(|(version, change)| (*version, change))),
+            left_out: None,
+            looked: Vec::new(),
         };
         assert_eq!(self.known.apply(self.now, reply), Applied::Whole);
         self.heard = head;
@@ -221,7 +241,7 @@ fn a_tier_that_fails_is_a_tier_that_has_nothing() {
 fn kv_is_asked_under_the_keys_own_generation() {
     let mut story = Story::new(stale());
     story.hears(12, &[(11, UPDATE), (12, r#"{"all":true}"#)]);
-    let asking = |tier| Step::Ask { tier, generation: v(11) };
+    let asking = |tier| ask_for(tier, 11);
     story.expect(Event::Begin, asking(Tier::Memory));
     story.expect(Event::Missed(Tier::Memory), asking(Tier::Kv));
 }
@@ -263,8 +283,8 @@ fn s2_an_entry_below_any_hard_floor_is_refused_in_every_tier() {
     ] {
         let mut story = Story::new(stale());
         story.hears(11, &[(11, change)]);
-        let generation = if by == By::Key { v(11) } else { v(0) };
-        let asking = |tier| Step::Ask { tier, generation };
+        let generation = if by == By::Key { 11 } else { 0 };
+        let asking = |tier| ask_for(tier, generation);
         let old = story.entry(10);
         story.expect(Event::Begin, asking(Tier::Memory));
         story.expect(held(Tier::Memory, old.clone()), asking(Tier::Kv));
@@ -284,7 +304,7 @@ fn s2_an_entry_filled_at_its_floor_is_served() {
     let mut story = Story::new(stale());
     story.hears(11, &[(11, UPDATE)]);
     let entry = story.entry(11);
-    story.expect(Event::Begin, Step::Ask { tier: Tier::Memory, generation: v(11) });
+    story.expect(Event::Begin, ask_for(Tier::Memory, 11));
     story.expect(held(Tier::Memory, entry), hit());
 }
 
@@ -417,7 +437,7 @@ fn s2_a_removed_value_never_stands_in_for_a_dead_origin() {
     let mut story = Story::new(stale());
     // Removed, then something was said of it again: there may be a new value, and the old one is gone for good.
     story.hears(12, &[(11, REMOVE), (12, UPDATE)]);
-    let asking = |tier| Step::Ask { tier, generation: v(12) };
+    let asking = |tier| ask_for(tier, 12);
     let old = story.entry(10);
     story.expect(Event::Begin, asking(Tier::Memory));
     story.expect(held(Tier::Memory, old), asking(Tier::Kv));
@@ -429,7 +449,7 @@ fn s2_a_removed_value_never_stands_in_for_a_dead_origin() {
 fn s2_a_removal_heard_while_the_origin_is_asked_takes_the_spare_away() {
     let mut story = Story::new(stale());
     story.hears(11, &[(11, UPDATE)]);
-    let asking = |tier| Step::Ask { tier, generation: v(11) };
+    let asking = |tier| ask_for(tier, 11);
     let old = story.entry(10);
     story.expect(Event::Begin, asking(Tier::Memory));
     story.expect(held(Tier::Memory, old), asking(Tier::Kv));
@@ -471,7 +491,7 @@ fn s2_a_fill_that_a_change_overtook_is_not_stored_and_the_origin_is_asked_again(
         let slow = story.entry(10);
         story.hears(11, &[(11, change)]);
         let generation = story.known.floors().generation(&key());
-        story.expect(held(Tier::Origin, slow), Step::Ask { tier: Tier::Origin, generation });
+        story.expect(held(Tier::Origin, slow), ask_for(Tier::Origin, generation.number()));
         let quick = story.entry(11);
         story.expect(held(Tier::Origin, quick), filled());
     }
@@ -551,8 +571,15 @@ fn e1_a_fill_of_an_epoch_that_ended_meanwhile_is_not_stored() {
     let mut story = Story::new(stale());
     story.misses();
     let slow = story.entry(10);
-    let reply =
-        Reply { position: position(2, 0), from: v(0), to: v(0), proof_age_ms: Some(0), floors: Vec::new() };
+    let reply = Reply {
+        position: position(2, 0),
+        from: v(0),
+        to: v(0),
+        proof_age_ms: Some(0),
+        floors: Vec::new(),
+        left_out: None,
+        looked: Vec::new(),
+    };
     assert_eq!(story.known.apply(story.now, reply), Applied::Whole);
     story.expect(held(Tier::Origin, slow), ask(Tier::Origin));
     let quick = story.entry_of(position(2, 0), Duration::ZERO);
@@ -575,7 +602,7 @@ fn s2_a_value_from_before_a_removal_is_never_served_however_often_it_is_overtake
     for version in [12, 14, 16] {
         let slow = story.entry(version - 2);
         story.hears(version, &[(version - 1, REMOVE), (version, UPDATE)]);
-        let again = Step::Ask { tier: Tier::Origin, generation: v(version) };
+        let again = ask_for(Tier::Origin, version);
         let step = if version < 16 { again } else { failure(Failure::Origin) };
         story.expect(held(Tier::Origin, slow), step);
     }
@@ -611,8 +638,8 @@ fn a_removal_ends_with_any_later_floor_over_its_key() {
     ] {
         let mut story = Story::new(stale());
         story.hears(12, &[(11, REMOVE), (12, later)]);
-        let generation = if later == UPDATE { v(12) } else { v(11) };
-        story.expect(Event::Begin, Step::Ask { tier: Tier::Memory, generation });
+        let generation = if later == UPDATE { 12 } else { 11 };
+        story.expect(Event::Begin, ask_for(Tier::Memory, generation));
     }
 }
 
@@ -797,14 +824,14 @@ fn s1_a_version_that_was_heard_needs_no_sync() {
 #[test]
 fn s1_a_version_that_was_not_heard_is_asked_for_and_else_the_read_fails() {
     for wanted in [at_least(1, 11), at_least(2, 0)] {
-        let syncing = Step::Sync { max_age: BOUND / 2, at_least: Some(wanted) };
+        let syncing = syncing(Some(wanted));
         let mut story = Story::wanting(stale(), wanted);
         story.expect(Event::Begin, syncing);
         story.expect(Event::Synced { proved: true }, failure(Failure::MinVersion));
     }
     let mut story = Story::wanting(stale(), at_least(1, 11));
     let old = story.entry(10);
-    story.expect(Event::Begin, Step::Sync { max_age: BOUND / 2, at_least: Some(at_least(1, 11)) });
+    story.expect(Event::Begin, syncing(Some(at_least(1, 11))));
     story.hears(12, &[(11, r#"{"tag":"netflix"}"#)]);
     story.expect(Event::Synced { proved: true }, ask(Tier::Memory));
     story.expect(held(Tier::Memory, old), ask(Tier::Kv));
@@ -814,7 +841,7 @@ fn s1_a_version_that_was_not_heard_is_asked_for_and_else_the_read_fails() {
 fn s1_who_wants_a_version_is_never_answered_past_the_bound() {
     let mut story = Story::wanting(stale(), at_least(1, 10));
     story.later(BOUND * 2);
-    story.expect(Event::Begin, Step::Sync { max_age: BOUND / 2, at_least: Some(at_least(1, 10)) });
+    story.expect(Event::Begin, syncing(Some(at_least(1, 10))));
     story.expect(Event::Synced { proved: false }, failure(Failure::BoundNotKept));
 }
 

@@ -203,6 +203,7 @@ pub(crate) fn check_same(key: &Key, head: u64, one: &Floors, other: &Floors) {
             let tags: Vec<Tag> = tags.iter().map(|tag| Tag::new(*tag).unwrap()).collect();
             // Which of several floors refuses it may differ.
             let judge = |floors: &Floors| match floors.judge(key, fill, Carries::Tags(&tags)) {
+                Judgement::Unknown => unreachable!("nothing was dropped"),
                 Judgement::Below(_) => "below",
                 Judgement::Soft => "soft",
                 Judgement::Clear => "clear",

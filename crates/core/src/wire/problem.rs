@@ -86,6 +86,8 @@ codes! {
     ExpectFailed = "expect-failed", 412, "The head is not the expected one";
     /// The body is too large.
     BodyTooLarge = "body-too-large", 413, "The body is too large";
+    /// None of the bytes asked for is there.
+    RangeNotSatisfiable = "range-not-satisfiable", 416, "None of these bytes is there";
     /// An idempotency key that was used for another body.
     IdempotencyReuse = "idempotency-reuse", 422, "The idempotency key was used for another publish";
     /// The address speaks WebSocket.
@@ -170,6 +172,11 @@ impl Problem {
         }
         if let (Code::MethodNotAllowed, Some(Value::String(allow))) = (self.kind, self.members.get("allow")) {
             headers.push(("Allow", allow.clone()));
+        }
+        if let (Code::RangeNotSatisfiable, Some(Value::Number(length))) =
+            (self.kind, self.members.get("length"))
+        {
+            headers.push(("Content-Range", format!("bytes */{length}")));
         }
         if RETRY.contains(&self.kind) {
             headers.push(("Retry-After", "1".to_owned()));

@@ -179,29 +179,10 @@ impl Route {
                 only(method, "GET")?;
                 Ok(Self::Followers(catalog(name)?))
             }
-            ["v1", "catalogs", name, "entries"] if method == "POST" => {
-                Ok(Self::Edge(catalog(name)?, EdgeCall::EntriesOf))
+            ["v1", "catalogs", name, what @ ("entries" | "fill" | "metrics"), ..] => {
+                Ok(Self::Edge(catalog(name)?, EdgeCall::parse(method, path, what, query)?))
             }
-            ["v1", "catalogs", name, "entries"] => {
-                only(method, "GET, POST")?;
-                Ok(Self::Edge(catalog(name)?, EdgeCall::Entries(keys_of_query(query)?)))
-            }
-            ["v1", "catalogs", name, "fill"] => {
-                only(method, "POST")?;
-                Ok(Self::Edge(catalog(name)?, EdgeCall::Fill))
-            }
-            ["v1", "catalogs", name, "metrics"] => {
-                only(method, "GET")?;
-                Ok(Self::Edge(catalog(name)?, EdgeCall::Metrics))
-            }
-            // A key's own slashes may come unescaped: everything after `entries/` is the key.
-            ["v1", "catalogs", name, "entries", _, ..] => {
-                only(method, "GET")?;
-                let start = path.match_indices('/').nth(4).map_or(path.len(), |(at, _)| at + 1);
-                let key = decoded_key(path.get(start..).unwrap_or_default())?;
-                Ok(Self::Edge(catalog(name)?, EdgeCall::Entry(key)))
-            }
-            _ => Err(Problem::new(Code::UnknownPath, "there is nothing at this address; see PROTOCOL.md")),
+            _ => Err(unknown()),
         }
     }
 
@@ -220,6 +201,32 @@ impl Route {
             Self::Healthz | Self::Readyz => None,
         }
     }
+}
+
+impl EdgeCall {
+    /// Reads a call of the edge: what stands after the catalog, and what follows it.
+    fn parse(method: &str, path: &str, what: &str, query: &str) -> Result<Self, Problem> {
+        // A key's own slashes may come unescaped: everything after `entries/` is the key.
+        let rest = path.match_indices('/').nth(4).map(|(at, _)| path.get(at + 1..).unwrap_or_default());
+        match (what, rest) {
+            ("entries", Some(key)) => {
+                only(method, "GET")?;
+                Ok(Self::Entry(decoded_key(key)?))
+            }
+            ("entries", None) if method == "POST" => Ok(Self::EntriesOf),
+            ("entries", None) => {
+                only(method, "GET, POST")?;
+                Ok(Self::Entries(keys_of_query(query)?))
+            }
+            ("fill", None) => only(method, "POST").map(|()| Self::Fill),
+            ("metrics", None) => only(method, "GET").map(|()| Self::Metrics),
+            (_, _) => Err(unknown()),
+        }
+    }
+}
+
+fn unknown() -> Problem {
+    Problem::new(Code::UnknownPath, "there is nothing at this address; see PROTOCOL.md")
 }
 
 /// Percent-encodes a key for a path, as the origin is asked.

@@ -1,0 +1,146 @@
+//! How a read came to its answer, for people: the notes it took, and their JSON.
+
+use serde_json::{Value, json};
+
+use super::{Answer, Envelope, Failure, Freshness, Tier, Visit};
+use crate::floors::{By, Consulted, Floor};
+use crate::sync::Knowledge;
+use crate::wire::position::{Position, UnixMillis};
+
+/// One step of a read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// The replica was asked.
+    Synced {
+        /// Whether it gave the proof that was asked for.
+        proved: bool,
+        /// What the reader has heard.
+        position: Option<Position>,
+        /// How long ago it could last prove that this is everything, in milliseconds.
+        lag_ms: Option<u128>,
+    },
+    /// A tier had no entry.
+    Said {
+        /// Which.
+        tier: Tier,
+        /// What it had instead.
+        visit: Visit,
+    },
+    /// A tier had an entry.
+    Judged {
+        /// Which.
+        tier: Tier,
+        /// What came of it.
+        visit: Visit,
+        /// The entry.
+        entry: Envelope,
+        /// The floors it was judged by.
+        floors: Vec<Consulted>,
+    },
+}
+
+impl Note {
+    pub(super) fn synced(now: UnixMillis, known: &Knowledge, proved: bool) -> Self {
+        let lag_ms = known.lag(now).map(|lag| lag.as_millis());
+        Self::Synced { proved, position: known.position(), lag_ms }
+    }
+
+    /// Returns the note as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Synced { proved, position, lag_ms } => {
+                let lag_ms = lag_ms.and_then(|lag| u64::try_from(lag).ok());
+                json!({ "step": "sync", "proved": proved, "position": position, "lag_ms": lag_ms })
+            }
+            Self::Said { tier, visit } => json!({ "step": tier.name(), "found": visit.name() }),
+            Self::Judged { tier, visit, entry, floors } => {
+                let floors: Vec<Value> = floors.iter().map(consulted).collect();
+                let found = visit.name();
+                json!({ "step": tier.name(), "found": found, "entry": entry, "floors": floors })
+            }
+        }
+    }
+}
+
+impl Tier {
+    /// Returns the tier's name, in headers and counters too.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Kv => "kv",
+            Self::R2 => "r2",
+            Self::Origin => "origin",
+        }
+    }
+}
+
+impl Visit {
+    /// Returns what a tier had in a word; of a refusal the reason.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::OtherEpoch => "other-epoch",
+            Self::Expired => "expired",
+            Self::Soft => "below-soft-floor",
+            Self::Below(By::Key) => "below-floor-of-key",
+            Self::Below(By::Tag) => "below-floor-of-tag",
+            Self::Below(By::Prefix) => "below-floor-of-prefix",
+            Self::Below(By::All) => "below-floor-of-all",
+            Self::Unknown => "floors-unknown",
+            Self::Outvoted => "outvoted",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Freshness {
+    /// Returns the word of the header.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Revalidating => "revalidating",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+impl Answer {
+    /// Returns the answer as the last step of an explanation.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Serve { from, freshness, refresh, fill } => {
+                let fill: Vec<&str> = fill.iter().map(|tier| tier.name()).collect();
+                let (serve, freshness) = (from.name(), freshness.name());
+                json!({ "step": "answer", "serve": serve, "freshness": freshness, "refresh": refresh, "fill": fill })
+            }
+            Self::Removed { at, freshness } => {
+                json!({ "step": "answer", "removed_at": at, "freshness": freshness.name() })
+            }
+            Self::Fail(failure) => {
+                let why = match failure {
+                    Failure::BoundNotKept => "bound-not-kept",
+                    Failure::MinVersion => "min-version",
+                    Failure::Origin => "origin-failed",
+                };
+                json!({ "step": "answer", "fail": why })
+            }
+        }
+    }
+}
+
+fn consulted(one: &Consulted) -> Value {
+    let target = match one.by {
+        By::Key => "key",
+        By::Tag => "tag",
+        By::Prefix => "prefix",
+        By::All => "all",
+    };
+    let Floor { hard, soft, removed } = one.floor.unwrap_or_default();
+    json!({ "target": target, "name": one.name, "hard": hard, "soft": soft, "removed": removed })
+}

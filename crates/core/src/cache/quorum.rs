@@ -1,0 +1,91 @@
+//! A quorum read: KV, R2 and the origin are asked at once and the newest version wins.
+//!
+//! What the origin gives is the newest by its stamp, so it wins whenever it answers in time; when it does not, two
+//! copies that answered are enough. One alone is served only as what stands in for a dead origin: marked. A copy that
+//! no floor refuses and that says something else than the winner is outvoted: it was changed without a publish, or its
+//! publish is still on its way. It is counted, and overwritten.
+
+use super::{Answer, Envelope, Found, Freshness, Read, Step, Tier, Visit};
+use crate::sync::Knowledge;
+use crate::wire::position::UnixMillis;
+
+/// How many must answer when the origin does not.
+const QUORUM: usize = 2;
+
+/// Returns whom a quorum read asks.
+pub(super) fn tiers(r2: bool) -> &'static [Tier] {
+    if r2 { &[Tier::Kv, Tier::R2, Tier::Origin] } else { &[Tier::Kv, Tier::Origin] }
+}
+
+impl Read {
+    /// Decides on what all of them said.
+    pub(super) fn count_votes(
+        &mut self,
+        now: UnixMillis,
+        known: &Knowledge,
+        said: Vec<(Tier, Found)>,
+    ) -> Step {
+        let answered = said.iter().filter(|(_, found)| *found != Found::Failed).count();
+        let (mut clear, mut overtaken, mut origin_answered) = (Vec::new(), false, false);
+        for (tier, found) in said {
+            match found {
+                Found::Nothing if tier != Tier::Origin => self.visited(tier, Visit::Miss),
+                Found::Nothing | Found::Failed => self.visited(tier, Visit::Failed),
+                Found::Entry(envelope) => {
+                    let visit = if tier == Tier::Origin {
+                        origin_answered = true;
+                        let (visit, late) = self.judge_fill(known, &envelope);
+                        overtaken = late;
+                        visit
+                    } else {
+                        self.judge(now, known, &envelope)
+                    };
+                    self.judged(known, tier, visit, &envelope);
+                    let is_clear = visit == Visit::Hit || (tier == Tier::Origin && !overtaken);
+                    if is_clear { &mut clear } else { &mut self.spares }.push((tier, envelope));
+                    self.visits.push((tier, visit));
+                }
+            }
+        }
+        let elected =
+            (!overtaken && (origin_answered || answered >= QUORUM)).then(|| newest(&clear)).flatten();
+        match elected {
+            Some((from, envelope)) => {
+                let (from, envelope) = (*from, envelope.clone());
+                self.elect(known, from, &envelope, &clear)
+            }
+            None => {
+                self.spares.append(&mut clear);
+                if overtaken { self.fetch(known) } else { self.origin_failed(now, known) }
+            }
+        }
+    }
+
+    /// Serves the winner, and fills the copies that do not say the same.
+    fn elect(
+        &mut self,
+        known: &Knowledge,
+        from: Tier,
+        winner: &Envelope,
+        clear: &[(Tier, Envelope)],
+    ) -> Step {
+        let mut fill = Vec::new();
+        for (tier, visit) in &mut self.visits {
+            let copy = clear.iter().find(|(one, _)| one == tier).map(|(_, envelope)| envelope);
+            let agrees = copy.is_some_and(|copy| (copy.found, &copy.etag) == (winner.found, &winner.etag));
+            if copy.is_some() && !agrees {
+                *visit = Visit::Outvoted;
+            }
+            if !agrees && *visit != Visit::Failed && matches!(tier, Tier::Kv | Tier::R2) {
+                fill.push(*tier);
+            }
+        }
+        let soft = from == Tier::Origin && self.judge_fill(known, winner).0 == Visit::Soft;
+        let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
+        Step::Answer(Answer::Serve { from, freshness, refresh: soft, fill })
+    }
+}
+
+fn newest(entries: &[(Tier, Envelope)]) -> Option<&(Tier, Envelope)> {
+    entries.iter().max_by_key(|(tier, envelope)| (envelope.position.version, envelope.fetched_at, *tier))
+}

@@ -1,0 +1,256 @@
+//! Stories of the way past KV: R2, floors that are not remembered, fills ahead of any reader, explanations.
+
+use super::*;
+use crate::sync::LeftOut;
+
+/// A reader with R2.
+fn with_r2(policy: Policy) -> Story {
+    let mut story = Story::new(policy);
+    story.read = story.read.with_r2(true);
+    story
+}
+
+fn fills(from: Tier, fill: &[Tier]) -> Step {
+    let freshness = Freshness::Fresh;
+    Step::Answer(Answer::Serve { from, freshness, refresh: false, fill: fill.to_vec() })
+}
+
+fn look(keys: &[&str], tags: &[&str]) -> Look {
+    Look {
+        keys: keys.iter().map(|key| Key::new(*key).unwrap()).collect(),
+        tags: tags.iter().map(|tag| Tag::new(*tag).unwrap()).collect(),
+    }
+}
+
+fn looking(keys: &[&str], tags: &[&str]) -> Step {
+    Step::Sync { max_age: BOUND / 2, at_least: None, look: look(keys, tags) }
+}
+
+// --- R2 ---
+
+#[test]
+fn r2_is_asked_after_kv_and_fills_what_is_above_it() {
+    let mut story = with_r2(stale());
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(Event::Missed(Tier::Memory), ask(Tier::Kv));
+    story.expect(Event::Missed(Tier::Kv), ask(Tier::R2));
+    let entry = story.entry(3);
+    story.expect(held(Tier::R2, entry), fills(Tier::R2, &[Tier::Memory, Tier::Kv]));
+    story.visited(&[(Tier::Memory, Visit::Miss), (Tier::Kv, Visit::Miss), (Tier::R2, Visit::Hit)]);
+}
+
+#[test]
+fn a_fill_goes_into_r2_too() {
+    let mut story = with_r2(stale());
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(Event::Missed(Tier::Memory), ask(Tier::Kv));
+    story.expect(Event::Failed(Tier::Kv), ask(Tier::R2));
+    story.expect(Event::Failed(Tier::R2), ask(Tier::Origin));
+    let entry = story.entry(10);
+    story.expect(held(Tier::Origin, entry), fills(Tier::Origin, &[Tier::Memory, Tier::Kv, Tier::R2]));
+}
+
+#[test]
+fn s2_an_entry_below_a_hard_floor_is_refused_in_r2_as_in_kv() {
+    for (change, by) in [
+        (UPDATE, By::Key),
+        (r#"{"tag":"netflix"}"#, By::Tag),
+        (r#"{"prefix":"tit"}"#, By::Prefix),
+        (r#"{"all":true}"#, By::All),
+    ] {
+        let mut story = with_r2(stale());
+        story.hears(11, &[(11, change)]);
+        let generation = if by == By::Key { 11 } else { 0 };
+        let old = story.entry(10);
+        story.expect(Event::Begin, ask_for(Tier::Memory, generation));
+        story.expect(Event::Missed(Tier::Memory), ask_for(Tier::Kv, generation));
+        story.expect(Event::Missed(Tier::Kv), ask_for(Tier::R2, generation));
+        story.expect(held(Tier::R2, old), ask_for(Tier::Origin, generation));
+        let seen = (Tier::R2, Visit::Below(by));
+        assert!(story.read.visits().contains(&seen));
+    }
+}
+
+#[test]
+fn an_expired_entry_waits_for_r2_before_it_is_served_marked() {
+    let mut story = with_r2(stale());
+    let old = story.entry_of(position(1, 3), TTL);
+    let newer = story.entry_of(position(1, 5), TTL);
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(held(Tier::Memory, old), ask(Tier::Kv));
+    story.expect(Event::Missed(Tier::Kv), ask(Tier::R2));
+    story.expect(held(Tier::R2, newer), revalidating(Tier::R2));
+}
+
+#[test]
+fn s1_a_bound_that_passes_while_r2_is_asked_is_proved_again() {
+    let mut story = with_r2(fail());
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(Event::Missed(Tier::Memory), ask(Tier::Kv));
+    story.expect(Event::Missed(Tier::Kv), ask(Tier::R2));
+    story.later(BOUND * 2);
+    let old = story.entry(10);
+    story.expect(held(Tier::R2, old), sync(BOUND / 2));
+    story.hears(11, &[(11, UPDATE)]);
+    story.expect(Event::Synced { proved: true }, ask_for(Tier::Origin, 11));
+}
+
+// --- floors that are not remembered ---
+
+/// A reader whose snapshot left out what is older than version 8.
+fn forgetful() -> Story {
+    let mut story = with_r2(stale());
+    story.known = Knowledge::default();
+    story.known.apply(story.now, story.told("[]", Some(8)));
+    story
+}
+
+impl Story {
+    /// A reply at version 10, of an empty log but for what is left out.
+    fn told(&self, looked: &str, left_out: Option<u64>) -> Reply {
+        Reply {
+            position: position(1, 10),
+            from: v(0),
+            to: v(10),
+            proof_age_ms: Some(0),
+            floors: Vec::new(),
+            left_out: left_out.map(|to| LeftOut { to: v(to), tags_hard: v(0), tags_soft: v(0) }),
+            looked: serde_json::from_str(looked).unwrap(),
+        }
+    }
+
+    /// The replica tells what was looked for.
+    fn learns(&mut self, look: &Look, looked: &str) {
+        let reply = self.told(looked, None);
+        assert_eq!(self.known.learn(self.now, look, reply), Applied::Whole);
+    }
+}
+
+#[test]
+fn an_entry_filled_since_the_mark_needs_no_floor_of_its_key() {
+    let mut story = forgetful();
+    let entry = story.entry(8);
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(held(Tier::Memory, entry), hit());
+}
+
+#[test]
+fn s2_an_older_entry_is_judged_after_its_floors_were_looked_up() {
+    for (looked, next) in [
+        ("[]", hit()),
+        (r#"[[0,"title:1",5,0,0]]"#, hit()),
+        (r#"[[0,"title:1",7,0,0]]"#, ask_for(Tier::Kv, 7)),
+        (r#"[[1,"netflix",7,0,0]]"#, ask(Tier::Kv)),
+    ] {
+        let mut story = forgetful();
+        let entry = story.entry(5);
+        story.expect(Event::Begin, ask(Tier::Memory));
+        story.expect(held(Tier::Memory, entry), looking(&["title:1"], &["netflix"]));
+        story.learns(&look(&["title:1"], &["netflix"]), looked);
+        story.expect(Event::Synced { proved: true }, next);
+    }
+}
+
+#[test]
+fn kv_is_not_asked_before_the_generation_is_known() {
+    let mut story = forgetful();
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(Event::Missed(Tier::Memory), looking(&["title:1"], &[]));
+    story.learns(&look(&["title:1"], &[]), r#"[[0,"title:1",6,0,0]]"#);
+    story.expect(Event::Synced { proved: true }, ask_for(Tier::Kv, 6));
+    let tagged = story.entry(6);
+    story.expect(held(Tier::Kv, tagged), looking(&["title:1"], &["netflix"]));
+    story.learns(&look(&["title:1"], &["netflix"]), "[]");
+    story.expect(Event::Synced { proved: true }, fills(Tier::Kv, &[Tier::Memory]));
+}
+
+#[test]
+fn s2_a_removal_that_was_forgotten_is_the_answer_once_it_is_looked_up() {
+    let mut story = forgetful();
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(Event::Missed(Tier::Memory), looking(&["title:1"], &[]));
+    story.learns(&look(&["title:1"], &[]), r#"[[0,"title:1",6,0,6]]"#);
+    story.expect(Event::Synced { proved: true }, removed(6));
+}
+
+#[test]
+fn s2_what_cannot_be_looked_up_is_refused_and_no_spare() {
+    let mut story = forgetful();
+    let entry = story.entry(5);
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(held(Tier::Memory, entry), looking(&["title:1"], &["netflix"]));
+    story.expect(Event::Synced { proved: false }, looking(&["title:1"], &[]));
+    story.expect(Event::Synced { proved: false }, ask(Tier::Kv));
+    story.expect(Event::Missed(Tier::Kv), looking(&["title:1"], &[]));
+    story.expect(Event::Synced { proved: false }, ask(Tier::R2));
+    story.expect(Event::Missed(Tier::R2), looking(&["title:1"], &[]));
+    story.expect(Event::Synced { proved: false }, ask(Tier::Origin));
+    story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
+    assert_eq!(story.read.visits()[0], (Tier::Memory, Visit::Unknown));
+}
+
+// --- ahead ---
+
+#[test]
+fn a_fill_ahead_begins_at_kv_and_leaves_memory_alone() {
+    let ahead = || {
+        let mut story = with_r2(stale());
+        story.read = story.read.ahead();
+        story.expect(Event::Begin, ask(Tier::Kv));
+        story
+    };
+    let mut story = ahead();
+    let entry = story.entry(3);
+    story.expect(held(Tier::Kv, entry.clone()), fills(Tier::Kv, &[]));
+
+    let mut story = ahead();
+    story.expect(Event::Missed(Tier::Kv), ask(Tier::R2));
+    story.expect(held(Tier::R2, entry), fills(Tier::R2, &[Tier::Kv]));
+
+    let mut story = ahead();
+    let expired = story.entry_of(position(1, 3), TTL);
+    story.expect(held(Tier::Kv, expired), ask(Tier::R2));
+    story.expect(Event::Missed(Tier::R2), ask(Tier::Origin));
+    let entry = story.entry(10);
+    story.expect(held(Tier::Origin, entry), fills(Tier::Origin, &[Tier::Kv, Tier::R2]));
+}
+
+// --- why ---
+
+#[test]
+fn a_read_that_takes_notes_tells_its_steps_and_its_floors() {
+    let mut story = with_r2(stale());
+    story.read = story.read.explained();
+    story.hears(11, &[(11, UPDATE)]);
+    let old = story.entry(10);
+    story.expect(Event::Begin, ask_for(Tier::Memory, 11));
+    story.expect(held(Tier::Memory, old), ask_for(Tier::Kv, 11));
+    story.later(BOUND * 2);
+    story.expect(Event::Missed(Tier::Kv), sync(BOUND / 2));
+    story.expect(Event::Synced { proved: false }, ask_for(Tier::R2, 11));
+    story.expect(Event::Missed(Tier::R2), ask_for(Tier::Origin, 11));
+    let entry = story.entry(11);
+    let Step::Answer(answer) = story.read.next(story.now, &story.known, held(Tier::Origin, entry)) else {
+        panic!("it has an answer")
+    };
+    let steps: Vec<serde_json::Value> = story.read.notes().iter().map(Note::to_json).collect();
+    let told: Vec<_> =
+        steps.iter().map(|step| (step["step"].as_str().unwrap(), step["found"].as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("memory", Some("below-floor-of-key")),
+            ("sync", None),
+            ("kv", Some("miss")),
+            ("r2", Some("miss")),
+            ("origin", Some("hit"))
+        ]
+    );
+    assert_eq!(steps[0]["entry"]["position"], position(1, 10).to_string());
+    let own = serde_json::json!({ "target": "key", "name": "title:1", "hard": 11, "soft": 0, "removed": 0 });
+    assert_eq!(steps[0]["floors"][0], own);
+    assert_eq!((&steps[1]["proved"], &steps[1]["lag_ms"]), (&false.into(), &4_000.into()));
+    let (serve, freshness) = (answer.to_json()["serve"].clone(), answer.to_json()["freshness"].clone());
+    assert_eq!((serve, freshness), ("origin".into(), "stale".into()));
+    assert!(Story::new(stale()).read.notes().is_empty(), "who is not asked takes none");
+}

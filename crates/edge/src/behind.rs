@@ -1,0 +1,72 @@
+//! What is done behind an answer, for the next reads: KV and R2 are filled, entries fetched anew, floors proved anew.
+
+use std::rc::Rc;
+
+use newsreel_core::cache::Answer;
+use newsreel_core::sync::Look;
+use newsreel_core::wire::Key;
+use worker::{Context, console_warn};
+
+use crate::place::Place;
+use crate::sync::{may_sync_behind, reader, sync, synced_behind};
+use crate::walk::{Task, Walk, put_all, run};
+use crate::{flights, now, window};
+
+/// Does what the walks that have ended leave to be done, and sees to it that the next ones know enough.
+pub(crate) fn keep_up(place: &Rc<Place>, context: &Context, walks: &[Walk]) {
+    let behind = |task: Task<'static, ()>| context.wait_until(task);
+    let fills: Vec<_> = walks.iter().filter_map(|walk| walk.fill(place)).collect();
+    if !fills.is_empty() {
+        let place = Rc::clone(place);
+        behind(Box::pin(async move { put_all(&place, fills).await }));
+    }
+    for walk in walks.iter().filter(|walk| wants_refresh(walk)) {
+        let (place, key) = (Rc::clone(place), walk.key.clone());
+        // One refresh at a time for a key.
+        if !flights::is_under_way(&place.catalog, &key) {
+            behind(Box::pin(async move { refresh(&place, &key).await }));
+        }
+    }
+    if window::may_open(&place.catalog) {
+        let place = Rc::clone(place);
+        behind(Box::pin(async move {
+            if let Err(error) = window::follow(&place).await {
+                console_warn!("{}@{}: no window: {error}", place.catalog, place.edge);
+            }
+        }));
+    }
+    if let Some(half) = lagging(place, walks)
+        && may_sync_behind(&place.catalog)
+    {
+        let place = Rc::clone(place);
+        behind(Box::pin(async move {
+            if let Err(error) = sync(&place, half, None, &Look::default()).await {
+                console_warn!("{}@{}: {error}", place.catalog, place.edge);
+            }
+            synced_behind(&place.catalog);
+        }));
+    }
+}
+
+fn wants_refresh(walk: &Walk) -> bool {
+    matches!(walk.answer(), Answer::Serve { refresh: true, .. })
+}
+
+/// Returns half of the tightest bound among the reads that want their floors proved anew.
+fn lagging(place: &Place, walks: &[Walk]) -> Option<std::time::Duration> {
+    let now = now();
+    reader(&place.catalog, |reader| {
+        let lagging = walks.iter().filter(|walk| walk.read.sync_behind(now, &reader.known));
+        lagging.map(|walk| place.policy(&walk.key).lag_bound / 2).min()
+    })
+}
+
+/// Fetches an entry anew, with the same care as a read that waits for it.
+pub(crate) async fn refresh(place: &Place, key: &Key) {
+    let mut walks = [Walk::anew(place, key)];
+    run(place, &mut walks).await;
+    let [walk] = walks;
+    if let Some(fill) = walk.fill(place) {
+        fill.put(place, 0).await;
+    }
+}

@@ -1,0 +1,35 @@
+//! Where a read happens: the deployment, the catalog, the edge; and whom it asks for floors.
+
+use std::rc::Rc;
+
+use newsreel_core::cache::Read;
+use newsreel_core::policy::Policy;
+use newsreel_core::sync::AtLeast;
+use newsreel_core::wire::{Catalog, Key};
+use worker::Env;
+
+use crate::config::Config;
+use crate::replica::Inner;
+use crate::tiers::r2;
+
+/// What stays the same for all reads of a request.
+pub(crate) struct Place {
+    pub(crate) env: Env,
+    pub(crate) config: Rc<Config>,
+    pub(crate) catalog: Catalog,
+    pub(crate) edge: String,
+    /// The replica itself, when it is the one that reads: for whoever comes later.
+    pub(crate) replica: Option<Rc<Inner>>,
+}
+
+impl Place {
+    /// Returns what the class of a key promises.
+    pub(crate) fn policy(&self, key: &Key) -> Policy {
+        self.config.policies.of(key.class())
+    }
+
+    /// Returns a read of a key.
+    pub(crate) fn read(&self, key: &Key, at_least: Option<AtLeast>) -> Read {
+        Read::new(key.clone(), self.policy(key), at_least).with_r2(r2::is_bound(&self.env))
+    }
+}

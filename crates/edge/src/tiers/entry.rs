@@ -1,0 +1,127 @@
+//! A cached value with its envelope, wherever its bytes are.
+
+use std::rc::Rc;
+
+use js_sys::Uint8Array;
+use newsreel_core::cache::Envelope;
+use newsreel_core::stored;
+use worker::web_sys::ReadableStream;
+
+use super::{KV_VALUE_BYTES, SMALL_BYTES};
+
+/// How much of stored bytes is read to find the envelope. Its tags are at most what a header holds.
+pub(crate) const HEAD_BYTES: u32 = 256 << 10;
+
+/// A value with its envelope.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) envelope: Envelope,
+    pub(crate) body: Body,
+}
+
+/// The bytes of a value.
+#[derive(Debug, Clone)]
+pub(crate) enum Body {
+    /// Here: up to 1 MiB.
+    Bytes(Rc<[u8]>),
+    /// In JavaScript's memory, which is given back: a copy in wasm would stay for as long as the isolate.
+    Array(Uint8Array),
+    /// In R2, read when it is answered.
+    Stored(Rc<Stored>),
+    /// As the origin sends it, once; where there is no R2 that takes it.
+    Stream(ReadableStream, u64),
+}
+
+/// Where in R2 a value is.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    /// The object's, so that no other is read in its place.
+    pub(crate) etag: String,
+    /// Where the value begins.
+    pub(crate) offset: u64,
+    /// Its length.
+    pub(crate) length: u64,
+}
+
+impl Entry {
+    /// Reads stored bytes; `None` for what another program, or another format, wrote there.
+    pub(crate) fn from_array(array: &Uint8Array) -> Option<Self> {
+        if array.length() <= SMALL_BYTES {
+            return Self::from_bytes(&array.to_vec());
+        }
+        let head = array.subarray(0, HEAD_BYTES).to_vec();
+        let (envelope, offset, _) = stored::decode(&head)?;
+        let value = array.subarray(u32::try_from(offset).ok()?, array.length());
+        Some(Self { envelope, body: Body::Array(value) })
+    }
+
+    /// Reads stored bytes that are here.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (envelope, offset, _) = stored::decode(bytes)?;
+        Some(Self { envelope, body: Body::Bytes(bytes.get(offset..)?.into()) })
+    }
+
+    /// Returns the bytes to store; `None` for a value whose bytes are not at hand.
+    pub(crate) fn to_array(&self) -> Option<Uint8Array> {
+        let head = stored::head(&self.envelope, self.body.is_text());
+        let head_length = u32::try_from(head.len()).ok()?;
+        let whole = |length: u32| {
+            let whole = Uint8Array::new_with_length(head_length + length);
+            whole.subarray(0, head_length).copy_from(&head);
+            whole
+        };
+        match &self.body {
+            Body::Bytes(bytes) => {
+                let array = whole(u32::try_from(bytes.len()).ok()?);
+                array.subarray(head_length, array.length()).copy_from(bytes);
+                Some(array)
+            }
+            Body::Array(value) => {
+                let array = whole(value.length());
+                array.set(value, head_length);
+                Some(array)
+            }
+            Body::Stored(_) | Body::Stream(..) => None,
+        }
+    }
+
+    /// Says whether KV takes it.
+    pub(crate) fn fits_kv(&self) -> bool {
+        self.body.length() <= u64::from(KV_VALUE_BYTES - HEAD_BYTES)
+    }
+}
+
+impl Body {
+    /// Returns the body that holds these bytes.
+    pub(crate) fn of(array: Uint8Array) -> Self {
+        if array.length() <= SMALL_BYTES { Self::Bytes(array.to_vec().into()) } else { Self::Array(array) }
+    }
+
+    /// Returns how many bytes the value has.
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Array(array) => u64::from(array.length()),
+            Self::Stored(stored) => stored.length,
+            Self::Stream(_, length) => *length,
+        }
+    }
+
+    /// Returns the bytes, where they are at hand.
+    pub(crate) fn bytes(&self) -> Option<Rc<[u8]>> {
+        match self {
+            Self::Bytes(bytes) => Some(Rc::clone(bytes)),
+            Self::Array(array) => Some(array.to_vec().into()),
+            Self::Stored(_) | Self::Stream(..) => None,
+        }
+    }
+
+    /// Says whether the bytes are UTF-8, so that KV can hand them out in bulk. Of a large value nobody looks.
+    fn is_text(&self) -> bool {
+        match self {
+            Self::Bytes(bytes) => std::str::from_utf8(bytes).is_ok(),
+            Self::Array(_) | Self::Stored(_) | Self::Stream(..) => false,
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Workers KV: names hold the key's generation, so an older copy is never asked for.
+//!
+//! KV takes one write a second for a name. Writes of one isolate are joined here ([`Writes`]): while one is under way
+//! or was just made, the newest entry waits for its turn and the others are dropped. What KV refuses (429) is tried
+//! again; the floor holds meanwhile.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use newsreel_core::cache::Envelope;
+use newsreel_core::wire::UnixMillis;
+use worker::{Delay, Env, Result};
+
+use super::Entry;
+use crate::bindings::{Kv, binding};
+use crate::config::ENTRIES;
+use crate::now;
+
+/// How long KV's own copy at a location may be served without asking; its shortest, in seconds.
+const CACHE_TTL: u64 = 30;
+/// KV's shortest life of a value, in seconds.
+const LEAST_TTL: u64 = 60;
+/// KV takes one write a second for a name.
+const BETWEEN_WRITES: Duration = Duration::from_secs(1);
+/// How long who writes a name keeps others from it: `wait_until` may have ended the request meanwhile.
+const WRITING: Duration = Duration::from_secs(10);
+/// How often a write is tried.
+const TRIES: u32 = 4;
+
+thread_local! {
+    static WRITES: RefCell<Writes> = const { RefCell::new(Writes { names: Vec::new() }) };
+}
+
+fn namespace(env: &Env) -> Result<Kv> {
+    binding(env, ENTRIES).ok_or_else(|| format!("there is no KV namespace bound as {ENTRIES}").into())
+}
+
+/// Returns what KV has under a name.
+pub(crate) async fn get(env: &Env, name: &str) -> Result<Option<Entry>> {
+    let bytes = namespace(env)?.bytes(name, CACHE_TTL).await?;
+    Ok(bytes.and_then(|bytes| Entry::from_array(&bytes)))
+}
+
+/// Returns what KV has under up to 100 names, in their order, by one call; `None` for what has to be asked for alone:
+/// what is no text, or together over 25 MB.
+pub(crate) async fn get_many(env: &Env, names: &[String]) -> Vec<Option<Option<Entry>>> {
+    let texts = match namespace(env) {
+        Ok(kv) if names.len() > 1 => kv.texts(names, CACHE_TTL).await,
+        Ok(_) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    let mut texts = texts.unwrap_or_default().into_iter();
+    let each = names.iter().map(|_| match texts.next()? {
+        None => Some(None),
+        // Bytes that are no text came mangled.
+        Some(text) => text.starts_with("NRE2t").then(|| Entry::from_bytes(text.as_bytes())),
+    });
+    each.collect()
+}
+
+/// Puts an entry into KV, for as long as it may be served at all. Too large a value stays out.
+///
+/// # Errors
+/// When KV would not take it, several times.
+pub(crate) async fn put(env: &Env, name: &str, entry: Entry, popularity: u64) -> Result<()> {
+    if !entry.fits_kv() {
+        return Ok(());
+    }
+    let Some(mut wait) = WRITES.with_borrow_mut(|writes| writes.offer(name, entry, now())) else {
+        return Ok(());
+    };
+    let mut failures = 0;
+    loop {
+        if !wait.is_zero() {
+            Delay::from(wait).await;
+        }
+        let Some(entry) = WRITES.with_borrow_mut(|writes| writes.take(name, now())) else { return Ok(()) };
+        let written = write(env, name, &entry, popularity).await;
+        wait = BETWEEN_WRITES;
+        match written {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                if failures == TRIES {
+                    WRITES.with_borrow_mut(|writes| writes.forget(name));
+                    return Err(error);
+                }
+                WRITES.with_borrow_mut(|writes| writes.failed(name, entry));
+                wait = BETWEEN_WRITES * (1 << failures);
+            }
+        }
+        // Nothing waits: the turn is given back at once, and the next write finds when this one was.
+        if WRITES.with_borrow_mut(|writes| writes.done(name, now())) {
+            return Ok(());
+        }
+    }
+}
+
+async fn write(env: &Env, name: &str, entry: &Entry, popularity: u64) -> Result<()> {
+    let array = entry.to_array().ok_or("a value that is not at hand cannot be put into KV")?;
+    let life = entry.envelope.stale_until.since(now()).as_secs().max(LEAST_TTL);
+    let version = entry.envelope.position.version;
+    let how =
+        format!(r#"{{"expirationTtl":{life},"metadata":{{"version":{version},"popularity":{popularity}}}}}"#);
+    namespace(env)?.put(name, &array, &how).await
+}
+
+/// Deletes what is under a name.
+pub(crate) async fn delete(env: &Env, name: &str) -> Result<()> {
+    namespace(env)?.delete(name).await
+}
+
+/// The writes of this isolate that are under way or were just made, by name.
+struct Writes {
+    names: Vec<Write>,
+}
+
+struct Write {
+    name: String,
+    /// The newest entry that waits.
+    waiting: Option<Entry>,
+    /// Until when somebody is at it.
+    until: UnixMillis,
+    /// When the last write was.
+    last: UnixMillis,
+}
+
+impl Writes {
+    /// Leaves an entry to be written; returns how long to wait for the turn, or `None` when somebody is at it.
+    fn offer(&mut self, name: &str, entry: Entry, now: UnixMillis) -> Option<Duration> {
+        self.names.retain(|write| now < write.until || now < write.last.plus(BETWEEN_WRITES));
+        if self.of(name).is_none() {
+            let (name, never) = (name.to_owned(), UnixMillis(0));
+            self.names.push(Write { name, waiting: None, until: never, last: never });
+        }
+        let write = self.of(name)?;
+        if write.waiting.as_ref().is_none_or(|held| is_older(&held.envelope, &entry.envelope)) {
+            write.waiting = Some(entry);
+        }
+        if now < write.until {
+            return None;
+        }
+        write.until = now.plus(WRITING);
+        Some(write.last.plus(BETWEEN_WRITES).since(now).min(BETWEEN_WRITES))
+    }
+
+    fn of(&mut self, name: &str) -> Option<&mut Write> {
+        self.names.iter_mut().find(|write| write.name == name)
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.names.retain(|write| write.name != name);
+    }
+
+    /// Takes the entry whose turn it is.
+    fn take(&mut self, name: &str, now: UnixMillis) -> Option<Entry> {
+        let write = self.of(name)?;
+        write.until = now.plus(WRITING);
+        write.waiting.take()
+    }
+
+    /// Leaves an entry that could not be written, unless a newer one waits by now.
+    fn failed(&mut self, name: &str, entry: Entry) {
+        if let Some(write) = self.of(name) {
+            write.waiting.get_or_insert(entry);
+        }
+    }
+
+    /// Says that a write ended; returns whether nothing waits, and then gives the turn back.
+    fn done(&mut self, name: &str, now: UnixMillis) -> bool {
+        let Some(write) = self.of(name) else { return true };
+        write.last = now;
+        if write.waiting.is_some() {
+            write.until = now.plus(WRITING);
+            return false;
+        }
+        write.until = UnixMillis(0);
+        true
+    }
+}
+
+fn is_older(held: &Envelope, offered: &Envelope) -> bool {
+    let rank =
+        |envelope: &Envelope| (envelope.position.epoch, envelope.position.version, envelope.fetched_at);
+    rank(held) <= rank(offered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::tests::entry;
+    use super::*;
+
+    const NAME: &str = "tv/E/title:1@0";
+
+    fn writes() -> Writes {
+        Writes { names: Vec::new() }
+    }
+
+    fn version(entry: Option<Entry>) -> Option<u64> {
+        entry.map(|entry| entry.envelope.position.version.number())
+    }
+
+    #[test]
+    fn a_first_write_goes_at_once_and_the_next_a_second_later() {
+        let (mut writes, start) = (writes(), UnixMillis(100_000));
+        assert_eq!(writes.offer(NAME, entry(1, b"a"), start), Some(Duration::ZERO));
+        assert_eq!(version(writes.take(NAME, start)), Some(1));
+        assert!(writes.done(NAME, start));
+        let soon = start.plus(Duration::from_millis(300));
+        assert_eq!(writes.offer(NAME, entry(2, b"b"), soon), Some(Duration::from_millis(700)));
+        assert_eq!(writes.offer("another", entry(2, b"b"), soon), Some(Duration::ZERO));
+        let later = start.plus(Duration::from_secs(20));
+        assert_eq!(writes.offer(NAME, entry(3, b"c"), later), Some(Duration::ZERO));
+        assert!(writes.of("another").is_none(), "what is over is forgotten");
+    }
+
+    #[test]
+    fn while_one_writes_the_newest_waits_and_the_others_are_dropped() {
+        let (mut writes, now) = (writes(), UnixMillis(100_000));
+        assert!(writes.offer(NAME, entry(1, b"a"), now).is_some());
+        assert_eq!(version(writes.take(NAME, now)), Some(1));
+        for number in [3, 5, 4] {
+            assert_eq!(writes.offer(NAME, entry(number, b"b"), now), None, "somebody is at it");
+        }
+        assert!(!writes.done(NAME, now));
+        assert_eq!(version(writes.take(NAME, now)), Some(5));
+        assert!(writes.done(NAME, now));
+    }
+
+    #[test]
+    fn what_kv_refused_waits_unless_a_newer_one_does() {
+        let (mut writes, now) = (writes(), UnixMillis(100_000));
+        writes.offer(NAME, entry(1, b"a"), now);
+        let refused = writes.take(NAME, now).unwrap();
+        writes.failed(NAME, refused.clone());
+        assert_eq!(version(writes.take(NAME, now)), Some(1));
+        writes.offer(NAME, entry(2, b"b"), now);
+        writes.failed(NAME, refused);
+        assert_eq!(version(writes.take(NAME, now)), Some(2));
+    }
+
+    #[test]
+    fn who_died_at_it_keeps_nobody_from_it_for_long() {
+        let (mut writes, now) = (writes(), UnixMillis(100_000));
+        writes.offer(NAME, entry(1, b"a"), now);
+        assert_eq!(writes.offer(NAME, entry(2, b"b"), now), None);
+        let later = now.plus(WRITING);
+        assert_eq!(writes.offer(NAME, entry(3, b"c"), later), Some(Duration::ZERO));
+        assert_eq!(version(writes.take(NAME, later)), Some(3));
+    }
+}

@@ -1,0 +1,134 @@
+//! The memory tier: the entries this isolate read last, up to so many bytes.
+
+use lru::LruCache;
+use newsreel_core::wire::{Key, Position};
+
+use super::{Body, Entry};
+
+/// How many bytes of values and names an isolate keeps of a catalog; an isolate has 128 MB for everything.
+const MEMORY_BYTES: usize = 32 << 20;
+
+/// The entries of one catalog.
+pub(crate) struct Memory {
+    entries: LruCache<Key, Entry>,
+    bytes: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { entries: LruCache::unbounded(), bytes: 0 }
+    }
+}
+
+impl Memory {
+    /// Returns what is kept of a key.
+    pub(crate) fn get(&mut self, key: &Key) -> Option<Entry> {
+        self.entries.get(key).cloned()
+    }
+
+    /// Keeps an entry, unless a newer fill is kept or it is too large.
+    pub(crate) fn put(&mut self, key: &Key, entry: Entry) {
+        let Some(weight) = weight(key, &entry) else { return };
+        if self.entries.peek(key).is_some_and(|held| is_newer(held, &entry)) {
+            return;
+        }
+        self.bytes += weight;
+        if let Some((key, replaced)) = self.entries.push(key.clone(), entry) {
+            self.forgot(&key, &replaced);
+        }
+        while self.bytes > MEMORY_BYTES {
+            let Some((key, oldest)) = self.entries.pop_lru() else { break };
+            self.forgot(&key, &oldest);
+        }
+    }
+
+    fn forgot(&mut self, key: &Key, entry: &Entry) {
+        self.bytes -= weight(key, entry).unwrap_or_default();
+    }
+}
+
+fn is_newer(held: &Entry, entry: &Entry) -> bool {
+    let rank = |entry: &Entry| {
+        let Position { epoch, version, .. } = entry.envelope.position;
+        (epoch, version, entry.envelope.fetched_at)
+    };
+    rank(held) > rank(entry)
+}
+
+/// Returns what an entry takes; `None` for one whose bytes are not here.
+fn weight(key: &Key, entry: &Entry) -> Option<usize> {
+    let Body::Bytes(bytes) = &entry.body else { return None };
+    let tags: usize = entry.envelope.tags.iter().map(|tag| tag.as_str().len() + 24).sum();
+    // The envelope and the cache's own node take about 400 bytes.
+    Some(400 + key.as_str().len() + tags + bytes.len())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use newsreel_core::cache::Envelope;
+    use newsreel_core::stored;
+    use newsreel_core::wire::{Tag, UnixMillis, Version};
+
+    use super::*;
+
+    /// An entry filled at `version`.
+    pub(crate) fn entry(version: u64, body: &[u8]) -> Entry {
+        let epoch = "01ARYZ6S410000000000000000".parse().unwrap();
+        let position = Position { version: Version::new(version).unwrap(), ..Position::genesis(epoch) };
+        let at = UnixMillis(1_000);
+        let envelope = Envelope {
+            position,
+            found: true,
+            tags: vec![Tag::new("a").unwrap()],
+            fetched_at: at,
+            expires_at: at,
+            stale_until: at,
+            content_type: "text/plain".to_owned(),
+            etag: "\"x\"".to_owned(),
+        };
+        Entry { envelope, body: Body::Bytes(body.into()) }
+    }
+
+    fn key(id: usize) -> Key {
+        Key::new(format!("title:{id}")).unwrap()
+    }
+
+    fn kept(memory: &mut Memory, id: usize) -> Option<Vec<u8>> {
+        memory.get(&key(id)).map(|entry| entry.body.bytes().unwrap().to_vec())
+    }
+
+    #[test]
+    fn an_entry_survives_its_bytes() {
+        let original = entry(7, b"\x00\xff value");
+        let stored = stored::encode(&original.envelope, b"\x00\xff value");
+        let back = Entry::from_bytes(&stored).unwrap();
+        assert_eq!(
+            (back.envelope, &*back.body.bytes().unwrap()),
+            (original.envelope, &b"\x00\xff value"[..])
+        );
+        assert!(Entry::from_bytes(b"other").is_none());
+    }
+
+    #[test]
+    fn s2_a_late_fill_never_replaces_a_newer_one_in_memory() {
+        let mut memory = Memory::default();
+        memory.put(&key(1), entry(8, b"new"));
+        memory.put(&key(1), entry(7, b"old"));
+        assert_eq!(kept(&mut memory, 1).unwrap(), b"new");
+        memory.put(&key(1), entry(9, b"newer"));
+        assert_eq!(kept(&mut memory, 1).unwrap(), b"newer");
+    }
+
+    #[test]
+    fn memory_is_bounded_by_bytes_and_keeps_what_was_read_last() {
+        let mut memory = Memory::default();
+        let body = vec![0; 1 << 20];
+        memory.put(&key(0), entry(1, &body));
+        for id in 1..100 {
+            memory.put(&key(id), entry(1, &body));
+            assert!(memory.get(&key(0)).is_some(), "it is read all the time");
+        }
+        assert!(memory.bytes <= MEMORY_BYTES && memory.bytes > MEMORY_BYTES / 2);
+        assert!(memory.get(&key(1)).is_none());
+    }
+}

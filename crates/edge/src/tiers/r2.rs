@@ -1,0 +1,199 @@
+//! R2: strongly consistent, one object a key, of whatever generation.
+//!
+//! Every write is conditional on what was read: an entry never replaces a newer one, whatever the order of its readers.
+//! An object's metadata repeats how new it is, so that who only writes need not read it.
+
+use js_sys::{Promise, Reflect, Uint8Array};
+use newsreel_core::cache::Envelope;
+use newsreel_core::stored;
+use newsreel_core::wire::{UnixMillis, Version};
+use std::rc::Rc;
+use wasm_bindgen::JsValue;
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys::ReadableStream;
+use worker::{Env, Result};
+
+use super::entry::{HEAD_BYTES, Stored};
+use super::{Body, Entry, KV_VALUE_BYTES};
+use crate::bindings::{self, R2, R2Object};
+use crate::config::COPIES;
+
+/// How often a write is tried whose condition others broke.
+const TRIES: u32 = 3;
+
+/// What R2 was seen to have under a name.
+#[derive(Debug, Clone)]
+pub(crate) enum Seen {
+    /// Nothing.
+    Nothing,
+    /// An object.
+    There {
+        /// The object's tag, which covers the envelope too: it is part of the bytes.
+        etag: String,
+        /// How new its entry is; nothing where it is none of ours.
+        rank: Option<Rank>,
+    },
+}
+
+/// How new an entry of an epoch is.
+type Rank = (Version, UnixMillis);
+
+fn rank(envelope: &Envelope) -> Rank {
+    (envelope.position.version, envelope.fetched_at)
+}
+
+fn bucket(env: &Env) -> Result<R2> {
+    bindings::binding(env, COPIES).ok_or_else(|| format!("there is no R2 bucket bound as {COPIES}").into())
+}
+
+/// Says whether the deployment has R2.
+pub(crate) fn is_bound(env: &Env) -> bool {
+    bindings::binding::<JsValue>(env, COPIES).is_some()
+}
+
+/// Returns what R2 has under a name, and what it takes to replace it.
+pub(crate) async fn get(env: &Env, name: &str) -> Result<(Option<Entry>, Seen)> {
+    let bucket = bucket(env)?;
+    let Some(object) = bucket.get(name, "{}").await? else { return Ok((None, Seen::Nothing)) };
+    let entry = if object.size() <= u64::from(KV_VALUE_BYTES) {
+        Entry::from_array(&object.bytes().await?)
+    } else {
+        object.leave();
+        large(&bucket, name, &object).await?
+    };
+    let rank = entry.as_ref().map(|entry| rank(&entry.envelope));
+    Ok((entry, Seen::There { etag: object.etag(), rank }))
+}
+
+/// Returns an entry whose value stays where it is.
+async fn large(bucket: &R2, name: &str, object: &R2Object) -> Result<Option<Entry>> {
+    let etag = object.etag();
+    let how =
+        format!(r#"{{"range":{{"offset":0,"length":{HEAD_BYTES}}},"onlyIf":{{"etagMatches":"{etag}"}}}}"#);
+    let Some(head) = bucket.get(name, &how).await?.filter(|head| head.body().is_some()) else {
+        return Ok(None);
+    };
+    let bytes = head.bytes().await?.to_vec();
+    Ok(stored::decode(&bytes).map(|(envelope, offset, _)| {
+        let offset = offset as u64;
+        let length = object.size().saturating_sub(offset);
+        Entry {
+            envelope,
+            body: Body::Stored(Rc::new(Stored { name: name.to_owned(), etag, offset, length })),
+        }
+    }))
+}
+
+/// Returns a part of a value that stays in R2; `None` when the object is another one by now.
+pub(crate) async fn read(
+    env: &Env,
+    stored: &Stored,
+    from: u64,
+    length: u64,
+) -> Result<Option<ReadableStream>> {
+    let how = format!(
+        r#"{{"range":{{"offset":{},"length":{length}}},"onlyIf":{{"etagMatches":"{}"}}}}"#,
+        stored.offset + from,
+        stored.etag,
+    );
+    let object = bucket(env)?.get(&stored.name, &how).await?;
+    Ok(object.and_then(|object| object.body()))
+}
+
+/// Puts an entry into R2, unless what is there is as new.
+///
+/// # Errors
+/// When R2 would not take it, or others were faster several times.
+pub(crate) async fn put(env: &Env, name: &str, entry: &Entry, seen: Option<Seen>) -> Result<()> {
+    let Some(array) = entry.to_array() else { return Ok(()) };
+    let bucket = bucket(env)?;
+    let mut seen = seen;
+    for _ in 0..TRIES {
+        let held = match seen.take() {
+            Some(seen) => seen,
+            None => look(&bucket, name).await?,
+        };
+        let Some(how) = condition(&held, &entry.envelope) else { return Ok(()) };
+        if bucket.put(name, &array, &how).await?.is_some() {
+            return Ok(());
+        }
+    }
+    Err("others wrote to R2 at the same time, again and again".into())
+}
+
+/// Streams a value into R2 that is too large for memory and returns the entry that R2 then has: this one, or a newer.
+///
+/// # Errors
+/// When the origin or R2 gave up half-way; R2 then has what it had before.
+pub(crate) async fn take(
+    env: &Env,
+    name: &str,
+    envelope: Envelope,
+    value: &ReadableStream,
+    length: u64,
+) -> Result<Entry> {
+    let bucket = bucket(env)?;
+    let held = look(&bucket, name).await?;
+    let how = condition(&held, &envelope).ok_or("R2 has a newer value than the origin gave")?;
+    let head = stored::head(&envelope, false);
+    let offset = head.len() as u64;
+    let (whole, piped): (JsValue, Promise) =
+        bindings::joined(&Uint8Array::from(head.as_slice()), value, offset + length);
+    let (put, piped) =
+        futures_util::future::join(bucket.put(name, &whole, &how), JsFuture::from(piped)).await;
+    let object = put?;
+    piped?;
+    let object = object.ok_or("R2 has a newer value than the origin gave")?;
+    let stored = Stored { name: name.to_owned(), etag: object.etag(), offset, length };
+    Ok(Entry { envelope, body: Body::Stored(Rc::new(stored)) })
+}
+
+/// Returns what is there without reading it.
+async fn look(bucket: &R2, name: &str) -> Result<Seen> {
+    let Some(object) = bucket.head(name).await? else { return Ok(Seen::Nothing) };
+    let metadata = object.metadata();
+    let field = |name: &str| {
+        let text = Reflect::get(&metadata, &name.into()).ok()?.as_string()?;
+        text.parse::<u64>().ok()
+    };
+    let rank = field("version").and_then(Version::new).zip(field("fetched_at").map(UnixMillis));
+    Ok(Seen::There { etag: object.etag(), rank })
+}
+
+/// Returns how to replace what is there with an entry; `None` when it is as new.
+fn condition(held: &Seen, envelope: &Envelope) -> Option<String> {
+    let only_if = match held {
+        Seen::Nothing => r#"{"etagDoesNotMatch":"*"}"#.to_owned(),
+        Seen::There { rank: Some(held), .. } if *held >= rank(envelope) => return None,
+        Seen::There { etag, .. } => format!(r#"{{"etagMatches":"{etag}"}}"#),
+    };
+    let (version, fetched_at) = rank(envelope);
+    Some(format!(
+        r#"{{"onlyIf":{only_if},"customMetadata":{{"version":"{version}","fetched_at":"{}"}}}}"#,
+        fetched_at.0
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::tests::entry;
+    use super::*;
+
+    #[test]
+    fn s2_an_entry_never_replaces_a_newer_one_in_r2() {
+        let envelope = entry(7, b"").envelope;
+        let there = |version: u64, fetched_at: u64| Seen::There {
+            etag: "e".to_owned(),
+            rank: Some((Version::new(version).unwrap(), UnixMillis(fetched_at))),
+        };
+        let at = envelope.fetched_at.0;
+        assert_eq!(condition(&there(8, at - 1), &envelope), None);
+        assert_eq!(condition(&there(7, at + 1), &envelope), None);
+        assert_eq!(condition(&there(7, at), &envelope), None, "it is the same");
+        assert!(condition(&there(7, at - 1), &envelope).unwrap().contains(r#"{"etagMatches":"e"}"#));
+        assert!(condition(&there(6, at + 1), &envelope).unwrap().contains(r#"{"etagMatches":"e"}"#));
+        assert!(condition(&Seen::Nothing, &envelope).unwrap().contains(r#"{"etagDoesNotMatch":"*"}"#));
+        let foreign = Seen::There { etag: "f".to_owned(), rank: None };
+        assert!(condition(&foreign, &envelope).unwrap().contains(r#""version":"7""#), "none of ours");
+    }
+}

@@ -1,0 +1,320 @@
+//! Reads under way: `core::cache` says what to ask, this asks, of many reads together where the tier can.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use newsreel_core::cache::{Answer, Event, Read, Step, Tier};
+use newsreel_core::sync::{AtLeast, Look};
+use newsreel_core::wire::{Key, Position, UnixMillis, Version};
+use worker::{Result, console_warn};
+
+use crate::flights;
+use crate::now;
+use crate::place::Place;
+use crate::sync::{Reader, reader, sync};
+use crate::tiers::origin::Question;
+use crate::tiers::{Entry, kv, kv_name, r2, r2_name};
+
+/// A read under way, and what the tiers gave it.
+pub(crate) struct Walk {
+    pub(crate) key: Key,
+    pub(crate) read: Read,
+    step: Step,
+    /// What each tier gave last.
+    held: Vec<(Tier, Entry)>,
+    /// The generation that was asked for last; a fill goes there.
+    pub(crate) generation: Version,
+    /// What R2 was seen to have.
+    pub(crate) seen: Option<r2::Seen>,
+    /// What the origin said instead of answering.
+    pub(crate) origin_error: Option<String>,
+    /// How long the origin took, and whether the fetch was another read's.
+    pub(crate) origin: Option<(Duration, bool)>,
+}
+
+impl Walk {
+    /// Returns a walk that has not begun.
+    pub(crate) fn new(place: &Place, key: &Key, read: Read) -> Self {
+        let mut walk = Self {
+            key: key.clone(),
+            read,
+            step: Step::Listen,
+            held: Vec::new(),
+            generation: Version::ZERO,
+            seen: None,
+            origin_error: None,
+            origin: None,
+        };
+        walk.hear(place, Event::Begin);
+        walk
+    }
+
+    /// Returns a walk that goes to the origin at once, behind an answer that has been given.
+    pub(crate) fn anew(place: &Place, key: &Key) -> Self {
+        let mut walk = Self::new(place, key, place.read(key, None));
+        walk.step = reader(&place.catalog, |reader| walk.read.refetch(&reader.known));
+        walk
+    }
+
+    /// Returns the answer of a walk that has ended.
+    pub(crate) fn answer(&self) -> &Answer {
+        match &self.step {
+            Step::Answer(answer) => answer,
+            Step::Sync { .. } | Step::Ask { .. } | Step::Listen => {
+                unreachable!("a walk is run until it has an answer")
+            }
+        }
+    }
+
+    /// Returns the entry that is served.
+    pub(crate) fn entry(&self) -> Option<&Entry> {
+        let Answer::Serve { from, .. } = self.answer() else { return None };
+        self.held_by(*from)
+    }
+
+    fn held_by(&self, tier: Tier) -> Option<&Entry> {
+        self.held.iter().rev().find(|(one, _)| *one == tier).map(|(_, entry)| entry)
+    }
+
+    /// Hands the read an event; what memory has it is told at once.
+    fn hear(&mut self, place: &Place, event: Event) {
+        reader(&place.catalog, |reader| {
+            let mut event = Some(event);
+            while let Some(said) = event.take() {
+                self.step = self.read.next(now(), &reader.known, said);
+                if self.asks(Tier::Memory) {
+                    event = Some(self.ask_memory(reader));
+                }
+            }
+        });
+    }
+
+    fn ask_memory(&mut self, reader: &mut Reader) -> Event {
+        match reader.memory.get(&self.key) {
+            Some(entry) => self.got(Tier::Memory, entry),
+            None => Event::Missed(Tier::Memory),
+        }
+    }
+
+    fn got(&mut self, tier: Tier, entry: Entry) -> Event {
+        let envelope = entry.envelope.clone();
+        self.held.push((tier, entry));
+        Event::Held(tier, envelope)
+    }
+
+    fn asks(&self, tier: Tier) -> bool {
+        matches!(&self.step, Step::Ask { tiers, .. } if tiers.contains(&tier))
+    }
+
+    /// Returns what a tier's answer is to the read.
+    fn event(&mut self, place: &Place, tier: Tier, found: Result<Option<Entry>>) -> Event {
+        match found {
+            Ok(Some(entry)) => self.got(tier, entry),
+            Ok(None) => Event::Missed(tier),
+            Err(error) => {
+                console_warn!("{}/{}: {}: {error}", place.catalog, self.key, tier.name());
+                if tier == Tier::Origin {
+                    self.origin_error = Some(error.to_string());
+                }
+                Event::Failed(tier)
+            }
+        }
+    }
+}
+
+/// Does what the reads say until all have an answer.
+pub(crate) async fn run(place: &Place, walks: &mut [Walk]) {
+    loop {
+        if let Some(wanted) = Wanted::of(walks) {
+            let outcome = sync(place, wanted.max_age, wanted.at_least, &wanted.look).await;
+            if let Err(error) = &outcome {
+                console_warn!("{}@{}: {error}", place.catalog, place.edge);
+            }
+            let proved = outcome.unwrap_or(false);
+            for walk in walks.iter_mut().filter(|walk| matches!(walk.step, Step::Sync { .. })) {
+                walk.hear(place, Event::Synced { proved });
+            }
+        } else if walks.iter().any(|walk| matches!(walk.step, Step::Ask { .. })) {
+            ask(place, walks).await;
+        } else {
+            return;
+        }
+    }
+}
+
+/// One sync that serves all reads that want one.
+struct Wanted {
+    max_age: Duration,
+    at_least: Option<AtLeast>,
+    look: Look,
+}
+
+impl Wanted {
+    fn of(walks: &[Walk]) -> Option<Self> {
+        let mut wanted: Option<Self> = None;
+        for walk in walks {
+            let Step::Sync { max_age, at_least, look } = &walk.step else { continue };
+            let all =
+                wanted.get_or_insert(Self { max_age: *max_age, at_least: *at_least, look: Look::default() });
+            all.max_age = all.max_age.min(*max_age);
+            all.look.join(look.clone());
+        }
+        wanted
+    }
+}
+
+/// Something to be awaited beside others. Boxed: a type of its own for each would be half of this crate in the wasm.
+pub(crate) type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// What a tier gave.
+struct Gave {
+    /// The number of the read.
+    to: usize,
+    tier: Tier,
+    found: Result<Option<Entry>>,
+    /// What R2 was seen to have.
+    seen: Option<r2::Seen>,
+    /// How long the origin took, and whether the fetch was another read's.
+    took: Option<(Duration, bool)>,
+}
+
+impl Gave {
+    fn new(to: usize, tier: Tier, found: Result<Option<Entry>>) -> Self {
+        Self { to, tier, found, seen: None, took: None }
+    }
+}
+
+/// Asks every tier that the reads want asked, all at once, and hands the reads what was said.
+async fn ask(place: &Place, walks: &mut [Walk]) {
+    let Some(position) = reader(&place.catalog, |reader| reader.known.position()) else {
+        for walk in walks.iter_mut() {
+            if let Step::Ask { tiers, .. } = walk.step {
+                tiers.iter().for_each(|tier| walk.hear(place, Event::Failed(*tier)));
+            }
+        }
+        return;
+    };
+    for walk in walks.iter_mut() {
+        if let Step::Ask { generation, .. } = walk.step {
+            walk.generation = generation;
+        }
+    }
+    let gave = {
+        let walks: &[Walk] = walks;
+        let mut tasks: Vec<Task<'_, Vec<Gave>>> = vec![Box::pin(ask_kv(place, walks, position))];
+        for (to, walk) in walks.iter().enumerate() {
+            if walk.asks(Tier::R2) {
+                tasks.push(Box::pin(ask_r2(place, to, walk, position)));
+            }
+            if walk.asks(Tier::Origin) {
+                tasks.push(Box::pin(ask_origin(place, to, walk, position)));
+            }
+        }
+        join_all(tasks).await
+    };
+    for Gave { to, tier, found, seen, took } in gave.into_iter().flatten() {
+        let Some(walk) = walks.get_mut(to) else { continue };
+        walk.seen = seen.or(walk.seen.take());
+        walk.origin = took.or(walk.origin);
+        let event = walk.event(place, tier, found);
+        walk.hear(place, event);
+    }
+}
+
+async fn ask_kv(place: &Place, walks: &[Walk], position: Position) -> Vec<Gave> {
+    let asking = walks.iter().enumerate().filter(|(_, walk)| walk.asks(Tier::Kv));
+    let (numbers, names): (Vec<usize>, Vec<String>) = asking
+        .map(|(to, walk)| (to, kv_name(&place.catalog, &position.epoch, &walk.key, walk.generation)))
+        .unzip();
+    let told = kv::get_many(&place.env, &names).await;
+    let (mut gave, mut alone) = (Vec::new(), Vec::<Task<'_, Vec<Gave>>>::new());
+    for ((to, name), told) in numbers.into_iter().zip(&names).zip(told) {
+        match told {
+            Some(entry) => gave.push(Gave::new(to, Tier::Kv, Ok(entry))),
+            None => {
+                alone.push(Box::pin(
+                    async move { vec![Gave::new(to, Tier::Kv, kv::get(&place.env, name).await)] },
+                ))
+            }
+        }
+    }
+    gave.extend(join_all(alone).await.into_iter().flatten());
+    gave
+}
+
+async fn ask_r2(place: &Place, to: usize, walk: &Walk, position: Position) -> Vec<Gave> {
+    let name = r2_name(&place.catalog, &position.epoch, &walk.key);
+    vec![match r2::get(&place.env, &name).await {
+        Ok((entry, seen)) => Gave { seen: Some(seen), ..Gave::new(to, Tier::R2, Ok(entry)) },
+        Err(error) => Gave::new(to, Tier::R2, Err(error)),
+    }]
+}
+
+async fn ask_origin(place: &Place, to: usize, walk: &Walk, position: Position) -> Vec<Gave> {
+    let question = Question {
+        env: &place.env,
+        config: &place.config,
+        catalog: &place.catalog,
+        key: &walk.key,
+        read: &walk.read,
+        position,
+    };
+    let began: UnixMillis = now();
+    let (outcome, shared) = flights::fetch(&question).await;
+    let found = outcome.map(Some).map_err(worker::Error::from);
+    vec![Gave { took: Some((now().since(began), shared)), ..Gave::new(to, Tier::Origin, found) }]
+}
+
+impl Walk {
+    /// Puts the answer into memory at once, and returns what is to be put into KV and R2.
+    pub(crate) fn fill(&self, place: &Place) -> Option<Fill> {
+        let Answer::Serve { from, fill, .. } = self.answer() else { return None };
+        let entry = self.held_by(*from)?;
+        if fill.contains(&Tier::Memory) {
+            reader(&place.catalog, |reader| reader.memory.put(&self.key, entry.clone()));
+        }
+        let epoch = entry.envelope.position.epoch;
+        let kv =
+            fill.contains(&Tier::Kv).then(|| kv_name(&place.catalog, &epoch, &self.key, self.generation));
+        let r2 = fill.contains(&Tier::R2).then(|| r2_name(&place.catalog, &epoch, &self.key));
+        (kv.is_some() || r2.is_some()).then(|| Fill { entry: entry.clone(), kv, r2, seen: self.seen.clone() })
+    }
+}
+
+/// What is to be put into KV and R2, under which names.
+pub(crate) struct Fill {
+    entry: Entry,
+    kv: Option<String>,
+    r2: Option<String>,
+    seen: Option<r2::Seen>,
+}
+
+impl Fill {
+    /// Puts it there. What a tier refuses is only missed there.
+    pub(crate) async fn put(self, place: &Place, popularity: u64) {
+        let (entry, mut tasks) = (&self.entry, Vec::<Task<'_, ()>>::new());
+        if let Some(name) = &self.kv {
+            tasks.push(Box::pin(async move {
+                if let Err(error) = kv::put(&place.env, name, entry.clone(), popularity).await {
+                    console_warn!("{name} is not in KV: {error}");
+                }
+            }));
+        }
+        if let Some(name) = &self.r2 {
+            let seen = self.seen.clone();
+            tasks.push(Box::pin(async move {
+                if let Err(error) = r2::put(&place.env, name, entry, seen).await {
+                    console_warn!("{name} is not in R2: {error}");
+                }
+            }));
+        }
+        join_all(tasks).await;
+    }
+}
+
+/// Puts all of them there.
+pub(crate) async fn put_all(place: &Place, fills: Vec<Fill>) {
+    let tasks = fills.into_iter().map(|fill| -> Task<'_, ()> { Box::pin(fill.put(place, 0)) });
+    join_all(tasks.collect::<Vec<_>>()).await;
+}
