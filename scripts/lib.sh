@@ -162,8 +162,9 @@ build_worker() {
   # So do the streams that crate `worker` exports to JavaScript and nothing here makes.
   "$NODE" scripts/exports.mjs "$wasm" '^(__wbg_)?intounderlying(sink|bytesource)' >"$out/exports.json"
   wasm-metadce --all-features --graph-file "$out/exports.json" "$wasm" -o "$wasm.stripped" >/dev/null
-  # And what it can know of the whole: what functions never do, and what never comes out of them.
-  wasm-opt --all-features --strip-debug --generate-global-effects --gufa -Oz "$wasm.stripped" -o "$wasm"
+  # And what it can know of the whole: what functions never do, what never comes out of them, and that nothing lies in
+  # the first KiB: Rust's linker puts the far end of the stack there (--stack-first).
+  wasm-opt --all-features --strip-debug --low-memory-unused --generate-global-effects --gufa -Oz "$wasm.stripped" -o "$wasm"
   rm "$wasm.stripped" "$out/exports.json"
   local raw packed
   raw=$(wc -c <"$wasm")
