@@ -249,8 +249,8 @@ fn a_deployment_is_checked_and_all_that_is_wrong_is_told() {
     assert_eq!((code, told.as_str()), (Some(0), ""));
     assert!(table.contains("\navailability  fresh: ≤ 2 s = 1 s proof + 1 s way "), "{table}");
 
-    let wrong =
-        right.to_owned() + "\n[vars.POLICY.fare]\nlag_bound_ms = 1\nquorum = true\nttl_ms = 1296000000\n";
+    let wrong = right.replace("COPIES", "OTHERS")
+        + "\n[vars.POLICY.fare]\nlag_bound_ms = 1\nquorum = true\nttl_ms = 1296000000\n";
     let (code, table, told) = check(&wrong, "check-config wrangler.toml");
     assert_eq!((code, table.as_str()), (Some(3), ""));
     for complaint in

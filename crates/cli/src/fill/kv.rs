@@ -231,7 +231,7 @@ impl Kv {
         let Fetched { hot, envelope, .. } = entry;
         let carries = if envelope.found { Carries::Tags(&envelope.tags) } else { Carries::EveryTag };
         let judgement = self.log.floors().judge(&hot.key, envelope.position.version, carries);
-        envelope.position.epoch == position.epoch && !matches!(judgement, Judgement::Below(_))
+        envelope.position.epoch == position.epoch && matches!(judgement, Judgement::Clear | Judgement::Soft)
     }
 
     /// Says whether what KV has is to stay: it may be served as fresh, or is not older than a fill at `version`.

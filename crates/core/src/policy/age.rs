@@ -11,6 +11,7 @@
 //!   when the read began is in the floors it is judged by.
 //! - What was *never published* no floor knows. It is bounded by the entry's own time, which counts from the start
 //!   of its fetch.
+//! - A fill is served by whoever waited for it even if its fetch took longer than the ttl: it is the newest there is.
 //! - A published change is on the clock of its acknowledgement, an entry's time on that of its fetch. The origin's
 //!   own delay between a commit and its publish is not in the sums.
 //!
