@@ -12,6 +12,9 @@ use reqwest::{Client, Method, RequestBuilder, Url};
 use crate::exit::Failure;
 use crate::http::{self, CallError};
 
+/// How long a fill may take: 100 keys of an origin that takes its time over each.
+const FILL_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Which broker, and as whom.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Broker")]
@@ -81,9 +84,20 @@ impl Broker {
         http::call(self.request(Method::GET, "")).await
     }
 
+    /// Returns a page of the log, as the broker wrote it.
+    pub(crate) async fn changes(&self, query: &str) -> Result<String, CallError> {
+        http::call(self.request(Method::GET, &format!("/changes?{query}"))).await
+    }
+
     /// Begins a new epoch and returns what the broker wrote of it.
     pub(crate) async fn new_epoch(&self) -> Result<String, CallError> {
         http::call(self.request(Method::POST, "/epochs")).await
+    }
+
+    /// Has the edge at this address fill the keys of the body; returns what it wrote of them.
+    pub(crate) async fn fill(&self, body: String) -> Result<String, CallError> {
+        let request = self.request(Method::POST, "/fill").timeout(FILL_TIMEOUT);
+        http::call(request.header("Content-Type", "application/json").body(body)).await
     }
 
     /// Publishes once and returns the receipt as the broker wrote it. Only a receipt is an acknowledgement:
@@ -102,7 +116,7 @@ impl Broker {
             Ok(_) => Ok(answer),
             Err(error) => {
                 let why = format!("the answer is not a receipt ({error}); is this address a broker's?");
-                Err(CallError::Passing { why, after: None })
+                Err(CallError::Passing { why, after: None, busy: false })
             }
         }
     }
@@ -117,7 +131,8 @@ impl Broker {
 }
 
 impl Token {
-    fn bearer(&self) -> Result<HeaderValue, Failure> {
+    /// Returns the value of the `Authorization` header.
+    pub(crate) fn bearer(&self) -> Result<HeaderValue, Failure> {
         let plain = !self.0.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_graphic());
         let value = plain.then(|| HeaderValue::try_from(format!("Bearer {}", self.0)).ok()).flatten();
         let wrong = || Failure::Input("the token is not printable ASCII without spaces".to_owned());

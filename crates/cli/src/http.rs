@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 
@@ -27,6 +28,8 @@ pub(crate) enum CallError {
         why: String,
         /// How long the server wants to be left alone.
         after: Option<Duration>,
+        /// Whether it is only too much at once.
+        busy: bool,
     },
     /// The answer would be the same again.
     Refused {
@@ -55,20 +58,44 @@ pub(crate) fn server(text: &str) -> Result<Url, String> {
     }
 }
 
+/// An answer of any status.
+pub(crate) struct Exchange {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Exchange {
+    /// Returns how long the server wants to be left alone.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.headers.get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
+        seconds.map(Duration::from_secs)
+    }
+}
+
+/// Sends a request once and returns what was answered, whatever it is.
+pub(crate) async fn exchange(request: RequestBuilder) -> Result<Exchange, CallError> {
+    let answer = request.send().await.map_err(|error| no_answer(&error))?;
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let body = answer.bytes().await.map_err(|error| no_answer(&error))?.to_vec();
+    Ok(Exchange { status, headers, body })
+}
+
 /// Sends a request once and returns the body of a success.
 pub(crate) async fn call(request: RequestBuilder) -> Result<String, CallError> {
-    let answer = request.send().await.map_err(|error| no_answer(&error))?;
-    let status = answer.status();
-    let after = answer.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = answer.text().await.map_err(|error| no_answer(&error))?;
+    let answer = exchange(request).await?;
+    let (status, after) = (answer.status, answer.retry_after());
     if status.is_success() {
-        return Ok(body);
+        return Ok(String::from_utf8_lossy(&answer.body).into_owned());
     }
-    let (code, detail) = problem(status, body.as_bytes());
+    let (code, detail) = problem(status, &answer.body);
     // 408 too slow, 409 the same publish is under way, 425 too early, 429 too much.
     if status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 425 | 429) {
-        let after = after.map(Duration::from_secs);
-        return Err(CallError::Passing { why: format!("{status}: {code}: {detail}"), after });
+        let busy = status == StatusCode::TOO_MANY_REQUESTS;
+        return Err(CallError::Passing { why: format!("{status}: {code}: {detail}"), after, busy });
     }
     Err(CallError::Refused { status, code, detail })
 }
@@ -87,7 +114,7 @@ where
         let (why, after) = match attempt().await {
             Ok(answer) => return Ok(answer),
             Err(CallError::Refused { code, detail, .. }) => return Err(Failure::Refused { code, detail }),
-            Err(CallError::Passing { why, after }) => (why, after),
+            Err(CallError::Passing { why, after, .. }) => (why, after),
         };
         let wait = pause(failures).max(after.unwrap_or_default());
         if began.elapsed() + wait > patience {
@@ -98,16 +125,55 @@ where
     unreachable!("the attempts are counted without an end")
 }
 
-/// Returns the code and the detail of a problem; of anything else, its status and its text.
+/// Makes calls until one is answered, or until the server has given nothing but silence and faults for `patience`. One
+/// that is busy is alive: it is asked again for as long as it takes.
+pub(crate) async fn call_while_alive<T, F>(
+    server: &Url,
+    patience: Duration,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    let mut alive = Instant::now();
+    for failures in 0.. {
+        let (why, after, busy) = match attempt().await {
+            Ok(answer) => return Ok(answer),
+            Err(CallError::Refused { code, detail, .. }) => return Err(Failure::Refused { code, detail }),
+            Err(CallError::Passing { why, after, busy }) => (why, after, busy),
+        };
+        let wait = pause(failures).max(after.unwrap_or_default());
+        if busy {
+            alive = Instant::now() + wait;
+        } else if alive.elapsed() + wait > patience {
+            return Err(Failure::Unreachable { what: server.to_string(), why });
+        }
+        tokio::time::sleep(wait).await;
+    }
+    unreachable!("the attempts are counted without an end")
+}
+
+/// Returns the code and the detail of a problem, or of the first error of Cloudflare's API; of anything else, its
+/// status and its text.
 pub(crate) fn problem(status: StatusCode, body: &[u8]) -> (String, String) {
     #[derive(Deserialize)]
-    struct Problem {
-        code: String,
-        detail: String,
+    #[serde(untagged)]
+    enum Problem {
+        Ours { code: String, detail: String },
+        Cloudflare { errors: Vec<CloudflareError> },
     }
-    serde_json::from_slice(body)
-        .map(|Problem { code, detail }| (code, detail))
-        .unwrap_or_else(|_| (status.as_u16().to_string(), shortened(&String::from_utf8_lossy(body))))
+    #[derive(Deserialize)]
+    struct CloudflareError {
+        code: u64,
+        message: String,
+    }
+    let error = match serde_json::from_slice(body) {
+        Ok(Problem::Ours { code, detail }) => return (code, detail),
+        Ok(Problem::Cloudflare { errors }) => errors.into_iter().next(),
+        Err(_) => None,
+    };
+    let text = || (status.as_u16().to_string(), shortened(&String::from_utf8_lossy(body)));
+    error.map_or_else(text, |CloudflareError { code, message }| (format!("cloudflare-{code}"), message))
 }
 
 /// Returns how long to wait before the next attempt: full jitter under a ceiling that doubles.
@@ -127,7 +193,7 @@ fn no_answer(error: &reqwest::Error) -> CallError {
     while let Some(inner) = why.source() {
         why = inner;
     }
-    CallError::Passing { why: why.to_string(), after: None }
+    CallError::Passing { why: why.to_string(), after: None, busy: false }
 }
 
 fn is_here(server: &Url) -> bool {
@@ -151,6 +217,10 @@ mod tests {
         let bad = StatusCode::BAD_REQUEST;
         let body = br#"{"status":400,"code":"bad-key","detail":"because"}"#;
         assert_eq!(problem(bad, body), ("bad-key".into(), "because".into()));
+        let cloudflare =
+            br#"{"success":false,"errors":[{"code":10000,"message":"why"}],"messages":[],"result":null}"#;
+        assert_eq!(problem(bad, cloudflare), ("cloudflare-10000".into(), "why".into()));
+        assert_eq!(problem(bad, br#"{"errors":[]}"#).0, "400");
         assert_eq!(problem(bad, b"<html>"), ("400".into(), "<html>".into()));
         assert_eq!(problem(bad, "é".repeat(300).as_bytes()).1, "é".repeat(200));
     }

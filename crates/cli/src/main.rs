@@ -4,7 +4,9 @@
 
 mod admin;
 mod broker;
+mod check;
 mod exit;
+mod fill;
 mod http;
 mod link;
 mod load;
@@ -40,6 +42,17 @@ enum What {
     Tail(tail::Options),
     /// Shows where a catalog's log is.
     Status(status::Options),
+    /// Writes the hot set ahead: through an edge, or by Cloudflare's API into KV.
+    ///
+    /// Prints the keys that failed as JSON, one a line, on stdout: {"key", "code", "detail"}; the exit code is 1 then. A
+    /// newer entry is never replaced.
+    Fill(fill::Options),
+    /// Checks a deployment's variables and bindings, and prints what its classes of keys promise.
+    ///
+    /// For each class: its numbers, and the oldest that an answer can be, as the sum of its parts. All that is wrong is
+    /// told at once, on stderr, each with what to write; the exit code is 3 then.
+    #[command(name = "check-config")]
+    CheckConfig(check::Options),
     /// Does what takes an admin token.
     #[command(subcommand)]
     Admin(admin::What),
@@ -61,6 +74,8 @@ fn main() -> std::process::ExitCode {
             What::Publish(options) => publish::run(options, broker).await,
             What::Tail(options) => tail::run(options, broker).await,
             What::Status(options) => status::run(options, broker).await,
+            What::Fill(options) => fill::run(options, broker).await,
+            What::CheckConfig(options) => check::run(&options),
             What::Admin(what) => admin::run(what, broker).await,
         }
     });
@@ -87,7 +102,10 @@ mod tests {
             let name = flag.get_id().as_str();
             let variable = flag.get_env().map(|variable| variable.to_string_lossy().into_owned());
             let built_in = name == "help" || name == "version";
-            let named = variable.is_some_and(|variable| variable.starts_with("NEWSREEL_"));
+            // Those of Cloudflare's own tools are not asked for twice.
+            let prefixes = ["NEWSREEL_", "CLOUDFLARE_"];
+            let named =
+                variable.is_some_and(|variable| prefixes.iter().any(|prefix| variable.starts_with(prefix)));
             assert!(built_in || named, "{} {name}", command.get_name());
         }
         command.debug_assert();

@@ -7,6 +7,7 @@
 //! of a version and asks gets that value or a newer one.
 
 mod batch;
+mod hot;
 mod outbox;
 mod publisher;
 mod sample;

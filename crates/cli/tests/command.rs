@@ -17,21 +17,13 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
+mod common;
+use common::newsreel;
+
 const RECEIPT: &str = r#"{"catalog":"tv","epoch":"01ARYZ6S410000000000000000","version":1,"position":"01ARYZ6S410000000000000000:1:0011223344556677","at":1,"changes":1}"#;
 const NEW_EPOCH: &str = r#"{"catalog":"tv","epoch":"01ARYZ6S420000000000000000","version":0,"position":"01ARYZ6S420000000000000000:0:7ae264e1fd7e3c55","previous":"01ARYZ6S410000000000000000:1:0011223344556677"}"#;
 /// Long enough for a slow machine; nothing waits for so long when it works.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Returns the command with no variable of the machine's own.
-fn newsreel(broker: &str, words: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_newsreel"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NEWSREEL_")) {
-        command.env_remove(name);
-    }
-    command.env("NEWSREEL_BROKER", broker).env("NEWSREEL_RETRY_FOR_MS", "0");
-    command.args(words.split_whitespace()).stdin(Stdio::null());
-    command
-}
 
 fn run(broker: &str, words: &str) -> Output {
     newsreel(broker, words).output().unwrap()
@@ -239,6 +231,52 @@ async fn a_variable_stands_for_its_flag() {
         assert_eq!(output.status.code(), Some(0), "{variables:?}");
         assert_eq!(next(&mut heard).await.1, publish);
     }
+}
+
+#[test]
+fn a_deployment_is_checked_and_all_that_is_wrong_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |text: &str, words: &str| {
+        let file = folder.path().join("wrangler.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut command = newsreel("http://127.0.0.1:1", words);
+        let output = command.current_dir(&folder).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let right = include_str!("../../../wrangler.toml");
+    let (code, table, told) = check(right, "check-config");
+    assert_eq!((code, told.as_str()), (Some(0), ""));
+    assert!(table.contains("\navailability  fresh: ≤ 2 s = 1 s proof + 1 s way "), "{table}");
+
+    let wrong = right.replace("COPIES", "OTHERS")
+        + "\n[vars.POLICY.fare]\nlag_bound_ms = 1\nquorum = true\nttl_ms = 1296000000\n";
+    let (code, table, told) = check(&wrong, "check-config wrangler.toml");
+    assert_eq!((code, table.as_str()), (Some(3), ""));
+    for complaint in
+        ["POLICY.fare.lag_bound_ms is 1", "FORGET_AFTER_MS is 1296000000", "POLICY.fare.quorum is true"]
+    {
+        assert!(told.contains(complaint), "{complaint}: {told}");
+    }
+    let (code, json, _) = check(&wrong, "check-config --json");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (code, &json["ok"], json["complaints"].as_array().unwrap().len()),
+        (Some(3), &false.into(), 3)
+    );
+    let (code, json, _) = check(right, "check-config --json");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &json["classes"][0]["ages"][0]["total_ms"]), (Some(0), &2_000.into()));
+    let staging = right.to_owned() + "\n[env.staging.vars]\nORIGIN_URl = 'https://x.example'\n";
+    let (code, _, told) = check(&staging, "check-config --env staging");
+    assert_eq!(code, Some(3));
+    assert!(
+        told.contains("did you mean ORIGIN_URL?") && told.contains("[[env.staging.kv_namespaces]]"),
+        "{told}"
+    );
+    assert_eq!(check(right, "check-config --env staging").0, Some(3));
+    assert_eq!(check("[vars", "check-config").0, Some(3));
+    assert_eq!(check(right, "check-config /nowhere").0, Some(3));
 }
 
 /// A broker that says these frames to whoever follows and stays.

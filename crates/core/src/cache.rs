@@ -6,10 +6,11 @@
 //! answer.
 //!
 //! The way is memory, KV, R2, origin, one after the other; [`quorum`] is for classes that ask the last three at once.
-//! [`explain`] tells people how a read came to its answer.
+//! [`explain`] tells people how a read came to its answer, and `tally` the counters.
 
 pub mod explain;
 mod quorum;
+mod tally;
 
 use std::time::Duration;
 

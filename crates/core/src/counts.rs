@@ -141,6 +141,10 @@ counts! {
     LagUnknown,
     /// The greatest lag, in milliseconds: the only one that is not added up.
     LagMaxMs,
+    /// An entry was refused: its floors were not remembered, and nobody could be asked.
+    FloorsUnknown,
+    /// An entry was refused: a newer one of the same quorum says otherwise.
+    Outvoted,
 }
 
 type Row = [u64; Count::ALL.len()];

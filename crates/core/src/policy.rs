@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+mod age;
+mod check;
+
+pub use age::{Age, Cause, Part};
+pub use check::{LEAST_LAG_BOUND, LONGEST_TIME};
+
 /// The policy of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -121,14 +127,21 @@ impl Policies {
                 "POLICY is a table per class of ttl_ms, stale_for_ms, lag_bound_ms, beyond_bound, on_bump, quorum: {why}"
             )
         })?;
-        Ok(Self::with(&overrides))
+        let policies = Self::with(&overrides);
+        policies.check()?;
+        Ok(policies)
     }
 
     /// Returns the longest that an entry of any class may be served after it was fetched.
     #[must_use]
     pub fn longest_life(&self) -> Duration {
-        let policies = self.classes.values().chain([&self.other]);
-        policies.map(|policy| policy.ttl + policy.stale_for).max().unwrap_or_default()
+        self.classes().map(|(_, policy)| policy.life()).max().unwrap_or_default()
+    }
+
+    /// Returns every class that has a policy of its own, in their order, and then the common one as [`OTHER`].
+    pub fn classes(&self) -> impl Iterator<Item = (&str, &Policy)> {
+        let named = self.classes.iter().map(|(class, policy)| (class.as_str(), policy));
+        named.chain([(OTHER, &self.other)])
     }
 
     /// Returns the policy of a class.
@@ -140,12 +153,17 @@ impl Policies {
     /// Returns the smallest lag bound that is not zero: how often the floors must be proved while there are readers.
     #[must_use]
     pub fn tightest_bound(&self) -> Duration {
-        let bounds = self.classes.values().chain([&self.other]).map(|policy| policy.lag_bound);
+        let bounds = self.classes().map(|(_, policy)| policy.lag_bound);
         bounds.filter(|bound| !bound.is_zero()).min().unwrap_or(Duration::from_secs(2))
     }
 }
 
 impl Policy {
+    /// Returns how long an entry may be served at all after it was fetched.
+    fn life(&self) -> Duration {
+        self.ttl + self.stale_for
+    }
+
     fn changed(self, change: &Override) -> Self {
         let or = |ms: Option<u64>, default| ms.map_or(default, Duration::from_millis);
         Self {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use newsreel_core::follower::{Cursor, Effect, Follower, Input, Phase};
-use newsreel_core::policy::{Beyond, OnBump, Policies, Policy};
+use newsreel_core::policy::{self, Beyond, OnBump, Policies, Policy};
 use newsreel_core::upkeep::REMEMBER_FOR;
 use newsreel_core::wire::frame::{self, FollowerFrame, Frame, Resume, VersionRow, close};
 use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
@@ -270,6 +270,8 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("MAX_TAG_BYTES", bytes(name::MAX_TAG_BYTES)),
         ("MAX_TAGS", bytes(change::MAX_TAGS)),
         ("MAX_CATALOG_BYTES", bytes(name::MAX_CATALOG_BYTES)),
+        ("LEAST_LAG_BOUND", millis(policy::LEAST_LAG_BOUND)),
+        ("LONGEST_TIME", millis(policy::LONGEST_TIME)),
         ("MAX_FOLDED_TAGS", bytes(fold::MAX_FOLDED_TAGS)),
         ("MAX_KEYS", bytes(route::MAX_KEYS)),
         ("MAX_TOPICS", bytes(route::MAX_TOPICS)),

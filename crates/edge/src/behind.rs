@@ -10,10 +10,11 @@ use worker::{Context, console_warn};
 use crate::place::Place;
 use crate::sync::{may_sync_behind, reader, sync, synced_behind};
 use crate::walk::{Task, Walk, put_all, run};
-use crate::{flights, now, window};
+use crate::{flights, metrics, now, window};
 
 /// Does what the walks that have ended leave to be done, and sees to it that the next ones know enough.
 pub(crate) fn keep_up(place: &Rc<Place>, context: &Context, walks: &[Walk]) {
+    metrics::count(place, walks);
     let behind = |task: Task<'static, ()>| context.wait_until(task);
     let fills: Vec<_> = walks.iter().filter_map(|walk| walk.fill(place)).collect();
     if !fills.is_empty() {
@@ -66,7 +67,5 @@ pub(crate) async fn refresh(place: &Place, key: &Key) {
     let mut walks = [Walk::anew(place, key)];
     run(place, &mut walks).await;
     let [walk] = walks;
-    if let Some(fill) = walk.fill(place) {
-        fill.put(place, 0).await;
-    }
+    put_all(place, walk.fill(place).into_iter().collect()).await;
 }

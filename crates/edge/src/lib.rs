@@ -5,8 +5,9 @@
 //! - [`config`]: the deployment's variables;
 //! - [`replica`]: the Durable Object that follows a catalog at this edge;
 //! - `link`: its socket to the broker;
-//! - `readers`: what it does for readers; `tender`: what it does for KV;
-//! - `rows`: its floors, position and KV to-do list in SQLite;
+//! - `readers`: what it does for readers; `tender`: what it does for KV; `ahead`: what it fetches before it is read;
+//! - `rows`: its floors, position and to-do list in SQLite; `ledger`: what readers report;
+//! - [`clock`]: lists of hot keys, by the clock;
 //! - `sync`: how a reader asks it;
 //! - `window`: how it is told without asking;
 //! - [`read`]: what is asked of it, from request to response; `gate`: by whom;
@@ -19,12 +20,15 @@
 //!
 //! *Architecture invariant:* nothing here knows the broker's code; it is reached by `newsreel_core::wire` alone.
 
+mod ahead;
 mod behind;
 mod bindings;
+pub mod clock;
 pub mod config;
 mod flights;
 mod gate;
 mod headers;
+mod ledger;
 mod link;
 mod metrics;
 mod place;
@@ -39,6 +43,7 @@ mod value;
 mod walk;
 mod window;
 
+pub use clock::scheduled;
 pub use read::{serve, serves};
 pub use replica::Replica;
 

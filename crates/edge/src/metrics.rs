@@ -1,12 +1,122 @@
-//! The counters.
+//! The counters: what an isolate counts, how it reports that to its replica, and how they are shown.
 
-use worker::{Response, Result};
+use std::time::Duration;
+
+use js_sys::JSON;
+use newsreel_core::cache::Answer;
+use newsreel_core::counts::{Count, prometheus};
+use newsreel_core::hot;
+use newsreel_core::wire::Tag;
+use wasm_bindgen::prelude::*;
+use worker::{Response, Result, console_warn};
 
 use crate::headers::text_response;
+use crate::ledger::BETWEEN;
 use crate::place::Place;
+use crate::sync::{Reader, post, reader};
+use crate::value::quoted;
+use crate::walk::Walk;
+use crate::{bindings, now};
 
-/// Answers `GET metrics`.
+/// The binding of the Analytics Engine dataset; a deployment may have none.
+const METRICS: &str = "METRICS";
+/// How often an isolate reports, while it has a window to its replica.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// How many keys a report names.
+const REPORTED_KEYS: usize = 200;
+
+#[wasm_bindgen]
+extern "C" {
+    type Dataset;
+    #[wasm_bindgen(method, catch, js_name = writeDataPoint)]
+    fn write(this: &Dataset, point: &JsValue) -> std::result::Result<(), JsValue>;
+}
+
+/// Counts reads that have ended.
+pub(crate) fn count(place: &Place, walks: &[Walk]) {
+    let now = now();
+    reader(&place.catalog, |reader| {
+        let lag = reader.known.lag(now);
+        for walk in walks {
+            let (class, entry) = (walk.key.class(), walk.entry());
+            walk.read.count(
+                walk.answer(),
+                entry.is_some_and(|entry| entry.envelope.found),
+                &mut reader.counts,
+            );
+            if !matches!(walk.answer(), Answer::Fail(_)) {
+                reader.counts.lag(class, lag);
+            }
+            if matches!(walk.answer(), Answer::Serve { refresh: true, .. }) {
+                reader.counts.add(class, Count::Refreshes, 1);
+            }
+            match walk.origin {
+                Some((_, true)) => reader.counts.add(class, Count::Shared, 1),
+                Some((took, false)) => reader.counts.origin_took(class, took),
+                None => {}
+            }
+            reader.counts.add(class, Count::Syncs, walk.syncs);
+            let tags: &[Tag] = entry.map_or(&[], |entry| &entry.envelope.tags);
+            reader.hot.touch(&walk.key, tags);
+        }
+    });
+}
+
+/// Counts what was filled ahead of its readers.
+pub(crate) fn count_fills(place: &Place, walks: &[Walk]) {
+    reader(&place.catalog, |reader| {
+        for walk in walks {
+            walk.read.count(walk.answer(), true, &mut reader.counts);
+            if let Some((took, false)) = walk.origin {
+                reader.counts.origin_took(walk.key.class(), took);
+            }
+        }
+    });
+}
+
+/// Returns a report, if there is something to report and the last one was some time ago.
+pub(crate) fn due(place: &Place) -> Option<String> {
+    let due = reader(&place.catalog, |reader| now().since(reader.reported_at) >= REPORT_EVERY);
+    due.then(|| report(place)).flatten()
+}
+
+/// Returns what was counted since the last report, if anything, and writes it to Analytics Engine.
+pub(crate) fn report(place: &Place) -> Option<String> {
+    reader(&place.catalog, |reader| {
+        reader.reported_at = now();
+        if reader.counts.is_empty() {
+            return None;
+        }
+        write_points(place, reader);
+        let hottest = reader.hot.take_top(REPORTED_KEYS);
+        Some(format!("{}{BETWEEN}{}", reader.counts.take().to_text(), hot::to_text(&hottest)))
+    })
+}
+
+/// Writes a data point a class: the location and the class are its blobs, the counts its doubles.
+fn write_points(place: &Place, reader: &Reader) {
+    let Some(dataset) = bindings::binding::<Dataset>(&place.env, METRICS) else { return };
+    for class in reader.counts.classes() {
+        let doubles: Vec<String> = reader.counts.doubles(class).iter().map(f64::to_string).collect();
+        let point = format!(
+            r#"{{"indexes":["{catalog}"],"blobs":[{},{},"{catalog}"],"doubles":[{}]}}"#,
+            quoted(&place.edge),
+            quoted(class),
+            doubles.join(","),
+            catalog = place.catalog,
+        );
+        let written = JSON::parse(&point).and_then(|point| dataset.write(&point));
+        if let Err(error) = written {
+            console_warn!("no data point of {class}: {error:?}");
+        }
+    }
+}
+
+/// Answers `GET metrics`: what this isolate has counted is reported first.
 pub(crate) async fn show(place: &Place) -> Result<Response> {
-    crate::sync::post(place, "metrics", "").await?;
-    text_response("text/plain; version=0.0.4", String::new())
+    if let Some(report) = report(place) {
+        post(place, "report", &report).await?;
+    }
+    let response = post(place, "metrics", "").await?;
+    text_response(prometheus::MEDIA_TYPE, bindings::text_of(&response).await?)
 }

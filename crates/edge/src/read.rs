@@ -317,6 +317,7 @@ async fn ahead(place: &Rc<Place>, context: &Context, keys: &[Key]) -> Result<Res
     // Whoever fills ahead is told when it is done, not when it has begun.
     put_all(place, fills).await;
     keep_up(place, context, &[]);
+    metrics::count_fills(place, &walks);
     let [filled, kept, absent, failed] = [filled, kept, absent, failures].map(|list| list.join(","));
     let json =
         format!(r#"{{{head},"filled":[{filled}],"kept":[{kept}],"absent":[{absent}],"failed":[{failed}]}}"#);

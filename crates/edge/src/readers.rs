@@ -64,6 +64,18 @@ impl Inner {
         Ok(response)
     }
 
+    /// Takes what a reader has counted.
+    pub(crate) fn take_report(&self, report: &str) -> Result<Response> {
+        self.ledger.borrow_mut().take(report)?;
+        Response::empty()
+    }
+
+    /// Answers with what all readers have counted.
+    pub(crate) fn show_counts(&self) -> Result<Response> {
+        let text = self.ledger.borrow().prometheus(self.catalog.as_str(), &self.edge);
+        Ok(ResponseBuilder::new().fixed(text.into_bytes()))
+    }
+
     /// Wakes up for a reader, and waits for what it needs proved.
     async fn consult(self: &Rc<Self>, ask: &Ask) -> bool {
         let asked_at = now();

@@ -28,6 +28,7 @@ use worker::{
 };
 
 use crate::config::{Config, config};
+use crate::ledger::Ledger;
 use crate::link::{self, Heard};
 use crate::now;
 use crate::rows::Rows;
@@ -70,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) last_asked: Cell<UnixMillis>,
     alarm_at: Cell<Option<UnixMillis>>,
     pub(crate) tending: Cell<bool>,
+    pub(crate) fetching: Cell<bool>,
+    pub(crate) ledger: RefCell<Ledger>,
     pub(crate) proving: Cell<bool>,
 }
 
@@ -86,16 +89,23 @@ impl DurableObject for Replica {
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        match Windows::asked(&request)? {
-            Some(ask) => self.inner.open_window(ask).await,
-            None => {
-                let ask = request.text().await?;
-                self.inner.sync(serde_json::from_str(&ask)?).await
-            }
+        if let Some(ask) = Windows::asked(&request)? {
+            return self.inner.open_window(ask).await;
+        }
+        let said = request.text().await?;
+        match request.path().as_str() {
+            "/sync" => self.inner.sync(serde_json::from_str(&said)?).await,
+            "/report" => self.inner.take_report(&said),
+            "/metrics" => self.inner.show_counts(),
+            "/ahead" => self.inner.take_hot_list(&said).await,
+            other => Err(format!("a replica has no {other}").into()),
         }
     }
 
-    async fn websocket_message(&self, _window: WebSocket, _message: WebSocketIncomingMessage) -> Result<()> {
+    async fn websocket_message(&self, _window: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
+        if let WebSocketIncomingMessage::String(report) = message {
+            self.inner.take_report(&report)?;
+        }
         Ok(())
     }
 
@@ -127,6 +137,7 @@ impl Inner {
             name.split_once(REPLICA_AT).ok_or("a replica is addressed by catalog and edge")?;
         let catalog = Catalog::new(catalog).map_err(|why| why.to_string())?;
         let rows = Rows::open(&state)?;
+        let ledger = Ledger::load(&rows)?;
         let config = config(&env);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
@@ -147,6 +158,8 @@ impl Inner {
             last_asked: Cell::default(),
             alarm_at: Cell::default(),
             tending: Cell::new(false),
+            fetching: Cell::new(false),
+            ledger: RefCell::new(ledger),
             proving: Cell::new(false),
         })
     }
@@ -251,6 +264,7 @@ impl Inner {
         self.rows.apply(floors, position, prefix.as_deref())?;
         if tends && !floors.is_empty() {
             self.tend_kv();
+            self.refresh_after(floors)?;
         }
         Ok(())
     }
@@ -341,12 +355,16 @@ impl Inner {
     async fn on_alarm(self: &Rc<Self>) {
         self.alarm_at.set(None);
         self.tend_kv();
+        self.fetch_ahead();
+        if let Err(error) = self.ledger.borrow_mut().keep(&self.rows) {
+            self.complain("keeping the counts", &error);
+        }
         if let (Ok(config), Some(held)) = (&self.config, self.position())
             && let Err(error) = self.rows.forget(held.version, now(), config.policies.longest_life())
         {
             self.complain("forgetting floors", &error);
         }
-        let tasks = self.rows.next_kv_task().ok().flatten().is_some();
+        let tasks = self.rows.has_tasks().unwrap_or(true);
         let read_lately = now().since(self.last_asked.get()) < IDLE_AFTER;
         if read_lately && self.phase() == Phase::Idle {
             self.step(Input::Start);

@@ -1,4 +1,4 @@
-//! The replica's floors, position and KV to-do list in SQLite. Decides nothing.
+//! The replica's floors, position and to-do list in SQLite. Decides nothing.
 //!
 //! One frame is one transaction: floors, position and to-do list move together, and the ack follows. A page of
 //! floors is made by one statement, so no row crosses into wasm.
@@ -36,12 +36,21 @@ pub(crate) struct Rows {
     transactions: Transactions,
 }
 
-/// A KV entry that no reader will ask for again.
+/// What there is to do for the tiers that isolates share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chore {
+    /// Delete the KV entry of this name, for which no reader will ask again.
+    Delete = 0,
+    /// Fetch the key of this name ahead of its readers.
+    Fetch = 1,
+}
+
+/// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KvTask {
-    /// Its name.
+pub(crate) struct Task {
+    /// Of what.
     pub(crate) name: String,
-    /// How often deleting it has failed.
+    /// How often it has failed.
     pub(crate) attempts: u32,
 }
 
@@ -67,9 +76,10 @@ impl Rows {
                kind INTEGER, name TEXT, hard INTEGER NOT NULL, soft INTEGER NOT NULL, removed INTEGER NOT NULL,
                newest INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
              CREATE INDEX IF NOT EXISTS floors_newest ON floors (newest);
-             CREATE TABLE IF NOT EXISTS kv_tasks (
-               name TEXT PRIMARY KEY, attempts INTEGER NOT NULL, due INTEGER NOT NULL) WITHOUT ROWID;
-             CREATE INDEX IF NOT EXISTS kv_tasks_due ON kv_tasks (due);
+             CREATE TABLE IF NOT EXISTS tasks (
+               kind INTEGER, name TEXT, reads INTEGER NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL,
+               PRIMARY KEY (kind, name)) WITHOUT ROWID;
+             CREATE INDEX IF NOT EXISTS tasks_next ON tasks (kind, reads DESC);
              INSERT OR IGNORE INTO meta VALUES ('schema', '1');",
             None,
         )?;
@@ -86,7 +96,7 @@ impl Rows {
     }
 
     /// Raises floors and moves the position, in one transaction. With `kv_prefix` (`catalog/epoch/`) the KV
-    /// entries of raised keys' old generations join the to-do list.
+    /// entries of raised keys' old generations join the list of what is to be deleted.
     pub(crate) fn apply(
         &self,
         floors: &[FloorRow],
@@ -108,7 +118,7 @@ impl Rows {
     /// Forgets every floor and task: without a position nobody knows which log they are of.
     pub(crate) fn clear(&self) -> worker::Result<()> {
         self.sql
-            .exec("DELETE FROM floors; DELETE FROM kv_tasks; DELETE FROM meta WHERE name = 'mark';", None)?;
+            .exec("DELETE FROM floors; DELETE FROM tasks; DELETE FROM meta WHERE name = 'mark';", None)?;
         Ok(())
     }
 
@@ -200,40 +210,64 @@ impl Rows {
         Ok(())
     }
 
-    /// Returns KV entries whose deletion is due, the longest waiting first.
-    pub(crate) fn due_kv_tasks(&self, now: u64, most: u32) -> worker::Result<Vec<KvTask>> {
+    /// Returns some of what is due, the most read first.
+    pub(crate) fn due_tasks(&self, chore: Chore, now: UnixMillis, most: u32) -> worker::Result<Vec<Task>> {
         let rows = self.sql.exec(
-            "SELECT name, attempts FROM kv_tasks WHERE due <= ? ORDER BY due LIMIT ?",
-            vec![number(now), f64::from(most).into()],
+            "SELECT name, attempts FROM tasks WHERE kind = ? AND due <= ? ORDER BY reads DESC LIMIT ?",
+            vec![(chore as i32).into(), number(now.0), f64::from(most).into()],
         )?;
         rows.map(|row| {
             let row = row?;
             let attempts = version(&row, "attempts")?.map_or(0, Version::number);
-            Ok(KvTask { name: string(&row, "name")?, attempts: u32::try_from(attempts).unwrap_or(u32::MAX) })
+            Ok(Task { name: string(&row, "name")?, attempts: u32::try_from(attempts).unwrap_or(u32::MAX) })
         })
         .collect()
     }
 
-    /// Returns when the next deletion is due.
-    pub(crate) fn next_kv_task(&self) -> worker::Result<Option<u64>> {
-        let row = self.first("SELECT min(due) AS due FROM kv_tasks", vec![])?;
-        Ok(row.map(|row| version(&row, "due")).transpose()?.flatten().map(Version::number))
+    /// Says whether there is anything to do, due or not.
+    pub(crate) fn has_tasks(&self) -> worker::Result<bool> {
+        Ok(self.first("SELECT 1 AS one FROM tasks LIMIT 1", vec![])?.is_some())
+    }
+
+    /// Lists keys to be fetched ahead: a JSON array of `[key, reads]`.
+    pub(crate) fn list_fetches(&self, json: &str) -> worker::Result<()> {
+        self.sql.exec(
+            "INSERT INTO tasks SELECT ?, value ->> 0, value ->> 1, 0, 0 FROM json_each(?) WHERE true
+             ON CONFLICT DO UPDATE SET reads = max(reads, excluded.reads), attempts = 0, due = 0",
+            vec![(Chore::Fetch as i32).into(), json.into()],
+        )?;
+        Ok(())
     }
 
     /// Takes tasks off the list.
-    pub(crate) fn kv_tasks_done(&self, names: &[String]) -> worker::Result<()> {
+    pub(crate) fn tasks_done(&self, chore: Chore, names: &[String]) -> worker::Result<()> {
         let names = serde_json::to_string(names)?;
         self.sql.exec(
-            "DELETE FROM kv_tasks WHERE name IN (SELECT value FROM json_each(?))",
-            vec![names.into()],
+            "DELETE FROM tasks WHERE kind = ? AND name IN (SELECT value FROM json_each(?))",
+            vec![(chore as i32).into(), names.into()],
         )?;
         Ok(())
     }
 
     /// Puts a task off.
-    pub(crate) fn kv_task_failed(&self, name: &str, due: u64) -> worker::Result<()> {
-        let bindings = vec![number(due), name.into()];
-        self.sql.exec("UPDATE kv_tasks SET attempts = attempts + 1, due = ? WHERE name = ?", bindings)?;
+    pub(crate) fn task_failed(&self, chore: Chore, name: &str, due: UnixMillis) -> worker::Result<()> {
+        let bindings = vec![number(due.0), (chore as i32).into(), name.into()];
+        self.sql.exec(
+            "UPDATE tasks SET attempts = attempts + 1, due = ? WHERE kind = ? AND name = ?",
+            bindings,
+        )?;
+        Ok(())
+    }
+
+    /// Returns what readers have counted, as it was kept.
+    pub(crate) fn counts(&self) -> worker::Result<String> {
+        let row = self.first("SELECT value FROM meta WHERE name = 'counts'", vec![])?;
+        row.map_or(Ok(String::new()), |row| string(&row, "value"))
+    }
+
+    /// Keeps what readers have counted.
+    pub(crate) fn keep_counts(&self, text: &str) -> worker::Result<()> {
+        self.sql.exec("INSERT OR REPLACE INTO meta VALUES ('counts', ?)", vec![text.into()])?;
         Ok(())
     }
 
@@ -254,8 +288,8 @@ impl Rows {
     /// Lists the entries under the generations that hard changes of keys are about to end.
     fn list_old_generations(&self, prefix: &str, json: &str) -> worker::Result<()> {
         self.sql.exec(
-            "INSERT OR IGNORE INTO kv_tasks (name, attempts, due)
-               SELECT ?1 || (new.value ->> 1) || '@' || coalesce(old.hard, 0), 0, 0
+            "INSERT OR IGNORE INTO tasks
+               SELECT 0, ?1 || (new.value ->> 1) || '@' || coalesce(old.hard, 0), 0, 0, 0
                FROM json_each(?2) AS new
                LEFT JOIN floors AS old ON old.kind = 0 AND old.name = (new.value ->> 1)
                WHERE (new.value ->> 0) = 0 AND (new.value ->> 2) > coalesce(old.hard, 0)",

@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use newsreel_core::counts::Counts;
+use newsreel_core::hot::Hot;
 use newsreel_core::sync::{Applied, Ask, AtLeast, Knowledge, Look, Reply};
 use newsreel_core::wire::{Catalog, UnixMillis};
 use worker::web_sys::{self, RequestInit};
@@ -28,16 +30,39 @@ const REPLIES: usize = 50;
 const SYNCING: Duration = Duration::from_secs(2);
 
 /// What this isolate holds of one catalog.
-#[derive(Default)]
 pub(crate) struct Reader {
     /// What it was told.
     pub(crate) known: Knowledge,
     /// The memory tier.
     pub(crate) memory: Memory,
+    /// What it counted since its last report.
+    pub(crate) counts: Counts,
+    /// What it read most since then.
+    pub(crate) hot: Hot,
+    /// When that was.
+    pub(crate) reported_at: UnixMillis,
     /// Until when a sync behind an answer is under way.
     syncing_until: UnixMillis,
     /// Until when this isolate is told of changes as they happen.
     pub(crate) window_until: UnixMillis,
+}
+
+/// How many keys an isolate counts the reads of.
+const HOT_KEYS: usize = 1_000;
+
+impl Default for Reader {
+    fn default() -> Self {
+        let never = UnixMillis(0);
+        Self {
+            known: Knowledge::default(),
+            memory: Memory::default(),
+            counts: Counts::default(),
+            hot: Hot::new(HOT_KEYS),
+            reported_at: never,
+            syncing_until: never,
+            window_until: never,
+        }
+    }
 }
 
 thread_local! {

@@ -3,18 +3,21 @@
 //! Best effort, behind everything else: a name holds its key's generation, so no guarantee depends on this.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use newsreel_core::wire::UnixMillis;
 use worker::Result;
 use worker::wasm_bindgen_futures::spawn_local;
 
 use crate::now;
 use crate::replica::{Ended, Inner};
+use crate::rows::Chore;
 use crate::tiers::kv;
 
 /// How many KV deletions are under way at once. Six requests may wait for their headers at a time.
 const KV_AT_ONCE: u32 = 4;
-/// The longest wait before a failed KV deletion is tried again.
-const KV_RETRY_CAP_MS: u64 = 300_000;
+/// The longest wait before what failed is tried again.
+const RETRY_CAP: Duration = Duration::from_secs(300);
 
 impl Inner {
     /// Works off the to-do list behind everything else; no guarantee depends on it.
@@ -40,7 +43,7 @@ impl Inner {
 
     /// Deletes a few entries; returns whether more may be due.
     async fn tend_some(&self) -> Result<bool> {
-        let tasks = self.rows.due_kv_tasks(now().0, KV_AT_ONCE)?;
+        let tasks = self.rows.due_tasks(Chore::Delete, now(), KV_AT_ONCE)?;
         if tasks.is_empty() {
             return Ok(false);
         }
@@ -52,11 +55,15 @@ impl Inner {
                 done.push(task.name);
             } else {
                 // KV takes one write a second for a key, so the first retry is a second away.
-                let wait = (1_000_u64 << task.attempts.min(10)).min(KV_RETRY_CAP_MS);
-                self.rows.kv_task_failed(&task.name, now().0 + wait)?;
+                self.rows.task_failed(Chore::Delete, &task.name, retry_at(task.attempts))?;
             }
         }
-        self.rows.kv_tasks_done(&done)?;
+        self.rows.tasks_done(Chore::Delete, &done)?;
         Ok(true)
     }
+}
+
+/// Returns when what has failed so often is tried again.
+pub(crate) fn retry_at(attempts: u32) -> UnixMillis {
+    now().plus(Duration::from_secs(1 << attempts.min(10)).min(RETRY_CAP))
 }

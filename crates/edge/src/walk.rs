@@ -31,6 +31,8 @@ pub(crate) struct Walk {
     pub(crate) origin_error: Option<String>,
     /// How long the origin took, and whether the fetch was another read's.
     pub(crate) origin: Option<(Duration, bool)>,
+    /// How many syncs it took part in.
+    pub(crate) syncs: u64,
 }
 
 impl Walk {
@@ -45,6 +47,7 @@ impl Walk {
             seen: None,
             origin_error: None,
             origin: None,
+            syncs: 0,
         };
         walk.hear(place, Event::Begin);
         walk
@@ -133,6 +136,7 @@ pub(crate) async fn run(place: &Place, walks: &mut [Walk]) {
             }
             let proved = outcome.unwrap_or(false);
             for walk in walks.iter_mut().filter(|walk| matches!(walk.step, Step::Sync { .. })) {
+                walk.syncs += 1;
                 walk.hear(place, Event::Synced { proved });
             }
         } else if walks.iter().any(|walk| matches!(walk.step, Step::Ask { .. })) {
@@ -278,7 +282,9 @@ impl Walk {
         let kv =
             fill.contains(&Tier::Kv).then(|| kv_name(&place.catalog, &epoch, &self.key, self.generation));
         let r2 = fill.contains(&Tier::R2).then(|| r2_name(&place.catalog, &epoch, &self.key));
-        (kv.is_some() || r2.is_some()).then(|| Fill { entry: entry.clone(), kv, r2, seen: self.seen.clone() })
+        let popularity = reader(&place.catalog, |reader| reader.hot.reads(&self.key));
+        let (entry, seen) = (entry.clone(), self.seen.clone());
+        (kv.is_some() || r2.is_some()).then_some(Fill { entry, kv, r2, seen, popularity })
     }
 }
 
@@ -288,12 +294,14 @@ pub(crate) struct Fill {
     kv: Option<String>,
     r2: Option<String>,
     seen: Option<r2::Seen>,
+    /// How often this isolate read the key, lately.
+    popularity: u64,
 }
 
 impl Fill {
     /// Puts it there. What a tier refuses is only missed there.
-    pub(crate) async fn put(self, place: &Place, popularity: u64) {
-        let (entry, mut tasks) = (&self.entry, Vec::<Task<'_, ()>>::new());
+    async fn put(self, place: &Place) {
+        let (entry, popularity, mut tasks) = (&self.entry, self.popularity, Vec::<Task<'_, ()>>::new());
         if let Some(name) = &self.kv {
             tasks.push(Box::pin(async move {
                 if let Err(error) = kv::put(&place.env, name, entry.clone(), popularity).await {
@@ -315,6 +323,6 @@ impl Fill {
 
 /// Puts all of them there.
 pub(crate) async fn put_all(place: &Place, fills: Vec<Fill>) {
-    let tasks = fills.into_iter().map(|fill| -> Task<'_, ()> { Box::pin(fill.put(place, 0)) });
+    let tasks = fills.into_iter().map(|fill| -> Task<'_, ()> { Box::pin(fill.put(place)) });
     join_all(tasks.collect::<Vec<_>>()).await;
 }

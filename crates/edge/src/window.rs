@@ -14,7 +14,7 @@ use worker::{Delay, Headers, Request, Response, Result, State, WebSocket, WebSoc
 
 use crate::place::Place;
 use crate::sync::{reader, replica, take_turn};
-use crate::{link, now};
+use crate::{link, metrics, now};
 
 /// How long a window stays open. `wait_until` ends a request 30 s after its response.
 const OPEN_FOR: Duration = Duration::from_secs(25);
@@ -63,7 +63,13 @@ async fn listen(place: &Place) -> Result<()> {
             if reader(catalog, |reader| reader.known.apply(dated, reply)) == Applied::Ignored {
                 break;
             }
+            if let Some(report) = metrics::due(place) {
+                socket.send_with_str(report)?;
+            }
         }
+    }
+    if let Some(report) = metrics::report(place) {
+        socket.send_with_str(report)?;
     }
     // A window that its replica has closed already has nothing left to close.
     let _ = socket.close(Some(1000), Some("enough"));

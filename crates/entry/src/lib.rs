@@ -2,7 +2,7 @@
 //!
 //! *Architecture invariant:* only this crate knows both halves, and it knows nothing else.
 
-use worker::{Context, Env, Request, Response, Result, event};
+use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
 
 // The runtime finds a Durable Object's class by its export: a crate that is not named here vanishes.
 pub use newsreel_broker::Broker;
@@ -15,4 +15,9 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     } else {
         newsreel_broker::serve(&request, &env).await
     }
+}
+
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    newsreel_edge::scheduled(env).await;
 }

@@ -74,7 +74,7 @@ impl Publisher {
     async fn send(&self, outgoing: &Outgoing) -> Outcome {
         match self.broker.publish(&outgoing.key, outgoing.body.clone(), Wait::Acknowledged).await {
             Ok(_) => Outcome::Acknowledged,
-            Err(CallError::Passing { why, after }) => Outcome::Again { why, after },
+            Err(CallError::Passing { why, after, .. }) => Outcome::Again { why, after },
             // What is wrong with these is the publish itself; with all others, something around it.
             Err(CallError::Refused { status, code, detail }) => match status.as_u16() {
                 400 | 413 => Outcome::Refused(Fault::Body, format!("{code}: {detail}")),

@@ -1,4 +1,4 @@
-//! The origin's HTTP: `GET`, `PUT` and `DELETE` of a value, many in one transaction, and a listing.
+//! The origin's HTTP: `GET`, `PUT` and `DELETE` of a value, many in one transaction, a listing, and the hot list.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use newsreel_core::wire::name::tags_from_header;
@@ -18,6 +18,7 @@ use newsreel_core::wire::{Catalog, Code, Key, Problem, Tag};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::hot::Reads;
 use super::store::{CommitError, Committed, Store, Value, Write};
 use super::{batch, on_disk};
 use crate::exit::say;
@@ -26,6 +27,8 @@ use crate::exit::say;
 const MAX_BODY_BYTES: usize = 25 << 20;
 /// The most lines of one page of the listing.
 const MAX_LISTED: u32 = 10_000;
+/// The most lines of the hot list.
+const MAX_HOT: u32 = 100_000;
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
@@ -44,13 +47,14 @@ pub(crate) fn router(store: Arc<Store>, catalog: Catalog) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(Origin { store, catalog })
+        .with_state(Origin { store, catalog, reads: Arc::default() })
 }
 
 #[derive(Clone)]
 struct Origin {
     store: Arc<Store>,
     catalog: Catalog,
+    reads: Arc<Reads>,
 }
 
 async fn healthz(State(origin): State<Origin>) -> Result<Response, Refusal> {
@@ -59,12 +63,20 @@ async fn healthz(State(origin): State<Origin>) -> Result<Response, Refusal> {
     Ok(axum::Json(json!({ "status": "ok", "pending": pending, "rejected": rejected })).into_response())
 }
 
-async fn read(State(origin): State<Origin>, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
+async fn read(
+    State(origin): State<Origin>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let key = origin.key(&uri)?;
     let wanted = key.clone();
     let Some((value, etag)) = on_disk(&origin.store, move |store| store.get(&wanted)).await? else {
         return Err(absent(&key).into());
     };
+    if method == Method::GET {
+        origin.reads.count(key);
+    }
     let known = headers.get_all(IF_NONE_MATCH).iter().any(|given| matches(given.as_bytes(), &etag));
     let tags: Vec<&str> = value.tags.iter().map(Tag::as_str).collect();
     // Caches ask again each time: only Newsreel's own are told of changes.
@@ -122,17 +134,18 @@ async fn put_many(
     Ok(answer(StatusCode::OK, committed))
 }
 
-/// Which part of the listing: `limit` entries after the key `after`.
+/// Which part of the listing: `limit` entries after the key `after`; or the `hot` keys that are read most.
 #[derive(Deserialize)]
 #[serde(default)]
 struct Page {
     after: String,
     limit: u32,
+    hot: Option<u32>,
 }
 
 impl Default for Page {
     fn default() -> Self {
-        Self { after: String::new(), limit: 1_000 }
+        Self { after: String::new(), limit: 1_000, hot: None }
     }
 }
 
@@ -142,9 +155,16 @@ async fn list(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     origin.own(&catalog)?;
-    let Query(Page { after, limit }) = page.map_err(|why| Problem::new(Code::BadRequest, why.body_text()))?;
-    let listed = on_disk(&origin.store, move |store| store.list(&after, limit.min(MAX_LISTED))).await?;
-    let lines: String = listed.iter().map(|entry| json!(entry).to_string() + "\n").collect();
+    let Query(Page { after, limit, hot }) =
+        page.map_err(|why| Problem::new(Code::BadRequest, why.body_text()))?;
+    let lines: String = if let Some(most) = hot {
+        let reads = Arc::clone(&origin.reads);
+        let hottest = on_disk(&origin.store, move |store| reads.hottest(store, most.min(MAX_HOT))).await?;
+        hottest.iter().map(|(key, reads)| json!({ "key": key, "reads": reads }).to_string() + "\n").collect()
+    } else {
+        let listed = on_disk(&origin.store, move |store| store.list(&after, limit.min(MAX_LISTED))).await?;
+        listed.iter().map(|entry| json!(entry).to_string() + "\n").collect()
+    };
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
 }
 

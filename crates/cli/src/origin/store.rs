@@ -167,6 +167,19 @@ impl Store {
         listed.collect()
     }
 
+    /// Returns the first keys, in their order.
+    pub(super) fn keys(&self, most: u32) -> rusqlite::Result<Vec<String>> {
+        let reader = self.reader();
+        let mut select = reader.prepare_cached("SELECT key FROM entries ORDER BY key LIMIT ?")?;
+        let keys = select.query_map([most], |row| row.get(0))?;
+        keys.collect()
+    }
+
+    /// Says whether a key has a value.
+    pub(super) fn holds(&self, key: &Key) -> rusqlite::Result<bool> {
+        self.reader().prepare_cached("SELECT 1 FROM entries WHERE key = ?")?.exists([key.as_str()])
+    }
+
     /// A panic while the lock was held rolled its transaction back, so the connection is as good as before.
     pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)

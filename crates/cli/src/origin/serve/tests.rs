@@ -149,6 +149,29 @@ async fn the_listing_comes_in_pages_in_the_order_of_the_keys() {
 }
 
 #[tokio::test]
+async fn the_hot_list_has_what_is_read_most_and_then_the_rest_in_order() {
+    let story = Story::new().await;
+    let lines: String = (0..5).map(|n| format!("{{\"key\":\"a:{n}\",\"value\":{n}}}\n")).collect();
+    story.send("POST", "/tv", &[], &lines).await;
+    let hot = async |most: &str| {
+        let answer = story.send("GET", &format!("/tv?hot={most}"), &[], "").await;
+        assert_eq!(header(&answer, "content-type"), "application/x-ndjson");
+        answer.text().await.unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let line = |key: &str, reads| format!(r#"{{"key":"{key}","reads":{reads}}}"#);
+    assert_eq!(hot("2").await, [line("a:0", 0), line("a:1", 0)]);
+    for key in ["a:3", "a:2", "a:4", "a:2", "a:4", "a:1", "a:9"] {
+        story.send("GET", &format!("/tv/{key}"), &[], "").await;
+    }
+    story.send("HEAD", "/tv/a:0", &[], "").await;
+    assert_eq!(hot("3").await, [line("a:2", 2), line("a:4", 2), line("a:1", 1)]);
+    story.send("DELETE", "/tv/a:4", &[], "").await;
+    assert_eq!(hot("9").await, [line("a:2", 2), line("a:1", 1), line("a:3", 1), line("a:0", 0)]);
+    assert_eq!(hot("0").await, [""; 0]);
+    Story::expect_problem(400, "bad-request", story.problem("GET", "/tv?hot=x", &[], "").await);
+}
+
+#[tokio::test]
 async fn bad_input_is_a_problem_and_leaves_nothing_behind() {
     let story = Story::new().await;
     let many_tags = vec!["x".repeat(255); 70]

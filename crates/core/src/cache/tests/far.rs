@@ -254,3 +254,41 @@ fn a_read_that_takes_notes_tells_its_steps_and_its_floors() {
     assert_eq!((serve, freshness), ("origin".into(), "stale".into()));
     assert!(Story::new(stale()).read.notes().is_empty(), "who is not asked takes none");
 }
+
+// --- counted ---
+
+#[test]
+fn a_read_is_counted_once_by_its_answer_and_by_each_tier_it_asked() {
+    use crate::counts::{Count, Counts};
+    let mut story = with_r2(stale());
+    story.hears(11, &[(11, r#"{"tag":"netflix"}"#)]);
+    let (old, new) = (story.entry(10), story.not_found(11));
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(held(Tier::Memory, old), ask(Tier::Kv));
+    story.expect(Event::Failed(Tier::Kv), ask(Tier::R2));
+    story.expect(Event::Missed(Tier::R2), ask(Tier::Origin));
+    let Step::Answer(answer) = story.read.next(story.now, &story.known, held(Tier::Origin, new)) else {
+        panic!("it has an answer")
+    };
+    let mut counts = Counts::default();
+    story.read.count(&answer, false, &mut counts);
+    let counted: Vec<Count> =
+        Count::ALL.iter().copied().filter(|one| counts.get("title", *one) == 1).collect();
+    let expected = [
+        Count::Reads,
+        Count::MemoryMiss,
+        Count::KvFailed,
+        Count::R2Miss,
+        Count::OriginMiss,
+        Count::BelowTag,
+        Count::NotFound,
+        Count::MemoryFill,
+        Count::KvFill,
+        Count::R2Fill,
+    ];
+    assert_eq!(counted, expected);
+
+    let mut counts = Counts::default();
+    story.read.count(&Answer::Fail(Failure::Origin), false, &mut counts);
+    assert_eq!((counts.get("title", Count::OriginDown), counts.get("title", Count::Reads)), (1, 1));
+}

@@ -1,0 +1,67 @@
+//! `newsreel check-config`: whether a deployment can keep its promises, and what they are.
+//!
+//! Goes by the rules of the Worker itself (`core::policy`, `core::origins`), so what passes here starts there.
+
+mod file;
+mod print;
+mod vars;
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::BoolishValueParser;
+use newsreel_core::policy::Policies;
+use serde_json::json;
+
+use crate::exit::{Failure, print, say};
+use file::Deployment;
+use vars::Findings;
+
+/// The command's own flags.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Wrangler's configuration: TOML, or JSON (also .jsonc).
+    #[arg(env = "NEWSREEL_CONFIG", default_value = "wrangler.toml")]
+    file: PathBuf,
+    /// Check [env.NAME], which inherits neither variables nor bindings.
+    #[arg(long, env = "NEWSREEL_ENV", value_name = "NAME")]
+    env: Option<String>,
+    /// Print one JSON object: ok, complaints, warnings, and, if it is ok, the classes with their numbers in
+    /// milliseconds.
+    #[arg(long, env = "NEWSREEL_JSON", value_parser = BoolishValueParser::new())]
+    json: bool,
+}
+
+/// Checks the file and prints what the classes promise.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let deployment = Deployment::read(&options.file, options.env.as_deref())?;
+    let Findings { complaints, warnings, policies } = vars::check(&deployment);
+    for warning in &warnings {
+        say!("check-config: warning: {warning}");
+    }
+    if options.json {
+        let ok = complaints.is_empty();
+        let classes = ok.then(|| print::json(&policies));
+        let all = json!({ "ok": ok, "complaints": complaints, "warnings": warnings, "classes": classes });
+        print(&format!("{all}\n"))?;
+    } else if complaints.is_empty() {
+        print(&print::table(&policies))?;
+    }
+    all_right(&options.file, &complaints)
+}
+
+/// Returns what the classes of a deployment promise.
+///
+/// # Errors
+/// If anything about it is wrong: it does not run like that.
+pub(crate) fn policies(file: &Path, env: Option<&str>) -> Result<Policies, Failure> {
+    let Findings { complaints, policies, .. } = vars::check(&Deployment::read(file, env)?);
+    all_right(file, &complaints).map(|()| policies)
+}
+
+fn all_right(file: &Path, complaints: &[String]) -> Result<(), Failure> {
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    let lines: String = complaints.iter().map(|complaint| format!("\n  {complaint}")).collect();
+    Err(Failure::Input(format!("{} is wrong:{lines}", file.display())))
+}

@@ -1,0 +1,124 @@
+//! `newsreel fill`: writes the hot set ahead, so that the first reader after a start finds it.
+//!
+//! Either through an edge, or past it into KV by Cloudflare's API. It can be stopped at any moment: with a resume
+//! file the next run goes on, and without one it only asks again for what is there.
+
+mod done;
+mod edge;
+mod keys;
+mod kv;
+mod progress;
+
+use std::collections::HashSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use newsreel_core::cache::etag_of;
+use newsreel_core::wire::Key;
+use newsreel_core::wire::route::MAX_KEYS;
+
+use crate::broker::BrokerOptions;
+use crate::exit::{Failure, asked_to_stop, say};
+use done::{Done, Run};
+use keys::Hot;
+use kv::{Kv, KvOptions};
+use progress::{Pace, Progress};
+
+/// The command's own flags.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// One key a line, plain or as JSON: {"key":"title:1"}, with "reads" if known; `-` reads stdin. If any line has
+    /// "reads", the most read come first. A line that is neither is told, with its number, and skipped.
+    #[arg(env = "NEWSREEL_FILL_FILE")]
+    file: PathBuf,
+    /// Take the first so many keys.
+    #[arg(long, env = "NEWSREEL_TOP", value_name = "N", default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    top: u32,
+    /// How many keys begin in a second at most.
+    #[arg(long, env = "NEWSREEL_RATE", value_name = "KEYS", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// How many requests are under way at once.
+    #[arg(long, env = "NEWSREEL_PARALLEL", value_name = "N", default_value_t = 4)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=32))]
+    parallel: u8,
+    /// Keep in this file which keys are done, and skip those that it says are.
+    #[arg(long, env = "NEWSREEL_FILL_RESUME", value_name = "FILE")]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    kv: KvOptions,
+}
+
+/// Fills, and tells what became of the keys.
+pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
+    let stop = asked_to_stop()?;
+    let text = read(&options.file)?;
+    let (mut hot, bad) = keys::read(&text, usize::try_from(options.top).unwrap_or(usize::MAX));
+    for bad in &bad {
+        say!("fill: line {}: {}; skipped", bad.number, bad.why);
+    }
+    if hot.is_empty() {
+        return Err(Failure::Input(format!("{} names no key", options.file.display())));
+    }
+    let all = hot.len();
+    let (done, before) = match &options.resume {
+        Some(path) => {
+            Done::open(path, &run_of(&text, &options, &at)).map(|(done, keys)| (Some(done), keys))?
+        }
+        None => (None, HashSet::new()),
+    };
+    hot.retain(|hot| !before.contains(hot.key.as_str()));
+    let mut progress = Progress::new(hot.len(), all - hot.len(), done);
+    let work = work(&options, &at, &hot, &mut progress);
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        () = stop => Ok(()),
+    };
+    let (left, finished) = (progress.left(), progress.finish());
+    if left > 0 {
+        let how = if options.resume.is_some() { "goes on from here" } else { "finds what is there" };
+        say!("  {left} not asked for: the same command {how}");
+    }
+    outcome.and(finished)
+}
+
+async fn work(
+    options: &Options,
+    at: &BrokerOptions,
+    hot: &[Hot],
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    let (pace, parallel) = (Pace::new(options.rate), usize::from(options.parallel));
+    // At most what begins in a second.
+    let most = usize::try_from(options.rate).unwrap_or(MAX_KEYS).clamp(1, MAX_KEYS);
+    let keys = |batch: &[Hot]| batch.iter().map(|hot| hot.key.clone()).collect::<Vec<_>>();
+    let Some(mut kv) = Kv::new(&options.kv, at, parallel)? else {
+        let batches: Vec<Vec<Key>> = hot.chunks(most).map(keys).collect();
+        return edge::run(at, &batches, parallel, &pace, progress).await;
+    };
+    for batch in hot.chunks(most) {
+        pace.wait(batch.len()).await;
+        let outcome = kv.fill(batch).await?;
+        progress.take(&keys(batch), outcome)?;
+    }
+    Ok(())
+}
+
+fn run_of(text: &str, options: &Options, at: &BrokerOptions) -> Run {
+    let namespace = options.kv.namespace_id.as_ref().map(|id| format!("the KV namespace {id}"));
+    let to = namespace.unwrap_or_else(|| at.broker.to_string());
+    Run { catalog: at.catalog.to_string(), input: etag_of(text.as_bytes()), to }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let mut text = Vec::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text))
+    };
+    read.map_err(|error| Failure::Input(format!("{}: {error}", path.display())))?;
+    // What is not UTF-8 is no key, and its line is told.
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}

@@ -1,0 +1,39 @@
+//! Filling through an edge, which fetches, judges and stores by itself.
+
+use futures_util::{StreamExt as _, stream};
+use newsreel_core::wire::Key;
+use serde_json::json;
+
+use super::progress::{Outcome, Pace, Progress};
+use crate::broker::{Broker, BrokerOptions};
+use crate::exit::Failure;
+use crate::http::call_while_alive;
+
+/// Fills batches, several at a time.
+pub(super) async fn run(
+    at: &BrokerOptions,
+    batches: &[Vec<Key>],
+    parallel: usize,
+    pace: &Pace,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    let edge = Broker::new(at.clone())?;
+    let fill = |batch: &Vec<Key>| {
+        let (edge, batch) = (edge.clone(), batch.clone());
+        async move {
+            pace.wait(batch.len()).await;
+            let body = json!({ "keys": batch }).to_string();
+            let answer = call_while_alive(&at.broker, at.patience(), || edge.fill(body.clone())).await?;
+            Ok::<_, Failure>((batch, answer))
+        }
+    };
+    let mut filled = stream::iter(batches).map(fill).buffer_unordered(parallel);
+    while let Some(answer) = filled.next().await {
+        let (batch, answer) = answer?;
+        let outcome: Outcome = serde_json::from_str(&answer).map_err(|error| {
+            anyhow::anyhow!("the answer is not that of a fill ({error}); is this address an edge's?")
+        })?;
+        progress.take(&batch, outcome)?;
+    }
+    Ok(())
+}

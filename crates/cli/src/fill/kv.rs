@@ -1,0 +1,274 @@
+//! Filling past the edge: from the origin into KV, by Cloudflare's API.
+//!
+//! It does what an edge does, with the same code. The position is taken before the origin is asked and stamps the
+//! entry; before a write the log is read again, and what a change has overtaken is dropped and asked for anew. KV
+//! has no conditional write: it is looked at before the fetch and again right before the write. Should an entry
+//! be replaced in the moment between by an older one, the floors still judge it: that costs a fetch, and no truth.
+
+mod api;
+mod log;
+mod origin;
+
+use std::path::{Path, PathBuf};
+
+use futures_util::{StreamExt as _, stream};
+use newsreel_core::floors::{Carries, Judgement};
+use newsreel_core::policy::Policies;
+use newsreel_core::wire::{Key, Position, Version};
+use reqwest::Url;
+
+use super::keys::Hot;
+use super::progress::{Failed, Outcome};
+use crate::broker::{BrokerOptions, Token};
+use crate::exit::{Failure, say};
+use crate::{check, http};
+use api::{Api, Held, Pair};
+use log::Log;
+use origin::{Fetched, Missed, Origin, now};
+
+/// How often the origin is asked for a key when changes overtake its answers.
+const FETCHES: u32 = 3;
+/// The largest value of KV.
+const KV_VALUE_BYTES: usize = 25 << 20;
+/// So many bytes are gathered before they are written. One more value and base64 keep it below the API's 100 MB.
+const WRITE_BYTES: usize = 40 << 20;
+const WRANGLER_TOML: &str = "wrangler.toml";
+
+/// Flags for the way past the edge.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Into KV by Cloudflare's API (given --namespace-id)")]
+pub(crate) struct KvOptions {
+    /// The KV namespace that is bound as ENTRIES. Then the token of --token is one to follow with.
+    #[arg(long, env = "NEWSREEL_NAMESPACE_ID", hide_env_values = true, value_name = "ID")]
+    #[arg(requires_all = ["account_id", "api_token"])]
+    pub(super) namespace_id: Option<String>,
+    /// The account.
+    #[arg(long, env = "CLOUDFLARE_ACCOUNT_ID", hide_env_values = true, value_name = "ID")]
+    account_id: Option<String>,
+    /// An API token with the permission "Workers KV Storage Write".
+    #[arg(long, env = "CLOUDFLARE_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    api_token: Option<Token>,
+    /// Where the API is.
+    #[arg(long, env = "NEWSREEL_API_BASE", default_value = "https://api.cloudflare.com/client/v4")]
+    #[arg(value_name = "URL", value_parser = http::server)]
+    api_base: Url,
+    /// The origin's address, as ORIGIN_URL of the deployment.
+    #[arg(long, env = "NEWSREEL_ORIGIN", default_value = "http://127.0.0.1:8788", value_name = "URL")]
+    #[arg(value_parser = http::server)]
+    origin: Url,
+    /// The deployment's configuration, for its POLICY [default: wrangler.toml, if it is there].
+    #[arg(long, env = "NEWSREEL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// And its [env.NAME].
+    #[arg(long, env = "NEWSREEL_ENV", value_name = "NAME")]
+    env: Option<String>,
+}
+
+/// Fills one namespace.
+pub(super) struct Kv {
+    at: BrokerOptions,
+    api: Api,
+    log: Log,
+    origin: Origin,
+    /// For whoever reads that it cannot be reached.
+    origin_address: Url,
+    policies: Policies,
+    parallel: usize,
+}
+
+impl Kv {
+    /// Returns what fills the namespace of the flags, if they name one.
+    pub(super) fn new(
+        options: &KvOptions,
+        at: &BrokerOptions,
+        parallel: usize,
+    ) -> Result<Option<Self>, Failure> {
+        let KvOptions {
+            namespace_id: Some(namespace),
+            account_id: Some(account),
+            api_token: Some(token),
+            ..
+        } = options
+        else {
+            return Ok(None);
+        };
+        let (account, namespace, bearer) = (account.clone(), namespace.clone(), token.bearer()?);
+        Ok(Some(Self {
+            at: at.clone(),
+            api: Api::new(&options.api_base, account, namespace, bearer, at.patience())?,
+            log: Log::new(at)?,
+            origin: Origin::new(&options.origin, &at.catalog)?,
+            origin_address: options.origin.clone(),
+            policies: policies(options)?,
+            parallel,
+        }))
+    }
+
+    /// Fills at most 100 keys.
+    pub(super) async fn fill(&mut self, keys: &[Hot]) -> Result<Outcome, Failure> {
+        let mut outcome = Outcome::default();
+        let mut wanted = keys.to_vec();
+        for _ in 0..FETCHES {
+            let position = self.log.catch_up().await?;
+            wanted = self.without_removed(wanted, &mut outcome);
+            wanted = self.without_held(wanted, position, &mut outcome).await?;
+            if wanted.is_empty() {
+                return Ok(outcome);
+            }
+            wanted = self.fetch(wanted, position, &mut outcome).await?;
+        }
+        wanted = self.without_removed(wanted, &mut outcome);
+        outcome.failed.extend(wanted.into_iter().map(|Hot { key, .. }| {
+            let detail = format!("changes overtook the origin's answers, {FETCHES} times");
+            Failed { key, code: "overtaken".to_owned(), detail }
+        }));
+        Ok(outcome)
+    }
+
+    /// Takes out what the log says is removed: nobody asks KV for that.
+    fn without_removed(&self, keys: Vec<Hot>, outcome: &mut Outcome) -> Vec<Hot> {
+        let (removed, left): (Vec<Hot>, _) =
+            keys.into_iter().partition(|hot| self.log.floors().removed(&hot.key).is_some());
+        outcome.absent.extend(removed.into_iter().map(|hot| hot.key));
+        left
+    }
+
+    /// Takes out what KV has.
+    async fn without_held(
+        &self,
+        keys: Vec<Hot>,
+        position: Position,
+        outcome: &mut Outcome,
+    ) -> Result<Vec<Hot>, Failure> {
+        let names: Vec<String> = keys.iter().map(|hot| self.name(&hot.key, position)).collect();
+        let held = self.api.look(&names).await?;
+        let is_kept = |(hot, name): &(Hot, String)| {
+            held.get(name).is_some_and(|held| self.keeps(&hot.key, position.version, position, held))
+        };
+        let (kept, left): (Vec<_>, Vec<_>) = keys.into_iter().zip(names).partition(is_kept);
+        outcome.kept.extend(kept.into_iter().map(|(hot, _)| hot.key));
+        Ok(left.into_iter().map(|(hot, _)| hot).collect())
+    }
+
+    /// Fetches and stores; returns the keys that changes have overtaken.
+    async fn fetch(
+        &mut self,
+        keys: Vec<Hot>,
+        position: Position,
+        outcome: &mut Outcome,
+    ) -> Result<Vec<Hot>, Failure> {
+        let asked = keys.len();
+        let fetches = keys.into_iter().map(|hot| {
+            let policy = self.policies.of(hot.key.class());
+            self.origin.clone().fetch(hot, policy, position)
+        });
+        let fetches: Vec<_> = fetches.collect();
+        let mut fetched = stream::iter(fetches).buffer_unordered(self.parallel);
+        let (mut landed, mut bytes, mut overtaken, mut silent) = (Vec::new(), 0, Vec::new(), 0);
+        while let Some(one) = fetched.next().await {
+            match one {
+                Ok(entry) if entry.bytes.len() > KV_VALUE_BYTES => outcome.failed.push(too_large(entry)),
+                Ok(entry) => {
+                    bytes += entry.bytes.len();
+                    landed.push(entry);
+                }
+                Err(Missed { hot, why, answered }) => {
+                    silent += usize::from(!answered);
+                    if silent == asked && asked > 1 {
+                        return Err(Failure::Unreachable { what: self.origin_address.to_string(), why });
+                    }
+                    outcome.failed.push(Failed {
+                        key: hot.key,
+                        code: "origin-failed".to_owned(),
+                        detail: why,
+                    });
+                }
+            }
+            if bytes >= WRITE_BYTES {
+                bytes = 0;
+                overtaken.extend(self.store(std::mem::take(&mut landed), outcome).await?);
+            }
+        }
+        overtaken.extend(self.store(landed, outcome).await?);
+        Ok(overtaken)
+    }
+
+    /// Stores what has landed; returns the keys that changes have overtaken since they were asked for.
+    async fn store(&mut self, landed: Vec<Fetched>, outcome: &mut Outcome) -> Result<Vec<Hot>, Failure> {
+        if landed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let position = self.log.catch_up().await?;
+        let (landed, overtaken): (Vec<_>, Vec<_>) =
+            landed.into_iter().partition(|entry| self.is_clear(entry, position));
+        let names: Vec<String> = landed.iter().map(|entry| self.name(&entry.hot.key, position)).collect();
+        let held = self.api.look(&names).await?;
+        let (mut pairs, mut written) = (Vec::new(), Vec::new());
+        for (entry, name) in landed.into_iter().zip(names) {
+            let Fetched { hot, envelope, bytes } = entry;
+            let version = envelope.position.version;
+            if held.get(&name).is_some_and(|held| self.keeps(&hot.key, version, position, held)) {
+                outcome.kept.push(hot.key);
+                continue;
+            }
+            written.push((hot.key, envelope.found, name.clone()));
+            let (version, life) = (version.number(), envelope.stale_until.since(now()));
+            pairs.push(Pair { name, bytes, life, version, popularity: hot.reads });
+        }
+        let mut unwritten = if pairs.is_empty() { Default::default() } else { self.api.put(&pairs).await? };
+        for (key, found, name) in written {
+            match unwritten.remove(&name) {
+                Some(detail) => outcome.failed.push(Failed { key, code: "not-written".to_owned(), detail }),
+                None if found => outcome.filled.push(key),
+                None => outcome.absent.push(key),
+            }
+        }
+        Ok(overtaken.into_iter().map(|entry| entry.hot).collect())
+    }
+
+    /// Says whether an entry of this fill may be served still.
+    fn is_clear(&self, entry: &Fetched, position: Position) -> bool {
+        let Fetched { hot, envelope, .. } = entry;
+        let carries = if envelope.found { Carries::Tags(&envelope.tags) } else { Carries::EveryTag };
+        let judgement = self.log.floors().judge(&hot.key, envelope.position.version, carries);
+        envelope.position.epoch == position.epoch && matches!(judgement, Judgement::Clear | Judgement::Soft)
+    }
+
+    /// Says whether what KV has is to stay: it may be served as fresh, or is not older than a fill at `version`.
+    fn keeps(&self, key: &Key, version: Version, position: Position, held: &Held) -> bool {
+        let is_newer = held.version.is_some_and(|held| held > version.number());
+        let Some(envelope) = &held.envelope else {
+            return is_newer || held.version == Some(version.number());
+        };
+        let carries = if envelope.found { Carries::Tags(&envelope.tags) } else { Carries::EveryTag };
+        let judgement = self.log.floors().judge(key, envelope.position.version, carries);
+        let is_of_this_log = envelope.position.epoch == position.epoch;
+        let is_fresh = is_of_this_log && judgement == Judgement::Clear && now() < envelope.expires_at;
+        is_newer || is_fresh
+    }
+
+    /// Returns the name that a reader who knows the same floors asks KV for.
+    fn name(&self, key: &Key, position: Position) -> String {
+        let generation = self.log.floors().generation(key);
+        format!("{}/{}/{key}@{generation}", self.at.catalog, position.epoch)
+    }
+}
+
+fn too_large(entry: Fetched) -> Failed {
+    let detail = format!("{} bytes with their envelope, and KV takes {KV_VALUE_BYTES}", entry.bytes.len());
+    Failed { key: entry.hot.key, code: "too-large".to_owned(), detail }
+}
+
+/// Returns the deployment's policies: what is written ahead is to live as long as what its edges write.
+fn policies(options: &KvOptions) -> Result<Policies, Failure> {
+    let beside = Path::new(WRANGLER_TOML);
+    let path = options.config.as_deref().or_else(|| beside.exists().then_some(beside));
+    if let Some(path) = path {
+        say!("fill: entries live as {} says", path.display());
+        return check::policies(path, options.env.as_deref());
+    }
+    say!(
+        "fill: there is no {WRANGLER_TOML} here, so entries live as the default policies say; --config names another"
+    );
+    Ok(Policies::default())
+}

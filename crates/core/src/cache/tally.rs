@@ -1,0 +1,84 @@
+//! What a read is to the counters.
+
+use super::{Answer, Failure, Freshness, Read, Tier, Visit};
+use crate::counts::{Count, Counts};
+use crate::floors::By;
+
+impl Read {
+    /// Counts this read, which was answered so; `found` says whether what was served is a value. Of one ahead of its
+    /// readers only what it filled counts.
+    pub fn count(&self, answer: &Answer, found: bool, counts: &mut Counts) {
+        let class = self.key.class();
+        if let Answer::Serve { fill, .. } = answer {
+            for tier in fill {
+                counts.add(class, filled(*tier), 1);
+            }
+        }
+        if self.ahead {
+            return;
+        }
+        counts.add(class, Count::Reads, 1);
+        for (tier, visit) in &self.visits {
+            let (outcome, refusal) = visited(*tier, *visit, found);
+            counts.add(class, outcome, 1);
+            if let Some(refusal) = refusal {
+                counts.add(class, refusal, 1);
+            }
+        }
+        if self.policy.quorum {
+            counts.add(class, Count::QuorumReads, 1);
+            let differ = self.visits.iter().any(|(_, visit)| *visit == Visit::Outvoted);
+            counts.add(class, Count::Disagreements, u64::from(differ));
+        }
+        counts.add(class, answered(answer, found), 1);
+    }
+}
+
+/// Returns what a tier's answer counts as, and the reason if its entry was refused.
+fn visited(tier: Tier, visit: Visit, found: bool) -> (Count, Option<Count>) {
+    let (hit, miss, failed) = match tier {
+        Tier::Memory => (Count::MemoryHit, Count::MemoryMiss, Count::MemoryFailed),
+        Tier::Kv => (Count::KvHit, Count::KvMiss, Count::KvFailed),
+        Tier::R2 => (Count::R2Hit, Count::R2Miss, Count::R2Failed),
+        Tier::Origin => (Count::OriginHit, Count::OriginMiss, Count::OriginFailed),
+    };
+    match visit {
+        Visit::Hit if tier == Tier::Origin && !found => (miss, None),
+        Visit::Hit => (hit, None),
+        Visit::Miss => (miss, None),
+        Visit::Failed => (failed, None),
+        Visit::OtherEpoch => (miss, Some(Count::OtherEpoch)),
+        Visit::Expired => (miss, Some(Count::Expired)),
+        Visit::Soft => (miss, Some(Count::Soft)),
+        Visit::Below(By::Key) => (miss, Some(Count::BelowKey)),
+        Visit::Below(By::Tag) => (miss, Some(Count::BelowTag)),
+        Visit::Below(By::Prefix) => (miss, Some(Count::BelowPrefix)),
+        Visit::Below(By::All) => (miss, Some(Count::BelowAll)),
+        Visit::Unknown => (miss, Some(Count::FloorsUnknown)),
+        Visit::Outvoted => (miss, Some(Count::Outvoted)),
+    }
+}
+
+fn answered(answer: &Answer, found: bool) -> Count {
+    match answer {
+        Answer::Serve { freshness, .. } | Answer::Removed { freshness, .. } => match freshness {
+            Freshness::Revalidating => Count::Revalidating,
+            Freshness::Stale => Count::Stale,
+            Freshness::Fresh if matches!(answer, Answer::Removed { .. }) => Count::Removed,
+            Freshness::Fresh if found => Count::Fresh,
+            Freshness::Fresh => Count::NotFound,
+        },
+        Answer::Fail(Failure::BoundNotKept) => Count::BoundNotKept,
+        Answer::Fail(Failure::MinVersion) => Count::MinVersion,
+        Answer::Fail(Failure::Origin) => Count::OriginDown,
+    }
+}
+
+/// Returns what a fill of a tier counts as; nothing fills the origin.
+fn filled(tier: Tier) -> Count {
+    match tier {
+        Tier::Memory => Count::MemoryFill,
+        Tier::Kv => Count::KvFill,
+        Tier::R2 | Tier::Origin => Count::R2Fill,
+    }
+}

@@ -1,0 +1,164 @@
+//! What a deployment may promise: numbers that cannot be kept are refused at the start, not found out later.
+
+use std::time::Duration;
+
+use super::{OTHER, Policies, Policy};
+use crate::wire::name::Key;
+
+/// The least lag bound that is not 0.
+///
+/// A proof may be half as old as the bound when a reader asks for it, and the other half is for the way back. So
+/// within 125 ms the replica's ping goes to the broker and comes back, across an ocean if it must, and within
+/// the other 125 ms the reader's question to the replica does. Below that most reads would fail or be marked,
+/// whatever the class prefers; who wants less writes 0, and every read asks.
+pub const LEAST_LAG_BOUND: Duration = Duration::from_millis(250);
+/// The longest time of a policy: ten years. What is longer is a slip of the pen, and sums of such times overflow.
+pub const LONGEST_TIME: Duration = Duration::from_secs(3_650 * 24 * 3_600);
+
+impl Policies {
+    /// Says whether every promise can be kept.
+    ///
+    /// # Errors
+    /// A text that names each class and number that is wrong, and what to write there.
+    pub fn check(&self) -> Result<(), String> {
+        let complaints = self.complaints();
+        if complaints.is_empty() { Ok(()) } else { Err(complaints.join("; ")) }
+    }
+
+    /// Returns what cannot be kept, each with the class, the number and what to write.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for (class, policy) in self.classes() {
+            // A class is one if a key of it can exist: it is not empty, holds no ':', and leaves room for an id.
+            if class.contains(':') || Key::new(format!("{class}:x")).is_err() {
+                complaints.push(format!(
+                    "POLICY.{class:?} is the class of no key: write what stands before the ':' of its keys, or {OTHER}"
+                ));
+            }
+            for (field, time) in policy.times() {
+                complaints.extend(complaint(class, field, time));
+            }
+        }
+        complaints
+    }
+
+    /// Says whether a log remembers for longer than any entry may be served: one that was folded away and
+    /// forgotten would refuse nothing.
+    ///
+    /// # Errors
+    /// A text that names the class and what to write.
+    pub fn check_horizon(&self, forget_after: Duration) -> Result<(), String> {
+        let life = self.longest_life();
+        if forget_after > life {
+            return Ok(());
+        }
+        let longest = self.classes().find(|(_, policy)| policy.life() == life);
+        Err(format!(
+            "FORGET_AFTER_MS is {}, and an entry of the class {} may be served for {} ms: write more than that, or \
+             shorten its ttl_ms and stale_for_ms",
+            forget_after.as_millis(),
+            longest.map_or(OTHER, |(class, _)| class),
+            life.as_millis(),
+        ))
+    }
+}
+
+impl Policy {
+    fn times(&self) -> [(&'static str, Duration); 3] {
+        [("ttl_ms", self.ttl), ("stale_for_ms", self.stale_for), ("lag_bound_ms", self.lag_bound)]
+    }
+}
+
+fn complaint(class: &str, field: &str, time: Duration) -> Option<String> {
+    let why = if time > LONGEST_TIME {
+        "longer than ten years: write at most 315360000000"
+    } else if field == "ttl_ms" && time.is_zero() {
+        "no life at all: write at least 1"
+    } else if field == "lag_bound_ms" && !time.is_zero() && time < LEAST_LAG_BOUND {
+        "too short to be proved over a network: write at least 250, or 0 to ask before every answer"
+    } else {
+        return None;
+    };
+    Some(format!("POLICY.{class}.{field} is {}, {why}", time.as_millis()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaints(json: &str) -> Vec<String> {
+        Policies::with(&serde_json::from_str(json).unwrap()).complaints()
+    }
+
+    #[track_caller]
+    fn expect(json: &str, wanted: &[&str]) {
+        let complaints = complaints(json);
+        assert_eq!(complaints.len(), wanted.len(), "{complaints:?}");
+        for (complaint, wanted) in complaints.iter().zip(wanted) {
+            assert!(complaint.contains(wanted), "{complaint}: {wanted}");
+        }
+        assert_eq!(Policies::from_json(json).is_ok(), wanted.is_empty());
+    }
+
+    #[test]
+    fn the_defaults_can_be_kept() {
+        assert_eq!(Policies::default().check(), Ok(()));
+        assert_eq!(Policies::default().check_horizon(crate::upkeep::Limits::default().forget_after), Ok(()));
+    }
+
+    #[test]
+    fn a_bound_is_0_or_long_enough_to_be_proved() {
+        expect(r#"{"fare":{"lag_bound_ms":0}}"#, &[]);
+        expect(r#"{"fare":{"lag_bound_ms":250},"archive":{"lag_bound_ms":3600000}}"#, &[]);
+        for short in [1, 249] {
+            let json = format!(r#"{{"fare":{{"lag_bound_ms":{short}}}}}"#);
+            expect(&json, &[&format!("POLICY.fare.lag_bound_ms is {short}, too short")]);
+        }
+    }
+
+    #[test]
+    fn an_entry_lives_and_no_time_overflows() {
+        expect(r#"{"fare":{"ttl_ms":0}}"#, &["POLICY.fare.ttl_ms is 0, no life at all: write at least 1"]);
+        expect(r#"{"fare":{"stale_for_ms":0,"ttl_ms":315360000000}}"#, &[]);
+        expect(
+            r#"{"live":{"ttl_ms":18446744073709551615,"stale_for_ms":18446744073709551615,"lag_bound_ms":315360000001}}"#,
+            &["live.ttl_ms", "live.stale_for_ms", "live.lag_bound_ms"],
+        );
+        let longest = r#"{"live":{"ttl_ms":18446744073709551615,"stale_for_ms":18446744073709551615}}"#;
+        let longest = Policies::with(&serde_json::from_str(longest).unwrap());
+        assert!(longest.check_horizon(Duration::from_millis(u64::MAX)).is_err(), "without a panic");
+    }
+
+    #[test]
+    fn a_class_is_what_a_key_may_begin_with() {
+        expect(r#"{"é v/w":{}}"#, &[]);
+        for bad in ["", "a:b", "a:", "a\\n", &"x".repeat(399)] {
+            expect(&format!(r#"{{"{bad}":{{}}}}"#), &["is the class of no key"]);
+        }
+        expect(&format!(r#"{{"{}":{{}}}}"#, "x".repeat(398)), &[]);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let json = r#"{"a":{"ttl_ms":0},"b":{"ttl_ms":1,"lag_bound_ms":3},"other":{"ttl_ms":0}}"#;
+        expect(json, &["POLICY.a.ttl_ms", "POLICY.b.lag_bound_ms", "POLICY.other.ttl_ms"]);
+        let told = Policies::from_json(json).unwrap_err();
+        assert!(told.contains("POLICY.a.") && told.contains("POLICY.b.") && told.contains("POLICY.other."));
+    }
+
+    #[test]
+    fn the_advice_is_what_the_constants_say() {
+        assert_eq!(LEAST_LAG_BOUND.as_millis().to_string(), "250");
+        assert_eq!(LONGEST_TIME.as_millis().to_string(), "315360000000");
+    }
+
+    #[test]
+    fn the_log_remembers_for_longer_than_any_entry_is_served() {
+        let policies = Policies::from_json(r#"{"fare":{"ttl_ms":1209600000,"stale_for_ms":500}}"#).unwrap();
+        let life = Duration::from_millis(1_209_600_500);
+        let why = policies.check_horizon(life).unwrap_err();
+        assert!(why.contains("FORGET_AFTER_MS is 1209600500") && why.contains("the class fare"), "{why}");
+        assert_eq!(policies.check_horizon(life + Duration::from_millis(1)), Ok(()));
+    }
+}

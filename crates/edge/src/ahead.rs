@@ -1,0 +1,111 @@
+//! What a replica fetches ahead of its readers: hot values that a change has ended, and lists of hot keys. A list in
+//! rows, worked off within a budget, the most read first; no guarantee depends on it.
+//!
+//! Each key is read as a reader would, but for nobody: what KV has and may be served is left alone, so nothing newer is
+//! ever replaced.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use newsreel_core::cache::Answer;
+use newsreel_core::floors::FloorRow;
+use newsreel_core::policy::OnBump;
+use newsreel_core::sync::AtLeast;
+use newsreel_core::wire::{Key, Target};
+use worker::wasm_bindgen_futures::spawn_local;
+use worker::{Delay, Response, Result};
+
+use crate::place::Place;
+use crate::replica::{Ended, Inner};
+use crate::rows::{Chore, Task};
+use crate::tender::retry_at;
+use crate::walk::{Walk, put_all, run};
+use crate::{metrics, now};
+
+/// How many keys are fetched together.
+const AT_ONCE: u32 = 4;
+/// How often a key is tried; then its next reader will.
+const TRIES: u32 = 5;
+
+impl Inner {
+    /// Lists what was read lately and is covered by floors that have risen, where its class wants that.
+    pub(crate) fn refresh_after(self: &Rc<Self>, floors: &[FloorRow]) -> Result<()> {
+        let Ok(config) = &self.config else { return Ok(()) };
+        let most = usize::try_from(config.refresh_per_minute).unwrap_or(usize::MAX);
+        let alive = floors.iter().filter(|row| row.floor.removed < row.floor.newest());
+        let targets: Vec<Target> = alive.map(|row| row.target.clone()).collect();
+        let hottest = self.ledger.borrow().hottest_of(&targets, most);
+        let wanted = |key: &Key| config.policies.of(key.class()).on_bump == OnBump::Refresh;
+        let listed: Vec<(&Key, u64)> =
+            hottest.iter().filter(|(key, _)| wanted(key)).map(|(key, reads)| (key, *reads)).collect();
+        if listed.is_empty() {
+            return Ok(());
+        }
+        self.rows.list_fetches(&serde_json::to_string(&listed)?)?;
+        self.fetch_ahead();
+        Ok(())
+    }
+
+    /// Takes a list of hot keys, a JSON array of `[key, reads]`, to be fetched ahead.
+    pub(crate) async fn take_hot_list(self: &Rc<Self>, json: &str) -> Result<Response> {
+        self.rows.list_fetches(json)?;
+        self.keep_alive().await;
+        self.fetch_ahead();
+        Response::empty()
+    }
+
+    /// Works off the list behind everything else.
+    pub(crate) fn fetch_ahead(self: &Rc<Self>) {
+        let Ok(config) = &self.config else { return };
+        let budget = config.refresh_per_minute;
+        if budget == 0 || self.fetching.replace(true) {
+            return;
+        }
+        let weak = Rc::downgrade(self);
+        spawn_local(async move {
+            let _done = Ended(weak.clone(), |inner| &inner.fetching);
+            while let Some(inner) = weak.upgrade() {
+                let fetched = match inner.fetch_some().await {
+                    Ok(0) => break,
+                    Ok(fetched) => fetched,
+                    Err(error) => return inner.complain("fetching ahead", &error),
+                };
+                drop(inner);
+                Delay::from(Duration::from_millis(fetched * 60_000 / budget)).await;
+            }
+        });
+    }
+
+    /// Fetches a few keys; returns how many.
+    async fn fetch_some(self: &Rc<Self>) -> Result<u64> {
+        let Ok(config) = &self.config else { return Ok(0) };
+        let tasks = self.rows.due_tasks(Chore::Fetch, now(), AT_ONCE)?;
+        let (env, config, catalog) = (self.env.clone(), Rc::clone(config), self.catalog.clone());
+        let place = Place { env, config, catalog, edge: self.edge.clone(), replica: Some(Rc::clone(self)) };
+        // Floors as they are here: what this isolate's readers know may be from before the change.
+        let here = self.position().map(|at| AtLeast { epoch: at.epoch, version: at.version });
+        let mut walks = Vec::new();
+        for Task { name, .. } in &tasks {
+            if let Ok(key) = Key::new(name.as_str()) {
+                walks.push(Walk::new(&place, &key, place.read(&key, here).ahead()));
+            }
+        }
+        run(&place, &mut walks).await;
+        metrics::count_fills(&place, &walks);
+        put_all(&place, walks.iter().filter_map(|walk| walk.fill(&place)).collect()).await;
+        let failed = |task: &Task| {
+            let walk = walks.iter().find(|walk| walk.key.as_str() == task.name);
+            walk.is_some_and(|walk| matches!(walk.answer(), Answer::Fail(_)))
+        };
+        let mut done = Vec::new();
+        for task in &tasks {
+            if failed(task) && task.attempts + 1 < TRIES {
+                self.rows.task_failed(Chore::Fetch, &task.name, retry_at(task.attempts))?;
+            } else {
+                done.push(task.name.clone());
+            }
+        }
+        self.rows.tasks_done(Chore::Fetch, &done)?;
+        Ok(tasks.len() as u64)
+    }
+}

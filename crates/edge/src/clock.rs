@@ -1,0 +1,82 @@
+//! What happens by the clock: the origin's hot keys are listed to be fetched ahead, at an off-peak hour.
+
+use std::rc::Rc;
+
+use newsreel_core::wire::{Catalog, Key};
+use worker::web_sys::{self, RequestCache, RequestInit};
+use worker::{Env, Result, console_error, console_log};
+
+use crate::bindings;
+use crate::config::{Config, config};
+use crate::place::Place;
+use crate::sync::post;
+
+/// The edge whose replica fetches ahead where no edge is named to tend KV.
+const NOBODY: &str = "clock";
+
+/// Asks the origin for the hot keys of each catalog in `FILL_CATALOGS`, and has a replica fetch them ahead.
+///
+/// What fails is logged; the next time is soon enough.
+pub async fn scheduled(env: Env) {
+    let config = match config(&env) {
+        Ok(config) => config,
+        Err(problem) => return console_error!("{}", problem.detail()),
+    };
+    for catalog in &config.fill_catalogs {
+        match list(&env, &config, catalog).await {
+            Ok(listed) => console_log!("{catalog}: {listed} hot keys are fetched ahead"),
+            Err(error) => console_error!("{catalog}: no hot keys: {error}"),
+        }
+    }
+}
+
+/// Lists the hot keys of a catalog; returns how many.
+async fn list(env: &Env, config: &Rc<Config>, catalog: &Catalog) -> Result<usize> {
+    let init = RequestInit::new();
+    init.set_cache(RequestCache::NoStore);
+    let url = format!("{}/{catalog}?hot={}", config.origin, config.fill_top);
+    let request = web_sys::Request::new_with_str_and_init(&url, &init)?;
+    let response = bindings::fetch(&request).await?;
+    if response.status() != 200 {
+        return Err(format!("the origin answered {}", response.status()).into());
+    }
+    let keys = keys_of(&bindings::text_of(&response).await?, config.fill_top)?;
+    let edge = config.kv_tender.clone().or_else(|| config.edge.clone()).unwrap_or_else(|| NOBODY.to_owned());
+    let (env, config, catalog) = (env.clone(), Rc::clone(config), catalog.clone());
+    let place = Place { env, config, catalog, edge, replica: None };
+    // The hottest first: the first of n counts n reads.
+    let ranked: Vec<(&Key, usize)> = keys.iter().zip((0..=keys.len()).rev()).collect();
+    post(&place, "ahead", &serde_json::to_string(&ranked)?).await?;
+    Ok(keys.len())
+}
+
+/// Reads a hot list: lines of JSON with a `key`, the hottest first.
+fn keys_of(lines: &str, most: u64) -> Result<Vec<Key>> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        key: Key,
+    }
+    let lines = lines.lines().filter(|line| !line.trim().is_empty());
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    lines
+        .take(most)
+        .map(|line| {
+            let line: Line =
+                serde_json::from_str(line).map_err(|why| format!("{line:?} is no key: {why}"))?;
+            Ok(line.key)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hot_list_is_lines_of_json_with_a_key() {
+        let lines = "{\"key\":\"title:2\",\"reads\":7}\n\n{\"key\":\"title:1\"}\n{\"key\":\"title:3\"}\n";
+        let keys: Vec<String> = keys_of(lines, 2).unwrap().into_iter().map(String::from).collect();
+        assert_eq!(keys, ["title:2", "title:1"]);
+        assert!(keys_of("title:1", 2).is_err());
+    }
+}
