@@ -108,9 +108,9 @@ export function stored(envelope, value, kind = 't') {
   return Buffer.concat([Buffer.from(head), json, Buffer.from(value)]);
 }
 
-/** Asks until there is an answer. A test that waits in vain says so after 10 s. */
-export async function until(ask, what = String(ask)) {
-  for (const end = Date.now() + 10_000; Date.now() < end; ) {
+/** Asks until there is an answer. A test that waits in vain says so after 10 s, or as long as it may take. */
+export async function until(ask, what = String(ask), within = 10_000) {
+  for (const end = Date.now() + within; Date.now() < end; ) {
     const answer = await ask();
     if (answer) return answer;
   }

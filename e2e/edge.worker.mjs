@@ -3,8 +3,8 @@
 //
 // A request says by `x-isolate: 2` that it is for the second. `holds` are operations that wait until they are no
 // longer held, `throws` how often operations fail: an operation is `kv.get`, `kv.many`, `kv.put`, `kv.delete`,
-// `r2.get`, `r2.head`, `r2.put`, `replica.fetch`, or `r2.put title:1` of one name. `GET /test` tells how often each was
-// called, what waits, and the longest answer of the replica.
+// `r2.get`, `r2.head`, `r2.put`, `replica.sync`, or `r2.put title:1` of one name. `GET /test` tells how often each was
+// called, what waits, and how long the replica's answers were together.
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
@@ -50,11 +50,11 @@ function around(tier, binding, names) {
 /** The replicas' namespace, whose objects are asked through the above. */
 function askedThrough(namespace) {
   const ask = (stub) => async (request) => {
-    await through('replica.fetch');
+    await through(`replica.${new URL(request.url).pathname.slice(1)}`);
     const response = await stub.fetch(request);
     if (response.webSocket) return response;
     const body = await response.arrayBuffer();
-    told.replicaBytes = Math.max(told.replicaBytes, body.byteLength);
+    told.replicaBytes += body.byteLength;
     return new Response(body, response);
   };
   return new Proxy(namespace, {
