@@ -9,7 +9,8 @@ import { entryVersion, freshness, servedBy, startEdge, stored, tiers, until } fr
 const MIB = 1 << 20;
 
 test('the tiers', async (t) => {
-  const edge = await startEdge(t);
+  const edge = await startEdge(t, { vars: { POLICY: { quick: { lag_bound_ms: 300 } } } });
+  t.beforeEach(() => edge.faults());
   const { broker, origin } = edge;
 
   await t.test('an entry goes from memory to KV, R2 and the origin and back up, its envelope unchanged', async () => {
@@ -64,7 +65,8 @@ test('the tiers', async (t) => {
     await edge.read('title:4', { after: at });
     const { name, metadata, expiration, kind, envelope, value } = await edge.inKv('title:4');
     assert.equal(name, `tv/${at.epoch}/title:4@${at.version}`);
-    assert.deepEqual(metadata, { version: at.version, popularity: 0 });
+    assert.deepEqual(Object.keys(metadata), ['version', 'popularity']);
+    assert.equal(metadata.version, at.version);
     assert.ok(Math.abs(expiration * 1000 - envelope.stale_until) < 5_000, 'as long as it may be served');
     assert.deepEqual([kind, value.toString()], ['t', 'ü']);
     assert.deepEqual(
@@ -150,5 +152,59 @@ test('the tiers', async (t) => {
     }
     await edge.kv.put(`tv/${epoch}/planted:ours@0`, whole);
     assert.equal((await edge.read('planted:ours')).text, 'planted', 'so a right one would have been served');
+  });
+
+  await t.test('a tier that fails is passed by, and what it refuses to take is only missed there', async () => {
+    origin.set('title:7', 'seven');
+    await edge.faults({ throws: { 'kv.get title:7': 1, 'r2.get title:7': 1 } });
+    const read = await edge.read('title:7');
+    assert.deepEqual([read.text, servedBy(read), freshness(read).word], ['seven', 'origin', 'fresh']);
+    for (const tier of ['kv', 'r2']) assert.match(tiers(read)[tier], /fwd=bypass; detail=failed/);
+    await edge.inR2('title:7');
+    await edge.faults({ throws: { 'kv.get title:7': 1 } });
+    assert.equal(servedBy(await edge.read('title:7', { isolate: 2 })), 'r2');
+    await edge.faults({ throws: { 'r2.put title:8': 99 } });
+    origin.set('title:8', 'eight');
+    assert.equal((await edge.read('title:8')).text, 'eight');
+    await edge.inKv('title:8');
+    await edge.faults();
+    assert.equal(servedBy(await edge.read('title:8', { isolate: 2 })), 'kv');
+  });
+
+  await t.test('KV refuses a write (429): it is tried again, and only the newest of what came meanwhile', async () => {
+    const key = 'title:9';
+    origin.set(key, { n: 0 }, { tags: ['nine'] });
+    await edge.faults({ throws: { [`kv.put ${key}`]: 1 } });
+    await edge.read(key);
+    let at;
+    // Each change of the tag makes the entry anew, under the same name.
+    for (let n = 1; n <= 10; n += 1) {
+      origin.set(key, { n }, { tags: ['nine'] });
+      at = await broker.publish({ tag: 'nine' });
+      assert.deepEqual((await edge.read(key, { after: at })).json, { n });
+    }
+    await until(async () => (await edge.inKv(key)).version >= at.version, 'KV has the newest');
+    assert.deepEqual(JSON.parse((await edge.inKv(key)).value), { n: 10 });
+    const { calls } = await edge.told();
+    assert.ok(calls['kv.put'] <= 4, `${calls['kv.put']} writes of one name`);
+  });
+
+  await t.test('S1: what a slow KV gives is judged by floors that are within the bound when it comes', async () => {
+    const key = 'quick:slow';
+    origin.set(key, { n: 1 }, { tags: ['ten'] });
+    await edge.read(key);
+    await edge.inKv(key);
+    await edge.faults({ holds: [`kv.get ${key}`] });
+    const reading = edge.read(key, { isolate: 2 });
+    await edge.untilTold(({ waiting }) => waiting[`kv.get ${key}`] === 1);
+    origin.set(key, { n: 2 }, { tags: ['ten'] });
+    const at = await broker.publish({ tag: 'ten' });
+    const acknowledged = Date.now();
+    await until(() => Date.now() - acknowledged > 600, 'twice the bound is over');
+    await edge.faults();
+    const read = await reading;
+    assert.deepEqual([read.json, freshness(read).word], [{ n: 2 }, 'fresh']);
+    assert.match(tiers(read).kv, /below-floor-of-tag/);
+    assert.ok(entryVersion(read) >= at.version);
   });
 });

@@ -4,12 +4,12 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 
-import { servedBy, startEdge } from './edge.mjs';
+import { servedBy, startEdge, stored, until } from './edge.mjs';
 
 const MIB = 1 << 20;
 
 test('values', async (t) => {
-  const edge = await startEdge(t);
+  const edge = await startEdge(t, { vars: { POLICY: { gone: { ttl_ms: 1_900, lag_bound_ms: 60_000 } } } });
   const { broker, origin } = edge;
   const hash = (bytes) => createHash('sha256').update(bytes).digest('hex');
   const sum = async (read) => hash(Buffer.from(await read.arrayBuffer()));
