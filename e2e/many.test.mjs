@@ -99,6 +99,24 @@ test('many at once', async (t) => {
     assert.deepEqual(answer.json.entries.map(({ status, code }) => [status, code]), Array(2).fill([503, 'min-version']));
   });
 
+  await t.test('S1: what a bulk read had early is judged by the bound when it is answered', async () => {
+    origin.set('quick:1', { n: 1 });
+    origin.set('title:waits', 'x');
+    await edge.read('quick:1');
+    origin.hold('title:waits');
+    const reading = edge.many(['quick:1', 'title:waits']);
+    const release = await origin.next('title:waits');
+    origin.set('quick:1', { n: 2 });
+    const at = await broker.publish({ key: 'quick:1' });
+    const acknowledged = Date.now();
+    await until(async () => (await edge.read('quick:1')).json.n === 2 && Date.now() - acknowledged > 600, 'twice the bound is over');
+    release();
+    origin.releaseAll('title:waits');
+    const { json } = await reading;
+    const [{ value, freshness: fresh }] = json.entries;
+    assert.ok(fresh.version >= at.version || fresh.stale, `${JSON.stringify(value)} of version ${fresh.version} is called fresh at ${json.position}`);
+  });
+
   await t.test('a fill is for administrators', async () => {
     assert.equal((await edge.fill(['title:1'], { token: undefined })).status, 200);
     const without = await broker.call('POST', '/fill', { body: '{"keys":["title:1"]}' });

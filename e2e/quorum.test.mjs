@@ -89,6 +89,8 @@ test('a quorum', async (t) => {
   });
 
   for (const [what, lose] of [
+    ['where R2 has nothing', async (key) => edge.r2.delete((await edge.inR2(key)).name)],
+    ['where KV has nothing', async (key) => edge.kv.delete((await edge.inKv(key)).name)],
     ['where R2 does not answer', () => edge.faults({ throws: { 'r2.get': 9 } })],
     ['where KV does not answer', () => edge.faults({ throws: { 'kv.get': 9, 'kv.many': 9 } })],
   ]) {

@@ -207,4 +207,12 @@ test('the tiers', async (t) => {
     assert.match(tiers(read).kv, /below-floor-of-tag/);
     assert.ok(entryVersion(read) >= at.version);
   });
+
+  await t.test('Cache-Status names no tier that did not take the value', async () => {
+    origin.set('title:large', randomBytes(2 * MIB));
+    const first = await edge.fetch('title:large');
+    await first.arrayBuffer();
+    assert.match(tiers(first).kv, /stored/);
+    assert.doesNotMatch(tiers(first).memory, /stored/);
+  });
 });

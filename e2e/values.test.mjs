@@ -151,4 +151,48 @@ test('values', async (t) => {
     const head = await edge.fetch('title:text', { method: 'HEAD', query: '?envelope=1' });
     assert.deepEqual([head.status, await head.text()], [200, '']);
   });
+
+  await t.test('S2: a large value that finds a newer one in R2 leaves it there, and is answered with that', async () => {
+    const key = 'embedding:newer';
+    origin.set(key, randomBytes(26 * MIB));
+    const at = await broker.publish({ key: 'title:other' });
+    await edge.read('title:other', { after: at });
+    origin.hold(key);
+    const reading = edge.fetch(key);
+    const release = await origin.next(key);
+    // Another reader was faster.
+    const soon = Date.now() + 60_000;
+    const envelope = {
+      position: at.position, found: true, tags: [], fetched_at: soon, expires_at: soon + 60_000, stale_until: soon + 60_000,
+      content_type: 'text/plain', etag: '"newer"',
+    };
+    const newer = randomBytes(26 * MIB);
+    const customMetadata = { version: String(at.version), fetched_at: String(soon) };
+    await edge.r2.put(`tv/${at.epoch}/${key}`, stored(envelope, newer, 'b'), { customMetadata });
+    release();
+    origin.releaseAll(key);
+    const read = await reading;
+    assert.deepEqual([read.status, await sum(read)], [200, hash(newer)]);
+    assert.equal((await inR2(key)).customMetadata.fetched_at, customMetadata.fetched_at);
+  });
+
+  await t.test('a cached "not found" is reused no longer than it lives', async () => {
+    const missing = await edge.fetch('gone:1');
+    const limit = (read) => Number(/max-age=(\d+)/.exec(read.headers.get('cache-control'))[1]);
+    assert.ok(limit(missing) <= 2);
+    const late = await until(async () => {
+      const read = await edge.fetch('gone:1');
+      return Number(read.headers.get('age')) >= 1 && read;
+    });
+    assert.deepEqual([late.status, servedBy(late)], [404, 'memory']);
+    assert.ok(limit(late) === 0, `${late.headers.get('cache-control')} with ${late.headers.get('newsreel-freshness')}`);
+  });
+
+  await t.test('a bulk read leaves out what is too large for one answer', async () => {
+    const { json, text } = await edge.many(['embedding:small', 'embedding:5', 'embedding:30']);
+    assert.deepEqual(json.entries.map(({ status, encoding, length }) => [status, encoding, length]), [
+      [200, 'text', 10], [200, 'none', 5 * MIB], [200, 'none', 26 * MIB],
+    ]);
+    assert.ok(text.length < 10_000);
+  });
 });
