@@ -130,6 +130,8 @@ pub enum Event {
     Held(Tier, Envelope),
     /// The tier did not answer.
     Failed(Tier),
+    /// The answer could not be given at once: others were waited for. What it serves is judged anew.
+    Delayed,
 }
 
 /// What to do next.
@@ -220,6 +222,8 @@ pub struct Read {
     said: Vec<(Tier, Found)>,
     /// What is not remembered here was asked for.
     looked: bool,
+    /// What was to be served as fresh.
+    served: Option<(Tier, Envelope)>,
     /// The entries that were no hit. They are judged again when one is to be served marked.
     spares: Vec<(Tier, Envelope)>,
     visits: Vec<(Tier, Visit)>,
@@ -241,6 +245,7 @@ impl Read {
             tiers: MEMORY,
             said: Vec::new(),
             looked: false,
+            served: None,
             spares: Vec::new(),
             visits: Vec::new(),
             notes: None,
@@ -305,6 +310,7 @@ impl Read {
                 };
             }
             Event::Synced { proved } => return self.synced(now, known, proved),
+            Event::Delayed => return self.delayed(now, known),
             Event::Missed(tier) => (tier, Found::Nothing),
             Event::Held(tier, envelope) => (tier, Found::Entry(envelope)),
             Event::Failed(tier) => (tier, Found::Failed),
@@ -354,6 +360,23 @@ impl Read {
 
     fn is_heard(&self, known: &Knowledge) -> bool {
         self.at_least.is_none_or(|wanted| known.position().is_some_and(|at| wanted.is_met_by(&at)))
+    }
+
+    /// Judges what was to be served as if its tier had given it this moment; without any it begins anew.
+    fn delayed(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
+        self.unproved = false;
+        match self.served.take() {
+            Some((tier, envelope)) => {
+                self.visits.pop();
+                self.said = vec![(tier, Found::Entry(envelope))];
+                self.weigh(now, known)
+            }
+            None => {
+                self.visits.clear();
+                self.spares.clear();
+                self.next(now, known, Event::Begin)
+            }
+        }
     }
 
     fn synced(&mut self, now: UnixMillis, known: &Knowledge, proved: bool) -> Step {
@@ -446,6 +469,7 @@ impl Read {
         self.judged(known, tier, visit, &envelope);
         if visit == Visit::Hit {
             self.visits.push((tier, visit));
+            self.served = Some((tier, envelope));
             let freshness = self.marked(Freshness::Fresh);
             let fill = self.above(tier);
             return Step::Answer(Answer::Serve { from: tier, freshness, refresh: false, fill });
@@ -529,6 +553,7 @@ impl Read {
         if overtaken {
             return self.overtaken(known, envelope);
         }
+        self.served = Some((Tier::Origin, envelope.clone()));
         let soft = visit == Visit::Soft;
         let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
         let (refresh, fill) = (soft && !self.ahead, self.above(Tier::Origin));

@@ -11,6 +11,8 @@ use newsreel_core::wire::{Catalog, Code, Problem};
 use wasm_bindgen::JsValue;
 use worker::{Env, Request, web_sys};
 
+use crate::tiers::r2;
+
 /// The binding of the KV namespace.
 pub(crate) const ENTRIES: &str = "ENTRIES";
 /// The binding of the R2 bucket; a deployment may have none.
@@ -102,7 +104,16 @@ fn policies(env: &Env) -> Result<Policies, Problem> {
         None if value.is_undefined() => String::new(),
         None => JSON::stringify(&value).map(String::from).unwrap_or_default(),
     };
-    Policies::from_json(&json).map_err(wrong)
+    let policies = Policies::from_json(&json).map_err(wrong)?;
+    let mut quorum = policies.classes().filter(|(_, policy)| policy.quorum && !r2::is_bound(env));
+    let unkept = quorum.next().map(|(class, _)| class.to_owned());
+    drop(quorum);
+    match unkept {
+        Some(class) => Err(wrong(format!(
+            "POLICY: class {class} asks for a quorum, which takes R2: bind a bucket as {COPIES}, or write quorum = false"
+        ))),
+        None => Ok(policies),
+    }
 }
 
 fn fill_catalogs(env: &Env) -> Result<Vec<Catalog>, Problem> {

@@ -19,11 +19,13 @@ use crate::tiers::{Body, Entry};
 const SILENT: Duration = Duration::from_secs(1);
 /// How long what a fetch brought is kept for those who wait for it.
 const KEPT: Duration = Duration::from_secs(1);
-/// How often those who wait look, at first and at last.
-const LOOK: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(32));
+/// How often those who wait look; who is far back in the queue looks less often.
+const LOOK: Duration = Duration::from_millis(4);
+/// How long a place in the queue is kept for who has not looked.
+const ABSENT: Duration = Duration::from_millis(500);
 
 thread_local! {
-    static FLIGHTS: RefCell<Flights> = const { RefCell::new(Flights { all: Vec::new(), last: 0 }) };
+    static FLIGHTS: RefCell<Flights> = const { RefCell::new(Flights::new()) };
 }
 
 /// What a fetch came to; the error is a text, to be told to many.
@@ -33,21 +35,27 @@ pub(crate) type Outcome = Result<Entry, String>;
 pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
     let name = format!("{}/{}", question.catalog, question.key);
     let deadline = now().plus(question.config.origin_timeout);
-    let (mut pause, mut awaited) = (LOOK.0, None);
+    let (mut awaited, mut place) = (None, None);
     let number = loop {
         let turn = FLIGHTS.with_borrow_mut(|flights| {
-            flights.board(&name, awaited, question.config.origin_concurrency, now())
+            flights.board(&name, awaited, place, question.config.origin_concurrency, now())
         });
-        match turn {
+        let pause = match turn {
             Turn::Yours(number) => break number,
             Turn::Landed(outcome) => return (outcome, true),
-            Turn::Wait(_) if now() >= deadline => {
+            Turn::Wait(_) | Turn::Queue { .. } if now() >= deadline => {
                 return (Err("too many fetches of the origin are under way".to_owned()), false);
             }
-            Turn::Wait(flight) => awaited = flight,
-        }
+            Turn::Wait(flight) => {
+                awaited = Some(flight);
+                LOOK
+            }
+            Turn::Queue { ticket, before } => {
+                (awaited, place) = (None, Some(ticket));
+                LOOK * (before + 1).min(8)
+            }
+        };
         Delay::from(pause).await;
-        pause = (pause * 2).min(LOOK.1);
     };
     let alive = || FLIGHTS.with_borrow_mut(|flights| flights.alive(number, now()));
     let outcome = question.ask(alive).await.map_err(|error| error.to_string());
@@ -64,7 +72,9 @@ pub(crate) fn is_under_way(catalog: &Catalog, key: &Key) -> bool {
 /// The fetches of an isolate, the oldest first.
 struct Flights {
     all: Vec<Flight>,
-    /// The newest number.
+    /// Those who wait for a turn at the origin, the first to come first: their tickets, and when they last looked.
+    queue: Vec<(u64, UnixMillis)>,
+    /// The newest number of a flight or a ticket.
     last: u64,
 }
 
@@ -81,8 +91,10 @@ struct Flight {
 enum Turn {
     /// Fetch, under this number.
     Yours(u64),
-    /// Look again: for the flight of this number, if there is one.
-    Wait(Option<u64>),
+    /// Look again: for the flight of this number.
+    Wait(u64),
+    /// Look again: with this ticket, behind so many.
+    Queue { ticket: u64, before: u32 },
     /// Take what the flight brought that was waited for.
     Landed(Outcome),
 }
@@ -94,29 +106,58 @@ impl Flight {
 }
 
 impl Flights {
-    /// Asks for a turn; `awaited` is the flight that was waited for so far. Only who waited for a flight takes what it
-    /// brought: for a question that is asked later it is an answer from before.
-    fn board(&mut self, name: &str, awaited: Option<u64>, most: usize, now: UnixMillis) -> Turn {
+    const fn new() -> Self {
+        Self { all: Vec::new(), queue: Vec::new(), last: 0 }
+    }
+
+    /// Asks for a turn; `awaited` is the flight that was waited for so far, `ticket` the place in the queue. Only who
+    /// waited for a flight takes what it brought: for a question that is asked later it is an answer from before.
+    fn board(
+        &mut self,
+        name: &str,
+        awaited: Option<u64>,
+        ticket: Option<u64>,
+        most: usize,
+        now: UnixMillis,
+    ) -> Turn {
         let landed =
             self.all.iter_mut().find(|flight| Some(flight.number) == awaited && flight.landed.is_some());
         if let Some(flight) = landed {
             flight.waiting = flight.waiting.saturating_sub(1);
-            return flight.landed.clone().map_or(Turn::Wait(None), Turn::Landed);
+            let outcome = flight.landed.clone().unwrap_or_else(|| Err("it has landed".to_owned()));
+            return Turn::Landed(outcome);
         }
         self.all.retain(|flight| {
             now < flight.heard_at.plus(KEPT) && (flight.landed.is_none() || flight.waiting > 0)
         });
         if let Some(flight) = self.all.iter_mut().find(|flight| flight.name == name && flight.flies(now)) {
             flight.waiting += u32::from(awaited != Some(flight.number));
-            return Turn::Wait(Some(flight.number));
+            self.queue.retain(|(one, _)| Some(*one) != ticket);
+            return Turn::Wait(flight.number);
         }
-        if self.all.iter().filter(|flight| flight.flies(now)).count() >= most {
-            return Turn::Wait(None);
+        self.queue.retain(|(one, looked_at)| now < looked_at.plus(ABSENT) || Some(*one) == ticket);
+        let free = most.saturating_sub(self.all.iter().filter(|flight| flight.flies(now)).count());
+        let place = self.queue.iter().position(|(one, _)| Some(*one) == ticket);
+        let before = place.unwrap_or(self.queue.len());
+        if before < free {
+            self.queue.retain(|(one, _)| Some(*one) != ticket);
+            self.last += 1;
+            let (number, name) = (self.last, name.to_owned());
+            self.all.push(Flight { number, name, heard_at: now, waiting: 0, landed: None });
+            return Turn::Yours(number);
         }
-        self.last += 1;
-        let (number, name) = (self.last, name.to_owned());
-        self.all.push(Flight { number, name, heard_at: now, waiting: 0, landed: None });
-        Turn::Yours(number)
+        let ticket = match place.and_then(|place| self.queue.get_mut(place)) {
+            Some((ticket, looked_at)) => {
+                *looked_at = now;
+                *ticket
+            }
+            None => {
+                self.last += 1;
+                self.queue.push((self.last, now));
+                self.last
+            }
+        };
+        Turn::Queue { ticket, before: u32::try_from(before).unwrap_or(u32::MAX - 1) }
     }
 
     fn of(&self, name: &str, now: UnixMillis) -> Option<&Flight> {
@@ -147,10 +188,6 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis(100_000);
 
-    fn flights() -> Flights {
-        Flights { all: Vec::new(), last: 0 }
-    }
-
     fn failed() -> Outcome {
         Err("down".to_owned())
     }
@@ -159,53 +196,80 @@ mod tests {
     fn yours(turn: Turn) -> u64 {
         match turn {
             Turn::Yours(number) => number,
-            Turn::Wait(_) | Turn::Landed(_) => panic!("it may not fetch"),
+            Turn::Wait(_) | Turn::Queue { .. } | Turn::Landed(_) => panic!("it may not fetch"),
         }
     }
 
     #[track_caller]
     fn waits(turn: Turn) -> Option<u64> {
         match turn {
-            Turn::Wait(flight) => flight,
-            Turn::Yours(_) | Turn::Landed(_) => panic!("it need not wait"),
+            Turn::Wait(flight) => Some(flight),
+            Turn::Yours(_) | Turn::Queue { .. } | Turn::Landed(_) => panic!("it waits for no flight"),
+        }
+    }
+
+    #[track_caller]
+    fn queues(turn: Turn) -> (Option<u64>, u32) {
+        match turn {
+            Turn::Queue { ticket, before } => (Some(ticket), before),
+            Turn::Yours(_) | Turn::Wait(_) | Turn::Landed(_) => panic!("it is not in the queue"),
         }
     }
 
     #[test]
     fn one_fetch_serves_all_who_came_while_it_was_under_way() {
-        let mut flights = flights();
-        let first = yours(flights.board("a", None, 4, NOW));
-        let second = waits(flights.board("a", None, 4, NOW));
-        let third = waits(flights.board("a", None, 4, NOW));
+        let mut flights = Flights::new();
+        let first = yours(flights.board("a", None, None, 4, NOW));
+        let second = waits(flights.board("a", None, None, 4, NOW));
+        let third = waits(flights.board("a", None, None, 4, NOW));
         assert_eq!((second, third), (Some(first), Some(first)));
         flights.land(first, &failed(), NOW);
-        assert!(matches!(flights.board("a", second, 4, NOW), Turn::Landed(Err(_))));
-        assert_ne!(yours(flights.board("a", None, 4, NOW)), first, "who comes later asks anew");
-        assert!(matches!(flights.board("a", third, 4, NOW), Turn::Landed(Err(_))));
-        yours(flights.board("b", None, 4, NOW));
+        assert!(matches!(flights.board("a", second, None, 4, NOW), Turn::Landed(Err(_))));
+        assert_ne!(yours(flights.board("a", None, None, 4, NOW)), first, "who comes later asks anew");
+        assert!(matches!(flights.board("a", third, None, 4, NOW), Turn::Landed(Err(_))));
+        yours(flights.board("b", None, None, 4, NOW));
         assert_eq!(flights.all.len(), 2, "what all have taken is forgotten");
     }
 
     #[test]
-    fn only_so_many_keys_are_fetched_at_once() {
-        let mut flights = flights();
-        let first = yours(flights.board("a", None, 2, NOW));
-        yours(flights.board("b", None, 2, NOW));
-        assert_eq!(waits(flights.board("c", None, 2, NOW)), None);
+    fn only_so_many_keys_are_fetched_at_once_and_the_first_to_come_is_the_next() {
+        let mut flights = Flights::new();
+        let first = yours(flights.board("a", None, None, 2, NOW));
+        let second = yours(flights.board("b", None, None, 2, NOW));
+        let (third, before) = queues(flights.board("c", None, None, 2, NOW));
+        assert_eq!(before, 0);
+        let (fourth, before) = queues(flights.board("d", None, None, 2, NOW));
+        assert_eq!(before, 1);
         flights.land(first, &failed(), NOW);
-        yours(flights.board("c", None, 2, NOW));
+        assert_eq!(queues(flights.board("e", None, None, 2, NOW)).1, 2, "it came later");
+        assert_eq!(queues(flights.board("d", None, fourth, 2, NOW)), (fourth, 1));
+        yours(flights.board("c", None, third, 2, NOW));
+        flights.land(second, &failed(), NOW);
+        yours(flights.board("d", None, fourth, 2, NOW));
+    }
+
+    #[test]
+    fn who_left_the_queue_keeps_nobody_waiting() {
+        let mut flights = Flights::new();
+        let first = yours(flights.board("a", None, None, 1, NOW));
+        queues(flights.board("b", None, None, 1, NOW));
+        let (third, before) = queues(flights.board("c", None, None, 1, NOW));
+        assert_eq!(before, 1);
+        flights.land(first, &failed(), NOW);
+        let later = NOW.plus(ABSENT);
+        yours(flights.board("c", None, third, 1, later));
     }
 
     #[test]
     fn a_fetch_whose_request_was_ended_frees_its_key() {
-        let mut flights = flights();
-        let first = yours(flights.board("a", None, 1, NOW));
-        let awaited = waits(flights.board("a", None, 1, NOW));
+        let mut flights = Flights::new();
+        let first = yours(flights.board("a", None, None, 1, NOW));
+        let awaited = waits(flights.board("a", None, None, 1, NOW));
         let later = NOW.plus(SILENT);
         flights.alive(first, later);
-        assert_eq!(waits(flights.board("a", awaited, 1, later)), Some(first), "it was heard of");
-        let second = yours(flights.board("a", awaited, 1, later.plus(SILENT)));
+        assert_eq!(waits(flights.board("a", awaited, None, 1, later)), Some(first), "it was heard of");
+        let second = yours(flights.board("a", awaited, None, 1, later.plus(SILENT)));
         flights.land(first, &failed(), later);
-        assert_eq!(waits(flights.board("a", None, 1, later.plus(SILENT))), Some(second));
+        assert_eq!(waits(flights.board("a", None, None, 1, later.plus(SILENT))), Some(second));
     }
 }

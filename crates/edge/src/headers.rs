@@ -135,7 +135,9 @@ impl Served {
 
     fn member(&self, tier: Tier, visit: Visit, fetched_at: Option<UnixMillis>) -> String {
         let outcome = match visit {
-            _ if self.from == Some(tier) => format!("hit; ttl={}", self.time_left(fetched_at)),
+            _ if self.from == Some(tier) && (visit == Visit::Hit || !self.was_forwarded()) => {
+                format!("hit; ttl={}", self.time_left(fetched_at))
+            }
             Visit::Hit => "hit".to_owned(),
             Visit::Miss => "fwd=uri-miss".to_owned(),
             Visit::Failed => "fwd=bypass; detail=failed".to_owned(),
@@ -148,6 +150,11 @@ impl Served {
         };
         let stored = if self.filled.contains(&tier) { "; stored" } else { "" };
         format!("newsreel-{}; {outcome}{stored}", tier.name())
+    }
+
+    /// Says whether the origin was asked before the answer.
+    fn was_forwarded(&self) -> bool {
+        self.visits.iter().any(|(tier, _)| *tier == Tier::Origin)
     }
 
     /// Returns the seconds of freshness left, negative when it is past.

@@ -21,6 +21,11 @@ use crate::{bindings, now};
 const PACK_FROM: usize = 16 << 10;
 /// How long a reader's question may wait for a proof.
 const SYNC_WAIT: Duration = Duration::from_secs(3);
+/// How long it may while the replica believes that it is connected: a ping there and back.
+const PONG_WAIT: Duration = Duration::from_secs(1);
+/// How long it may while the last that waited did so in vain: the broker is away, and readers need not all wait to
+/// be told.
+const SYNC_WAIT_IN_VAIN: Duration = Duration::from_millis(250);
 
 impl Inner {
     /// Answers a reader: the floors it lacks, and how old the proof is that there are no others.
@@ -85,7 +90,17 @@ impl Inner {
             self.step(Input::Start);
         }
         let needed = UnixMillis(asked_at.0.saturating_sub(ask.max_age_ms));
-        self.await_proof(ask, needed, asked_at.plus(SYNC_WAIT)).await
+        // Who wants a version waits for it: the broker may be there, and the version on its way.
+        let wait = match self.phase() {
+            _ if ask.at_least.is_some() => SYNC_WAIT,
+            _ if self.in_vain.get() => SYNC_WAIT_IN_VAIN,
+            Phase::Live => PONG_WAIT,
+            Phase::Idle | Phase::Waiting | Phase::Connecting | Phase::CatchingUp | Phase::Closed => SYNC_WAIT,
+        };
+        let proved = self.await_proof(ask, needed, asked_at.plus(wait)).await;
+        let is_proof_missing = self.proved_at().is_none_or(|at| at < needed);
+        self.in_vain.set(is_proof_missing);
+        proved
     }
 
     /// Returns what a reader that has every floor up to `since` is told, and up to which version that tells it all.

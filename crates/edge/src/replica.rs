@@ -72,6 +72,8 @@ pub(crate) struct Inner {
     alarm_at: Cell<Option<UnixMillis>>,
     pub(crate) tending: Cell<bool>,
     pub(crate) fetching: Cell<bool>,
+    /// The last reader that waited for a proof waited in vain.
+    pub(crate) in_vain: Cell<bool>,
     pub(crate) ledger: RefCell<Ledger>,
     pub(crate) proving: Cell<bool>,
 }
@@ -159,6 +161,7 @@ impl Inner {
             alarm_at: Cell::default(),
             tending: Cell::new(false),
             fetching: Cell::new(false),
+            in_vain: Cell::new(false),
             ledger: RefCell::new(ledger),
             proving: Cell::new(false),
         })

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use newsreel_core::wire::UnixMillis;
-use worker::Result;
 use worker::wasm_bindgen_futures::spawn_local;
+use worker::{Delay, Result};
 
 use crate::now;
 use crate::replica::{Ended, Inner};
@@ -16,6 +16,8 @@ use crate::tiers::kv;
 
 /// How many KV deletions are under way at once. Six requests may wait for their headers at a time.
 const KV_AT_ONCE: u32 = 4;
+/// How long it rests after them, so that readers and publishes have their turn: 40 a second.
+const REST: Duration = Duration::from_millis(100);
 /// The longest wait before what failed is tried again.
 const RETRY_CAP: Duration = Duration::from_secs(300);
 
@@ -30,7 +32,10 @@ impl Inner {
             let _done = Ended(weak.clone(), |inner| &inner.tending);
             while let Some(inner) = weak.upgrade() {
                 match inner.tend_some().await {
-                    Ok(true) => {}
+                    Ok(true) => {
+                        drop(inner);
+                        Delay::from(REST).await;
+                    }
                     Ok(false) => break,
                     Err(error) => {
                         inner.complain("tending KV", &error);

@@ -33,7 +33,12 @@ pub(crate) struct Walk {
     pub(crate) origin: Option<(Duration, bool)>,
     /// How many syncs it took part in.
     pub(crate) syncs: u64,
+    /// What was known when it was answered, and when that was.
+    judged: (UnixMillis, Option<Position>),
 }
+
+/// How often answers are judged anew that waited for others, which took their time.
+const ROUNDS: usize = 3;
 
 impl Walk {
     /// Returns a walk that has not begun.
@@ -48,6 +53,7 @@ impl Walk {
             origin_error: None,
             origin: None,
             syncs: 0,
+            judged: (now(), None),
         };
         walk.hear(place, Event::Begin);
         walk
@@ -90,6 +96,7 @@ impl Walk {
                     event = Some(self.ask_memory(reader));
                 }
             }
+            self.judged = (now(), reader.known.position());
         });
     }
 
@@ -126,8 +133,29 @@ impl Walk {
     }
 }
 
-/// Does what the reads say until all have an answer.
+/// Does what the reads say until all have an answer. Those that had theirs early are judged anew by what is known when
+/// the last one has.
 pub(crate) async fn run(place: &Place, walks: &mut [Walk]) {
+    for _ in 0..ROUNDS {
+        go_on(place, walks).await;
+        let (now, position) = (now(), reader(&place.catalog, |reader| reader.known.position()));
+        let is_old = |walk: &Walk| {
+            let (at, known) = walk.judged;
+            known != position || now.since(at) > place.policy(&walk.key).lag_bound
+        };
+        let mut judged_anew = false;
+        for walk in walks.iter_mut().filter(|walk| is_old(walk)) {
+            judged_anew = true;
+            walk.hear(place, Event::Delayed);
+        }
+        if !judged_anew {
+            return;
+        }
+    }
+    go_on(place, walks).await;
+}
+
+async fn go_on(place: &Place, walks: &mut [Walk]) {
     loop {
         if let Some(wanted) = Wanted::of(walks) {
             let outcome = sync(place, wanted.max_age, wanted.at_least, &wanted.look).await;

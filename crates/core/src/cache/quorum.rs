@@ -1,7 +1,7 @@
 //! A quorum read: KV, R2 and the origin are asked at once and the newest version wins.
 //!
 //! What the origin gives is the newest by its stamp, so it wins whenever it answers in time; when it does not, two
-//! copies that answered are enough. One alone is served only as what stands in for a dead origin: marked. A copy that
+//! copies that may be served are enough. One alone is served only as what stands in for a dead origin: marked. A copy that
 //! no floor refuses and that says something else than the winner is outvoted: it was changed without a publish, or its
 //! publish is still on its way. It is counted, and overwritten.
 
@@ -9,7 +9,7 @@ use super::{Answer, Envelope, Found, Freshness, Read, Step, Tier, Visit};
 use crate::sync::Knowledge;
 use crate::wire::position::UnixMillis;
 
-/// How many must answer when the origin does not.
+/// How many copies it takes when the origin does not answer.
 const QUORUM: usize = 2;
 
 /// Returns whom a quorum read asks.
@@ -25,7 +25,6 @@ impl Read {
         known: &Knowledge,
         said: Vec<(Tier, Found)>,
     ) -> Step {
-        let answered = said.iter().filter(|(_, found)| *found != Found::Failed).count();
         let (mut clear, mut overtaken, mut origin_answered) = (Vec::new(), false, false);
         for (tier, found) in said {
             match found {
@@ -48,7 +47,7 @@ impl Read {
             }
         }
         let elected =
-            (!overtaken && (origin_answered || answered >= QUORUM)).then(|| newest(&clear)).flatten();
+            (!overtaken && (origin_answered || clear.len() >= QUORUM)).then(|| newest(&clear)).flatten();
         match elected {
             Some((from, envelope)) => {
                 let (from, envelope) = (*from, envelope.clone());
@@ -80,6 +79,7 @@ impl Read {
                 fill.push(*tier);
             }
         }
+        self.served = Some((from, winner.clone()));
         let soft = from == Tier::Origin && self.judge_fill(known, winner).0 == Visit::Soft;
         let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
         Step::Answer(Answer::Serve { from, freshness, refresh: soft, fill })

@@ -215,6 +215,37 @@ fn a_fill_ahead_begins_at_kv_and_leaves_memory_alone() {
     story.expect(held(Tier::Origin, entry), fills(Tier::Origin, &[Tier::Kv, Tier::R2]));
 }
 
+// --- delayed ---
+
+#[test]
+fn s1_an_answer_that_waited_for_others_is_judged_anew() {
+    let mut story = with_r2(stale());
+    let entry = story.entry(10);
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(held(Tier::Memory, entry.clone()), hit());
+    story.expect(Event::Delayed, hit());
+    story.visited(&[(Tier::Memory, Visit::Hit)]);
+    story.later(BOUND * 2);
+    story.expect(Event::Delayed, sync(BOUND / 2));
+    story.hears(11, &[(11, r#"{"tag":"netflix"}"#)]);
+    story.expect(Event::Synced { proved: true }, ask(Tier::Kv));
+
+    let mut story = with_r2(stale());
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(Event::Missed(Tier::Memory), ask(Tier::Kv));
+    story.expect(Event::Missed(Tier::Kv), ask(Tier::R2));
+    story.expect(Event::Missed(Tier::R2), ask(Tier::Origin));
+    story.expect(held(Tier::Origin, entry), fills(Tier::Origin, &[Tier::Memory, Tier::Kv, Tier::R2]));
+    story.hears(11, &[(11, UPDATE)]);
+    story.expect(Event::Delayed, ask_for(Tier::Origin, 11));
+
+    let mut story = with_r2(stale());
+    story.hears(11, &[(11, REMOVE)]);
+    story.expect(Event::Begin, removed(11));
+    story.hears(12, &[(12, r#"{"all":true}"#)]);
+    story.expect(Event::Delayed, ask_for(Tier::Memory, 11));
+}
+
 // --- why ---
 
 #[test]

@@ -76,13 +76,11 @@ fn without_the_origin_two_copies_are_enough_and_one_is_not() {
     story.copies_say(held(Tier::Kv, kv), held(Tier::R2, r2.clone()));
     story.expect(Event::Failed(Tier::Origin), elects(Tier::R2, &[Tier::Kv]));
 
-    let mut story = quorum(fail());
-    story.copies_say(Event::Missed(Tier::Kv), held(Tier::R2, r2.clone()));
-    story.expect(Event::Failed(Tier::Origin), elects(Tier::R2, &[Tier::Kv]));
-
-    let mut story = quorum(fail());
-    story.copies_say(Event::Failed(Tier::Kv), held(Tier::R2, r2));
-    story.expect(Event::Failed(Tier::Origin), serve(Tier::R2, Freshness::Stale));
+    for other in [Event::Failed(Tier::Kv), Event::Missed(Tier::Kv)] {
+        let mut story = quorum(fail());
+        story.copies_say(other, held(Tier::R2, r2.clone()));
+        story.expect(Event::Failed(Tier::Origin), serve(Tier::R2, Freshness::Stale));
+    }
 
     let mut story = quorum(fail());
     story.copies_say(Event::Missed(Tier::Kv), Event::Missed(Tier::R2));
