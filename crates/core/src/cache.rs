@@ -5,7 +5,7 @@
 //! stamped with the position from *before* the origin was asked, so a late fill is a miss and never a wrong
 //! answer.
 //!
-//! The way is memory, KV, R2, origin, one after the other; [`quorum`] is for classes that ask the last three at once.
+//! The way is memory, KV, R2, origin, one after the other; `quorum` is for classes that ask the last three at once.
 //! [`explain`] tells people how a read came to its answer, and `tally` the counters.
 
 pub mod explain;

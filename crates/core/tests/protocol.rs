@@ -11,7 +11,7 @@ use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
 use newsreel_core::wire::{
     Code, Epoch, Line, Position, UnixMillis, Version, change, event, name, page, publish, route,
 };
-use newsreel_core::{fold, follower, hub, upkeep};
+use newsreel_core::{counts, fold, follower, hub, sync, upkeep};
 use serde_json::Value;
 
 const PROTOCOL: &str = include_str!("../PROTOCOL.md");
@@ -19,6 +19,11 @@ const PROTOCOL: &str = include_str!("../PROTOCOL.md");
 /// Every file in which a test may stand that the document names.
 const SOURCES: &[&str] = &[
     include_str!("../src/cache/tests.rs"),
+    include_str!("../src/cache/tests/far.rs"),
+    include_str!("../src/cache/tests/quorum.rs"),
+    include_str!("races.rs"),
+    include_str!("../../edge/src/tiers/memory.rs"),
+    include_str!("../../edge/src/tiers/r2.rs"),
     include_str!("../src/floors.rs"),
     include_str!("../src/fold/tests.rs"),
     include_str!("../src/follower/tests.rs"),
@@ -70,6 +75,16 @@ const PRIVATE: &[(&str, &str)] = &[
     ("ASK_EVERY", include_str!("../src/hub/pace.rs")),
     ("ASK_BYTES", include_str!("../src/hub/pace.rs")),
     ("MOMENT", include_str!("../src/hub/pace.rs")),
+    ("FETCHES", include_str!("../src/cache.rs")),
+    ("MEMORY_BYTES", include_str!("../../edge/src/tiers/memory.rs")),
+    ("SMALL_BYTES", include_str!("../../edge/src/tiers.rs")),
+    ("KV_VALUE_BYTES", include_str!("../../edge/src/tiers.rs")),
+    ("WRAPPED_BYTES", include_str!("../../edge/src/value.rs")),
+    ("SYNC_WAIT", include_str!("../../edge/src/readers.rs")),
+    ("PONG_WAIT", include_str!("../../edge/src/readers.rs")),
+    ("SYNC_WAIT_IN_VAIN", include_str!("../../edge/src/readers.rs")),
+    ("OPEN_FOR", include_str!("../../edge/src/window.rs")),
+    ("REPORT_EVERY", include_str!("../../edge/src/metrics.rs")),
 ];
 
 /// The cells of the rows of the table under a heading's first words.
@@ -274,6 +289,9 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("LONGEST_TIME", millis(policy::LONGEST_TIME)),
         ("MAX_FOLDED_TAGS", bytes(fold::MAX_FOLDED_TAGS)),
         ("MAX_KEYS", bytes(route::MAX_KEYS)),
+        ("SNAPSHOT_FLOORS", sync::SNAPSHOT_FLOORS.into()),
+        ("MAX_FLOORS", bytes(sync::MAX_FLOORS)),
+        ("MAX_CLASSES", bytes(counts::MAX_CLASSES)),
         ("MAX_TOPICS", bytes(route::MAX_TOPICS)),
         ("MAX_TOPICS_BYTES", bytes(route::MAX_TOPICS_BYTES)),
         ("MAX_FOLLOWER_NAME_BYTES", bytes(route::MAX_FOLLOWER_NAME_BYTES)),
@@ -307,9 +325,12 @@ fn private_number(name: &str, source: &str) -> u64 {
     let (_, rest) = declared.split_once(" = ").expect("a value");
     let (value, _) = rest.split_once(';').expect("its end");
     let whole = |text: &str| text.replace('_', "").parse::<u64>().expect("a whole number");
-    let seconds = value.strip_prefix("Duration::from_secs(").and_then(|rest| rest.strip_suffix(')'));
-    match (seconds, value.split_once(" << ")) {
+    let inside = |call: &str| value.strip_prefix(call).and_then(|rest| rest.strip_suffix(')'));
+    match (inside("Duration::from_secs("), value.split_once(" << ")) {
         (Some(seconds), _) => whole(seconds) * 1_000,
+        (None, None) if value.starts_with("Duration::from_millis(") => {
+            whole(inside("Duration::from_millis(").expect("its end"))
+        }
         (None, Some((number, by))) => whole(number) << whole(by),
         (None, None) => whole(value),
     }
@@ -344,6 +365,7 @@ fn how_often_sockets_open_and_followers_speak_is_as_written() {
 fn every_variable_is_read_and_has_its_default() {
     let config = include_str!("../../broker/src/config.rs");
     let browser = include_str!("../../broker/src/browser.rs");
+    let edge = include_str!("../../edge/src/config.rs");
     let (upkeep, pace) = (upkeep::Limits::default(), hub::Limits::default());
     let rows = table("### Variables of a deployment");
     let listed: Vec<(&str, Option<u64>)> = rows
@@ -358,18 +380,28 @@ fn every_variable_is_read_and_has_its_default() {
         ("SLOW_BYTES", Some(pace.slow_bytes)),
         ("SILENT_AFTER_MS", Some(millis(pace.silent_after))),
         ("ALLOWED_ORIGINS", None),
+        ("ORIGIN_TIMEOUT_MS", Some(10_000)),
+        ("ORIGIN_CONCURRENCY", Some(4)),
+        ("REFRESH_PER_MINUTE", Some(300)),
+        ("FILL_CATALOGS", None),
+        ("FILL_TOP", Some(10_000)),
     ];
     assert_eq!(listed, expected);
-    for (name, _) in listed {
+    for (name, default) in listed {
         let read = format!("\"{name}\"");
-        assert!(config.contains(&read) || browser.contains(&read), "nobody reads {name}");
+        assert!([config, browser, edge].iter().any(|one| one.contains(&read)), "nobody reads {name}");
+        // The edge writes its defaults where it reads them.
+        let given =
+            edge.split(&format!("number(env, {read}, ")).nth(1).and_then(|rest| rest.split(',').next());
+        let given = given.map(|number| number.replace('_', "").parse::<u64>().expect("a whole number"));
+        assert!(given.is_none_or(|given| Some(given) == default), "{name} is {given:?}");
     }
 }
 
 #[test]
 fn the_policy_table_is_the_one_in_the_code() {
     let policies = Policies::default();
-    let rows = table("With `Newsreel-Min-Version`");
+    let rows = table("### Policies");
     let classes: Vec<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
     assert_eq!(classes, ["embedding", "availability", "trending", "live", "any other"]);
     for (class, row) in classes.iter().zip(&rows) {

@@ -19,7 +19,9 @@ pub(crate) fn keep_up(place: &Rc<Place>, context: &Context, walks: &[Walk]) {
     let fills: Vec<_> = walks.iter().filter_map(|walk| walk.fill(place)).collect();
     if !fills.is_empty() {
         let place = Rc::clone(place);
-        behind(Box::pin(async move { put_all(&place, fills).await }));
+        behind(Box::pin(async move {
+            put_all(&place, fills).await;
+        }));
     }
     for walk in walks.iter().filter(|walk| wants_refresh(walk)) {
         let (place, key) = (Rc::clone(place), walk.key.clone());

@@ -42,11 +42,12 @@ impl Served {
         let now = now();
         let (position, lag) =
             reader(&place.catalog, |reader| (reader.known.position(), reader.known.lag(now)));
-        let (from, freshness, filled) = match walk.answer() {
-            Answer::Serve { from, freshness, fill, .. } => (Some(*from), *freshness, fill.clone()),
-            Answer::Removed { freshness, .. } => (None, *freshness, Vec::new()),
-            Answer::Fail(_) => (None, Freshness::Stale, Vec::new()),
+        let (from, freshness) = match walk.answer() {
+            Answer::Serve { from, freshness, .. } => (Some(*from), *freshness),
+            Answer::Removed { freshness, .. } => (None, *freshness),
+            Answer::Fail(_) => (None, Freshness::Stale),
         };
+        let filled = walk.filled();
         let (policy, visits) = (place.policy(&walk.key), walk.read.visits().to_vec());
         let collapsed = walk.origin.is_some_and(|(_, shared)| shared);
         Self { now, position, lag, policy, from, freshness, visits, filled, collapsed }
@@ -70,12 +71,14 @@ pub(crate) fn value_headers(entry: &Entry, served: &Served) -> Result<Headers> {
 pub(crate) fn problem_with_proof(
     problem: &Problem,
     served: &Served,
-    entry: Option<Position>,
-    fetched_at: Option<UnixMillis>,
+    says: Option<Position>,
+    entry: Option<&Entry>,
 ) -> Result<Response> {
-    let headers = proof(served, entry, fetched_at)?;
+    let headers = proof(served, says, entry.map(|entry| entry.envelope.fetched_at))?;
+    // A removal has no time of its own.
+    let expires_at = entry.map_or(served.now.plus(served.policy.ttl), |entry| entry.envelope.expires_at);
     headers.set("Content-Type", MEDIA_TYPE)?;
-    headers.set("Cache-Control", &served.reusable_for(served.now.plus(served.policy.ttl)))?;
+    headers.set("Cache-Control", &served.reusable_for(expires_at))?;
     let builder = ResponseBuilder::new().with_status(problem.status()).with_headers(headers);
     Ok(builder.fixed(problem.to_json().into_bytes()))
 }

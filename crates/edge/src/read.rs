@@ -14,8 +14,8 @@ use crate::config::{ENTRIES, REPLICA, config};
 use crate::headers::{self, Served, text_response};
 use crate::place::Place;
 use crate::tiers::kv;
-use crate::value::{members, quoted};
-use crate::walk::{Walk, put_all, run};
+use crate::value::{WRAPPED_BYTES, members, quoted};
+use crate::walk::{Fill, Walk, put_all, run};
 use crate::{gate, metrics, value};
 
 pub(crate) type Answered = std::result::Result<Response, Problem>;
@@ -170,8 +170,7 @@ async fn respond(
             value::respond(&place.env, request, entry, served).await
         }
         Outcome::NotFound(problem, at) => {
-            let fetched_at = walk.entry().map(|entry| entry.envelope.fetched_at);
-            headers::problem_with_proof(&problem, served, at, fetched_at).map(Ok)
+            headers::problem_with_proof(&problem, served, at, walk.entry()).map(Ok)
         }
         Outcome::Failed(problem) => Ok(Err(problem)),
     }
@@ -234,11 +233,13 @@ async fn many(request: &Request, place: &Rc<Place>, context: &Context, keys: &[K
     let mut walks: Vec<Walk> =
         keys.iter().map(|key| Walk::new(place, key, place.read(key, at_least))).collect();
     run(place, &mut walks).await;
-    let (mut entries, mut head) = (Vec::new(), String::new());
+    let (mut entries, mut head, mut room) = (Vec::new(), String::new(), WRAPPED_BYTES);
     for walk in &walks {
         let served = Served::by(place, walk);
         head = heard(place, &served);
-        entries.push(entry(place, walk, at_least, &served));
+        entries.push(entry(place, walk, at_least, &served, room));
+        let length = walk.entry().map_or(0, |entry| entry.body.length());
+        room -= if length <= room { length } else { 0 };
     }
     let json = format!("{{{head},\"entries\":[{}]}}", entries.join(","));
     keep_up(place, context, &walks);
@@ -252,11 +253,14 @@ fn heard(place: &Place, served: &Served) -> String {
     format!(r#""catalog":"{}","position":{position},"lag_ms":{lag}"#, place.catalog)
 }
 
-fn entry(place: &Place, walk: &Walk, at_least: Option<AtLeast>, served: &Served) -> String {
+fn entry(place: &Place, walk: &Walk, at_least: Option<AtLeast>, served: &Served, room: u64) -> String {
     let fetched_at = walk.entry().map(|entry| entry.envelope.fetched_at);
     let rest = match outcome(place, walk, at_least, served) {
         Outcome::Value => {
-            format!(r#""status":200,{}"#, members(walk.entry().expect("what is served was held"), served))
+            format!(
+                r#""status":200,{}"#,
+                members(walk.entry().expect("what is served was held"), served, room)
+            )
         }
         Outcome::NotFound(problem, _) | Outcome::Failed(problem) => {
             let (status, code, detail) = (problem.status(), problem.code(), quoted(problem.detail()));
@@ -296,29 +300,36 @@ async fn ahead(place: &Rc<Place>, context: &Context, keys: &[Key]) -> Result<Res
     let mut walks: Vec<Walk> =
         keys.iter().map(|key| Walk::new(place, key, place.read(key, None).ahead())).collect();
     run(place, &mut walks).await;
-    let (mut filled, mut kept, mut absent, mut failures) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    // Whoever fills ahead is told when it is done, not when it has begun.
+    let fills: Vec<Option<Fill>> = walks.iter().map(|walk| walk.fill(place)).collect();
+    let is_filled: Vec<bool> = fills.iter().map(Option::is_some).collect();
+    let mut refused = put_all(place, fills.into_iter().flatten().collect()).await.into_iter();
+    let mut lists: [Vec<String>; 4] = Default::default();
+    let [filled, kept, absent, failed] = &mut lists;
     let mut head = String::new();
-    let mut fills = Vec::new();
-    for walk in &walks {
+    for (walk, is_filled) in walks.iter().zip(is_filled) {
         let served = Served::by(place, walk);
         head = heard(place, &served);
         let key = quoted(walk.key.as_str());
-        fills.extend(walk.fill(place));
-        match (outcome(place, walk, None, &served), walk.fill(place).is_some()) {
-            (Outcome::Value, true) => filled.push(key),
-            (Outcome::Value, false) => kept.push(key),
-            (Outcome::NotFound(..), _) => absent.push(key),
-            (Outcome::Failed(problem), _) => {
-                let (code, detail) = (problem.code(), quoted(problem.detail()));
-                failures.push(format!(r#"{{"key":{key},"code":"{code}","detail":{detail}}}"#));
+        let refused = is_filled.then(|| refused.next().flatten()).flatten();
+        let problem = match (outcome(place, walk, None, &served), refused) {
+            (Outcome::Failed(problem), _) => problem,
+            (_, Some(refused)) => Problem::new(Code::Busy, refused),
+            (Outcome::NotFound(..), None) => {
+                absent.push(key);
+                continue;
             }
-        }
+            (Outcome::Value, None) => {
+                if is_filled { &mut *filled } else { &mut *kept }.push(key);
+                continue;
+            }
+        };
+        let (code, detail) = (problem.code(), quoted(problem.detail()));
+        failed.push(format!(r#"{{"key":{key},"code":"{code}","detail":{detail}}}"#));
     }
-    // Whoever fills ahead is told when it is done, not when it has begun.
-    put_all(place, fills).await;
     keep_up(place, context, &[]);
     metrics::count_fills(place, &walks);
-    let [filled, kept, absent, failed] = [filled, kept, absent, failures].map(|list| list.join(","));
+    let [filled, kept, absent, failed] = lists.map(|list| list.join(","));
     let json =
         format!(r#"{{{head},"filled":[{filled}],"kept":[{kept}],"absent":[{absent}],"failed":[{failed}]}}"#);
     text_response("application/json", json)

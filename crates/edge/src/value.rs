@@ -10,6 +10,9 @@ use worker::{Env, Headers, Method, Request, Response, ResponseBuilder, Result, w
 use crate::headers::{Served, value_headers};
 use crate::tiers::{Body, Entry, r2};
 
+/// How many bytes of values are wrapped in JSON, which takes several times as much memory on its way.
+pub(crate) const WRAPPED_BYTES: u64 = 8 << 20;
+
 /// Returns the response that carries a value: 200, 206 for a part of it, 304 where the reader has it already.
 pub(crate) async fn respond(
     env: &Env,
@@ -26,7 +29,7 @@ pub(crate) async fn respond(
     let is_head = request.method() == Method::Head;
     if Address::new(request.inner().url()).says("envelope", "1") {
         headers.set("Content-Type", "application/json")?;
-        let json = format!("{{{}}}", members(entry, served)).into_bytes();
+        let json = format!("{{{}}}", members(entry, served, WRAPPED_BYTES)).into_bytes();
         return Ok(Ok(if is_head {
             with_length(headers, json.len() as u64)?.empty()
         } else {
@@ -98,11 +101,11 @@ async fn send(
 
 /// Returns the members of a JSON object that has the value, and what is known of its freshness.
 ///
-/// A value that is JSON stands there as it is, another text as a text, any other in base64; one that is not at hand,
-/// because it is too large for memory, is left out, which `encoding` says.
-pub(crate) fn members(entry: &Entry, served: &Served) -> String {
+/// A value that is JSON stands there as it is, another text as a text, any other in base64; one of more than `most`
+/// bytes is left out, which `encoding` says.
+pub(crate) fn members(entry: &Entry, served: &Served, most: u64) -> String {
     let envelope = &entry.envelope;
-    let bytes = entry.body.bytes();
+    let bytes = if entry.body.length() <= most { entry.body.bytes() } else { None };
     let text = bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
     let is_json = envelope.content_type.split(';').next().is_some_and(|kind| kind.trim().ends_with("json"));
     let json = text.filter(|text| is_json && serde_json::from_str::<IgnoredAny>(text).is_ok());

@@ -14,7 +14,7 @@ use crate::now;
 use crate::place::Place;
 use crate::sync::{Reader, reader, sync};
 use crate::tiers::origin::Question;
-use crate::tiers::{Entry, kv, kv_name, r2, r2_name};
+use crate::tiers::{Body, Entry, kv, kv_name, r2, r2_name};
 
 /// A read under way, and what the tiers gave it.
 pub(crate) struct Walk {
@@ -299,17 +299,27 @@ async fn ask_origin(place: &Place, to: usize, walk: &Walk, position: Position) -
 }
 
 impl Walk {
+    /// Returns the tiers that take what is served.
+    pub(crate) fn filled(&self) -> Vec<Tier> {
+        let (Answer::Serve { fill, .. }, Some(entry)) = (self.answer(), self.entry()) else {
+            return Vec::new();
+        };
+        // What is too large for memory has gone through R2 already.
+        let is_there = |tier: Tier| tier == Tier::R2 && matches!(entry.body, Body::Stored(_));
+        fill.iter().copied().filter(|tier| entry.fits(*tier) || is_there(*tier)).collect()
+    }
+
     /// Puts the answer into memory at once, and returns what is to be put into KV and R2.
     pub(crate) fn fill(&self, place: &Place) -> Option<Fill> {
-        let Answer::Serve { from, fill, .. } = self.answer() else { return None };
-        let entry = self.held_by(*from)?;
-        if fill.contains(&Tier::Memory) {
+        let (entry, mut tiers) = (self.entry()?, self.filled());
+        tiers.retain(|tier| entry.fits(*tier));
+        if tiers.contains(&Tier::Memory) {
             reader(&place.catalog, |reader| reader.memory.put(&self.key, entry.clone()));
         }
         let epoch = entry.envelope.position.epoch;
         let kv =
-            fill.contains(&Tier::Kv).then(|| kv_name(&place.catalog, &epoch, &self.key, self.generation));
-        let r2 = fill.contains(&Tier::R2).then(|| r2_name(&place.catalog, &epoch, &self.key));
+            tiers.contains(&Tier::Kv).then(|| kv_name(&place.catalog, &epoch, &self.key, self.generation));
+        let r2 = tiers.contains(&Tier::R2).then(|| r2_name(&place.catalog, &epoch, &self.key));
         let popularity = reader(&place.catalog, |reader| reader.hot.reads(&self.key));
         let (entry, seen) = (entry.clone(), self.seen.clone());
         (kv.is_some() || r2.is_some()).then_some(Fill { entry, kv, r2, seen, popularity })
@@ -327,30 +337,33 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    /// Puts it there. What a tier refuses is only missed there.
-    async fn put(self, place: &Place) {
-        let (entry, popularity, mut tasks) = (&self.entry, self.popularity, Vec::<Task<'_, ()>>::new());
+    /// Puts it there; returns what refused it, if something did. Then it is only missed there.
+    async fn put(self, place: &Place) -> Option<String> {
+        let (entry, popularity, mut tasks) =
+            (&self.entry, self.popularity, Vec::<Task<'_, Option<String>>>::new());
         if let Some(name) = &self.kv {
             tasks.push(Box::pin(async move {
-                if let Err(error) = kv::put(&place.env, name, entry.clone(), popularity).await {
-                    console_warn!("{name} is not in KV: {error}");
-                }
+                let put = kv::put(&place.env, name, entry.clone(), popularity).await;
+                put.err().map(|error| format!("{name} is not in KV: {error}"))
             }));
         }
         if let Some(name) = &self.r2 {
             let seen = self.seen.clone();
             tasks.push(Box::pin(async move {
-                if let Err(error) = r2::put(&place.env, name, entry, seen).await {
-                    console_warn!("{name} is not in R2: {error}");
-                }
+                let put = r2::put(&place.env, name, entry, seen).await;
+                put.err().map(|error| format!("{name} is not in R2: {error}"))
             }));
         }
-        join_all(tasks).await;
+        let refused = join_all(tasks).await.into_iter().flatten().next();
+        if let Some(refused) = &refused {
+            console_warn!("{refused}");
+        }
+        refused
     }
 }
 
-/// Puts all of them there.
-pub(crate) async fn put_all(place: &Place, fills: Vec<Fill>) {
-    let tasks = fills.into_iter().map(|fill| -> Task<'_, ()> { Box::pin(fill.put(place)) });
-    join_all(tasks.collect::<Vec<_>>()).await;
+/// Puts all of them there; returns what refused each, if something did.
+pub(crate) async fn put_all(place: &Place, fills: Vec<Fill>) -> Vec<Option<String>> {
+    let tasks = fills.into_iter().map(|fill| -> Task<'_, Option<String>> { Box::pin(fill.put(place)) });
+    join_all(tasks.collect::<Vec<_>>()).await
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
-use newsreel_core::cache::Envelope;
+use newsreel_core::cache::{Envelope, Tier};
 use newsreel_core::stored;
 use worker::web_sys::ReadableStream;
 
@@ -86,9 +86,17 @@ impl Entry {
         }
     }
 
-    /// Says whether KV takes it.
-    pub(crate) fn fits_kv(&self) -> bool {
-        self.body.length() <= u64::from(KV_VALUE_BYTES - HEAD_BYTES)
+    /// Says whether a tier takes it.
+    pub(crate) fn fits(&self, tier: Tier) -> bool {
+        match tier {
+            Tier::Memory => matches!(self.body, Body::Bytes(_)),
+            Tier::Kv => {
+                let small = self.body.length() <= u64::from(KV_VALUE_BYTES - HEAD_BYTES);
+                small && matches!(self.body, Body::Bytes(_) | Body::Array(_))
+            }
+            Tier::R2 => matches!(self.body, Body::Bytes(_) | Body::Array(_)),
+            Tier::Origin => false,
+        }
     }
 }
 

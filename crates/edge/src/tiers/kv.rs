@@ -58,14 +58,11 @@ pub(crate) async fn get_many(env: &Env, names: &[String]) -> Vec<Option<Option<E
     each.collect()
 }
 
-/// Puts an entry into KV, for as long as it may be served at all. Too large a value stays out.
+/// Puts an entry into KV, for as long as it may be served at all.
 ///
 /// # Errors
 /// When KV would not take it, several times.
 pub(crate) async fn put(env: &Env, name: &str, entry: Entry, popularity: u64) -> Result<()> {
-    if !entry.fits_kv() {
-        return Ok(());
-    }
     let Some(mut wait) = WRITES.with_borrow_mut(|writes| writes.offer(name, entry, now())) else {
         return Ok(());
     };

@@ -53,13 +53,16 @@ pub(crate) fn is_bound(env: &Env) -> bool {
 
 /// Returns what R2 has under a name, and what it takes to replace it.
 pub(crate) async fn get(env: &Env, name: &str) -> Result<(Option<Entry>, Seen)> {
-    let bucket = bucket(env)?;
+    find(&bucket(env)?, name).await
+}
+
+async fn find(bucket: &R2, name: &str) -> Result<(Option<Entry>, Seen)> {
     let Some(object) = bucket.get(name, "{}").await? else { return Ok((None, Seen::Nothing)) };
     let entry = if object.size() <= u64::from(KV_VALUE_BYTES) {
         Entry::from_array(&object.bytes().await?)
     } else {
         object.leave();
-        large(&bucket, name, &object).await?
+        large(bucket, name, &object).await?
     };
     let rank = entry.as_ref().map(|entry| rank(&entry.envelope));
     Ok((entry, Seen::There { etag: object.etag(), rank }))
@@ -134,7 +137,7 @@ pub(crate) async fn take(
 ) -> Result<Entry> {
     let bucket = bucket(env)?;
     let held = look(&bucket, name).await?;
-    let how = condition(&held, &envelope).ok_or("R2 has a newer value than the origin gave")?;
+    let Some(how) = condition(&held, &envelope) else { return newer(&bucket, name).await };
     let head = stored::head(&envelope, false);
     let offset = head.len() as u64;
     let (whole, piped): (JsValue, Promise) =
@@ -146,6 +149,12 @@ pub(crate) async fn take(
     let object = object.ok_or("R2 has a newer value than the origin gave")?;
     let stored = Stored { name: name.to_owned(), etag: object.etag(), offset, length };
     Ok(Entry { envelope, body: Body::Stored(Rc::new(stored)) })
+}
+
+/// Returns the entry that others put there meanwhile.
+async fn newer(bucket: &R2, name: &str) -> Result<Entry> {
+    let (entry, _) = find(bucket, name).await?;
+    entry.ok_or_else(|| "others wrote to R2 at the same time, and it is gone".into())
 }
 
 /// Returns what is there without reading it.
