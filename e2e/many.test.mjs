@@ -117,6 +117,38 @@ test('many at once', async (t) => {
     assert.ok(fresh.version >= at.version || fresh.stale, `${JSON.stringify(value)} of version ${fresh.version} is called fresh at ${json.position}`);
   });
 
+  await t.test('S1: and so it is however often others keep it waiting', async () => {
+    const keys = Array.from({ length: 8 }, (_, n) => `quick:chain-${n}`);
+    for (const key of keys) {
+      origin.set(key, { n: 1 });
+      await edge.read(key);
+      origin.set(key, { n: 2 });
+      origin.hold(key);
+    }
+    origin.set('title:first', 'x');
+    origin.hold('title:first');
+    const reading = edge.many([...keys, 'title:first']).finally(() => (reading.done = true));
+    let release = await origin.next('title:first');
+    const published = new Map();
+    // Each time that somebody has waited, the next key has changed, and is waited for longer than the bound.
+    for (const key of keys) {
+      published.set(key, await broker.publish({ key }));
+      const acknowledged = Date.now();
+      await until(() => Date.now() - acknowledged > 400, 'more than the bound is over');
+      release();
+      release = await Promise.race([origin.next(key), reading.then(() => undefined)]);
+      if (!release) break;
+    }
+    release?.();
+    for (const key of [...keys, 'title:first']) origin.releaseAll(key);
+    const { json } = await reading;
+    for (const { key, value, freshness: fresh } of json.entries) {
+      const at = published.get(key);
+      if (at) assert.ok(fresh.stale || fresh.version >= at.version, `${key}: ${JSON.stringify(value)} of version ${fresh.version} is called fresh at ${json.position}`);
+    }
+    t.diagnostic(`${published.size} changes`);
+  });
+
   await t.test('a fill is for administrators', async () => {
     assert.equal((await edge.fill(['title:1'], { token: undefined })).status, 200);
     const without = await broker.call('POST', '/fill', { body: '{"keys":["title:1"]}' });
