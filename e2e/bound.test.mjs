@@ -21,7 +21,7 @@ const POLICY = JSON.stringify({
   sure: { lag_bound_ms: BOUND, beyond_bound: 'fail' },
 });
 
-test('an edge whose line to the broker is cut', async (t) => {
+test('S1: an edge whose line to the broker is cut', async (t) => {
   const home = await startSystem(t, { origin: false });
   const origin = await startValues(t);
   const line = await startLine(t, Number(new URL(home.broker.url).port));

@@ -379,6 +379,31 @@ impl Read {
         }
     }
 
+    /// Returns what is answered in place of an answer that others kept waiting again and again: it is not judged once
+    /// more, so it is marked, or the class fails.
+    #[must_use]
+    pub fn late(&self, known: &Knowledge, answer: &Answer) -> Answer {
+        let unkept = Answer::Fail(Failure::BoundNotKept);
+        if self.policy.beyond_bound == Beyond::Fail || self.at_least.is_some() {
+            return unkept;
+        }
+        let freshness = Freshness::Stale;
+        match answer {
+            Answer::Serve { from, .. } => {
+                let held = self.served.iter().chain(&self.spares).find(|(tier, _)| tier == from);
+                let servable = held.is_some_and(|(_, envelope)| {
+                    let removed_since =
+                        known.floors().was_removed_after(&self.key, envelope.position.version);
+                    !removed_since && known.position().is_some_and(|at| at.epoch == envelope.position.epoch)
+                });
+                let marked = Answer::Serve { from: *from, freshness, refresh: false, fill: Vec::new() };
+                if servable { marked } else { unkept }
+            }
+            Answer::Removed { at, .. } => Answer::Removed { at: *at, freshness },
+            Answer::Fail(failure) => Answer::Fail(*failure),
+        }
+    }
+
     fn synced(&mut self, now: UnixMillis, known: &Knowledge, proved: bool) -> Step {
         self.note(|| Note::synced(now, known, proved));
         if known.position().is_none() {

@@ -48,6 +48,13 @@ const E2E: &[&str] = &[
     include_str!("../../../e2e/main.test.mjs"),
     include_str!("../../../e2e/publishing.test.mjs"),
     include_str!("../../../e2e/reading.test.mjs"),
+    include_str!("../../../e2e/bound.test.mjs"),
+    include_str!("../../../e2e/floors.test.mjs"),
+    include_str!("../../../e2e/many.test.mjs"),
+    include_str!("../../../e2e/quorum.test.mjs"),
+    include_str!("../../../e2e/races.test.mjs"),
+    include_str!("../../../e2e/tiers.test.mjs"),
+    include_str!("../../../e2e/values.test.mjs"),
 ];
 
 /// Where the numbers of the document stand that are nobody's but the code's.

@@ -26,7 +26,7 @@ pub(crate) fn keep_up(place: &Rc<Place>, context: &Context, walks: &[Walk]) {
     for walk in walks.iter().filter(|walk| wants_refresh(walk)) {
         let (place, key) = (Rc::clone(place), walk.key.clone());
         // One refresh at a time for a key.
-        if !flights::is_under_way(&place.catalog, &key) {
+        if flights::may_refresh(&place.catalog, &key) {
             behind(Box::pin(async move { refresh(&place, &key).await }));
         }
     }

@@ -21,6 +21,10 @@ const SILENT: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_secs(1);
 /// How often those who wait look; who is far back in the queue looks less often.
 const LOOK: Duration = Duration::from_millis(4);
+/// How long a turn at the origin may be waited for, at least; else as long as the origin may take.
+const IN_QUEUE: Duration = Duration::from_secs(5);
+/// How long a key is not fetched anew behind an answer whose last fetch failed: an origin that is down is spared.
+const SPARED: Duration = Duration::from_secs(1);
 /// How long a place in the queue is kept for who has not looked.
 const ABSENT: Duration = Duration::from_millis(500);
 
@@ -34,7 +38,7 @@ pub(crate) type Outcome = Result<Entry, String>;
 /// Fetches, or waits for the fetch of the same key that is under way; says whether it waited for another's.
 pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
     let name = format!("{}/{}", question.catalog, question.key);
-    let deadline = now().plus(question.config.origin_timeout);
+    let deadline = now().plus(question.config.origin_timeout.max(IN_QUEUE));
     let (mut awaited, mut place) = (None, None);
     let number = loop {
         let turn = FLIGHTS.with_borrow_mut(|flights| {
@@ -63,10 +67,10 @@ pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
     (outcome, false)
 }
 
-/// Says whether a key is being fetched: then there is no need to fetch it anew behind an answer.
-pub(crate) fn is_under_way(catalog: &Catalog, key: &Key) -> bool {
+/// Says whether a key should be fetched anew behind an answer: it is not being fetched, and did not just fail.
+pub(crate) fn may_refresh(catalog: &Catalog, key: &Key) -> bool {
     let name = format!("{catalog}/{key}");
-    FLIGHTS.with_borrow(|flights| flights.of(&name, now()).is_some())
+    FLIGHTS.with_borrow_mut(|flights| flights.may_refresh(&name, now()))
 }
 
 /// The fetches of an isolate, the oldest first.
@@ -74,6 +78,8 @@ struct Flights {
     all: Vec<Flight>,
     /// Those who wait for a turn at the origin, the first to come first: their tickets, and when they last looked.
     queue: Vec<(u64, UnixMillis)>,
+    /// The keys whose last fetch failed a moment ago.
+    failed: Vec<(String, UnixMillis)>,
     /// The newest number of a flight or a ticket.
     last: u64,
 }
@@ -107,7 +113,7 @@ impl Flight {
 
 impl Flights {
     const fn new() -> Self {
-        Self { all: Vec::new(), queue: Vec::new(), last: 0 }
+        Self { all: Vec::new(), queue: Vec::new(), failed: Vec::new(), last: 0 }
     }
 
     /// Asks for a turn; `awaited` is the flight that was waited for so far, `ticket` the place in the queue. Only who
@@ -160,8 +166,10 @@ impl Flights {
         Turn::Queue { ticket, before: u32::try_from(before).unwrap_or(u32::MAX - 1) }
     }
 
-    fn of(&self, name: &str, now: UnixMillis) -> Option<&Flight> {
-        self.all.iter().find(|flight| flight.name == name && flight.flies(now))
+    fn may_refresh(&mut self, name: &str, now: UnixMillis) -> bool {
+        self.failed.retain(|(_, at)| now < at.plus(SPARED));
+        let is_under_way = self.all.iter().any(|flight| flight.name == name && flight.flies(now));
+        !is_under_way && self.failed.iter().all(|(failed, _)| failed != name)
     }
 
     fn alive(&mut self, number: u64, now: UnixMillis) {
@@ -178,6 +186,10 @@ impl Flights {
         }
         if let Some(flight) = self.all.iter_mut().find(|flight| flight.number == number) {
             (flight.heard_at, flight.landed) = (now, Some(outcome.clone()));
+            if outcome.is_err() {
+                self.failed.retain(|(_, at)| now < at.plus(SPARED));
+                self.failed.push((flight.name.clone(), now));
+            }
         }
     }
 }
@@ -246,6 +258,16 @@ mod tests {
         yours(flights.board("c", None, third, 2, NOW));
         flights.land(second, &failed(), NOW);
         yours(flights.board("d", None, fourth, 2, NOW));
+    }
+
+    #[test]
+    fn a_key_is_not_fetched_behind_an_answer_while_it_is_fetched_or_right_after_it_failed() {
+        let mut flights = Flights::new();
+        let first = yours(flights.board("a", None, None, 1, NOW));
+        assert!(!flights.may_refresh("a", NOW) && flights.may_refresh("b", NOW));
+        flights.land(first, &failed(), NOW);
+        assert!(!flights.may_refresh("a", NOW) && flights.may_refresh("b", NOW));
+        assert!(flights.may_refresh("a", NOW.plus(SPARED)));
     }
 
     #[test]

@@ -138,13 +138,8 @@ impl Walk {
 pub(crate) async fn run(place: &Place, walks: &mut [Walk]) {
     for _ in 0..ROUNDS {
         go_on(place, walks).await;
-        let (now, position) = (now(), reader(&place.catalog, |reader| reader.known.position()));
-        let is_old = |walk: &Walk| {
-            let (at, known) = walk.judged;
-            known != position || now.since(at) > place.policy(&walk.key).lag_bound
-        };
         let mut judged_anew = false;
-        for walk in walks.iter_mut().filter(|walk| is_old(walk)) {
+        for walk in old(place, walks) {
             judged_anew = true;
             walk.hear(place, Event::Delayed);
         }
@@ -153,6 +148,20 @@ pub(crate) async fn run(place: &Place, walks: &mut [Walk]) {
         }
     }
     go_on(place, walks).await;
+    for walk in old(place, walks) {
+        let late = reader(&place.catalog, |reader| walk.read.late(&reader.known, walk.answer()));
+        walk.step = Step::Answer(late);
+    }
+}
+
+/// Returns those whose answer is from before something was heard, or longer ago than their bound.
+fn old<'a>(place: &Place, walks: &'a mut [Walk]) -> Vec<&'a mut Walk> {
+    let (now, position) = (now(), reader(&place.catalog, |reader| reader.known.position()));
+    let is_old = |walk: &&mut Walk| {
+        let (at, known) = walk.judged;
+        known != position || now.since(at) > place.policy(&walk.key).lag_bound
+    };
+    walks.iter_mut().filter(is_old).collect()
 }
 
 async fn go_on(place: &Place, walks: &mut [Walk]) {

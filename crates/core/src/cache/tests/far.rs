@@ -246,6 +246,24 @@ fn s1_an_answer_that_waited_for_others_is_judged_anew() {
     story.expect(Event::Delayed, ask_for(Tier::Memory, 11));
 }
 
+#[test]
+fn s1_an_answer_that_waited_too_often_is_marked_or_fails() {
+    let begun = |policy| {
+        let mut story = with_r2(policy);
+        let entry = story.entry(10);
+        story.expect(Event::Begin, ask(Tier::Memory));
+        story.expect(held(Tier::Memory, entry), hit());
+        story
+    };
+    let Step::Answer(answer) = hit() else { panic!("a hit is an answer") };
+    let late = |story: &Story| Step::Answer(story.read.late(&story.known, &answer));
+    assert_eq!(late(&begun(stale())), serve(Tier::Memory, Freshness::Stale));
+    assert_eq!(late(&begun(fail())), failure(Failure::BoundNotKept));
+    let mut story = begun(stale());
+    story.hears(11, &[(11, REMOVE)]);
+    assert_eq!(late(&story), failure(Failure::BoundNotKept), "what was removed is not shown, marked or not");
+}
+
 // --- why ---
 
 #[test]
