@@ -31,13 +31,20 @@ impl Inner {
     /// Lists what was read lately and is covered by floors that have risen, where its class wants that.
     pub(crate) fn refresh_after(self: &Rc<Self>, floors: &[FloorRow]) -> Result<()> {
         let Ok(config) = &self.config else { return Ok(()) };
+        if config.policies.classes().all(|(_, policy)| policy.on_bump == OnBump::Delete) {
+            return Ok(());
+        }
         let most = usize::try_from(config.refresh_per_minute).unwrap_or(usize::MAX);
         let alive = floors.iter().filter(|row| row.floor.removed < row.floor.newest());
         let targets: Vec<Target> = alive.map(|row| row.target.clone()).collect();
-        let hottest = self.ledger.borrow().hottest_of(&targets, most);
+        let hottest = self.ledger.borrow().hottest_of(&targets, usize::MAX);
         let wanted = |key: &Key| config.policies.of(key.class()).on_bump == OnBump::Refresh;
-        let listed: Vec<(&Key, u64)> =
-            hottest.iter().filter(|(key, _)| wanted(key)).map(|(key, reads)| (key, *reads)).collect();
+        let listed: Vec<(&Key, u64)> = hottest
+            .iter()
+            .filter(|(key, _)| wanted(key))
+            .map(|(key, reads)| (key, *reads))
+            .take(most)
+            .collect();
         if listed.is_empty() {
             return Ok(());
         }

@@ -14,6 +14,9 @@ use crate::sync::post;
 /// The edge whose replica fetches ahead where no edge is named to tend KV.
 const NOBODY: &str = "clock";
 
+/// How many keys a replica is told at once: their JSON stays below the 2 MB of a bound text.
+const KEYS_A_CALL: usize = 2_000;
+
 /// Asks the origin for the hot keys of each catalog in `FILL_CATALOGS`, and has a replica fetch them ahead.
 ///
 /// What fails is logged; the next time is soon enough.
@@ -46,7 +49,9 @@ async fn list(env: &Env, config: &Rc<Config>, catalog: &Catalog) -> Result<usize
     let place = Place { env, config, catalog, edge, replica: None };
     // The hottest first: the first of n counts n reads.
     let ranked: Vec<(&Key, usize)> = keys.iter().zip((0..=keys.len()).rev()).collect();
-    post(&place, "ahead", &serde_json::to_string(&ranked)?).await?;
+    for some in ranked.chunks(KEYS_A_CALL) {
+        post(&place, "ahead", &serde_json::to_string(some)?).await?;
+    }
     Ok(keys.len())
 }
 

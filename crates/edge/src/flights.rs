@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(4);
 const IN_QUEUE: Duration = Duration::from_secs(5);
 /// How long a key is not fetched anew behind an answer whose last fetch failed: an origin that is down is spared.
 const SPARED: Duration = Duration::from_secs(1);
+/// How many may wait for a turn; more would only wait in vain.
+const QUEUE: usize = 1_000;
 /// How long a place in the queue is kept for who has not looked.
 const ABSENT: Duration = Duration::from_millis(500);
 
@@ -47,9 +49,8 @@ pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
         let pause = match turn {
             Turn::Yours(number) => break number,
             Turn::Landed(outcome) => return (outcome, true),
-            Turn::Wait(_) | Turn::Queue { .. } if now() >= deadline => {
-                return (Err("too many fetches of the origin are under way".to_owned()), false);
-            }
+            Turn::Full => return (too_many(), false),
+            Turn::Wait(_) | Turn::Queue { .. } if now() >= deadline => return (too_many(), false),
             Turn::Wait(flight) => {
                 awaited = Some(flight);
                 LOOK
@@ -67,6 +68,10 @@ pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
     (outcome, false)
 }
 
+fn too_many() -> Outcome {
+    Err("too many fetches of the origin are under way".to_owned())
+}
+
 /// Says whether a key should be fetched anew behind an answer: it is not being fetched, and did not just fail.
 pub(crate) fn may_refresh(catalog: &Catalog, key: &Key) -> bool {
     let name = format!("{catalog}/{key}");
@@ -76,8 +81,8 @@ pub(crate) fn may_refresh(catalog: &Catalog, key: &Key) -> bool {
 /// The fetches of an isolate, the oldest first.
 struct Flights {
     all: Vec<Flight>,
-    /// Those who wait for a turn at the origin, the first to come first: their tickets, and when they last looked.
-    queue: Vec<(u64, UnixMillis)>,
+    /// Those who wait for a turn at the origin, the first to come first.
+    queue: Vec<Ticket>,
     /// The keys whose last fetch failed a moment ago.
     failed: Vec<(String, UnixMillis)>,
     /// The newest number of a flight or a ticket.
@@ -93,6 +98,13 @@ struct Flight {
     landed: Option<Outcome>,
 }
 
+/// A place in the queue.
+struct Ticket {
+    number: u64,
+    name: String,
+    looked_at: UnixMillis,
+}
+
 /// What somebody who wants to fetch may do.
 enum Turn {
     /// Fetch, under this number.
@@ -103,6 +115,8 @@ enum Turn {
     Queue { ticket: u64, before: u32 },
     /// Take what the flight brought that was waited for.
     Landed(Outcome),
+    /// Give up: too many wait.
+    Full,
 }
 
 impl Flight {
@@ -138,28 +152,29 @@ impl Flights {
         });
         if let Some(flight) = self.all.iter_mut().find(|flight| flight.name == name && flight.flies(now)) {
             flight.waiting += u32::from(awaited != Some(flight.number));
-            self.queue.retain(|(one, _)| Some(*one) != ticket);
+            self.queue.retain(|one| Some(one.number) != ticket);
             return Turn::Wait(flight.number);
         }
-        self.queue.retain(|(one, looked_at)| now < looked_at.plus(ABSENT) || Some(*one) == ticket);
+        self.queue.retain(|one| now < one.looked_at.plus(ABSENT) || Some(one.number) == ticket);
         let free = most.saturating_sub(self.all.iter().filter(|flight| flight.flies(now)).count());
-        let place = self.queue.iter().position(|(one, _)| Some(*one) == ticket);
+        let place = self.queue.iter().position(|one| Some(one.number) == ticket);
         let before = place.unwrap_or(self.queue.len());
         if before < free {
-            self.queue.retain(|(one, _)| Some(*one) != ticket);
+            self.queue.retain(|one| Some(one.number) != ticket);
             self.last += 1;
             let (number, name) = (self.last, name.to_owned());
             self.all.push(Flight { number, name, heard_at: now, waiting: 0, landed: None });
             return Turn::Yours(number);
         }
         let ticket = match place.and_then(|place| self.queue.get_mut(place)) {
-            Some((ticket, looked_at)) => {
-                *looked_at = now;
-                *ticket
+            Some(held) => {
+                held.looked_at = now;
+                held.number
             }
+            None if before >= QUEUE => return Turn::Full,
             None => {
                 self.last += 1;
-                self.queue.push((self.last, now));
+                self.queue.push(Ticket { number: self.last, name: name.to_owned(), looked_at: now });
                 self.last
             }
         };
@@ -168,7 +183,8 @@ impl Flights {
 
     fn may_refresh(&mut self, name: &str, now: UnixMillis) -> bool {
         self.failed.retain(|(_, at)| now < at.plus(SPARED));
-        let is_under_way = self.all.iter().any(|flight| flight.name == name && flight.flies(now));
+        let is_under_way = self.all.iter().any(|flight| flight.name == name && flight.flies(now))
+            || self.queue.iter().any(|one| one.name == name && now < one.looked_at.plus(ABSENT));
         !is_under_way && self.failed.iter().all(|(failed, _)| failed != name)
     }
 
@@ -208,7 +224,7 @@ mod tests {
     fn yours(turn: Turn) -> u64 {
         match turn {
             Turn::Yours(number) => number,
-            Turn::Wait(_) | Turn::Queue { .. } | Turn::Landed(_) => panic!("it may not fetch"),
+            Turn::Wait(_) | Turn::Queue { .. } | Turn::Landed(_) | Turn::Full => panic!("it may not fetch"),
         }
     }
 
@@ -216,7 +232,9 @@ mod tests {
     fn waits(turn: Turn) -> Option<u64> {
         match turn {
             Turn::Wait(flight) => Some(flight),
-            Turn::Yours(_) | Turn::Queue { .. } | Turn::Landed(_) => panic!("it waits for no flight"),
+            Turn::Yours(_) | Turn::Queue { .. } | Turn::Landed(_) | Turn::Full => {
+                panic!("it waits for no flight")
+            }
         }
     }
 
@@ -224,7 +242,7 @@ mod tests {
     fn queues(turn: Turn) -> (Option<u64>, u32) {
         match turn {
             Turn::Queue { ticket, before } => (Some(ticket), before),
-            Turn::Yours(_) | Turn::Wait(_) | Turn::Landed(_) => panic!("it is not in the queue"),
+            Turn::Yours(_) | Turn::Wait(_) | Turn::Landed(_) | Turn::Full => panic!("it is not in the queue"),
         }
     }
 
@@ -268,6 +286,19 @@ mod tests {
         flights.land(first, &failed(), NOW);
         assert!(!flights.may_refresh("a", NOW) && flights.may_refresh("b", NOW));
         assert!(flights.may_refresh("a", NOW.plus(SPARED)));
+        yours(flights.board("a", None, None, 1, NOW));
+        queues(flights.board("b", None, None, 1, NOW));
+        assert!(!flights.may_refresh("b", NOW), "it waits for its turn");
+    }
+
+    #[test]
+    fn a_queue_that_is_full_takes_nobody() {
+        let mut flights = Flights::new();
+        yours(flights.board("a", None, None, 1, NOW));
+        for number in 0..QUEUE {
+            queues(flights.board(&format!("b{number}"), None, None, 1, NOW));
+        }
+        assert!(matches!(flights.board("c", None, None, 1, NOW), Turn::Full));
     }
 
     #[test]

@@ -115,6 +115,8 @@ fn proof(served: &Served, entry: Option<Position>, fetched_at: Option<UnixMillis
     let lag = served.lag.map_or(String::new(), |lag| format!("; lag={}", seconds(lag)));
     headers.set("Newsreel-Freshness", &format!("{word}; age={}{lag}", seconds(age)))?;
     headers.set("Age", &age.as_secs().to_string())?;
+    // Who wants a version is not answered by what was kept for who does not.
+    headers.set("Vary", "Newsreel-Min-Version")?;
     let status = served.cache_status(fetched_at);
     if !status.is_empty() {
         headers.set("Cache-Status", &status)?;

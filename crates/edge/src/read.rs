@@ -16,7 +16,7 @@ use crate::place::Place;
 use crate::tiers::kv;
 use crate::value::{WRAPPED_BYTES, members, quoted};
 use crate::walk::{Fill, Walk, put_all, run};
-use crate::{gate, metrics, value};
+use crate::{bindings, gate, metrics, value};
 
 pub(crate) type Answered = std::result::Result<Response, Problem>;
 
@@ -41,11 +41,11 @@ pub fn serves(request: &Request) -> Result<bool> {
 ///
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
-pub async fn serve(mut request: Request, env: Env, context: Context) -> Result<Response> {
+pub async fn serve(request: Request, env: Env, context: Context) -> Result<Response> {
     let address = Address::new(request.inner().url());
     let route = Route::parse(request.method().as_ref(), address.path(), address.query());
     let answer = match route {
-        Ok(Route::Edge(catalog, call)) => answer(&mut request, &address, env, context, catalog, call).await,
+        Ok(Route::Edge(catalog, call)) => answer(&request, &address, env, context, catalog, call).await,
         Ok(Route::Readyz) => ready(&env).await,
         Ok(_) => Ok(Err(Problem::new(Code::UnknownPath, "this address is the broker's"))),
         Err(problem) => Ok(Err(problem)),
@@ -79,7 +79,7 @@ async fn ready(env: &Env) -> Result<Answered> {
 }
 
 async fn answer(
-    request: &mut Request,
+    request: &Request,
     address: &Address,
     env: Env,
     context: Context,
@@ -112,15 +112,17 @@ async fn answer(
     }
 }
 
-async fn body_keys(request: &mut Request) -> Result<std::result::Result<Vec<Key>, Problem>> {
+async fn body_keys(request: &Request) -> Result<std::result::Result<Vec<Key>, Problem>> {
     let length = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
     let too_large =
         || Problem::new(Code::BodyTooLarge, format!("a list of keys has at most {BODY_BYTES} bytes"));
     if length.is_some_and(|length| length > BODY_BYTES) {
         return Ok(Err(too_large()));
     }
-    let body = request.bytes().await?;
-    Ok(if body.len() > BODY_BYTES { Err(too_large()) } else { keys_of_body(&body) })
+    // Measured before wasm has a copy: what wasm once had it keeps.
+    let body = bindings::body_of_request(request.inner()).await?;
+    let fits = usize::try_from(body.length()).is_ok_and(|length| length <= BODY_BYTES);
+    Ok(if fits { keys_of_body(&body.to_vec()) } else { Err(too_large()) })
 }
 
 /// Reads what a request wants to have been heard.

@@ -148,16 +148,19 @@ impl Rows {
             "SELECT newest FROM floors WHERE newest > ? ORDER BY newest LIMIT 1 OFFSET ?",
             vec![number(told_from.number()), f64::from(FLOORS_A_REPLY).into()],
         )?;
-        // A version's floors are never split: the page ends before the version that would not fit whole.
-        let to = match past {
-            Some(row) => version(&row, "newest")?.map_or(head, |past| before(past).max(told_from)),
-            None => head,
+        // A version's floors are never split: the page ends before the version that would not fit whole. The last one has
+        // what is above the head too: a part of a fold raises floors before the position moves, and such a row may be
+        // the only one that tells of what was said of its target before the head.
+        let past = past.map(|row| version(&row, "newest")).transpose()?.flatten();
+        let (to, until) = match past.map(|past| before(past).max(told_from)) {
+            Some(to) if to < head => (to, to),
+            Some(_) | None => (head, Version::MAX),
         };
         let floors = self.first(
             "SELECT json_group_array(json_array(kind, name, hard, soft, removed)) AS floors FROM (
                SELECT * FROM floors WHERE newest > ?1 AND newest <= ?2
                UNION ALL SELECT * FROM floors WHERE kind >= 2 AND newest > ?3 AND newest <= ?1)",
-            vec![number(told_from.number()), number(to.number()), since_then],
+            vec![number(told_from.number()), number(until.number()), since_then],
         )?;
         let floors = floors.map_or(Ok("[]".to_owned()), |row| string(&row, "floors"))?;
         let left_out = mark.map(|mark| self.left_out(mark)).transpose()?;

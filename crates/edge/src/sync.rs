@@ -11,7 +11,7 @@ use newsreel_core::hot::Hot;
 use newsreel_core::sync::{Applied, Ask, AtLeast, Knowledge, Look, Reply};
 use newsreel_core::wire::{Catalog, UnixMillis};
 use worker::web_sys::{self, RequestInit};
-use worker::{Env, Result, Stub};
+use worker::{Delay, Env, Result, Stub};
 
 use crate::config::REPLICA;
 use crate::place::Place;
@@ -43,10 +43,22 @@ pub(crate) struct Reader {
     pub(crate) reported_at: UnixMillis,
     /// Until when a sync behind an answer is under way.
     syncing_until: UnixMillis,
+    /// Until when the first sync is under way.
+    loading_until: UnixMillis,
+    /// When it was last used.
+    used_at: UnixMillis,
     /// Until when this isolate is told of changes as they happen.
     pub(crate) window_until: UnixMillis,
 }
 
+/// How long one first sync keeps others from starting theirs.
+const LOADING: Duration = Duration::from_secs(4);
+/// How often those look who wait for it.
+const LOOK: Duration = Duration::from_millis(8);
+/// How many catalogs an isolate holds something of. Whoever asks names them, so they are bounded.
+const MAX_CATALOGS: usize = 16;
+/// How many bytes of values and names an isolate keeps of all of them; it has 128 MB for everything.
+const MEMORY_BYTES: usize = 32 << 20;
 /// How many keys an isolate counts the reads of.
 const HOT_KEYS: usize = 1_000;
 
@@ -60,6 +72,8 @@ impl Default for Reader {
             hot: Hot::new(HOT_KEYS),
             reported_at: never,
             syncing_until: never,
+            loading_until: never,
+            used_at: never,
             window_until: never,
         }
     }
@@ -70,11 +84,29 @@ thread_local! {
 }
 
 /// Runs `with` on what this isolate holds of a catalog. Not re-entrant, and nothing in it awaits.
+///
+/// An isolate holds [`MAX_CATALOGS`], which share the bytes of memory; the one used longest ago makes room.
 pub(crate) fn reader<T>(catalog: &Catalog, with: impl FnOnce(&mut Reader) -> T) -> T {
-    READERS.with_borrow_mut(|readers| match readers.get_mut(catalog) {
-        Some(reader) => with(reader),
-        None => with(readers.entry(catalog.clone()).or_default()),
+    READERS.with_borrow_mut(|readers| {
+        if !readers.contains_key(catalog) {
+            make_room(readers);
+            readers.insert(catalog.clone(), Reader::default());
+            let most = MEMORY_BYTES / readers.len().max(1);
+            readers.values_mut().for_each(|reader| reader.memory.bound(most));
+        }
+        let reader = readers.get_mut(catalog).expect("it was put there");
+        reader.used_at = now();
+        with(reader)
     })
+}
+
+fn make_room(readers: &mut BTreeMap<Catalog, Reader>) {
+    while readers.len() >= MAX_CATALOGS {
+        let oldest =
+            readers.iter().min_by_key(|(_, reader)| reader.used_at).map(|(catalog, _)| catalog.clone());
+        let Some(oldest) = oldest else { return };
+        readers.remove(&oldest);
+    }
 }
 
 /// Asks the replica until everything it knows is known here; returns whether it gave the proof asked for.
@@ -82,6 +114,34 @@ pub(crate) fn reader<T>(catalog: &Catalog, with: impl FnOnce(&mut Reader) -> T) 
 /// # Errors
 /// When the replica cannot be reached or has not reached its broker.
 pub(crate) async fn sync(
+    place: &Place,
+    max_age: Duration,
+    at_least: Option<AtLeast>,
+    look: &Look,
+) -> Result<bool> {
+    let catalog = &place.catalog;
+    let is_first = place.replica.is_none() && is_first(catalog).await;
+    let proved = ask_for_all(place, max_age, at_least, look).await;
+    if is_first {
+        reader(catalog, |reader| reader.loading_until = UnixMillis(0));
+    }
+    proved
+}
+
+/// Says whether this is the first sync of the isolate. While another request's is under way, which loads everything, it
+/// waits: what is left to ask is little then.
+async fn is_first(catalog: &Catalog) -> bool {
+    let until = now().plus(LOADING);
+    while reader(catalog, |reader| reader.known.position().is_none()) && now() < until {
+        if take_turn(catalog, |reader| &mut reader.loading_until, LOADING) {
+            return true;
+        }
+        Delay::from(LOOK).await;
+    }
+    false
+}
+
+async fn ask_for_all(
     place: &Place,
     max_age: Duration,
     at_least: Option<AtLeast>,

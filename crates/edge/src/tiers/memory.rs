@@ -5,18 +5,17 @@ use newsreel_core::wire::{Key, Position};
 
 use super::{Body, Entry};
 
-/// How many bytes of values and names an isolate keeps of a catalog; an isolate has 128 MB for everything.
-const MEMORY_BYTES: usize = 32 << 20;
-
 /// The entries of one catalog.
 pub(crate) struct Memory {
     entries: LruCache<Key, Entry>,
     bytes: usize,
+    /// The most of them.
+    most: usize,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { entries: LruCache::unbounded(), bytes: 0 }
+        Self { entries: LruCache::unbounded(), bytes: 0, most: 0 }
     }
 }
 
@@ -36,7 +35,13 @@ impl Memory {
         if let Some((key, replaced)) = self.entries.push(key.clone(), entry) {
             self.forgot(&key, &replaced);
         }
-        while self.bytes > MEMORY_BYTES {
+        self.bound(self.most);
+    }
+
+    /// Keeps at most so many bytes of names and values; what was read longest ago goes first.
+    pub(crate) fn bound(&mut self, most: usize) {
+        self.most = most;
+        while self.bytes > most {
             let Some((key, oldest)) = self.entries.pop_lru() else { break };
             self.forgot(&key, &oldest);
         }
@@ -93,6 +98,14 @@ pub(crate) mod tests {
         Key::new(format!("title:{id}")).unwrap()
     }
 
+    const MEMORY_BYTES: usize = 32 << 20;
+
+    fn memory() -> Memory {
+        let mut memory = Memory::default();
+        memory.bound(MEMORY_BYTES);
+        memory
+    }
+
     fn kept(memory: &mut Memory, id: usize) -> Option<Vec<u8>> {
         memory.get(&key(id)).map(|entry| entry.body.bytes().unwrap().to_vec())
     }
@@ -111,7 +124,7 @@ pub(crate) mod tests {
 
     #[test]
     fn s2_a_late_fill_never_replaces_a_newer_one_in_memory() {
-        let mut memory = Memory::default();
+        let mut memory = memory();
         memory.put(&key(1), entry(8, b"new"));
         memory.put(&key(1), entry(7, b"old"));
         assert_eq!(kept(&mut memory, 1).unwrap(), b"new");
@@ -121,7 +134,7 @@ pub(crate) mod tests {
 
     #[test]
     fn memory_is_bounded_by_bytes_and_keeps_what_was_read_last() {
-        let mut memory = Memory::default();
+        let mut memory = memory();
         let body = vec![0; 1 << 20];
         memory.put(&key(0), entry(1, &body));
         for id in 1..100 {
@@ -130,5 +143,7 @@ pub(crate) mod tests {
         }
         assert!(memory.bytes <= MEMORY_BYTES && memory.bytes > MEMORY_BYTES / 2);
         assert!(memory.get(&key(1)).is_none());
+        memory.bound(MEMORY_BYTES / 2);
+        assert!(memory.bytes <= MEMORY_BYTES / 2 && memory.get(&key(0)).is_some());
     }
 }
