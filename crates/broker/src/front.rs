@@ -1,6 +1,8 @@
 //! The Worker's side of the broker: checks who calls, reads the address, checks the token, and only then wakes
 //! the catalog's object.
 
+use std::pin::Pin;
+
 use newsreel_core::access::{Caller, Scope};
 use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, internal};
 use worker::web_sys::RequestInit;
@@ -29,7 +31,17 @@ const PASSED: &[&str] = &[
 ///
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
-pub async fn serve(request: &Request, env: &Env) -> worker::Result<Response> {
+///
+/// Boxed: a future that another crate polls is in the wasm twice, once for each.
+#[must_use]
+pub fn serve<'a>(
+    request: &'a Request,
+    env: &'a Env,
+) -> Pin<Box<dyn Future<Output = worker::Result<Response>> + 'a>> {
+    Box::pin(serve_here(request, env))
+}
+
+async fn serve_here(request: &Request, env: &Env) -> worker::Result<Response> {
     let address = Address::new(request.inner().url());
     let origin = match browser::admit(request, env, address.origin())? {
         Ok(origin) => origin,

@@ -364,7 +364,8 @@ impl Read {
 
     /// Judges what was to be served as if its tier had given it this moment; without any it begins anew.
     fn delayed(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
-        self.unproved = false;
+        // A class that always asks has nothing else to go by than what its sync said.
+        self.unproved &= self.policy.lag_bound.is_zero();
         match self.served.take() {
             Some((tier, envelope)) => {
                 self.visits.pop();

@@ -37,14 +37,8 @@ impl Inner {
         let most = usize::try_from(config.refresh_per_minute).unwrap_or(usize::MAX);
         let alive = floors.iter().filter(|row| row.floor.removed < row.floor.newest());
         let targets: Vec<Target> = alive.map(|row| row.target.clone()).collect();
-        let hottest = self.ledger.borrow().hottest_of(&targets, usize::MAX);
         let wanted = |key: &Key| config.policies.of(key.class()).on_bump == OnBump::Refresh;
-        let listed: Vec<(&Key, u64)> = hottest
-            .iter()
-            .filter(|(key, _)| wanted(key))
-            .map(|(key, reads)| (key, *reads))
-            .take(most)
-            .collect();
+        let listed = self.ledger.borrow().hottest_of(&targets, most, wanted);
         if listed.is_empty() {
             return Ok(());
         }

@@ -68,6 +68,7 @@ fn lagging(place: &Place, walks: &[Walk]) -> Option<std::time::Duration> {
 pub(crate) async fn refresh(place: &Place, key: &Key) {
     let mut walks = [Walk::anew(place, key)];
     run(place, &mut walks).await;
+    metrics::count_fetch(place, &walks);
     let [walk] = walks;
     put_all(place, walk.fill(place).into_iter().collect()).await;
 }

@@ -10,6 +10,7 @@ use crate::bindings;
 use crate::config::{Config, config};
 use crate::place::Place;
 use crate::sync::post;
+use crate::walk::Task;
 
 /// The edge whose replica fetches ahead where no edge is named to tend KV.
 const NOBODY: &str = "clock";
@@ -20,7 +21,12 @@ const KEYS_A_CALL: usize = 2_000;
 /// Asks the origin for the hot keys of each catalog in `FILL_CATALOGS`, and has a replica fetch them ahead.
 ///
 /// What fails is logged; the next time is soon enough.
-pub async fn scheduled(env: Env) {
+#[must_use]
+pub fn scheduled(env: Env) -> Task<'static, ()> {
+    Box::pin(list_all(env))
+}
+
+async fn list_all(env: Env) {
     let config = match config(&env) {
         Ok(config) => config,
         Err(problem) => return console_error!("{}", problem.detail()),

@@ -21,7 +21,7 @@ const SILENT: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_secs(1);
 /// How often those who wait look; who is far back in the queue looks less often.
 const LOOK: Duration = Duration::from_millis(4);
-/// How long a turn at the origin may be waited for, at least; else as long as the origin may take.
+/// How long the queue may stand still, at least; else as long as the origin may take.
 const IN_QUEUE: Duration = Duration::from_secs(5);
 /// How long a key is not fetched anew behind an answer whose last fetch failed: an origin that is down is spared.
 const SPARED: Duration = Duration::from_secs(1);
@@ -40,8 +40,8 @@ pub(crate) type Outcome = Result<Entry, String>;
 /// Fetches, or waits for the fetch of the same key that is under way; says whether it waited for another's.
 pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
     let name = format!("{}/{}", question.catalog, question.key);
-    let deadline = now().plus(question.config.origin_timeout.max(IN_QUEUE));
-    let (mut awaited, mut place) = (None, None);
+    let patience = question.config.origin_timeout.max(IN_QUEUE);
+    let (mut awaited, mut place, mut ahead, mut moved_at) = (None, None, u32::MAX, now());
     let number = loop {
         let turn = FLIGHTS.with_borrow_mut(|flights| {
             flights.board(&name, awaited, place, question.config.origin_concurrency, now())
@@ -50,14 +50,20 @@ pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
             Turn::Yours(number) => break number,
             Turn::Landed(outcome) => return (outcome, true),
             Turn::Full => return (too_many(), false),
-            Turn::Wait(_) | Turn::Queue { .. } if now() >= deadline => return (too_many(), false),
+            // It ends, or is heard of no more.
             Turn::Wait(flight) => {
                 awaited = Some(flight);
                 LOOK
             }
             Turn::Queue { ticket, before } => {
-                (awaited, place) = (None, Some(ticket));
-                LOOK * (before + 1).min(8)
+                (awaited, place) = (None, ticket);
+                if before < ahead {
+                    (ahead, moved_at) = (before, now());
+                }
+                if now() >= moved_at.plus(patience) {
+                    return (too_many(), false);
+                }
+                LOOK * (before + 1).min(16)
             }
         };
         Delay::from(pause).await;
@@ -111,8 +117,8 @@ enum Turn {
     Yours(u64),
     /// Look again: for the flight of this number.
     Wait(u64),
-    /// Look again: with this ticket, behind so many.
-    Queue { ticket: u64, before: u32 },
+    /// Look again: with this ticket, behind so many; without one where somebody has one for the same key.
+    Queue { ticket: Option<u64>, before: u32 },
     /// Take what the flight brought that was waited for.
     Landed(Outcome),
     /// Give up: too many wait.
@@ -158,6 +164,10 @@ impl Flights {
         self.queue.retain(|one| now < one.looked_at.plus(ABSENT) || Some(one.number) == ticket);
         let free = most.saturating_sub(self.all.iter().filter(|flight| flight.flies(now)).count());
         let place = self.queue.iter().position(|one| Some(one.number) == ticket);
+        let twin = self.queue.iter().position(|one| one.name == name).filter(|_| place.is_none());
+        if let Some(before) = twin {
+            return Turn::Queue { ticket: None, before: u32::try_from(before).unwrap_or(u32::MAX - 1) };
+        }
         let before = place.unwrap_or(self.queue.len());
         if before < free {
             self.queue.retain(|one| Some(one.number) != ticket);
@@ -178,7 +188,7 @@ impl Flights {
                 self.last
             }
         };
-        Turn::Queue { ticket, before: u32::try_from(before).unwrap_or(u32::MAX - 1) }
+        Turn::Queue { ticket: Some(ticket), before: u32::try_from(before).unwrap_or(u32::MAX - 1) }
     }
 
     fn may_refresh(&mut self, name: &str, now: UnixMillis) -> bool {
@@ -241,7 +251,7 @@ mod tests {
     #[track_caller]
     fn queues(turn: Turn) -> (Option<u64>, u32) {
         match turn {
-            Turn::Queue { ticket, before } => (Some(ticket), before),
+            Turn::Queue { ticket, before } => (ticket, before),
             Turn::Yours(_) | Turn::Wait(_) | Turn::Landed(_) | Turn::Full => panic!("it is not in the queue"),
         }
     }
@@ -271,6 +281,7 @@ mod tests {
         let (fourth, before) = queues(flights.board("d", None, None, 2, NOW));
         assert_eq!(before, 1);
         flights.land(first, &failed(), NOW);
+        assert_eq!(queues(flights.board("d", None, None, 2, NOW)), (None, 1), "one waits for this key");
         assert_eq!(queues(flights.board("e", None, None, 2, NOW)).1, 2, "it came later");
         assert_eq!(queues(flights.board("d", None, fourth, 2, NOW)), (fourth, 1));
         yours(flights.board("c", None, third, 2, NOW));

@@ -126,13 +126,13 @@ fn proof(served: &Served, entry: Option<Position>, fetched_at: Option<UnixMillis
 
 impl Served {
     /// Returns RFC 9211's list: a member for each cache asked, the one nearest to the origin first. That one says
-    /// what the origin answered.
+    /// whether another read's fetch was shared.
     pub(crate) fn cache_status(&self, fetched_at: Option<UnixMillis>) -> String {
         let caches = self.visits.iter().filter(|(tier, _)| *tier != Tier::Origin);
         let mut members: Vec<String> =
             caches.map(|(tier, visit)| self.member(*tier, *visit, fetched_at)).collect();
         if let Some(last) = members.last_mut().filter(|_| self.from == Some(Tier::Origin)) {
-            last.push_str(if self.collapsed { "; collapsed" } else { "; fwd-status=200" });
+            last.push_str(if self.collapsed { "; collapsed" } else { "" });
         }
         members.reverse();
         members.join(", ")

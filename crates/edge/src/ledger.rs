@@ -63,15 +63,23 @@ impl Ledger {
         Ok(())
     }
 
-    /// Returns the keys that were read lately and that are covered by these targets, the hottest first, and how often.
-    pub(crate) fn hottest_of(&self, targets: &[Target], most: usize) -> Vec<(Key, u64)> {
+    /// Returns the keys that were read lately, are covered by these targets and are wanted, the hottest first, and how
+    /// often they were read.
+    pub(crate) fn hottest_of(
+        &self,
+        targets: &[Target],
+        most: usize,
+        wanted: impl Fn(&Key) -> bool,
+    ) -> Vec<(Key, u64)> {
         let [lately, before] = &self.hot;
-        let mut keys = lately.hottest_of(targets, most);
-        for key in before.hottest_of(targets, most) {
-            if keys.len() < most && !keys.contains(&key) {
-                keys.push(key);
-            }
+        let mut keys: Vec<Key> = Vec::new();
+        for hot in [lately, before] {
+            let hottest =
+                hot.hottest_of(targets, usize::MAX).into_iter().filter(|key| wanted(key)).take(most);
+            let new: Vec<Key> = hottest.filter(|key| !keys.contains(key)).collect();
+            keys.extend(new);
         }
+        keys.truncate(most);
         keys.into_iter().map(|key| (key.clone(), lately.reads(&key) + before.reads(&key))).collect()
     }
 

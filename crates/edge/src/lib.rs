@@ -40,7 +40,7 @@ mod sync;
 mod tender;
 mod tiers;
 mod value;
-mod walk;
+pub mod walk;
 mod window;
 
 pub use clock::scheduled;

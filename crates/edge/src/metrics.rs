@@ -62,16 +62,25 @@ pub(crate) fn count(place: &Place, walks: &[Walk]) {
     });
 }
 
-/// Counts what was filled ahead of its readers.
-pub(crate) fn count_fills(place: &Place, walks: &[Walk]) {
+/// Counts a fetch behind an answer.
+pub(crate) fn count_fetch(place: &Place, walks: &[Walk]) {
     reader(&place.catalog, |reader| {
         for walk in walks {
-            walk.read.count(walk.answer(), true, &mut reader.counts);
             if let Some((took, false)) = walk.origin {
                 reader.counts.origin_took(walk.key.class(), took);
             }
         }
     });
+}
+
+/// Counts what was filled ahead of its readers.
+pub(crate) fn count_fills(place: &Place, walks: &[Walk]) {
+    reader(&place.catalog, |reader| {
+        for walk in walks {
+            walk.read.count(walk.answer(), true, &mut reader.counts);
+        }
+    });
+    count_fetch(place, walks);
 }
 
 /// Returns a report, if there is something to report and the last one was some time ago.

@@ -15,7 +15,7 @@ use crate::headers::{self, Served, text_response};
 use crate::place::Place;
 use crate::tiers::kv;
 use crate::value::{WRAPPED_BYTES, members, quoted};
-use crate::walk::{Fill, Walk, put_all, run};
+use crate::walk::{Fill, Task, Walk, put_all, run};
 use crate::{bindings, gate, metrics, value};
 
 pub(crate) type Answered = std::result::Result<Response, Problem>;
@@ -41,7 +41,14 @@ pub fn serves(request: &Request) -> Result<bool> {
 ///
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
-pub async fn serve(request: Request, env: Env, context: Context) -> Result<Response> {
+///
+/// Boxed: a future that another crate polls is in the wasm twice, once for each.
+#[must_use]
+pub fn serve(request: Request, env: Env, context: Context) -> Task<'static, Result<Response>> {
+    Box::pin(serve_here(request, env, context))
+}
+
+async fn serve_here(request: Request, env: Env, context: Context) -> Result<Response> {
     let address = Address::new(request.inner().url());
     let route = Route::parse(request.method().as_ref(), address.path(), address.query());
     let answer = match route {
@@ -233,7 +240,7 @@ async fn many(request: &Request, place: &Rc<Place>, context: &Context, keys: &[K
         Err(problem) => return Ok(Err(problem)),
     };
     let mut walks: Vec<Walk> =
-        keys.iter().map(|key| Walk::new(place, key, place.read(key, at_least))).collect();
+        keys.iter().map(|key| Walk::new(place, key, place.read(key, at_least)).one_of_many()).collect();
     run(place, &mut walks).await;
     let (mut entries, mut head, mut room) = (Vec::new(), String::new(), WRAPPED_BYTES);
     for walk in &walks {
@@ -297,42 +304,61 @@ fn explanation(place: &Place, walk: &Walk, served: &Served) -> String {
     )
 }
 
+/// How many keys are filled at once: of each the value is at hand until KV and R2 have it.
+const FILLED_AT_ONCE: usize = 4;
+
+/// What became of keys that were filled ahead, as JSON.
+#[derive(Default)]
+struct Filled {
+    filled: Vec<String>,
+    kept: Vec<String>,
+    absent: Vec<String>,
+    failed: Vec<String>,
+    /// The members that say what the reader has heard.
+    head: String,
+}
+
 /// Answers `POST fill`: each key is read as nobody's reader would, so that KV and R2 have it.
 async fn ahead(place: &Rc<Place>, context: &Context, keys: &[Key]) -> Result<Response> {
-    let mut walks: Vec<Walk> =
-        keys.iter().map(|key| Walk::new(place, key, place.read(key, None).ahead())).collect();
-    run(place, &mut walks).await;
-    // Whoever fills ahead is told when it is done, not when it has begun.
-    let fills: Vec<Option<Fill>> = walks.iter().map(|walk| walk.fill(place)).collect();
-    let is_filled: Vec<bool> = fills.iter().map(Option::is_some).collect();
-    let mut refused = put_all(place, fills.into_iter().flatten().collect()).await.into_iter();
-    let mut lists: [Vec<String>; 4] = Default::default();
-    let [filled, kept, absent, failed] = &mut lists;
-    let mut head = String::new();
-    for (walk, is_filled) in walks.iter().zip(is_filled) {
-        let served = Served::by(place, walk);
-        head = heard(place, &served);
-        let key = quoted(walk.key.as_str());
-        let refused = is_filled.then(|| refused.next().flatten()).flatten();
-        let problem = match (outcome(place, walk, None, &served), refused) {
-            (Outcome::Failed(problem), _) => problem,
-            (_, Some(refused)) => Problem::new(Code::Busy, refused),
-            (Outcome::NotFound(..), None) => {
-                absent.push(key);
-                continue;
-            }
-            (Outcome::Value, None) => {
-                if is_filled { &mut *filled } else { &mut *kept }.push(key);
-                continue;
-            }
-        };
-        let (code, detail) = (problem.code(), quoted(problem.detail()));
-        failed.push(format!(r#"{{"key":{key},"code":"{code}","detail":{detail}}}"#));
+    let mut all = Filled::default();
+    for some in keys.chunks(FILLED_AT_ONCE) {
+        all.fill(place, some).await;
     }
     keep_up(place, context, &[]);
-    metrics::count_fills(place, &walks);
-    let [filled, kept, absent, failed] = lists.map(|list| list.join(","));
+    let Filled { filled, kept, absent, failed, head } = all;
+    let [filled, kept, absent, failed] = [filled, kept, absent, failed].map(|list| list.join(","));
     let json =
         format!(r#"{{{head},"filled":[{filled}],"kept":[{kept}],"absent":[{absent}],"failed":[{failed}]}}"#);
     text_response("application/json", json)
+}
+
+impl Filled {
+    /// Fills some keys. Whoever fills ahead is told when it is done, not when it has begun.
+    async fn fill(&mut self, place: &Place, keys: &[Key]) {
+        let mut walks: Vec<Walk> =
+            keys.iter().map(|key| Walk::new(place, key, place.read(key, None).ahead())).collect();
+        run(place, &mut walks).await;
+        metrics::count_fills(place, &walks);
+        let fills: Vec<Option<Fill>> = walks.iter().map(|walk| walk.fill(place)).collect();
+        let is_filled: Vec<bool> = fills.iter().map(Option::is_some).collect();
+        let mut refused = put_all(place, fills.into_iter().flatten().collect()).await.into_iter();
+        for (walk, is_filled) in walks.iter().zip(is_filled) {
+            let served = Served::by(place, walk);
+            self.head = heard(place, &served);
+            let key = quoted(walk.key.as_str());
+            let refused = is_filled.then(|| refused.next().flatten()).flatten();
+            match (outcome(place, walk, None, &served), refused) {
+                (Outcome::Failed(problem), _) => self.failed(&key, &problem),
+                (_, Some(refused)) => self.failed(&key, &Problem::new(Code::Busy, refused)),
+                (Outcome::NotFound(..), None) => self.absent.push(key),
+                (Outcome::Value, None) if is_filled => self.filled.push(key),
+                (Outcome::Value, None) => self.kept.push(key),
+            }
+        }
+    }
+
+    fn failed(&mut self, key: &str, problem: &Problem) {
+        let (code, detail) = (problem.code(), quoted(problem.detail()));
+        self.failed.push(format!(r#"{{"key":{key},"code":"{code}","detail":{detail}}}"#));
+    }
 }

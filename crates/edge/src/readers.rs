@@ -31,7 +31,7 @@ impl Inner {
     /// Answers a reader: the floors it lacks, and how old the proof is that there are no others.
     pub(crate) async fn sync(self: &Rc<Self>, ask: Ask) -> Result<Response> {
         let proved = self.consult(&ask).await;
-        let Some(position) = self.position() else { return unheard() };
+        let Some(position) = self.tellable()? else { return unheard() };
         let (json, _) = self.reply(since(&ask, &position), &position, &ask.look)?;
         let headers = Headers::new();
         if proved {
@@ -47,10 +47,15 @@ impl Inner {
         Ok(ResponseBuilder::new().with_headers(headers).stream(bindings::packed(&stream)))
     }
 
+    /// Returns the position whose floors can be told: none while a fold is half applied.
+    fn tellable(&self) -> Result<Option<Position>> {
+        Ok(if self.rows.is_folding()? { None } else { self.position() })
+    }
+
     /// Answers the replica's own reads: the same, without a request.
     pub(crate) async fn told(self: &Rc<Self>, ask: &Ask) -> Result<(String, bool)> {
         let proved = self.consult(ask).await;
-        let position = self.position().ok_or("this edge has not reached the broker yet")?;
+        let position = self.tellable()?.ok_or("this edge has not reached the broker yet")?;
         let (json, _) = self.reply(since(ask, &position), &position, &ask.look)?;
         Ok((json, proved))
     }
@@ -58,7 +63,7 @@ impl Inner {
     /// Opens a window: the reader is told from where it stands, and of everything that comes.
     pub(crate) async fn open_window(self: &Rc<Self>, ask: Ask) -> Result<Response> {
         self.consult(&ask).await;
-        let Some(position) = self.position() else { return unheard() };
+        let Some(position) = self.tellable()? else { return unheard() };
         let (reply, to) = self.reply(since(&ask, &position), &position, &ask.look)?;
         if to < position.version {
             // Too much for one message: the reader syncs first and opens its window after.
@@ -98,8 +103,9 @@ impl Inner {
             Phase::Idle | Phase::Waiting | Phase::Connecting | Phase::CatchingUp | Phase::Closed => SYNC_WAIT,
         };
         let proved = self.await_proof(ask, needed, asked_at.plus(wait)).await;
-        let is_proof_missing = self.proved_at().is_none_or(|at| at < needed);
-        self.in_vain.set(is_proof_missing);
+        if self.proved_at().is_none_or(|at| at < needed) {
+            self.in_vain.set(true);
+        }
         proved
     }
 

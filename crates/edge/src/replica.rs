@@ -191,6 +191,9 @@ impl Inner {
         if let Err(error) = self.follow(input) {
             self.complain("starting again from the rows", &error);
         }
+        if self.proved_at() > before.1 {
+            self.in_vain.set(false);
+        }
         self.arm_timer();
         self.tell_windows(before);
         for waiting in self.waiting.take() {

@@ -14,8 +14,9 @@ use newsreel_core::wire::{Position, UnixMillis, Version};
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, State};
 
-/// How many floors one reply to a reader holds; more come in the next. A version has at most 1,000.
-const FLOORS_A_REPLY: u32 = 20_000;
+/// How many floors one reply to a reader holds; more come in the next. A version has at most 1,000, and a text that SQLite
+/// makes at most 2 MB: 4,999 of the longest keys just fit.
+const FLOORS_A_REPLY: u32 = 4_000;
 /// How many floors one statement writes: their JSON stays far below the 2 MB of a bound text.
 const FLOORS_A_WRITE: usize = 1_000;
 
@@ -111,8 +112,18 @@ impl Rows {
                 }
                 self.raise(&json)?;
             }
-            position.map_or(Ok(()), |position| self.set_position(position))
+            match position {
+                Some(position) => self.set_position(position),
+                None => {
+                    self.sql.exec("INSERT OR REPLACE INTO meta VALUES ('folding', '1')", None).map(|_| ())
+                }
+            }
         })
+    }
+
+    /// Says whether a fold is half applied: then some floors are told of a later version than the position's only.
+    pub(crate) fn is_folding(&self) -> worker::Result<bool> {
+        Ok(self.first("SELECT 1 AS one FROM meta WHERE name = 'folding'", vec![])?.is_some())
     }
 
     /// Forgets every floor and task: without a position nobody knows which log they are of.
@@ -129,7 +140,8 @@ impl Rows {
         self.transaction(|| {
             self.clear()?;
             let version = position.version.number();
-            self.raise(&format!(r#"[[3,"",{version},0,0]]"#))?;
+            // There may have been removals among what was not heard.
+            self.raise(&format!(r#"[[3,"",{version},0,{version}]]"#))?;
             self.set_position(position)
         })
     }
@@ -148,19 +160,14 @@ impl Rows {
             "SELECT newest FROM floors WHERE newest > ? ORDER BY newest LIMIT 1 OFFSET ?",
             vec![number(told_from.number()), f64::from(FLOORS_A_REPLY).into()],
         )?;
-        // A version's floors are never split: the page ends before the version that would not fit whole. The last one has
-        // what is above the head too: a part of a fold raises floors before the position moves, and such a row may be
-        // the only one that tells of what was said of its target before the head.
+        // A version's floors are never split: the page ends before the version that would not fit whole.
         let past = past.map(|row| version(&row, "newest")).transpose()?.flatten();
-        let (to, until) = match past.map(|past| before(past).max(told_from)) {
-            Some(to) if to < head => (to, to),
-            Some(_) | None => (head, Version::MAX),
-        };
+        let to = past.map_or(head, |past| before(past).max(told_from)).min(head.max(told_from));
         let floors = self.first(
             "SELECT json_group_array(json_array(kind, name, hard, soft, removed)) AS floors FROM (
                SELECT * FROM floors WHERE newest > ?1 AND newest <= ?2
                UNION ALL SELECT * FROM floors WHERE kind >= 2 AND newest > ?3 AND newest <= ?1)",
-            vec![number(told_from.number()), number(until.number()), since_then],
+            vec![number(told_from.number()), number(to.number()), since_then],
         )?;
         let floors = floors.map_or(Ok("[]".to_owned()), |row| string(&row, "floors"))?;
         let left_out = mark.map(|mark| self.left_out(mark)).transpose()?;
@@ -177,13 +184,14 @@ impl Rows {
         Ok(format!(r#"{{"to":{mark},"tags_hard":{hard},"tags_soft":{soft}}}"#))
     }
 
-    /// Returns the floors of these targets as a JSON array; none for those that have none.
+    /// Returns the floors of these targets as a JSON array, and that of everything, which stands for those that were
+    /// forgotten; none for those that have none.
     pub(crate) fn floors_of(&self, look: &Look) -> worker::Result<String> {
         let keys = look.keys.iter().map(|key| (0, key.as_str()));
         let targets: Vec<(u8, &str)> = keys.chain(look.tags.iter().map(|tag| (1, tag.as_str()))).collect();
         let row = self.first(
             "SELECT json_group_array(json_array(kind, name, hard, soft, removed)) AS floors
-             FROM json_each(?) JOIN floors ON kind = value ->> 0 AND name = value ->> 1",
+             FROM floors WHERE kind = 3 OR (kind, name) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))",
             vec![serde_json::to_string(&targets)?.into()],
         )?;
         row.map_or(Ok("[]".to_owned()), |row| string(&row, "floors"))
@@ -304,6 +312,7 @@ impl Rows {
     fn set_position(&self, position: Position) -> worker::Result<()> {
         let value = position.to_string();
         self.sql.exec("INSERT OR REPLACE INTO meta VALUES ('position', ?)", vec![value.into()])?;
+        self.sql.exec("DELETE FROM meta WHERE name = 'folding'", None)?;
         Ok(())
     }
 

@@ -24,7 +24,7 @@ pub(crate) const REPLICA_AT: char = '@';
 pub(crate) const PROVED: &str = "Newsreel-Proved";
 /// The header with which a replica says that its reply is packed with gzip.
 pub(crate) const PACKED: &str = "Newsreel-Packed";
-/// How many replies one sync takes: 50 of 20,000 floors are a million.
+/// How many replies one sync takes: 50 of 4,000 floors are more than a snapshot.
 const REPLIES: usize = 50;
 /// How long one sync behind an answer keeps others from starting.
 const SYNCING: Duration = Duration::from_secs(2);
@@ -45,6 +45,8 @@ pub(crate) struct Reader {
     syncing_until: UnixMillis,
     /// Until when the first sync is under way.
     loading_until: UnixMillis,
+    /// When one ended.
+    loaded_at: UnixMillis,
     /// When it was last used.
     used_at: UnixMillis,
     /// Until when this isolate is told of changes as they happen.
@@ -73,6 +75,7 @@ impl Default for Reader {
             reported_at: never,
             syncing_until: never,
             loading_until: never,
+            loaded_at: never,
             used_at: never,
             window_until: never,
         }
@@ -87,17 +90,29 @@ thread_local! {
 ///
 /// An isolate holds [`MAX_CATALOGS`], which share the bytes of memory; the one used longest ago makes room.
 pub(crate) fn reader<T>(catalog: &Catalog, with: impl FnOnce(&mut Reader) -> T) -> T {
+    let (mut with, mut outcome) = (Some(with), None);
+    // Not generic, or each of its thirty callers has all of it in the wasm.
+    run_on(catalog, &mut |reader| outcome = with.take().map(|with| with(reader)));
+    outcome.expect("it is run once")
+}
+
+fn run_on(catalog: &Catalog, with: &mut dyn FnMut(&mut Reader)) {
     READERS.with_borrow_mut(|readers| {
         if !readers.contains_key(catalog) {
             make_room(readers);
-            readers.insert(catalog.clone(), Reader::default());
-            let most = MEMORY_BYTES / readers.len().max(1);
-            readers.values_mut().for_each(|reader| reader.memory.bound(most));
         }
-        let reader = readers.get_mut(catalog).expect("it was put there");
+        let reader = readers.entry(catalog.clone()).or_default();
         reader.used_at = now();
-        with(reader)
-    })
+        with(reader);
+        let mut bytes: usize = readers.values().map(|reader| reader.memory.bytes()).sum();
+        while bytes > MEMORY_BYTES {
+            let fullest = readers.values_mut().filter(|reader| reader.memory.bytes() > 0);
+            let Some(oldest) = fullest.min_by_key(|reader| reader.used_at) else { return };
+            let before = oldest.memory.bytes();
+            oldest.memory.bound(before.saturating_sub(bytes - MEMORY_BYTES));
+            bytes -= before - oldest.memory.bytes();
+        }
+    });
 }
 
 fn make_room(readers: &mut BTreeMap<Catalog, Reader>) {
@@ -123,7 +138,7 @@ pub(crate) async fn sync(
     let is_first = place.replica.is_none() && is_first(catalog).await;
     let proved = ask_for_all(place, max_age, at_least, look).await;
     if is_first {
-        reader(catalog, |reader| reader.loading_until = UnixMillis(0));
+        reader(catalog, |reader| (reader.loading_until, reader.loaded_at) = (UnixMillis(0), now()));
     }
     proved
 }
@@ -131,8 +146,10 @@ pub(crate) async fn sync(
 /// Says whether this is the first sync of the isolate. While another request's is under way, which loads everything, it
 /// waits: what is left to ask is little then.
 async fn is_first(catalog: &Catalog) -> bool {
-    let until = now().plus(LOADING);
-    while reader(catalog, |reader| reader.known.position().is_none()) && now() < until {
+    let began = now();
+    // Whatever became of the one that was waited for, nobody waits for a second.
+    let waits = |reader: &mut Reader| reader.known.position().is_none() && reader.loaded_at <= began;
+    while reader(catalog, waits) && now() < began.plus(LOADING) {
         if take_turn(catalog, |reader| &mut reader.loading_until, LOADING) {
             return true;
         }

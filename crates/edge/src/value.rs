@@ -95,6 +95,7 @@ async fn send(
             }
         },
         Body::Stream(stream, _) => stream.clone(),
+        Body::Left(_) => return Ok(Err(Problem::new(Code::Busy, "the value is not at hand: read it alone"))),
     };
     Ok(Ok(builder.stream(stream)))
 }

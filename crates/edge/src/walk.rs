@@ -33,10 +33,14 @@ pub(crate) struct Walk {
     pub(crate) origin: Option<(Duration, bool)>,
     /// How many syncs it took part in.
     pub(crate) syncs: u64,
+    /// One of many: values above 1 MiB are given up, or a hundred of them would be an isolate's end.
+    one_of_many: bool,
     /// What was known when it was answered, and when that was.
     judged: (UnixMillis, Option<Position>),
 }
 
+/// How many tiers are asked at once: six requests of an isolate may wait for their headers.
+const GROUP: usize = 6;
 /// How often answers are judged anew that waited for others, which took their time.
 const ROUNDS: usize = 3;
 
@@ -53,10 +57,16 @@ impl Walk {
             origin_error: None,
             origin: None,
             syncs: 0,
+            one_of_many: false,
             judged: (now(), None),
         };
         walk.hear(place, Event::Begin);
         walk
+    }
+
+    /// Makes it one of many that share an answer.
+    pub(crate) fn one_of_many(self) -> Self {
+        Self { one_of_many: true, ..self }
     }
 
     /// Returns a walk that goes to the origin at once, behind an answer that has been given.
@@ -107,7 +117,10 @@ impl Walk {
         }
     }
 
-    fn got(&mut self, tier: Tier, entry: Entry) -> Event {
+    fn got(&mut self, tier: Tier, mut entry: Entry) -> Event {
+        if self.one_of_many {
+            entry.leave_large();
+        }
         let envelope = entry.envelope.clone();
         self.held.push((tier, entry));
         Event::Held(tier, envelope)
@@ -150,7 +163,11 @@ pub(crate) async fn run(place: &Place, walks: &mut [Walk]) {
     go_on(place, walks).await;
     for walk in old(place, walks) {
         let late = reader(&place.catalog, |reader| walk.read.late(&reader.known, walk.answer()));
-        walk.step = Step::Answer(late);
+        walk.hear(place, Event::Delayed);
+        // What needs nobody to be asked is judged once more.
+        if !matches!(walk.step, Step::Answer(_)) {
+            walk.step = Step::Answer(late);
+        }
     }
 }
 
@@ -159,7 +176,8 @@ fn old<'a>(place: &Place, walks: &'a mut [Walk]) -> Vec<&'a mut Walk> {
     let (now, position) = (now(), reader(&place.catalog, |reader| reader.known.position()));
     let is_old = |walk: &&mut Walk| {
         let (at, known) = walk.judged;
-        known != position || now.since(at) > place.policy(&walk.key).lag_bound
+        let failed = matches!(walk.step, Step::Answer(Answer::Fail(_)));
+        !failed && (known != position || now.since(at) > place.policy(&walk.key).lag_bound)
     };
     walks.iter_mut().filter(is_old).collect()
 }
@@ -206,7 +224,7 @@ impl Wanted {
 }
 
 /// Something to be awaited beside others. Boxed: a type of its own for each would be half of this crate in the wasm.
-pub(crate) type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// What a tier gave.
 struct Gave {
@@ -252,7 +270,7 @@ async fn ask(place: &Place, walks: &mut [Walk]) {
                 tasks.push(Box::pin(ask_origin(place, to, walk, position)));
             }
         }
-        join_all(tasks).await
+        in_groups(tasks).await
     };
     for Gave { to, tier, found, seen, took } in gave.into_iter().flatten() {
         let Some(walk) = walks.get_mut(to) else { continue };
@@ -280,8 +298,19 @@ async fn ask_kv(place: &Place, walks: &[Walk], position: Position) -> Vec<Gave> 
             }
         }
     }
-    gave.extend(join_all(alone).await.into_iter().flatten());
+    gave.extend(in_groups(alone).await.into_iter().flatten());
     gave
+}
+
+/// Awaits a few at once: what each brings may be 25 MiB. (The first of a round asks KV for all that it can.)
+async fn in_groups<T>(tasks: Vec<Task<'_, T>>) -> Vec<T> {
+    let mut outcomes = Vec::with_capacity(tasks.len());
+    let mut tasks = tasks.into_iter().peekable();
+    while tasks.peek().is_some() {
+        let group: Vec<_> = tasks.by_ref().take(GROUP).collect();
+        outcomes.extend(join_all(group).await);
+    }
+    outcomes
 }
 
 async fn ask_r2(place: &Place, to: usize, walk: &Walk, position: Position) -> Vec<Gave> {

@@ -18,6 +18,8 @@ use crate::{link, metrics, now};
 
 /// How long a window stays open. `wait_until` ends a request 30 s after its response.
 const OPEN_FOR: Duration = Duration::from_secs(25);
+/// How long after one that could not be opened no other is tried.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// The header that carries the question with which a window opens.
 const ASK: &str = "Newsreel-Ask";
 /// The tag of the replica's ends.
@@ -34,7 +36,8 @@ pub(crate) fn may_open(catalog: &Catalog) -> bool {
 /// When the replica cannot be reached. The next read may try again.
 pub(crate) async fn follow(place: &Place) -> Result<()> {
     let outcome = listen(place).await;
-    reader(&place.catalog, |reader| reader.window_until = UnixMillis(0));
+    let again = if outcome.is_ok() { UnixMillis(0) } else { now().plus(AFTER_ERROR) };
+    reader(&place.catalog, |reader| reader.window_until = again);
     outcome
 }
 

@@ -142,5 +142,6 @@ fn consulted(one: &Consulted) -> Value {
         By::All => "all",
     };
     let Floor { hard, soft, removed } = one.floor.unwrap_or_default();
-    json!({ "target": target, "name": one.name, "hard": hard, "soft": soft, "removed": removed })
+    let held = one.floor.is_some();
+    json!({ "target": target, "name": one.name, "hard": hard, "soft": soft, "removed": removed, "held": held })
 }

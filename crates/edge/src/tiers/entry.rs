@@ -30,6 +30,8 @@ pub(crate) enum Body {
     Stored(Rc<Stored>),
     /// As the origin sends it, once; where there is no R2 that takes it.
     Stream(ReadableStream, u64),
+    /// Not at hand: so many bytes were given up, as too many for one answer.
+    Left(u64),
 }
 
 /// Where in R2 a value is.
@@ -82,7 +84,14 @@ impl Entry {
                 array.set(value, head_length);
                 Some(array)
             }
-            Body::Stored(_) | Body::Stream(..) => None,
+            Body::Stored(_) | Body::Stream(..) | Body::Left(_) => None,
+        }
+    }
+
+    /// Gives up a value that is not small.
+    pub(crate) fn leave_large(&mut self) {
+        if !matches!(self.body, Body::Bytes(_)) {
+            self.body = Body::Left(self.body.length());
         }
     }
 
@@ -112,7 +121,7 @@ impl Body {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Array(array) => u64::from(array.length()),
             Self::Stored(stored) => stored.length,
-            Self::Stream(_, length) => *length,
+            Self::Stream(_, length) | Self::Left(length) => *length,
         }
     }
 
@@ -121,7 +130,7 @@ impl Body {
         match self {
             Self::Bytes(bytes) => Some(Rc::clone(bytes)),
             Self::Array(array) => Some(array.to_vec().into()),
-            Self::Stored(_) | Self::Stream(..) => None,
+            Self::Stored(_) | Self::Stream(..) | Self::Left(_) => None,
         }
     }
 
@@ -129,7 +138,7 @@ impl Body {
     fn is_text(&self) -> bool {
         match self {
             Self::Bytes(bytes) => std::str::from_utf8(bytes).is_ok(),
-            Self::Array(_) | Self::Stored(_) | Self::Stream(..) => false,
+            Self::Array(_) | Self::Stored(_) | Self::Stream(..) | Self::Left(_) => false,
         }
     }
 }

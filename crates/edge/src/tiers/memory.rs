@@ -1,4 +1,4 @@
-//! The memory tier: the entries this isolate read last, up to so many bytes.
+//! The memory tier: the entries this isolate read last. How many bytes they may take is said from outside.
 
 use lru::LruCache;
 use newsreel_core::wire::{Key, Position};
@@ -9,13 +9,11 @@ use super::{Body, Entry};
 pub(crate) struct Memory {
     entries: LruCache<Key, Entry>,
     bytes: usize,
-    /// The most of them.
-    most: usize,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { entries: LruCache::unbounded(), bytes: 0, most: 0 }
+        Self { entries: LruCache::unbounded(), bytes: 0 }
     }
 }
 
@@ -35,12 +33,15 @@ impl Memory {
         if let Some((key, replaced)) = self.entries.push(key.clone(), entry) {
             self.forgot(&key, &replaced);
         }
-        self.bound(self.most);
+    }
+
+    /// Returns how many bytes names and values take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Keeps at most so many bytes of names and values; what was read longest ago goes first.
     pub(crate) fn bound(&mut self, most: usize) {
-        self.most = most;
         while self.bytes > most {
             let Some((key, oldest)) = self.entries.pop_lru() else { break };
             self.forgot(&key, &oldest);
@@ -98,14 +99,6 @@ pub(crate) mod tests {
         Key::new(format!("title:{id}")).unwrap()
     }
 
-    const MEMORY_BYTES: usize = 32 << 20;
-
-    fn memory() -> Memory {
-        let mut memory = Memory::default();
-        memory.bound(MEMORY_BYTES);
-        memory
-    }
-
     fn kept(memory: &mut Memory, id: usize) -> Option<Vec<u8>> {
         memory.get(&key(id)).map(|entry| entry.body.bytes().unwrap().to_vec())
     }
@@ -124,7 +117,7 @@ pub(crate) mod tests {
 
     #[test]
     fn s2_a_late_fill_never_replaces_a_newer_one_in_memory() {
-        let mut memory = memory();
+        let mut memory = Memory::default();
         memory.put(&key(1), entry(8, b"new"));
         memory.put(&key(1), entry(7, b"old"));
         assert_eq!(kept(&mut memory, 1).unwrap(), b"new");
@@ -134,16 +127,15 @@ pub(crate) mod tests {
 
     #[test]
     fn memory_is_bounded_by_bytes_and_keeps_what_was_read_last() {
-        let mut memory = memory();
+        const MOST: usize = 32 << 20;
+        let mut memory = Memory::default();
         let body = vec![0; 1 << 20];
-        memory.put(&key(0), entry(1, &body));
-        for id in 1..100 {
+        for id in 0..100 {
             memory.put(&key(id), entry(1, &body));
+            memory.bound(MOST);
             assert!(memory.get(&key(0)).is_some(), "it is read all the time");
         }
-        assert!(memory.bytes <= MEMORY_BYTES && memory.bytes > MEMORY_BYTES / 2);
+        assert!(memory.bytes() <= MOST && memory.bytes() > MOST / 2);
         assert!(memory.get(&key(1)).is_none());
-        memory.bound(MEMORY_BYTES / 2);
-        assert!(memory.bytes <= MEMORY_BYTES / 2 && memory.get(&key(0)).is_some());
     }
 }

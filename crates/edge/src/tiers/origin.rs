@@ -100,7 +100,9 @@ impl Question<'_> {
         let body = Body::of(array);
         let etag = etag.unwrap_or_else(|| match &body {
             Body::Bytes(bytes) => etag_of(bytes),
-            Body::Array(_) | Body::Stored(_) | Body::Stream(..) => self.etag_of_large(length, fetched_at),
+            Body::Array(_) | Body::Stored(_) | Body::Stream(..) | Body::Left(_) => {
+                self.etag_of_large(length, fetched_at)
+            }
         });
         Ok(Entry { envelope: fill(etag), body })
     }

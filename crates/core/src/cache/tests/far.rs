@@ -247,6 +247,16 @@ fn s1_an_answer_that_waited_for_others_is_judged_anew() {
 }
 
 #[test]
+fn s1_an_answer_without_a_proof_does_not_become_fresh_by_waiting() {
+    let mut story = with_r2(policy(Duration::ZERO, Beyond::Stale));
+    let entry = story.entry(10);
+    story.expect(Event::Begin, sync(Duration::ZERO));
+    story.expect(Event::Synced { proved: false }, ask(Tier::Memory));
+    story.expect(held(Tier::Memory, entry), serve(Tier::Memory, Freshness::Stale));
+    story.expect(Event::Delayed, serve(Tier::Memory, Freshness::Stale));
+}
+
+#[test]
 fn s1_an_answer_that_waited_too_often_is_marked_or_fails() {
     let begun = |policy| {
         let mut story = with_r2(policy);
@@ -296,7 +306,7 @@ fn a_read_that_takes_notes_tells_its_steps_and_its_floors() {
         ]
     );
     assert_eq!(steps[0]["entry"]["position"], position(1, 10).to_string());
-    let own = serde_json::json!({ "target": "key", "name": "title:1", "hard": 11, "soft": 0, "removed": 0 });
+    let own = serde_json::json!({ "target": "key", "name": "title:1", "hard": 11, "soft": 0, "removed": 0, "held": true });
     assert_eq!(steps[0]["floors"][0], own);
     assert_eq!((&steps[1]["proved"], &steps[1]["lag_ms"]), (&false.into(), &4_000.into()));
     let (serve, freshness) = (answer.to_json()["serve"].clone(), answer.to_json()["freshness"].clone());
