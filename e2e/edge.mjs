@@ -141,7 +141,7 @@ export function tiers({ headers }) {
 /** Which tier gave the answer. */
 export function servedBy(read) {
   const [hit] = Object.entries(tiers(read)).find(([, member]) => /; hit; ttl=/.test(member)) ?? [];
-  return hit ?? (/fwd-status=200|collapsed/.test(read.headers.get('cache-status')) ? 'origin' : undefined);
+  return hit ?? (/fwd-status=(200|404)|collapsed/.test(read.headers.get('cache-status')) ? 'origin' : undefined);
 }
 
 /** Puts a second production Worker beside the first. */

@@ -34,6 +34,8 @@ pub(crate) struct Served {
     pub(crate) filled: Vec<Tier>,
     /// Whether another read's fetch brought it.
     pub(crate) collapsed: bool,
+    /// Whether it is a value.
+    pub(crate) found: bool,
 }
 
 impl Served {
@@ -50,7 +52,8 @@ impl Served {
         let filled = walk.filled();
         let (policy, visits) = (place.policy(&walk.key), walk.read.visits().to_vec());
         let collapsed = walk.origin.is_some_and(|(_, shared)| shared);
-        Self { now, position, lag, policy, from, freshness, visits, filled, collapsed }
+        let found = walk.entry().is_some_and(|entry| entry.envelope.found);
+        Self { now, position, lag, policy, from, freshness, visits, filled, collapsed, found }
     }
 }
 
@@ -126,13 +129,17 @@ fn proof(served: &Served, entry: Option<Position>, fetched_at: Option<UnixMillis
 
 impl Served {
     /// Returns RFC 9211's list: a member for each cache asked, the one nearest to the origin first. That one says
-    /// whether another read's fetch was shared.
+    /// what the origin answered, or that another read's fetch was shared.
     pub(crate) fn cache_status(&self, fetched_at: Option<UnixMillis>) -> String {
         let caches = self.visits.iter().filter(|(tier, _)| *tier != Tier::Origin);
         let mut members: Vec<String> =
             caches.map(|(tier, visit)| self.member(*tier, *visit, fetched_at)).collect();
         if let Some(last) = members.last_mut().filter(|_| self.from == Some(Tier::Origin)) {
-            last.push_str(if self.collapsed { "; collapsed" } else { "" });
+            last.push_str(match (self.collapsed, self.found) {
+                (true, _) => "; collapsed",
+                (false, true) => "; fwd-status=200",
+                (false, false) => "; fwd-status=404",
+            });
         }
         members.reverse();
         members.join(", ")
@@ -208,6 +215,7 @@ mod tests {
             visits: vec![(Tier::Memory, Visit::Below(By::Tag)), (Tier::Kv, Visit::Hit)],
             filled: vec![Tier::Memory],
             collapsed: false,
+            found: true,
         }
     }
 
