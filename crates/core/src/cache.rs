@@ -383,7 +383,7 @@ impl Read {
     /// Returns what is answered in place of an answer that others kept waiting again and again: it is not judged once
     /// more, so it is marked, or the class fails.
     #[must_use]
-    pub fn late(&self, known: &Knowledge, answer: &Answer) -> Answer {
+    pub fn late(&self, now: UnixMillis, known: &Knowledge, answer: &Answer) -> Answer {
         let unkept = Answer::Fail(Failure::BoundNotKept);
         if self.policy.beyond_bound == Beyond::Fail || self.at_least.is_some() {
             return unkept;
@@ -395,7 +395,9 @@ impl Read {
                 let servable = held.is_some_and(|(_, envelope)| {
                     let removed_since =
                         known.floors().was_removed_after(&self.key, envelope.position.version);
-                    !removed_since && known.position().is_some_and(|at| at.epoch == envelope.position.epoch)
+                    !removed_since
+                        && now < envelope.stale_until
+                        && known.position().is_some_and(|at| at.epoch == envelope.position.epoch)
                 });
                 let marked = Answer::Serve { from: *from, freshness, refresh: false, fill: Vec::new() };
                 if servable { marked } else { unkept }

@@ -360,6 +360,9 @@ impl Inner {
 
     async fn on_alarm(self: &Rc<Self>) {
         self.alarm_at.set(None);
+        if let Err(error) = self.rows.cut_tasks() {
+            self.complain("cutting the to-do list", &error);
+        }
         self.tend_kv();
         self.fetch_ahead();
         if let Err(error) = self.ledger.borrow_mut().keep(&self.rows) {

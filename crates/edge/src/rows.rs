@@ -17,6 +17,8 @@ use worker::{SqlStorage, SqlStorageValue, State};
 /// How many floors one reply to a reader holds; more come in the next. A version has at most 1,000, and a text that SQLite
 /// makes at most 2 MB: 4,999 of the longest keys just fit.
 const FLOORS_A_REPLY: u32 = 4_000;
+/// How many things of a kind are left to do at most.
+const MOST_TASKS: u32 = 100_000;
 /// How many floors one statement writes: their JSON stays far below the 2 MB of a bound text.
 const FLOORS_A_WRITE: usize = 1_000;
 
@@ -238,6 +240,19 @@ impl Rows {
     /// Says whether there is anything to do, due or not.
     pub(crate) fn has_tasks(&self) -> worker::Result<bool> {
         Ok(self.first("SELECT 1 AS one FROM tasks LIMIT 1", vec![])?.is_some())
+    }
+
+    /// Takes off the list what is more than so many things: KV's entries end by themselves, and a key that is not
+    /// fetched ahead is fetched when it is read.
+    pub(crate) fn cut_tasks(&self) -> worker::Result<()> {
+        for chore in [Chore::Delete, Chore::Fetch] {
+            self.sql.exec(
+                "DELETE FROM tasks WHERE kind = ?1 AND name IN (
+                   SELECT name FROM tasks WHERE kind = ?1 ORDER BY reads DESC LIMIT -1 OFFSET ?2)",
+                vec![(chore as i32).into(), f64::from(MOST_TASKS).into()],
+            )?;
+        }
+        Ok(())
     }
 
     /// Lists keys to be fetched ahead: a JSON array of `[key, reads]`.

@@ -162,7 +162,7 @@ pub(crate) async fn run(place: &Place, walks: &mut [Walk]) {
     }
     go_on(place, walks).await;
     for walk in old(place, walks) {
-        let late = reader(&place.catalog, |reader| walk.read.late(&reader.known, walk.answer()));
+        let late = reader(&place.catalog, |reader| walk.read.late(now(), &reader.known, walk.answer()));
         walk.hear(place, Event::Delayed);
         // What needs nobody to be asked is judged once more.
         if !matches!(walk.step, Step::Answer(_)) {

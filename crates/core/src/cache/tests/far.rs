@@ -266,7 +266,7 @@ fn s1_an_answer_that_waited_too_often_is_marked_or_fails() {
         story
     };
     let Step::Answer(answer) = hit() else { panic!("a hit is an answer") };
-    let late = |story: &Story| Step::Answer(story.read.late(&story.known, &answer));
+    let late = |story: &Story| Step::Answer(story.read.late(story.now, &story.known, &answer));
     assert_eq!(late(&begun(stale())), serve(Tier::Memory, Freshness::Stale));
     assert_eq!(late(&begun(fail())), failure(Failure::BoundNotKept));
     let mut story = begun(stale());
