@@ -40,7 +40,10 @@ test('an origin that is', async (t) => {
       origin.set(key, { n: 1, filler: 'x'.repeat(10_000) });
       origin.fail(fault, key);
       const began = Date.now();
-      refused(await read(key), why);
+      const failed = await read(key);
+      refused(failed, why);
+      assert.match(failed.headers.get('cache-status'), /newsreel-r2; fwd=uri-miss, newsreel-kv; fwd=uri-miss/);
+      assert.ok(failed.headers.has('newsreel-version'));
       assert.ok(Date.now() - began < 3_000, 'within its time');
       origin.fail(undefined, key);
       const next = await read(key);

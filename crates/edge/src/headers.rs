@@ -86,9 +86,25 @@ pub(crate) fn problem_with_proof(
     Ok(builder.fixed(problem.to_json().into_bytes()))
 }
 
+/// Returns a problem that is what became of a read: with what the reader had heard, and what each tier had.
+pub(crate) fn failure_response(problem: &Problem, served: &Served) -> Result<Response> {
+    let headers = Headers::new();
+    if let Some(position) = served.position {
+        headers.set("Newsreel-Version", &position.to_string())?;
+    }
+    let status = served.cache_status(None);
+    if !status.is_empty() {
+        headers.set("Cache-Status", &status)?;
+    }
+    problem_of(problem, headers)
+}
+
 /// Returns a problem that no entry is behind.
 pub(crate) fn problem_response(problem: &Problem) -> Result<Response> {
-    let headers = Headers::new();
+    problem_of(problem, Headers::new())
+}
+
+fn problem_of(problem: &Problem, headers: Headers) -> Result<Response> {
     headers.set("Content-Type", MEDIA_TYPE)?;
     for (name, value) in problem.headers() {
         headers.set(name, &value)?;

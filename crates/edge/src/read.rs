@@ -181,7 +181,7 @@ async fn respond(
         Outcome::NotFound(problem, at) => {
             headers::problem_with_proof(&problem, served, at, walk.entry()).map(Ok)
         }
-        Outcome::Failed(problem) => Ok(Err(problem)),
+        Outcome::Failed(problem) => headers::failure_response(&problem, served).map(Ok),
     }
 }
 
