@@ -104,25 +104,12 @@ pub(crate) async fn call(request: RequestBuilder) -> Result<String, CallError> {
 pub(crate) async fn call_patiently<T, F>(
     server: &Url,
     patience: Duration,
-    mut attempt: impl FnMut() -> F,
+    attempt: impl FnMut() -> F,
 ) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, CallError>>,
 {
-    let began = Instant::now();
-    for failures in 0.. {
-        let (why, after) = match attempt().await {
-            Ok(answer) => return Ok(answer),
-            Err(CallError::Refused { code, detail, .. }) => return Err(Failure::Refused { code, detail }),
-            Err(CallError::Passing { why, after, .. }) => (why, after),
-        };
-        let wait = pause(failures).max(after.unwrap_or_default());
-        if began.elapsed() + wait > patience {
-            return Err(Failure::Unreachable { what: server.to_string(), why });
-        }
-        tokio::time::sleep(wait).await;
-    }
-    unreachable!("the attempts are counted without an end")
+    call_until(server, patience, false, attempt).await
 }
 
 /// Makes calls until one is answered, or until the server has given nothing but silence and faults for `patience`. One
@@ -130,6 +117,18 @@ where
 pub(crate) async fn call_while_alive<T, F>(
     server: &Url,
     patience: Duration,
+    attempt: impl FnMut() -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    call_until(server, patience, true, attempt).await
+}
+
+async fn call_until<T, F>(
+    server: &Url,
+    patience: Duration,
+    busy_is_alive: bool,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, Failure>
 where
@@ -143,7 +142,7 @@ where
             Err(CallError::Passing { why, after, busy }) => (why, after, busy),
         };
         let wait = pause(failures).max(after.unwrap_or_default());
-        if busy {
+        if busy && busy_is_alive {
             alive = Instant::now() + wait;
         } else if alive.elapsed() + wait > patience {
             return Err(Failure::Unreachable { what: server.to_string(), why });

@@ -392,13 +392,7 @@ impl Read {
         match answer {
             Answer::Serve { from, .. } => {
                 let held = self.served.iter().chain(&self.spares).find(|(tier, _)| tier == from);
-                let servable = held.is_some_and(|(_, envelope)| {
-                    let removed_since =
-                        known.floors().was_removed_after(&self.key, envelope.position.version);
-                    !removed_since
-                        && now < envelope.stale_until
-                        && known.position().is_some_and(|at| at.epoch == envelope.position.epoch)
-                });
+                let servable = held.is_some_and(|(_, envelope)| self.may_stand_in(now, known, envelope));
                 let marked = Answer::Serve { from: *from, freshness, refresh: false, fill: Vec::new() };
                 if servable { marked } else { unkept }
             }
@@ -528,13 +522,19 @@ impl Read {
         }
     }
 
+    /// Says whether an entry may be served marked: within its stale time, of this epoch, not from before a removal.
+    fn may_stand_in(&self, now: UnixMillis, known: &Knowledge, envelope: &Envelope) -> bool {
+        let Position { epoch, version, .. } = envelope.position;
+        let same_epoch = known.position().is_some_and(|at| at.epoch == epoch);
+        now < envelope.stale_until && same_epoch && !known.floors().was_removed_after(&self.key, version)
+    }
+
     /// Returns the best entry that may be served marked, and whether a hard floor refuses it: what is not
     /// refused before what is, the newer before the older.
     fn spare(&self, now: UnixMillis, known: &Knowledge) -> Option<(Tier, bool)> {
         let servable = self.spares.iter().filter_map(|(tier, envelope)| {
             let visit = self.judge(now, known, envelope);
-            let removed_since = known.floors().was_removed_after(&self.key, envelope.position.version);
-            let servable = now < envelope.stale_until && visit != Visit::OtherEpoch && !removed_since;
+            let servable = self.may_stand_in(now, known, envelope);
             let refused = matches!(visit, Visit::Below(_) | Visit::Unknown);
             servable.then_some((*tier, refused, envelope.position.version))
         });

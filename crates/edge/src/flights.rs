@@ -146,12 +146,10 @@ impl Flights {
         most: usize,
         now: UnixMillis,
     ) -> Turn {
-        let landed =
-            self.all.iter_mut().find(|flight| Some(flight.number) == awaited && flight.landed.is_some());
-        if let Some(flight) = landed {
-            flight.waiting = flight.waiting.saturating_sub(1);
-            let outcome = flight.landed.clone().unwrap_or_else(|| Err("it has landed".to_owned()));
-            return Turn::Landed(outcome);
+        let mine = self.all.iter_mut().find(|flight| Some(flight.number) == awaited);
+        if let Some(Flight { landed: Some(outcome), waiting, .. }) = mine {
+            *waiting = waiting.saturating_sub(1);
+            return Turn::Landed(outcome.clone());
         }
         self.all.retain(|flight| {
             now < flight.heard_at.plus(KEPT) && (flight.landed.is_none() || flight.waiting > 0)

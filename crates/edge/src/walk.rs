@@ -45,9 +45,15 @@ const GROUP: usize = 6;
 const ROUNDS: usize = 3;
 
 impl Walk {
-    /// Returns a walk that has not begun.
+    /// Returns a walk that has begun: what memory has of the key is judged.
     pub(crate) fn new(place: &Place, key: &Key, read: Read) -> Self {
-        let mut walk = Self {
+        let mut walk = Self::unbegun(key, read);
+        walk.hear(place, Event::Begin);
+        walk
+    }
+
+    fn unbegun(key: &Key, read: Read) -> Self {
+        Self {
             key: key.clone(),
             read,
             step: Step::Listen,
@@ -59,9 +65,7 @@ impl Walk {
             syncs: 0,
             one_of_many: false,
             judged: (now(), None),
-        };
-        walk.hear(place, Event::Begin);
-        walk
+        }
     }
 
     /// Makes it one of many that share an answer.
@@ -71,7 +75,7 @@ impl Walk {
 
     /// Returns a walk that goes to the origin at once, behind an answer that has been given.
     pub(crate) fn anew(place: &Place, key: &Key) -> Self {
-        let mut walk = Self::new(place, key, place.read(key, None));
+        let mut walk = Self::unbegun(key, place.read(key, None));
         walk.step = reader(&place.catalog, |reader| walk.read.refetch(&reader.known));
         walk
     }

@@ -1,3 +1,5 @@
+//! Counting, merging reports, their text, and the page for Prometheus, held to its grammar.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Hot keys in bounded room, their decay, and the text of a report.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
