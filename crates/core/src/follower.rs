@@ -179,6 +179,9 @@ enum Brings {
     Gap,
 }
 
+/// The longest that a follower stays away because it was asked to.
+pub const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
+
 /// How many pongs that ran ahead are remembered. Past it the newest takes the place of the one before it.
 const MAX_OWED: usize = 16;
 
@@ -248,6 +251,18 @@ impl Follower {
         }
         if self.phase() != before {
             self.effects.push_back(Effect::Phase(self.phase()));
+        }
+    }
+
+    /// Makes the next wait at least so long, as an `error` frame would: the broker asked for it outside of a frame.
+    pub fn stay_away(&mut self, least: Duration) {
+        self.retry_after = Some(least.min(LONGEST_RETRY));
+    }
+
+    /// Says that what came is still being applied: the next page is not due before that is acknowledged.
+    pub fn still_applying(&mut self, now: UnixMillis) {
+        if let State::CatchingUp { epoch, .. } = self.state {
+            self.catch_up(now, epoch);
         }
     }
 
@@ -581,7 +596,7 @@ impl Follower {
     }
 
     fn complaint(&mut self, code: String, message: String, retry_after_ms: Option<u64>) {
-        self.retry_after = retry_after_ms.map(Duration::from_millis);
+        self.retry_after = retry_after_ms.map(|ms| Duration::from_millis(ms).min(LONGEST_RETRY));
         self.effects.push_back(Effect::Complaint { code, message });
     }
 

@@ -325,6 +325,7 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("ack_every", millis(follower.ack_every)),
         ("backoff_base", millis(follower.backoff_base)),
         ("backoff_cap", millis(follower.backoff_cap)),
+        ("LONGEST_RETRY", millis(follower::LONGEST_RETRY)),
     ]
 }
 

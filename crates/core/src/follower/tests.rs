@@ -421,6 +421,38 @@ fn the_wait_between_attempts_grows_with_full_jitter_and_keeps_retry_after() {
 }
 
 #[test]
+fn nobody_stays_away_for_longer_than_an_hour_and_an_answer_over_http_counts_like_a_frame() {
+    let waited = |story: &mut Story| {
+        story.expect(Input::Closed { code: 1006 }, &[Effect::Phase(Phase::Waiting)]);
+        story.follower.poll_timeout().unwrap().since(story.now)
+    };
+    let mut story = Story::live_at(7);
+    let complaint = Effect::Complaint { code: "busy".into(), message: "later".into() };
+    story.expect(Input::Text(frame::error("busy", "later", Some(u64::MAX))), &[complaint]);
+    let wait = waited(&mut story);
+    assert!(wait >= LONGEST_RETRY && wait <= LONGEST_RETRY + Duration::from_millis(250), "{wait:?}");
+
+    let mut story = Story::live_at(7);
+    story.follower.stay_away(Duration::from_secs(4));
+    let wait = waited(&mut story);
+    assert!(wait >= Duration::from_secs(4) && wait <= Duration::from_millis(4_250), "{wait:?}");
+}
+
+#[test]
+fn a_page_that_takes_long_to_apply_is_no_broker_that_sends_none() {
+    let mut story = Story::catching_up(2, 4);
+    story.expect(pong(2), &[]);
+    for _ in 0..10 {
+        story.now = story.now.plus(Duration::from_secs(14));
+        story.follower.still_applying(story.now);
+    }
+    story.expect(Input::Timer, &[ping()]);
+    story.expect(pong(2), &[]);
+    story.now = story.now.plus(Duration::from_secs(30));
+    story.expect(Input::Timer, &hang_up("no page in time"));
+}
+
+#[test]
 fn a_code_that_says_stay_away_is_obeyed() {
     let mut story = Story::live_at(7);
     story.expect(Input::Closed { code: close::UNAUTHORIZED }, &[Effect::Phase(Phase::Closed)]);

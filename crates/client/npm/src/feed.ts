@@ -1,0 +1,450 @@
+/**
+ * A feed: follows a catalog and hands what changed to whoever takes it, in order.
+ *
+ * The wasm session decides; this carries its effects out. Those that stand for something handled (positions, acks,
+ * "live") keep their order behind the handlers and are done one after the other; the rest happens at once, so that
+ * pings go on while a handler works. What is queued is bounded by the broker: it sends so much and no more
+ * unacknowledged, and nobody dials before what came is handled.
+ */
+
+import { now } from './clock.js';
+import { Consumer, LEFT, type Loop } from './consumer.js';
+import { Dialer } from './dialer.js';
+import { NewsreelError, textOf } from './error.js';
+import { type FeedEvent, foldOf, resetTo, versionOf, versionsOf } from './events.js';
+import { type Address, type ConnectOptions, addressOf, badOptions } from './options.js';
+import type { FeedState } from './state.js';
+import { readPosition, storeFailed } from './stored.js';
+import type { Begin } from './transport/link.js';
+import { type WaitOptions, Waiters } from './waiters.js';
+import { type Session, lastPanic, load } from './wasm.js';
+
+/** The longest that a timer is set for; the session is asked again then. */
+const LONGEST_TIMER_MS = 600_000;
+
+/** For caches: see {@link Hearer}. */
+export const ATTACH = Symbol('attach');
+export const PROVE = Symbol('prove');
+export const NOW = Symbol('now');
+
+/** Who wants to know of floors at once, before any handler ran. */
+export interface Hearer {
+  /** Called after every input of the session, and once when it is attached. */
+  hear(session: Session): void;
+  /** The feed has ended: nothing will be heard any more. */
+  closed(): void;
+}
+
+/** What the session says is to be done. */
+type Effect =
+  | { do: 'dial'; query: string; start: Begin | null }
+  | { do: 'send'; text: string }
+  | { do: 'hangup'; code: number; reason: string }
+  | { do: 'apply'; position: string; after: number | null }
+  | { do: 'fold'; position: string | null }
+  | { do: 'reset'; position: string; reason: string }
+  | { do: 'phase'; phase: 'idle' | 'waiting' | 'connecting' | 'catching-up' | 'live' | 'closed' }
+  | { do: 'complaint'; code: string; message: string };
+
+/** What waits for its turn. An ack or a state is of one attempt to connect, and void after it. */
+type Task =
+  | { do: 'hand'; events: readonly FeedEvent[]; position: string | null }
+  | { do: 'ack'; text: string; attempt: number }
+  | { do: 'state'; name: 'catching-up' | 'live'; attempt: number }
+  | { do: 'proved'; at: number };
+
+/**
+ * Follows a catalog.
+ *
+ * Resolves once the module is loaded, the options are checked and the stored position is read. It does not wait for
+ * the broker: a feed connects, and connects again, by itself. See {@link Feed.live} for that.
+ *
+ * @throws {@link NewsreelError} `bad-options` or `store-failed`; the signal's reason if it has aborted.
+ */
+export async function connect(url: string | URL, options: ConnectOptions): Promise<Feed> {
+  const { catalog, name = 'client', topics = [], from = 'now', store, timing = {}, signal } = options ?? {};
+  signal?.throwIfAborted();
+  const address = addressOf(url, catalog);
+  const [{ Session }, stored] = await Promise.all([load(), readPosition(store)]);
+  signal?.throwIfAborted();
+  let session: Session;
+  try {
+    session = new Session(catalog, name, [...topics], stored ?? from, JSON.stringify(timing));
+  } catch (cause) {
+    throw stored === undefined ? badOptions(textOf(cause)) : storeFailed('read', cause);
+  }
+  return new Feed(session, address, options, stored ?? from);
+}
+
+/** A catalog that is being followed. Made by {@link connect}. */
+export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposable {
+  #session: Session;
+  #options: ConnectOptions;
+  #dialer: Dialer;
+  #consumer: Consumer;
+  #waiters = new Waiters();
+  #watchers = new Set<(state: FeedState) => void>();
+  #hearers = new Set<Hearer>();
+  #state: FeedState = { name: 'connecting' };
+  #tasks: Task[] = [];
+  #working = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** What went wrong last. */
+  #trouble: { reason: string; error?: NewsreelError } = { reason: '' };
+  /** Where it goes on: `now`, `start` or the position of what has been handled. */
+  #from: string;
+  #provedAt: number | undefined;
+  #handledProof: number | undefined;
+  #ended = false;
+  #settle!: (error: NewsreelError | undefined) => void;
+
+  /** Resolves when the feed is over and its last handler has settled: with the error that ended it, if one did. */
+  readonly closed: Promise<NewsreelError | undefined>;
+
+  /** @internal */
+  constructor(session: Session, address: Address, options: ConnectOptions, from: string) {
+    this.#session = session;
+    this.#options = options;
+    this.#from = from;
+    this.#dialer = new Dialer(address, options, {
+      opened: () => this.#step((now) => session.opened(now)),
+      text: (text) => this.#step((now) => session.text(now, text), text),
+      closed: (code, reason, error) => this.#closed(code, reason, error),
+    });
+    this.#consumer = new Consumer(options);
+    this.closed = new Promise((resolve) => (this.#settle = resolve));
+    options.signal?.addEventListener('abort', this.#aborted);
+    // Not at once: who just got the feed may still want to watch it.
+    queueMicrotask(() => this.#step((now) => session.start(now)));
+  }
+
+  /** Where it is in its life. */
+  get state(): FeedState {
+    return this.#state;
+  }
+
+  /** The position of everything that has been handled; absent before the first. */
+  get position(): string | undefined {
+    return this.#from.includes(':') ? this.#from : undefined;
+  }
+
+  /** The version in {@link position}; 0 before the first. */
+  get version(): number {
+    return versionOf(this.position ?? ':0');
+  }
+
+  /**
+   * Returns how many milliseconds ago it was last proved that everything committed by then has been handled; Infinity
+   * before the first proof. An open connection proves nothing: the answer to a ping does.
+   */
+  lag(): number {
+    return this.#handledProof === undefined ? Infinity : Math.max(0, this[NOW]() - this.#handledProof);
+  }
+
+  /**
+   * Resolves once everything missed has been handled.
+   *
+   * @throws {@link NewsreelError} that ended the feed, or `timeout`, or `closed`; the signal's reason.
+   */
+  live(options?: WaitOptions): Promise<void> {
+    return this.#waiters.wait('catching up', () => this.#state.name === 'live', options);
+  }
+
+  /**
+   * Resolves once everything up to a version has been handled. `version` is a number, or (safe across epochs) a
+   * position or the `epoch:version` that a publish was answered with.
+   *
+   * @throws like {@link live}; `bad-options` if it is no version.
+   */
+  waitFor(version: number | string, options?: WaitOptions): Promise<void> {
+    const [epoch, number] = wanted(version);
+    const isMet = () => {
+      const at = this.position;
+      if (at === undefined) return false;
+      const mine = at.slice(0, at.indexOf(':'));
+      return epoch === '' || epoch === mine ? this.version >= number : mine > epoch;
+    };
+    return this.#waiters.wait(`version ${version}`, isMet, options);
+  }
+
+  /** Calls the listener with every new state; returns what ends that. */
+  watch(listener: (state: FeedState) => void): () => void {
+    this.#watchers.add(listener);
+    return () => void this.#watchers.delete(listener);
+  }
+
+  /**
+   * Ends the feed. A handler at work is let finish, and its position is kept; nothing new is handed out. Resolves at
+   * once, so it may be called from a handler: await {@link closed} to wait for that.
+   */
+  close(): Promise<void> {
+    this.#end('closed by the caller');
+    return Promise.resolve();
+  }
+
+  /** Closes, and waits for the handler at work. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end('closed by the caller');
+    await this.closed;
+  }
+
+  /**
+   * Follows: `for await (const event of feed) …`. An event is handled once the loop asks for the next. The loop ends
+   * when the feed is closed, and throws what ended it otherwise. Leaving the loop closes the feed; its last event
+   * comes again the next time.
+   */
+  [Symbol.asyncIterator](): AsyncIterator<FeedEvent, undefined> & Loop {
+    return this.#consumer.loop(() => this.#end('the loop was left'));
+  }
+
+  /** @internal */
+  [NOW](): number {
+    return now();
+  }
+
+  /** @internal */
+  [ATTACH](hearer: Hearer): () => void {
+    this.#hearers.add(hearer);
+    if (this.#ended) hearer.closed();
+    else {
+      this.#session.setCaches(true);
+      hearer.hear(this.#session);
+      this.#consumer.cachesAttached = true;
+      this.#consumer.wake();
+    }
+    return () => void this.#hearers.delete(hearer);
+  }
+
+  /**
+   * Says whether everything committed before `since` is in the floors, after asking the broker if need be.
+   * @internal
+   */
+  async [PROVE](since: number, timeoutMs: number): Promise<boolean> {
+    // Pings are stamped in whole milliseconds: only one of a later millisecond was surely sent after `since`.
+    const isProved = () => (this.#provedAt ?? -1) > Math.floor(since);
+    if (isProved()) return true;
+    try {
+      if (Math.floor(this[NOW]()) <= Math.floor(since)) await new Promise((resolve) => setTimeout(resolve, 2));
+      this.#step((now) => this.#session.prove(now));
+      await this.#waiters.wait('a proof', isProved, { timeoutMs });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  // --- From the outside to the session ---
+
+  /** One input of the session: hands it in and takes what follows. */
+  #step(input: (now: number) => string, text = ''): void {
+    if (this.#ended) return;
+    try {
+      const effects = JSON.parse(input(this[NOW]())) as Effect[];
+      for (const hearer of this.#hearers) hearer.hear(this.#session);
+      for (const effect of effects) this.#take(effect, text);
+      this.#proved();
+    } catch (cause) {
+      return this.#broken(cause);
+    }
+    this.#waiters.look();
+    void this.#work();
+    this.#arm();
+  }
+
+  #closed(code: number, reason: string, error?: NewsreelError): void {
+    this.#trouble = { reason, error };
+    if (error?.retryAfterMs !== undefined) this.#session.stayAway(error.retryAfterMs);
+    this.#step((now) => this.#session.closed(now, code));
+  }
+
+  /** A proof counts once what came before it is handled. */
+  #proved(): void {
+    const at = this.#ended ? undefined : this.#session.provedAt();
+    if (at !== undefined && at !== this.#provedAt) this.#tasks.push({ do: 'proved', at });
+    this.#provedAt = at;
+  }
+
+  /** Arms the timer. Who still handles what came does not dial yet. */
+  #arm(): void {
+    clearTimeout(this.#timer);
+    if (this.#ended || (this.#state.name === 'waiting' && this.#tasks.length > 0)) return;
+    const at = this.#session.timeout();
+    if (at === undefined) return;
+    const ms = Math.min(LONGEST_TIMER_MS, Math.max(0, at - this[NOW]()));
+    this.#timer = setTimeout(() => this.#step((now) => this.#tick(now)), ms);
+  }
+
+  #tick(now: number): string {
+    if (this.#tasks.length > 0) this.#session.stillApplying(now);
+    return this.#session.timer(now);
+  }
+
+  // --- From the session to the outside ---
+
+  /** Carries out what needs no turn, and queues the rest. */
+  #take(effect: Effect, text: string): void {
+    switch (effect.do) {
+      case 'dial':
+        return void this.#dialer.dial(effect.query, effect.start);
+      case 'send':
+        if (effect.text === 'ping') return this.#dialer.send(effect.text);
+        return this.#queue({ do: 'ack', text: effect.text, attempt: this.#dialer.attempt });
+      case 'hangup':
+        this.#trouble = { reason: effect.reason };
+        return this.#dialer.hangUp(effect.code, effect.reason);
+      case 'apply': {
+        const events = effect.after === null ? [] : versionsOf(text, effect.after);
+        return this.#queue({ do: 'hand', events, position: effect.position });
+      }
+      case 'fold':
+        return this.#queue({ do: 'hand', events: foldOf(text), position: effect.position });
+      case 'reset': {
+        const events = [resetTo(effect.position, effect.reason)];
+        return this.#queue({ do: 'hand', events, position: effect.position });
+      }
+      case 'complaint':
+        this.#trouble = { reason: effect.message, error: new NewsreelError(effect.code, effect.message) };
+        return;
+      case 'phase':
+        return this.#phase(effect.phase);
+    }
+  }
+
+  #queue(task: Task): void {
+    this.#tasks.push(task);
+  }
+
+  #phase(phase: (Effect & { do: 'phase' })['phase']): void {
+    switch (phase) {
+      case 'connecting':
+        return this.#become({ name: 'connecting' });
+      case 'waiting':
+        return this.#become({ name: 'waiting', until: this.#session.timeout() ?? 0, ...this.#trouble });
+      case 'catching-up':
+      case 'live':
+        this.#dialer.greeted();
+        return this.#queue({ do: 'state', name: phase, attempt: this.#dialer.attempt });
+      case 'closed': {
+        const { reason, error } = this.#trouble;
+        const { status, retryAfterMs } = error ?? {};
+        const code = error?.code ?? 'closed';
+        const details = { terminal: true, status, retryAfterMs, cause: error?.cause };
+        return this.#end(reason, new NewsreelError(code, reason.replace(`${code}: `, ''), details));
+      }
+      case 'idle':
+        return;
+    }
+  }
+
+  #become(state: FeedState): void {
+    this.#state = state;
+    this.#waiters.look();
+    for (const tell of [...this.#watchers]) quietly(() => tell(state));
+    quietly(() => this.#options.onState?.(state, this));
+  }
+
+  /** Does what waits, one after the other; one worker at a time. */
+  async #work(): Promise<void> {
+    if (this.#working || this.#ended) return;
+    this.#working = true;
+    try {
+      for (let task; !this.#ended && (task = this.#tasks[0]); this.#tasks.shift()) {
+        // What need not wait does not: "live" and acks follow their handler in the same turn.
+        if (task.do === 'hand') await this.#hand(task.events, task.position);
+        else this.#perform(task);
+      }
+    } catch (thrown) {
+      if (thrown !== LEFT) this.#failed(thrown);
+    } finally {
+      this.#working = false;
+    }
+    if (this.#ended) return this.#over();
+    if (this.#tasks.length > 0) return this.#work();
+    this.#arm();
+  }
+
+  #perform(task: Exclude<Task, { do: 'hand' }>): void {
+    if (task.do === 'proved') this.#handledProof = task.at;
+    else if (task.attempt !== this.#dialer.attempt) return;
+    else if (task.do === 'ack') this.#dialer.send(task.text);
+    else this.#become({ name: task.name, transport: this.#dialer.transport });
+  }
+
+  /** Hands out events; once they are handled their position is kept. */
+  async #hand(events: readonly FeedEvent[], position: string | null): Promise<void> {
+    if (events.length > 0) await this.#consumer.take(events, this);
+    if (position === null) return;
+    try {
+      await this.#options.store?.write(position);
+    } catch (cause) {
+      throw storeFailed('write', cause);
+    }
+    this.#from = position;
+    this.#waiters.look();
+  }
+
+  /** A handler failed: back to what was handled, and again after a wait that grows. */
+  #failed(thrown: unknown): void {
+    if (this.#ended) return;
+    const ours = thrown instanceof NewsreelError;
+    const error = ours ? thrown : new NewsreelError('handler-failed', textOf(thrown), { cause: thrown });
+    if (error.terminal) return this.#end(error.message, error);
+    this.#tasks = [];
+    this.#step((now) => this.#session.startAgain(now, this.#from));
+    if (this.#state.name === 'waiting') this.#become({ ...this.#state, reason: error.message, error });
+  }
+
+  // --- The end ---
+
+  #aborted = (): void => {
+    const { reason } = this.#options.signal ?? {};
+    this.#end(textOf(reason), reason);
+  };
+
+  /** The wasm broke its word, or trapped: nothing that it says can be relied on. */
+  #broken(cause: unknown): void {
+    const said = lastPanic();
+    this.#end('a defect of the package', new NewsreelError('internal', said || textOf(cause), { terminal: true, cause }));
+  }
+
+  /** Ends the feed: `thrown` is what loops and waiters get, if it was not on purpose. */
+  #end(reason: string, thrown?: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    this.#options.signal?.removeEventListener('abort', this.#aborted);
+    this.#dialer.hangUp(1000, 'done');
+    const error = thrown === undefined || thrown instanceof NewsreelError ? thrown : undefined;
+    this.#become({ name: 'closed', reason, ...(error && { error }) });
+    this.#consumer.end(thrown);
+    this.#waiters.end(thrown ?? new NewsreelError('closed', reason, { terminal: true }));
+    for (const hearer of this.#hearers) hearer.closed();
+    if (!this.#working) this.#over();
+  }
+
+  /** Nothing is at work any more. */
+  #over(): void {
+    const { state } = this;
+    this.#settle(state.name === 'closed' ? state.error : undefined);
+    // Not from within a call of it.
+    queueMicrotask(() => quietly(() => this.#session.free()));
+  }
+}
+
+/** Calls what is the caller's, whose failure is not the feed's: it is shown as an event listener's would be. */
+function quietly(call: () => void): void {
+  try {
+    call();
+  } catch (thrown) {
+    (globalThis.reportError ?? console.error)(thrown);
+  }
+}
+
+/** Returns the epoch (or nothing) and the number of a version that is waited for. */
+function wanted(version: number | string): [string, number] {
+  const [epoch = '', number] = typeof version === 'number' ? ['', version] : version.split(':');
+  if (Number.isSafeInteger(Number(number)) && (typeof version === 'number' || epoch.length === 26)) {
+    return [epoch, Number(number)];
+  }
+  throw badOptions(`${version} is no version: a number, epoch:version, or a position`);
+}

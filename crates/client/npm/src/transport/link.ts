@@ -1,0 +1,44 @@
+/** What every transport is to a feed: it can be told something, and it tells what happens. Decides nothing. */
+
+import type { NewsreelError } from '../error.js';
+import type { Address } from '../options.js';
+
+/** An open or opening connection. */
+export interface Link {
+  /** Sends a text. If that does not work, the listener hears of it. */
+  send(text: string): void;
+  /** Lets go; the listener hears nothing after this. */
+  hangUp(code: number, reason: string): void;
+}
+
+/** Who hears of a connection. Nothing comes after `closed` or `refused`. */
+export interface Listener {
+  /** It is open. */
+  opened(): void;
+  /** It sent a text. */
+  text(text: string): void;
+  /** It closed, or (then `opened` did not come, and the code is 1006) did not open. */
+  closed(code: number, reason: string): void;
+  /** It answered over HTTP that it will not, or not now. */
+  refused(error: NewsreelError): void;
+}
+
+/** Where a connection begins on the log. */
+export interface Begin {
+  /** The log; empty for everything kept, of whatever log. */
+  readonly epoch: string;
+  readonly version: number;
+  readonly hash: string;
+}
+
+/** What is needed to open a connection. */
+export interface Dialing {
+  readonly address: Address;
+  /** The query of a follower. */
+  readonly query: string;
+  /** Where it begins; `null` is the head. */
+  readonly start: Begin | null;
+  readonly topics: readonly string[];
+  readonly token: string | undefined;
+  readonly listener: Listener;
+}

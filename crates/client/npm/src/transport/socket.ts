@@ -1,0 +1,80 @@
+/** A WebSocket to the broker, with the one constructor that every runtime has. */
+
+import { NewsreelError } from '../error.js';
+import type { Dialing, Link } from './link.js';
+
+const PROTOCOL = 'newsreel.v1';
+
+/** How long a socket that is closing may keep its close code to itself before it counts as lost. */
+const CLOSING_MS = 3_000;
+
+/** Opens a WebSocket. The token goes as a subprotocol, which works where headers cannot be set. */
+export function openSocket({ address, query, token, listener }: Dialing): Link {
+  const bearer = token === undefined ? [] : [`newsreel.bearer.${base64url(token)}`];
+  let socket: WebSocket;
+  try {
+    socket = new WebSocket(`${address.socket}/follow${query}`, [PROTOCOL, ...bearer]);
+  } catch (cause) {
+    // A page may be forbidden to open one at all.
+    queueMicrotask(() => link.end(1006, `no WebSocket: ${String(cause)}`));
+    const link = new SocketLink(undefined, listener);
+    return link;
+  }
+  return new SocketLink(socket, listener);
+}
+
+class SocketLink implements Link {
+  #socket: WebSocket | undefined;
+  #listener: Dialing['listener'] | undefined;
+
+  constructor(socket: WebSocket | undefined, listener: Dialing['listener']) {
+    this.#socket = socket;
+    this.#listener = listener;
+    socket?.addEventListener('open', () => this.#opened());
+    // The protocol has no binary frames; what is no text is for the follower to refuse.
+    socket?.addEventListener('message', ({ data }) => this.#listener?.text(typeof data === 'string' ? data : ''));
+    socket?.addEventListener('close', ({ code, reason }) => this.end(code, reason));
+    socket?.addEventListener('error', (event) => this.end(1006, (event as { message?: string }).message ?? ''));
+  }
+
+  #opened(): void {
+    if (this.#socket && this.#socket.protocol !== PROTOCOL) {
+      const error = new NewsreelError('not-a-broker', `whoever answers does not speak ${PROTOCOL}`, { terminal: true });
+      this.#take()?.refused(error);
+      this.#socket.close(1000);
+      return;
+    }
+    this.#listener?.opened();
+  }
+
+  send(text: string): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(text);
+    else this.expectClose();
+  }
+
+  /** A close has begun whose event may be long in coming. */
+  expectClose(): void {
+    setTimeout(() => this.end(1006, 'the broker closed'), CLOSING_MS);
+  }
+
+  hangUp(code: number, reason: string): void {
+    this.#take();
+    this.#socket?.close(code, reason);
+  }
+
+  end(code: number, reason: string): void {
+    this.#take()?.closed(code, reason || `closed with ${code}`);
+  }
+
+  /** Returns the listener, which hears nothing more from here. */
+  #take(): Dialing['listener'] | undefined {
+    const listener = this.#listener;
+    this.#listener = undefined;
+    return listener;
+  }
+}
+
+function base64url(text: string): string {
+  const bytes = String.fromCharCode(...new TextEncoder().encode(text));
+  return btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
+}

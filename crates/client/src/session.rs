@@ -1,0 +1,433 @@
+//! One subscription, as JavaScript drives it: [`Follower`] with texts and numbers around it.
+//!
+//! Every method that takes `now` (milliseconds, never going back) is one input, and returns the JSON of a list of
+//! effects, to be carried out in order. The rows of a frame do not come back out: the effect says which of those in
+//! the text that went in are new.
+
+use std::time::Duration;
+
+use newsreel_core::floors::{FloorRow, raised_by};
+use newsreel_core::follower::{Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::wire::frame::VersionRow;
+use newsreel_core::wire::route::{Claim, FollowQuery, Start};
+use newsreel_core::wire::{Epoch, Position, Route, UnixMillis, Version};
+use serde::Serialize;
+use wasm_bindgen::JsError;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::panic;
+use crate::timing;
+
+/// What a session's last input brought, for caches. Floors rise at once, before any handler ran: early is safe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// These floors.
+    Raised {
+        /// Of this log.
+        epoch: Epoch,
+        /// One a target.
+        floors: Vec<FloorRow>,
+        /// What is complete with them; none while more parts of a fold follow.
+        position: Option<Position>,
+    },
+    /// Forget everything; continue here.
+    Reset {
+        /// Where.
+        position: Position,
+    },
+}
+
+/// An effect, as JavaScript reads it.
+#[derive(Serialize)]
+#[serde(tag = "do", rename_all = "camelCase")]
+enum Said {
+    /// Open a connection.
+    Dial {
+        /// The query of its address.
+        query: String,
+        /// Where it begins: nothing for the head, an empty epoch for everything kept.
+        start: Option<Begin>,
+    },
+    /// Send this, of no connection but the one it came from.
+    Send { text: String },
+    /// Close the connection.
+    Hangup { code: u16, reason: &'static str },
+    /// The versions above `after` in the text that went in; none of them without it.
+    Apply { position: String, after: Option<Version> },
+    /// The changes in the text that went in; the position with the last part.
+    Fold { position: Option<String> },
+    /// Forget everything.
+    Reset { position: String, reason: String },
+    /// The phase changed.
+    Phase { phase: &'static str },
+    /// The broker complains.
+    Complaint { code: String, message: String },
+}
+
+/// The parts of a position that is shown.
+#[derive(Serialize)]
+struct Begin {
+    epoch: String,
+    version: Version,
+    hash: String,
+}
+
+/// One subscription.
+#[wasm_bindgen]
+pub struct Session {
+    follower: Follower,
+    name: String,
+    topics: Vec<String>,
+    /// Whether anybody wants to know of floors.
+    caches: bool,
+    heard: Vec<Heard>,
+}
+
+#[wasm_bindgen]
+impl Session {
+    /// Returns a session at rest. `from` is `now`, `start` or a position; `timing` the JSON of the caller's times.
+    ///
+    /// # Errors
+    /// A text that says which of these cannot be.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        catalog: &str,
+        name: String,
+        topics: Vec<String>,
+        from: &str,
+        timing: &str,
+    ) -> Result<Session, JsError> {
+        panic::keep_messages();
+        let seed = getrandom::u64().map_err(|why| JsError::new(&format!("no randomness: {why}")))?;
+        Self::begin(catalog, name, topics, from, timing, seed).map_err(|why| JsError::new(&why))
+    }
+
+    /// Begins.
+    pub fn start(&mut self, now: f64) -> String {
+        self.step(now, Input::Start)
+    }
+
+    /// The connection is open.
+    pub fn opened(&mut self, now: f64) -> String {
+        self.step(now, Input::Opened)
+    }
+
+    /// It sent a text.
+    pub fn text(&mut self, now: f64, text: String) -> String {
+        self.step(now, Input::Text(text))
+    }
+
+    /// It closed, or did not open.
+    pub fn closed(&mut self, now: f64, code: u16) -> String {
+        self.step(now, Input::Closed { code })
+    }
+
+    /// The time of [`Self::timeout`] has come.
+    pub fn timer(&mut self, now: f64) -> String {
+        self.step(now, Input::Timer)
+    }
+
+    /// Somebody needs a proof that begins now.
+    pub fn prove(&mut self, now: f64) -> String {
+        self.step(now, Input::Prove)
+    }
+
+    /// Ends.
+    pub fn stop(&mut self, now: f64) -> String {
+        self.step(now, Input::Stop)
+    }
+
+    /// Begins anew from what was handled, after effects that were not carried out.
+    ///
+    /// # Errors
+    /// When `from` is neither `now`, `start` nor a position.
+    #[wasm_bindgen(js_name = startAgain)]
+    pub fn start_again(&mut self, now: f64, from: &str) -> Result<String, JsError> {
+        let cursor = cursor(from).map_err(|why| JsError::new(&why))?;
+        self.heard.clear();
+        self.follower.start_again(millis(now), cursor);
+        Ok(self.effects(None))
+    }
+
+    /// Makes the next wait at least so many milliseconds.
+    #[wasm_bindgen(js_name = stayAway)]
+    pub fn stay_away(&mut self, least_ms: f64) {
+        self.follower.stay_away(Duration::from_millis(millis(least_ms).0));
+    }
+
+    /// Says that handlers are still at work, so that no page is missed meanwhile.
+    #[wasm_bindgen(js_name = stillApplying)]
+    pub fn still_applying(&mut self, now: f64) {
+        self.follower.still_applying(millis(now));
+    }
+
+    /// Returns when to call [`Self::timer`].
+    #[must_use]
+    pub fn timeout(&self) -> Option<f64> {
+        self.follower.poll_timeout().map(number)
+    }
+
+    /// Returns since when it is proved that everything committed before has come.
+    #[wasm_bindgen(js_name = provedAt)]
+    #[must_use]
+    pub fn proved_at_number(&self) -> Option<f64> {
+        self.proved_at().map(number)
+    }
+
+    /// Makes it keep what it hears for caches, or not.
+    #[wasm_bindgen(js_name = setCaches)]
+    pub fn set_caches(&mut self, caches: bool) {
+        self.caches = caches;
+    }
+}
+
+impl Session {
+    fn begin(
+        catalog: &str,
+        name: String,
+        topics: Vec<String>,
+        from: &str,
+        timing: &str,
+        seed: u64,
+    ) -> Result<Self, String> {
+        let query = FollowQuery { from: Start::Head, name: name.clone(), topics: topics.clone() }.to_query();
+        // What the broker would refuse is refused here, with the same words.
+        let path = format!("/v1/catalogs/{catalog}/follow");
+        let query = query.strip_prefix('?').unwrap_or_default();
+        Route::parse("GET", &path, query).map_err(|problem| problem.detail().to_owned())?;
+        let config = timing::config(timing, !topics.is_empty())?;
+        let follower = Follower::new(config, cursor(from)?, seed);
+        Ok(Self { follower, name, topics, caches: false, heard: Vec::new() })
+    }
+
+    /// Returns what the last input brought; nothing unless caches are attached.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the cache is on its way"))]
+    pub(crate) fn heard(&self) -> &[Heard] {
+        &self.heard
+    }
+
+    /// Returns the position whose floors have all been told.
+    pub(crate) fn held(&self) -> Option<Position> {
+        self.follower.position()
+    }
+
+    /// Returns since when it is proved that everything committed before has come.
+    pub(crate) fn proved_at(&self) -> Option<UnixMillis> {
+        self.follower.proved_at()
+    }
+
+    fn step(&mut self, now: f64, input: Input) -> String {
+        self.heard.clear();
+        let held = self.held();
+        self.follower.handle(millis(now), input);
+        self.effects(held)
+    }
+
+    fn effects(&mut self, held: Option<Position>) -> String {
+        let mut said = Vec::new();
+        while let Some(effect) = self.follower.poll_effect() {
+            if self.caches {
+                self.heard.extend(heard(held, &effect));
+            }
+            said.push(self.say(held, effect));
+        }
+        serde_json::to_string(&said).expect("effects are plain texts and numbers")
+    }
+
+    fn say(&self, held: Option<Position>, effect: Effect) -> Said {
+        match effect {
+            Effect::Dial(from) => {
+                let (name, topics) = (self.name.clone(), self.topics.clone());
+                let query = FollowQuery { from, name, topics }.to_query();
+                Said::Dial { query, start: begin(from) }
+            }
+            Effect::Send(text) => Said::Send { text },
+            Effect::Hangup { code, reason } => Said::Hangup { code, reason },
+            Effect::Apply { position, versions } => {
+                let after = held.map_or(Version::ZERO, |held| held.version);
+                let after = (!versions.is_empty()).then_some(after);
+                Said::Apply { position: position.to_string(), after }
+            }
+            Effect::ApplyFold { position, changes: _ } => {
+                Said::Fold { position: position.map(|position| position.to_string()) }
+            }
+            Effect::Reset { position, reason } => Said::Reset { position: position.to_string(), reason },
+            Effect::Phase(phase) => Said::Phase { phase: name_of(phase) },
+            Effect::Complaint { code, message } => Said::Complaint { code, message },
+        }
+    }
+}
+
+/// Returns what an effect tells caches; `held` is what was held before it.
+fn heard(held: Option<Position>, effect: &Effect) -> Option<Heard> {
+    match effect {
+        Effect::Apply { position, versions } => {
+            let changes = versions
+                .iter()
+                .flat_map(|row: &VersionRow| row.changes.iter().map(move |change| (row.version, change)));
+            let (epoch, floors) = (position.epoch, raised_by(changes));
+            Some(Heard::Raised { epoch, floors, position: Some(*position) })
+        }
+        Effect::ApplyFold { position, changes } => {
+            // Who holds nothing has no entries either that a part could refuse.
+            let epoch = position.or(held)?.epoch;
+            let floors = raised_by(changes.iter().map(|folded| (folded.version, &folded.change)));
+            Some(Heard::Raised { epoch, floors, position: *position })
+        }
+        Effect::Reset { position, .. } => Some(Heard::Reset { position: *position }),
+        Effect::Dial(_)
+        | Effect::Send(_)
+        | Effect::Hangup { .. }
+        | Effect::Phase(_)
+        | Effect::Complaint { .. } => None,
+    }
+}
+
+fn begin(from: Start) -> Option<Begin> {
+    match from {
+        Start::Head => None,
+        Start::At(Claim::Nothing) => {
+            Some(Begin { epoch: String::new(), version: Version::ZERO, hash: String::new() })
+        }
+        Start::At(Claim::Held { epoch, version, hash }) => {
+            let hash = hash.map(|hash| hash.to_string()).unwrap_or_default();
+            Some(Begin { epoch: epoch.to_string(), version, hash })
+        }
+    }
+}
+
+fn cursor(from: &str) -> Result<Cursor, String> {
+    match from {
+        "now" => Ok(Cursor::Head),
+        "start" => Ok(Cursor::Nothing),
+        position => match position.parse() {
+            Ok(position) => Ok(Cursor::At(position)),
+            Err(why) => Err(format!("{position:?} is neither \"now\", \"start\" nor a position: {why}")),
+        },
+    }
+}
+
+fn name_of(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Idle => "idle",
+        Phase::Waiting => "waiting",
+        Phase::Connecting => "connecting",
+        Phase::CatchingUp => "catching-up",
+        Phase::Live => "live",
+        Phase::Closed => "closed",
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates, and NaN is 0")]
+pub(crate) fn millis(now: f64) -> UnixMillis {
+    UnixMillis(now as u64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of this century have 41 bits")]
+fn number(at: UnixMillis) -> f64 {
+    at.0 as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use newsreel_core::wire::frame::{self, Resume};
+
+    use super::*;
+
+    const EPOCH: &str = "01ARYZ6S410000000000000000";
+
+    fn at(version: u64) -> Position {
+        let version = Version::new(version).unwrap();
+        Position { version, ..Position::genesis(EPOCH.parse().unwrap()) }
+    }
+
+    fn session(from: &str) -> Session {
+        Session::begin("tv", "me".into(), vec![], from, "{}", 1).unwrap()
+    }
+
+    /// Returns a session that holds version 5 and has been greeted.
+    fn greeted() -> Session {
+        let mut session = session(&at(5).to_string());
+        session.set_caches(true);
+        session.start(0.0);
+        session.opened(1.0);
+        session.text(2.0, frame::welcome(&at(7), Resume::Replay));
+        session
+    }
+
+    fn changes(from: u64, to: u64) -> String {
+        let row =
+            |version| format!(r#"{{"version":{version},"at":9,"changes":[{{"key":"title:{version}"}}]}}"#);
+        let rows: Vec<String> = (from + 1..=to).map(row).collect();
+        frame::changes_text(at(from).version, &at(to), false, &rows.join(","))
+    }
+
+    #[test]
+    fn it_dials_where_it_stopped_and_says_who_it_is() {
+        let hash = at(5).hash;
+        let dial = format!(
+            r#"[{{"do":"dial","query":"?epoch={EPOCH}&version=5&hash={hash}&name=me","start":{{"epoch":"{EPOCH}","version":5,"hash":"{hash}"}}}},{{"do":"phase","phase":"connecting"}}]"#
+        );
+        assert_eq!(session(&at(5).to_string()).start(0.0), dial);
+        assert!(session("now").start(0.0).contains(r#""query":"?name=me","start":null"#));
+        assert!(session("start").start(0.0).contains(r#""query":"?version=0&name=me","start":{"epoch":"""#));
+    }
+
+    #[test]
+    fn g2_of_a_frame_only_what_is_new_is_to_be_applied() {
+        let mut session = greeted();
+        let said = session.text(3.0, changes(3, 7));
+        assert!(
+            said.starts_with(&format!(r#"[{{"do":"apply","position":"{}","after":5}}"#, at(7))),
+            "{said}"
+        );
+        let [Heard::Raised { floors, position, .. }] = session.heard() else { panic!("floors rose") };
+        assert_eq!((floors.len(), *position), (2, Some(at(7))));
+        session.text(4.0, "pong x".into());
+        assert_eq!(session.heard(), [], "of the last input alone");
+    }
+
+    #[test]
+    fn a_part_of_a_fold_raises_floors_and_has_no_position() {
+        let mut session = greeted();
+        let part = format!(
+            r#"{{"type":"fold","from":5,"to":7,"hash":"{}","changes":[{{"version":6,"tag":"t"}}],"more":true}}"#,
+            at(7).hash
+        );
+        let said = session.text(3.0, part);
+        assert!(said.starts_with(r#"[{"do":"fold","position":null}"#), "{said}");
+        let [Heard::Raised { position: None, floors, .. }] = session.heard() else { panic!("floors rose") };
+        assert_eq!(floors.len(), 1);
+    }
+
+    #[test]
+    fn e1_a_reset_is_told_to_caches() {
+        let mut session = greeted();
+        session.text(3.0, frame::reset(&at(7), "another history"));
+        assert_eq!(session.heard(), [Heard::Reset { position: at(7) }]);
+    }
+
+    #[test]
+    fn what_the_broker_would_refuse_is_refused_at_once() {
+        let begin = |catalog: &str, name: &str, topic: &str, from: &str| {
+            let topics = vec![topic.to_owned()];
+            Session::begin(catalog, name.into(), topics, from, "{}", 1).err().unwrap_or_default()
+        };
+        for (refused, says) in [
+            (begin("TV", "me", "a:", "now"), "catalog"),
+            (begin("tv", &"n".repeat(129), "a:", "now"), "128"),
+            (begin("tv", "me", "a\n", "now"), "topic"),
+            (begin("tv", "me", "a:", "7"), "is neither"),
+        ] {
+            assert!(refused.contains(says), "{refused:?} says {says}");
+        }
+        assert_eq!(begin("tv", "me", "a:", "now"), "");
+    }
+
+    #[test]
+    fn times_that_are_none_harm_nobody() {
+        for now in [f64::NAN, -1.0, f64::INFINITY, 1e300] {
+            assert!(session("now").start(now).contains("dial"));
+        }
+    }
+}
