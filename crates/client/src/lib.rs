@@ -6,7 +6,7 @@
 //! In reading order:
 //! - [`session`]: following, around `newsreel_core::follower`;
 //! - [`timing`]: its times, as a caller may set them;
-//! - [`panic`]: what is left of a defect for whoever reports it.
+//! - [`mod@panic`]: what is left of a defect for whoever reports it.
 
 pub mod panic;
 pub mod session;
