@@ -16,7 +16,8 @@ use worker::{SqlStorage, SqlStorageValue, State};
 use crate::convert::{self, Storage};
 
 pub(crate) mod past;
-#[cfg(all(test, target_arch = "wasm32"))]
+#[cfg(test)]
+#[cfg(target_arch = "wasm32")]
 mod tests;
 
 /// How long a replica that does not connect is still counted as offline: 30 days.

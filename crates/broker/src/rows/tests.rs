@@ -241,8 +241,8 @@ async fn rows_are_the_same_hot_and_sealed_and_each_position_keeps_its_hash_until
         kept.age(6_000, 0);
         for (after, limit) in [(0, 1_000), (0, 1), (7, 13), (299, 5)] {
             let (to, sealed) = kept.read(at(after), limit);
-            assert_eq!((to, sealed.len()), (kept.log.head(), 300 - after as usize));
-            assert_eq!(sealed, hot[after as usize..]);
+            let left: Vec<_> = hot.iter().filter(|row| row.version > at(after)).cloned().collect();
+            assert_eq!((to, sealed), (kept.log.head(), left));
         }
         kept.age(1, 2);
         let known = |kept: &Kept, version: u64| kept.rows.hash_at(&kept.log, at(version)).unwrap();
