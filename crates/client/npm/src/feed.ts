@@ -24,7 +24,9 @@ const LONGEST_TIMER_MS = 600_000;
 
 /** For caches: see {@link Hearer}. */
 export const ATTACH = Symbol('attach');
+/** For caches: {@link Feed} proves what it has heard. */
 export const PROVE = Symbol('prove');
+/** For caches: the time that the session goes by. */
 export const NOW = Symbol('now');
 
 /** Who wants to know of floors at once, before any handler ran. */
