@@ -84,6 +84,7 @@ export async function connect(url: string | URL, options: ConnectOptions): Promi
   let session = sessionAt(from, (cause) => badOptions(textOf(cause)));
   if (stored !== undefined) {
     session.free();
+    if (stored === 'now' || stored === 'start') throw notAPosition(`${stored} is for \`from\``);
     session = sessionAt(stored, notAPosition);
   }
   return new Feed(session, address, options, stored ?? from);
@@ -104,7 +105,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** What went wrong last. */
   #trouble: Trouble = { reason: '' };
-  /** What the broker said is wrong, before it closes this connection. */
+  /** What the broker said is wrong, or a handler, before this connection is closed for it. */
   #complaint: Trouble | undefined;
   /** Where it goes on: `now`, `start` or the position of what has been handled. */
   #from: string;
@@ -306,7 +307,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
         if (effect.text === 'ping') return this.#dialer.send(effect.text);
         return this.#queue({ do: 'ack', text: effect.text, attempt: this.#dialer.attempt });
       case 'hangup':
-        this.#trouble = { reason: effect.reason };
+        this.#trouble = this.#complaint ?? { reason: effect.reason };
         return this.#dialer.hangUp(effect.code, effect.reason);
       case 'apply': {
         const events = effect.after === null ? [] : versionsOf(text, effect.after);
@@ -406,8 +407,8 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     const error = ours ? thrown : new NewsreelError('handler-failed', textOf(thrown), { cause: thrown });
     if (error.terminal) return this.#end(error.message, error);
     this.#tasks = [];
+    this.#trouble = this.#complaint = { reason: error.message, error };
     this.#step((now) => this.#session.startAgain(now, this.#from));
-    if (this.#state.name === 'waiting') this.#become({ ...this.#state, reason: error.message, error });
   }
 
   // --- The end ---
