@@ -1,22 +1,17 @@
-// The npm package as it is installed: its files, its entries, its types, its size, and its position stores when they fail.
+// The npm package as it is installed: its files, its entries, its types, its size.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
 import { build } from 'esbuild';
 
-import { QUICK } from './client.mjs';
 import { declared } from './declared.mjs';
-import { FakeBroker, changesOf, positionOf } from './fake-broker.mjs';
 import { installed, project, readJson, run } from './package.mjs';
-import { ROOT, temporaryFolder } from './system.mjs';
+import { ROOT } from './system.mjs';
 
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
 
