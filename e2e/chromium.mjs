@@ -50,7 +50,6 @@ export async function serveFiles(t, folder) {
 export async function openPage(t, browser, address) {
   const page = await browser.newPage();
   page.on('pageerror', (error) => console.error(`${t.name}, in the page: ${error.stack}`));
-  page.on('console', (message) => message.type() === 'error' && console.error(`${t.name}, in the page: ${message.text()}`));
   await page.goto(address);
   return page;
 }
