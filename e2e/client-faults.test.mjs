@@ -2,6 +2,7 @@
 // and says what is the matter.
 
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { test } from 'node:test';
 
 import { Recorder, TestStore, QUICK, connect } from './client.mjs';
@@ -526,6 +527,26 @@ test('where no socket opens and HTTP works, the log is polled: the same events, 
   assert.deepEqual(recorder.versions, [1, 2, 3, 4, 5, 6, 7]);
   assert.deepEqual(store.written, [2, 4, 5, 7].map((version) => positionOf(version)));
   assert.ok(recorder.feed.lag() < 5_000);
+});
+
+test('polling: what is published while a handler works is not missed', async (t) => {
+  const broker = await FakeBroker.start(t);
+  polled(broker);
+  broker.head = 1;
+  const asked = new EventEmitter();
+  const { answer } = broker;
+  broker.answer = (url, headers) => (asked.emit(url.pathname.endsWith('/changes') ? 'page' : 'status'), answer(url, headers));
+  // So long that pings tell of it for more than its grace.
+  const handle = async ([{ version }]) => {
+    if (version > 3) return;
+    broker.publish(version + 1);
+    for (let pings = 0; pings < 4; pings++) await once(asked, 'status');
+  };
+  const recorder = await Recorder.follow(t, broker, { from: 'start', transport: 'polling', handle });
+  await recorder.feed.waitFor(4);
+  await recorder.feed.live();
+  assert.deepEqual(recorder.versions, [1, 2, 3, 4]);
+  assert.deepEqual(recorder.states.map(({ name }) => name), ['connecting', 'catching-up', 'live']);
 });
 
 test('polling meets lies too', async (t) => {

@@ -367,8 +367,11 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     try {
       for (let task; !this.#ended && (task = this.#tasks[0]); this.#tasks.shift()) {
         // What need not wait does not: "live" and acks follow their handler in the same turn.
-        if (task.do === 'hand') await this.#hand(task.events, task.position);
-        else this.#perform(task);
+        if (task.do === 'hand') {
+          await this.#hand(task.events, task.position);
+          // What a polling link gets next it asks for only now.
+          if (!this.#ended) this.#session.stillApplying(this[NOW]());
+        } else this.#perform(task);
       }
     } catch (thrown) {
       if (thrown !== LEFT) this.#failed(thrown);
