@@ -333,6 +333,8 @@ mod tests {
     use newsreel_core::wire::frame::{self, Resume};
 
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const EPOCH: &str = "01ARYZ6S410000000000000000";
 

@@ -44,6 +44,8 @@ pub(crate) fn config(json: &str, filtered: bool) -> Result<Config, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_caller_changes_only_what_it_names() {

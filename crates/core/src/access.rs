@@ -145,6 +145,8 @@ pub fn subprotocol_bearer(offered: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn catalog(name: &str) -> Catalog {
         Catalog::new(name).unwrap()

@@ -347,6 +347,8 @@ fn keep_newer(named: &mut Named, mark: Version) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn key(text: &str) -> Key {
         Key::new(text).unwrap()

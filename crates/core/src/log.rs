@@ -148,6 +148,8 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn log(versions: usize) -> (Log, Vec<Position>) {
         let mut log = Log::ending_at(Position::genesis(Epoch::new(UnixMillis(1), [0; 10])));

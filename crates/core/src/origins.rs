@@ -91,6 +91,8 @@ impl Allowed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const OWN: &str = "https://newsreel.example";
 

@@ -180,6 +180,8 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_class_that_is_not_named_gets_the_common_policy() {

@@ -50,6 +50,8 @@ pub fn decode(bytes: &[u8]) -> Option<(Envelope, usize, bool)> {
 mod tests {
     use super::*;
     use crate::wire::{Epoch, Position, Tag, UnixMillis};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn envelope() -> Envelope {
         Envelope {

@@ -242,6 +242,8 @@ impl Knowledge {
 mod tests {
     use super::*;
     use crate::floors::{By, Carries, Judgement};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn position(epoch: u64, version: u64) -> Position {
         let epoch = Epoch::new(UnixMillis(epoch), [0; 10]);

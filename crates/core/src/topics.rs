@@ -82,6 +82,8 @@ pub fn versions(rows: &str) -> Result<Vec<VersionRow>, serde_json::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn passes(topics: &[&str], change: &str) -> bool {
         let topics = Topics::new(topics.iter().map(|topic| (*topic).to_owned()).collect());

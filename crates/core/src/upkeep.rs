@@ -96,6 +96,8 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const HOUR: Duration = Duration::from_secs(3_600);
 

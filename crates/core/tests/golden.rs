@@ -22,6 +22,8 @@ use newsreel_core::wire::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// One line of a golden file.
 struct Case(Value);

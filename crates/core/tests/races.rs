@@ -15,6 +15,8 @@ use newsreel_core::floors::raised_by;
 use newsreel_core::policy::{Beyond, OnBump, Policy};
 use newsreel_core::sync::{Knowledge, Reply};
 use newsreel_core::wire::{Change, Epoch, Key, Position, Tag, UnixMillis, Version};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
 

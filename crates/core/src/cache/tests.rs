@@ -6,6 +6,8 @@ use crate::policy::OnBump;
 use crate::sync::{Applied, Reply};
 use crate::wire::change::Change;
 use crate::wire::position::Epoch;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 mod far;
 mod quorum;

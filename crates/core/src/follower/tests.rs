@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::wire::position::Epoch;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn epoch() -> Epoch {
     Epoch::new(UnixMillis(1), [0; 10])

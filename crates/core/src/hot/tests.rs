@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::name::Prefix;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn key(text: &str) -> Key {
     Key::new(text).unwrap()

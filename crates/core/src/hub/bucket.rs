@@ -36,6 +36,8 @@ impl<const MOST: u32, const REFILL_MS: u64> Default for Bucket<MOST, REFILL_MS> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn so_much_at_once_and_one_more_every_so_often() {

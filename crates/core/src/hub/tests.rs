@@ -6,6 +6,8 @@ use crate::wire::page::FoldCursor;
 use crate::wire::position::Epoch;
 use crate::wire::publish::Publish;
 use crate::wire::route::Claim;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 mod epochs;
 mod model;

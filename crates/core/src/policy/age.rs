@@ -100,6 +100,8 @@ impl Policy {
 mod tests {
     use super::*;
     use crate::policy::Policies;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn ages(class: &str) -> Vec<(Cause, Option<Freshness>, Duration)> {
         let ages = Policies::default().of(class).ages();

@@ -86,6 +86,8 @@ fn complaint(class: &str, field: &str, time: Duration) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn complaints(json: &str) -> Vec<String> {
         Policies::with(&serde_json::from_str(json).unwrap()).complaints()

@@ -53,6 +53,8 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn an_address_is_cut_where_a_browser_cuts_it() {

@@ -230,6 +230,8 @@ impl Serialize for Change {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn read(json: &str) -> Result<Change, ChangeError> {
         serde_json::from_str::<Fields>(json).unwrap().try_into()

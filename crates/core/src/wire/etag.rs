@@ -12,6 +12,8 @@ pub fn is_named(wanted: &str, etag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn entity_tags_are_compared_weakly() {

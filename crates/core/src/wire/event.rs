@@ -34,6 +34,8 @@ pub fn event(kind: &str, after: Option<&Position>, frame: &str) -> String {
 mod tests {
     use super::*;
     use crate::wire::frame;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn an_event_is_a_frame_with_its_position() {

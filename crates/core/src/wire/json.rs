@@ -66,6 +66,8 @@ impl Formatter for Ascii {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn what_is_not_ascii_is_escaped_and_comes_back() {

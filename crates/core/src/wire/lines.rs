@@ -105,6 +105,8 @@ pub struct Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn code(line: &str) -> String {
         Problem::from(Line::parse(line.as_bytes()).unwrap_err()).code().to_owned()

@@ -205,6 +205,8 @@ pub struct NewEpoch {
 mod tests {
     use super::*;
     use std::time::Duration;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn only_a_page_that_stays_as_it_is_may_be_kept() {

@@ -332,6 +332,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn epoch(at: u64) -> Epoch {
         Epoch::new(UnixMillis(at), [7; 10])

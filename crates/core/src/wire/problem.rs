@@ -202,6 +202,8 @@ impl Problem {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_problem_carries_code_status_detail_and_its_members() {

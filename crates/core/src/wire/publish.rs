@@ -290,6 +290,8 @@ pub struct Receipt {
 mod tests {
     use super::*;
     use crate::wire::problem::Problem;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn code(body: &str) -> String {
         Problem::from(Publish::parse(body.as_bytes()).unwrap_err()).code().to_owned()

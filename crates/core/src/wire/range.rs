@@ -50,6 +50,8 @@ pub fn wanted(range: Option<&str>, if_range: Option<&str>, etag: &str, length: u
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn of_ten(range: &str) -> Wanted {
         wanted(Some(range), None, "\"x\"", 10)

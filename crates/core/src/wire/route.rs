@@ -472,6 +472,8 @@ impl FollowQuery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn code(method: &str, path: &str, query: &str) -> &'static str {
         Route::parse(method, path, query).unwrap_err().code()

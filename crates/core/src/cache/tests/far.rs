@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::sync::LeftOut;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// A reader with R2.
 fn with_r2(policy: Policy) -> Story {

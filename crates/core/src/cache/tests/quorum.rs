@@ -1,6 +1,8 @@
 //! Stories of reads that ask KV, R2 and the origin at once.
 
 use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const ALL: &[Tier] = &[Tier::Kv, Tier::R2, Tier::Origin];
 

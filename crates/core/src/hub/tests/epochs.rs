@@ -1,6 +1,8 @@
 //! Stories of new epochs: an operator's, and those that a restored log calls for.
 
 use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// The position at which the epoch after the stories' begins.
 fn next_epoch() -> Position {

@@ -25,6 +25,8 @@ use crate::wire::page::FoldCursor;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 use crate::wire::publish::{Expect, Publish};
 use crate::wire::route::{Claim, Start};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// What each follower wants to hear.
 const INTERESTS: [&[&str]; 4] = [&[], &[], &["live:"], &["title:1", "embedding:"]];

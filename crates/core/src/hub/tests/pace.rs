@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const SLOW: &str = "no ack in time; resume from the position held";
 

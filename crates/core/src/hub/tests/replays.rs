@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::wire::page::FoldCursor;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// A hub whose log ends at 7 and is folded up to 4.
 fn folded() -> Story {

@@ -1,6 +1,8 @@
 //! What the broker writes the follower reads; what neither may say is refused.
 
 use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn position() -> Position {
     Position::genesis(Epoch::new(UnixMillis(5), [1; 10]))
