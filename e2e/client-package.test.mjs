@@ -50,7 +50,8 @@ test('what is in the tarball', async (t) => {
   await t.test('resolves to the entry of each runtime', async () => {
     const resolved = async (...conditions) => {
       const flags = conditions.map((one) => `--conditions=${one}`);
-      const script = 'for (const name of ["newsreel", "newsreel/file", "newsreel/newsreel.wasm"]) console.log(import.meta.resolve(name))';
+      const names = ['newsreel', 'newsreel/file', 'newsreel/newsreel.wasm'];
+      const script = `for (const name of ${JSON.stringify(names)}) console.log(import.meta.resolve(name))`;
       const { stdout } = await run(process.execPath, [...flags, '--input-type=module', '-e', script], { cwd: folder });
       return stdout.trim().split('\n').map((url) => url.slice(url.indexOf('/dist/') + 1));
     };

@@ -47,7 +47,8 @@ test('the README', async (t) => {
 
   await t.test('its error codes are the package\'s and the broker\'s', () => {
     const [, errors] = /## Errors(.*?)\n## /s.exec(readme);
-    const named = [...errors.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell]) => [...cell.matchAll(/`([a-z-]+)`/g)].map(([, code]) => code));
+    const cells = [...errors.matchAll(/^\| (`.*?) \|/gm)].map(([, cell]) => cell);
+    const named = [...cells.join().matchAll(/`([a-z-]+)`/g)].map(([, code]) => code);
     const sources = ['dist/error.d.ts', 'dist/error.js', 'dist/wasm.js'].map((path) => readFileSync(installed(folder, path), 'utf8'));
     const known = [...sources, readFileSync(join(ROOT, 'crates/core/PROTOCOL.md'), 'utf8')].join('\n');
     assert.ok(named.length > 10);

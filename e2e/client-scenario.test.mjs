@@ -34,7 +34,7 @@ const outcome = (transport) => ({
     isReceipt: true,
   },
   second: {
-    events: [version(5, { key: 'title:5' }), version(6, { key: 'title:6' }), version(7, { key: 'title:7' }), RESET, version(1, { all: true })],
+    events: [...[5, 6, 7].map((nth) => version(nth, { key: `title:${nth}` })), RESET, version(1, { all: true })],
     late: ours('timeout', false),
     state: 'closed',
     isReceipt: true,
@@ -102,12 +102,14 @@ export default {
   fetch: async (request) => Response.json(await scenario(newsreel, await request.json())),
 };`;
 
+const WASM = { path: './newsreel.wasm', external: true };
+
 /** A Worker on Miniflare that runs the scenario it is told; bundled with esbuild under wrangler's conditions. */
 async function startWorker(t, folder) {
   const { outputFiles } = await build({
     stdin: { contents: WORKER, resolveDir: folder },
     bundle: true, write: false, format: 'esm', target: 'es2024', conditions: ['workerd', 'worker', 'browser'],
-    plugins: [{ name: 'wasm', setup: (build) => build.onResolve({ filter: /\.wasm$/ }, () => ({ path: './newsreel.wasm', external: true })) }],
+    plugins: [{ name: 'wasm', setup: (build) => build.onResolve({ filter: /\.wasm$/ }, () => WASM) }],
   });
   const modules = [
     { type: 'ESModule', path: 'main.mjs', contents: outputFiles[0].text },
