@@ -386,6 +386,17 @@ test('lag is proved by pongs alone, and only of what is handled', async (t) => {
   settle();
 });
 
+test('a thread that was held up hears what came meanwhile before it calls the broker dead', async (t) => {
+  const { recorder, connection } = await liveAt3(t);
+  for (let times = 0; times < 3; times++) {
+    // Its pong is on the way.
+    await connection.ping();
+    for (const until = performance.now() + 3 * QUICK.pongTimeoutMs; performance.now() < until; );
+  }
+  await connection.ping();
+  assert.ok(!recorder.states.some(({ name }) => name === 'waiting'), JSON.stringify(recorder.states.at(-1)));
+});
+
 test('waitFor: a number, a position, a receipt of this epoch or of one before; in time or not at all', async (t) => {
   const { recorder: { feed }, connection } = await liveAt3(t);
   await feed.waitFor(3);

@@ -22,6 +22,10 @@ import { type Session, lastPanic, load } from './wasm.js';
 /** The longest that a timer is set for; the session is asked again then. */
 const LONGEST_TIMER_MS = 600_000;
 
+/** How late a timer may ring without that meaning anything, and how long what has come by then has the word. */
+const LATE_MS = 50;
+const HEAR_FIRST_MS = 20;
+
 /** For caches: see {@link Hearer}. */
 export const ATTACH = Symbol('attach');
 /** For caches: {@link Feed} proves what it has heard. */
@@ -103,6 +107,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
   #tasks: Task[] = [];
   #working = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #hearsFirst = false;
   /** What went wrong last. */
   #trouble: Trouble = { reason: '' };
   /** What the broker said is wrong, or a handler, before this connection is closed for it. */
@@ -280,14 +285,32 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     this.#provedAt = at;
   }
 
-  /** Arms the timer. Who still handles what came does not dial yet. */
+  /** Arms the timer. */
   #arm(): void {
+    // What comes meanwhile does not put it off.
+    if (this.#hearsFirst) return;
     clearTimeout(this.#timer);
-    if (this.#ended || (this.#state.name === 'waiting' && this.#tasks.length > 0)) return;
+    if (this.#ended || this.#isHeldUp()) return;
     const at = this.#session.timeout();
     if (at === undefined) return;
     const ms = Math.min(LONGEST_TIMER_MS, Math.max(0, at - this[NOW]()));
-    this.#timer = setTimeout(() => this.#step((now) => this.#tick(now)), ms);
+    this.#timer = setTimeout(() => this.#ring(this[NOW]() - at), ms);
+  }
+
+  /** Who still handles what came does not dial yet. */
+  #isHeldUp(): boolean {
+    return this.#state.name === 'waiting' && this.#tasks.length > 0;
+  }
+
+  /** The timer rang. If the thread was held up, what came meanwhile goes first: the broker may have been in time. */
+  #ring(lateMs: number): void {
+    if (lateMs < LATE_MS) return this.#step((now) => this.#tick(now));
+    this.#hearsFirst = true;
+    this.#timer = setTimeout(() => {
+      this.#hearsFirst = false;
+      if (this.#isHeldUp()) return;
+      this.#step((now) => this.#tick(now));
+    }, HEAR_FIRST_MS);
   }
 
   #tick(now: number): string {
