@@ -5,7 +5,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { build } from 'esbuild';
+
+import { openPage, serveFiles, startChromium } from './chromium.mjs';
 import * as newsreel from './client.mjs';
+import { FakeBroker } from './fake-broker.mjs';
 import { installed, project, run } from './package.mjs';
 import { ROOT } from './system.mjs';
 
@@ -27,9 +31,9 @@ declare module '*.wasm' {
 test('the README', async (t) => {
   const folder = await project(t);
   const readme = readFileSync(installed(folder, 'README.md'), 'utf8');
+  const blocks = [...readme.matchAll(/```(?:js|ts)\n(.*?)```/gs)].map(([, code]) => code);
 
   await t.test('its code compiles', async () => {
-    const blocks = [...readme.matchAll(/```(?:js|ts)\n(.*?)```/gs)].map(([, code]) => code);
     assert.ok(blocks.length >= 5, `${blocks.length} blocks`);
     writeFileSync(join(folder, 'own.d.ts'), OWN);
     for (const [nth, code] of blocks.entries()) writeFileSync(join(folder, `block-${nth}.ts`), code);
@@ -55,8 +59,34 @@ test('the README', async (t) => {
     assert.deepEqual(named.filter((code) => !new RegExp(`[\`']${code}[\`']`).test(known)), []);
   });
 
+  await t.test('a page made by esbuild, as it says, has its module; and one without says so', async (t) => {
+    const browser = await startChromium(t);
+    if (!browser) return;
+    const broker = await FakeBroker.start(t);
+    const provided = blocks.find((code) => code.includes('provideWasm'));
+    const begun = `globalThis.feed = await connect(${JSON.stringify(broker.url)}, { catalog: 'tv' });`;
+    await bundle(folder, 'provided', `${provided}\n${begun}`);
+    await bundle(folder, 'lost', `import { connect } from 'newsreel';\ntry { ${begun} } catch (error) { globalThis.feed = error; }`);
+    const site = await serveFiles(t, folder);
+    const live = broker.live();
+    const page = await openPage(t, browser, `${site}/provided.html`);
+    await live;
+    await page.waitForFunction(() => globalThis.feed?.state.name === 'live');
+    const lost = await openPage(t, browser, `${site}/lost.html`);
+    const error = await lost.waitForFunction(() => globalThis.feed).then((feed) => feed.evaluate(({ code, message }) => ({ code, message })));
+    assert.equal(error.code, 'no-wasm');
+    assert.match(error.message, /newsreel_bg\.wasm answered 404.*provideWasm\(\) can say where it is/);
+  });
+
   await t.test('its stores are there', () => {
     const stores = [...readme.matchAll(/^\| `(\w+Position)\(/gm)].map(([, name]) => name).filter((name) => name !== 'filePosition');
     assert.deepEqual(stores.filter((name) => typeof newsreel[name] !== 'function'), []);
   });
 });
+
+/** A page of that code, as esbuild makes it with the flags of the README. */
+async function bundle(folder, name, contents) {
+  const stdin = { contents, resolveDir: folder };
+  await build({ stdin, bundle: true, format: 'esm', loader: { '.wasm': 'file' }, outfile: join(folder, `${name}.js`), logLevel: 'error' });
+  writeFileSync(join(folder, `${name}.html`), `<!doctype html><script type="module" src="${name}.js"></script>`);
+}
