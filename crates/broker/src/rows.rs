@@ -16,6 +16,9 @@ use worker::{SqlStorage, SqlStorageValue, State};
 use crate::convert::{self, Storage};
 
 pub(crate) mod past;
+#[cfg(test)]
+#[cfg(target_arch = "wasm32")]
+mod tests;
 
 /// How long a replica that does not connect is still counted as offline: 30 days.
 const KNOWN_MS: u64 = 30 * 24 * 3_600 * 1_000;

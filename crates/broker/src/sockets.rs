@@ -14,6 +14,10 @@ use worker::{State, WebSocket, console_warn};
 use crate::convert::{AutoResponder, Pair, attach, attached, send};
 use crate::publishing;
 
+#[cfg(test)]
+#[cfg(target_arch = "wasm32")]
+mod tests;
+
 /// Every open socket that follows.
 pub(crate) struct Sockets {
     open: RefCell<BTreeMap<SessionId, WebSocket>>,

@@ -1,0 +1,181 @@
+//! What a `#[wasm_bindgen_test]` finds inside workerd, in Rust: the global `workerd` of `scripts/in-workerd/worker.mjs`.
+//!
+//! ```ignore
+//! #[wasm_bindgen_test]
+//! async fn a_row_is_there_after_the_object_was_evicted() {
+//!     in_object("rows", async |state| Rows::open(&state)?.append(&row)).await;
+//! }
+//! ```
+//!
+//! For tests only: what fails here panics, and says what.
+
+use std::cell::RefCell;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+
+use js_sys::{Array, Promise, Reflect};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use worker::{Env, Request, Response, State};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(thread_local_v2, js_namespace = workerd, js_name = env)]
+    static ENV: JsValue;
+
+    #[wasm_bindgen(js_namespace = workerd, js_name = inObject)]
+    fn js_in_object(name: &str, f: &JsValue) -> Promise;
+    #[wasm_bindgen(js_namespace = workerd, js_name = nextAlarm)]
+    fn js_next_alarm(name: &str) -> Promise;
+    #[wasm_bindgen(js_namespace = workerd, js_name = evict)]
+    fn js_evict(class: &str, name: &str, sockets: &str) -> Promise;
+    #[wasm_bindgen(js_namespace = workerd, js_name = watch)]
+    fn js_watch(target: &JsValue, method: &str) -> Array;
+    #[wasm_bindgen(js_namespace = workerd, js_name = expectPanic)]
+    fn js_expect_panic(ends: bool);
+    #[wasm_bindgen(js_namespace = workerd, js_name = object)]
+    fn js_object(class: &str, name: &str) -> Stub;
+
+    type Stub;
+    #[wasm_bindgen(method, js_name = fetch)]
+    fn js_fetch(this: &Stub, request: &JsValue) -> Promise;
+}
+
+/// What becomes of an object's hibernatable sockets when it is evicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sockets {
+    /// They stay open, as when it sleeps.
+    Hibernate,
+    /// They close, as when the platform moves it.
+    Close,
+}
+
+/// Returns the bindings: `ENTRIES` (KV), `COPIES` (R2), and one for each Durable Object class of the crate under test.
+#[must_use]
+pub fn env() -> Env {
+    ENV.with(|env| env.clone().unchecked_into())
+}
+
+/// Runs `f` as one event of a Durable Object of that name, and returns what it does.
+///
+/// # Panics
+/// When `f` panicked, or the platform could not reach the object.
+pub async fn in_object<T: 'static>(name: &str, f: impl AsyncFnOnce(State) -> T + 'static) -> T {
+    try_in_object(name, f).await.unwrap_or_else(|error| panic!("in the object {name}: {error}"))
+}
+
+/// Runs `f` in a Durable Object, where it panics; returns what it said.
+///
+/// # Panics
+/// When it does not.
+pub async fn panics_in_object(name: &str, f: impl AsyncFnOnce(State) + 'static) -> String {
+    js_expect_panic(true);
+    try_in_object(name, f).await.expect_err("it was to panic")
+}
+
+async fn try_in_object<T: 'static>(
+    name: &str,
+    f: impl AsyncFnOnce(State) -> T + 'static,
+) -> Result<T, String> {
+    let returned = Rc::new(RefCell::new(None));
+    let kept = Rc::clone(&returned);
+    let body = Closure::once_into_js(move |state: JsValue, _env: JsValue| {
+        let state = State::from(state.unchecked_into::<worker::worker_sys::DurableObjectState>());
+        future_to_promise(AssertUnwindSafe(async move {
+            let value = f(state).await;
+            *kept.borrow_mut() = Some(value);
+            Ok(JsValue::UNDEFINED)
+        }))
+    });
+    JsFuture::from(js_in_object(name, &body)).await.map_err(|error| text_of(&error))?;
+    returned.take().ok_or_else(|| "it returned nothing".to_owned())
+}
+
+/// Lets code in an object panic without that failing the test, where something catches it.
+pub fn expect_panic() {
+    js_expect_panic(false);
+}
+
+/// Resolves when the alarm of that object has rung once more than it was waited for.
+pub async fn next_alarm(name: &str) {
+    wait(js_next_alarm(name)).await;
+}
+
+/// Sends a request to a Durable Object of a class of the crate under test.
+///
+/// # Panics
+/// When the object's event failed.
+pub async fn fetch(class: &str, name: &str, request: Request) -> Response {
+    let fetched = JsFuture::from(js_object(class, name).js_fetch(request.inner().as_ref())).await;
+    let response = fetched.unwrap_or_else(|error| panic!("{class} {name}: {}", text_of(&error)));
+    Response::from(response.unchecked_into::<worker::web_sys::Response>())
+}
+
+/// Ends a Durable Object in memory; the next event makes it anew.
+///
+/// # Panics
+/// When the runner cannot.
+pub async fn evict(class: &str, name: &str, sockets: Sockets) {
+    let sockets = match sockets {
+        Sockets::Hibernate => "hibernate",
+        Sockets::Close => "close",
+    };
+    wait(js_evict(class, name, sockets)).await;
+}
+
+/// Every SQL statement that an object runs from now on, without its line breaks and indents.
+#[derive(Debug)]
+pub struct Statements(Array);
+
+impl Statements {
+    /// Watches the object's SQLite.
+    ///
+    /// # Panics
+    /// When the object has none.
+    #[must_use]
+    pub fn of(state: &State) -> Self {
+        let storage = state.storage();
+        let sql = Reflect::get(storage.as_raw().as_ref(), &"sql".into()).expect("the storage has SQLite");
+        Self(js_watch(&sql, "exec"))
+    }
+
+    /// Returns them, in order.
+    #[must_use]
+    pub fn all(&self) -> Vec<String> {
+        self.0.iter().filter_map(|query| Some(on_one_line(&query.as_string()?))).collect()
+    }
+
+    /// Returns those in a source's text of which none ran: every string in it that begins like a statement.
+    #[must_use]
+    pub fn missing_of(&self, source: &str) -> Vec<String> {
+        let ran = self.all();
+        let written = statements_in(source);
+        assert!(!written.is_empty(), "the source has statements");
+        written.into_iter().filter(|one| !ran.iter().any(|ran| ran.starts_with(one))).collect()
+    }
+}
+
+/// Returns the statements in a Rust source, each up to where it is filled in.
+fn statements_in(source: &str) -> Vec<String> {
+    const VERBS: [&str; 6] = ["SELECT ", "INSERT ", "DELETE ", "WITH ", "CREATE ", "UPDATE "];
+    let strings = source.split('"').skip(1).step_by(2);
+    let queries = strings.filter(|text| VERBS.iter().any(|verb| text.starts_with(verb)));
+    queries
+        .map(|query| on_one_line(query.split('{').next().unwrap_or_default().trim_end_matches('\\')))
+        .collect()
+}
+
+fn on_one_line(query: &str) -> String {
+    query.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+async fn wait(promise: Promise) {
+    if let Err(error) = JsFuture::from(promise).await {
+        panic!("{}", text_of(&error));
+    }
+}
+
+fn text_of(thrown: &JsValue) -> String {
+    let message = Reflect::get(thrown, &"message".into()).ok().and_then(|message| message.as_string());
+    message.unwrap_or_else(|| format!("{thrown:?}"))
+}
