@@ -2,6 +2,7 @@
 // and says what is the matter.
 
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { test } from 'node:test';
 
 import { Recorder, TestStore, QUICK, connect } from './client.mjs';
@@ -385,6 +386,17 @@ test('lag is proved by pongs alone, and only of what is handled', async (t) => {
   settle();
 });
 
+test('a thread that was held up hears what came meanwhile before it calls the broker dead', async (t) => {
+  const { recorder, connection } = await liveAt3(t);
+  for (let times = 0; times < 3; times++) {
+    // Its pong is on the way.
+    await connection.ping();
+    for (const until = performance.now() + 3 * QUICK.pongTimeoutMs; performance.now() < until; );
+  }
+  await connection.ping();
+  assert.ok(!recorder.states.some(({ name }) => name === 'waiting'), JSON.stringify(recorder.states.at(-1)));
+});
+
 test('waitFor: a number, a position, a receipt of this epoch or of one before; in time or not at all', async (t) => {
   const { recorder: { feed }, connection } = await liveAt3(t);
   await feed.waitFor(3);
@@ -526,6 +538,26 @@ test('where no socket opens and HTTP works, the log is polled: the same events, 
   assert.deepEqual(recorder.versions, [1, 2, 3, 4, 5, 6, 7]);
   assert.deepEqual(store.written, [2, 4, 5, 7].map((version) => positionOf(version)));
   assert.ok(recorder.feed.lag() < 5_000);
+});
+
+test('polling: what is published while a handler works is not missed', async (t) => {
+  const broker = await FakeBroker.start(t);
+  polled(broker);
+  broker.head = 1;
+  const asked = new EventEmitter();
+  const { answer } = broker;
+  broker.answer = (url, headers) => (asked.emit(url.pathname.endsWith('/changes') ? 'page' : 'status'), answer(url, headers));
+  // So long that pings tell of it for more than its grace.
+  const handle = async ([{ version }]) => {
+    if (version > 3) return;
+    broker.publish(version + 1);
+    for (let pings = 0; pings < 4; pings++) await once(asked, 'status');
+  };
+  const recorder = await Recorder.follow(t, broker, { from: 'start', transport: 'polling', handle });
+  await recorder.feed.waitFor(4);
+  await recorder.feed.live();
+  assert.deepEqual(recorder.versions, [1, 2, 3, 4]);
+  assert.deepEqual(recorder.states.map(({ name }) => name), ['connecting', 'catching-up', 'live']);
 });
 
 test('polling meets lies too', async (t) => {

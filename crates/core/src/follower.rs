@@ -259,11 +259,13 @@ impl Follower {
         self.retry_after = Some(least.min(LONGEST_RETRY));
     }
 
-    /// Says that what came is still being applied: the next page is not due before that is acknowledged.
+    /// Says that what came is still being applied, or only now was: whatever is to come is not due before that is
+    /// acknowledged.
     pub fn still_applying(&mut self, now: UnixMillis) {
         if let State::CatchingUp { epoch, .. } = self.state {
             self.catch_up(now, epoch);
         }
+        self.grant(now);
     }
 
     /// Returns the next thing to do.
@@ -470,6 +472,7 @@ impl Follower {
             Frame::Live { version } if version <= self.version() || self.config.filtered => {
                 self.state = State::Live { epoch };
                 self.failures = 0;
+                self.grant(now);
             }
             Frame::Live { .. } => self.hang_up(now, close::RESYNC, "live before everything came"),
             Frame::Reset { position, reason } => self.reset(now, position, reason),
@@ -566,6 +569,13 @@ impl Follower {
         self.owed.push_back(Owed { version, asked_at, deadline });
     }
 
+    /// Gives what pongs told of all its time again.
+    fn grant(&mut self, now: UnixMillis) {
+        for owed in &mut self.owed {
+            owed.deadline = now.plus(self.config.behind_grace);
+        }
+    }
+
     fn tick(&mut self, now: UnixMillis) {
         if matches!(self.state, State::CatchingUp { deadline, .. } if now >= deadline) {
             return self.hang_up(now, close::RESYNC, "no page in time");
@@ -573,13 +583,12 @@ impl Follower {
         if self.pings.front().is_some_and(|sent| now >= sent.plus(self.config.pong_timeout)) {
             return self.hang_up(now, close::RESYNC, "no pong in time");
         }
-        let live = matches!(self.state, State::Live { .. });
-        for owed in self.owed.iter_mut().filter(|owed| now >= owed.deadline) {
-            if live {
+        if self.owed.iter().any(|owed| now >= owed.deadline) {
+            if matches!(self.state, State::Live { .. }) {
                 return self.hang_up(now, close::RESYNC, "the pong told of a version that did not come");
             }
             // While catching up the pages come in their own time.
-            owed.deadline = now.plus(self.config.behind_grace);
+            self.grant(now);
         }
         if self.unacked_since.is_some_and(|since| now >= since.plus(self.config.ack_every)) {
             self.ack();

@@ -21,6 +21,7 @@ export class Loop implements AsyncIterator<FeedEvent, undefined> {
   #end: { error: unknown } | undefined;
   #leave: () => void;
 
+  /** `leave` is called when the body leaves. */
   constructor(leave: () => void) {
     this.#leave = leave;
   }
@@ -44,6 +45,7 @@ export class Loop implements AsyncIterator<FeedEvent, undefined> {
     this.#match();
   }
 
+  /** The body wants the next event, and is done with the last. */
   next(): Promise<IteratorResult<FeedEvent, undefined>> {
     if (!this.#offered) {
       this.#inBody?.resolve();
@@ -93,6 +95,7 @@ export class Consumer {
   /** Whether caches will do. */
   cachesAttached = false;
 
+  /** The callbacks are the caller's, who may have given none. */
   constructor(callbacks: Callbacks) {
     this.#callbacks = callbacks;
   }

@@ -19,7 +19,9 @@ const UNAUTHORIZED = 4501;
 
 /** Who hears of the connection there is. */
 export interface Hears {
+  /** It is open. */
   opened(): void;
+  /** It sent a text. */
   text(text: string): void;
   /** It is gone; the code says whether to come back. */
   closed(code: number, reason: string, error?: NewsreelError): void;
@@ -41,6 +43,7 @@ export class Dialer {
   /** What the last attempt was made with. */
   transport: TransportName = 'websocket';
 
+  /** `hears` hears of every connection that is dialed. */
   constructor(address: Address, { transport = 'auto', topics = [], token }: ConnectOptions, hears: Hears) {
     this.#address = address;
     this.#transport = transport;

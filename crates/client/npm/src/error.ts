@@ -17,9 +17,10 @@ export interface ErrorDetails {
  *
  * The broker's codes are those of the protocol (`unauthorized`, `forbidden`, `bad-catalog`, `busy` …). The package's
  * own are `bad-options`, `not-a-broker`, `unreachable`, `closed`, `handler-failed`, `store-failed`, `token-failed`,
- * `timeout`, `internal`, and of the cache `bound-not-kept` and `min-version`.
+ * `timeout`, `no-wasm`, `internal`, and of the cache `bound-not-kept` and `min-version`.
  */
 export class NewsreelError extends Error {
+  /** The same for all of them. */
   override readonly name = 'NewsreelError';
   /** The stable code. */
   readonly code: string;
@@ -30,6 +31,7 @@ export class NewsreelError extends Error {
   /** How long the broker asked to stay away, in milliseconds. */
   readonly retryAfterMs: number | undefined;
 
+  /** What is not said of it is not known; it is not terminal. */
   constructor(code: string, message: string, { terminal = false, status, retryAfterMs, cause }: ErrorDetails = {}) {
     super(`${code}: ${message}`, { cause });
     this.code = code;

@@ -41,6 +41,7 @@ export type Change = KeyChange | TagChange | PrefixChange | AllChange;
 
 /** One version of the log: all that one publish changed, at once. */
 export interface VersionEvent {
+  /** Tells it from the others. */
   readonly type: 'version';
   /** Its number; versions come in order, once each. */
   readonly version: number;
@@ -55,6 +56,7 @@ export interface VersionEvent {
  * version it was made at, in their order. It may come again after a cut.
  */
 export interface FoldEvent {
+  /** Tells it from the others. */
   readonly type: 'fold';
   /** The version that the fold leads up to. */
   readonly version: number;
@@ -64,6 +66,7 @@ export interface FoldEvent {
 
 /** The position held is not on the log: whatever was derived from it is to be forgotten. */
 export interface ResetEvent {
+  /** Tells it from the others. */
   readonly type: 'reset';
   /** The version from which it goes on. */
   readonly version: number;

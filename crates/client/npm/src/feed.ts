@@ -22,9 +22,15 @@ import { type Session, lastPanic, load } from './wasm.js';
 /** The longest that a timer is set for; the session is asked again then. */
 const LONGEST_TIMER_MS = 600_000;
 
+/** How late a timer may ring without that meaning anything, and how long what has come by then has the word. */
+const LATE_MS = 50;
+const HEAR_FIRST_MS = 20;
+
 /** For caches: see {@link Hearer}. */
 export const ATTACH = Symbol('attach');
+/** For caches: {@link Feed} proves what it has heard. */
 export const PROVE = Symbol('prove');
+/** For caches: the time that the session goes by. */
 export const NOW = Symbol('now');
 
 /** Who wants to know of floors at once, before any handler ran. */
@@ -82,6 +88,7 @@ export async function connect(url: string | URL, options: ConnectOptions): Promi
   let session = sessionAt(from, (cause) => badOptions(textOf(cause)));
   if (stored !== undefined) {
     session.free();
+    if (stored === 'now' || stored === 'start') throw notAPosition(`${stored} is for \`from\``);
     session = sessionAt(stored, notAPosition);
   }
   return new Feed(session, address, options, stored ?? from);
@@ -100,9 +107,10 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
   #tasks: Task[] = [];
   #working = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #hearsFirst = false;
   /** What went wrong last. */
   #trouble: Trouble = { reason: '' };
-  /** What the broker said is wrong, before it closes this connection. */
+  /** What the broker said is wrong, or a handler, before this connection is closed for it. */
   #complaint: Trouble | undefined;
   /** Where it goes on: `now`, `start` or the position of what has been handled. */
   #from: string;
@@ -277,14 +285,32 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     this.#provedAt = at;
   }
 
-  /** Arms the timer. Who still handles what came does not dial yet. */
+  /** Arms the timer. */
   #arm(): void {
+    // What comes meanwhile does not put it off.
+    if (this.#hearsFirst) return;
     clearTimeout(this.#timer);
-    if (this.#ended || (this.#state.name === 'waiting' && this.#tasks.length > 0)) return;
+    if (this.#ended || this.#isHeldUp()) return;
     const at = this.#session.timeout();
     if (at === undefined) return;
     const ms = Math.min(LONGEST_TIMER_MS, Math.max(0, at - this[NOW]()));
-    this.#timer = setTimeout(() => this.#step((now) => this.#tick(now)), ms);
+    this.#timer = setTimeout(() => this.#ring(this[NOW]() - at), ms);
+  }
+
+  /** Who still handles what came does not dial yet. */
+  #isHeldUp(): boolean {
+    return this.#state.name === 'waiting' && this.#tasks.length > 0;
+  }
+
+  /** The timer rang. If the thread was held up, what came meanwhile goes first: the broker may have been in time. */
+  #ring(lateMs: number): void {
+    if (lateMs < LATE_MS) return this.#step((now) => this.#tick(now));
+    this.#hearsFirst = true;
+    this.#timer = setTimeout(() => {
+      this.#hearsFirst = false;
+      if (this.#isHeldUp()) return;
+      this.#step((now) => this.#tick(now));
+    }, HEAR_FIRST_MS);
   }
 
   #tick(now: number): string {
@@ -304,7 +330,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
         if (effect.text === 'ping') return this.#dialer.send(effect.text);
         return this.#queue({ do: 'ack', text: effect.text, attempt: this.#dialer.attempt });
       case 'hangup':
-        this.#trouble = { reason: effect.reason };
+        this.#trouble = this.#complaint ?? { reason: effect.reason };
         return this.#dialer.hangUp(effect.code, effect.reason);
       case 'apply': {
         const events = effect.after === null ? [] : versionsOf(text, effect.after);
@@ -364,8 +390,11 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     try {
       for (let task; !this.#ended && (task = this.#tasks[0]); this.#tasks.shift()) {
         // What need not wait does not: "live" and acks follow their handler in the same turn.
-        if (task.do === 'hand') await this.#hand(task.events, task.position);
-        else this.#perform(task);
+        if (task.do === 'hand') {
+          await this.#hand(task.events, task.position);
+          // What a polling link gets next it asks for only now.
+          if (!this.#ended) this.#session.stillApplying(this[NOW]());
+        } else this.#perform(task);
       }
     } catch (thrown) {
       if (thrown !== LEFT) this.#failed(thrown);
@@ -404,8 +433,8 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     const error = ours ? thrown : new NewsreelError('handler-failed', textOf(thrown), { cause: thrown });
     if (error.terminal) return this.#end(error.message, error);
     this.#tasks = [];
+    this.#trouble = this.#complaint = { reason: error.message, error };
     this.#step((now) => this.#session.startAgain(now, this.#from));
-    if (this.#state.name === 'waiting') this.#become({ ...this.#state, reason: error.message, error });
   }
 
   // --- The end ---

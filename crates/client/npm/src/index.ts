@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * Follows a Newsreel catalog: every change once, in order, from where you were.
  *

@@ -93,6 +93,7 @@ export function addressOf(url: string | URL, catalog: string): Address {
   return { http: `http${secure ? 's' : ''}://${path}`, socket: `ws${secure ? 's' : ''}://${path}` };
 }
 
+/** Returns the error of who asks for what cannot be. */
 export function badOptions(message: string): NewsreelError {
   return new NewsreelError('bad-options', message, { terminal: true });
 }

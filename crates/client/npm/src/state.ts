@@ -7,23 +7,29 @@ export type TransportName = 'websocket' | 'polling';
 
 /** It is being opened, or open and not greeted. */
 export interface Connecting {
+  /** Tells it from the others. */
   readonly name: 'connecting';
 }
 
 /** What was missed is arriving, or being handled. */
 export interface CatchingUp {
+  /** Tells it from the others. */
   readonly name: 'catching-up';
+  /** How it is connected. */
   readonly transport: TransportName;
 }
 
 /** Everything that has come is handled, and what is published comes at once. */
 export interface Live {
+  /** Tells it from the others. */
   readonly name: 'live';
+  /** How it is connected. */
   readonly transport: TransportName;
 }
 
 /** It tries again by itself. */
 export interface Waiting {
+  /** Tells it from the others. */
   readonly name: 'waiting';
   /** What happened, for people. */
   readonly reason: string;
@@ -35,6 +41,7 @@ export interface Waiting {
 
 /** It is over. */
 export interface Closed {
+  /** Tells it from the others. */
   readonly name: 'closed';
   /** Why, for people. */
   readonly reason: string;

@@ -5,10 +5,12 @@ import type { Token } from './options.js';
 /** How many tokens in a row may be refused before the feed gives up. */
 const REFUSALS = 3;
 
+/** The token of a feed, as connections need it. */
 export class Tokens {
   #token: Token | undefined;
   #refusals = 0;
 
+  /** The token, what gives one, or nothing. */
   constructor(token: Token | undefined) {
     this.#token = token;
   }

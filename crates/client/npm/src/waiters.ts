@@ -16,6 +16,7 @@ interface Waiter {
   reject: (reason: unknown) => void;
 }
 
+/** Everyone who waits for a feed. */
 export class Waiters {
   #waiting = new Set<Waiter>();
   #ended: { reason: unknown } | undefined;

@@ -10,6 +10,7 @@ export type WasmSource = WebAssembly.Module | BufferSource | (() => WasmSource |
 
 /** What the module exports once it runs. */
 export interface Bound {
+  /** A session around the follower. */
   readonly Session: typeof Session;
 }
 

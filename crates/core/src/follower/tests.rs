@@ -455,6 +455,35 @@ fn a_page_that_takes_long_to_apply_is_no_broker_that_sends_none() {
 }
 
 #[test]
+fn what_a_pong_told_of_is_not_due_while_what_came_is_applied() {
+    let mut story = Story::live_at(7);
+    story.expect(Input::Prove, &[ping()]);
+    story.expect(pong(8), &[]);
+    for _ in 0..10 {
+        story.now = story.now.plus(Duration::from_millis(900));
+        story.follower.still_applying(story.now);
+    }
+    story.now = story.now.plus(Duration::from_millis(999));
+    assert!(story.follower.poll_timeout().unwrap() > story.now);
+    story.now = story.now.plus(Duration::from_millis(1));
+    story.expect(Input::Timer, &hang_up("the pong told of a version that did not come"));
+}
+
+#[test]
+fn what_a_pong_told_of_while_catching_up_has_its_time_from_live_on() {
+    let mut story = Story::catching_up(2, 4);
+    story.expect(pong(5), &[]);
+    story.now = story.now.plus(Duration::from_millis(999));
+    story.follower.handle(story.now, changes(2, 4));
+    story.follower.handle(story.now, live(4));
+    while story.follower.poll_effect().is_some() {}
+    story.now = story.now.plus(Duration::from_millis(999));
+    story.expect(Input::Timer, &[]);
+    story.now = story.now.plus(Duration::from_millis(1));
+    story.expect(Input::Timer, &hang_up("the pong told of a version that did not come"));
+}
+
+#[test]
 fn a_code_that_says_stay_away_is_obeyed() {
     let mut story = Story::live_at(7);
     story.expect(Input::Closed { code: close::UNAUTHORIZED }, &[Effect::Phase(Phase::Closed)]);

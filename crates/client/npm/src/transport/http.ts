@@ -5,6 +5,7 @@ import type { Address } from '../options.js';
 
 /** The problem `reset`, as an answer: the position shown is not on the log. */
 export interface ResetAnswer {
+  /** Where the log is instead. */
   readonly reset: { epoch: string; version: number; hash: string; reason: string };
 }
 

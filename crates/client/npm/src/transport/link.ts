@@ -27,18 +27,24 @@ export interface Listener {
 export interface Begin {
   /** The log; empty for everything kept, of whatever log. */
   readonly epoch: string;
+  /** The version after which it begins. */
   readonly version: number;
+  /** The log's hash there. */
   readonly hash: string;
 }
 
 /** What is needed to open a connection. */
 export interface Dialing {
+  /** The catalog's. */
   readonly address: Address;
   /** The query of a follower. */
   readonly query: string;
   /** Where it begins; `null` is the head. */
   readonly start: Begin | null;
+  /** What is asked for; everything where there are none. */
   readonly topics: readonly string[];
+  /** What is shown, if anything is. */
   readonly token: string | undefined;
+  /** Who hears of it. */
   readonly listener: Listener;
 }
