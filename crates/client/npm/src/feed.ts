@@ -14,7 +14,7 @@ import { NewsreelError, textOf } from './error.js';
 import { type FeedEvent, foldOf, resetTo, versionOf, versionsOf } from './events.js';
 import { type Address, type ConnectOptions, addressOf, badOptions } from './options.js';
 import type { FeedState } from './state.js';
-import { readPosition, storeFailed } from './stored.js';
+import { notAPosition, readPosition, storeFailed } from './stored.js';
 import type { Begin } from './transport/link.js';
 import { type WaitOptions, Waiters } from './waiters.js';
 import { type Session, lastPanic, load } from './wasm.js';
@@ -46,6 +46,11 @@ type Effect =
   | { do: 'phase'; phase: 'idle' | 'waiting' | 'connecting' | 'catching-up' | 'live' | 'closed' }
   | { do: 'complaint'; code: string; message: string };
 
+interface Trouble {
+  reason: string;
+  error?: NewsreelError;
+}
+
 /** What waits for its turn. An ack or a state is of one attempt to connect, and void after it. */
 type Task =
   | { do: 'hand'; events: readonly FeedEvent[]; position: string | null }
@@ -67,11 +72,17 @@ export async function connect(url: string | URL, options: ConnectOptions): Promi
   const address = addressOf(url, catalog);
   const [{ Session }, stored] = await Promise.all([load(), readPosition(store)]);
   signal?.throwIfAborted();
-  let session: Session;
-  try {
-    session = new Session(catalog, name, [...topics], stored ?? from, JSON.stringify(timing));
-  } catch (cause) {
-    throw stored === undefined ? badOptions(textOf(cause)) : storeFailed('read', cause);
+  const sessionAt = (from: string, failed: (cause: unknown) => NewsreelError) => {
+    try {
+      return new Session(catalog, name, [...topics], from, JSON.stringify(timing));
+    } catch (cause) {
+      throw failed(cause);
+    }
+  };
+  let session = sessionAt(from, (cause) => badOptions(textOf(cause)));
+  if (stored !== undefined) {
+    session.free();
+    session = sessionAt(stored, notAPosition);
   }
   return new Feed(session, address, options, stored ?? from);
 }
@@ -90,7 +101,9 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
   #working = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** What went wrong last. */
-  #trouble: { reason: string; error?: NewsreelError } = { reason: '' };
+  #trouble: Trouble = { reason: '' };
+  /** What the broker said is wrong, before it closes this connection. */
+  #complaint: Trouble | undefined;
   /** Where it goes on: `now`, `start` or the position of what has been handled. */
   #from: string;
   #provedAt: number | undefined;
@@ -156,7 +169,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
    *
    * @throws like {@link live}; `bad-options` if it is no version.
    */
-  waitFor(version: number | string, options?: WaitOptions): Promise<void> {
+  async waitFor(version: number | string, options?: WaitOptions): Promise<void> {
     const [epoch, number] = wanted(version);
     const isMet = () => {
       const at = this.position;
@@ -252,7 +265,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
   }
 
   #closed(code: number, reason: string, error?: NewsreelError): void {
-    this.#trouble = { reason, error };
+    this.#trouble = error ? { reason, error } : (this.#complaint ?? { reason });
     if (error?.retryAfterMs !== undefined) this.#session.stayAway(error.retryAfterMs);
     this.#step((now) => this.#session.closed(now, code));
   }
@@ -285,6 +298,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
   #take(effect: Effect, text: string): void {
     switch (effect.do) {
       case 'dial':
+        this.#complaint = undefined;
         return void this.#dialer.dial(effect.query, effect.start);
       case 'send':
         if (effect.text === 'ping') return this.#dialer.send(effect.text);
@@ -303,7 +317,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
         return this.#queue({ do: 'hand', events, position: effect.position });
       }
       case 'complaint':
-        this.#trouble = { reason: effect.message, error: new NewsreelError(effect.code, effect.message) };
+        this.#complaint = { reason: effect.message, error: new NewsreelError(effect.code, effect.message) };
         return;
       case 'phase':
         return this.#phase(effect.phase);
@@ -442,9 +456,9 @@ function quietly(call: () => void): void {
 
 /** Returns the epoch (or nothing) and the number of a version that is waited for. */
 function wanted(version: number | string): [string, number] {
-  const [epoch = '', number] = typeof version === 'number' ? ['', version] : version.split(':');
-  if (Number.isSafeInteger(Number(number)) && (typeof version === 'number' || epoch.length === 26)) {
-    return [epoch, Number(number)];
-  }
+  const [, epoch = '', digits] = /^(?:([0-9A-Z]{26}):)?(\d{1,16})(?::[0-9a-f]{16})?$/.exec(String(version)) ?? [];
+  const number = Number(digits);
+  // A text without its epoch would be met by any log that is as long.
+  if (Number.isSafeInteger(number) && (typeof version === 'number') === (epoch === '')) return [epoch, number];
   throw badOptions(`${version} is no version: a number, epoch:version, or a position`);
 }

@@ -19,3 +19,8 @@ export function storeFailed(what: 'read' | 'write', cause: unknown): NewsreelErr
     cause,
   });
 }
+
+/** Returns the error of a store that holds something else. */
+export function notAPosition(cause: unknown): NewsreelError {
+  return storeFailed('read', new Error(`${textOf(cause)}; remove it from the store to begin anew`, { cause }));
+}

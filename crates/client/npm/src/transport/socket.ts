@@ -1,6 +1,5 @@
 /** A WebSocket to the broker, with the one constructor that every runtime has. */
 
-import { NewsreelError } from '../error.js';
 import type { Dialing, Link } from './link.js';
 
 const PROTOCOL = 'newsreel.v1';
@@ -39,8 +38,8 @@ class SocketLink implements Link {
 
   #opened(): void {
     if (this.#socket && this.#socket.protocol !== PROTOCOL) {
-      const error = new NewsreelError('not-a-broker', `whoever answers does not speak ${PROTOCOL}`, { terminal: true });
-      this.#take()?.refused(error);
+      // Most runtimes refuse it themselves: something on the way understands sockets by half.
+      this.end(1006, `whoever answers does not speak ${PROTOCOL}`);
       this.#socket.close(1000);
       return;
     }
