@@ -6,6 +6,7 @@
 mod desk;
 mod options;
 mod shelf;
+mod slab;
 mod walk;
 
 use std::time::Duration;
@@ -13,15 +14,14 @@ use std::time::Duration;
 use newsreel_core::cache::{Failure, Freshness, Tier};
 use newsreel_core::counts::Count;
 use newsreel_core::wire::{Key, Tag};
-use serde_json::json;
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::panic;
 use crate::session::{Session, millis};
 use desk::{Brought, Desk};
-use options::Unkept;
-use shelf::Put;
+use options::{Promise, Unkept};
+use shelf::{Bounds, Put};
 use walk::{Turn, Wish};
 
 /// A cache without its values.
@@ -32,15 +32,20 @@ pub struct Cache {
 
 #[wasm_bindgen]
 impl Cache {
-    /// Returns an empty cache that knows nothing; `options` are the JSON of the caller's.
-    ///
-    /// # Errors
-    /// A text that says which of them cannot be.
+    /// Returns an empty cache that knows nothing and promises nothing.
     #[wasm_bindgen(constructor)]
-    pub fn new(options: &str) -> Result<Cache, JsError> {
+    #[must_use]
+    pub fn new(max_entries: u32, max_bytes: f64) -> Cache {
         panic::keep_messages();
-        let (bounds, classes) = options::read(options).map_err(|why| JsError::new(&why))?;
-        Ok(Self { desk: Desk::new(bounds, classes) })
+        Self { desk: Desk::new(Bounds { entries: max_entries, bytes: millis(max_bytes).0 }) }
+    }
+
+    /// Says what a class promises, in milliseconds; `beyond` is 0 stale, 1 fail, 2 fetch.
+    pub fn promise(&mut self, class: String, ttl: f64, stale_for: f64, lag_bound: f64, beyond: u32) {
+        let time = |ms| time(ms).unwrap_or_default();
+        let (ttl, stale_for, lag_bound) = (time(ttl), time(stale_for), time(lag_bound));
+        let unkept = word(beyond).unwrap_or(Unkept::Fetch);
+        self.desk.classes.say(class, Promise { ttl, stale_for, lag_bound, unkept });
     }
 
     /// Takes what a session heard with its last input; says whether everything is to be forgotten.
@@ -54,7 +59,7 @@ impl Cache {
     }
 
     /// Begins a walk in a turn of the event loop; returns its number. A bound below 0 is the class's; `beyond` is
-    /// empty or a word in the place of the class's; `at_least` is empty, a position or the part before its hash.
+    /// a word as for [`Self::promise`], or 3 for the class's; `at_least` is empty, a position or the part before its hash.
     ///
     /// # Errors
     /// A text that begins with the code of the error.
@@ -63,7 +68,7 @@ impl Cache {
         &mut self,
         key: String,
         bound: f64,
-        beyond: &str,
+        beyond: u32,
         at_least: &str,
         anew: bool,
         tick: u32,
@@ -202,25 +207,42 @@ impl Cache {
         held.map(|held| held.envelope.position.to_string()).unwrap_or_default()
     }
 
-    /// Returns what was counted, as JSON.
+    /// Returns what was counted: entries, bytes, floors; then [`COUNTED`].
     #[must_use]
-    pub fn stats(&self) -> String {
+    pub fn stats(&self) -> Vec<f64> {
         let counts = &self.desk.counts;
-        let of = |count: Count| counts.classes().map(|class| counts.get(class, count)).sum::<u64>();
-        let refused = json!({
-            "key": of(Count::BelowKey), "tag": of(Count::BelowTag), "prefix": of(Count::BelowPrefix),
-            "everything": of(Count::BelowAll), "soft": of(Count::Soft), "expired": of(Count::Expired),
-        });
-        json!({
-            "entries": self.desk.shelf.count(), "bytes": self.desk.shelf.bytes(), "floors": self.desk.floors(),
-            "reads": of(Count::Reads), "hits": of(Count::MemoryHit), "misses": of(Count::MemoryMiss),
-            "refused": refused, "fresh": of(Count::Fresh), "revalidating": of(Count::Revalidating),
-            "stale": of(Count::Stale), "removed": of(Count::Removed), "notFound": of(Count::NotFound),
-            "boundNotKept": of(Count::BoundNotKept), "minVersion": of(Count::MinVersion),
-            "originFailed": of(Count::OriginDown), "refreshes": of(Count::Refreshes), "proofs": of(Count::Syncs),
-        })
-        .to_string()
+        let of = |count: &Count| counts.classes().map(|class| counts.get(class, *count)).sum::<u64>();
+        let here = [self.desk.shelf.count() as u64, self.desk.shelf.bytes(), self.desk.floors() as u64];
+        here.into_iter().chain(COUNTED.iter().map(of)).map(number).collect()
     }
+}
+
+/// What [`Cache::stats`] tells, in its order.
+const COUNTED: [Count; 19] = [
+    Count::Reads,
+    Count::MemoryHit,
+    Count::MemoryMiss,
+    Count::Fresh,
+    Count::Revalidating,
+    Count::Stale,
+    Count::Removed,
+    Count::NotFound,
+    Count::BoundNotKept,
+    Count::MinVersion,
+    Count::OriginDown,
+    Count::Refreshes,
+    Count::Syncs,
+    Count::BelowKey,
+    Count::BelowTag,
+    Count::BelowPrefix,
+    Count::BelowAll,
+    Count::Soft,
+    Count::Expired,
+];
+
+#[expect(clippy::cast_precision_loss, reason = "nobody counts to 2^53")]
+fn number(count: u64) -> f64 {
+    count as f64
 }
 
 /// Returns a turn as a number. Bits 0-2: 1 prove, 2 fetch, 3 serve from memory, 4 serve from the flight, 5 removed,
@@ -248,22 +270,20 @@ fn packed(turn: Turn) -> u32 {
 }
 
 /// Returns what a read wants; the text of an error begins with its code.
-fn wish(key: String, bound: f64, beyond: &str, at_least: &str, anew: bool) -> Result<(Key, Wish), String> {
+fn wish(key: String, bound: f64, beyond: u32, at_least: &str, anew: bool) -> Result<(Key, Wish), String> {
     let key = Key::new(key).map_err(|why| format!("bad-key: {why}"))?;
-    let unkept = match beyond {
-        "" => None,
-        "stale" => Some(Unkept::Stale),
-        "fail" => Some(Unkept::Fail),
-        "fetch" => Some(Unkept::Fetch),
-        other => return Err(format!("bad-options: beyondBound is stale, fail or fetch, not {other:?}")),
-    };
-    let at_least = match at_least {
-        "" => None,
-        version => Some(version.parse().map_err(|_| {
-            format!("bad-options: minVersion is a position or epoch:version, not {version:?}")
-        })?),
-    };
-    Ok((key, Wish { bound: time(bound), unkept, at_least, anew }))
+    let refused = |_| format!("bad-options: minVersion is a position or epoch:version, not {at_least}");
+    let at_least = if at_least.is_empty() { None } else { Some(at_least.parse().map_err(refused)?) };
+    Ok((key, Wish { bound: time(bound), unkept: word(beyond), at_least, anew }))
+}
+
+fn word(beyond: u32) -> Option<Unkept> {
+    match beyond {
+        0 => Some(Unkept::Stale),
+        1 => Some(Unkept::Fail),
+        2 => Some(Unkept::Fetch),
+        _ => None,
+    }
 }
 
 /// Returns a time of JavaScript's, in milliseconds; nothing for one below 0.

@@ -4,7 +4,6 @@
 //! what it brought by the floors of that moment, so that a change which came meanwhile is in all of their answers. A
 //! reset makes another era: a flight of the one before is refused, and a walk begins anew.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use newsreel_core::cache::{Envelope, Read};
@@ -16,6 +15,7 @@ use newsreel_core::wire::{Epoch, Key, Position, Tag, UnixMillis, Version};
 
 use super::options::Classes;
 use super::shelf::{Bounds, Put, Shelf};
+use super::slab::Slab;
 use super::walk::Walk;
 use crate::session::Heard;
 
@@ -56,9 +56,8 @@ pub(super) struct Desk {
     topics: Vec<String>,
     pub(super) classes: Classes,
     pub(super) shelf: Shelf,
-    pub(super) walks: BTreeMap<u32, Walk>,
-    flights: BTreeMap<u32, Flight>,
-    pub(super) last: u32,
+    pub(super) walks: Slab<Walk>,
+    flights: Slab<Flight>,
     pub(super) era: u32,
     /// More floors than this are looked through.
     most_floors: usize,
@@ -66,16 +65,15 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(bounds: Bounds, classes: Classes) -> Self {
+    pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             known: Knowledge::default(),
             session_at: None,
             topics: Vec::new(),
-            classes,
+            classes: Classes::default(),
             shelf: Shelf::new(bounds),
-            walks: BTreeMap::new(),
-            flights: BTreeMap::new(),
-            last: 0,
+            walks: Slab::default(),
+            flights: Slab::default(),
             era: 0,
             most_floors: SPARE_FLOORS,
             counts: Counts::default(),
@@ -171,7 +169,7 @@ impl Desk {
 
     /// Says whether a floor can refuse anything: an entry, or what is under way and nobody knows yet.
     fn is_needed(&self, row: &FloorRow) -> bool {
-        let under_way = !self.walks.is_empty() || !self.flights.is_empty();
+        let under_way = self.walks.iter().next().is_some() || self.flights.iter().next().is_some();
         under_way
             || match &row.target {
                 Target::Key(key) => self.shelf.slot(key.as_str()).is_some(),
@@ -187,13 +185,13 @@ impl Desk {
             return;
         }
         let shelf = &self.shelf;
-        let walked: BTreeSet<&str> = self.walks.values().map(|walk| walk.key.as_str()).collect();
-        let filled = self.flights.values().filter_map(|flight| flight.position);
+        let walked = |name: &str| self.walks.iter().any(|(_, walk)| walk.key.as_str() == name);
+        let filled = self.flights.iter().filter_map(|(_, flight)| flight.position);
         let oldest = filled.map(|position| position.version).min();
         self.known.retain(|by, name, floor: &Floor| {
             oldest.is_some_and(|oldest| floor.newest() > oldest)
                 || match by {
-                    By::Key => shelf.slot(name).is_some() || walked.contains(name),
+                    By::Key => shelf.slot(name).is_some() || walked(name),
                     By::Tag => shelf.carries(name),
                     By::Prefix => shelf.has_prefix(name),
                     By::All => true,
@@ -213,12 +211,12 @@ impl Desk {
     pub(super) fn clear(&mut self) {
         self.era = self.era.wrapping_add(1);
         self.shelf.clear();
-        self.flights.values_mut().for_each(|flight| flight.void = true);
+        self.flights.iter_mut().for_each(|flight| flight.void = true);
     }
 
     /// Drops the entry of a key, and whatever is being fetched for it; returns its slot.
     pub(super) fn drop_key(&mut self, key: &str) -> Option<u32> {
-        let flights = self.flights.values_mut().filter(|flight| flight.key.as_str() == key);
+        let flights = self.flights.iter_mut().filter(|flight| flight.key.as_str() == key);
         flights.for_each(|flight| flight.void = true);
         self.shelf.drop_key(key)
     }
@@ -233,38 +231,29 @@ impl Desk {
         self.topics.is_empty() || self.topics.iter().any(|topic| key.as_str().starts_with(topic.as_str()))
     }
 
-    /// Returns the number of a new walk or flight.
-    pub(super) fn number(&mut self) -> u32 {
-        self.last = self.last.checked_add(1).unwrap_or(1);
-        self.last
-    }
-
     // --- Flights ---
 
     /// Finds the flight that a walk may wait for, or begins one; says whether it did.
     pub(super) fn board(&mut self, walk: u32, tick: u32, now: UnixMillis) -> Option<(u32, bool)> {
-        let walk = self.walks.get(&walk)?;
+        let walk = self.walks.get(walk)?;
         let will_do = |flight: &Flight| {
             let in_time = if walk.anew { flight.tick >= walk.tick } else { flight.position.is_some() };
             flight.key == walk.key && in_time && self.is_good(flight)
         };
-        if let Some((number, _)) = self.flights.iter().rev().find(|(_, flight)| will_do(flight)) {
-            return Some((*number, false));
+        if let Some((number, _)) = self.flights.iter().find(|(_, flight)| will_do(flight)) {
+            return Some((number, false));
         }
         // What is not heard of cannot be kept.
         let position = self.known.position().filter(|_| !walk.pass);
         let key = walk.key.clone();
         let flight =
             Flight { key, position, begun_at: now, tick, void: false, brought: None, kept: false };
-        let number = self.number();
-        self.flights.insert(number, flight);
-        Some((number, true))
+        Some((self.flights.admit(flight), true))
     }
 
     /// Says whether a flight is under way that a fetch of the key from here on would do no better than.
     pub(super) fn is_fetched(&self, key: &Key) -> bool {
-        let mut flights = self.flights.values().filter(|flight| flight.key == *key);
-        flights.any(|flight| flight.position.is_some() && self.is_good(flight))
+        self.flights.iter().any(|(_, flight)| flight.key == *key && flight.position.is_some() && self.is_good(flight))
     }
 
     /// Says whether nothing that was heard refuses what a flight will bring; of its tags nobody knows yet.
@@ -280,24 +269,24 @@ impl Desk {
 
     /// A fetcher returned.
     pub(super) fn land(&mut self, flight: u32, brought: Brought) {
-        if let Some(flight) = self.flights.get_mut(&flight) {
+        if let Some(flight) = self.flights.get_mut(flight) {
             flight.brought = Some(brought);
         }
     }
 
     /// Forgets a flight that nobody waits for.
     pub(super) fn end_flight(&mut self, flight: u32) {
-        self.flights.remove(&flight);
+        self.flights.take(flight);
     }
 
     pub(super) fn flight(&self, flight: u32) -> Option<&Flight> {
-        self.flights.get(&flight)
+        self.flights.get(flight)
     }
 
     /// Keeps what a flight brought to a walk, once.
     pub(super) fn keep(&mut self, walk: u32, flight: u32) -> Option<Put> {
-        let read = &self.walks.get(&walk)?.read;
-        let flight = self.flights.get_mut(&flight)?;
+        let read = &self.walks.get(walk)?.read;
+        let flight = self.flights.get_mut(flight)?;
         let brought = flight.brought.as_ref()?;
         let lives = brought.ttl.is_none_or(|ttl| !ttl.is_zero());
         let (bytes, envelope) = (brought.bytes, flight.envelope(read)?);

@@ -132,19 +132,17 @@ impl Desk {
     }
 
     fn admit(&mut self, walk: Walk) -> u32 {
-        let number = self.number();
-        self.walks.insert(number, walk);
-        number
+        self.walks.admit(walk)
     }
 
     /// Returns what a walk needs next.
     pub(super) fn turn(&self, walk: u32) -> Option<Turn> {
-        self.walks.get(&walk).map(|walk| walk.turn)
+        self.walks.get(walk).map(|walk| walk.turn)
     }
 
     /// Says whether the version that a walk wants was heard.
     pub(super) fn is_heard(&self, walk: u32) -> bool {
-        self.walks.get(&walk).is_none_or(|walk| self.has_heard(walk))
+        self.walks.get(walk).is_none_or(|walk| self.has_heard(walk))
     }
 
     /// The proof that a walk waited for has come, or will not in time.
@@ -175,7 +173,7 @@ impl Desk {
 
     /// Ends a walk, answered or not.
     pub(super) fn end(&mut self, walk: u32) {
-        self.walks.remove(&walk);
+        self.walks.take(walk);
     }
 
     /// Hands a walk what it waited for, unless a reset came first: then it begins anew.
@@ -185,14 +183,14 @@ impl Desk {
         now: UnixMillis,
         hand: impl FnOnce(&mut Self, &mut Walk),
     ) -> Option<Turn> {
-        let mut walk = self.walks.remove(&number)?;
+        let mut walk = self.walks.take(number)?;
         if walk.era == self.era {
             hand(self, &mut walk);
         } else {
             self.start_again(&mut walk, now);
         }
         let turn = walk.turn;
-        self.walks.insert(number, walk);
+        self.walks.put(number, walk);
         Some(turn)
     }
 
