@@ -6,8 +6,10 @@
 //! In reading order:
 //! - [`session`]: following, around `newsreel_core::follower`;
 //! - [`timing`]: its times, as a caller may set them;
+//! - [`cache`]: a cache that hears of a session, around `newsreel_core::cache`;
 //! - [`mod@panic`]: what is left of a defect for whoever reports it.
 
+pub mod cache;
 pub mod panic;
 pub mod session;
 pub mod timing;

@@ -201,9 +201,13 @@ impl Session {
     }
 
     /// Returns what the last input brought; nothing unless caches are attached.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the cache is on its way"))]
     pub(crate) fn heard(&self) -> &[Heard] {
         &self.heard
+    }
+
+    /// Returns the beginnings of the keys that it hears of; none means all.
+    pub(crate) fn topics(&self) -> &[String] {
+        &self.topics
     }
 
     /// Returns the position whose floors have all been told.

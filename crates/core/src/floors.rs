@@ -242,6 +242,15 @@ impl Floors {
         self.raise_all(mark);
     }
 
+    /// Drops the floors of keys, tags and prefixes that are not needed: nothing is held that they could refuse, and
+    /// what is filled from here on is filled above them. So nothing has to be asked for, and W stays.
+    pub fn retain(&mut self, needed: impl Fn(By, &str, &Floor) -> bool) {
+        self.keys.retain(|name, floor| needed(By::Key, name, floor));
+        self.tags.retain(|name, floor| needed(By::Tag, name, floor));
+        self.prefixes.retain(|name, floor| needed(By::Prefix, name, floor));
+        self.prefix_lengths = self.prefixes.keys().map(|prefix| prefix.len()).collect();
+    }
+
     /// Returns W: a floor of a key or a tag raised up to here may be missing. 0 while none was dropped.
     #[must_use]
     pub fn mark(&self) -> Version {
@@ -524,6 +533,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_nobody_needs_is_dropped_and_the_rest_judges_as_before() {
+        let changes = [r#"{"key":"title:1"}"#, r#"{"tag":"a"}"#, r#"{"prefix":"tit"}"#, r#"{"key":"title:2"}"#];
+        let mut floors = floors(&changes);
+        floors.retain(|by, name, floor| by != By::Prefix && name != "title:2" && floor.newest() > v(0));
+        assert_eq!((floors.count(), floors.mark()), (2, v(0)));
+        assert_eq!(judge(&floors, 0, &[]), Judgement::Below(By::Key));
+        assert_eq!(judge(&floors, 1, &["a"]), Judgement::Below(By::Tag));
+        assert_eq!(judge(&floors, 1, &[]), Judgement::Clear, "the prefix is forgotten");
+        assert_eq!(floors.judge(&key("title:2"), v(0), Carries::Tags(&[])), Judgement::Clear);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::floors::{Floor, FloorRow, Floors};
+use crate::floors::{By, Floor, FloorRow, Floors};
 use crate::wire::change::Target;
 use crate::wire::name::{Key, Tag};
 use crate::wire::position::{Epoch, Position, UnixMillis, Version};
@@ -230,6 +230,11 @@ impl Knowledge {
         &self.floors
     }
 
+    /// Drops floors that are not needed; see [`Floors::retain`].
+    pub fn retain(&mut self, needed: impl Fn(By, &str, &Floor) -> bool) {
+        self.floors.retain(needed);
+    }
+
     /// Returns how long ago it was last proved that everything committed had been heard.
     #[must_use]
     pub fn lag(&self, now: UnixMillis) -> Option<Duration> {
@@ -241,7 +246,7 @@ impl Knowledge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::floors::{By, Carries, Judgement};
+    use crate::floors::{Carries, Judgement};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 

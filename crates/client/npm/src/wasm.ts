@@ -1,9 +1,9 @@
 /** The WebAssembly half of the package: compiled once, when it is first needed. */
 
-import { Session, initSync, lastPanic } from './bindgen/newsreel.js';
+import { Cache, Session, initSync, lastPanic } from './bindgen/newsreel.js';
 import { NewsreelError, textOf } from './error.js';
 
-export { Session, lastPanic };
+export { Cache, Session, lastPanic };
 
 /** The compiled module, its bytes, or what gives one of them. */
 export type WasmSource = WebAssembly.Module | BufferSource | (() => WasmSource | Promise<WasmSource>);
@@ -12,6 +12,7 @@ export type WasmSource = WebAssembly.Module | BufferSource | (() => WasmSource |
 export interface Bound {
   /** A session around the follower. */
   readonly Session: typeof Session;
+  readonly Cache: typeof Cache;
 }
 
 let source: WasmSource | undefined;
@@ -41,5 +42,5 @@ async function start(): Promise<Bound> {
   while (typeof found === 'function') found = await found();
   if (!found) throw new Error('nothing says where it is');
   initSync({ module: found instanceof WebAssembly.Module ? found : await WebAssembly.compile(found) });
-  return { Session };
+  return { Session, Cache };
 }

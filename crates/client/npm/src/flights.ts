@@ -1,0 +1,107 @@
+/** Calls of fetchers that are under way. Who may take part in which, the wasm says. */
+
+import { Entry, sizeOf } from './entry.js';
+import { NewsreelError, textOf } from './error.js';
+import type { Cache } from './wasm.js';
+
+/** What a fetcher is told beside the key. */
+export interface FetchContext {
+  /** Aborts when nobody waits for the value any more. */
+  readonly signal: AbortSignal;
+}
+
+type Fetch = (key: string, context: FetchContext) => unknown;
+
+/** One call. */
+export interface Flight {
+  readonly number: number;
+  /** When it began. */
+  readonly begunAt: number;
+  /** Resolves when the fetcher has settled; never rejects. */
+  readonly settled: Promise<void>;
+  /** What it returned. */
+  value: unknown;
+  failed: boolean;
+  /** What it threw. */
+  error: unknown;
+}
+
+interface UnderWay extends Flight {
+  settled: Promise<void>;
+  waiting: number;
+  abort: AbortController;
+}
+
+export class Flights {
+  readonly counts = { fetches: 0, fetchesFailed: 0, shared: 0 };
+  #clock: () => number;
+  #underWay = new Map<number, UnderWay>();
+  #ended = false;
+
+  constructor(clock: () => number) {
+    this.#clock = clock;
+  }
+
+  /** Returns the flight that a walk is to wait for, and whether another had begun it. Begins it if need be. */
+  board(inside: Cache, walk: number, key: string, fetcher: Fetch, tick: number): [Flight, boolean] {
+    const begunAt = this.#clock();
+    const said = inside.board(walk, tick, begunAt);
+    const number = Math.abs(said);
+    let flight = this.#underWay.get(number);
+    if (flight) {
+      this.counts.shared += 1;
+      flight.waiting += 1;
+      return [flight, true];
+    }
+    const settled = Promise.resolve();
+    flight = { number, begunAt, settled, value: undefined, failed: false, error: undefined, waiting: 1, abort: new AbortController() };
+    this.#underWay.set(number, flight);
+    flight.settled = this.#fly(inside, flight, key, fetcher);
+    return [flight, false];
+  }
+
+  /** A walk waits no longer. With the last one the flight is over. */
+  leave(inside: Cache, flight: Flight): void {
+    const left = this.#underWay.get(flight.number);
+    if (!left || --left.waiting > 0) return;
+    this.#underWay.delete(flight.number);
+    left.abort.abort(new NewsreelError('closed', 'nobody waits for it any more'));
+    if (!this.#ended) inside.endFlight(flight.number);
+  }
+
+  /** Gives up all of them. */
+  end(): void {
+    this.#ended = true;
+    const why = new NewsreelError('closed', 'the cache was disposed', { terminal: true });
+    for (const { abort } of this.#underWay.values()) abort.abort(why);
+  }
+
+  async #fly(inside: Cache, flight: UnderWay, key: string, fetcher: Fetch): Promise<void> {
+    this.counts.fetches += 1;
+    const { signal } = flight.abort;
+    try {
+      // Those who leave take with them who would wait for a fetcher that does not heed the signal.
+      const came = await Promise.race([fetcher(key, { signal }), aborted(signal)]);
+      if (this.#ended || !this.#underWay.has(flight.number)) return;
+      flight.value = came instanceof Entry ? came.value : came;
+      land(inside, flight.number, flight.value, came instanceof Entry ? came.options : {});
+    } catch (error) {
+      this.counts.fetchesFailed += 1;
+      [flight.failed, flight.error] = [true, error];
+    }
+  }
+}
+
+function land(inside: Cache, flight: number, value: unknown, options: Entry<unknown>['options']): void {
+  const { tags = [], ttlMs = -1, staleForMs = -1, size = sizeOf(value), found = value != null } = options;
+  try {
+    inside.land(flight, found, [...tags], ttlMs, staleForMs, size);
+  } catch (cause) {
+    throw new NewsreelError('bad-entry', textOf(cause), { terminal: true, cause });
+  }
+}
+
+/** Rejects when the signal aborts. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+}

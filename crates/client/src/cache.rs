@@ -1,0 +1,295 @@
+//! One cache, as JavaScript drives it: its values stay there, and everything that decides about them is here.
+//!
+//! A read that the shelf can answer is one call with two numbers. Any other is a walk: it is told what it needs as a
+//! number, see [`packed`], and does its own waiting in JavaScript.
+
+mod desk;
+mod options;
+mod shelf;
+mod slab;
+mod walk;
+
+use std::time::Duration;
+
+use newsreel_core::cache::{Failure, Freshness, Tier};
+use newsreel_core::counts::Count;
+use newsreel_core::wire::{Key, Tag};
+use wasm_bindgen::JsError;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::panic;
+use crate::session::{Session, millis};
+use desk::{Brought, Desk};
+use options::{Promise, Unkept};
+use shelf::{Bounds, Put};
+use walk::{Turn, Wish};
+
+/// A cache without its values.
+#[wasm_bindgen]
+pub struct Cache {
+    desk: Desk,
+}
+
+#[wasm_bindgen]
+impl Cache {
+    /// Returns an empty cache that knows nothing and promises nothing.
+    #[wasm_bindgen(constructor)]
+    #[must_use]
+    pub fn new(max_entries: u32, max_bytes: f64) -> Cache {
+        panic::keep_messages();
+        Self { desk: Desk::new(Bounds { entries: max_entries, bytes: millis(max_bytes).0 }) }
+    }
+
+    /// Says what a class promises, in milliseconds; `beyond` is 0 stale, 1 fail, 2 fetch.
+    pub fn promise(&mut self, class: String, ttl: f64, stale_for: f64, lag_bound: f64, beyond: u32) {
+        let time = |ms| time(ms).unwrap_or_default();
+        let (ttl, stale_for, lag_bound) = (time(ttl), time(stale_for), time(lag_bound));
+        let unkept = word(beyond).unwrap_or(Unkept::Fetch);
+        self.desk.classes.say(class, Promise { ttl, stale_for, lag_bound, unkept });
+    }
+
+    /// Takes what a session heard with its last input; says whether everything is to be forgotten.
+    pub fn hear(&mut self, session: &Session) -> bool {
+        self.desk.hear(session.heard(), session.held(), session.proved_at(), session.topics())
+    }
+
+    /// Reads the entry in a slot. 0, and nothing is changed, if there is more to it: [`Self::begin`].
+    pub fn hit(&mut self, slot: u32, now: f64) -> u32 {
+        self.desk.hit(slot, millis(now)).map_or(0, packed)
+    }
+
+    /// Begins a walk in a turn of the event loop; returns its number. A bound below 0 is the class's; `beyond` is
+    /// a word as for [`Self::promise`], or 3 for the class's; `at_least` is empty, a position or the part before its hash.
+    ///
+    /// # Errors
+    /// A text that begins with the code of the error.
+    #[expect(clippy::too_many_arguments, reason = "JavaScript's side of it is one call")]
+    pub fn begin(
+        &mut self,
+        key: String,
+        bound: f64,
+        beyond: u32,
+        at_least: &str,
+        anew: bool,
+        tick: u32,
+        now: f64,
+    ) -> Result<u32, JsError> {
+        let (key, wish) =
+            wish(key, bound, beyond, at_least, anew).map_err(|why| JsError::new(&why))?;
+        Ok(self.desk.begin(key, wish, tick, millis(now)))
+    }
+
+    /// Begins a walk that fetches a key behind an answer; 0 if that is under way.
+    pub fn refresh(&mut self, key: String, tick: u32, now: f64) -> u32 {
+        let Ok(key) = Key::new(key) else { return 0 };
+        self.desk.refresh(key, tick, millis(now)).unwrap_or(0)
+    }
+
+    /// Returns what a walk needs next; 0 of one that has ended.
+    #[must_use]
+    pub fn turn(&self, walk: u32) -> u32 {
+        self.desk.turn(walk).map_or(0, packed)
+    }
+
+    /// Returns how old the proof may be that a walk needs, in milliseconds.
+    #[wasm_bindgen(js_name = maxAge)]
+    #[must_use]
+    pub fn max_age(&self, walk: u32) -> f64 {
+        match self.desk.turn(walk) {
+            Some(Turn::Prove { max_age }) => max_age.as_secs_f64() * 1_000.0,
+            Some(Turn::Fetch | Turn::Serve { .. } | Turn::Removed { .. } | Turn::Failed(_)) | None => 0.0,
+        }
+    }
+
+    /// Says whether the version that a walk wants was heard.
+    #[wasm_bindgen(js_name = isHeard)]
+    #[must_use]
+    pub fn is_heard(&self, walk: u32) -> bool {
+        self.desk.is_heard(walk)
+    }
+
+    /// The proof that a walk waited for has come, or will not in time.
+    pub fn proved(&mut self, walk: u32, proved: bool, now: f64) -> u32 {
+        self.desk.proved(walk, proved, millis(now)).map_or(0, packed)
+    }
+
+    /// Returns the flight that a walk is to wait for; negative if it has just begun and the fetcher is to be called.
+    pub fn board(&mut self, walk: u32, tick: u32, now: f64) -> f64 {
+        match self.desk.board(walk, tick, millis(now)) {
+            Some((flight, true)) => -f64::from(flight),
+            Some((flight, false)) => f64::from(flight),
+            None => 0.0,
+        }
+    }
+
+    /// A fetcher returned; times below 0 are the class's.
+    ///
+    /// # Errors
+    /// A text that says what is wrong with the tags.
+    pub fn land(
+        &mut self,
+        flight: u32,
+        found: bool,
+        tags: Vec<String>,
+        ttl: f64,
+        stale_for: f64,
+        bytes: f64,
+    ) -> Result<(), JsError> {
+        let tags: Result<Vec<Tag>, _> = tags.into_iter().map(Tag::new).collect();
+        let tags = tags.map_err(|why| JsError::new(&why.to_string()))?;
+        let (ttl, stale_for) = (time(ttl), time(stale_for));
+        self.desk.land(flight, Brought { found, tags, ttl, stale_for, bytes: millis(bytes).0 });
+        Ok(())
+    }
+
+    /// Judges for a walk what the flight brought that it waited for.
+    pub fn landed(&mut self, walk: u32, flight: u32, now: f64) -> u32 {
+        self.desk.landed(walk, flight, millis(now)).map_or(0, packed)
+    }
+
+    /// The flight that a walk waited for brought nothing.
+    pub fn failed(&mut self, walk: u32, now: f64) -> u32 {
+        self.desk.failed(walk, millis(now)).map_or(0, packed)
+    }
+
+    /// Keeps what a flight brought to a walk: returns its slot, and the slots of what had to go for it; nothing if it is
+    /// not kept.
+    pub fn keep(&mut self, walk: u32, flight: u32) -> Vec<u32> {
+        match self.desk.keep(walk, flight) {
+            Some(Put { slot, evicted }) => [slot].into_iter().chain(evicted).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Ends a walk, answered or not.
+    pub fn end(&mut self, walk: u32) {
+        self.desk.end(walk);
+    }
+
+    /// Forgets a flight that nobody waits for.
+    #[wasm_bindgen(js_name = endFlight)]
+    pub fn end_flight(&mut self, flight: u32) {
+        self.desk.end_flight(flight);
+    }
+
+    /// Drops the entry of a key, and voids what is being fetched for it; returns its slot.
+    pub fn delete(&mut self, key: &str) -> Option<u32> {
+        self.desk.drop_key(key)
+    }
+
+    /// Drops every entry, and voids whatever is being fetched.
+    pub fn clear(&mut self) {
+        self.desk.clear();
+    }
+
+    /// Forgets all that was heard, and every entry: another session follows.
+    pub fn forget(&mut self) {
+        self.desk.forget_all();
+    }
+
+    /// Returns how many milliseconds ago it was last proved that everything had been heard.
+    #[must_use]
+    pub fn lag(&self, now: f64) -> Option<f64> {
+        self.desk.known.lag(millis(now)).map(|lag| lag.as_secs_f64() * 1_000.0)
+    }
+
+    /// Returns the position that reads are judged by; empty before there is one.
+    #[must_use]
+    pub fn position(&self) -> String {
+        self.desk.known.position().map(|position| position.to_string()).unwrap_or_default()
+    }
+
+    /// Returns the position at which the entry in a slot was filled; empty if there is none.
+    #[wasm_bindgen(js_name = filledAt)]
+    #[must_use]
+    pub fn filled_at(&self, slot: u32) -> String {
+        let held = self.desk.shelf.get(slot);
+        held.map(|held| held.envelope.position.to_string()).unwrap_or_default()
+    }
+
+    /// Returns what was counted: entries, bytes, floors; then [`COUNTED`].
+    #[must_use]
+    pub fn stats(&self) -> Vec<f64> {
+        let counts = &self.desk.counts;
+        let of = |count: &Count| counts.classes().map(|class| counts.get(class, *count)).sum::<u64>();
+        let here = [self.desk.shelf.count() as u64, self.desk.shelf.bytes(), self.desk.floors() as u64];
+        here.into_iter().chain(COUNTED.iter().map(of)).map(number).collect()
+    }
+}
+
+/// What [`Cache::stats`] tells, in its order.
+const COUNTED: [Count; 19] = [
+    Count::Reads,
+    Count::MemoryHit,
+    Count::MemoryMiss,
+    Count::Fresh,
+    Count::Revalidating,
+    Count::Stale,
+    Count::Removed,
+    Count::NotFound,
+    Count::BoundNotKept,
+    Count::MinVersion,
+    Count::OriginDown,
+    Count::Refreshes,
+    Count::Syncs,
+    Count::BelowKey,
+    Count::BelowTag,
+    Count::BelowPrefix,
+    Count::BelowAll,
+    Count::Soft,
+    Count::Expired,
+];
+
+#[expect(clippy::cast_precision_loss, reason = "nobody counts to 2^53")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+/// Returns a turn as a number. Bits 0-2: 1 prove, 2 fetch, 3 serve from memory, 4 serve from the flight, 5 removed,
+/// 6 failed. Bits 3-4: the freshness (fresh, revalidating, stale) or the failure (bound not kept, version not heard,
+/// origin). Then 32 refresh behind, 64 keep, 128 prove behind.
+fn packed(turn: Turn) -> u32 {
+    let freshness = |freshness| match freshness {
+        Freshness::Fresh => 0,
+        Freshness::Revalidating => 1 << 3,
+        Freshness::Stale => 2 << 3,
+    };
+    match turn {
+        Turn::Prove { .. } => 1,
+        Turn::Fetch => 2,
+        Turn::Serve { from, freshness: how, refresh, keep, behind } => {
+            let kind = if from == Tier::Memory { 3 } else { 4 };
+            let flags = u32::from(refresh) << 5 | u32::from(keep) << 6 | u32::from(behind) << 7;
+            kind | freshness(how) | flags
+        }
+        Turn::Removed { freshness: how } => 5 | freshness(how),
+        Turn::Failed(Failure::BoundNotKept) => 6,
+        Turn::Failed(Failure::MinVersion) => 6 | 1 << 3,
+        Turn::Failed(Failure::Origin) => 6 | 2 << 3,
+    }
+}
+
+/// Returns what a read wants; the text of an error begins with its code.
+fn wish(key: String, bound: f64, beyond: u32, at_least: &str, anew: bool) -> Result<(Key, Wish), String> {
+    let key = Key::new(key).map_err(|why| format!("bad-key: {why}"))?;
+    let refused = |_| format!("bad-options: minVersion is a position or epoch:version, not {at_least}");
+    let at_least = if at_least.is_empty() { None } else { Some(at_least.parse().map_err(refused)?) };
+    Ok((key, Wish { bound: time(bound), unkept: word(beyond), at_least, anew }))
+}
+
+fn word(beyond: u32) -> Option<Unkept> {
+    match beyond {
+        0 => Some(Unkept::Stale),
+        1 => Some(Unkept::Fail),
+        2 => Some(Unkept::Fetch),
+        _ => None,
+    }
+}
+
+/// Returns a time of JavaScript's, in milliseconds; nothing for one below 0.
+fn time(ms: f64) -> Option<Duration> {
+    (ms >= 0.0).then(|| Duration::from_millis(millis(ms).0))
+}
+
+#[cfg(test)]
+mod tests;

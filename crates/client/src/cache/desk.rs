@@ -1,0 +1,314 @@
+//! The desk: what a cache knows, and the fetches under way.
+//!
+//! Does no I/O and reads no clock. A [`Flight`] is one call of a fetcher, which several walks may wait for: each judges
+//! what it brought by the floors of that moment, so that a change which came meanwhile is in all of their answers. A
+//! reset makes another era: a flight of the one before is refused, and a walk begins anew.
+
+use std::time::Duration;
+
+use newsreel_core::cache::{Envelope, Read};
+use newsreel_core::counts::Counts;
+use newsreel_core::floors::{By, Carries, Floor, FloorRow, Judgement};
+use newsreel_core::sync::{Applied, Knowledge, Reply};
+use newsreel_core::wire::change::Target;
+use newsreel_core::wire::{Epoch, Key, Position, Tag, UnixMillis, Version};
+
+use super::options::Classes;
+use super::shelf::{Bounds, Put, Shelf};
+use super::slab::Slab;
+use super::walk::Walk;
+use crate::session::Heard;
+
+/// How many floors may be held beyond twice those that were needed the last time.
+const SPARE_FLOORS: usize = 1_000;
+
+/// One call of a fetcher.
+#[derive(Debug)]
+pub(super) struct Flight {
+    key: Key,
+    /// What was heard before; nothing if nothing was.
+    position: Option<Position>,
+    begun_at: UnixMillis,
+    tick: u32,
+    /// Whatever it brings is from before the key was dropped, or from before a reset.
+    void: bool,
+    pub(super) brought: Option<Brought>,
+    kept: bool,
+}
+
+/// What a fetcher returned, without the value.
+#[derive(Debug, Clone)]
+pub(super) struct Brought {
+    pub(super) found: bool,
+    pub(super) tags: Vec<Tag>,
+    pub(super) ttl: Option<Duration>,
+    pub(super) stale_for: Option<Duration>,
+    pub(super) bytes: u64,
+}
+
+/// Everything that a cache knows.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) known: Knowledge,
+    /// Where the session was when it was heard last.
+    session_at: Option<Position>,
+    /// The beginnings of the keys that the session hears of; none means all.
+    topics: Vec<String>,
+    pub(super) classes: Classes,
+    pub(super) shelf: Shelf,
+    pub(super) walks: Slab<Walk>,
+    flights: Slab<Flight>,
+    pub(super) era: u32,
+    /// More floors than this are looked through.
+    most_floors: usize,
+    pub(super) counts: Counts,
+}
+
+impl Desk {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            known: Knowledge::default(),
+            session_at: None,
+            topics: Vec::new(),
+            classes: Classes::default(),
+            shelf: Shelf::new(bounds),
+            walks: Slab::default(),
+            flights: Slab::default(),
+            era: 0,
+            most_floors: SPARE_FLOORS,
+            counts: Counts::default(),
+        }
+    }
+
+    // --- What is heard ---
+
+    /// Takes what a session heard with its last input; says whether everything is to be forgotten.
+    pub(super) fn hear(
+        &mut self,
+        heard: &[Heard],
+        held: Option<Position>,
+        proved_at: Option<UnixMillis>,
+        topics: &[String],
+    ) -> bool {
+        let era = self.era;
+        if self.topics != topics {
+            self.topics = topics.to_vec();
+        }
+        match (held, self.session_at) {
+            // It has lost its place, and what passes until it has another is never heard.
+            (None, Some(_)) => self.forget_all(),
+            (None, None) => {}
+            (Some(at), None) => self.adopt(at),
+            (Some(_), Some(from)) => self.raise(heard, from),
+        }
+        self.session_at = held;
+        if let (Some(position), Some(at)) = (held, proved_at) {
+            // Of another log it proves nothing.
+            if self.known.position().is_some_and(|mine| mine.epoch == position.epoch) {
+                self.apply(at, position, Version::ZERO, Some(0), Vec::new());
+            }
+        }
+        self.prune();
+        era != self.era
+    }
+
+    /// Begins to listen: nothing was filled before, so no older floor is missed.
+    fn adopt(&mut self, at: Position) {
+        if self.known.position().is_some() {
+            self.forget_all();
+        }
+        self.apply(UnixMillis(0), at, Version::ZERO, None, Vec::new());
+    }
+
+    fn raise(&mut self, heard: &[Heard], mut from: Position) {
+        for one in heard {
+            match one {
+                Heard::Raised { epoch, floors, position } => {
+                    let floors = floors.iter().filter(|row| self.is_needed(row)).cloned().collect();
+                    match position {
+                        Some(to) => {
+                            let applied = self.apply(UnixMillis(0), *to, from.version, None, floors);
+                            let known = self.known.position().map(|mine| mine.epoch);
+                            // A hole, or a log that no reset told of.
+                            if applied == Applied::Ignored && known.is_none_or(|mine| mine <= to.epoch) {
+                                self.adopt(*to);
+                            }
+                            from = *to;
+                        }
+                        None => self.raise_early(*epoch, floors),
+                    }
+                }
+                Heard::Reset { position } => {
+                    self.forget_all();
+                    self.adopt(*position);
+                    from = *position;
+                }
+            }
+        }
+    }
+
+    /// Raises the floors of a part of a fold: the position does not move before its last part.
+    fn raise_early(&mut self, epoch: Epoch, floors: Vec<FloorRow>) {
+        if let Some(mine) = self.known.position().filter(|mine| mine.epoch == epoch) {
+            self.apply(UnixMillis(0), mine, Version::ZERO, None, floors);
+        }
+    }
+
+    fn apply(
+        &mut self,
+        sent_at: UnixMillis,
+        position: Position,
+        from: Version,
+        proof_age_ms: Option<u64>,
+        floors: Vec<FloorRow>,
+    ) -> Applied {
+        let to = position.version;
+        let reply = Reply { position, from, to, proof_age_ms, floors, left_out: None, looked: Vec::new() };
+        self.known.apply(sent_at, reply)
+    }
+
+    /// Says whether a floor can refuse anything: an entry, or what is under way and nobody knows yet.
+    fn is_needed(&self, row: &FloorRow) -> bool {
+        let under_way = self.walks.iter().next().is_some() || self.flights.iter().next().is_some();
+        under_way
+            || match &row.target {
+                Target::Key(key) => self.shelf.slot(key.as_str()).is_some(),
+                Target::Tag(tag) => self.shelf.carries(tag.as_str()) || self.shelf.has_not_found(),
+                Target::Prefix(prefix) => self.shelf.has_prefix(prefix.as_str()),
+                Target::All => true,
+            }
+    }
+
+    /// Forgets floors that can refuse nothing any more, once they are many: they do not grow with time.
+    fn prune(&mut self) {
+        if self.known.floors().count() <= self.most_floors {
+            return;
+        }
+        let shelf = &self.shelf;
+        let walked = |name: &str| self.walks.iter().any(|(_, walk)| walk.key.as_str() == name);
+        let filled = self.flights.iter().filter_map(|(_, flight)| flight.position);
+        let oldest = filled.map(|position| position.version).min();
+        self.known.retain(|by, name, floor: &Floor| {
+            oldest.is_some_and(|oldest| floor.newest() > oldest)
+                || match by {
+                    By::Key => shelf.slot(name).is_some() || walked(name),
+                    By::Tag => shelf.carries(name),
+                    By::Prefix => shelf.has_prefix(name),
+                    By::All => true,
+                }
+        });
+        self.most_floors = self.known.floors().count() * 2 + SPARE_FLOORS;
+    }
+
+    /// Forgets everything (E1).
+    pub(super) fn forget_all(&mut self) {
+        self.known = Knowledge::default();
+        self.session_at = None;
+        self.clear();
+    }
+
+    /// Drops every entry, and whatever is under way.
+    pub(super) fn clear(&mut self) {
+        self.era = self.era.wrapping_add(1);
+        self.shelf.clear();
+        self.flights.iter_mut().for_each(|flight| flight.void = true);
+    }
+
+    /// Drops the entry of a key, and whatever is being fetched for it; returns its slot.
+    pub(super) fn drop_key(&mut self, key: &str) -> Option<u32> {
+        let flights = self.flights.iter_mut().filter(|flight| flight.key.as_str() == key);
+        flights.for_each(|flight| flight.void = true);
+        self.shelf.drop_key(key)
+    }
+
+    /// Returns how many floors are held.
+    pub(super) fn floors(&self) -> usize {
+        self.known.floors().count()
+    }
+
+    /// Says whether changes of the key are heard of.
+    pub(super) fn hears_of(&self, key: &Key) -> bool {
+        self.topics.is_empty() || self.topics.iter().any(|topic| key.as_str().starts_with(topic.as_str()))
+    }
+
+    // --- Flights ---
+
+    /// Finds the flight that a walk may wait for, or begins one; says whether it did.
+    pub(super) fn board(&mut self, walk: u32, tick: u32, now: UnixMillis) -> Option<(u32, bool)> {
+        let walk = self.walks.get(walk)?;
+        let will_do = |flight: &Flight| {
+            let in_time = if walk.anew { flight.tick >= walk.tick } else { flight.position.is_some() };
+            flight.key == walk.key && in_time && self.is_good(flight)
+        };
+        if let Some((number, _)) = self.flights.iter().find(|(_, flight)| will_do(flight)) {
+            return Some((number, false));
+        }
+        // What is not heard of cannot be kept.
+        let position = self.known.position().filter(|_| !walk.pass);
+        let key = walk.key.clone();
+        let flight =
+            Flight { key, position, begun_at: now, tick, void: false, brought: None, kept: false };
+        Some((self.flights.admit(flight), true))
+    }
+
+    /// Says whether a flight is under way that a fetch of the key from here on would do no better than.
+    pub(super) fn is_fetched(&self, key: &Key) -> bool {
+        self.flights.iter().any(|(_, flight)| flight.key == *key && flight.position.is_some() && self.is_good(flight))
+    }
+
+    /// Says whether nothing that was heard refuses what a flight will bring; of its tags nobody knows yet.
+    fn is_good(&self, flight: &Flight) -> bool {
+        let refused = flight.position.is_some_and(|position| {
+            let floors = self.known.floors();
+            let judged = floors.judge(&flight.key, position.version, Carries::Tags(&[]));
+            let elsewhere = self.known.position().is_none_or(|mine| mine.epoch != position.epoch);
+            elsewhere || matches!(judged, Judgement::Below(_) | Judgement::Unknown)
+        });
+        !flight.void && flight.brought.is_none() && !refused
+    }
+
+    /// A fetcher returned.
+    pub(super) fn land(&mut self, flight: u32, brought: Brought) {
+        if let Some(flight) = self.flights.get_mut(flight) {
+            flight.brought = Some(brought);
+        }
+    }
+
+    /// Forgets a flight that nobody waits for.
+    pub(super) fn end_flight(&mut self, flight: u32) {
+        self.flights.take(flight);
+    }
+
+    pub(super) fn flight(&self, flight: u32) -> Option<&Flight> {
+        self.flights.get(flight)
+    }
+
+    /// Keeps what a flight brought to a walk, once.
+    pub(super) fn keep(&mut self, walk: u32, flight: u32) -> Option<Put> {
+        let read = &self.walks.get(walk)?.read;
+        let flight = self.flights.get_mut(flight)?;
+        let brought = flight.brought.as_ref()?;
+        let lives = brought.ttl.is_none_or(|ttl| !ttl.is_zero());
+        let (bytes, envelope) = (brought.bytes, flight.envelope(read)?);
+        let first = !std::mem::replace(&mut flight.kept, true);
+        let key = flight.key.clone();
+        (lives && first).then(|| self.shelf.put(&key, envelope, bytes)).flatten()
+    }
+}
+
+impl Flight {
+    /// Returns the envelope of what was brought: stamped with what was heard before, and refused by everything if void.
+    pub(super) fn envelope(&self, read: &Read) -> Option<Envelope> {
+        let brought = self.brought.as_ref()?;
+        let position = self.position.filter(|_| !self.void);
+        let position = position.unwrap_or_else(|| Position::genesis(Epoch::new(UnixMillis(0), [0; 10])));
+        let Brought { found, tags, ttl, stale_for, .. } = brought.clone();
+        let mut envelope = read.filled(position, self.begun_at, found, tags, String::new(), String::new());
+        let stale_for = stale_for.unwrap_or(envelope.stale_until.since(envelope.expires_at));
+        if let Some(ttl) = ttl {
+            envelope.expires_at = envelope.fetched_at.plus(ttl);
+        }
+        envelope.stale_until = envelope.expires_at.plus(stale_for);
+        Some(envelope)
+    }
+}

@@ -1,0 +1,325 @@
+//! The shelf: all of each entry but its value, in the order of use, bounded by number and bytes.
+//!
+//! Knows nothing of floors. Values are JavaScript's, under the number of the slot.
+
+use std::collections::BTreeMap;
+
+use newsreel_core::cache::Envelope;
+use newsreel_core::wire::{Key, Position};
+
+/// What an entry takes beside its key, its tags and its value: the envelope, and what JavaScript keeps of it.
+const ENTRY_BYTES: u64 = 400;
+/// What a tag takes beside its text.
+const TAG_BYTES: u64 = 24;
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// How many entries.
+    pub(super) entries: u32,
+    /// How many bytes of them all.
+    pub(super) bytes: u64,
+}
+
+/// An entry without its value.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) key: Key,
+    pub(super) envelope: Envelope,
+    /// Which fill it is of all that this shelf took.
+    pub(super) number: u64,
+    bytes: u64,
+    /// The slots of what was used next after it and last before it.
+    newer: u32,
+    older: u32,
+}
+
+/// Where a fill went.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Put {
+    pub(super) slot: u32,
+    /// The slots that were freed for it.
+    pub(super) evicted: Vec<u32>,
+}
+
+/// The entries of a cache.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    bounds: Bounds,
+    slots: Vec<Option<Held>>,
+    free: Vec<u32>,
+    by_key: BTreeMap<String, u32>,
+    /// How many entries carry each tag.
+    tags: BTreeMap<String, u32>,
+    /// How many say "not found".
+    not_found: u32,
+    bytes: u64,
+    newest: u32,
+    oldest: u32,
+    puts: u64,
+}
+
+impl Shelf {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        let (slots, free, by_key, tags) = (Vec::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { bounds, slots, free, by_key, tags, not_found: 0, bytes: 0, newest: NONE, oldest: NONE, puts: 0 }
+    }
+
+    pub(super) fn get(&self, slot: u32) -> Option<&Held> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    pub(super) fn slot(&self, key: &str) -> Option<u32> {
+        self.by_key.get(key).copied()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Says whether an entry carries the tag.
+    pub(super) fn carries(&self, tag: &str) -> bool {
+        self.tags.contains_key(tag)
+    }
+
+    /// Says whether an entry is "not found", which stands for every tag.
+    pub(super) fn has_not_found(&self) -> bool {
+        self.not_found > 0
+    }
+
+    /// Says whether the key of an entry begins so.
+    pub(super) fn has_prefix(&self, prefix: &str) -> bool {
+        let from = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
+        self.by_key.range::<str, _>(from).next().is_some_and(|(key, _)| key.starts_with(prefix))
+    }
+
+    /// Notes that an entry was used.
+    pub(super) fn touch(&mut self, slot: u32) {
+        if slot != self.newest && self.get(slot).is_some() {
+            self.unlink(slot);
+            self.link(slot);
+        }
+    }
+
+    /// Keeps a fill, unless a newer one is kept or it is larger than all there is room for.
+    pub(super) fn put(&mut self, key: &Key, envelope: Envelope, value_bytes: u64) -> Option<Put> {
+        let tags: u64 = envelope.tags.iter().map(|tag| tag.as_str().len() as u64 + TAG_BYTES).sum();
+        let bytes = (ENTRY_BYTES + key.as_str().len() as u64 + tags).saturating_add(value_bytes);
+        let held = self.slot(key.as_str());
+        if bytes > self.bounds.bytes || held.is_some_and(|slot| self.is_newer(slot, &envelope)) {
+            return None;
+        }
+        if let Some(slot) = held {
+            self.take(slot);
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("bounded by a u32")
+        });
+        for tag in &envelope.tags {
+            *self.tags.entry(tag.as_str().to_owned()).or_default() += 1;
+        }
+        self.not_found += u32::from(!envelope.found);
+        self.by_key.insert(key.as_str().to_owned(), slot);
+        self.bytes += bytes;
+        self.puts += 1;
+        let number = self.puts;
+        let held = Held { key: key.clone(), envelope, number, bytes, newer: NONE, older: NONE };
+        *self.slots.get_mut(slot as usize).expect("free, or pushed above") = Some(held);
+        self.link(slot);
+        Some(Put { slot, evicted: self.make_room() })
+    }
+
+    /// Drops the entry of a key; returns its slot.
+    pub(super) fn drop_key(&mut self, key: &str) -> Option<u32> {
+        let slot = self.slot(key)?;
+        self.take(slot);
+        Some(slot)
+    }
+
+    /// Drops everything.
+    pub(super) fn clear(&mut self) {
+        let puts = self.puts;
+        *self = Self { puts, ..Self::new(self.bounds) };
+    }
+
+    /// Drops what was used longest ago until the rest fits. What was put last fits alone.
+    fn make_room(&mut self) -> Vec<u32> {
+        let mut evicted = Vec::new();
+        while self.count() > self.bounds.entries as usize || self.bytes > self.bounds.bytes {
+            let oldest = self.oldest;
+            if self.take(oldest).is_none() {
+                break;
+            }
+            evicted.push(oldest);
+        }
+        evicted
+    }
+
+    fn is_newer(&self, slot: u32, envelope: &Envelope) -> bool {
+        let rank = |envelope: &Envelope| {
+            let Position { epoch, version, .. } = envelope.position;
+            (epoch, version, envelope.fetched_at)
+        };
+        self.get(slot).is_some_and(|held| rank(&held.envelope) > rank(envelope))
+    }
+
+    fn take(&mut self, slot: u32) -> Option<Held> {
+        self.get(slot)?;
+        self.unlink(slot);
+        let held = self.slots.get_mut(slot as usize)?.take()?;
+        self.free.push(slot);
+        self.by_key.remove(held.key.as_str());
+        for tag in &held.envelope.tags {
+            if let Some(count) = self.tags.get_mut(tag.as_str()) {
+                *count -= 1;
+                if *count == 0 {
+                    self.tags.remove(tag.as_str());
+                }
+            }
+        }
+        self.not_found -= u32::from(!held.envelope.found);
+        self.bytes -= held.bytes;
+        Some(held)
+    }
+
+    fn get_mut(&mut self, slot: u32) -> Option<&mut Held> {
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// Makes an entry the newest.
+    fn link(&mut self, slot: u32) {
+        let before = std::mem::replace(&mut self.newest, slot);
+        if let Some(held) = self.get_mut(slot) {
+            (held.newer, held.older) = (NONE, before);
+        }
+        match self.get_mut(before) {
+            Some(held) => held.newer = slot,
+            None => self.oldest = slot,
+        }
+    }
+
+    /// Takes an entry out of the order.
+    fn unlink(&mut self, slot: u32) {
+        let Some(&Held { newer, older, .. }) = self.get(slot) else { return };
+        match self.get_mut(newer) {
+            Some(held) => held.older = older,
+            None => self.newest = older,
+        }
+        match self.get_mut(older) {
+            Some(held) => held.newer = newer,
+            None => self.oldest = newer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use newsreel_core::wire::{Tag, UnixMillis, Version};
+
+    use super::*;
+
+    fn envelope(version: u64, tags: &[&str]) -> Envelope {
+        let epoch = "01ARYZ6S410000000000000000".parse().unwrap();
+        let at = UnixMillis(1_000);
+        Envelope {
+            position: Position { version: Version::new(version).unwrap(), ..Position::genesis(epoch) },
+            found: !tags.is_empty(),
+            tags: tags.iter().map(|tag| Tag::new(*tag).unwrap()).collect(),
+            fetched_at: at,
+            expires_at: at,
+            stale_until: at,
+            content_type: String::new(),
+            etag: String::new(),
+        }
+    }
+
+    fn key(id: usize) -> Key {
+        Key::new(format!("title:{id}")).unwrap()
+    }
+
+    fn shelf(entries: u32, bytes: u64) -> Shelf {
+        Shelf::new(Bounds { entries, bytes })
+    }
+
+    /// The ids in the order of use, the last used first.
+    fn order(shelf: &Shelf) -> Vec<String> {
+        let mut order = Vec::new();
+        let mut slot = shelf.newest;
+        while let Some(held) = shelf.get(slot) {
+            order.push(held.key.as_str().trim_start_matches("title:").to_owned());
+            slot = held.older;
+        }
+        let mut back = Vec::new();
+        let mut slot = shelf.oldest;
+        while let Some(held) = shelf.get(slot) {
+            back.push(held.key.as_str().trim_start_matches("title:").to_owned());
+            slot = held.newer;
+        }
+        back.reverse();
+        assert_eq!(order, back, "both ways the same");
+        order
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_goes_first() {
+        let mut shelf = shelf(3, u64::MAX);
+        for id in 1..=3 {
+            assert_eq!(shelf.put(&key(id), envelope(1, &["a"]), 0).unwrap().evicted, Vec::<u32>::new());
+        }
+        let first = shelf.slot("title:1").unwrap();
+        shelf.touch(first);
+        assert_eq!(order(&shelf), ["1", "3", "2"]);
+        let second = shelf.slot("title:2").unwrap();
+        assert_eq!(shelf.put(&key(4), envelope(1, &["a"]), 0).unwrap().evicted, [second]);
+        assert_eq!(order(&shelf), ["4", "1", "3"]);
+        assert_eq!(shelf.put(&key(5), envelope(1, &["a"]), 0).unwrap().slot, second, "slots are used again");
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_what_is_too_large_evicts_nobody() {
+        let mut shelf = shelf(100, 5_000);
+        for id in 0..10 {
+            shelf.put(&key(id), envelope(1, &["a"]), 1_000).unwrap();
+            assert!(shelf.bytes() <= 5_000);
+        }
+        assert_eq!(shelf.count(), 3, "each takes 1,000 and its envelope");
+        assert_eq!(shelf.put(&key(11), envelope(1, &[]), 5_000), None);
+        assert_eq!(shelf.put(&key(11), envelope(1, &[]), u64::MAX), None);
+        assert_eq!(shelf.count(), 3);
+        shelf.clear();
+        assert_eq!((shelf.bytes(), shelf.count(), order(&shelf).len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn s2_a_late_fill_never_replaces_a_newer_one_on_the_shelf() {
+        let mut shelf = shelf(3, u64::MAX);
+        let slot = shelf.put(&key(1), envelope(8, &["a"]), 0).unwrap().slot;
+        assert_eq!(shelf.put(&key(1), envelope(7, &["a"]), 0), None);
+        assert_eq!(shelf.get(slot).unwrap().envelope, envelope(8, &["a"]));
+        assert_eq!(shelf.put(&key(1), envelope(9, &["b"]), 0).unwrap().evicted, Vec::<u32>::new());
+        assert!(shelf.carries("b") && !shelf.carries("a") && shelf.count() == 1);
+    }
+
+    #[test]
+    fn it_knows_whether_a_change_can_touch_anything() {
+        let mut shelf = shelf(9, u64::MAX);
+        shelf.put(&key(1), envelope(1, &["a"]), 0);
+        shelf.put(&key(2), envelope(1, &["a", "b"]), 0);
+        assert!(shelf.carries("a") && shelf.carries("b") && !shelf.has_not_found());
+        assert!(shelf.has_prefix("ti") && shelf.has_prefix("title:2"));
+        assert!(!shelf.has_prefix("title:3") && !shelf.has_prefix("title:22") && !shelf.has_prefix("u"));
+        shelf.drop_key("title:2");
+        assert!(shelf.carries("a") && !shelf.carries("b"));
+        shelf.put(&key(3), envelope(1, &[]), 0);
+        assert!(shelf.has_not_found());
+        shelf.drop_key("title:3");
+        assert!(!shelf.has_not_found());
+    }
+}
