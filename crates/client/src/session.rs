@@ -432,4 +432,38 @@ mod tests {
             assert!(session("now").start(now).contains("dial"));
         }
     }
+
+    /// With a clock of the platform's and its randomness, as JavaScript makes it.
+    #[cfg(target_arch = "wasm32")]
+    fn as_javascript_does(from: &str) -> Result<Session, JsError> {
+        Session::new("tv", "me".to_owned(), vec![], from, "{}")
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    #[test]
+    fn javascript_gets_a_text_for_what_cannot_be() {
+        let error = as_javascript_does("yesterday").err().unwrap();
+        let error = wasm_bindgen::JsValue::from(error);
+        let message = js_sys::Reflect::get(&error, &"message".into()).unwrap().as_string().unwrap();
+        assert!(message.starts_with("\"yesterday\" is neither"), "{message}");
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    #[test]
+    fn no_two_sessions_wait_for_the_same_time() {
+        let waits: std::collections::BTreeSet<u64> = (0..20)
+            .map(|_| {
+                let mut session = as_javascript_does("now").ok().unwrap();
+                session.start(0.0);
+                for attempt in 0..8 {
+                    session.closed(1.0, 1006);
+                    if attempt < 7 {
+                        session.timer(session.timeout().unwrap());
+                    }
+                }
+                millis(session.timeout().unwrap()).0
+            })
+            .collect();
+        assert!(waits.len() > 15, "{waits:?}");
+    }
 }

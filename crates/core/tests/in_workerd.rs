@@ -1,11 +1,8 @@
 //! What must be the same on the host and as wasm in workerd, where `usize` has 32 bits: pinned texts, run in both.
 
-#[cfg(not(target_arch = "wasm32"))]
-use core::prelude::v1::test as everywhere;
-#[cfg(target_arch = "wasm32")]
-use wasm_bindgen_test::wasm_bindgen_test as everywhere;
-
 use newsreel_core::wire::{Change, Epoch, Frame, Key, Position, UnixMillis, Version, VersionRow};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn row() -> VersionRow {
     let key = Key::new("title:603").expect("a key");
@@ -13,7 +10,7 @@ fn row() -> VersionRow {
     VersionRow { version: Version::MAX, at, changes: vec![Change::update(key, vec![])] }
 }
 
-#[everywhere]
+#[test]
 fn a_position_is_the_same_text_everywhere() {
     let epoch = Epoch::new(UnixMillis(1_793_491_200_000), [7; 10]);
     let position = Position::genesis(epoch).then(row().to_json().as_bytes());
@@ -21,7 +18,7 @@ fn a_position_is_the_same_text_everywhere() {
     assert_eq!(position.to_string().parse(), Ok(position));
 }
 
-#[everywhere]
+#[test]
 fn the_greatest_version_crosses_the_wire_exactly() {
     let text = format!(
         r#"{{"type":"changes","from":9007199254740990,"to":9007199254740991,"hash":"0123456789abcdef","versions":[{}]}}"#,

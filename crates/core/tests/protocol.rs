@@ -24,6 +24,7 @@ const SOURCES: &[&str] = &[
     include_str!("races.rs"),
     include_str!("../../edge/src/tiers/memory.rs"),
     include_str!("../../edge/src/tiers/r2.rs"),
+    include_str!("../../edge/src/tiers/tests.rs"),
     include_str!("../src/floors.rs"),
     include_str!("../src/fold/tests.rs"),
     include_str!("../src/follower/tests.rs"),
@@ -40,6 +41,7 @@ const SOURCES: &[&str] = &[
 /// The same, end to end.
 const E2E: &[&str] = &[
     include_str!("../../../e2e/away.test.mjs"),
+    include_str!("../../../e2e/client-chaos.test.mjs"),
     include_str!("../../../e2e/contract.test.mjs"),
     include_str!("../../../e2e/crash.test.mjs"),
     include_str!("../../../e2e/doubt.test.mjs"),

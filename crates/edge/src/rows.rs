@@ -14,6 +14,10 @@ use newsreel_core::wire::{Position, UnixMillis, Version};
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, State};
 
+#[cfg(test)]
+#[cfg(target_arch = "wasm32")]
+mod tests;
+
 /// How many floors one reply to a reader holds; more come in the next. A version has at most 1,000, and a text that SQLite
 /// makes at most 2 MB: 4,999 of the longest keys just fit.
 const FLOORS_A_REPLY: u32 = 4_000;

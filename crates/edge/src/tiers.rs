@@ -34,7 +34,11 @@ pub(crate) fn r2_name(catalog: &Catalog, epoch: &Epoch, key: &Key) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+#[cfg(target_arch = "wasm32")]
+mod tests;
+
+#[cfg(test)]
+mod names {
     use super::*;
 
     #[test]

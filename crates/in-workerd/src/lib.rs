@@ -158,6 +158,9 @@ impl Statements {
 /// Returns the statements in a Rust source, each up to where it is filled in.
 fn statements_in(source: &str) -> Vec<String> {
     const VERBS: [&str; 6] = ["SELECT ", "INSERT ", "DELETE ", "WITH ", "CREATE ", "UPDATE "];
+    // A line of a string that ends with a backslash goes on where the next begins.
+    let lines: Vec<&str> = source.split("\\\n").collect();
+    let source = lines.iter().map(|line| line.trim_start()).collect::<String>();
     let strings = source.split('"').skip(1).step_by(2);
     let queries = strings.filter(|text| VERBS.iter().any(|verb| text.starts_with(verb)));
     queries
