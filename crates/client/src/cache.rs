@@ -74,8 +74,7 @@ impl Cache {
         tick: u32,
         now: f64,
     ) -> Result<u32, JsError> {
-        let (key, wish) =
-            wish(key, bound, beyond, at_least, anew).map_err(|why| JsError::new(&why))?;
+        let (key, wish) = wish(key, bound, beyond, at_least, anew).map_err(|why| JsError::new(&why))?;
         Ok(self.desk.begin(key, wish, tick, millis(now)))
     }
 

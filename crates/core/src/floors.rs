@@ -537,7 +537,8 @@ mod tests {
 
     #[test]
     fn what_nobody_needs_is_dropped_and_the_rest_judges_as_before() {
-        let changes = [r#"{"key":"title:1"}"#, r#"{"tag":"a"}"#, r#"{"prefix":"tit"}"#, r#"{"key":"title:2"}"#];
+        let changes =
+            [r#"{"key":"title:1"}"#, r#"{"tag":"a"}"#, r#"{"prefix":"tit"}"#, r#"{"key":"title:2"}"#];
         let mut floors = floors(&changes);
         floors.retain(|by, name, floor| by != By::Prefix && name != "title:2" && floor.newest() > v(0));
         assert_eq!((floors.count(), floors.mark()), (2, v(0)));

@@ -4,6 +4,7 @@
 //! what it brought by the floors of that moment, so that a change which came meanwhile is in all of their answers. A
 //! reset makes another era: a flight of the one before is refused, and a walk begins anew.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use newsreel_core::cache::{Envelope, Read};
@@ -34,6 +35,8 @@ pub(super) struct Flight {
     void: bool,
     pub(super) brought: Option<Brought>,
     kept: bool,
+    /// The flight of its key that began before it; 0 for none.
+    before: u32,
 }
 
 /// What a fetcher returned, without the value.
@@ -58,6 +61,8 @@ pub(super) struct Desk {
     pub(super) shelf: Shelf,
     pub(super) walks: Slab<Walk>,
     flights: Slab<Flight>,
+    /// The newest flight of each key; each knows the one before.
+    by_key: BTreeMap<String, u32>,
     pub(super) era: u32,
     /// More floors than this are looked through.
     most_floors: usize,
@@ -74,6 +79,7 @@ impl Desk {
             shelf: Shelf::new(bounds),
             walks: Slab::default(),
             flights: Slab::default(),
+            by_key: BTreeMap::new(),
             era: 0,
             most_floors: SPARE_FLOORS,
             counts: Counts::default(),
@@ -238,33 +244,51 @@ impl Desk {
         let walk = self.walks.get(walk)?;
         let will_do = |flight: &Flight| {
             let in_time = if walk.anew { flight.tick >= walk.tick } else { flight.position.is_some() };
-            flight.key == walk.key && in_time && self.is_good(flight)
+            in_time && self.is_good(flight)
         };
-        if let Some((number, _)) = self.flights.iter().find(|(_, flight)| will_do(flight)) {
+        if let Some((number, _)) = self.flights_of(&walk.key).find(|(_, flight)| will_do(flight)) {
             return Some((number, false));
         }
         // What is not heard of cannot be kept.
         let position = self.known.position().filter(|_| !walk.pass);
         let key = walk.key.clone();
+        let name = key.as_str().to_owned();
+        let before = self.by_key.get(&name).copied().unwrap_or(0);
         let flight =
-            Flight { key, position, begun_at: now, tick, void: false, brought: None, kept: false };
-        Some((self.flights.admit(flight), true))
+            Flight { key, position, begun_at: now, tick, void: false, brought: None, kept: false, before };
+        let number = self.flights.admit(flight);
+        self.by_key.insert(name, number);
+        Some((number, true))
     }
 
     /// Says whether a flight is under way that a fetch of the key from here on would do no better than.
     pub(super) fn is_fetched(&self, key: &Key) -> bool {
-        self.flights.iter().any(|(_, flight)| flight.key == *key && flight.position.is_some() && self.is_good(flight))
+        self.flights
+            .iter()
+            .any(|(_, flight)| flight.key == *key && flight.position.is_some() && self.is_sound(flight))
     }
 
-    /// Says whether nothing that was heard refuses what a flight will bring; of its tags nobody knows yet.
+    /// Returns the flights of a key, the newest first.
+    fn flights_of(&self, key: &Key) -> impl Iterator<Item = (u32, &Flight)> {
+        let newest = self.by_key.get(key.as_str()).copied();
+        let numbered = |number: u32| Some((number, self.flights.get(number)?));
+        std::iter::successors(newest.and_then(numbered), move |(_, flight)| numbered(flight.before))
+    }
+
+    /// Says whether a flight is under way that nothing refuses.
     fn is_good(&self, flight: &Flight) -> bool {
+        flight.brought.is_none() && self.is_sound(flight)
+    }
+
+    /// Says whether nothing that was heard refuses what a flight will bring, or brought; of its tags nobody knows yet.
+    fn is_sound(&self, flight: &Flight) -> bool {
         let refused = flight.position.is_some_and(|position| {
             let floors = self.known.floors();
             let judged = floors.judge(&flight.key, position.version, Carries::Tags(&[]));
             let elsewhere = self.known.position().is_none_or(|mine| mine.epoch != position.epoch);
             elsewhere || matches!(judged, Judgement::Below(_) | Judgement::Unknown)
         });
-        !flight.void && flight.brought.is_none() && !refused
+        !flight.void && !refused
     }
 
     /// A fetcher returned.
@@ -276,7 +300,23 @@ impl Desk {
 
     /// Forgets a flight that nobody waits for.
     pub(super) fn end_flight(&mut self, flight: u32) {
-        self.flights.take(flight);
+        let Some(Flight { key, before, .. }) = self.flights.take(flight) else { return };
+        let newest = self.by_key.get(key.as_str()).copied();
+        if newest == Some(flight) {
+            match before {
+                0 => self.by_key.remove(key.as_str()),
+                before => self.by_key.insert(key.as_str().to_owned(), before),
+            };
+            return;
+        }
+        let mut number = newest.unwrap_or(0);
+        while let Some(newer) = self.flights.get_mut(number) {
+            if newer.before == flight {
+                newer.before = before;
+                return;
+            }
+            number = newer.before;
+        }
     }
 
     pub(super) fn flight(&self, flight: u32) -> Option<&Flight> {

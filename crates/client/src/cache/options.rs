@@ -76,9 +76,15 @@ mod tests {
         classes.say(OTHER.to_owned(), promise(1, Unkept::Fetch));
         classes.say(OTHER.to_owned(), promise(2, Unkept::Stale));
         let (policy, unkept) = classes.of("fare", None, None);
-        assert_eq!((policy.lag_bound, policy.beyond_bound, unkept), (Duration::from_secs(2), Beyond::Stale, Unkept::Stale));
+        assert_eq!(
+            (policy.lag_bound, policy.beyond_bound, unkept),
+            (Duration::from_secs(2), Beyond::Stale, Unkept::Stale)
+        );
         let (policy, unkept) = classes.of("title", None, None);
-        assert_eq!((policy.ttl, policy.beyond_bound, unkept), (Duration::from_secs(70), Beyond::Fail, Unkept::Fail));
+        assert_eq!(
+            (policy.ttl, policy.beyond_bound, unkept),
+            (Duration::from_secs(70), Beyond::Fail, Unkept::Fail)
+        );
     }
 
     #[test]
@@ -86,6 +92,9 @@ mod tests {
         let mut classes = Classes::default();
         classes.say("title".to_owned(), promise(7, Unkept::Fail));
         let (policy, unkept) = classes.of("title", Some(Duration::ZERO), Some(Unkept::Fetch));
-        assert_eq!((policy.lag_bound, policy.beyond_bound, unkept), (Duration::ZERO, Beyond::Stale, Unkept::Fetch));
+        assert_eq!(
+            (policy.lag_bound, policy.beyond_bound, unkept),
+            (Duration::ZERO, Beyond::Stale, Unkept::Fetch)
+        );
     }
 }

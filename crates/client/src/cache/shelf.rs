@@ -64,7 +64,18 @@ pub(super) struct Shelf {
 impl Shelf {
     pub(super) fn new(bounds: Bounds) -> Self {
         let (slots, free, by_key, tags) = (Vec::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { bounds, slots, free, by_key, tags, not_found: 0, bytes: 0, newest: NONE, oldest: NONE, puts: 0 }
+        Self {
+            bounds,
+            slots,
+            free,
+            by_key,
+            tags,
+            not_found: 0,
+            bytes: 0,
+            newest: NONE,
+            oldest: NONE,
+            puts: 0,
+        }
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&Held> {

@@ -4,29 +4,43 @@
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     places: Vec<Option<T>>,
+    free: Vec<u32>,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { places: Vec::new() }
+        Self { places: Vec::new(), free: Vec::new() }
     }
 }
 
 impl<T> Slab<T> {
     /// Takes something in; returns its number.
     pub(super) fn admit(&mut self, one: T) -> u32 {
-        let free = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
-        let number = u32::try_from(free + 1).expect("there is no memory for so many");
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            u32::try_from(self.places.len()).expect("there is no memory for so many")
+        });
         self.put(number, one);
         number
     }
 
-    /// Puts something back that was taken out, or in under the number that follows the last.
+    /// Takes something out that [`Self::put`] will put back.
+    pub(super) fn lend(&mut self, number: u32) -> Option<T> {
+        self.places.get_mut((number as usize).checked_sub(1)?)?.take()
+    }
+
+    /// Puts something back.
     pub(super) fn put(&mut self, number: u32, one: T) {
-        match self.places.get_mut(number as usize - 1) {
-            Some(place) => *place = Some(one),
-            None => self.places.push(Some(one)),
+        if let Some(place) = self.places.get_mut(number as usize - 1) {
+            *place = Some(one);
         }
+    }
+
+    /// Takes something out for good; its number is another's from here on.
+    pub(super) fn take(&mut self, number: u32) -> Option<T> {
+        let one = self.lend(number)?;
+        self.free.push(number);
+        Some(one)
     }
 
     pub(super) fn get(&self, number: u32) -> Option<&T> {
@@ -35,10 +49,6 @@ impl<T> Slab<T> {
 
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
         self.places.get_mut((number as usize).checked_sub(1)?)?.as_mut()
-    }
-
-    pub(super) fn take(&mut self, number: u32) -> Option<T> {
-        self.places.get_mut((number as usize).checked_sub(1)?)?.take()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {

@@ -183,7 +183,7 @@ impl Desk {
         now: UnixMillis,
         hand: impl FnOnce(&mut Self, &mut Walk),
     ) -> Option<Turn> {
-        let mut walk = self.walks.take(number)?;
+        let mut walk = self.walks.lend(number)?;
         if walk.era == self.era {
             hand(self, &mut walk);
         } else {
