@@ -336,3 +336,123 @@ test('options that cannot be are refused by name', () => {
     assert.throws(() => new EdgeCache(options), (error) => error instanceof NewsreelError && error.code === 'bad-options' && says.test(error.message));
   }
 });
+
+// --- At random ---
+
+/** Random numbers in [0, 1) from a seed (mulberry32). */
+function randomFrom(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const KEYS = ['a:1', 'a:2', 'a:11', 'b:1', 'b:2'];
+const TAGS = { 'a:1': ['x'], 'a:2': [], 'a:11': ['y'], 'b:1': ['x', 'y'], 'b:2': [] };
+
+/** An origin that is obvious: the value of a key is how often it changed; and what of that was heard. */
+class Model {
+  values = new Map(KEYS.map((key) => [key, 0]));
+  heard = new Map(KEYS.map((key) => [key, 0]));
+
+  /** Changes the values that a change covers, and returns what is then heard with it. */
+  change({ key, tag, prefix, all, soft }) {
+    const covers = (one) => all || key === one || TAGS[one].includes(tag) || (prefix && one.startsWith(prefix));
+    const covered = KEYS.filter(covers);
+    for (const one of covered) this.values.set(one, this.values.get(one) + 1);
+    const told = covered.map((one) => [one, this.values.get(one)]);
+    return () => told.forEach(([one, value]) => soft || this.heard.set(one, Math.max(value, this.heard.get(one))));
+  }
+}
+
+function randomChange(random) {
+  const pick = (list) => list[Math.floor(random() * list.length)];
+  const change = pick([{ key: pick(KEYS) }, { key: pick(KEYS) }, { tag: pick(['x', 'y', 'z']) }, { prefix: pick(['a:', 'a:1', 'b:2']) }, { all: true }]);
+  return random() < 0.25 ? { ...change, soft: true } : change;
+}
+
+/** Reads, slow fills, changes, resets and drops in any order; checks each answer against the model. */
+async function play(t, seed) {
+  const random = randomFrom(seed);
+  const { broker, feed, connection, cache } = await cached(t, { policy: { other: { lagBoundMs: 60_000 } } });
+  const model = new Model();
+  const pending = [];
+  const fetcher = (key) => {
+    // The worst an origin may do: it reads when it is asked, and answers whenever.
+    const value = entry(model.values.get(key), { tags: TAGS[key], found: true });
+    return new Promise((resolve, reject) => pending.push({ resolve: () => resolve(value), reject }));
+  };
+  const reads = [];
+  const read = (key) => {
+    const least = model.heard.get(key);
+    const answer = cache.read(key, fetcher).then(
+      ({ value, freshness }) => {
+        const why = `seed ${seed}: ${key} is ${value} and ${freshness}, ${least} was heard before`;
+        if (freshness === 'fresh') assert.ok(value >= least, why);
+        else assert.ok(freshness === 'revalidating' ? value >= least : true, why);
+      },
+      (error) => assert.match(error.message, /down|overtook/),
+    );
+    reads.push(answer);
+  };
+  let version = broker.head;
+  const say = async (frame, heard) => {
+    connection.send(frame);
+    await feed.waitFor(`${broker.epoch}:${version}`);
+    heard();
+  };
+  const publish = (change) => {
+    const heard = model.change(change);
+    const from = version;
+    broker.head = version += 1;
+    const versions = [{ version, at: 1, changes: [change] }];
+    return say({ type: 'changes', from, to: version, hash: hashOf(version), versions }, heard);
+  };
+  const settle = (nth) => {
+    const [call] = pending.splice(nth, 1);
+    if (random() < 0.1) call.reject(new Error('the origin is down'));
+    else call.resolve();
+  };
+  for (let step = 0; step < 150; step++) {
+    const dice = random();
+    if (dice < 0.45) read(KEYS[Math.floor(random() * KEYS.length)]);
+    else if (dice < 0.7 && pending.length > 0) settle(Math.floor(random() * pending.length));
+    else if (dice < 0.9) await publish(randomChange(random));
+    else if (dice < 0.93) cache.delete(KEYS[0]);
+    else if (dice < 0.95) cache.clear();
+    else if (dice < 0.97) {
+      for (const key of KEYS) model.heard.set(key, model.values.get(key));
+      await say({ type: 'reset', epoch: broker.epoch, version: (broker.head = version += 5), hash: hashOf(version) }, () => {});
+    } else await new Promise(setImmediate);
+  }
+  let open = reads.length;
+  void Promise.allSettled(reads).then(() => (open = 0));
+  while (open > 0) {
+    while (pending.length > 0) pending.shift().resolve();
+    await new Promise(setImmediate);
+  }
+  await Promise.all(reads);
+  return { cache, model, publish };
+}
+
+test('S2: whatever the order of reads, slow fills and changes, no answer is older than what was heard', { timeout: 60_000 }, async (t) => {
+  const [first, count] = [Number(process.env.SEED ?? 1), Number(process.env.SEEDS ?? 20)];
+  for (let seed = first; seed < first + count; seed++) {
+    const { cache, model, publish } = await play(t, seed);
+    // And when all is quiet: what is kept is right, and one change costs one fetch.
+    let fetches = 0;
+    const now = (key) => ((fetches += 1), entry(model.values.get(key), { tags: TAGS[key], found: true }));
+    const all = () => Promise.all(KEYS.map((key) => cache.get(key, now)));
+    await publish({ all: true });
+    await all();
+    fetches = 0;
+    await all();
+    assert.equal(fetches, 0, `seed ${seed}: all is kept`);
+    await publish({ key: 'a:1' });
+    assert.deepEqual(await all(), KEYS.map((key) => model.values.get(key)));
+    assert.equal(fetches, 1, `seed ${seed}: one was fetched`);
+  }
+});

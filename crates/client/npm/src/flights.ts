@@ -29,6 +29,8 @@ export interface Flight {
 interface UnderWay extends Flight {
   settled: Promise<void>;
   waiting: number;
+  /** Whether the fetcher has settled. */
+  done: boolean;
   abort: AbortController;
 }
 
@@ -54,7 +56,7 @@ export class Flights {
       return [flight, true];
     }
     const settled = Promise.resolve();
-    flight = { number, begunAt, settled, value: undefined, failed: false, error: undefined, waiting: 1, abort: new AbortController() };
+    flight = { number, begunAt, settled, value: undefined, failed: false, error: undefined, waiting: 1, done: false, abort: new AbortController() };
     this.#underWay.set(number, flight);
     flight.settled = this.#fly(inside, flight, key, fetcher);
     return [flight, false];
@@ -65,7 +67,7 @@ export class Flights {
     const left = this.#underWay.get(flight.number);
     if (!left || --left.waiting > 0) return;
     this.#underWay.delete(flight.number);
-    left.abort.abort(new NewsreelError('closed', 'nobody waits for it any more'));
+    if (!left.done) left.abort.abort(new NewsreelError('closed', 'nobody waits for it any more'));
     if (!this.#ended) inside.endFlight(flight.number);
   }
 
@@ -88,6 +90,8 @@ export class Flights {
     } catch (error) {
       this.counts.fetchesFailed += 1;
       [flight.failed, flight.error] = [true, error];
+    } finally {
+      flight.done = true;
     }
   }
 }
