@@ -3,12 +3,23 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
-import { load } from '../target/client/package/dist/wasm.js';
+import { build } from 'esbuild';
+
 import { Recorder } from './client.mjs';
 import { FakeBroker, json } from './fake-broker.mjs';
 
-const { Session } = await load();
+/** The wasm's own classes, which the package does not show: from its source, and the module that is in it. */
+async function insides() {
+  const entryPoints = [fileURLToPath(new URL('../crates/client/npm/src/wasm.ts', import.meta.url))];
+  const { outputFiles: [{ text }] } = await build({ entryPoints, bundle: true, format: 'esm', write: false });
+  const { load, provideWasm } = await import(`data:text/javascript,${encodeURIComponent(text)}`);
+  provideWasm(readFileSync(new URL('../target/client/package/dist/bindgen/newsreel_bg.wasm', import.meta.url)));
+  return load();
+}
+
+const { Session } = await insides();
 
 /** The cases of a file, by their kind. */
 function golden(name) {

@@ -22,6 +22,8 @@ declare const receipt: { position: string };
 declare function forget(change: import('newsreel').Change): Promise<void>;
 declare function forgetAll(changes: readonly import('newsreel').Change[]): Promise<void>;
 declare function clear(): void;
+declare const feed: import('newsreel').Feed;
+declare function fetchFare(key: string): Promise<number>;
 declare module '*.wasm' {
   const address: string;
   export default address;
@@ -53,10 +55,10 @@ test('the README', async (t) => {
     const [, errors] = /## Errors(.*?)\n## /s.exec(readme);
     const cells = [...errors.matchAll(/^\| (`.*?) \|/gm)].map(([, cell]) => cell);
     const named = [...cells.join().matchAll(/`([a-z-]+)`/g)].map(([, code]) => code);
-    const sources = ['dist/error.d.ts', 'dist/error.js', 'dist/wasm.js'].map((path) => readFileSync(installed(folder, path), 'utf8'));
+    const sources = ['dist/error.d.ts', 'dist/shared.js'].map((path) => readFileSync(installed(folder, path), 'utf8'));
     const known = [...sources, readFileSync(join(ROOT, 'crates/core/PROTOCOL.md'), 'utf8')].join('\n');
     assert.ok(named.length > 10);
-    assert.deepEqual(named.filter((code) => !new RegExp(`[\`']${code}[\`']`).test(known)), []);
+    assert.deepEqual(named.filter((code) => !new RegExp(`[\`'"]${code}[\`'"]`).test(known)), []);
   });
 
   await t.test('a page made by esbuild, as it says, has its module; and one without says so', async (t) => {

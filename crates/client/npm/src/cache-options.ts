@@ -139,8 +139,11 @@ const LEAST_BOUND_MS = 250;
 
 /** What is promised, as it is told to the wasm, and the bounds. */
 export interface Checked {
+  /** At most so many. */
   maxEntries: number;
+  /** At most so many of them. */
   maxBytes: number;
+  /** What `Cache.promise` is told. */
   classes: [name: string, ttlMs: number, staleForMs: number, lagBoundMs: number, beyond: number][];
 }
 

@@ -19,6 +19,7 @@ export interface EntryOptions {
 
 /** A value and what is known of it. Made by {@link entry}. */
 export class Entry<T> {
+  /** The value. */
   readonly value: T;
   /** @internal */
   readonly options: EntryOptions;

@@ -17,7 +17,7 @@ export interface ErrorDetails {
  *
  * The broker's codes are those of the protocol (`unauthorized`, `forbidden`, `bad-catalog`, `busy` …). The package's
  * own are `bad-options`, `not-a-broker`, `unreachable`, `closed`, `handler-failed`, `store-failed`, `token-failed`,
- * `timeout`, `no-wasm`, `internal`, and of the cache `bound-not-kept` and `min-version`.
+ * `timeout`, `no-wasm`, `internal`, and of the cache `bound-not-kept`, `min-version`, `bad-key` and `bad-entry`.
  */
 export class NewsreelError extends Error {
   /** The same for all of them. */

@@ -14,6 +14,7 @@ type Fetch = (key: string, context: FetchContext) => unknown;
 
 /** One call. */
 export interface Flight {
+  /** The wasm's number of it. */
   readonly number: number;
   /** When it began. */
   readonly begunAt: number;
@@ -21,6 +22,7 @@ export interface Flight {
   readonly settled: Promise<void>;
   /** What it returned. */
   value: unknown;
+  /** Whether it threw. */
   failed: boolean;
   /** What it threw. */
   error: unknown;
@@ -34,12 +36,15 @@ interface UnderWay extends Flight {
   abort: AbortController;
 }
 
+/** Calls of fetchers, by their number. */
 export class Flights {
+  /** How many there were, and how often a read took part in another's. */
   readonly counts = { fetches: 0, fetchesFailed: 0, shared: 0 };
   #clock: () => number;
   #underWay = new Map<number, UnderWay>();
   #ended = false;
 
+  /** Returns none; `clock` tells the time. */
   constructor(clock: () => number) {
     this.#clock = clock;
   }

@@ -16,6 +16,7 @@ interface Proof {
   promise: Promise<boolean>;
 }
 
+/** The proofs of one feed. */
 export class Proofs {
   #feed: Feed;
   #current: Proof | undefined;
@@ -24,6 +25,7 @@ export class Proofs {
   #unwatch: () => void;
   #givenUp: (() => void) | undefined;
 
+  /** Returns those of a feed. */
   constructor(feed: Feed) {
     this.#feed = feed;
     this.#unwatch = feed.watch(({ name }) => {
@@ -56,6 +58,7 @@ export class Proofs {
     if (!this.#current && !this.#isHopeless) this.#begin(this.#feed[NOW](), IN_VAIN_MS * 4);
   }
 
+  /** Waits for none any more. */
   stop(): void {
     this.#unwatch();
     this.#givenUp?.();

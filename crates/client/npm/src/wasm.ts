@@ -12,6 +12,7 @@ export type WasmSource = WebAssembly.Module | BufferSource | (() => WasmSource |
 export interface Bound {
   /** A session around the follower. */
   readonly Session: typeof Session;
+  /** A cache without its values. */
   readonly Cache: typeof Cache;
 }
 
