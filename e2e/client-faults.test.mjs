@@ -553,7 +553,8 @@ test('polling: what is published while a handler works is not missed', async (t)
     broker.publish(version + 1);
     for (let pings = 0; pings < 4; pings++) await once(asked, 'status');
   };
-  const recorder = await Recorder.follow(t, broker, { from: 'start', transport: 'polling', handle });
+  const timing = { ...QUICK, pingEveryMs: 100, pongTimeoutMs: 5_000, behindGraceMs: 300, pageTimeoutMs: 5_000 };
+  const recorder = await Recorder.follow(t, broker, { from: 'start', transport: 'polling', handle, timing });
   await recorder.feed.waitFor(4);
   await recorder.feed.live();
   assert.deepEqual(recorder.versions, [1, 2, 3, 4]);

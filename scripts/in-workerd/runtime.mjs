@@ -7,7 +7,7 @@ import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare';
 
 const WRANGLER = fileURLToPath(new URL('../../wrangler.toml', import.meta.url));
 /** How long a test may take, in milliseconds. */
-const TIMEOUT_MS = 1000 * Number(process.env.WASM_BINDGEN_TEST_TIMEOUT ?? 20);
+const TIMEOUT_MS = 1000 * secondsOf(process.env.WASM_BINDGEN_TEST_TIMEOUT ?? '20');
 
 /** The bindings of `workerd.env`, beside one for each Durable Object class of the binary, by its name. */
 const BINDINGS = { kvNamespaces: ['ENTRIES'], r2Buckets: ['COPIES'] };
@@ -41,11 +41,11 @@ export class Runtime {
     }
   }
 
-  /** Runs one test; says whether it passed, and what it said if not. */
-  async run({ symbol, name }, nocapture) {
+  /** Runs one test; says whether it passed, and what it said if not. With `skip` it only says why it is ignored. */
+  async run({ symbol, name }, { nocapture, skip }) {
     const deadline = AbortSignal.timeout(TIMEOUT_MS);
     try {
-      const body = JSON.stringify({ symbol, name, nocapture });
+      const body = JSON.stringify({ symbol, name, nocapture, skip });
       const response = await this.#workerd.dispatchFetch('http://tests/', { method: 'POST', body, signal: deadline });
       if (response.ok) return await response.json();
       const text = await response.text();
@@ -61,4 +61,10 @@ export class Runtime {
   end() {
     return this.#workerd.dispose();
   }
+}
+
+function secondsOf(text) {
+  const seconds = Number(text);
+  if (seconds > 0 && seconds < 1e6) return seconds;
+  throw new Error(`WASM_BINDGEN_TEST_TIMEOUT is ${text}: write how many seconds a test may take`);
 }
