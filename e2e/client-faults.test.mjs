@@ -315,6 +315,14 @@ test('a wait that an answer over HTTP asks for is kept', async (t) => {
   const broker = await FakeBroker.start(t);
   const busy = problem(503, 'busy');
   busy.headers['retry-after'] = '1';
+  const gateway = problem(502, 'busy');
+  // A date has no parts of a second.
+  gateway.headers['retry-after'] = new Date(Date.now() + 90_000).toUTCString();
+  const later = await FakeBroker.start(t);
+  later.answer = later.refuse = () => gateway;
+  const patient = await Recorder.follow(t, later);
+  const { retryAfterMs } = (await patient.state('waiting')).error;
+  assert.ok(retryAfterMs > 80_000 && retryAfterMs <= 90_000, `${retryAfterMs}`);
   let refusals = 0;
   broker.answer = () => busy;
   broker.refuse = () => (refusals++ === 0 ? busy : undefined);

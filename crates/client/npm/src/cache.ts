@@ -8,7 +8,7 @@
 import { type CacheOptions, type CacheStats, type Checked, type ReadOptions, checked, named, wordOf } from './cache-options.js';
 import { now } from './clock.js';
 import { type Entry } from './entry.js';
-import { NewsreelError, textOf } from './error.js';
+import { NewsreelError, quietly, textOf } from './error.js';
 import { ATTACH, type Feed, type Hearer, NOW } from './feed.js';
 import { type FetchContext, type Flight, Flights } from './flights.js';
 import { Proofs } from './proofs.js';
@@ -353,7 +353,7 @@ export class EdgeCache implements Disposable {
     } catch (error) {
       if (this.#disposed) return;
       if (kept) kept.sparedUntil = this.#clock() + SPARED_MS;
-      this.#options.onRefreshError?.(error, key);
+      quietly(() => this.#options.onRefreshError?.(error, key));
     }
   }
 

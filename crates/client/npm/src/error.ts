@@ -45,3 +45,12 @@ export class NewsreelError extends Error {
 export function textOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
+
+/** Calls what is the caller's, whose failure is not ours: it is shown as an event listener's would be. */
+export function quietly(call: () => void): void {
+  try {
+    call();
+  } catch (thrown) {
+    (globalThis.reportError ?? console.error)(thrown);
+  }
+}

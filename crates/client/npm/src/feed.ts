@@ -10,7 +10,7 @@
 import { now } from './clock.js';
 import { Consumer, LEFT, type Loop } from './consumer.js';
 import { Dialer } from './dialer.js';
-import { NewsreelError, textOf } from './error.js';
+import { NewsreelError, quietly, textOf } from './error.js';
 import { type FeedEvent, foldOf, resetTo, versionOf, versionsOf } from './events.js';
 import { type Address, type ConnectOptions, addressOf, badOptions } from './options.js';
 import type { FeedState } from './state.js';
@@ -471,15 +471,6 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     this.#settle(state.name === 'closed' ? state.error : undefined);
     // Not from within a call of it.
     queueMicrotask(() => quietly(() => this.#session.free()));
-  }
-}
-
-/** Calls what is the caller's, whose failure is not the feed's: it is shown as an event listener's would be. */
-function quietly(call: () => void): void {
-  try {
-    call();
-  } catch (thrown) {
-    (globalThis.reportError ?? console.error)(thrown);
   }
 }
 

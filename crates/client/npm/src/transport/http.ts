@@ -78,6 +78,8 @@ function problemOf(text: string): Problem | undefined {
 }
 
 function retryAfter(response: Response): { retryAfterMs?: number } {
-  const seconds = Number(response.headers.get('retry-after') ?? NaN);
-  return Number.isFinite(seconds) && seconds >= 0 ? { retryAfterMs: 1_000 * seconds } : {};
+  const said = response.headers.get('retry-after') ?? '';
+  // Seconds, or (of something on the way) a date.
+  const ms = /^\d+$/.test(said) ? 1_000 * Number(said) : Date.parse(said) - Date.now();
+  return ms >= 0 ? { retryAfterMs: ms } : {};
 }
