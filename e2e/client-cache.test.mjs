@@ -205,17 +205,16 @@ test('a bound that cannot be kept: marked, failed or fetched anew, as the class 
   do {
     await new Promise(setImmediate);
     marked = await cache.read('stale:1', fetcher);
-    assert.equal(marked.freshness, marked.lagMs > 250 ? 'stale' : 'fresh');
   } while (marked.freshness === 'fresh');
-  assert.equal(marked.value, 'stale:1 1');
+  assert.deepEqual([marked.value, marked.freshness], ['stale:1 1', 'stale']);
+  assert.ok(marked.lagMs > 250);
   await assert.rejects(cache.get('fail:1', fetcher), { code: 'bound-not-kept' });
   assert.equal(await cache.get('fetch:1', fetcher), 'fetch:1 2');
   broker.refuse = () => undefined;
   await broker.live(3);
   await feed.live();
-  const { value, freshness, lagMs } = await cache.read('fail:1', fetcher);
+  const { value, freshness } = await cache.read('fail:1', fetcher, { waitMs: 5_000 });
   assert.deepEqual([value, freshness], ['fail:1 1', 'fresh']);
-  assert.ok(lagMs <= 250);
 });
 
 test('bound 0 asks the broker before each answer, once for all who wait', async (t) => {

@@ -1,7 +1,7 @@
 //! One cache, as JavaScript drives it: its values stay there, and everything that decides about them is here.
 //!
 //! A read that the shelf can answer is one call with two numbers. Any other is a walk: it is told what it needs as a
-//! number, see [`packed`], and does its own waiting in JavaScript.
+//! number, see `packed`, and does its own waiting in JavaScript.
 
 mod desk;
 mod options;
@@ -206,7 +206,7 @@ impl Cache {
         held.map(|held| held.envelope.position.to_string()).unwrap_or_default()
     }
 
-    /// Returns what was counted: entries, bytes, floors; then [`COUNTED`].
+    /// Returns what was counted: entries, bytes, floors; then those of `COUNTED`.
     #[must_use]
     pub fn stats(&self) -> Vec<f64> {
         let counts = &self.desk.counts;

@@ -22,6 +22,9 @@ const SOURCES: &[&str] = &[
     include_str!("../src/cache/tests/far.rs"),
     include_str!("../src/cache/tests/quorum.rs"),
     include_str!("races.rs"),
+    include_str!("../../client/src/cache/shelf.rs"),
+    include_str!("../../client/src/cache/tests.rs"),
+    include_str!("../../client/src/session.rs"),
     include_str!("../../edge/src/tiers/memory.rs"),
     include_str!("../../edge/src/tiers/r2.rs"),
     include_str!("../../edge/src/tiers/tests.rs"),
@@ -41,6 +44,7 @@ const SOURCES: &[&str] = &[
 /// The same, end to end.
 const E2E: &[&str] = &[
     include_str!("../../../e2e/away.test.mjs"),
+    include_str!("../../../e2e/client-cache.test.mjs"),
     include_str!("../../../e2e/client-chaos.test.mjs"),
     include_str!("../../../e2e/contract.test.mjs"),
     include_str!("../../../e2e/crash.test.mjs"),
