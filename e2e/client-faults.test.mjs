@@ -255,6 +255,24 @@ test('a slow handler: no ack before it has settled, pings go on, nothing is dial
   assert.equal(store.position, positionOf(4));
 });
 
+test('a broker that heeds no acks is left once 64 MiB wait, and come back to when they are handled', async (t) => {
+  let settle;
+  const blocked = new Promise((resolve) => (settle = resolve));
+  // What is between its tokens is nothing to JSON.
+  const padding = ' '.repeat(2 ** 20);
+  const { broker, recorder, connection } = await liveAt3(t, { handle: () => blocked, timing: { ...QUICK, pongTimeoutMs: 5_000 } });
+  for (let version = 3; version < 73; version++) connection.send(JSON.stringify(changesOf(version, version + 1)) + padding);
+  const { code, reason } = await connection.closed;
+  assert.deepEqual([code, reason], [4010, 'the broker sends more than is acknowledged']);
+  assert.equal(broker.accepted, 1, 'it does not come back yet');
+  settle();
+  const again = await broker.connection();
+  const at = Number(again.query.get('version'));
+  assert.ok(at >= 60 && at < 73, `${at}`);
+  resumesAt(again, at);
+  assert.deepEqual(recorder.versions, Array.from({ length: at - 3 }, (_, nth) => nth + 4));
+});
+
 test('a broker that asks to be left alone is', async (t) => {
   const { broker, recorder, connection } = await liveAt3(t);
   const waiting = recorder.next('waiting');

@@ -26,6 +26,11 @@ const LONGEST_TIMER_MS = 600_000;
 const LATE_MS = 50;
 const HEAR_FIRST_MS = 20;
 
+/** How much text may wait for its handler, in characters: a broker that heeds acks sends less. */
+const MOST_UNHANDLED = 64 * 2 ** 20;
+/** The close code of a follower that will resume. */
+const RESYNC = 4010;
+
 /** For caches: see {@link Hearer}. */
 export const ATTACH = Symbol('attach');
 /** For caches: {@link Feed} proves what it has heard. */
@@ -59,7 +64,7 @@ interface Trouble {
 
 /** What waits for its turn. An ack or a state is of one attempt to connect, and void after it. */
 type Task =
-  | { do: 'hand'; events: readonly FeedEvent[]; position: string | null }
+  | { do: 'hand'; events: readonly FeedEvent[]; position: string | null; size: number }
   | { do: 'ack'; text: string; attempt: number }
   | { do: 'state'; name: 'catching-up' | 'live'; attempt: number }
   | { do: 'proved'; at: number };
@@ -106,6 +111,8 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
   #state: FeedState = { name: 'connecting' };
   #tasks: Task[] = [];
   #working = false;
+  /** How much text the events are from that wait or are being handled. */
+  #unhandled = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #hearsFirst = false;
   /** What went wrong last. */
@@ -334,13 +341,13 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
         return this.#dialer.hangUp(effect.code, effect.reason);
       case 'apply': {
         const events = effect.after === null ? [] : versionsOf(text, effect.after);
-        return this.#queue({ do: 'hand', events, position: effect.position });
+        return this.#receive(events, effect.position, text.length);
       }
       case 'fold':
-        return this.#queue({ do: 'hand', events: foldOf(text), position: effect.position });
+        return this.#receive(foldOf(text), effect.position, text.length);
       case 'reset': {
         const events = [resetTo(effect.position, effect.reason)];
-        return this.#queue({ do: 'hand', events, position: effect.position });
+        return this.#receive(events, effect.position, text.length);
       }
       case 'complaint':
         this.#complaint = { reason: effect.message, error: new NewsreelError(effect.code, effect.message) };
@@ -348,6 +355,16 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
       case 'phase':
         return this.#phase(effect.phase);
     }
+  }
+
+  /** Queues events. Of a broker that heeds no acks it lets go, and comes back when all that it sent is handled. */
+  #receive(events: readonly FeedEvent[], position: string | null, size: number): void {
+    this.#queue({ do: 'hand', events, position, size });
+    this.#unhandled += size;
+    if (this.#unhandled <= MOST_UNHANDLED) return;
+    const reason = 'the broker sends more than is acknowledged';
+    this.#dialer.hangUp(RESYNC, reason);
+    queueMicrotask(() => this.#closed(RESYNC, reason));
   }
 
   #queue(task: Task): void {
@@ -392,6 +409,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
         // What need not wait does not: "live" and acks follow their handler in the same turn.
         if (task.do === 'hand') {
           await this.#hand(task.events, task.position);
+          this.#unhandled -= task.size;
           // What a polling link gets next it asks for only now.
           if (!this.#ended) this.#session.stillApplying(this[NOW]());
         } else this.#perform(task);
@@ -433,6 +451,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     const error = ours ? thrown : new NewsreelError('handler-failed', textOf(thrown), { cause: thrown });
     if (error.terminal) return this.#end(error.message, error);
     this.#tasks = [];
+    this.#unhandled = 0;
     this.#trouble = this.#complaint = { reason: error.message, error };
     this.#step((now) => this.#session.startAgain(now, this.#from));
   }
