@@ -64,6 +64,7 @@ test('tests that fail: each in its way, with its Rust stack, and the others stil
   assert.match(said, /^test bad::g_still_runs \.\.\. ok$/m);
   assert.match(said, /test result: FAILED\. 1 passed; 6 failed; 0 ignored/);
   assert.match(said, /^failures:\n {4}bad::a_fails\n/m);
+  assert.equal((await runner(['bad::e_'])).code, 101, 'as libtest says it');
 });
 
 test('which tests: filters, --exact, --skip, --ignored, --include-ignored', async () => {

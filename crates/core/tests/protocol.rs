@@ -1,4 +1,4 @@
-//! Holds `PROTOCOL.md` to what the code does.
+//! Holds `PROTOCOL.md` to what the code does. On the host alone: it reads texts, and a runtime changes none of them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
