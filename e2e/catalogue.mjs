@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 
+import { randomFrom } from './random.mjs';
 import { ROOT } from './system.mjs';
 
 const DATA = resolve(ROOT, process.env.NEWSREEL_DATA ?? '../shared/data');
@@ -36,7 +37,7 @@ async function* lines(path) {
 
 /** 2,000 titles and 200 days of up to 30 events, the same at every run. */
 function made(folder) {
-  const random = mulberry32(603);
+  const random = randomFrom(603);
   const pick = (list) => list[Math.floor(random() * list.length)];
   const platforms = ['northlight', 'quay', 'saffron'];
   const odd = ['', ' "quoted"', ' 映画', ' שלום', ' \u2028', ' line\nbreak', ' 😀'];
@@ -53,14 +54,4 @@ function made(folder) {
     }),
   ]);
   return { name: 'a made-up catalogue', file, titles: titles.length, days };
-}
-
-/** A small seeded generator of numbers in [0, 1). */
-function mulberry32(seed) {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }

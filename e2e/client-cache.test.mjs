@@ -6,6 +6,7 @@ import { test } from 'node:test';
 
 import { EdgeCache, NewsreelError, QUICK, connect, entry } from './client.mjs';
 import { EPOCH, FakeBroker, NEWER, hashOf } from './fake-broker.mjs';
+import { randomFrom } from './random.mjs';
 
 /** A feed that is live at version 3, a cache on it, and an origin whose values say how often each key was fetched. */
 async function cached(t, { policy, cache: options, ...connectOptions } = {}) {
@@ -337,17 +338,6 @@ test('options that cannot be are refused by name', () => {
 });
 
 // --- At random ---
-
-/** Random numbers in [0, 1) from a seed (mulberry32). */
-function randomFrom(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const KEYS = ['a:1', 'a:2', 'a:11', 'b:1', 'b:2'];
 const TAGS = { 'a:1': ['x'], 'a:2': [], 'a:11': ['y'], 'b:1': ['x', 'y'], 'b:2': [] };

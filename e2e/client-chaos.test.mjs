@@ -6,21 +6,11 @@ import { test } from 'node:test';
 
 import { connect, QUICK, TestStore } from './client.mjs';
 import { EPOCH, FakeBroker, changesOf, hashOf } from './fake-broker.mjs';
+import { randomFrom } from './random.mjs';
 
 const VERSIONS = 60;
 const SEEDS = Number(process.env.SEEDS ?? 25);
 const FIRST = Number(process.env.SEED ?? 1);
-
-/** Random numbers in [0, 1) from a seed (mulberry32). */
-function randomFrom(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** What can go wrong with a frame. Each takes the connection and the frame, and says whether it goes on. */
 const FAULTS = [

@@ -1,22 +1,17 @@
 // Cargo's runner for wasm (scripts/workerd-runner), as cargo users meet it: e2e/runner-fixture has tests of every kind.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { ROOT } from './system.mjs';
+import { ROOT, runToEnd } from './system.mjs';
 
 const CARGO_TEST = ['test', '--target', 'wasm32-unknown-unknown', '-p', 'newsreel-runner-fixture', '--test', 'fixture'];
 
 /** Runs a command; returns its exit code and all that it said. */
-async function run(command, words, env = {}) {
-  const child = spawn(command, words, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (said += text));
-  const [code] = await once(child, 'close');
-  return { code, said };
+async function run(command, words, env) {
+  const { code, stdout, stderr } = await runToEnd(command, words, { cwd: ROOT, env: { ...process.env, ...env } });
+  return { code, said: stdout + stderr };
 }
 
 /** Runs `cargo test` on the fixture with these words after `--`. */

@@ -111,8 +111,11 @@ export async function startOrigin(t, { port, db, broker, holdPublishMs = 0 }) {
 }
 
 /** Runs a `newsreel` command to its end; returns its exit code, stdout and stderr. */
-export async function newsreel(...words) {
-  const child = spawn(NEWSREEL, words, { stdio: ['ignore', 'pipe', 'pipe'] });
+export const newsreel = (...words) => runToEnd(NEWSREEL, words);
+
+/** Runs a command to its end; returns its exit code, stdout and stderr. */
+export async function runToEnd(command, words, options) {
+  const child = spawn(command, words, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
@@ -147,6 +150,11 @@ function said(child, pattern) {
     }
     child.once('close', (code) => reject(new Error(`ended with ${code}:\n${lines.slice(-20).join('\n')}`)));
   });
+}
+
+/** The header of a read that must have heard a receipt. */
+function atLeast(receipt) {
+  return receipt ? { 'newsreel-min-version': `${receipt.epoch}:${receipt.version}` } : {};
 }
 
 /** The outside contract of a deployment, as a stranger would call it. */
@@ -188,15 +196,13 @@ export class Broker {
 
   /** Reads an entry; `after` is a receipt the reader must have heard. */
   read(key, { after, ...options } = {}) {
-    const wanted = after ? { 'newsreel-min-version': `${after.epoch}:${after.version}` } : {};
-    const headers = { ...wanted, ...options.headers };
+    const headers = { ...atLeast(after), ...options.headers };
     return this.call('GET', `/entries/${encodeURIComponent(key)}${options.query ?? ''}`, { ...options, headers });
   }
 
   /** Reads up to 100 entries at once. */
   async readMany(keys, { after } = {}) {
-    const wanted = after ? { 'newsreel-min-version': `${after.epoch}:${after.version}` } : {};
-    const answer = await this.call('POST', '/entries', { headers: wanted, body: JSON.stringify({ keys }) });
+    const answer = await this.call('POST', '/entries', { headers: atLeast(after), body: JSON.stringify({ keys }) });
     if (answer.status !== 200) throw new Error(`read many: ${answer.status} ${answer.text}`);
     return answer.json;
   }

@@ -18,7 +18,7 @@ use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::panic;
-use crate::session::{Session, millis};
+use crate::session::{Session, millis, number};
 use desk::{Brought, Desk};
 use options::{Promise, Unkept};
 use shelf::{Bounds, Put};
@@ -238,11 +238,6 @@ const COUNTED: [Count; 19] = [
     Count::Soft,
     Count::Expired,
 ];
-
-#[expect(clippy::cast_precision_loss, reason = "nobody counts to 2^53")]
-fn number(count: u64) -> f64 {
-    count as f64
-}
 
 /// Returns a turn as a number. Bits 0-2: 1 prove, 2 fetch, 3 serve from memory, 4 serve from the flight, 5 removed,
 /// 6 failed. Bits 3-4: the freshness (fresh, revalidating, stale) or the failure (bound not kept, version not heard,

@@ -164,14 +164,14 @@ impl Session {
     /// Returns when to call [`Self::timer`].
     #[must_use]
     pub fn timeout(&self) -> Option<f64> {
-        self.follower.poll_timeout().map(number)
+        self.follower.poll_timeout().map(|at| number(at.0))
     }
 
     /// Returns since when it is proved that everything committed before has come.
     #[wasm_bindgen(js_name = provedAt)]
     #[must_use]
     pub fn proved_at_number(&self) -> Option<f64> {
-        self.proved_at().map(number)
+        self.proved_at().map(|at| number(at.0))
     }
 
     /// Makes it keep what it hears for caches, or not.
@@ -327,9 +327,12 @@ pub(crate) fn millis(now: f64) -> UnixMillis {
     UnixMillis(now as u64)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of this century have 41 bits")]
-fn number(at: UnixMillis) -> f64 {
-    at.0 as f64
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "nobody counts to 2^53, and milliseconds of this century have 41 bits"
+)]
+pub(crate) fn number(whole: u64) -> f64 {
+    whole as f64
 }
 
 #[cfg(test)]

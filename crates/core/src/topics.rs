@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::change::{Change, Target};
 use crate::wire::frame::{FoldedChange, VersionRow};
+use crate::wire::name::Key;
 
 /// Key prefixes (a class is the prefix `class:`); a change passes when any of them matches. None means all.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -30,7 +31,7 @@ impl Topics {
     pub fn pass(&self, change: &Change) -> bool {
         self.is_everything()
             || match &change.target {
-                Target::Key(key) => self.0.iter().any(|topic| key.as_str().starts_with(topic.as_str())),
+                Target::Key(key) => hear_of(&self.0, key),
                 Target::Prefix(prefix) => {
                     let prefix = prefix.as_str();
                     self.0.iter().any(|topic| prefix.starts_with(topic.as_str()) || topic.starts_with(prefix))
@@ -69,6 +70,12 @@ impl Topics {
         }
         texts.join(",")
     }
+}
+
+/// Says whether changes of a key pass these topics; without any, all do.
+#[must_use]
+pub fn hear_of(topics: &[String], key: &Key) -> bool {
+    topics.is_empty() || topics.iter().any(|topic| key.as_str().starts_with(topic.as_str()))
 }
 
 /// Reads JSON rows separated by commas.

@@ -12,6 +12,7 @@ import { NewsreelError, quietly, textOf } from './error.js';
 import { ATTACH, type Feed, type Hearer, NOW } from './feed.js';
 import { type FetchContext, type Flight, Flights } from './flights.js';
 import { Proofs } from './proofs.js';
+import { Waiters } from './waiters.js';
 import { Cache, type Session, load } from './wasm.js';
 
 /** Gets the value of a key from where it is made. `undefined` and `null` say that there is none. */
@@ -85,7 +86,7 @@ export class EdgeCache implements Disposable {
   #kept = new Map<string, Kept>();
   #slots: (Kept | undefined)[] = [];
   /** Those who wait for something to be heard. */
-  #waiting = new Set<() => void>();
+  #waiters = new Waiters();
   #evicted = 0;
   #disposed = false;
   /** A number for what happens before any message can come in. */
@@ -119,7 +120,7 @@ export class EdgeCache implements Disposable {
     this.#proofs = new Proofs(feed);
     const hearer: Hearer = {
       hear: (session) => this.#hear(inside, session),
-      closed: () => this.#look(),
+      closed: () => this.#waiters.look(),
     };
     this.#detach = feed[ATTACH](hearer);
   }
@@ -140,12 +141,24 @@ export class EdgeCache implements Disposable {
         return Promise.resolve(kept.value as T);
       }
     }
-    return this.#read(key, fetcher, options).then(({ value }) => value);
+    return this.read(key, fetcher, options).then(({ value }) => value);
   }
 
   /** Does what {@link get} does, and tells how good the answer is. */
-  read<T>(key: string, fetcher: Fetcher<T>, options?: ReadOptions): Promise<Answer<T>> {
-    return this.#read(key, fetcher, options);
+  async read<T>(key: string, fetcher: Fetcher<T>, options: ReadOptions = NO_OPTIONS): Promise<Answer<T>> {
+    const { boundMs = -1, beyondBound, minVersion = '', anew = false, signal } = options;
+    signal?.throwIfAborted();
+    this.#check();
+    const inside = (this.#inside ??= await this.#load());
+    this.#check();
+    const beyond = wordOf(beyondBound);
+    let walk: number;
+    try {
+      walk = inside.begin(key, boundMs, beyond, minVersion, anew, this.#stamp(), this.#clock());
+    } catch (cause) {
+      throw refused(cause);
+    }
+    return (await this.#walk(inside, walk, key, fetcher, options)) as Answer<T>;
   }
 
   /** Drops an entry, and voids what is being fetched for it; says whether there was one. */
@@ -179,7 +192,7 @@ export class EdgeCache implements Disposable {
     this.#leave();
     this.#drop();
     this.#flights.end();
-    this.#look();
+    this.#waiters.look();
     const inside = this.#inside;
     this.#inside = undefined;
     inside?.free();
@@ -194,17 +207,13 @@ export class EdgeCache implements Disposable {
 
   #hear(inside: Cache, session: Session): void {
     if (inside.hear(session)) this.#drop();
-    this.#look();
+    this.#waiters.look();
   }
 
   #leave(): void {
     this.#detach?.();
     this.#proofs?.stop();
     [this.#detach, this.#proofs, this.#feed] = [undefined, undefined, undefined];
-  }
-
-  #look(): void {
-    for (const look of [...this.#waiting]) look();
   }
 
   // --- Values ---
@@ -231,22 +240,6 @@ export class EdgeCache implements Disposable {
   }
 
   // --- Reads ---
-
-  async #read<T>(key: string, fetcher: Fetcher<T>, options = NO_OPTIONS): Promise<Answer<T>> {
-    const { boundMs = -1, beyondBound, minVersion = '', anew = false, signal } = options;
-    signal?.throwIfAborted();
-    this.#check();
-    const inside = (this.#inside ??= await this.#load());
-    this.#check();
-    const beyond = wordOf(beyondBound);
-    let walk: number;
-    try {
-      walk = inside.begin(key, boundMs, beyond, minVersion, anew, this.#stamp(), this.#clock());
-    } catch (cause) {
-      throw refused(cause);
-    }
-    return (await this.#walk(inside, walk, key, fetcher, options)) as Answer<T>;
-  }
 
   /** Does what a walk needs until it has an answer. */
   async #walk(inside: Cache, walk: number, key: string, fetcher: Fetcher<unknown>, options: ReadOptions) {
@@ -311,28 +304,22 @@ export class EdgeCache implements Disposable {
   /** Waits for the version that a walk wants, and for its proof; says whether it came. */
   async #prove(inside: Cache, walk: number, { waitMs = this.#options.waitMs ?? 3_000, signal }: ReadOptions): Promise<boolean> {
     const until = this.#clock() + waitMs;
-    if (!inside.isHeard(walk) && !(await unlessAborted(this.#heard(inside, walk, waitMs), signal))) return false;
+    if (!inside.isHeard(walk) && !(await this.#heard(inside, walk, waitMs, signal))) return false;
     const since = this.#clock() - inside.maxAge(walk);
     const left = Math.max(0, until - this.#clock());
     return unlessAborted(this.#proofs?.get(since, left) ?? Promise.resolve(false), signal);
   }
 
-  /** Resolves when the version that a walk wants was heard, or will not be in time. */
-  #heard(inside: Cache, walk: number, waitMs: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const done = (heard: boolean) => {
-        clearTimeout(timer);
-        this.#waiting.delete(look);
-        resolve(heard);
-      };
-      const timer = setTimeout(() => done(false), waitMs);
-      const look = () => {
-        if (this.#disposed || this.#feed === undefined || this.#feed.state.name === 'closed') done(false);
-        else if (inside.isHeard(walk)) done(true);
-      };
-      this.#waiting.add(look);
-      look();
-    });
+  /** Waits until the version that a walk wants was heard; says whether it was, in time. */
+  async #heard(inside: Cache, walk: number, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    const isOver = () => this.#disposed || this.#feed === undefined || this.#feed.state.name === 'closed';
+    const isHeard = () => isOver() || inside.isHeard(walk);
+    const inTime = await this.#waiters.wait('a version', isHeard, { timeoutMs, signal }).then(
+      () => true,
+      () => false,
+    );
+    signal?.throwIfAborted();
+    return inTime && !isOver();
   }
 
   // --- Behind an answer ---

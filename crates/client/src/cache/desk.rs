@@ -11,6 +11,7 @@ use newsreel_core::cache::{Envelope, Read};
 use newsreel_core::counts::Counts;
 use newsreel_core::floors::{By, Carries, Floor, FloorRow, Judgement};
 use newsreel_core::sync::{Applied, Knowledge, Reply};
+use newsreel_core::topics;
 use newsreel_core::wire::change::Target;
 use newsreel_core::wire::{Epoch, Key, Position, Tag, UnixMillis, Version};
 
@@ -175,12 +176,12 @@ impl Desk {
 
     /// Says whether a floor can refuse anything: an entry, or what is under way and nobody knows yet.
     fn is_needed(&self, row: &FloorRow) -> bool {
-        let under_way = self.walks.iter().next().is_some() || self.flights.iter().next().is_some();
+        let under_way = !self.walks.is_empty() || !self.flights.is_empty();
         under_way
             || match &row.target {
-                Target::Key(key) => self.shelf.slot(key.as_str()).is_some(),
-                Target::Tag(tag) => self.shelf.carries(tag.as_str()) || self.shelf.has_not_found(),
-                Target::Prefix(prefix) => self.shelf.has_prefix(prefix.as_str()),
+                Target::Key(key) => self.shelf.concerns(By::Key, key.as_str()),
+                Target::Tag(tag) => self.shelf.concerns(By::Tag, tag.as_str()) || self.shelf.has_not_found(),
+                Target::Prefix(prefix) => self.shelf.concerns(By::Prefix, prefix.as_str()),
                 Target::All => true,
             }
     }
@@ -194,14 +195,10 @@ impl Desk {
         let walked = |name: &str| self.walks.iter().any(|(_, walk)| walk.key.as_str() == name);
         let filled = self.flights.iter().filter_map(|(_, flight)| flight.position);
         let oldest = filled.map(|position| position.version).min();
+        // What is not found is refused by the newest floor of any tag, which is held apart from theirs.
         self.known.retain(|by, name, floor: &Floor| {
-            oldest.is_some_and(|oldest| floor.newest() > oldest)
-                || match by {
-                    By::Key => shelf.slot(name).is_some() || walked(name),
-                    By::Tag => shelf.carries(name),
-                    By::Prefix => shelf.has_prefix(name),
-                    By::All => true,
-                }
+            let filled = oldest.is_some_and(|oldest| floor.newest() > oldest);
+            filled || shelf.concerns(by, name) || (by == By::Key && walked(name))
         });
         self.most_floors = self.known.floors().count() * 2 + SPARE_FLOORS;
     }
@@ -234,7 +231,7 @@ impl Desk {
 
     /// Says whether changes of the key are heard of.
     pub(super) fn hears_of(&self, key: &Key) -> bool {
-        self.topics.is_empty() || self.topics.iter().any(|topic| key.as_str().starts_with(topic.as_str()))
+        topics::hear_of(&self.topics, key)
     }
 
     // --- Flights ---
@@ -263,9 +260,7 @@ impl Desk {
 
     /// Says whether a flight is under way that a fetch of the key from here on would do no better than.
     pub(super) fn is_fetched(&self, key: &Key) -> bool {
-        self.flights
-            .iter()
-            .any(|(_, flight)| flight.key == *key && flight.position.is_some() && self.is_sound(flight))
+        self.flights_of(key).any(|(_, flight)| flight.position.is_some() && self.is_sound(flight))
     }
 
     /// Returns the flights of a key, the newest first.

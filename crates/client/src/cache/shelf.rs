@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use newsreel_core::cache::Envelope;
+use newsreel_core::floors::By;
 use newsreel_core::wire::{Key, Position};
 
 /// What an entry takes beside its key, its tags and its value: the envelope, and what JavaScript keeps of it.
@@ -94,8 +95,18 @@ impl Shelf {
         self.bytes
     }
 
+    /// Says whether a floor of this concerns an entry: its key, a tag that it carries, how its key begins.
+    pub(super) fn concerns(&self, by: By, name: &str) -> bool {
+        match by {
+            By::Key => self.slot(name).is_some(),
+            By::Tag => self.carries(name),
+            By::Prefix => self.has_prefix(name),
+            By::All => true,
+        }
+    }
+
     /// Says whether an entry carries the tag.
-    pub(super) fn carries(&self, tag: &str) -> bool {
+    fn carries(&self, tag: &str) -> bool {
         self.tags.contains_key(tag)
     }
 
@@ -105,7 +116,7 @@ impl Shelf {
     }
 
     /// Says whether the key of an entry begins so.
-    pub(super) fn has_prefix(&self, prefix: &str) -> bool {
+    fn has_prefix(&self, prefix: &str) -> bool {
         let from = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
         self.by_key.range::<str, _>(from).next().is_some_and(|(key, _)| key.starts_with(prefix))
     }

@@ -43,6 +43,11 @@ impl<T> Slab<T> {
         Some(one)
     }
 
+    /// Says whether nothing is under way; what is lent is.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.len() == self.free.len()
+    }
+
     pub(super) fn get(&self, number: u32) -> Option<&T> {
         self.places.get((number as usize).checked_sub(1)?)?.as_ref()
     }
