@@ -433,6 +433,48 @@ fn the_policy_table_is_the_one_in_the_code() {
     }
 }
 
+/// The package says the table once more: it checks options before its wasm is there. Where a reader fails, it fetches.
+#[test]
+fn the_package_promises_what_the_protocol_does() {
+    let source = include_str!("../../client/npm/src/cache-options.ts");
+    let after = |name: &str| source.split_once(name).unwrap_or_else(|| panic!("{name} is there")).1;
+    let term = |term: &str| match term.trim() {
+        "HOUR" => 3_600_000,
+        number => number.replace('_', "").parse::<u64>().unwrap_or_else(|_| panic!("{number} is a number")),
+    };
+    let value = |text: &str| match text.split_once('/') {
+        Some((whole, part)) => term(whole) / term(part),
+        None => text.split('*').map(term).product(),
+    };
+    let field = |row: &str, name: &str| {
+        let (_, rest) = row.split_once(&format!("{name}: ")).unwrap_or_else(|| panic!("{row} has {name}"));
+        rest.split([',', '}']).next().unwrap_or_default().trim().to_owned()
+    };
+    let policies = Policies::default();
+    let (rows, _) = after("Required<ClassPolicy>>> = {").split_once("};").expect("the table ends");
+    let mut classes = 0;
+    for row in rows.trim().lines() {
+        let (class, promise) = row.trim().split_once(": {").expect("a class");
+        let Policy { ttl, stale_for, lag_bound, beyond_bound, .. } = policies.of(class);
+        let beyond = if beyond_bound == Beyond::Fail { "'fetch'" } else { "'stale'" };
+        let times = ["ttlMs", "staleForMs", "lagBoundMs"]
+            .map(|name| Duration::from_millis(value(&field(promise, name))));
+        assert_eq!(
+            (times, field(promise, "beyondBound").as_str()),
+            ([ttl, stale_for, lag_bound], beyond),
+            "{class}"
+        );
+        classes += 1;
+    }
+    assert_eq!(classes, table("### Policies").len());
+    for (name, time) in
+        [("LONGEST_MS = ", policy::LONGEST_TIME), ("LEAST_BOUND_MS = ", policy::LEAST_LAG_BOUND)]
+    {
+        let (text, _) = after(name).split_once(';').expect("a statement");
+        assert_eq!(Duration::from_millis(value(text)), time, "{name}");
+    }
+}
+
 fn duration(text: &str) -> Duration {
     let (number, unit) = text.split_once(' ').expect("a number and a unit");
     let seconds = match unit {
