@@ -18,11 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use explain::Note;
 
+use crate::broken::{self, Break};
 use crate::floors::{By, Carries, Judgement};
 use crate::policy::{Beyond, Policy};
 use crate::sync::{AtLeast, Knowledge, Look};
 use crate::wire::name::{Key, Tag};
-use crate::wire::position::{Hash, Position, UnixMillis, Version};
+use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 
 /// Where an entry may be found, nearest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,9 +66,31 @@ pub fn etag_of(body: &[u8]) -> String {
     format!("\"{}\"", Hash::of_body(body))
 }
 
+/// How new an entry is; the greater is the newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// The log of its position.
+    pub epoch: Epoch,
+    /// The version of its position.
+    pub version: Version,
+    /// When its fetch began.
+    pub fetched_at: UnixMillis,
+}
+
 impl Envelope {
+    /// Returns how new the entry is. In memory and R2 an entry never takes the place of a newer one.
+    #[must_use]
+    pub fn rank(&self) -> Rank {
+        let Position { epoch, version, .. } = self.position;
+        if broken::is(Break::RankIgnored) {
+            return Rank { epoch, version: Version::ZERO, fetched_at: UnixMillis(0) };
+        }
+        Rank { epoch, version, fetched_at: self.fetched_at }
+    }
+
     fn carries(&self) -> Carries<'_> {
-        if self.found { Carries::Tags(&self.tags) } else { Carries::EveryTag }
+        let named = self.found || broken::is(Break::NotFoundUntagged);
+        if named { Carries::Tags(&self.tags) } else { Carries::EveryTag }
     }
 }
 
@@ -349,13 +372,21 @@ impl Read {
     }
 
     fn within_bound(&self, now: UnixMillis, known: &Knowledge) -> bool {
-        known.lag(now).is_some_and(|lag| lag <= self.policy.lag_bound)
+        known.lag(now).is_some_and(|lag| lag <= self.policy.lag_bound || broken::is(Break::BoundUnchecked))
     }
 
     /// Says whether the bound passed since the read began: a tier takes its time, and what it gave is judged
     /// by the floors known then. A class that always asks promises what was acknowledged when the read began.
     fn lapsed(&self, now: UnixMillis, known: &Knowledge) -> bool {
-        !self.unproved && !self.policy.lag_bound.is_zero() && !self.within_bound(now, known)
+        let counted = !self.unproved && !self.policy.lag_bound.is_zero();
+        counted && !self.within_bound(now, known) && !broken::is(Break::LapseUnchecked)
+    }
+
+    /// Says whether an answer that waited for others is to be judged anew ([`Event::Delayed`]): something was heard
+    /// since it was judged, or its bound has passed meanwhile. `judged_by` is the position that was held then.
+    #[must_use]
+    pub fn is_outdated(&self, now: UnixMillis, known: &Knowledge, judged_by: Option<Position>) -> bool {
+        known.position() != judged_by || self.lapsed(now, known)
     }
 
     fn is_heard(&self, known: &Knowledge) -> bool {
@@ -510,14 +541,17 @@ impl Read {
     }
 
     fn judge(&self, now: UnixMillis, known: &Knowledge, envelope: &Envelope) -> Visit {
-        if known.position().is_none_or(|at| at.epoch != envelope.position.epoch) {
+        let same_epoch = known.position().is_some_and(|at| at.epoch == envelope.position.epoch);
+        if !same_epoch && !broken::is(Break::OtherEpochServed) {
             return Visit::OtherEpoch;
         }
         match known.floors().judge(&self.key, envelope.position.version, envelope.carries()) {
             Judgement::Below(by) => Visit::Below(by),
             Judgement::Unknown => Visit::Unknown,
             Judgement::Soft => Visit::Soft,
-            Judgement::Clear if now >= envelope.expires_at => Visit::Expired,
+            Judgement::Clear if now >= envelope.expires_at && !broken::is(Break::NeverExpires) => {
+                Visit::Expired
+            }
             Judgement::Clear => Visit::Hit,
         }
     }
@@ -574,6 +608,7 @@ impl Read {
     fn landed(&mut self, known: &Knowledge, envelope: &Envelope) -> Step {
         let (visit, overtaken) = self.judge_fill(known, envelope);
         self.judged(known, Tier::Origin, visit, envelope);
+        let overtaken = overtaken && !broken::is(Break::LandedUnchecked);
         if overtaken && self.fetches < FETCHES {
             return self.fetch(known);
         }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::broken::{self, Break};
 use crate::log::{Log, Row};
 use crate::topics::Topics;
 use crate::wire::frame::{self, FollowerFrame, MAX_FOLLOWER_FRAME_BYTES, close};
@@ -350,9 +351,14 @@ impl Hub {
             };
             outcomes.push(Effect::Answer { ticket, outcome });
         }
+        if broken::is(Break::AnswerFirst) {
+            outcomes.drain(..).rev().for_each(|answer| self.effects.push_front(answer));
+        }
         if !rows.is_empty() {
             self.effects.push_back(Effect::SetPong(self.log.head()));
+            let written = broken::is(Break::SendFirst).then(|| std::mem::take(&mut self.effects));
             self.fan_out(now, before, &rows, wants_acks);
+            self.effects.extend(written.into_iter().flatten());
         } else if wants_acks {
             self.ask_everyone();
         }
@@ -369,7 +375,9 @@ impl Hub {
             .idempotency_key
             .as_ref()
             .and_then(|key| fresh.get(&(submission.publisher.clone(), key.clone())));
-        if let Some(earlier) = this_commit.or(submission.remembered.as_ref()) {
+        let this_commit = this_commit.filter(|_| !broken::is(Break::KeyTwiceAtOnce));
+        let before = submission.remembered.as_ref().filter(|_| !broken::is(Break::KeyUnremembered));
+        if let Some(earlier) = this_commit.or(before) {
             if earlier.fingerprint == submission.publish.fingerprint() {
                 return Some(Outcome::Repeated(self.receipt(earlier.position, earlier.at, earlier.changes)));
             }

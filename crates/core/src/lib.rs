@@ -17,12 +17,15 @@
 //! - [`policy`]: what each class of keys promises;
 //! - [`cache`]: the read decision;
 //! - [`stored`]: an entry's bytes, in KV and R2;
+//! - [`steady`]: a clock that never goes back;
 //! - [`counts`]: what a reader counts;
-//! - [`hot`]: which keys are read most.
+//! - [`hot`]: which keys are read most;
+//! - [`broken`]: what a test may break on purpose.
 //!
 //! `PROTOCOL.md` beside this crate is the document of what [`wire`], [`hub`] and [`follower`] speak.
 
 pub mod access;
+pub mod broken;
 pub mod cache;
 pub mod counts;
 pub mod floors;
@@ -33,6 +36,7 @@ pub mod hub;
 pub mod log;
 pub mod origins;
 pub mod policy;
+pub mod steady;
 pub mod stored;
 pub mod sync;
 pub mod topics;

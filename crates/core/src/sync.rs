@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::broken::{self, Break};
 use crate::floors::{By, Floor, FloorRow, Floors};
 use crate::wire::change::Target;
 use crate::wire::name::{Key, Tag};
@@ -141,10 +142,13 @@ pub struct Anchor {
 }
 
 impl Anchor {
-    /// Returns when, at the earliest and by the reader's clock, the replica said something at `said_at` by its own.
+    /// Returns when, at the earliest and by the reader's clock, the replica said something at `said_at` by its own, that
+    /// was heard at `heard_at`. `None` if that would be after it was heard: the replica's clock was set forward, and
+    /// the two are tied no more.
     #[must_use]
-    pub fn dated(&self, said_at: UnixMillis) -> UnixMillis {
-        self.sent_at.plus(said_at.since(self.answered_at))
+    pub fn dated(&self, said_at: UnixMillis, heard_at: UnixMillis) -> Option<UnixMillis> {
+        let dated = self.sent_at.plus(said_at.since(self.answered_at));
+        (dated <= heard_at).then_some(dated)
     }
 }
 
@@ -188,8 +192,11 @@ impl Knowledge {
         let epoch = reply.position.epoch;
         match self.epoch {
             Some(mine) if epoch < mine => return Applied::Ignored,
-            Some(mine) if epoch == mine && reply.from > self.complete => return Applied::Ignored,
+            Some(mine) if epoch == mine && reply.from > self.complete && !broken::is(Break::HoleIgnored) => {
+                return Applied::Ignored;
+            }
             Some(mine) if epoch == mine => {}
+            Some(_) if broken::is(Break::EpochCarriedOver) => self.epoch = Some(epoch),
             Some(_) | None if reply.from > Version::ZERO => return Applied::Ignored,
             Some(_) | None => *self = Self { epoch: Some(epoch), ..Self::default() },
         }
@@ -211,6 +218,7 @@ impl Knowledge {
             self.position = Some(reply.position);
             // What the replica proved holds for its position; a reader that knows more learns nothing from it.
             if let Some(age) = reply.proof_age_ms {
+                let age = if broken::is(Break::ProofAgeIgnored) { 0 } else { age };
                 let proved_at = UnixMillis(sent_at.0.saturating_sub(age));
                 self.proved_at = self.proved_at.max(Some(proved_at));
             }
@@ -290,13 +298,11 @@ mod tests {
     fn s1_what_a_replica_says_unasked_is_dated_by_the_question_that_opened_the_window() {
         // The replica's clock is hours ahead, and it took 30 ms to hear the question.
         let anchor = Anchor { sent_at: UnixMillis(1_000), answered_at: UnixMillis(9_000_000) };
-        assert_eq!(anchor.dated(UnixMillis(9_000_000)), UnixMillis(1_000), "never later than it was");
-        assert_eq!(anchor.dated(UnixMillis(9_000_500)), UnixMillis(1_500));
-        assert_eq!(
-            anchor.dated(UnixMillis(8_000_000)),
-            UnixMillis(1_000),
-            "a clock that went back proves nothing"
-        );
+        let dated = |said_at, heard_at| anchor.dated(UnixMillis(said_at), UnixMillis(heard_at)).map(|at| at.0);
+        assert_eq!(dated(9_000_000, 1_050), Some(1_000), "never later than it was");
+        assert_eq!(dated(9_000_500, 1_550), Some(1_500));
+        assert_eq!(dated(8_000_000, 1_600), Some(1_000), "a clock that went back proves nothing");
+        assert_eq!(dated(9_060_700, 1_750), None, "it was set forward by a minute: said a minute from now?");
     }
 
     #[test]

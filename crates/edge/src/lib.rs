@@ -47,9 +47,20 @@ pub use clock::scheduled;
 pub use read::{serve, serves};
 pub use replica::Replica;
 
+use std::cell::Cell;
+
+use newsreel_core::steady::Steady;
 use newsreel_core::wire::UnixMillis;
 
-/// Returns this machine's time.
+thread_local! {
+    static CLOCK: Cell<Steady> = const { Cell::new(Steady::new()) };
+}
+
+/// Returns this machine's time. It never goes back, whatever is done to the machine's clock.
 fn now() -> UnixMillis {
-    UnixMillis(worker::Date::now().as_millis())
+    let machine = UnixMillis(worker::Date::now().as_millis());
+    let mut clock = CLOCK.get();
+    let now = clock.read(machine);
+    CLOCK.set(clock);
+    now
 }

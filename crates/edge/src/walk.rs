@@ -35,8 +35,8 @@ pub(crate) struct Walk {
     pub(crate) syncs: u64,
     /// One of many: values above 1 MiB are given up, or a hundred of them would be an isolate's end.
     one_of_many: bool,
-    /// What was known when it was answered, and when that was.
-    judged: (UnixMillis, Option<Position>),
+    /// What was known when it was answered.
+    judged_by: Option<Position>,
 }
 
 /// How many tiers are asked at once: six requests of an isolate may wait for their headers.
@@ -64,7 +64,7 @@ impl Walk {
             origin: None,
             syncs: 0,
             one_of_many: false,
-            judged: (now(), None),
+            judged_by: None,
         }
     }
 
@@ -110,7 +110,7 @@ impl Walk {
                     event = Some(self.ask_memory(reader));
                 }
             }
-            self.judged = (now(), reader.known.position());
+            self.judged_by = reader.known.position();
         });
     }
 
@@ -177,11 +177,9 @@ pub(crate) async fn run(place: &Place, walks: &mut [Walk]) {
 
 /// Returns those whose answer is from before something was heard, or longer ago than their bound.
 fn old<'a>(place: &Place, walks: &'a mut [Walk]) -> Vec<&'a mut Walk> {
-    let (now, position) = (now(), reader(&place.catalog, |reader| reader.known.position()));
     let is_old = |walk: &&mut Walk| {
-        let (at, known) = walk.judged;
         let failed = matches!(walk.step, Step::Answer(Answer::Fail(_)));
-        !failed && (known != position || now.since(at) > place.policy(&walk.key).lag_bound)
+        !failed && reader(&place.catalog, |reader| walk.read.is_outdated(now(), &reader.known, walk.judged_by))
     };
     walks.iter_mut().filter(is_old).collect()
 }

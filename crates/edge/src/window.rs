@@ -61,8 +61,8 @@ async fn listen(place: &Place) -> Result<()> {
         {
             let (said_at, reply) = heard(&message.text().unwrap_or_default())?;
             let anchor = anchor.get_or_insert(Anchor { sent_at, answered_at: said_at });
-            let dated = anchor.dated(said_at);
-            // What would leave a hole ends the window; the next read opens another from where it stands.
+            // What would leave a hole, or cannot be dated, ends the window; the next read opens another.
+            let Some(dated) = anchor.dated(said_at, now()) else { break };
             if reader(catalog, |reader| reader.known.apply(dated, reply)) == Applied::Ignored {
                 break;
             }

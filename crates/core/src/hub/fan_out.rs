@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Effect, Hub, Session, SessionId, Stage};
+use crate::broken::{self, Break};
 use crate::log::Row;
 use crate::topics::{self, Topics};
 use crate::wire::frame;
@@ -59,6 +60,7 @@ impl Hub {
             for (told, sessions) in audience {
                 let text = match (left.is_empty(), crosses_a_bookmark(told, last.version)) {
                     (true, false) => continue,
+                    (true, true) if broken::is(Break::BookmarkLost) => continue,
                     (true, true) => frame::head(last),
                     (false, _) => frame::changes_text(told, last, ask, &left),
                 };

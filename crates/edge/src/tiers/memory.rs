@@ -1,7 +1,7 @@
 //! The memory tier: the entries this isolate read last. How many bytes they may take is said from outside.
 
 use lru::LruCache;
-use newsreel_core::wire::{Key, Position};
+use newsreel_core::wire::Key;
 
 use super::{Body, Entry};
 
@@ -26,7 +26,7 @@ impl Memory {
     /// Keeps an entry, unless a newer fill is kept or it is too large.
     pub(crate) fn put(&mut self, key: &Key, entry: Entry) {
         let Some(weight) = weight(key, &entry) else { return };
-        if self.entries.peek(key).is_some_and(|held| is_newer(held, &entry)) {
+        if self.entries.peek(key).is_some_and(|held| held.envelope.rank() > entry.envelope.rank()) {
             return;
         }
         self.bytes += weight;
@@ -51,14 +51,6 @@ impl Memory {
     fn forgot(&mut self, key: &Key, entry: &Entry) {
         self.bytes -= weight(key, entry).unwrap_or_default();
     }
-}
-
-fn is_newer(held: &Entry, entry: &Entry) -> bool {
-    let rank = |entry: &Entry| {
-        let Position { epoch, version, .. } = entry.envelope.position;
-        (epoch, version, entry.envelope.fetched_at)
-    };
-    rank(held) > rank(entry)
 }
 
 /// Returns what an entry takes; `None` for one whose bytes are not here.

@@ -1,0 +1,54 @@
+//! A clock that never goes back, made of one that may.
+//!
+//! A reader's lag is its own time since it asked. If its machine's clock is set back in between, that time looks
+//! shorter than it was, and a bound would be kept that was not. So a step back is taken out of every later reading.
+
+use std::time::Duration;
+
+use crate::wire::position::UnixMillis;
+
+/// What is known of a machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Steady {
+    last: UnixMillis,
+    /// How far it was set back in all.
+    behind: Duration,
+}
+
+impl Steady {
+    /// Returns a clock that was not read yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { last: UnixMillis(0), behind: Duration::ZERO }
+    }
+
+    /// Takes what the machine's clock says and returns a moment that is not before the last one returned.
+    ///
+    /// What passed between the last reading and a step back is not known and counts as nothing: read it often.
+    pub fn read(&mut self, machine: UnixMillis) -> UnixMillis {
+        let now = machine.plus(self.behind);
+        self.behind += self.last.since(now);
+        self.last = self.last.max(now);
+        self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn s1_a_clock_that_is_set_back_goes_on_from_where_it_was() {
+        let mut clock = Steady::new();
+        let mut read = |machine| clock.read(UnixMillis(machine)).0;
+        assert_eq!(read(10_000), 10_000);
+        assert_eq!(read(10_500), 10_500);
+        assert_eq!(read(4_000), 10_500, "set back by more than 6 s");
+        assert_eq!(read(4_700), 11_200, "and time goes on");
+        assert_eq!(read(90_000), 96_500, "set forward it is late at worst: more is proved anew");
+        assert_eq!(read(80_000), 96_500);
+        assert_eq!(read(80_001), 96_501);
+    }
+}

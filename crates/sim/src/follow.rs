@@ -1,0 +1,276 @@
+//! Whoever follows: the shell around `core::follower` that replicas and other clients share here.
+
+use std::time::Duration;
+
+use newsreel_core::floors::raised_by;
+use newsreel_core::follower::{Config, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::topics::Topics;
+use newsreel_core::wire::frame::{FoldedChange, FollowerFrame};
+use newsreel_core::wire::{Position, Version, VersionRow};
+
+use crate::faults::Fault;
+use crate::machine::Clock;
+use crate::model::broken;
+use crate::network::{Down, Up};
+use crate::replica::{Left, ReplicaWrite};
+use crate::world::{Event, Who, World};
+
+/// A follower and its connection.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) follower: Follower,
+    pub(crate) clock: Clock,
+    pub(crate) topics: Topics,
+    /// The number of the attempt to connect; news of an older one is of a socket that was given up.
+    pub(crate) link: u64,
+    socket: Option<u64>,
+    /// When the armed timer fires.
+    timer: Option<u64>,
+    /// What came of a fold so far.
+    fold: Vec<FoldedChange>,
+}
+
+impl Seat {
+    pub(crate) fn new(cursor: Cursor, topics: Topics, clock: Clock, seed: u64) -> Self {
+        let config = Config {
+            backoff_cap: Duration::from_secs(5),
+            filtered: !topics.is_everything(),
+            ..Config::default()
+        };
+        let follower = Follower::new(config, cursor, seed);
+        Self { follower, clock, topics, link: 0, socket: None, timer: None, fold: Vec::new() }
+    }
+
+    /// Its process died: another begins from what is stored.
+    pub(crate) fn begin_again(&mut self, cursor: Cursor, seed: u64) {
+        let (link, clock, topics) = (self.link + 1, self.clock.clone(), self.topics.clone());
+        let fold = std::mem::take(&mut self.fold);
+        *self = Self { link, fold, ..Self::new(cursor, topics, clock, seed) };
+    }
+
+    pub(crate) fn socket(&self) -> Option<u64> {
+        self.socket
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.follower.phase()
+    }
+}
+
+/// Another follower than a replica: it stores its position, at once.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) seat: Seat,
+    pub(crate) stored: Cursor,
+}
+
+impl World {
+    pub(crate) fn seat(&mut self, who: Who) -> &mut Seat {
+        match who {
+            Who::Edge(number) => &mut self.edges[number].seat,
+            Who::Client(number) => &mut self.clients[number].seat,
+        }
+    }
+
+    /// Returns what a follower calls itself, and what it wants to hear.
+    pub(crate) fn called(&mut self, who: Who) -> (String, Topics) {
+        let name = match who {
+            Who::Edge(number) => self.edges[number].name.clone(),
+            Who::Client(_) => String::new(),
+        };
+        (name, self.seat(who).topics.clone())
+    }
+
+    /// Returns what a follower has stored, as its process sees it.
+    pub(crate) fn stored(&self, who: Who) -> Cursor {
+        match who {
+            Who::Edge(number) => {
+                self.edges[number].storage.seen.position().map_or(Cursor::Nothing, Cursor::At)
+            }
+            Who::Client(number) => self.clients[number].stored,
+        }
+    }
+
+    fn held(&self, who: Who) -> Option<Position> {
+        match self.stored(who) {
+            Cursor::At(position) => Some(position),
+            Cursor::Head | Cursor::Nothing => None,
+        }
+    }
+
+    /// Hands a follower an input and carries out what follows, in order.
+    pub(crate) fn step_follower(&mut self, who: Who, input: Input) {
+        let now = self.now;
+        let seat = self.seat(who);
+        let at = seat.clock.read(now);
+        seat.follower.handle(at, input);
+        self.carry_out_follower(who);
+    }
+
+    /// After a write that failed the follower is ahead of what is stored, and starts again from there.
+    pub(crate) fn carry_out_follower(&mut self, who: Who) {
+        while let Some(effect) = self.seat(who).follower.poll_effect() {
+            if self.carry_out_following(who, effect) {
+                continue;
+            }
+            self.say(|| format!("{who} cannot write, and starts again"));
+            let stored = self.stored(who);
+            let now = self.now;
+            let seat = self.seat(who);
+            let at = seat.clock.read(now);
+            seat.follower.start_again(at, stored);
+        }
+        self.arm_follower(who);
+        if let Who::Edge(number) = who {
+            self.replica_stepped(number);
+        }
+    }
+
+    fn carry_out_following(&mut self, who: Who, effect: Effect) -> bool {
+        match effect {
+            Effect::Dial(start) => {
+                let seat = self.seat(who);
+                seat.link += 1;
+                seat.socket = None;
+                let link = seat.link;
+                let way = self.net.between(1, 60);
+                if self.faults.strikes(Fault::DialFails) {
+                    self.schedule(way, Event::Undialed { who, link });
+                } else {
+                    self.schedule(way, Event::Dialed { who, link, start });
+                }
+                true
+            }
+            Effect::Send(text) => {
+                if let Some(socket) = self.seat(who).socket {
+                    self.leave(who, Left::Up { socket, text });
+                }
+                true
+            }
+            Effect::Hangup { reason, .. } => {
+                self.say(|| format!("{who} hangs up: {reason}"));
+                let seat = self.seat(who);
+                seat.link += 1;
+                if let Some(socket) = seat.socket.take() {
+                    self.send_up(socket, &Up::Closed);
+                }
+                true
+            }
+            Effect::Apply { position, versions } => self.apply(who, position, &versions),
+            Effect::ApplyFold { position, changes } => self.apply_fold(who, position, changes),
+            Effect::Reset { position, reason } => {
+                self.say(|| format!("{who} is reset to {position}: {reason}"));
+                let kept = self.model.check_reset(self.held(who), position);
+                self.note(kept);
+                self.seat(who).fold.clear();
+                self.store(who, ReplicaWrite::Reset(position), Some(position))
+            }
+            Effect::Phase(_) | Effect::Complaint { .. } => true,
+        }
+    }
+
+    fn apply(&mut self, who: Who, position: Position, versions: &[VersionRow]) -> bool {
+        self.say(|| format!("{who} applies {} versions and is at {position}", versions.len()));
+        let topics = self.seat(who).topics.clone();
+        let from = match self.stored(who) {
+            // It wants nothing but what comes.
+            Cursor::Head => Some(position),
+            Cursor::Nothing => None,
+            Cursor::At(held) => Some(held),
+        };
+        let kept = self.model.check_applied(from, position, versions, &topics);
+        self.note(kept);
+        let changes = versions.iter().flat_map(|row| row.changes.iter().map(|one| (row.version, one)));
+        let floors = raised_by(changes);
+        self.store(who, ReplicaWrite::Apply { floors, position: Some(position) }, Some(position))
+    }
+
+    fn apply_fold(&mut self, who: Who, position: Option<Position>, changes: Vec<FoldedChange>) -> bool {
+        self.say(|| format!("{who} applies {} folded changes, and is at {position:?}", changes.len()));
+        let floors = raised_by(changes.iter().map(|folded| (folded.version, &folded.change)));
+        self.seat(who).fold.extend(changes);
+        if let Some(position) = position {
+            let held = self.held(who);
+            let seat = self.seat(who);
+            let (topics, given) = (seat.topics.clone(), std::mem::take(&mut seat.fold));
+            let kept = self.model.check_folded(held, position, &given, &topics);
+            self.note(kept);
+        }
+        self.store(who, ReplicaWrite::Apply { floors, position }, position)
+    }
+
+    /// Writes what was applied; says whether that was possible.
+    fn store(&mut self, who: Who, write: ReplicaWrite, position: Option<Position>) -> bool {
+        match who {
+            Who::Edge(number) => self.write_replica(number, write),
+            Who::Client(number) => {
+                if let Some(position) = position {
+                    self.clients[number].stored = Cursor::At(position);
+                }
+                true
+            }
+        }
+    }
+
+    /// Something leaves a follower; an ack stands for what is stored for good.
+    pub(crate) fn left(&mut self, who: Who, socket: u64, text: &str) {
+        let durable = match who {
+            Who::Edge(number) => self.edges[number].storage.disk.position(),
+            Who::Client(_) => self.held(who),
+        };
+        if let Ok(FollowerFrame::Ack { version }) = FollowerFrame::parse(text) {
+            let has = durable.map_or(Version::ZERO, |held| held.version);
+            let current = durable.is_none_or(|held| self.model.is_current(&held));
+            if version > has && current {
+                self.note(broken("D2", format!("{who} acknowledges {version} and has stored {durable:?}")));
+            }
+        }
+        self.send_up(socket, &Up::Text(text.into()));
+    }
+
+    /// A follower hears of its socket.
+    pub(crate) fn hears(&mut self, socket: u64, down: Down) {
+        let Some((who, link)) = self.sockets.get(&socket).map(|one| (one.who, one.link)) else { return };
+        if self.seat(who).link != link {
+            return;
+        }
+        match down {
+            Down::Opened => {
+                self.seat(who).socket = Some(socket);
+                self.step_follower(who, Input::Opened);
+            }
+            Down::Text(text) => self.step_follower(who, Input::Text(text.to_string())),
+            Down::Closed(code) => {
+                self.seat(who).socket = None;
+                self.step_follower(who, Input::Closed { code });
+            }
+        }
+    }
+
+    /// A socket did not open.
+    pub(crate) fn undialed(&mut self, who: Who, link: u64) {
+        if self.seat(who).link == link {
+            self.step_follower(who, Input::Closed { code: 1006 });
+        }
+    }
+
+    fn arm_follower(&mut self, who: Who) {
+        let now = self.now;
+        let seat = self.seat(who);
+        let Some(due) = seat.follower.poll_timeout() else { return };
+        let wait = due.since(seat.clock.read(now)).as_millis();
+        let due = now + u64::try_from(wait).unwrap_or(u64::MAX / 2).max(1);
+        if seat.timer.is_some_and(|armed| armed <= due && armed > now) {
+            return;
+        }
+        seat.timer = Some(due);
+        self.schedule_at(due, Event::FollowerTimer { who, due });
+    }
+
+    pub(crate) fn follower_timer(&mut self, who: Who, due: u64) {
+        if self.seat(who).timer == Some(due) {
+            self.seat(who).timer = None;
+            self.step_follower(who, Input::Timer);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Machines: their clocks, which disagree and are set, and their storage, which has what was durable when they died.
+
+use newsreel_core::steady::Steady;
+use newsreel_core::wire::UnixMillis;
+
+/// When the simulation begins, by a clock that is right.
+const BEGINNING: i64 = 1_700_000_000_000;
+
+/// One machine's clock.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Clock {
+    /// How much it is ahead, in milliseconds.
+    pub(crate) ahead: i64,
+    steady: Steady,
+}
+
+impl Clock {
+    pub(crate) fn new(ahead: i64) -> Self {
+        Self { ahead, steady: Steady::new() }
+    }
+
+    /// Returns what it says when the true time is `now`; it may have gone back.
+    pub(crate) fn raw(&self, now: u64) -> UnixMillis {
+        let moment = BEGINNING + self.ahead + i64::try_from(now).unwrap_or(i64::MAX / 2);
+        UnixMillis(u64::try_from(moment).unwrap_or(0))
+    }
+
+    /// Returns what the edge's shell makes of it, which never goes back.
+    pub(crate) fn read(&mut self, now: u64) -> UnixMillis {
+        let raw = self.raw(now);
+        self.steady.read(raw)
+    }
+}
+
+/// What can be written to, a write at a time.
+pub(crate) trait Stored: Clone {
+    type Write: Clone;
+    fn apply(&mut self, write: &Self::Write);
+}
+
+/// Storage with an output gate: what is written is seen at once and durable later, and what is to leave the machine
+/// waits for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Storage<S: Stored, Output> {
+    /// As its process sees it.
+    pub(crate) seen: S,
+    /// As it would be found after a crash.
+    pub(crate) disk: S,
+    writes: Vec<S::Write>,
+    held: Vec<Output>,
+}
+
+impl<S: Stored, Output> Storage<S, Output> {
+    pub(crate) fn new(rows: S) -> Self {
+        Self { seen: rows.clone(), disk: rows, writes: Vec::new(), held: Vec::new() }
+    }
+
+    /// Writes; says whether nothing was under way, so that somebody has to see to it that it becomes durable.
+    pub(crate) fn write(&mut self, write: S::Write) -> bool {
+        self.seen.apply(&write);
+        self.writes.push(write);
+        self.writes.len() == 1
+    }
+
+    /// Lets something out, or holds it until all that was written is durable.
+    pub(crate) fn let_out(&mut self, output: Output) -> Option<Output> {
+        if self.writes.is_empty() {
+            return Some(output);
+        }
+        self.held.push(output);
+        None
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// Everything written is durable; returns it, and what was held.
+    pub(crate) fn settle(&mut self) -> (Vec<S::Write>, Vec<Output>) {
+        let writes = std::mem::take(&mut self.writes);
+        for write in &writes {
+            self.disk.apply(write);
+        }
+        (writes, std::mem::take(&mut self.held))
+    }
+
+    /// The process died: what was not durable was never written, and what was held never left.
+    pub(crate) fn crash(&mut self) {
+        self.writes.clear();
+        self.held.clear();
+        self.seen = self.disk.clone();
+    }
+
+    /// Puts an older state in its place.
+    pub(crate) fn restore(&mut self, older: S) {
+        self.disk = older;
+        self.crash();
+    }
+}

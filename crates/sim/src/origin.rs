@@ -1,0 +1,363 @@
+//! The origin: what it has of every key, and its publishers, which commit first and publish after, in order, and try
+//! again until they have an answer.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use newsreel_core::hub::Outcome;
+use newsreel_core::policy::{Override, Policies, Policy};
+use newsreel_core::wire::publish::Expect;
+use newsreel_core::wire::{Change, Epoch, Key, Operation, Position, Prefix, Publish, Tag, Target, Version};
+
+use crate::dice::Dice;
+use crate::faults::Fault;
+use crate::world::{Event, World};
+
+/// How many publishers there are. Each has keys and tags of its own, so that what one says of a key is in order.
+pub(crate) const PUBLISHERS: usize = 2;
+/// How many tags each has.
+const TAGS: usize = 3;
+/// The classes, by what is promised of them.
+const CLASSES: [&str; 5] = ["title", "live", "trending", "fare", "embedding"];
+/// How long a publisher waits for an answer.
+const PATIENCE: u64 = 4_000;
+
+/// What is promised: times short enough that a run of minutes sees all of them pass.
+const POLICY: &str = r#"{
+    "title": {"ttl_ms": 60000, "stale_for_ms": 60000, "lag_bound_ms": 2000, "beyond_bound": "stale"},
+    "live": {"ttl_ms": 5000, "stale_for_ms": 10000, "lag_bound_ms": 0, "beyond_bound": "fail"},
+    "trending": {"ttl_ms": 30000, "stale_for_ms": 30000, "lag_bound_ms": 1000, "beyond_bound": "fail"},
+    "fare": {"ttl_ms": 40000, "stale_for_ms": 40000, "lag_bound_ms": 2000, "beyond_bound": "stale", "quorum": true},
+    "embedding": {"ttl_ms": 100000, "stale_for_ms": 60000, "lag_bound_ms": 20000, "beyond_bound": "stale"}
+}"#;
+
+/// One key, and what is promised of it.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyOf {
+    pub(crate) key: Key,
+    pub(crate) policy: Policy,
+    publisher: usize,
+}
+
+/// What the origin has of a key.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Value {
+    /// How often it has changed.
+    pub(crate) index: u64,
+    pub(crate) found: bool,
+    pub(crate) tags: Vec<Tag>,
+}
+
+/// What was committed, to be published.
+#[derive(Debug, Clone)]
+pub(crate) struct Publication {
+    pub(crate) publish: Publish,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) wants_acks: bool,
+    /// Which keys it changed, to which of their values, and whether hard.
+    touches: Vec<(usize, u64, bool)>,
+    /// It may arrive late and twice, for it removes nothing.
+    harmless: bool,
+}
+
+#[derive(Debug, Default)]
+struct Publisher {
+    outbox: VecDeque<u64>,
+    /// The request under way, and what is in it.
+    request: Option<(u64, Vec<u64>)>,
+    head: Option<Position>,
+}
+
+/// The origin.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) keys: Vec<KeyOf>,
+    pub(crate) values: Vec<Value>,
+    pub(crate) publications: BTreeMap<u64, Publication>,
+    publishers: Vec<Publisher>,
+    next: u64,
+    dice: Dice,
+    /// Until when it does not answer.
+    pub(crate) away_until: u64,
+    pub(crate) policies: Policies,
+    /// Which value of a key a version made.
+    made: BTreeMap<(Epoch, Version, usize), u64>,
+}
+
+impl Origin {
+    pub(crate) fn new(seed: u64, keys: usize) -> Self {
+        let overrides: BTreeMap<String, Override> = serde_json::from_str(POLICY).expect("the policy is JSON");
+        let policies = Policies::with(&overrides);
+        let mut all = Vec::new();
+        for publisher in 0..PUBLISHERS {
+            for number in 0..keys {
+                let class = CLASSES[number % CLASSES.len()];
+                let name = format!("{class}:{}{}", name_of(publisher), number / CLASSES.len());
+                let key = Key::new(name).expect("a key");
+                all.push(KeyOf { key, policy: policies.of(class), publisher });
+            }
+        }
+        let mut dice = Dice::new(seed, 1);
+        let values = all.iter().map(|one| Value {
+            index: 0,
+            found: dice.percent(80),
+            tags: some_tags(one.publisher, &mut dice),
+        });
+        let values = values.collect();
+        let publishers = (0..PUBLISHERS).map(|_| Publisher::default()).collect();
+        Self {
+            keys: all,
+            values,
+            publications: BTreeMap::new(),
+            publishers,
+            next: 1,
+            dice,
+            away_until: 0,
+            policies,
+            made: BTreeMap::new(),
+        }
+    }
+
+    /// A publish was given a version.
+    pub(crate) fn versioned(&mut self, id: u64, at: Position) {
+        for (key, index, _) in &self.publications[&id].touches {
+            self.made.insert((at.epoch, at.version, *key), *index);
+        }
+    }
+
+    /// Returns which value of a key a version made.
+    pub(crate) fn made_by(&self, epoch: Epoch, version: Version, key: usize) -> Option<u64> {
+        self.made.get(&(epoch, version, key)).copied()
+    }
+
+    /// Says whether everything committed is published and acknowledged.
+    pub(crate) fn is_done(&self) -> bool {
+        self.publishers.iter().all(|publisher| publisher.outbox.is_empty())
+    }
+
+    fn keys_of(&self, publisher: usize) -> Vec<usize> {
+        (0..self.keys.len()).filter(|number| self.keys[*number].publisher == publisher).collect()
+    }
+
+    /// Commits a change of some kind, and returns what is to be published of it.
+    fn commit(&mut self, publisher: usize) -> Publication {
+        let keys = self.keys_of(publisher);
+        let (operation, soft) = match self.dice.below(100) {
+            0..12 => (Operation::Remove, false),
+            12..24 => (Operation::Soften, true),
+            _ => (Operation::Update, false),
+        };
+        let mut touches = Vec::new();
+        let changes = match self.dice.below(100) {
+            _ if operation == Operation::Remove => self.change_keys(&keys, operation, &mut touches),
+            0..70 => self.change_keys(&keys, operation, &mut touches),
+            70..88 => {
+                let tag = some_tag(publisher, &mut self.dice);
+                let carries = |value: &Value| value.found && value.tags.contains(&tag);
+                self.change_all(&keys, |_, value| carries(value), Some(&tag), soft, &mut touches);
+                vec![Change { target: Target::Tag(tag), operation, tags: Vec::new() }]
+            }
+            88..97 => {
+                let class = self.dice.pick(&CLASSES);
+                let digit = if self.dice.percent(50) { "0" } else { "" };
+                let prefix = Prefix::new(format!("{class}:{}{digit}", name_of(publisher))).expect("a prefix");
+                self.change_all(&keys, |key, _| prefix.covers(key), None, soft, &mut touches);
+                vec![Change { target: Target::Prefix(prefix), operation, tags: Vec::new() }]
+            }
+            _ => {
+                self.change_all(&keys, |_, _| true, None, soft, &mut touches);
+                vec![Change { target: Target::All, operation, tags: Vec::new() }]
+            }
+        };
+        let harmless = operation != Operation::Remove;
+        let key = format!("{}{}", name_of(publisher), self.next);
+        let idempotency_key = (!harmless || self.dice.percent(80)).then_some(key);
+        let expect = self.publishers[publisher].head.filter(|_| self.dice.percent(10));
+        let expect = expect.map(|head| Expect { epoch: Some(head.epoch), version: head.version });
+        let wants_acks = self.dice.percent(15);
+        let publish = Publish { changes, expect };
+        Publication { publish, idempotency_key, wants_acks, touches, harmless }
+    }
+
+    fn change_keys(
+        &mut self,
+        keys: &[usize],
+        operation: Operation,
+        touches: &mut Vec<(usize, u64, bool)>,
+    ) -> Vec<Change> {
+        let mut changes: Vec<Change> = Vec::new();
+        for _ in 0..self.dice.between(1, 3) {
+            let number = keys[self.dice.hot(keys.len())];
+            let target = Target::Key(self.keys[number].key.clone());
+            if changes.iter().any(|change| change.target == target) {
+                continue;
+            }
+            let removes = operation == Operation::Remove;
+            let tags = some_tags(self.keys[number].publisher, &mut self.dice);
+            let value = &mut self.values[number];
+            value.index += 1;
+            value.found = !removes;
+            value.tags = match operation {
+                Operation::Remove => Vec::new(),
+                Operation::Update => tags,
+                // Whose tags change says so with a hard change: an older entry, which may still be served marked,
+                // does not carry the new ones.
+                Operation::Soften => std::mem::take(&mut value.tags),
+            };
+            touches.push((number, value.index, operation != Operation::Soften));
+            changes.push(Change { target, operation, tags: value.tags.clone() });
+        }
+        changes
+    }
+
+    /// Changes every key that a wide change covers; now and then it brings one that was not there.
+    fn change_all(
+        &mut self,
+        keys: &[usize],
+        covers: impl Fn(&Key, &Value) -> bool,
+        brings: Option<&Tag>,
+        soft: bool,
+        touches: &mut Vec<(usize, u64, bool)>,
+    ) {
+        for number in keys {
+            let value = &mut self.values[*number];
+            let comes = brings.filter(|_| !value.found && self.dice.percent(30));
+            if !covers(&self.keys[*number].key, value) && comes.is_none() {
+                continue;
+            }
+            value.index += 1;
+            value.found = true;
+            if let Some(tag) = comes.filter(|tag| !value.tags.contains(tag)) {
+                value.tags.push(tag.clone());
+            }
+            touches.push((*number, value.index, !soft));
+        }
+    }
+}
+
+fn name_of(publisher: usize) -> char {
+    if publisher == 0 { 'a' } else { 'b' }
+}
+
+fn some_tag(publisher: usize, dice: &mut Dice) -> Tag {
+    Tag::new(format!("{}-{}", name_of(publisher), dice.index(TAGS))).expect("a tag")
+}
+
+fn some_tags(publisher: usize, dice: &mut Dice) -> Vec<Tag> {
+    let tags: BTreeSet<Tag> = (0..dice.below(3)).map(|_| some_tag(publisher, dice)).collect();
+    tags.into_iter().collect()
+}
+
+impl World {
+    /// The origin commits something.
+    pub(crate) fn commit(&mut self, publisher: usize) {
+        let publication = self.origin.commit(publisher);
+        self.publish(publisher, publication);
+    }
+
+    /// The origin commits a change of everything.
+    pub(crate) fn commit_everything(&mut self, publisher: usize) {
+        let keys = self.origin.keys_of(publisher);
+        let mut touches = Vec::new();
+        self.origin.change_all(&keys, |_, _| true, None, false, &mut touches);
+        let publish = Publish { changes: vec![Change::of(Target::All)], expect: None };
+        let (idempotency_key, wants_acks, harmless) = (None, false, true);
+        self.publish(publisher, Publication { publish, idempotency_key, wants_acks, touches, harmless });
+    }
+
+    fn publish(&mut self, publisher: usize, publication: Publication) {
+        let id = self.origin.next;
+        self.origin.next += 1;
+        self.say(|| format!("origin commits {id}: {}", publication.publish.written().changes));
+        self.origin.publications.insert(id, publication);
+        self.origin.publishers[publisher].outbox.push_back(id);
+        self.publish_next(publisher);
+    }
+
+    /// Sends what is to be published next, unless a request is under way: one publish, or several of other keys.
+    fn publish_next(&mut self, publisher: usize) {
+        let Origin { publishers, publications, dice, .. } = &mut self.origin;
+        let this = &mut publishers[publisher];
+        if this.request.is_some() || this.outbox.is_empty() {
+            return;
+        }
+        let most = if dice.percent(40) { 8 } else { 1 };
+        let (mut some, mut touched) = (Vec::new(), BTreeSet::new());
+        for id in this.outbox.iter().take(most) {
+            let keys = publications[id].touches.iter().map(|(key, ..)| *key);
+            if !some.is_empty()
+                && (publications[id].wants_acks || keys.clone().any(|key| touched.contains(&key)))
+            {
+                break;
+            }
+            touched.extend(keys);
+            some.push(*id);
+            if publications[id].wants_acks {
+                break;
+            }
+        }
+        self.next_request += 1;
+        let request = self.next_request;
+        self.origin.publishers[publisher].request = Some((request, some.clone()));
+        self.schedule(PATIENCE, Event::PublishGivenUp { publisher, request });
+        let harmless = some.iter().all(|id| self.origin.publications[id].harmless);
+        if harmless && self.faults.strikes(Fault::PublishDoubled) {
+            let late = self.net.between(1, 2_000);
+            self.schedule(late, Event::PublishArrives { publisher, request, ids: some.clone() });
+        }
+        if self.faults.strikes(Fault::PublishLost) {
+            return;
+        }
+        let way = self.net.between(1, 30);
+        self.schedule(way, Event::PublishArrives { publisher, request, ids: some });
+    }
+
+    /// A publisher has no answer in time and tries again.
+    pub(crate) fn publish_given_up(&mut self, publisher: usize, request: u64) {
+        let this = &mut self.origin.publishers[publisher];
+        if this.request.as_ref().is_some_and(|(number, _)| *number == request) {
+            this.request = None;
+            self.publish_next(publisher);
+        }
+    }
+
+    /// A publisher hears what became of its request.
+    pub(crate) fn publish_answered(&mut self, publisher: usize, request: u64, outcomes: Vec<(u64, Outcome)>) {
+        for (id, outcome) in outcomes {
+            match outcome {
+                Outcome::Committed(receipt) | Outcome::Repeated(receipt) => {
+                    self.acknowledge(publisher, id, receipt.position);
+                }
+                Outcome::Refused(problem) if problem.code() == "expect-failed" => {
+                    let fresh = format!("{}{id}+{request}", name_of(publisher));
+                    let publication = self.origin.publications.get_mut(&id).expect("what was sent is kept");
+                    publication.publish.expect = None;
+                    publication.idempotency_key = publication.idempotency_key.take().map(|_| fresh);
+                }
+                Outcome::Refused(problem) => {
+                    let what = format!("publish {id} was refused: {}", problem.detail());
+                    self.note(crate::model::broken("D3", what));
+                }
+            }
+        }
+        let this = &mut self.origin.publishers[publisher];
+        if this.request.as_ref().is_some_and(|(number, _)| *number == request) {
+            this.request = None;
+        }
+        self.publish_next(publisher);
+    }
+
+    fn acknowledge(&mut self, publisher: usize, id: u64, at: Position) {
+        let publication = &self.origin.publications[&id];
+        let key = publication.idempotency_key.clone().map(|key| (publisher, key));
+        let kept = self.model.check_receipt(key, at, &publication.publish.changes);
+        self.note(kept);
+        let this = &mut self.origin.publishers[publisher];
+        this.head = Some(at);
+        let Some(place) = this.outbox.iter().position(|other| *other == id) else { return };
+        this.outbox.remove(place);
+        self.say(|| format!("publish {id} is acknowledged as {at}"));
+        for (key, index, hard) in self.origin.publications[&id].touches.clone() {
+            self.model.acknowledged(key, index, hard, self.now);
+        }
+    }
+}

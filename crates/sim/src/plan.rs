@@ -1,0 +1,72 @@
+//! What is played: the seed, how long, which faults, how many of each part.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::faults::{Fault, Strike};
+
+/// A run. The same plan is the same run, byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Where chance begins.
+    pub seed: u64,
+    /// How many events are played.
+    pub steps: u64,
+    /// Which faults may strike.
+    pub faults: BTreeSet<Fault>,
+    /// Of those only these, if given.
+    pub only: Option<BTreeSet<Strike>>,
+    /// How many edges there are, each a replica and a KV location.
+    pub edges: usize,
+    /// How many isolates read at each edge.
+    pub isolates: usize,
+    /// How many other followers there are.
+    pub clients: usize,
+    /// How many keys each of the two publishers has.
+    pub keys: usize,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            steps: 20_000,
+            faults: Fault::ALL.iter().copied().collect(),
+            only: None,
+            edges: 2,
+            isolates: 2,
+            clients: 3,
+            keys: 10,
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    /// Writes the options of the command that plays it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--seed {} --steps {}", self.seed, self.steps)?;
+        let names: Vec<&str> = self.faults.iter().map(|fault| fault.name()).collect();
+        if names.is_empty() {
+            write!(f, " --faults none")?;
+        } else if names.len() < Fault::ALL.len() {
+            write!(f, " --faults {}", names.join(","))?;
+        }
+        if let Some(only) = &self.only {
+            let strikes: Vec<String> =
+                only.iter().map(|(fault, number)| format!("{}:{number}", fault.name())).collect();
+            write!(f, " --only {}", if strikes.is_empty() { "none".to_owned() } else { strikes.join(",") })?;
+        }
+        let usual = Self::default();
+        for (option, value, usual) in [
+            ("edges", self.edges, usual.edges),
+            ("isolates", self.isolates, usual.isolates),
+            ("clients", self.clients, usual.clients),
+            ("keys", self.keys, usual.keys),
+        ] {
+            if value != usual {
+                write!(f, " --{option} {value}")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! A run from beginning to end: trouble for so many steps, then everything heals, and in the end everybody knows.
+
+use newsreel_core::wire::Position;
+
+use crate::faults::{Fault, Strike};
+use crate::model::Violation;
+use crate::plan::Plan;
+use crate::world::{Tally, World};
+
+/// How long everything has to heal, then to hear of a last change, then to answer everything; in milliseconds.
+const HEALS: u64 = 90_000;
+const HEARS: u64 = 60_000;
+const ANSWERS: u64 = 15_000;
+
+/// What a run came to.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What was counted.
+    pub tally: Tally,
+    /// How often each kind of fault struck, in the order of [`Fault::ALL`].
+    pub faults: Vec<u64>,
+    /// The guarantee that was not kept, if one was not.
+    pub violation: Option<Violation>,
+    /// The story, if it was told.
+    pub story: Vec<String>,
+    /// Every fault that struck, if they were listed.
+    pub struck: Vec<Strike>,
+    /// How long it took by the simulated clock, in milliseconds.
+    pub time: u64,
+    /// The newest position there was.
+    pub head: Option<Position>,
+}
+
+impl Outcome {
+    /// Returns how many faults struck.
+    #[must_use]
+    pub fn faults_total(&self) -> u64 {
+        self.faults.iter().sum()
+    }
+
+    /// Returns how often a kind of fault struck.
+    #[must_use]
+    pub fn count(&self, fault: Fault) -> u64 {
+        self.faults.get(fault as usize).copied().unwrap_or_default()
+    }
+}
+
+/// What a run is to keep beside its counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keep {
+    /// The story.
+    pub story: bool,
+    /// The faults that struck.
+    pub struck: bool,
+}
+
+/// Plays a plan; `watch` is told now and then how many steps were played.
+pub fn play(plan: &Plan, keep: Keep, mut watch: impl FnMut(u64)) -> Outcome {
+    let mut world = World::new(plan.clone(), keep.story);
+    world.faults.listing = keep.struck;
+    while world.tally.steps < plan.steps && world.violation.is_none() && world.step() {
+        if world.tally.steps % 10_000 == 0 {
+            watch(world.tally.steps);
+        }
+    }
+    if world.violation.is_none() {
+        end(&mut world);
+    }
+    Outcome {
+        tally: world.tally.clone(),
+        faults: world.faults.counts.clone(),
+        violation: world.violation.clone(),
+        struck: std::mem::take(&mut world.faults.struck),
+        time: world.now,
+        head: Some(world.broker.storage.disk.head()),
+        story: world.story.take().unwrap_or_default(),
+    }
+}
+
+/// Everything heals, and everybody hears everything and answers with the newest.
+fn end(world: &mut World) {
+    world.heal();
+    if !go_on(world, HEALS) {
+        return;
+    }
+    // Who filters hears of what it was not sent with the next that it is.
+    world.last_commits();
+    world.read_everything();
+    if !go_on(world, HEARS / 4) {
+        return;
+    }
+    // Replicas let go without readers.
+    world.read_everything();
+    if !go_on(world, ANSWERS) {
+        return;
+    }
+    world.check_heard();
+    world.answers_are_checked = true;
+    world.read_everything();
+    go_on(world, ANSWERS);
+}
+
+/// Plays what happens in so much time; says whether all was kept.
+fn go_on(world: &mut World, time: u64) -> bool {
+    let end = world.now + time;
+    while world.violation.is_none() && world.is_due_by(end) {
+        world.step();
+    }
+    world.now = world.now.max(end);
+    world.violation.is_none()
+}

@@ -1,0 +1,473 @@
+//! The world: every part of the system on one clock, and what happens next.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::fmt;
+
+use newsreel_core::cache::Tier;
+use newsreel_core::follower::{Cursor, Input};
+use newsreel_core::hub::Outcome;
+use newsreel_core::sync::{Ask, Reply};
+use newsreel_core::topics::Topics;
+use newsreel_core::wire::route::Start;
+use newsreel_core::wire::{Epoch, UnixMillis};
+
+use crate::broker::Broker;
+use crate::dice::Dice;
+use crate::faults::Faults;
+use crate::follow::{Client, Seat};
+use crate::machine::Clock;
+use crate::model::{Kept, Model, Violation};
+use crate::network::{Down, Socket, Up};
+use crate::origin::{Origin, PUBLISHERS};
+use crate::plan::Plan;
+use crate::reader::Isolate;
+use crate::replica::Edge;
+use crate::rows::Rows;
+use crate::tiers::{Entry, Kv, Name, R2};
+
+/// Whoever follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    Edge(usize),
+    Client(usize),
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Edge(number) => write!(f, "replica {number}"),
+            Self::Client(number) => write!(f, "client {number}"),
+        }
+    }
+}
+
+/// Something that happens.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The world's own: the origin commits, readers read, something larger goes wrong.
+    Commits {
+        publisher: usize,
+    },
+    Reads {
+        slot: usize,
+    },
+    Trouble,
+    Snapshots,
+    /// Publishers and the broker.
+    PublishArrives {
+        publisher: usize,
+        request: u64,
+        ids: Vec<u64>,
+    },
+    PublishGivenUp {
+        publisher: usize,
+        request: u64,
+    },
+    PublishAnswered {
+        publisher: usize,
+        request: u64,
+        outcomes: Vec<(u64, Outcome)>,
+    },
+    Flush {
+        object: u64,
+    },
+    BrokerSettles {
+        life: u64,
+    },
+    BrokerAlarm {
+        due: u64,
+    },
+    GhostEnds {
+        object: u64,
+    },
+    BeginsEpoch,
+    /// Followers and their sockets.
+    Dialed {
+        who: Who,
+        link: u64,
+        start: Start,
+    },
+    Undialed {
+        who: Who,
+        link: u64,
+    },
+    Arrives {
+        socket: u64,
+        up: Up,
+    },
+    Hears {
+        socket: u64,
+        down: Down,
+    },
+    FollowerTimer {
+        who: Who,
+        due: u64,
+    },
+    /// Replicas.
+    ReplicaSettles {
+        edge: usize,
+        life: u64,
+    },
+    ReplicaAlarm {
+        edge: usize,
+        life: u64,
+    },
+    Proves {
+        edge: usize,
+        life: u64,
+    },
+    AskingEnds {
+        edge: usize,
+    },
+    Asked {
+        edge: usize,
+        isolate: u64,
+        ticket: u64,
+        ask: Ask,
+        window: bool,
+    },
+    /// Readers.
+    Replied {
+        isolate: u64,
+        ticket: u64,
+        reply: Option<Box<(Reply, bool)>>,
+    },
+    WindowSaid {
+        isolate: u64,
+        window: u64,
+        said_at: UnixMillis,
+        reply: Box<Reply>,
+    },
+    WindowClosed {
+        isolate: u64,
+        window: u64,
+    },
+    TierAsked {
+        isolate: u64,
+        walk: u64,
+        tier: Tier,
+    },
+    OriginReads {
+        isolate: u64,
+        walk: u64,
+    },
+    OriginSaid {
+        isolate: u64,
+        walk: u64,
+        entry: Option<Entry>,
+    },
+    Waited {
+        isolate: u64,
+        walk: u64,
+    },
+    KvPut {
+        location: usize,
+        name: Name,
+        entry: Option<Entry>,
+    },
+    R2Put {
+        key: usize,
+        entry: Entry,
+        seen: Option<Option<(u64, Entry)>>,
+        tries: u32,
+    },
+}
+
+struct Due {
+    at: u64,
+    number: u64,
+    event: Event,
+}
+
+impl Ord for Due {
+    /// The earliest is the greatest; of one moment the first that was scheduled.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Due {}
+
+/// What was counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Events played.
+    pub steps: u64,
+    /// Answers checked.
+    pub reads: u64,
+    /// Of those, by tier: memory, KV, R2, origin.
+    pub hits: [u64; 4],
+    /// Those that were marked stale, that said "removed", and that failed.
+    pub stale: u64,
+    /// See above.
+    pub removed: u64,
+    /// See above.
+    pub failed: u64,
+    /// Publishes committed.
+    pub publishes: u64,
+}
+
+/// Everything there is.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    /// The true time, in milliseconds from the beginning.
+    pub(crate) now: u64,
+    queue: BinaryHeap<Due>,
+    scheduled: u64,
+    /// What is done, apart from faults; and how long things take.
+    pub(crate) work: Dice,
+    pub(crate) net: Dice,
+    pub(crate) faults: Faults,
+    pub(crate) model: Model,
+    pub(crate) origin: Origin,
+    pub(crate) broker: Broker,
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) isolates: BTreeMap<u64, Isolate>,
+    /// Which isolate reads in each place; places are an edge's, one after the other.
+    pub(crate) slots: Vec<u64>,
+    pub(crate) sockets: BTreeMap<u64, Socket>,
+    pub(crate) kv: Kv,
+    pub(crate) r2: R2,
+    pub(crate) next_socket: u64,
+    pub(crate) next_request: u64,
+    pub(crate) next_walk: u64,
+    pub(crate) next_isolate: u64,
+    pub(crate) tally: Tally,
+    pub(crate) violation: Option<Violation>,
+    /// Lines of the story, where it is told.
+    pub(crate) story: Option<Vec<String>>,
+    /// Nothing more is committed and nothing goes wrong.
+    pub(crate) ending: bool,
+    /// Every answer is to be the newest there is.
+    pub(crate) answers_are_checked: bool,
+}
+
+impl World {
+    pub(crate) fn new(plan: Plan, told: bool) -> Self {
+        let seed = plan.seed;
+        let mut net = Dice::new(seed, 2);
+        let epoch = Epoch::new(UnixMillis(1_700_000_000_000), net.bytes());
+        let origin = Origin::new(seed, plan.keys);
+        let mut clock = || Clock::new(i64::try_from(net.below(240_000)).unwrap_or(0) - 120_000);
+        let broker = Broker::new(Rows::new(epoch), clock());
+        let edges = (0..plan.edges).map(|number| {
+            let seat = Seat::new(Cursor::Nothing, Topics::default(), clock(), seed ^ number as u64);
+            Edge::new(format!("edge{number}"), seat)
+        });
+        let edges: Vec<Edge> = edges.collect();
+        let clients = (0..plan.clients).map(|number| {
+            let (topics, stored) = match number % 4 {
+                0 => (vec!["title:".to_owned(), "live:a".to_owned()], Cursor::Nothing),
+                1 => (Vec::new(), Cursor::Nothing),
+                2 => (vec!["fare:b".to_owned()], Cursor::Head),
+                _ => (Vec::new(), Cursor::Head),
+            };
+            let seat = Seat::new(stored, Topics::new(topics), clock(), seed ^ (1_000 + number as u64));
+            Client { seat, stored }
+        });
+        let clients = clients.collect();
+        let mut world = Self {
+            now: 0,
+            queue: BinaryHeap::new(),
+            scheduled: 0,
+            work: Dice::new(seed, 3),
+            faults: Faults::new(seed, plan.faults.clone(), plan.only.clone()),
+            model: Model::new(epoch, origin.keys.len()),
+            origin,
+            broker,
+            edges,
+            clients,
+            isolates: BTreeMap::new(),
+            slots: Vec::new(),
+            sockets: BTreeMap::new(),
+            kv: Kv::default(),
+            r2: R2::default(),
+            next_socket: 0,
+            next_request: 0,
+            next_walk: 0,
+            next_isolate: 0,
+            tally: Tally::default(),
+            violation: None,
+            story: told.then(Vec::new),
+            ending: false,
+            answers_are_checked: false,
+            net,
+            plan,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        for number in 0..self.edges.len() {
+            let life = self.edges[number].life;
+            self.schedule(30_000, Event::ReplicaAlarm { edge: number, life });
+            for _ in 0..self.plan.isolates {
+                let id = self.new_isolate(number);
+                self.slots.push(id);
+                let slot = self.slots.len() - 1;
+                self.schedule(1 + slot as u64, Event::Reads { slot });
+            }
+        }
+        for number in 0..self.clients.len() {
+            self.step_follower(Who::Client(number), Input::Start);
+        }
+        for publisher in 0..PUBLISHERS {
+            self.schedule(10, Event::Commits { publisher });
+        }
+        self.schedule(500, Event::Trouble);
+        self.schedule(5_000, Event::Snapshots);
+    }
+
+    pub(crate) fn new_isolate(&mut self, edge: usize) -> u64 {
+        self.next_isolate += 1;
+        let ahead = i64::try_from(self.net.below(240_000)).unwrap_or(0) - 120_000;
+        self.isolates.insert(self.next_isolate, Isolate::new(edge, Clock::new(ahead)));
+        self.next_isolate
+    }
+
+    pub(crate) fn schedule(&mut self, after: u64, event: Event) {
+        self.schedule_at(self.now + after, event);
+    }
+
+    pub(crate) fn schedule_at(&mut self, at: u64, event: Event) {
+        self.scheduled += 1;
+        self.queue.push(Due { at: at.max(self.now), number: self.scheduled, event });
+    }
+
+    /// Tells a line of the story.
+    pub(crate) fn say(&mut self, line: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(story) = &mut self.story {
+            story.push(format!("{:>9}.{:03} {}", now / 1_000, now % 1_000, line()));
+        }
+    }
+
+    /// Keeps the first guarantee that was not kept.
+    pub(crate) fn note(&mut self, kept: Kept) {
+        if let Err(violation) = kept {
+            self.say(|| format!("{} IS BROKEN: {}", violation.guarantee, violation.what));
+            self.violation.get_or_insert(violation);
+        }
+    }
+
+    /// Plays the next event; says whether there was one.
+    pub(crate) fn step(&mut self) -> bool {
+        let Some(Due { at, event, .. }) = self.queue.pop() else { return false };
+        self.now = at;
+        self.tally.steps += 1;
+        self.happen(event);
+        true
+    }
+
+    /// Says whether something happens by then.
+    pub(crate) fn is_due_by(&self, end: u64) -> bool {
+        self.queue.peek().is_some_and(|due| due.at <= end)
+    }
+
+    /// Each publisher says once more that everything changed.
+    pub(crate) fn last_commits(&mut self) {
+        for publisher in 0..PUBLISHERS {
+            self.commit_everything(publisher);
+        }
+    }
+
+    /// Every key is read at every isolate.
+    pub(crate) fn read_everything(&mut self) {
+        for isolate in self.slots.clone() {
+            for key in 0..self.origin.keys.len() {
+                self.read_now(isolate, key);
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_lines, reason = "the list of what can happen, read as one")]
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Commits { publisher } => self.commits(publisher),
+            Event::Reads { slot } => self.reads(slot),
+            Event::Trouble => self.trouble(),
+            Event::Snapshots => self.snapshots(),
+            Event::PublishArrives { publisher, request, ids } => {
+                self.publish_arrived(publisher, request, &ids)
+            }
+            Event::PublishGivenUp { publisher, request } => self.publish_given_up(publisher, request),
+            Event::PublishAnswered { publisher, request, outcomes } => {
+                self.publish_answered(publisher, request, outcomes);
+            }
+            Event::Flush { object } => self.flush(object),
+            Event::BrokerSettles { life } => self.broker_settles(life),
+            Event::BrokerAlarm { due } => self.broker_alarm(due),
+            Event::GhostEnds { object } => self.ghost_ends(object),
+            Event::BeginsEpoch => self.begins_epoch(),
+            Event::Dialed { who, link, start } => {
+                if self.seat(who).link == link {
+                    self.dialed(who, link, start);
+                }
+            }
+            Event::Undialed { who, link } => self.undialed(who, link),
+            Event::Arrives { socket, up } => self.arrived(socket, up),
+            Event::Hears { socket, down } => self.hears(socket, down),
+            Event::FollowerTimer { who, due } => self.follower_timer(who, due),
+            Event::ReplicaSettles { edge, life } => self.replica_settles(edge, life),
+            Event::ReplicaAlarm { edge, life } => self.replica_alarm(edge, life),
+            Event::Proves { edge, life } => self.proves(edge, life),
+            Event::AskingEnds { edge } => self.answer_asking(edge),
+            Event::Asked { edge, isolate, ticket, ask, window } => {
+                self.asked(edge, isolate, ticket, ask, window);
+            }
+            Event::Replied { isolate, ticket, reply } => {
+                self.replied(isolate, ticket, reply.map(|reply| *reply))
+            }
+            Event::WindowSaid { isolate, window, said_at, reply } => {
+                self.window_said(isolate, window, said_at, *reply);
+            }
+            Event::WindowClosed { isolate, window } => self.window_closed(isolate, window),
+            Event::TierAsked { isolate, walk, tier } => self.tier_asked(isolate, walk, tier),
+            Event::OriginReads { isolate, walk } => self.origin_reads(isolate, walk),
+            Event::OriginSaid { isolate, walk, entry } => self.origin_said(isolate, walk, entry),
+            Event::Waited { isolate, walk } => self.waited(isolate, walk),
+            Event::KvPut { location, name, entry } => self.kv_put(location, name, entry),
+            Event::R2Put { key, entry, seen, tries } => self.r2_put(key, entry, seen, tries),
+        }
+    }
+
+    fn commits(&mut self, publisher: usize) {
+        if self.ending {
+            return;
+        }
+        self.commit(publisher);
+        // In bursts, and with quiet times in between.
+        let pause = match self.work.below(10) {
+            0..5 => self.work.between(5, 200),
+            5..9 => self.work.between(200, 2_000),
+            _ => self.work.between(2_000, 15_000),
+        };
+        self.schedule(pause, Event::Commits { publisher });
+    }
+
+    fn reads(&mut self, slot: usize) {
+        if self.ending {
+            return;
+        }
+        let reads = self.work.between(1, 40);
+        self.read_burst(self.slots[slot], reads);
+        let pause =
+            if self.work.percent(3) { self.work.between(1_000, 8_000) } else { self.work.between(5, 300) };
+        self.schedule(pause, Event::Reads { slot });
+    }
+}
