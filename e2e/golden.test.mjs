@@ -274,9 +274,9 @@ function followerFrame(text) {
 const WRITTEN = {
   welcome: ['epoch', 'head', 'hash', 'resume'],
   changes: ['from', 'to', 'hash', 'ack', 'versions'],
-  fold: ['from', 'to', 'hash', 'changes', 'more'],
+  fold: ['from', 'to', 'hash', 'part', 'changes', 'more'],
   live: ['version'],
-  head: ['version', 'hash'],
+  head: ['from', 'version', 'hash'],
   reset: ['epoch', 'version', 'hash', 'reason'],
   error: ['code', 'message', 'retry_after_ms'],
   ack: ['version'],

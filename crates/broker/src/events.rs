@@ -147,7 +147,7 @@ impl Events {
     }
 
     fn bookmark(&mut self, at: Position) -> String {
-        self.at_position("head", at, &frame::head(&at))
+        self.at_position("head", at, &frame::head(self.told, &at))
     }
 
     /// Returns an event after which the reader stands at `at`.

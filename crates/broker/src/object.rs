@@ -344,7 +344,7 @@ impl Inner {
         let changes = filtered(topics, part.changes, Topics::filtered_fold)?;
         let to = log.folded();
         let tail = frame::fold_tail(part.next.is_some());
-        self.sockets.send_around(session, &frame::fold_head(from, &to), &changes, tail);
+        self.sockets.send_around(session, &frame::fold_head(from, &to, cursor.part), &changes, tail);
         Ok((PartSent::Fold { to: to.version, next: part.next }, changes.length()))
     }
 

@@ -39,8 +39,8 @@ pub(crate) struct Part {
 /// JSON items separated by commas: those that passed the topics.
 enum Body {
     Versions(String),
-    /// With where the fold goes on, unless this is its last part.
-    Fold(String, Option<FoldCursor>),
+    /// The so manieth part of the fold, with where it goes on, unless this is the last.
+    Fold(u32, String, Option<FoldCursor>),
 }
 
 impl Part {
@@ -56,7 +56,7 @@ impl Part {
     pub(crate) fn next(&self) -> Option<&FoldCursor> {
         match &self.body {
             Body::Versions(_) => None,
-            Body::Fold(_, next) => next.as_ref(),
+            Body::Fold(.., next) => next.as_ref(),
         }
     }
 
@@ -64,7 +64,7 @@ impl Part {
     fn page(&self, from: Version, head: Version) -> String {
         match &self.body {
             Body::Versions(rows) => page::text(from, &self.to, head, rows),
-            Body::Fold(changes, next) => page::fold_text(from, &self.to, head, changes, next.as_ref()),
+            Body::Fold(_, changes, next) => page::fold_text(from, &self.to, head, changes, next.as_ref()),
         }
     }
 
@@ -81,8 +81,8 @@ impl Part {
             Body::Versions(rows) => {
                 event::event("changes", Some(&self.to), &frame::changes_text(from, &self.to, false, rows))
             }
-            Body::Fold(changes, next) => {
-                let frame = frame::fold_text(from, &self.to, changes, next.is_some());
+            Body::Fold(part, changes, next) => {
+                let frame = frame::fold_text(from, &self.to, *part, changes, next.is_some());
                 event::event("fold", next.is_none().then_some(&self.to), &frame)
             }
         }
@@ -126,13 +126,13 @@ impl Inner {
         };
         let folded = self.settled()?.log().folded();
         if from < folded.version {
-            let part =
-                self.rows.fold_part(from, &fold.map(|fold| fold.cursor.clone()).unwrap_or_default())?;
+            let cursor = fold.map(|fold| fold.cursor.clone()).unwrap_or_default();
+            let part = self.rows.fold_part(from, &cursor)?;
             let mut changes = String::from(part.changes);
             if !topics.is_everything() {
                 changes = topics.filtered_fold(&changes)?;
             }
-            return Ok(Found::Part(Part { to: folded, body: Body::Fold(changes, part.next) }));
+            return Ok(Found::Part(Part { to: folded, body: Body::Fold(cursor.part, changes, part.next) }));
         }
         let page = self.rows.page(&head, from, limit)?.ok_or("a version below the head has no row")?;
         let mut rows = String::from(page.rows);

@@ -644,7 +644,9 @@ impl Read {
             Answer::Fail(Failure::MinVersion)
         } else if self.policy.beyond_bound == Beyond::Fail {
             Answer::Fail(Failure::BoundNotKept)
-        } else if known.floors().was_removed_after(&self.key, envelope.position.version) {
+        } else if known.position().is_none_or(|at| at.epoch != envelope.position.epoch)
+            || known.floors().was_removed_after(&self.key, envelope.position.version)
+        {
             Answer::Fail(Failure::Origin)
         } else {
             let (from, freshness) = (Tier::Origin, Freshness::Stale);

@@ -210,6 +210,8 @@ pub struct Follower {
     unacked_since: Option<UnixMillis>,
     /// The log of which a part of a fold was applied, while nothing is held yet.
     half_folded: Option<Epoch>,
+    /// Which part of a fold comes next on this connection.
+    next_part: u32,
     failures: u32,
     retry_after: Option<Duration>,
     random: u64,
@@ -230,6 +232,7 @@ impl Follower {
             proved_at: None,
             unacked_since: None,
             half_folded: None,
+            next_part: 0,
             failures: 0,
             retry_after: None,
             random: seed,
@@ -466,8 +469,8 @@ impl Follower {
                 Brings::Gap => {}
             },
             Frame::Fold(fold) => self.fold(now, epoch, fold),
-            Frame::Head { version, hash } => {
-                if self.judge(now, self.version(), version) == Brings::News {
+            Frame::Head { from, version, hash } => {
+                if self.judge(now, from.unwrap_or(self.version()), version) == Brings::News {
                     let position = Position { epoch, version, hash };
                     self.cursor = Cursor::At(position);
                     self.effects.push_back(Effect::Apply { position, versions: Vec::new() });
@@ -502,7 +505,15 @@ impl Follower {
     }
 
     fn fold(&mut self, now: UnixMillis, epoch: Epoch, fold: Fold) {
+        if fold.part.is_some_and(|part| part > self.next_part) {
+            return self.hang_up(now, close::RESYNC, "a part of a fold is missing");
+        }
+        // The first comes again when the broker begins anew; another one that does was doubled.
+        if fold.part.is_some_and(|part| part > 0 && part < self.next_part) {
+            return;
+        }
         let brings = self.judge(now, fold.from, fold.to);
+        self.next_part = fold.part.map_or(0, |part| part + 1);
         let position = (!fold.more).then_some(Position { epoch, version: fold.to, hash: fold.hash });
         if brings == Brings::News {
             match position {
@@ -641,6 +652,7 @@ impl Follower {
         self.pings.clear();
         self.owed.clear();
         self.unacked_since = None;
+        self.next_part = 0;
     }
 
     fn version(&self) -> Version {

@@ -298,7 +298,8 @@ mod tests {
     fn s1_what_a_replica_says_unasked_is_dated_by_the_question_that_opened_the_window() {
         // The replica's clock is hours ahead, and it took 30 ms to hear the question.
         let anchor = Anchor { sent_at: UnixMillis(1_000), answered_at: UnixMillis(9_000_000) };
-        let dated = |said_at, heard_at| anchor.dated(UnixMillis(said_at), UnixMillis(heard_at)).map(|at| at.0);
+        let dated =
+            |said_at, heard_at| anchor.dated(UnixMillis(said_at), UnixMillis(heard_at)).map(|at| at.0);
         assert_eq!(dated(9_000_000, 1_050), Some(1_000), "never later than it was");
         assert_eq!(dated(9_000_500, 1_550), Some(1_500));
         assert_eq!(dated(8_000_000, 1_600), Some(1_000), "a clock that went back proves nothing");

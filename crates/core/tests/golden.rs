@@ -236,12 +236,14 @@ fn meaning(frame: &Frame) -> Value {
         Frame::Changes { from, to, hash, versions, ack } => {
             json!({"type": "changes", "from": from, "to": to, "hash": text(hash), "ack": ack, "versions": versions})
         }
-        Frame::Fold(frame::Fold { from, to, hash, changes, more }) => {
-            let changes: Vec<Value> = changes.iter().map(folded_value).collect();
-            json!({"type": "fold", "from": from, "to": to, "hash": text(hash), "changes": changes, "more": more})
+        Frame::Fold(frame::Fold { from, to, hash, changes, more, part }) => {
+            let (changes, hash): (Vec<Value>, _) = (changes.iter().map(folded_value).collect(), text(hash));
+            json!({"type": "fold", "from": from, "to": to, "hash": hash, "changes": changes, "more": more, "part": part})
         }
         Frame::Live { version } => json!({"type": "live", "version": version}),
-        Frame::Head { version, hash } => json!({"type": "head", "version": version, "hash": text(hash)}),
+        Frame::Head { from, version, hash } => {
+            json!({"type": "head", "from": from, "version": version, "hash": text(hash)})
+        }
         Frame::Reset { position: Position { epoch, version, hash }, reason } => {
             let epoch = epoch.as_str();
             json!({"type": "reset", "epoch": epoch, "version": version, "hash": text(hash), "reason": reason})
@@ -271,12 +273,12 @@ fn written(frame: &Frame) -> String {
             let rows: Vec<String> = versions.iter().map(VersionRow::to_json).collect();
             frame::changes_text(*from, &at(to, hash), *ack, &rows.join(","))
         }
-        Frame::Fold(frame::Fold { from, to, hash, changes, more }) => {
+        Frame::Fold(frame::Fold { from, to, hash, changes, more, part }) => {
             let changes: Vec<String> = changes.iter().map(FoldedChange::to_json).collect();
-            frame::fold_text(*from, &at(to, hash), &changes.join(","), *more)
+            frame::fold_text(*from, &at(to, hash), part.unwrap(), &changes.join(","), *more)
         }
         Frame::Live { version } => frame::live(*version),
-        Frame::Head { version, hash } => frame::head(&at(version, hash)),
+        Frame::Head { from, version, hash } => frame::head(from.unwrap(), &at(version, hash)),
         Frame::Reset { position, reason } => frame::reset(position, reason),
         Frame::Error { code, message, retry_after_ms } => frame::error(code, message, *retry_after_ms),
         Frame::Pong(head) => frame::pong(head),

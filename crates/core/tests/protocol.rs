@@ -575,7 +575,7 @@ fn changes(from: u64, to: u64, ack: bool) -> String {
 }
 
 fn fold_part(from: u64, to: u64, more: bool) -> String {
-    frame::fold_text(version(from), &at(to), "", more)
+    frame::fold_text(version(from), &at(to), 0, "", more)
 }
 
 /// A follower that was driven into a state of the table, and what its last input led to.
@@ -712,13 +712,18 @@ fn frames_of(row: &str) -> Vec<String> {
     let older = "01ARYZ6S400000000000000000";
     match row {
         "`welcome`" => vec![frame::welcome(&at(5), Resume::Live)],
-        "`changes`, `fold`: `from` above its own" => vec![changes(6, 7, false), fold_part(6, 7, false)],
+        "`changes`, `fold`, `head`: `from` above its own" => {
+            vec![changes(6, 7, false), fold_part(6, 7, false), frame::head(version(6), &at(7))]
+        }
+        "`fold`: a `part` after one that has not come" => {
+            vec![frame::fold_text(version(5), &at(7), 1, "", false)]
+        }
         "`changes` that asks, `fold` with `more`: `to` at or below its own" => {
             vec![changes(3, 5, true), changes(5, 5, true), fold_part(3, 5, true)]
         }
         "`changes`, `fold`: `to` at or below its own" => vec![changes(3, 5, false), fold_part(3, 5, false)],
-        "`head`: at or below its own" => vec![frame::head(&at(5))],
-        "`changes`, `head`: anything new" => vec![changes(3, 7, false), frame::head(&at(7))],
+        "`head`: at or below its own" => vec![frame::head(version(5), &at(5))],
+        "`changes`, `head`: anything new" => vec![changes(3, 7, false), frame::head(version(5), &at(7))],
         "`fold` with `more`" => vec![fold_part(5, 7, true)],
         "`fold`, the last part" => vec![fold_part(5, 7, false)],
         "`live`" => vec![frame::live(version(5))],
@@ -810,7 +815,12 @@ fn the_follower_does_what_the_table_of_frames_says() {
 #[test]
 fn the_rows_that_need_another_beginning_hold_too() {
     // Of another epoch than the one held.
-    for text in [changes(0, 1, false), fold_part(0, 1, true), frame::head(&at(1)), frame::live(version(0))] {
+    for text in [
+        changes(0, 1, false),
+        fold_part(0, 1, true),
+        frame::head(version(1), &at(1)),
+        frame::live(version(0)),
+    ] {
         let mut driven = Driven::new(false, Cursor::At(position("01ARYZ6S400000000000000000", 5)));
         driven.open();
         driven.hear(frame::welcome(&at(9), Resume::Reset));
@@ -821,7 +831,7 @@ fn the_rows_that_need_another_beginning_hold_too() {
     driven.hear(frame::pong(&at(5)));
     assert_eq!(driven.hear(frame::pong(&position("01ARYZ6S400000000000000000", 5))), []);
     // Nothing is held: whatever says where it ends is taken.
-    for text in [changes(0, 0, false), fold_part(0, 0, false), frame::head(&at(0))] {
+    for text in [changes(0, 0, false), fold_part(0, 0, false), frame::head(version(0), &at(0))] {
         let mut driven = Driven::new(false, Cursor::Nothing);
         driven.open();
         driven.hear(frame::welcome(&at(9), Resume::Replay));

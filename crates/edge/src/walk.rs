@@ -179,7 +179,8 @@ pub(crate) async fn run(place: &Place, walks: &mut [Walk]) {
 fn old<'a>(place: &Place, walks: &'a mut [Walk]) -> Vec<&'a mut Walk> {
     let is_old = |walk: &&mut Walk| {
         let failed = matches!(walk.step, Step::Answer(Answer::Fail(_)));
-        !failed && reader(&place.catalog, |reader| walk.read.is_outdated(now(), &reader.known, walk.judged_by))
+        !failed
+            && reader(&place.catalog, |reader| walk.read.is_outdated(now(), &reader.known, walk.judged_by))
     };
     walks.iter_mut().filter(is_old).collect()
 }

@@ -438,7 +438,7 @@ impl World {
             Part::Fold { from, cursor } => {
                 let (changes, next) = rows.fold_part(*from, cursor);
                 let changes = pass(changes, Topics::filtered_fold);
-                let text = frame::fold_text(*from, &folded, &changes, next.is_some());
+                let text = frame::fold_text(*from, &folded, cursor.part, &changes, next.is_some());
                 (text, PartSent::Fold { to: folded.version, next })
             }
         };

@@ -6,7 +6,7 @@ use newsreel_core::floors::raised_by;
 use newsreel_core::follower::{Config, Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::topics::Topics;
 use newsreel_core::wire::frame::{FoldedChange, FollowerFrame};
-use newsreel_core::wire::{Position, Version, VersionRow};
+use newsreel_core::wire::{Position, VersionRow};
 
 use crate::faults::Fault;
 use crate::machine::Clock;
@@ -28,6 +28,8 @@ pub(crate) struct Seat {
     timer: Option<u64>,
     /// What came of a fold so far.
     fold: Vec<FoldedChange>,
+    /// Where it was reset to last.
+    reset_to: Option<Position>,
 }
 
 impl Seat {
@@ -38,7 +40,8 @@ impl Seat {
             ..Config::default()
         };
         let follower = Follower::new(config, cursor, seed);
-        Self { follower, clock, topics, link: 0, socket: None, timer: None, fold: Vec::new() }
+        let (fold, reset_to) = (Vec::new(), None);
+        Self { follower, clock, topics, link: 0, socket: None, timer: None, fold, reset_to }
     }
 
     /// Its process died: another begins from what is stored.
@@ -143,7 +146,8 @@ impl World {
             }
             Effect::Send(text) => {
                 if let Some(socket) = self.seat(who).socket {
-                    self.leave(who, Left::Up { socket, text });
+                    let stored = self.held(who);
+                    self.leave(who, Left::Up { socket, text, stored });
                 }
                 true
             }
@@ -160,9 +164,14 @@ impl World {
             Effect::ApplyFold { position, changes } => self.apply_fold(who, position, changes),
             Effect::Reset { position, reason } => {
                 self.say(|| format!("{who} is reset to {position}: {reason}"));
-                let kept = self.model.check_reset(self.held(who), position);
-                self.note(kept);
-                self.seat(who).fold.clear();
+                // A frame that was doubled makes it forget twice.
+                if self.seat(who).reset_to != Some(position) {
+                    let kept = self.model.check_reset(self.held(who), position);
+                    self.note(kept);
+                }
+                let seat = self.seat(who);
+                seat.reset_to = Some(position);
+                seat.fold.clear();
                 self.store(who, ReplicaWrite::Reset(position), Some(position))
             }
             Effect::Phase(_) | Effect::Complaint { .. } => true,
@@ -213,15 +222,14 @@ impl World {
     }
 
     /// Something leaves a follower; an ack stands for what is stored for good.
-    pub(crate) fn left(&mut self, who: Who, socket: u64, text: &str) {
+    pub(crate) fn left(&mut self, who: Who, socket: u64, text: &str, stored: Option<Position>) {
         let durable = match who {
             Who::Edge(number) => self.edges[number].storage.disk.position(),
             Who::Client(_) => self.held(who),
         };
-        if let Ok(FollowerFrame::Ack { version }) = FollowerFrame::parse(text) {
-            let has = durable.map_or(Version::ZERO, |held| held.version);
-            let current = durable.is_none_or(|held| self.model.is_current(&held));
-            if version > has && current {
+        if let (Ok(FollowerFrame::Ack { version }), Some(stored)) = (FollowerFrame::parse(text), stored) {
+            let has = durable.map(|held| (held.epoch, held.version));
+            if has < Some((stored.epoch, version)) {
                 self.note(broken("D2", format!("{who} acknowledges {version} and has stored {durable:?}")));
             }
         }

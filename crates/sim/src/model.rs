@@ -559,11 +559,6 @@ impl Model {
         }
         Ok(())
     }
-
-    /// Says whether the current log has this position.
-    pub(crate) fn is_current(&self, at: &Position) -> bool {
-        self.log().has(at)
-    }
 }
 
 fn same(change: &Change, folded: &Change) -> bool {

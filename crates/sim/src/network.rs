@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use newsreel_core::hub::SessionId;
+use newsreel_core::wire::frame;
 
 use crate::faults::Fault;
 use crate::world::{Event, Who, World};
@@ -51,7 +52,8 @@ impl World {
 
     /// Sends a follower something.
     pub(crate) fn send_down(&mut self, id: u64, down: &Down) {
-        let Some(due) = self.travel(id, false) else { return };
+        let is_pong = matches!(down, Down::Text(text) if text.starts_with(frame::PONG_PREFIX));
+        let Some(due) = self.travel(id, false, is_pong) else { return };
         for at in due {
             self.schedule_at(at, Event::Hears { socket: id, down: down.clone() });
         }
@@ -59,14 +61,16 @@ impl World {
 
     /// Sends the broker something.
     pub(crate) fn send_up(&mut self, id: u64, up: &Up) {
-        let Some(due) = self.travel(id, true) else { return };
+        let is_ping = matches!(up, Up::Text(text) if &**text == frame::PING);
+        let Some(due) = self.travel(id, true, is_ping) else { return };
         for at in due {
             self.schedule_at(at, Event::Arrives { socket: id, up: up.clone() });
         }
     }
 
-    /// Returns when a message arrives, once or twice; nothing if it never does.
-    fn travel(&mut self, id: u64, up: bool) -> Option<Vec<u64>> {
+    /// Returns when a message arrives, once or twice; nothing if it never does. Pings and pongs have no number, for the
+    /// platform answers one text with one other: they are never doubled, nor do they overtake each other.
+    fn travel(&mut self, id: u64, up: bool, unnumbered: bool) -> Option<Vec<u64>> {
         let way = self.net.between(1, 12);
         if !self.sockets.contains_key(&id) {
             return None;
@@ -79,8 +83,8 @@ impl World {
         let delayed = self.faults.strikes(Fault::FrameDelayed);
         let late = if delayed { self.net.between(500, 4_000) } else { 0 };
         let lost = self.faults.strikes(Fault::FrameLost);
-        let reordered = self.faults.strikes(Fault::FrameReordered);
-        let doubled = self.faults.strikes(Fault::FrameDoubled);
+        let reordered = !unnumbered && self.faults.strikes(Fault::FrameReordered);
+        let doubled = !unnumbered && self.faults.strikes(Fault::FrameDoubled);
         let behind = self.net.between(5, 200);
         let now = self.now;
         let socket = self.sockets.get_mut(&id)?;

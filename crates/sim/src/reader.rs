@@ -226,7 +226,8 @@ impl World {
             }
             Step::Listen => self.keep_walk(isolate, number, walk),
             Step::Answer(answer) => {
-                let waits = walk.of == For::Reader && self.work.percent(3) && walk.rounds == 0;
+                let waits =
+                    walk.of == For::Reader && walk.rounds == 0 && !self.ending && self.work.percent(3);
                 if waits || (walk.rounds > 0 && walk.waiting.is_none() && self.work.percent(50)) {
                     // It is one of many, and the others take their time.
                     walk.waiting = Some(answer);
@@ -340,7 +341,10 @@ impl World {
         let (from, freshness) = match answer {
             Answer::Removed { at, .. } => {
                 self.tally.removed += 1;
-                self.model.check_removed(key, *at, &known)?;
+                // What waited for others too long is not judged once more, but marked.
+                if !marked || walk.rounds == 0 {
+                    self.model.check_removed(key, *at, &known)?;
+                }
                 let made = self.origin.made_by(known.epoch, *at, walk.key);
                 return match made.filter(|_| !marked) {
                     Some(index) => self.model.check_removed_fresh(walk.key, index, &known, self.now, until),
@@ -474,7 +478,8 @@ impl World {
             Some((reply, proved)) => {
                 let before = at.known.position();
                 let applied = at.known.learn(sent_at, &question.look, reply);
-                let after = at.known.position();
+                // Of a new epoch nothing may be known yet: then nothing is answered.
+                let after = at.known.position().or(before);
                 if after.map(|at| (at.epoch, at.version)) < before.map(|at| (at.epoch, at.version)) {
                     let what = format!("a reader went back from {before:?} to {after:?}");
                     return self.note(broken("E1", what));

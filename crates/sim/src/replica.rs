@@ -150,9 +150,23 @@ struct Asking {
 /// What leaves a replica.
 #[derive(Debug)]
 pub(crate) enum Left {
-    Up { socket: u64, text: String },
-    Answer { isolate: u64, ticket: u64, reply: Option<(Reply, bool)> },
-    Window { isolate: u64, window: u64, said_at: UnixMillis, reply: Reply },
+    /// With the position that was stored when it was said.
+    Up {
+        socket: u64,
+        text: String,
+        stored: Option<Position>,
+    },
+    Answer {
+        isolate: u64,
+        ticket: u64,
+        reply: Option<(Reply, bool)>,
+    },
+    Window {
+        isolate: u64,
+        window: u64,
+        said_at: UnixMillis,
+        reply: Reply,
+    },
 }
 
 /// An edge: its replica.
@@ -250,8 +264,8 @@ impl World {
                 }
             }
             Who::Client(_) => {
-                if let Left::Up { socket, text } = left {
-                    self.left(who, socket, &text);
+                if let Left::Up { socket, text, stored } = left {
+                    self.left(who, socket, &text, stored);
                 }
             }
         }
@@ -259,7 +273,7 @@ impl World {
 
     fn release_replica(&mut self, number: usize, left: Left) {
         match left {
-            Left::Up { socket, text } => self.left(Who::Edge(number), socket, &text),
+            Left::Up { socket, text, stored } => self.left(Who::Edge(number), socket, &text, stored),
             Left::Answer { isolate, ticket, reply } => {
                 if !self.faults.strikes(Fault::SyncLost) {
                     let way = self.net.between(1, 8);

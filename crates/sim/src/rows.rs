@@ -180,6 +180,7 @@ impl Rows {
         let next = rest.next().zip(part.last()).map(|(((next, _), _), ((last, place), _))| FoldCursor {
             version: Version::new(*last).expect("a version"),
             place: (next == last).then(|| place.clone()),
+            part: cursor.part + 1,
         });
         (texts.join(","), next)
     }

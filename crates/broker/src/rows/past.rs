@@ -125,7 +125,10 @@ impl Rows {
             return Ok(FoldPart { changes, next: None });
         }
         let cut = next.is_null() || version(&next)? == last;
-        Ok(FoldPart { changes, next: Some(FoldCursor { version: last, place: cut.then_some(last_place) }) })
+        Ok(FoldPart {
+            changes,
+            next: Some(FoldCursor { version: last, place: cut.then_some(last_place), part: cursor.part + 1 }),
+        })
     }
 
     /// Puts the oldest rows into a segment: up to the first past `size`, or past a frame if that is less. Returns

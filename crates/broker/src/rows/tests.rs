@@ -66,7 +66,7 @@ impl Kept {
 
     /// Everything folded, part by part.
     fn fold(&self) -> Vec<FoldedChange> {
-        let (mut read, mut cursor) = (Vec::new(), FoldCursor { version: Version::ZERO, place: None });
+        let (mut read, mut cursor) = (Vec::new(), FoldCursor::default());
         loop {
             let part = self.rows.fold_part(Version::ZERO, &cursor).unwrap();
             let changes: Vec<FoldedChange> =

@@ -313,7 +313,7 @@ fn e1_frames_of_another_log_are_refused_until_its_reset() {
         for frame in [
             frame::changes_text(at(0).version, &Position { version: at(8).version, ..other }, false, ""),
             frame::live(at(0).version),
-            frame::head(&Position { version: at(9).version, ..other }),
+            frame::head(at(9).version, &Position { version: at(9).version, ..other }),
         ] {
             let mut story = Story::new(Cursor::At(at(7)));
             story.follower.handle(story.now, Input::Start);
@@ -331,9 +331,11 @@ fn g6_a_filtered_follower_learns_how_far_it_has_got_and_takes_no_pong_for_a_gap(
     let mut story = Story::filtered_at(7);
     story.expect(Input::Prove, &[ping()]);
     story.expect(pong(9), &[]);
-    story
-        .expect(Input::Text(frame::head(&at(9))), &[Effect::Apply { position: at(9), versions: Vec::new() }]);
-    story.expect(Input::Text(frame::head(&at(9))), &[]);
+    story.expect(
+        Input::Text(frame::head(at(5).version, &at(9))),
+        &[Effect::Apply { position: at(9), versions: Vec::new() }],
+    );
+    story.expect(Input::Text(frame::head(at(5).version, &at(9))), &[]);
     let matching = frame::changes_text(at(9).version, &at(11), false, &row(11));
     let versions = vec![serde_json::from_str(&row(11)).unwrap()];
     story.expect(Input::Text(matching), &[Effect::Apply { position: at(11), versions }]);
@@ -348,8 +350,9 @@ fn g6_a_filter_may_hide_everything_up_to_live_and_the_bookmark_follows() {
     story.follower.handle(story.now, welcome(6, Resume::Replay));
     while story.follower.poll_effect().is_some() {}
     story.expect(live(6), &[Effect::Phase(Phase::Live)]);
-    story
-        .expect(Input::Text(frame::head(&at(6))), &[Effect::Apply { position: at(6), versions: Vec::new() }]);
+    // From a broker that does not say for whom it is.
+    let bookmark = frame::head(at(2).version, &at(6)).replace(r#""from":2,"#, "");
+    story.expect(Input::Text(bookmark), &[Effect::Apply { position: at(6), versions: Vec::new() }]);
 }
 
 #[test]
@@ -526,7 +529,7 @@ fn every_state_answers_every_input() {
 fn a_live_follower_acknowledges_every_part_of_a_fold_and_questions_that_bring_nothing() {
     let mut story = Story::live_at(3);
     let tail = frame::fold_tail(true);
-    let part = format!("{}{tail}", frame::fold_head(at(3).version, &at(5)));
+    let part = format!("{}{tail}", frame::fold_head(at(3).version, &at(5), 0));
     let fold = Effect::ApplyFold { position: None, changes: Vec::new() };
     for _ in 0..5 {
         story.expect(Input::Text(part.clone()), &[fold.clone(), ack(3)]);
@@ -534,6 +537,27 @@ fn a_live_follower_acknowledges_every_part_of_a_fold_and_questions_that_bring_no
     let question = frame::changes_text(at(3).version, &at(3), true, "");
     story.expect(Input::Text(question), &[ack(3)]);
     story.expect(Input::Text(frame::changes_text(at(3).version, &at(3), false, "")), &[]);
+}
+
+#[test]
+fn g3_a_lost_part_of_a_fold_is_noticed() {
+    let part = |number, more| Input::Text(frame::fold_text(at(3).version, &at(5), number, "", more));
+    let mut story = Story::live_at(3);
+    let fold = |position| Effect::ApplyFold { position, changes: Vec::new() };
+    story.expect(part(0, true), &[fold(None), ack(3)]);
+    story.expect(part(1, true), &[fold(None), ack(3)]);
+    story.expect(part(1, true), &[]);
+    let mut other = Story { follower: story.follower.clone(), ..Story::live_at(3) };
+    other.expect(part(3, false), &hang_up("a part of a fold is missing"));
+    // The broker begins anew, for it died in between.
+    story.expect(part(0, true), &[fold(None), ack(3)]);
+    story.expect(part(1, false), &[fold(Some(at(5)))]);
+}
+
+#[test]
+fn g6_a_bookmark_after_a_lost_frame_is_a_gap() {
+    let mut story = Story::live_at(3);
+    story.expect(Input::Text(frame::head(at(5).version, &at(9))), &hang_up("a gap"));
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Hub {
         let filtered = self.ids(|session| !session.topics.is_everything());
         self.broadcast(&everyone, frame::reset(&head, REASON));
         self.broadcast(&everyone, frame::live(head.version));
-        self.broadcast(&filtered, frame::head(&head));
+        self.broadcast(&filtered, frame::head(head.version, &head));
         self.effects.extend(everyone.into_iter().map(Effect::Save));
     }
 

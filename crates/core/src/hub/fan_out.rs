@@ -17,7 +17,7 @@ impl Hub {
     pub(super) fn fan_out(&mut self, now: UnixMillis, before: Position, rows: &[Row], wants_acks: bool) {
         self.settle_doubts();
         self.close_swamped(now);
-        let live = |session: &Session| session.stage == Stage::Live;
+        let live = |session: &Session| session.stage == Stage::Live && !session.awaits_reset();
         let everything: Vec<SessionId> = self.ids(|session| live(session) && session.topics.is_everything());
         let filtered: Vec<SessionId> = self.ids(|session| live(session) && !session.topics.is_everything());
         if !filtered.is_empty() {
@@ -61,7 +61,7 @@ impl Hub {
                 let text = match (left.is_empty(), crosses_a_bookmark(told, last.version)) {
                     (true, false) => continue,
                     (true, true) if broken::is(Break::BookmarkLost) => continue,
-                    (true, true) => frame::head(last),
+                    (true, true) => frame::head(told, last),
                     (false, _) => frame::changes_text(told, last, ask, &left),
                 };
                 self.effects.push_back(Effect::Broadcast { sessions: sessions.clone(), text });
@@ -88,7 +88,10 @@ impl Hub {
     pub(super) fn ask_everyone(&mut self) {
         let head = self.log.head();
         let late = |session: &Session| {
-            session.stage == Stage::Live && session.acked < head.version && session.topics.is_everything()
+            session.stage == Stage::Live
+                && session.acked < head.version
+                && session.topics.is_everything()
+                && !session.awaits_reset()
         };
         let sessions = self.ids(late);
         if !sessions.is_empty() {

@@ -255,7 +255,7 @@ impl Hub {
         let filtered = !session.topics.is_everything();
         self.send(id, frame::live(head.version));
         if filtered {
-            self.send(id, frame::head(&head));
+            self.send(id, frame::head(head.version, &head));
         }
     }
 
@@ -266,7 +266,15 @@ impl Hub {
             // Of the log before.
             Some(Reset::InPlace) if version != Version::ZERO && session.patience.take(now) => return,
             Some(Reset::InPlace) if version != Version::ZERO => return self.hush(id),
-            Some(Reset::InPlace | Reset::Opening) | None if version <= head => session.reset = None,
+            Some(Reset::InPlace) => {
+                session.reset = None;
+                if head > Version::ZERO {
+                    // It was sent nothing of what was made since.
+                    self.replay(id, Version::ZERO);
+                }
+                return self.effects.push_back(Effect::Save(id));
+            }
+            Some(Reset::Opening) | None if version <= head => session.reset = None,
             Some(_) | None => {
                 let message = "an ack of a version that does not exist";
                 return self.refuse(id, message, message);

@@ -120,6 +120,12 @@ impl Session {
         self.reset.is_none() && (self.epoch > epoch || (self.epoch == epoch && self.acked >= version))
     }
 
+    /// Says whether it was put at the beginning of an epoch and has not said that it knows: until then it is sent
+    /// nothing of it, for frames do not name their epoch.
+    pub(super) fn awaits_reset(&self) -> bool {
+        self.reset == Some(Reset::InPlace)
+    }
+
     /// Says whether an ack of version 0 can only be the answer to a reset: it is live, and has acknowledged all
     /// that it was sent before it was.
     pub(super) fn can_be_reset(&self) -> bool {
@@ -139,7 +145,7 @@ impl Session {
     /// its window like a page that was never sent.
     pub(super) fn is_doubtful(&self, head: Version) -> bool {
         match &self.stage {
-            Stage::Live => !self.topics.is_everything() && self.told != head,
+            Stage::Live => !self.topics.is_everything() && self.told != head && !self.awaits_reset(),
             Stage::Replaying { .. } => self.has_room(),
         }
     }
@@ -218,7 +224,7 @@ mod tests {
             let topics = Topics::new(vec![long(crate::wire::route::MAX_TOPICS_BYTES)]);
             let name = long(crate::wire::route::MAX_FOLLOWER_NAME_BYTES);
             let mut session = Session::new(name, true, UnixMillis(1 << 50), epoch, topics);
-            let fold = Some(FoldCursor { version: Version::MAX, place });
+            let fold = Some(FoldCursor { version: Version::MAX, place, part: u32::MAX });
             session.stage = Stage::Replaying { sent: Version::MAX, fold };
             session.window = [part; REPLAY_WINDOW].into();
             let json = session.to_json();

@@ -203,7 +203,7 @@ impl Story {
     fn filtered_at(version: u64) -> Self {
         let mut story = Self::at(version);
         let mut greeting = greeted_live(1, version);
-        greeting.insert(2, send(1, frame::head(&at(version))));
+        greeting.insert(2, send(1, frame::head(v(version), &at(version))));
         story.expect(resume(1, version, &["live:"]), &greeting);
         story
     }
@@ -539,7 +539,7 @@ fn g6_a_filtered_follower_is_told_where_it_stands_when_it_goes_live() {
     Story::filtered_at(7);
     let mut story = Story::at(7);
     story.expect(resume(1, 4, &["live:"]), &greeted_replay(1, 4, 7));
-    story.expect(sent(1, 7), &[send(1, frame::live(v(7))), send(1, frame::head(&at(7))), save(1)]);
+    story.expect(sent(1, 7), &[send(1, frame::live(v(7))), send(1, frame::head(v(7), &at(7))), save(1)]);
 }
 
 #[test]
@@ -566,7 +566,7 @@ fn followers_of_one_interest_share_a_text_while_they_were_told_the_same() {
     story.expect(publish(7), &[persist(7), pong(7), committed(7, 7)]);
     for session in [2, 3] {
         let mut greeting = greeted_live(session, 7);
-        greeting.insert(2, send(session, frame::head(&at(7))));
+        greeting.insert(2, send(session, frame::head(v(7), &at(7))));
         story.expect(resume(session, 7, &["live:"]), &greeting);
     }
     story.expect(
@@ -588,13 +588,19 @@ fn followers_of_one_interest_share_a_text_while_they_were_told_the_same() {
 fn g6_a_bookmark_comes_at_least_once_in_a_thousand_hidden_versions() {
     let mut story = Story::at(997);
     let mut greeting = greeted_live(1, 997);
-    greeting.insert(2, send(1, frame::head(&at(997))));
+    greeting.insert(2, send(1, frame::head(v(997), &at(997))));
     story.expect(resume(1, 997, &["none:"]), &greeting);
     story.expect(publish(998), &[persist(998), pong(998), committed(998, 998)]);
     story.expect(publish(999), &[persist(999), pong(999), committed(999, 999)]);
     story.expect(
         publish(1000),
-        &[persist(1000), pong(1000), broadcast(&[1], frame::head(&at(1000))), save(1), committed(1000, 1000)],
+        &[
+            persist(1000),
+            pong(1000),
+            broadcast(&[1], frame::head(v(997), &at(1000))),
+            save(1),
+            committed(1000, 1000),
+        ],
     );
     story.expect(publish(1001), &[persist(1001), pong(1001), committed(1001, 1001)]);
 }
@@ -610,7 +616,7 @@ fn g3_a_filtered_follower_misses_nothing_when_the_object_dies_in_a_fan_out() {
     assert_eq!(story.effects(), [pong(8)]);
     // Nobody knows whether (7, 8] was hidden or lost, so it is read from the log again.
     story.expect(publish(9), &[persist(9), pong(9), page(1, 7), committed(9, 9)]);
-    story.expect(sent(1, 9), &[send(1, frame::live(v(9))), send(1, frame::head(&at(9))), save(1)]);
+    story.expect(sent(1, 9), &[send(1, frame::live(v(9))), send(1, frame::head(v(9), &at(9))), save(1)]);
     story.expect(
         publish(10),
         &[persist(10), pong(10), broadcast(&[1], changes(9, 10, &[10])), save(1), committed(10, 10)],
@@ -637,7 +643,7 @@ fn g3_writes_that_fail_again_and_again_leave_nobody_out() {
         assert_eq!(story.effects(), [pong(7)]);
     }
     // The second commit had begun a replay whose page went nowhere; there is nothing to replay yet.
-    story.expect(ack(1, 7), &[send(1, frame::live(v(7))), send(1, frame::head(&at(7))), save(1)]);
+    story.expect(ack(1, 7), &[send(1, frame::live(v(7))), send(1, frame::head(v(7), &at(7))), save(1)]);
     story.expect(
         publish(8),
         &[persist(8), pong(8), broadcast(&[1], changes(7, 8, &[8])), save(1), committed(8, 8)],
@@ -737,7 +743,7 @@ fn the_id_of_a_closed_session_is_not_given_to_the_next() {
 fn a_hub_that_slept_behaves_as_one_that_did_not() {
     let mut story = Story::live_at(6);
     let mut greeting = greeted_live(2, 6);
-    greeting.insert(2, send(2, frame::head(&at(6))));
+    greeting.insert(2, send(2, frame::head(v(6), &at(6))));
     story.expect(resume(2, 6, &["live:"]), &greeting);
     story.expect(resume(3, 0, &[]), &greeted_replay(3, 0, 6));
     for to in 1..=3 {
@@ -766,7 +772,7 @@ fn stages() -> [Option<(Stage, VecDeque<Outstanding>)>; 6] {
     let part = |to, held: Option<u64>| Outstanding { to: v(to), held: held.map(v), bytes: 100, at: NOW };
     let full: VecDeque<Outstanding> = (1..=4).map(|to| part(to, None)).collect();
     let replaying = |sent, fold, window| Some((Stage::Replaying { sent: v(sent), fold }, window));
-    let cursor = FoldCursor { version: v(2), place: None };
+    let cursor = FoldCursor { version: v(2), place: None, part: 1 };
     [
         None,
         replaying(0, None, VecDeque::new()),

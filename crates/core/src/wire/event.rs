@@ -41,9 +41,9 @@ mod tests {
     fn an_event_is_a_frame_with_its_position() {
         let at: Position = "01ARYZ6S410000000000000000:1:68af3c045ca45573".parse().unwrap();
         assert_eq!(
-            event("head", Some(&at), &frame::head(&at)),
+            event("head", Some(&at), &frame::head(at.version, &at)),
             "event: head\nid: 01ARYZ6S410000000000000000:1:68af3c045ca45573\n\
-             data: {\"type\":\"head\",\"version\":1,\"hash\":\"68af3c045ca45573\"}\n\n"
+             data: {\"type\":\"head\",\"from\":1,\"version\":1,\"hash\":\"68af3c045ca45573\"}\n\n"
         );
         assert_eq!(event("fold", None, "{}"), "event: fold\ndata: {}\n\n");
         assert_eq!(retry(Duration::from_secs(2)), "retry: 2000\n\n");

@@ -129,6 +129,8 @@ pub struct Fold {
     pub changes: Vec<FoldedChange>,
     /// Whether another part follows.
     pub more: bool,
+    /// Which part it is, from 0. Absent from a broker that does not say.
+    pub part: Option<u32>,
 }
 
 /// A frame from the broker.
@@ -167,6 +169,8 @@ pub enum Frame {
     },
     /// How far a filtered follower has got.
     Head {
+        /// For who has heard everything up to here that matches its filter. Absent from a broker that does not say.
+        from: Option<Version>,
         /// Nothing that matches its filter up to here is missing.
         version: Version,
         /// The hash there.
@@ -232,6 +236,7 @@ struct Flat<'a> {
     versions: Option<Vec<VersionRow>>,
     changes: Option<Vec<FoldedChange>>,
     more: bool,
+    part: Option<u32>,
     ack: bool,
     reason: Option<String>,
     code: Option<String>,
@@ -275,7 +280,11 @@ impl Frame {
             "changes" => changes(flat)?,
             "fold" => fold(flat)?,
             "live" => Self::Live { version: need!(flat.version, "live") },
-            "head" => Self::Head { version: need!(flat.version, "head"), hash: need!(flat.hash, "head") },
+            "head" => Self::Head {
+                from: flat.from,
+                version: need!(flat.version, "head"),
+                hash: need!(flat.hash, "head"),
+            },
             "reset" => Self::Reset {
                 position: Position {
                     epoch: need!(flat.epoch, "reset"),
@@ -312,7 +321,8 @@ fn fold(flat: Flat<'_>) -> Result<Frame, FrameError> {
     let (from, to) = (need!(flat.from, "fold"), need!(flat.to, "fold"));
     let changes = need!(flat.changes, "fold");
     ordered(from, to, changes.iter().map(|folded| folded.version), |next, last| next >= last)?;
-    Ok(Frame::Fold(Fold { from, to, hash: need!(flat.hash, "fold"), changes, more: flat.more }))
+    let hash = need!(flat.hash, "fold");
+    Ok(Frame::Fold(Fold { from, to, hash, changes, more: flat.more, part: flat.part }))
 }
 
 fn ordered(
@@ -359,11 +369,11 @@ pub fn changes_text(from: Version, to: &Position, ack: bool, rows: &str) -> Stri
     changes_head(from, to.version, to.hash, ack) + rows + CHANGES_TAIL
 }
 
-/// Writes what stands before the changes of a `fold` frame; [`fold_tail`] follows them.
+/// Writes what stands before the changes of a `fold` frame, the so manieth part from 0; [`fold_tail`] follows them.
 #[must_use]
-pub fn fold_head(from: Version, to: &Position) -> String {
+pub fn fold_head(from: Version, to: &Position, part: u32) -> String {
     let Position { version, hash, .. } = to;
-    format!(r#"{{"type":"fold","from":{from},"to":{version},"hash":"{hash}","changes":["#)
+    format!(r#"{{"type":"fold","from":{from},"to":{version},"hash":"{hash}","part":{part},"changes":["#)
 }
 
 /// Returns what closes a `fold` frame.
@@ -374,8 +384,8 @@ pub fn fold_tail(more: bool) -> &'static str {
 
 /// Writes a `fold` frame around changes that are JSON already, separated by commas.
 #[must_use]
-pub fn fold_text(from: Version, to: &Position, changes: &str, more: bool) -> String {
-    fold_head(from, to) + changes + fold_tail(more)
+pub fn fold_text(from: Version, to: &Position, part: u32, changes: &str, more: bool) -> String {
+    fold_head(from, to, part) + changes + fold_tail(more)
 }
 
 /// Writes the row of a version: the bytes that are stored, hashed and sent. `changes` is an ASCII JSON array.
@@ -390,10 +400,10 @@ pub fn live(version: Version) -> String {
     format!(r#"{{"type":"live","version":{version}}}"#)
 }
 
-/// Writes a bookmark.
+/// Writes a bookmark, for who was told of everything up to `from`.
 #[must_use]
-pub fn head(at: &Position) -> String {
-    format!(r#"{{"type":"head","version":{},"hash":"{}"}}"#, at.version, at.hash)
+pub fn head(from: Version, at: &Position) -> String {
+    format!(r#"{{"type":"head","from":{from},"version":{},"hash":"{}"}}"#, at.version, at.hash)
 }
 
 /// Writes a reset to `at`.

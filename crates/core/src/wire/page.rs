@@ -68,6 +68,9 @@ pub struct FoldCursor {
     ///
     /// Not a count: changes of that version may be folded away meanwhile, and later ones must not be skipped.
     pub place: Option<String>,
+    /// How many parts were sent; not in what a reader of pages is given.
+    #[serde(default)]
+    pub part: u32,
 }
 
 /// How far the fold of a log was sent to somebody who keeps that itself, while the log may begin anew.
@@ -81,7 +84,7 @@ pub struct PageCursor {
 
 impl fmt::Display for PageCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let FoldCursor { version, place } = &self.cursor;
+        let FoldCursor { version, place, .. } = &self.cursor;
         let place = place.as_ref().map(|place| format!(".{}", URL_SAFE_NO_PAD.encode(place)));
         write!(f, "{}.{version}{}", self.epoch, place.unwrap_or_default())
     }
@@ -94,7 +97,7 @@ impl FromStr for PageCursor {
         let (version, place) = at.split_once('.').map_or((at, None), |(version, rest)| (version, Some(rest)));
         let decoded = |place: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(place).ok()?).ok();
         let place = place.map(|place| decoded(place).ok_or(())).transpose()?;
-        let cursor = FoldCursor { version: version.parse().map_err(|_| ())?, place };
+        let cursor = FoldCursor { version: version.parse().map_err(|_| ())?, place, part: 0 };
         Ok(Self { epoch: epoch.parse().map_err(|_| ())?, cursor })
     }
 }
@@ -227,8 +230,10 @@ mod tests {
     fn a_cursor_survives_its_text() {
         for place in [None, Some("ktitle:é\u{1}h".to_owned())] {
             let epoch = "01ARYZ6S410000000000000000".parse().unwrap();
-            let cursor =
-                PageCursor { epoch, cursor: FoldCursor { version: Version::new(7).unwrap(), place } };
+            let cursor = PageCursor {
+                epoch,
+                cursor: FoldCursor { version: Version::new(7).unwrap(), place, part: 0 },
+            };
             let text = cursor.to_string();
             assert!(
                 text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)),

@@ -32,7 +32,7 @@ fn e1_g7_a_new_epoch_resets_everybody_before_anything_else_is_said() {
     effects.extend([
         broadcast(&[1, 2], frame::reset(&head, "a new epoch")),
         broadcast(&[1, 2], frame::live(v(0))),
-        broadcast(&[1], frame::head(&head)),
+        broadcast(&[1], frame::head(head.version, &head)),
         save(1),
         save(2),
     ]);
@@ -43,6 +43,27 @@ fn e1_g7_a_new_epoch_resets_everybody_before_anything_else_is_said() {
 #[test]
 fn e1_an_epoch_nobody_follows_is_only_written() {
     Story::at(7).expect(new_epoch(), &begun(next_epoch()));
+}
+
+#[test]
+fn e1_g3_who_has_not_said_that_it_was_reset_is_sent_nothing_of_the_new_epoch() {
+    let mut story = Story::live_at(7);
+    story.expect(resume(2, 7, &[]), &greeted_live(2, 7));
+    story.hub.handle(NOW, new_epoch());
+    story.effects();
+    story.expect(ack(2, 0), &[save(2)]);
+    let told = |story: &mut Story| -> Vec<Vec<SessionId>> {
+        let sent = story.effects().into_iter().filter_map(|effect| match effect {
+            Effect::Broadcast { sessions, .. } => Some(sessions),
+            _ => None,
+        });
+        sent.collect()
+    };
+    story.hub.handle(NOW, publish(1));
+    assert_eq!(told(&mut story), [[SessionId(2)]]);
+    story.hub.handle(NOW, ack(1, 0));
+    let part = Effect::SendPart { session: SessionId(1), part: Part::Versions { after: v(0) } };
+    assert!(story.effects().contains(&part), "what was made since is replayed");
 }
 
 #[test]

@@ -430,12 +430,12 @@ impl World {
         let next = (rest.len() > part.len()).then(|| {
             let last = part.last().unwrap();
             let cut = rest[part.len()].version == last.version;
-            FoldCursor { version: last.version, place: cut.then(|| last.to_json()) }
+            FoldCursor { version: last.version, place: cut.then(|| last.to_json()), part: cursor.part + 1 }
         });
         let passing = part.iter().filter(|folded| topics.pass(&folded.change));
         let texts: Vec<String> = passing.map(|folded| folded.to_json()).collect();
         let to = self.position(self.folded);
-        self.send(session, frame::fold_text(from, &to, &texts.join(","), next.is_some()));
+        self.send(session, frame::fold_text(from, &to, cursor.part, &texts.join(","), next.is_some()));
         let sent = PartSent::Fold { to: to.version, next };
         self.hub.handle(self.now, Input::PartSent { session, sent, bytes: 100 });
     }

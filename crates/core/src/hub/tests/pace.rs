@@ -233,7 +233,7 @@ fn a_follower_in_doubt_is_settled_at_once_though_nothing_is_published() {
     story.hub.handle(NOW, sent(1, 8));
     assert_eq!(
         story.effects(),
-        [send(1, frame::live(v(8))), send(1, frame::head(&story.hub.head())), save(1)]
+        [send(1, frame::live(v(8))), send(1, frame::head(v(8), &story.hub.head())), save(1)]
     );
     assert_ne!(story.hub.poll_timeout(), Some(UnixMillis::default()));
 }

@@ -24,7 +24,7 @@ fn fold_sent(session: u32, to: u64, next: Option<FoldCursor>) -> Input {
 }
 
 fn cursor(version: u64) -> FoldCursor {
-    FoldCursor { version: v(version), place: None }
+    FoldCursor { version: v(version), place: None, part: 1 }
 }
 
 fn sent_bytes(session: u32, to: u64, bytes: u32) -> Input {

@@ -33,7 +33,9 @@ fn what_the_broker_writes_the_follower_reads() {
     );
     assert_eq!(Frame::parse(&pong(&to)).unwrap(), Frame::Pong(to));
     assert_eq!(Frame::parse(&live(version(3))).unwrap(), Frame::Live { version: version(3) });
-    assert_eq!(Frame::parse(&head(&to)).unwrap(), Frame::Head { version: to.version, hash: to.hash });
+    let from = version(1);
+    let bookmark = Frame::Head { from: Some(from), version: to.version, hash: to.hash };
+    assert_eq!(Frame::parse(&head(from, &to)).unwrap(), bookmark);
     let reason = "because \"so\"".to_owned();
     assert_eq!(Frame::parse(&reset(&to, &reason)).unwrap(), Frame::Reset { position: to, reason });
     assert!(matches!(
