@@ -8,14 +8,14 @@ pub enum Break {
     GapIgnored,
     /// A follower takes versions that it holds already.
     HeldTwice,
-    /// A replay goes live after its first part.
-    LiveTooSoon,
+    /// A frame that covers several versions brings the first only.
+    RowsUnsent,
     /// A version with several changes arrives with its first only.
     VersionSplit,
     /// A position is believed whatever its hash.
     HashUnchecked,
-    /// A position is believed whatever its epoch.
-    EpochUnchecked,
+    /// A position is believed whatever its epoch and hash.
+    ClaimBelieved,
     /// A position that was forgotten is resumed from.
     ForgottenServed,
     /// Who filters is not told how far the log has got.
@@ -24,8 +24,6 @@ pub enum Break {
     AnswerFirst,
     /// Followers are sent a row before it is written.
     SendFirst,
-    /// What sockets were told of rows that were never written is taken for said.
-    NothingTakenBack,
     /// An idempotency key is not looked up.
     KeyUnremembered,
     /// An idempotency key is not looked up among the publishes of the same commit.
@@ -83,15 +81,14 @@ impl Break {
     pub const ALL: &[Self] = &[
         Self::GapIgnored,
         Self::HeldTwice,
-        Self::LiveTooSoon,
+        Self::RowsUnsent,
         Self::VersionSplit,
         Self::HashUnchecked,
-        Self::EpochUnchecked,
+        Self::ClaimBelieved,
         Self::ForgottenServed,
         Self::BookmarkLost,
         Self::AnswerFirst,
         Self::SendFirst,
-        Self::NothingTakenBack,
         Self::KeyUnremembered,
         Self::KeyTwiceAtOnce,
         Self::ProofAgeIgnored,

@@ -497,7 +497,7 @@ impl Follower {
         if from > held && !broken::is(Break::GapIgnored) {
             self.hang_up(now, close::RESYNC, "a gap");
             Brings::Gap
-        } else if to > held || self.cursor == Cursor::Nothing {
+        } else if to > held || self.cursor == Cursor::Nothing || broken::is(Break::HeldTwice) {
             Brings::News
         } else {
             Brings::Nothing
@@ -513,7 +513,7 @@ impl Follower {
             return;
         }
         let brings = self.judge(now, fold.from, fold.to);
-        self.next_part = fold.part.map_or(0, |part| part + 1);
+        self.next_part = fold.part.filter(|_| fold.more).map_or(0, |part| part.saturating_add(1));
         let position = (!fold.more).then_some(Position { epoch, version: fold.to, hash: fold.hash });
         if brings == Brings::News {
             match position {

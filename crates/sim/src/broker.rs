@@ -77,7 +77,9 @@ impl Object {
 
     fn sessions(&self) -> BTreeMap<SessionId, Session> {
         let read = |json: &str| serde_json::from_str(json).expect("what was attached");
-        self.attached.iter().map(|(id, (_, json))| (*id, read(json))).collect()
+        // A step that opened one may have ended before it was saved.
+        let saved = self.attached.iter().filter(|(_, (_, json))| !json.is_empty());
+        saved.map(|(id, (_, json))| (*id, read(json))).collect()
     }
 
     fn load(&mut self, rows: &Rows) {
@@ -335,20 +337,33 @@ impl World {
         let mut effects: VecDeque<Effect> = std::iter::from_fn(|| hub.poll_effect()).collect();
         let writes = effects.iter().any(is_write);
         let fails = writes && (self.is_ghost(id) || self.faults.strikes(Fault::BrokerWriteFails));
+        let panics = writes && !fails && self.faults.strikes(Fault::BrokerPanics);
+        let mut left = if panics { self.net.below(effects.len() as u64) } else { u64::MAX };
         loop {
             let next = effects.pop_front().or_else(|| self.broker.object(id)?.hub().poll_effect());
             let Some(effect) = next else { return true };
             if fails && is_write(&effect) {
                 self.say(|| "a transaction of the broker fails".to_owned());
-                let rows = self.broker.storage.seen.clone();
-                if let Some(object) = self.broker.object(id) {
-                    object.load(&rows);
-                }
-                self.carry_out_hub(id);
+                self.begin_anew(id);
                 return false;
             }
+            if left == 0 && !is_write(&effect) && !effects.iter().any(is_write) {
+                self.say(|| format!("the broker panics; {} effects are not carried out", effects.len() + 1));
+                self.begin_anew(id);
+                return true;
+            }
+            left = left.saturating_sub(1);
             self.carry_out_effect(id, effect);
         }
+    }
+
+    /// A step has not ended well: the hub is loaded anew, from the rows and from what is attached to sockets.
+    fn begin_anew(&mut self, id: u64) {
+        let rows = self.broker.storage.seen.clone();
+        if let Some(object) = self.broker.object(id) {
+            object.load(&rows);
+        }
+        self.carry_out_hub(id);
     }
 
     fn carry_out_effect(&mut self, id: u64, effect: Effect) {
@@ -469,11 +484,10 @@ impl World {
                     self.model.forgot(last);
                     Ok(())
                 }
-                Write::Remember { .. }
-                | Write::Asked(_)
-                | Write::Seal { .. }
-                | Write::Fold
-                | Write::ForgetKeys { .. } => Ok(()),
+                Write::Remember { publisher, key, remembered } => {
+                    self.model.remembers(publisher, key, remembered.position)
+                }
+                Write::Asked(_) | Write::Seal { .. } | Write::Fold | Write::ForgetKeys { .. } => Ok(()),
             };
             self.note(kept);
         }
@@ -525,7 +539,9 @@ impl World {
         let due = self.now + wait;
         if self.broker.alarm.is_none_or(|armed| armed > due || armed <= self.now) {
             self.broker.alarm = Some(due);
-            self.schedule_at(due, Event::BrokerAlarm { due });
+            // Alarms are late, now and then.
+            let late = if self.net.percent(20) { self.net.below(400) } else { 0 };
+            self.schedule_at(due + late, Event::BrokerAlarm { due });
         }
     }
 

@@ -61,6 +61,8 @@ faults! {
     PublishDoubled "publish-doubled" 30_000,
     /// A transaction of the broker fails.
     BrokerWriteFails "broker-write-fails" 20_000,
+    /// A step of the broker ends half-way, after its commit: a panic.
+    BrokerPanics "broker-panics" 50_000,
     /// The broker's process dies: what was not durable is gone, the sockets too.
     BrokerDies "broker-dies" 60_000,
     /// Its memory and what was not durable are gone, and the sockets stay.
@@ -87,12 +89,16 @@ faults! {
     ReplicaWriteUnacked "replica-write-unacked" 15_000,
     /// A client dies and begins again from what it stored.
     ClientDies "client-dies" 60_000,
+    /// A client is away, for up to a quarter of an hour.
+    ClientAway "client-away" 25_000,
     /// An isolate is gone, and another takes its place.
     IsolateDies "isolate-dies" 120_000,
     /// A machine's clock is set, by up to two minutes, either way.
     ClockSet "clock-set" 60_000,
     /// A reader's question, or its answer, is lost.
     SyncLost "sync-lost" 30_000,
+    /// The answer to a reader's question takes seconds.
+    SyncSlow "sync-slow" 20_000,
     /// A message of a window is lost.
     WindowLost "window-lost" 10_000,
     /// A window is cut.
@@ -138,6 +144,7 @@ pub(crate) struct Faults {
     pub(crate) struck: Vec<Strike>,
     asked: Vec<u64>,
     pub(crate) counts: Vec<u64>,
+    total: u64,
     /// Nothing strikes while it is calm.
     pub(crate) calm: bool,
 }
@@ -153,6 +160,7 @@ impl Faults {
             struck: Vec::new(),
             asked: none.clone(),
             counts: none,
+            total: 0,
             calm: false,
         }
     }
@@ -170,10 +178,16 @@ impl Faults {
             drawn < fault.rate() && self.only.as_ref().is_none_or(|only| only.contains(&(fault, number)));
         if strikes {
             self.counts[kind] += 1;
+            self.total += 1;
             if self.listing {
                 self.struck.push((fault, number));
             }
         }
         strikes
+    }
+
+    /// Returns how many struck.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
     }
 }

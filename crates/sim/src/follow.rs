@@ -6,6 +6,7 @@ use newsreel_core::floors::raised_by;
 use newsreel_core::follower::{Config, Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::topics::Topics;
 use newsreel_core::wire::frame::{FoldedChange, FollowerFrame};
+use newsreel_core::wire::route::Start;
 use newsreel_core::wire::{Position, VersionRow};
 
 use crate::faults::Fault;
@@ -136,12 +137,7 @@ impl World {
                 seat.link += 1;
                 seat.socket = None;
                 let link = seat.link;
-                let way = self.net.between(1, 60);
-                if self.faults.strikes(Fault::DialFails) {
-                    self.schedule(way, Event::Undialed { who, link });
-                } else {
-                    self.schedule(way, Event::Dialed { who, link, start });
-                }
+                self.leave(who, Left::Dial { link, start });
                 true
             }
             Effect::Send(text) => {
@@ -218,6 +214,16 @@ impl World {
                 }
                 true
             }
+        }
+    }
+
+    /// A follower dials, once what it shows is stored.
+    pub(crate) fn dial(&mut self, who: Who, link: u64, start: Start) {
+        let way = self.net.between(1, 60);
+        if self.faults.strikes(Fault::DialFails) {
+            self.schedule(way, Event::Undialed { who, link });
+        } else {
+            self.schedule(way, Event::Dialed { who, link, start });
         }
     }
 

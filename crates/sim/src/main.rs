@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use newsreel_core::broken::{self, Break};
 use newsreel_sim::{Fault, Keep, Outcome, Plan, Strike, play, shrink};
 
 /// Plays the whole system with faults, on a seeded clock, and checks the guarantees after every step.
@@ -44,12 +45,18 @@ struct Options {
     /// How many keys of each of the two publishers.
     #[arg(long, default_value_t = Plan::default().keys)]
     keys: usize,
+    /// Publishers change keys only, and fast, and the first client wants to hear of none of them.
+    #[arg(long)]
+    hidden: bool,
     /// How much of the story is printed.
     #[arg(long, value_enum)]
     story: Option<Story>,
     /// Does not make a failing run smaller.
     #[arg(long)]
     no_shrink: bool,
+    /// Breaks a guarantee in the core on purpose (`core::broken::Break`), to see it noticed.
+    #[arg(long = "break", value_name = "NAME")]
+    broken: Option<String>,
     /// Lists the kinds of faults and ends.
     #[arg(long)]
     list_faults: bool,
@@ -74,6 +81,13 @@ fn main() -> ExitCode {
         Fault::ALL.iter().for_each(|fault| println!("{}", fault.name()));
         return ExitCode::SUCCESS;
     }
+    if let Some(name) = &options.broken {
+        let Some(what) = Break::ALL.iter().find(|one| format!("{one:?}") == *name) else {
+            eprintln!("error: --break is one of {:?}", Break::ALL);
+            return ExitCode::from(2);
+        };
+        broken::set(Some(*what));
+    }
     let plan = match plan_of(&options) {
         Ok(plan) => plan,
         Err(why) => {
@@ -93,8 +107,8 @@ fn main() -> ExitCode {
 }
 
 fn plan_of(options: &Options) -> Result<Plan, String> {
-    if options.edges == 0 || options.isolates == 0 || options.keys == 0 {
-        return Err("--edges, --isolates and --keys are at least 1".to_owned());
+    if options.keys == 0 {
+        return Err("--keys is at least 1".to_owned());
     }
     let mut faults: BTreeSet<Fault> = BTreeSet::new();
     for (index, name) in options.faults.split(',').map(str::trim).enumerate() {
@@ -116,8 +130,8 @@ fn plan_of(options: &Options) -> Result<Plan, String> {
         }
     }
     let only = options.only.as_deref().map(strikes).transpose()?;
-    let Options { seed, steps, edges, isolates, clients, keys, .. } = *options;
-    Ok(Plan { seed, steps, faults, only, edges, isolates, clients, keys })
+    let Options { seed, steps, edges, isolates, clients, keys, hidden, .. } = *options;
+    Ok(Plan { seed, steps, faults, only, edges, isolates, clients, keys, hidden })
 }
 
 fn strikes(list: &str) -> Result<BTreeSet<Strike>, String> {

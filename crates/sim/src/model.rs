@@ -131,6 +131,8 @@ pub(crate) struct Model {
     truths: Vec<Truth>,
     /// What publishes of a key were acknowledged with, that is not gone by a restore.
     receipts: BTreeMap<(usize, String), Position>,
+    /// What idempotency keys were used for.
+    keys: BTreeMap<(String, String), Position>,
     /// The newest acknowledged position of the current log.
     acked: Option<Position>,
     /// Until when the broker ran twice.
@@ -163,6 +165,7 @@ impl Model {
             undurable: Vec::new(),
             truths: vec![Truth::default(); keys],
             receipts: BTreeMap::new(),
+            keys: BTreeMap::new(),
             acked: None,
             overlap: 0,
             prefixes: Vec::new(),
@@ -247,9 +250,18 @@ impl Model {
         self.current = head.epoch;
         self.epoch_since = now;
         self.acked = None;
-        self.receipts.retain(|_, position| {
-            position.epoch < head.epoch || (position.epoch == head.epoch && position.version <= head.version)
-        });
+        let is_left = |position: &Position| (position.epoch, position.version) <= (head.epoch, head.version);
+        self.receipts.retain(|_, position| is_left(position));
+        self.keys.retain(|_, position| is_left(position));
+    }
+
+    /// D3: an idempotency key is used for one version.
+    pub(crate) fn remembers(&mut self, publisher: String, key: String, at: Position) -> Kept {
+        let what = format!("key {key} has versions");
+        match self.keys.insert((publisher, key), at) {
+            Some(earlier) => broken("D3", format!("{what} {earlier} and {at}")),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn forgot(&mut self, version: u64) {

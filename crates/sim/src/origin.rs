@@ -76,6 +76,8 @@ pub(crate) struct Origin {
     publishers: Vec<Publisher>,
     next: u64,
     dice: Dice,
+    /// Nothing is changed but keys by name.
+    keys_only: bool,
     /// Until when it does not answer.
     pub(crate) away_until: u64,
     pub(crate) policies: Policies,
@@ -84,7 +86,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    pub(crate) fn new(seed: u64, keys: usize) -> Self {
+    pub(crate) fn new(seed: u64, keys: usize, keys_only: bool) -> Self {
         let overrides: BTreeMap<String, Override> = serde_json::from_str(POLICY).expect("the policy is JSON");
         let policies = Policies::with(&overrides);
         let mut all = Vec::new();
@@ -111,6 +113,7 @@ impl Origin {
             publishers,
             next: 1,
             dice,
+            keys_only,
             away_until: 0,
             policies,
             made: BTreeMap::new(),
@@ -148,7 +151,9 @@ impl Origin {
         };
         let mut touches = Vec::new();
         let changes = match self.dice.below(100) {
-            _ if operation == Operation::Remove => self.change_keys(&keys, operation, &mut touches),
+            _ if self.keys_only || operation == Operation::Remove => {
+                self.change_keys(&keys, operation, &mut touches)
+            }
             0..70 => self.change_keys(&keys, operation, &mut touches),
             70..88 => {
                 let tag = some_tag(publisher, &mut self.dice);
@@ -299,15 +304,16 @@ impl World {
         let request = self.next_request;
         self.origin.publishers[publisher].request = Some((request, some.clone()));
         self.schedule(PATIENCE, Event::PublishGivenUp { publisher, request });
+        let way = self.net.between(1, 30);
         let harmless = some.iter().all(|id| self.origin.publications[id].harmless);
         if harmless && self.faults.strikes(Fault::PublishDoubled) {
-            let late = self.net.between(1, 2_000);
-            self.schedule(late, Event::PublishArrives { publisher, request, ids: some.clone() });
+            // Often at once, so that both are committed together.
+            let late = if self.net.percent(50) { self.net.below(3) } else { self.net.below(2_000) };
+            self.schedule(way + late, Event::PublishArrives { publisher, request, ids: some.clone() });
         }
         if self.faults.strikes(Fault::PublishLost) {
             return;
         }
-        let way = self.net.between(1, 30);
         self.schedule(way, Event::PublishArrives { publisher, request, ids: some });
     }
 

@@ -24,6 +24,8 @@ pub struct Plan {
     pub clients: usize,
     /// How many keys each of the two publishers has.
     pub keys: usize,
+    /// Publishers change keys only, and fast, and the first client wants to hear of none of them.
+    pub hidden: bool,
 }
 
 impl Default for Plan {
@@ -37,6 +39,7 @@ impl Default for Plan {
             isolates: 2,
             clients: 3,
             keys: 10,
+            hidden: false,
         }
     }
 }
@@ -66,6 +69,9 @@ impl fmt::Display for Plan {
             if value != usual {
                 write!(f, " --{option} {value}")?;
             }
+        }
+        if self.hidden {
+            write!(f, " --hidden")?;
         }
         Ok(())
     }

@@ -660,7 +660,8 @@ impl World {
         let now = self.now;
         let visible = (0..self.edges.len()).map(|other| {
             let most = if lags { 180_000 } else { 20_000 };
-            now + if other == location { self.net.below(200) } else { self.net.below(most) }
+            let here = if self.net.percent(80) { 0 } else { self.net.below(200) };
+            now + if other == location { here } else { self.net.below(most) }
         });
         let visible = visible.collect();
         self.kv.put(name, entry, now, visible);

@@ -7,6 +7,7 @@ use newsreel_core::floors::{Floor, FloorRow};
 use newsreel_core::follower::{Cursor, Input, Phase};
 use newsreel_core::sync::{Ask, LeftOut, Look, Reply};
 use newsreel_core::wire::change::Operation;
+use newsreel_core::wire::route::Start;
 use newsreel_core::wire::{Position, Target, UnixMillis, Version};
 
 use crate::faults::Fault;
@@ -15,8 +16,8 @@ use crate::machine::{Storage, Stored};
 use crate::world::{Event, Who, World};
 
 /// How many floors one reply holds, and how many of keys and tags are told at all: few, so that both are seen.
-const FLOORS_A_REPLY: usize = 9;
-const SNAPSHOT_FLOORS: usize = 22;
+const FLOORS_A_REPLY: usize = 6;
+const SNAPSHOT_FLOORS: usize = 12;
 /// How often its alarm rings.
 const ALARM: u64 = 30_000;
 /// How long after the last question it lets go of the broker.
@@ -150,6 +151,10 @@ struct Asking {
 /// What leaves a replica.
 #[derive(Debug)]
 pub(crate) enum Left {
+    Dial {
+        link: u64,
+        start: Start,
+    },
     /// With the position that was stored when it was said.
     Up {
         socket: u64,
@@ -263,20 +268,22 @@ impl World {
                     self.release_replica(number, left);
                 }
             }
-            Who::Client(_) => {
-                if let Left::Up { socket, text, stored } = left {
-                    self.left(who, socket, &text, stored);
-                }
-            }
+            Who::Client(_) => match left {
+                Left::Up { socket, text, stored } => self.left(who, socket, &text, stored),
+                Left::Dial { link, start } => self.dial(who, link, start),
+                Left::Answer { .. } | Left::Window { .. } => {}
+            },
         }
     }
 
     fn release_replica(&mut self, number: usize, left: Left) {
         match left {
+            Left::Dial { link, start } => self.dial(Who::Edge(number), link, start),
             Left::Up { socket, text, stored } => self.left(Who::Edge(number), socket, &text, stored),
             Left::Answer { isolate, ticket, reply } => {
                 if !self.faults.strikes(Fault::SyncLost) {
-                    let way = self.net.between(1, 8);
+                    let slow = self.faults.strikes(Fault::SyncSlow);
+                    let way = if slow { self.net.between(200, 4_000) } else { self.net.between(1, 8) };
                     self.schedule(way, Event::Replied { isolate, ticket, reply: reply.map(Box::new) });
                 }
             }

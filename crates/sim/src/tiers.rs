@@ -57,6 +57,12 @@ impl Kv {
 
     /// Writes or deletes; refused where the last write was less than a second ago.
     pub(crate) fn put(&mut self, name: Name, entry: Option<Entry>, now: u64, visible: Vec<u64>) -> bool {
+        // Where it was written, it mostly takes the place of what is kept there.
+        for (location, at) in visible.iter().enumerate() {
+            if *at <= now {
+                self.copies.remove(&(location, name));
+            }
+        }
         let writes = self.names.entry(name).or_default();
         if writes.last().is_some_and(|last| now < last.at + 1_000) {
             return false;

@@ -1,7 +1,7 @@
 //! What goes wrong at large: processes die, storage is restored, clocks are set, a deploy cuts everything.
 
 use newsreel_core::follower::{Cursor, Input, Phase};
-use newsreel_core::hub::Input as HubInput;
+use newsreel_core::hub::{BOOKMARK_EVERY, Input as HubInput};
 
 use crate::faults::Fault;
 use crate::model::broken;
@@ -201,7 +201,12 @@ impl World {
     fn trouble_of_clients(&mut self) {
         for number in 0..self.clients.len() {
             let who = Who::Client(number);
-            if self.faults.strikes(Fault::ClientDies) {
+            if self.faults.strikes(Fault::ClientAway) {
+                let time = self.net.between(1_000, 900_000);
+                self.say(|| format!("{who} is away for {time} ms"));
+                self.step_follower(who, Input::Stop);
+                self.schedule(time, Event::Returns { who });
+            } else if self.faults.strikes(Fault::ClientDies) && self.seat(who).phase() != Phase::Idle {
                 self.say(|| format!("{who} dies and begins again"));
                 let (seed, stored) = (self.net.next(), self.clients[number].stored);
                 if let Some(socket) = self.clients[number].seat.socket() {
@@ -232,6 +237,28 @@ impl World {
         self.say(|| "everything heals".to_owned());
         (self.ending, self.faults.calm) = (true, true);
         (self.broker.away_until, self.origin.away_until) = (0, 0);
+        for number in 0..self.clients.len() {
+            self.step_follower(Who::Client(number), Input::Start);
+        }
+    }
+
+    /// G6: who is live and filters is told how far the log has got, at least once in a thousand versions.
+    pub(crate) fn check_bookmarks(&mut self) {
+        // What is on its way, or was made meanwhile.
+        const UNDER_WAY: u64 = 200;
+        let head = self.broker.storage.disk.head();
+        for number in 0..self.clients.len() {
+            let seat = &self.clients[number].seat;
+            let Cursor::At(held) = self.clients[number].stored else { continue };
+            let behind = head.version.number().saturating_sub(held.version.number());
+            let is_told = seat.phase() == Phase::Live && held.epoch == head.epoch;
+            if is_told && self.faults.total() == 0 && behind > BOOKMARK_EVERY + UNDER_WAY {
+                self.note(broken(
+                    "G6",
+                    format!("client {number} is live at {held}, and the log is at {head}"),
+                ));
+            }
+        }
     }
 
     /// In the end everybody has heard everything.

@@ -104,6 +104,9 @@ pub(crate) enum Event {
         who: Who,
         due: u64,
     },
+    Returns {
+        who: Who,
+    },
     /// Replicas.
     ReplicaSettles {
         edge: usize,
@@ -261,7 +264,7 @@ impl World {
         let seed = plan.seed;
         let mut net = Dice::new(seed, 2);
         let epoch = Epoch::new(UnixMillis(1_700_000_000_000), net.bytes());
-        let origin = Origin::new(seed, plan.keys);
+        let origin = Origin::new(seed, plan.keys, plan.hidden);
         let mut clock = || Clock::new(i64::try_from(net.below(240_000)).unwrap_or(0) - 120_000);
         let broker = Broker::new(Rows::new(epoch), clock());
         let edges = (0..plan.edges).map(|number| {
@@ -271,6 +274,7 @@ impl World {
         let edges: Vec<Edge> = edges.collect();
         let clients = (0..plan.clients).map(|number| {
             let (topics, stored) = match number % 4 {
+                0 if plan.hidden => (vec!["nobody:".to_owned()], Cursor::Nothing),
                 0 => (vec!["title:".to_owned(), "live:a".to_owned()], Cursor::Nothing),
                 1 => (Vec::new(), Cursor::Nothing),
                 2 => (vec!["fare:b".to_owned()], Cursor::Head),
@@ -423,6 +427,7 @@ impl World {
             Event::Arrives { socket, up } => self.arrived(socket, up),
             Event::Hears { socket, down } => self.hears(socket, down),
             Event::FollowerTimer { who, due } => self.follower_timer(who, due),
+            Event::Returns { who } => self.step_follower(who, Input::Start),
             Event::ReplicaSettles { edge, life } => self.replica_settles(edge, life),
             Event::ReplicaAlarm { edge, life } => self.replica_alarm(edge, life),
             Event::Proves { edge, life } => self.proves(edge, life),
@@ -451,8 +456,10 @@ impl World {
             return;
         }
         self.commit(publisher);
+        self.check_bookmarks();
         // In bursts, and with quiet times in between.
         let pause = match self.work.below(10) {
+            _ if self.plan.hidden => self.work.between(1, 40),
             0..5 => self.work.between(5, 200),
             5..9 => self.work.between(200, 2_000),
             _ => self.work.between(2_000, 15_000),

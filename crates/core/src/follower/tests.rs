@@ -552,6 +552,9 @@ fn g3_a_lost_part_of_a_fold_is_noticed() {
     // The broker begins anew, for it died in between.
     story.expect(part(0, true), &[fold(None), ack(3)]);
     story.expect(part(1, false), &[fold(Some(at(5)))]);
+    // Of the next fold the first two parts are lost.
+    let next = Input::Text(frame::fold_text(at(5).version, &at(9), 2, "", false));
+    story.expect(next, &hang_up("a part of a fold is missing"));
 }
 
 #[test]

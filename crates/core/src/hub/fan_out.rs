@@ -28,7 +28,8 @@ impl Hub {
         let mut runs = runs(rows).peekable();
         while let Some(run) = runs.next() {
             let Some(last) = run.last() else { continue };
-            let texts: Vec<&str> = run.iter().map(|row| row.text.as_str()).collect();
+            let most = if broken::is(Break::RowsUnsent) { 1 } else { usize::MAX };
+            let texts: Vec<&str> = run.iter().take(most).map(|row| row.text.as_str()).collect();
             let joined = texts.join(",");
             let bytes = joined.len() as u64;
             let ask = self.pace.asks(now, bytes) || (wants_acks && runs.peek().is_none());

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::{Effect, Hub, Outstanding, Reset, Session, SessionId, Stage};
-use crate::broken::{self, Break};
 use crate::log::Standing;
 use crate::wire::frame::{self, Resume, close};
 use crate::wire::page::FoldCursor;
@@ -216,8 +215,7 @@ impl Hub {
         let Stage::Replaying { sent, fold } = &session.stage else { return };
         let (sent, fold, room) = (*sent, fold.clone(), session.has_room());
         self.doubtful.remove(&id);
-        let all_sent = sent >= head || (broken::is(Break::LiveTooSoon) && !session.window.is_empty());
-        if fold.is_none() && all_sent {
+        if fold.is_none() && sent >= head {
             return self.go_live(id);
         }
         if !room || self.replays.reading.contains(&id) {

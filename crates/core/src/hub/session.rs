@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::REPLAY_WINDOW;
 use super::bucket::Bucket;
-use crate::broken::{self, Break};
 use crate::topics::Topics;
 use crate::wire::json;
 use crate::wire::page::FoldCursor;
@@ -158,9 +157,6 @@ impl Session {
     /// Takes back what was sent of rows that were then not written, for that never left: nor did a part that ends
     /// with such a row, wherever it began, so only what was acknowledged is sure. Says whether that was anything.
     pub(super) fn take_back(&mut self, head: Version) -> bool {
-        if broken::is(Break::NothingTakenBack) {
-            return false;
-        }
         let sure = self.acked.min(head);
         let lost_part = self.window.back().is_some_and(|part| part.to > head);
         let lost = match &mut self.stage {
