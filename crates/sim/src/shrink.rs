@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::run::{Keep, play};
 
 /// How many runs shrinking takes at most.
-const RUNS: u32 = 400;
+const RUNS: u32 = 1_500;
 
 /// Returns the smallest plan found that breaks the same guarantee; `watch` is told of every run.
 pub fn shrink(plan: &Plan, mut watch: impl FnMut(&Plan)) -> Plan {
