@@ -17,6 +17,7 @@
 //! - [`policy`]: what each class of keys promises;
 //! - [`cache`]: the read decision;
 //! - [`stored`]: an entry's bytes, in KV and R2;
+//! - [`schema`]: whether a database may be used, and what it still needs;
 //! - [`counts`]: what a reader counts;
 //! - [`hot`]: which keys are read most.
 //!
@@ -33,6 +34,7 @@ pub mod hub;
 pub mod log;
 pub mod origins;
 pub mod policy;
+pub mod schema;
 pub mod stored;
 pub mod sync;
 pub mod topics;
