@@ -49,7 +49,11 @@ mod tests {
         for stored in ["4", "18446744073709551616", "-1", "1.5", "", "v2"] {
             let problem = pending(Some(stored), &["a", "b", "c"]).err().unwrap();
             assert_eq!((problem.code(), problem.status()), ("newer-schema", 503));
-            assert!(problem.detail().contains(&format!("schema {stored}, this build knows 3")), "{}", problem.detail());
+            assert!(
+                problem.detail().contains(&format!("schema {stored}, this build knows 3")),
+                "{}",
+                problem.detail()
+            );
         }
     }
 }
