@@ -256,3 +256,45 @@ function join(before, line) {
   if (one.type !== 'fold' || !one.more) return undefined;
   return { ...line, frame: { ...two, changes: [...one.changes, ...two.changes] } };
 }
+
+/**
+ * The broker's side of a transcript: what each follower asked for and heard, where that leads, and what changed on the
+ * way since its last reset.
+ */
+export function conversations({ head, lines }) {
+  const known = new Map();
+  for (const [position] of JSON.stringify(lines).matchAll(/[0-9A-Z]{26}:\d+:[0-9a-f]{16}/g)) {
+    known.set(position.slice(0, position.lastIndexOf(':')), position);
+  }
+  const all = lines.filter(({ open, path }) => open && path.startsWith('/follow')).map(({ open, path }) => {
+    const query = new URL(path, 'http://broker').searchParams;
+    const [epoch, version, hash] = ['epoch', 'version', 'hash'].map((name) => query.get(name));
+    const held = epoch && (hash ? `${epoch}:${version}:${hash}` : known.get(`${epoch}:${version}`) ?? `${epoch}:${version}:${'f'.repeat(16)}`);
+    const heard = lines.filter(({ from }) => from === open);
+    const [texts, [closed]] = [heard.flatMap(({ text }) => text ?? []), heard.flatMap(({ closed }) => closed ?? [])];
+    return { of: `${head.transcript}/${open}`, from: held ?? (version ? 'start' : 'head'), topics: query.getAll('topic'), texts, closed, ...told(texts) };
+  });
+  return all.filter(({ texts }) => texts.length > 0);
+}
+
+function told(texts) {
+  let [epoch, at, changes] = [undefined, undefined, []];
+  for (const frame of texts.filter((text) => text.startsWith('{')).map((text) => JSON.parse(text))) {
+    epoch = frame.epoch ?? epoch;
+    if (frame.type === 'reset') changes = [];
+    if (frame.type === 'changes') changes.push(...frame.versions.map(({ version, changes }) => ({ version, changes })));
+    if (frame.type === 'fold') changes.push({ version: frame.to, changes: frame.changes });
+    const version = frame.resume === 'live' ? frame.head : frame.type === 'changes' || frame.type === 'fold' ? frame.to
+      : frame.type === 'head' || frame.type === 'reset' ? frame.version : undefined;
+    if (version !== undefined && !frame.more) at = `${epoch}:${version}:${frame.hash}`;
+  }
+  return { position: at, changes };
+}
+
+/** What a newer broker may send for a text: the same with fields that nobody knows, between frames that nobody knows. */
+export function newer(text) {
+  const unknown = ['{"type":"later"}', '{"type":"later","from":99,"to":1,"hash":7,"versions":"none","epoch":null,"version":-1}'];
+  if (!text.startsWith('{')) return [text];
+  const more = JSON.parse(text, (_, value) => (value && typeof value === 'object' && !Array.isArray(value) ? { ...value, later: { version: 'none' } } : value));
+  return [...unknown, JSON.stringify(more), ...unknown];
+}
