@@ -67,7 +67,11 @@ async fn the_first_schema_is_used_with_all_that_it_holds() {
         );
         // The mark of the first release says what is old now.
         rows.forget(at(11), later, Duration::from_millis(1)).unwrap();
-        assert_eq!(floors(&rows.floors_after(Version::ZERO, at(11)).unwrap().floors).len(), 9 - 3 + 1, "those up to the mark are one");
+        assert_eq!(
+            floors(&rows.floors_after(Version::ZERO, at(11)).unwrap().floors).len(),
+            9 - 3 + 1,
+            "those up to the mark are one"
+        );
     })
     .await;
 }
