@@ -77,19 +77,22 @@ impl DurableObject for Broker {
     fn new(state: State, env: Env) -> Self {
         // The front refuses every request of such a deployment, but alarms and open sockets do not pass it.
         let config = Config::read(&env).unwrap_or_else(|_| Config::misconfigured());
-        let inner = match Inner::wake(state, config) {
-            Err(OpenError::Refused(problem)) => Err(problem),
-            woken => Ok(Rc::new(woken.expect("the broker's rows can be read"))),
-        };
-        Self { inner }
+        match Inner::wake(state, config) {
+            Ok(inner) => Self { inner: Ok(Rc::new(inner)) },
+            Err(OpenError::Refused(problem)) => Self { inner: Err(problem) },
+            // The event fails, and the next one tries again.
+            Err(OpenError::Failed(error)) => panic!("the broker's rows can be read: {error}"),
+        }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
-        let answer = match &self.inner {
-            Ok(inner) => inner.answer(request).await?,
-            Err(problem) => Err(problem.clone()),
-        };
-        answer.or_else(|problem| problem_response(&problem))
+        match &self.inner {
+            Ok(inner) => match inner.answer(request).await? {
+                Ok(response) => Ok(response),
+                Err(problem) => problem_response(&problem),
+            },
+            Err(problem) => problem_response(problem),
+        }
     }
 
     async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {

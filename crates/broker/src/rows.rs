@@ -51,19 +51,23 @@ const MIGRATIONS: &[&str] = &["CREATE TABLE IF NOT EXISTS log (
      CREATE TABLE IF NOT EXISTS replicas (name TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;"];
 
 /// Why rows were not opened.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(crate) enum OpenError {
     /// They are not this build's to use: whoever asks is told so.
-    #[error("{}", .0.detail())]
     Refused(Problem),
     /// They could not be read: the next event may try again.
-    #[error(transparent)]
-    Failed(#[from] worker::Error),
+    Failed(worker::Error),
 }
 
 impl From<Problem> for OpenError {
     fn from(problem: Problem) -> Self {
         Self::Refused(problem)
+    }
+}
+
+impl From<worker::Error> for OpenError {
+    fn from(error: worker::Error) -> Self {
+        Self::Failed(error)
     }
 }
 

@@ -90,11 +90,12 @@ struct Link {
 
 impl DurableObject for Replica {
     fn new(state: State, env: Env) -> Self {
-        let inner = match Inner::wake(state, env) {
-            Err(OpenError::Refused(problem)) => Err(problem),
-            woken => Ok(Rc::new(woken.expect("the replica's rows can be read"))),
-        };
-        Self { inner }
+        match Inner::wake(state, env) {
+            Ok(inner) => Self { inner: Ok(Rc::new(inner)) },
+            Err(OpenError::Refused(problem)) => Self { inner: Err(problem) },
+            // The event fails, and the next one tries again.
+            Err(OpenError::Failed(error)) => panic!("the replica's rows can be read: {error}"),
+        }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {

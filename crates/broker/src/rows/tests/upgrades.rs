@@ -157,7 +157,7 @@ async fn a_migration_that_fails_half_way_leaves_the_schema_before_it() {
         .concat();
         for _ in 0..2 {
             let failed = Rows::open_as(&state, &broken).err().unwrap();
-            assert!(matches!(failed, OpenError::Failed(_)), "{failed}: it may be tried again");
+            assert!(matches!(failed, OpenError::Failed(_)), "{failed:?}: it may be tried again");
             assert_eq!(schema(&state), [(MIGRATIONS.len() + 1).to_string()], "the one before it is done");
             assert!(texts(&state, "SELECT a AS one FROM good").is_empty());
             assert_eq!(

@@ -107,7 +107,7 @@ async fn a_migration_that_fails_half_way_leaves_the_schema_before_it() {
         .concat();
         for _ in 0..2 {
             let failed = Rows::open_as(&state, &broken).err().unwrap();
-            assert!(matches!(failed, OpenError::Failed(_)), "{failed}: it may be tried again");
+            assert!(matches!(failed, OpenError::Failed(_)), "{failed:?}: it may be tried again");
             assert_eq!(
                 schema(&state),
                 [(MIGRATIONS.len() + 1).to_string()],
