@@ -13,7 +13,8 @@ import { test } from 'node:test';
 import { QUICK, Recorder, TestStore } from './client.mjs';
 import { FakeBroker, json } from './fake-broker.mjs';
 import { Follower } from './follower.mjs';
-import { freePort, NEWSREEL, newsreel, startDev, startSystem, temporaryFolder, TOKENS } from './system.mjs';
+import { Publisher } from './publisher.mjs';
+import { freePort, NEWSREEL, newsreel, startDev, startSystem, temporaryFolder, TOKENS, wrapped } from './system.mjs';
 import { Client, Comparison, conversations, newer, read } from './transcripts/player.mjs';
 
 const V1 = new URL('./transcripts/v1/', import.meta.url);
@@ -316,4 +317,32 @@ test('rows of a newer release', async (t) => {
     const position = rowsOf(where.state, 'Replica', (rows) => rows.prepare("SELECT value FROM meta WHERE name = 'position'").get().value);
     assert.equal(position, last.position);
   });
+});
+
+test('sockets that slept while a newer release was there come back, and miss nothing', async (t) => {
+  const { broker, worker } = await startSystem(t, { origin: false, config: wrapped(t, 'newer.worker.mjs') });
+  const evict = () => worker.evictDurableObject('Broker', { name: 'tv', webSockets: 'hibernate' });
+  const follower = await new Follower(broker).connect();
+  const publisher = await new Publisher(broker).connect();
+  await broker.publish({ key: 'newer:schema' });
+  await follower.reached(1);
+  await evict();
+  assert.match(await follower.ping(), /:1:/, 'a ping wakes nobody, and no head has moved');
+  const { status, json } = await broker.publishRaw('{"key":"title:1"}', { headers: { 'idempotency-key': 'again' } });
+  assert.deepEqual([status, json.code], [503, 'newer-schema']);
+  follower.socket.send('{"type":"ack","version":1}');
+  const answered = publisher.publish({ key: 'title:2' });
+  await follower.until(() => follower.isLeft);
+  while (publisher.socket.readyState < WebSocket.CLOSING) await new Promise((resolve) => setImmediate(resolve));
+  await evict();
+  await Promise.all([follower.until(() => follower.closed), publisher.until(() => publisher.closed)]);
+  assert.deepEqual([follower.closed.code, publisher.closed.code], [4010, 4010]);
+  await follower.connect();
+  await publisher.connect();
+  const { version } = await answered;
+  const retried = await broker.publish({ key: 'title:1' }, { headers: { 'idempotency-key': 'again' } });
+  assert.deepEqual([version, retried.version], [2, 3]);
+  await follower.reached(3);
+  assert.deepEqual([follower.resets, follower.versions.map((row) => row.version)], [0, [1, 2, 3]]);
+  await Promise.all([follower.close(), publisher.close()]);
 });
