@@ -4,6 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, globSync, readdirSync, readFileSync, watch } from 'node:fs';
 import { join } from 'node:path';
@@ -19,6 +20,15 @@ import { Client, Comparison, conversations, newer, read } from './transcripts/pl
 
 const V1 = new URL('./transcripts/v1/', import.meta.url);
 const TRANSCRIPTS = readdirSync(V1).filter((file) => file.endsWith('.jsonl')).map((file) => read(new URL(file, V1)));
+
+test('what the first release said and stored is as it was recorded', () => {
+  const sums = readFileSync(new URL('SHA256SUMS', V1), 'utf8').trim().split('\n').map((line) => line.split('  '));
+  const files = readdirSync(V1).filter((file) => file !== 'SHA256SUMS');
+  assert.deepEqual(sums.map(([, file]) => file).sort(), files.sort());
+  for (const [sum, file] of sums) {
+    assert.equal(createHash('sha256').update(readFileSync(new URL(file, V1))).digest('hex'), sum, `${file} is never changed: docs/upgrades.md`);
+  }
+});
 
 /** Whether a line is something that was heard. */
 const isHeard = (line) => line.answer !== undefined || line.opened !== undefined || line.from !== undefined;
