@@ -11,6 +11,7 @@ cd "$ROOT"
 # The pinned tools. wasm-bindgen's command must be exactly the crate's version, so the lock file names it.
 RUST_VERSION=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 WORKER_BUILD_VERSION=0.8.7
+CARGO_DENY_VERSION=0.20.2
 NODE_LEAST=22.12.0
 NODE_VERSION=22.23.2
 WASM_BINDGEN_VERSION=$(sed -n '/^name = "wasm-bindgen"$/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
@@ -87,14 +88,14 @@ set_up_rust() {
     quietly "$TOOLS/log/rustup.log" rustup target add wasm32-unknown-unknown --toolchain "$RUST_VERSION"
 }
 
-# cargo_tool NAME VERSION: builds a command into target/tools, once a version.
+# cargo_tool NAME VERSION [FLAG…]: builds a command into target/tools, once a version.
 cargo_tool() {
   local stamp=$TOOLS/stamp-$1-$2
   [ -f "$stamp" ] && return
   say "  building $1 $2 (once, a few minutes)"
   # Their own profile settings matter little and cost much: these run for seconds.
   CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    quietly "$TOOLS/log/$1.log" cargo install --root "$TOOLS" --target-dir "$TOOLS/build" --force "$1" --version "$2"
+    quietly "$TOOLS/log/$1.log" cargo install --root "$TOOLS" --target-dir "$TOOLS/build" --force "$1" --version "$2" "${@:3}"
   touch "$stamp"
 }
 

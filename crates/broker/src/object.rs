@@ -31,14 +31,15 @@ use crate::config::Config;
 use crate::convert::{now, problem_response};
 use crate::publishes::Queued;
 use crate::publishing::Publishers;
-use crate::rows::{PAGE_ROWS, Rows};
+use crate::rows::{OpenError, PAGE_ROWS, Rows};
 use crate::sockets::Sockets;
 use crate::waiting::{Readers, Waiters};
 
 /// The broker of one catalog.
 #[durable_object]
 pub struct Broker {
-    inner: Rc<Inner>,
+    /// A problem where the rows are a newer build's: then they are left alone, and whoever asks is told so.
+    inner: std::result::Result<Rc<Inner>, Problem>,
 }
 
 // A step that panics leaves the hub in doubt, and the next step loads it anew from the rows.
@@ -76,26 +77,39 @@ impl DurableObject for Broker {
     fn new(state: State, env: Env) -> Self {
         // The front refuses every request of such a deployment, but alarms and open sockets do not pass it.
         let config = Config::read(&env).unwrap_or_else(|_| Config::misconfigured());
-        Self { inner: Rc::new(Inner::wake(state, config).expect("the broker's rows can be read")) }
+        match Inner::wake(state, config) {
+            Ok(inner) => Self { inner: Ok(Rc::new(inner)) },
+            Err(OpenError::Refused(problem)) => Self { inner: Err(problem) },
+            // The event fails, and the next one tries again.
+            Err(OpenError::Failed(error)) => panic!("the broker's rows can be read: {error}"),
+        }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
-        match self.inner.answer(request).await? {
-            Ok(response) => Ok(response),
-            Err(problem) => problem_response(&problem),
+        match &self.inner {
+            Ok(inner) => match inner.answer(request).await? {
+                Ok(response) => Ok(response),
+                Err(problem) => problem_response(&problem),
+            },
+            Err(problem) => problem_response(problem),
         }
     }
 
     async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
-        let Some(session) = Sockets::id_of(&self.inner.state, &socket) else {
-            return self.inner.hear(&socket, message);
+        let Ok(inner) = &self.inner else {
+            // It comes back, and is told why it is not let in.
+            let _ = socket.close(Some(frame::close::RESYNC), Some(Code::NewerSchema.title()));
+            return Ok(());
+        };
+        let Some(session) = Sockets::id_of(&inner.state, &socket) else {
+            return inner.hear(&socket, message);
         };
         let text = match message {
             WebSocketIncomingMessage::String(text) => text,
             // No frame is binary: the hub refuses what is no JSON.
             WebSocketIncomingMessage::Binary(_) => String::new(),
         };
-        self.inner.step(now(), Input::Text { session, text }).map(|_| ())
+        inner.step(now(), Input::Text { session, text }).map(|_| ())
     }
 
     async fn websocket_close(
@@ -107,16 +121,25 @@ impl DurableObject for Broker {
     ) -> Result<()> {
         let code = u16::try_from(code).ok().filter(|code| *code == 1000 || (3000..=4999).contains(code));
         let _ = socket.close(code.or(Some(1000)), Some("bye"));
-        self.inner.closed(&socket)
+        self.closed(&socket)
     }
 
     async fn websocket_error(&self, socket: WebSocket, _error: Error) -> Result<()> {
-        self.inner.closed(&socket)
+        self.closed(&socket)
     }
 
     async fn alarm(&self) -> Result<Response> {
-        self.inner.alarm();
+        // Of rows that are a newer build's nothing is sealed or forgotten: whoever may use them sets it again.
+        if let Ok(inner) = &self.inner {
+            inner.alarm();
+        }
         Response::empty()
+    }
+}
+
+impl Broker {
+    fn closed(&self, socket: &WebSocket) -> Result<()> {
+        self.inner.as_ref().map_or(Ok(()), |inner| inner.closed(socket))
     }
 }
 
@@ -124,9 +147,9 @@ impl DurableObject for Broker {
 pub(crate) type Answer = Result<std::result::Result<Response, Problem>>;
 
 impl Inner {
-    fn wake(state: State, config: Config) -> Result<Self> {
-        let name = state.id().name().ok_or("the broker is addressed by its catalog's name")?;
-        let catalog = Catalog::new(name).map_err(|why| why.to_string())?;
+    fn wake(state: State, config: Config) -> std::result::Result<Self, OpenError> {
+        let name = state.id().name().ok_or(Error::from("the broker is addressed by its catalog's name"))?;
+        let catalog = Catalog::new(name).map_err(|why| Error::from(why.to_string()))?;
         let rows = Rows::open(&state)?;
         let sockets = Sockets::wake(&state);
         let publishers = Publishers::wake(&state);

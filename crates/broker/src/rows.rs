@@ -6,10 +6,11 @@ use std::panic::AssertUnwindSafe;
 use js_sys::{JsString, Reflect};
 use newsreel_core::hub::{Asked, Kept, Remembered};
 use newsreel_core::log::{Log, Row};
+use newsreel_core::schema;
 use newsreel_core::upkeep::{REMEMBER_FOR, Stock};
 use newsreel_core::wire::frame::FRAME_BYTES;
 use newsreel_core::wire::publish::digest_of_key;
-use newsreel_core::wire::{Epoch, Hash, Position, UnixMillis, Version};
+use newsreel_core::wire::{Epoch, Hash, Position, Problem, UnixMillis, Version};
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, State};
 
@@ -29,6 +30,47 @@ pub(crate) const PAGE_ROWS: u32 = 4_000;
 /// SQLite here makes no string above 2 MB, so a page that a large row would make longer ends before it.
 const PAGE_BYTES: u32 = 1_950_000;
 
+/// Where the schema is said, in every schema.
+const META: &str =
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID";
+/// Each makes the next schema of the one before it, the first of nothing. What was released is never changed: `docs/upgrades.md`.
+const MIGRATIONS: &[&str] = &["CREATE TABLE IF NOT EXISTS log (
+       version INTEGER PRIMARY KEY, hash TEXT NOT NULL, text TEXT NOT NULL);
+     CREATE TABLE IF NOT EXISTS segments (
+       last INTEGER PRIMARY KEY, first INTEGER NOT NULL, hash TEXT NOT NULL, bytes INTEGER NOT NULL,
+       rows TEXT NOT NULL);
+     CREATE TABLE IF NOT EXISTS hashes (
+       last INTEGER PRIMARY KEY, first INTEGER NOT NULL, at INTEGER NOT NULL, hashes BLOB NOT NULL);
+     CREATE TABLE IF NOT EXISTS folded (
+       place TEXT PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
+     CREATE INDEX IF NOT EXISTS folded_order ON folded (version, place, length(text));
+     CREATE TABLE IF NOT EXISTS keys (
+       digest BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, at INTEGER NOT NULL, epoch TEXT NOT NULL,
+       version INTEGER NOT NULL, hash BLOB NOT NULL, changes INTEGER NOT NULL) WITHOUT ROWID;
+     CREATE INDEX IF NOT EXISTS keys_at ON keys (at);
+     CREATE TABLE IF NOT EXISTS replicas (name TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;"];
+
+/// Why rows were not opened.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// They are not this build's to use: whoever asks is told so.
+    Refused(Problem),
+    /// They could not be read: the next event may try again.
+    Failed(worker::Error),
+}
+
+impl From<Problem> for OpenError {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+impl From<worker::Error> for OpenError {
+    fn from(error: worker::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// The rows of one catalog.
 pub(crate) struct Rows {
     sql: SqlStorage,
@@ -47,38 +89,32 @@ pub(crate) struct PageRows {
 }
 
 impl Rows {
-    /// Opens the rows, making the tables and a first epoch where there are none.
-    pub(crate) fn open(state: &State) -> worker::Result<Self> {
+    /// Opens the rows, bringing them to the schema of this build and making a first epoch where there is none.
+    pub(crate) fn open(state: &State) -> Result<Self, OpenError> {
+        Self::open_as(state, MIGRATIONS)
+    }
+
+    fn open_as(state: &State, migrations: &[&str]) -> Result<Self, OpenError> {
         let storage = state.storage();
         let raw = AsRef::<JsValue>::as_ref(storage.as_raw()).clone().unchecked_into();
         let (hot_bytes, sealed_bytes) = (Cell::new(0), Cell::new(0));
         let rows = Self { sql: storage.sql(), storage: raw, hot_bytes, sealed_bytes };
-        rows.sql.exec(
-            "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-             CREATE TABLE IF NOT EXISTS log (
-               version INTEGER PRIMARY KEY, hash TEXT NOT NULL, text TEXT NOT NULL);
-             CREATE TABLE IF NOT EXISTS segments (
-               last INTEGER PRIMARY KEY, first INTEGER NOT NULL, hash TEXT NOT NULL, bytes INTEGER NOT NULL,
-               rows TEXT NOT NULL);
-             CREATE TABLE IF NOT EXISTS hashes (
-               last INTEGER PRIMARY KEY, first INTEGER NOT NULL, at INTEGER NOT NULL, hashes BLOB NOT NULL);
-             CREATE TABLE IF NOT EXISTS folded (
-               place TEXT PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
-             CREATE INDEX IF NOT EXISTS folded_order ON folded (version, place, length(text));
-             CREATE TABLE IF NOT EXISTS keys (
-               digest BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, at INTEGER NOT NULL, epoch TEXT NOT NULL,
-               version INTEGER NOT NULL, hash BLOB NOT NULL, changes INTEGER NOT NULL) WITHOUT ROWID;
-             CREATE INDEX IF NOT EXISTS keys_at ON keys (at);
-             CREATE TABLE IF NOT EXISTS replicas (name TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;",
-            None,
-        )?;
+        rows.migrate(migrations)?;
         let epoch = Epoch::new(convert::now(), convert::random());
-        rows.sql.exec(
-            "INSERT OR IGNORE INTO meta VALUES ('schema', '1'), ('epoch', ?)",
-            vec![epoch.as_str().into()],
-        )?;
+        rows.sql.exec("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", vec![epoch.as_str().into()])?;
         rows.count()?;
         Ok(rows)
+    }
+
+    fn migrate(&self, migrations: &[&str]) -> Result<(), OpenError> {
+        self.sql.exec(META, None)?;
+        for (schema, statements) in schema::pending(self.meta("schema")?.as_deref(), migrations)? {
+            self.transaction(|| {
+                self.sql.exec(statements, None)?;
+                self.set_meta("schema", &schema.to_string())
+            })?;
+        }
+        Ok(())
     }
 
     /// Counts the bytes anew, after something was written that then was not.

@@ -18,6 +18,7 @@
 //! - [`cache`]: the read decision;
 //! - [`stored`]: an entry's bytes, in KV and R2;
 //! - [`steady`]: a clock that never goes back;
+//! - [`schema`]: whether a database may be used, and what it still needs;
 //! - [`counts`]: what a reader counts;
 //! - [`hot`]: which keys are read most;
 //! - [`broken`]: what a test may break on purpose.
@@ -36,6 +37,7 @@ pub mod hub;
 pub mod log;
 pub mod origins;
 pub mod policy;
+pub mod schema;
 pub mod steady;
 pub mod stored;
 pub mod sync;

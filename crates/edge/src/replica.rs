@@ -28,10 +28,11 @@ use worker::{
 };
 
 use crate::config::{Config, config};
+use crate::headers::problem_response;
 use crate::ledger::Ledger;
 use crate::link::{self, Heard};
 use crate::now;
-use crate::rows::Rows;
+use crate::rows::{OpenError, Rows};
 use crate::sync::REPLICA_AT;
 use crate::window::Windows;
 
@@ -45,7 +46,9 @@ const IN_DOUBT_FOR: Duration = Duration::from_secs(1);
 /// The replica of one catalog at one edge.
 #[durable_object]
 pub struct Replica {
-    inner: Rc<Inner>,
+    /// A problem where the rows are a newer build's: then they are left alone, and readers fail or mark as their
+    /// classes say.
+    inner: std::result::Result<Rc<Inner>, Problem>,
 }
 
 // A step that panics leaves the follower in doubt, and the next step starts it again from the rows.
@@ -87,26 +90,38 @@ struct Link {
 
 impl DurableObject for Replica {
     fn new(state: State, env: Env) -> Self {
-        Self { inner: Rc::new(Inner::wake(state, env).expect("the replica's rows can be read")) }
+        match Inner::wake(state, env) {
+            Ok(inner) => Self { inner: Ok(Rc::new(inner)) },
+            Err(OpenError::Refused(problem)) => Self { inner: Err(problem) },
+            // The event fails, and the next one tries again.
+            Err(OpenError::Failed(error)) => panic!("the replica's rows can be read: {error}"),
+        }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let inner = match &self.inner {
+            Ok(inner) => inner,
+            Err(problem) => {
+                console_error!("{}", problem.detail());
+                return problem_response(problem);
+            }
+        };
         if let Some(ask) = Windows::asked(&request)? {
-            return self.inner.open_window(ask).await;
+            return inner.open_window(ask).await;
         }
         let said = request.text().await?;
         match request.path().as_str() {
-            "/sync" => self.inner.sync(serde_json::from_str(&said)?).await,
-            "/report" => self.inner.take_report(&said),
-            "/metrics" => self.inner.show_counts(),
-            "/ahead" => self.inner.take_hot_list(&said).await,
+            "/sync" => inner.sync(serde_json::from_str(&said)?).await,
+            "/report" => inner.take_report(&said),
+            "/metrics" => inner.show_counts(),
+            "/ahead" => inner.take_hot_list(&said).await,
             other => Err(format!("a replica has no {other}").into()),
         }
     }
 
     async fn websocket_message(&self, _window: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
-        if let WebSocketIncomingMessage::String(report) = message {
-            self.inner.take_report(&report)?;
+        if let (Ok(inner), WebSocketIncomingMessage::String(report)) = (&self.inner, message) {
+            inner.take_report(&report)?;
         }
         Ok(())
     }
@@ -127,22 +142,25 @@ impl DurableObject for Replica {
     }
 
     async fn alarm(&self) -> Result<Response> {
-        self.inner.on_alarm().await;
+        if let Ok(inner) = &self.inner {
+            inner.on_alarm().await;
+        }
         Response::empty()
     }
 }
 
 impl Inner {
-    fn wake(state: State, env: Env) -> Result<Self> {
-        let name = state.id().name().ok_or("a replica is addressed by catalog and edge")?;
-        let (catalog, edge) =
-            name.split_once(REPLICA_AT).ok_or("a replica is addressed by catalog and edge")?;
-        let catalog = Catalog::new(catalog).map_err(|why| why.to_string())?;
+    fn wake(state: State, env: Env) -> std::result::Result<Self, OpenError> {
+        let name = state.id().name().unwrap_or_default();
+        let (catalog, edge) = name
+            .split_once(REPLICA_AT)
+            .ok_or(worker::Error::from("a replica is addressed by catalog and edge"))?;
+        let catalog = Catalog::new(catalog).map_err(|why| worker::Error::from(why.to_string()))?;
         let rows = Rows::open(&state)?;
         let ledger = Ledger::load(&rows)?;
         let config = config(&env);
         let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
+        getrandom::fill(&mut seed).map_err(|error| worker::Error::from(error.to_string()))?;
         let follow = FollowerConfig { backoff_cap: Duration::from_secs(5), ..FollowerConfig::default() };
         let follower = Follower::new(follow, stored(&rows)?, u64::from_le_bytes(seed));
         Ok(Self {

@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::bindings;
 use js_sys::Reflect;
 use newsreel_core::floors::FloorRow;
+use newsreel_core::schema;
 use newsreel_core::sync::{Look, SNAPSHOT_FLOORS};
-use newsreel_core::wire::{Position, UnixMillis, Version};
+use newsreel_core::wire::{Position, Problem, UnixMillis, Version};
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, State};
 
@@ -26,6 +27,20 @@ const MOST_TASKS: u32 = 100_000;
 /// How many floors one statement writes: their JSON stays far below the 2 MB of a bound text.
 const FLOORS_A_WRITE: usize = 1_000;
 
+/// Where the schema is said, in every schema.
+const META: &str =
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID";
+/// Each makes the next schema of the one before it, the first of nothing. What was released is never changed:
+/// `docs/upgrades.md`.
+const MIGRATIONS: &[&str] = &["CREATE TABLE IF NOT EXISTS floors (
+       kind INTEGER, name TEXT, hard INTEGER NOT NULL, soft INTEGER NOT NULL, removed INTEGER NOT NULL,
+       newest INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
+     CREATE INDEX IF NOT EXISTS floors_newest ON floors (newest);
+     CREATE TABLE IF NOT EXISTS tasks (
+       kind INTEGER, name TEXT, reads INTEGER NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL,
+       PRIMARY KEY (kind, name)) WITHOUT ROWID;
+     CREATE INDEX IF NOT EXISTS tasks_next ON tasks (kind, reads DESC);"];
+
 #[wasm_bindgen]
 extern "C" {
     type Transactions;
@@ -35,6 +50,27 @@ extern "C" {
         this: &Transactions,
         body: &mut dyn FnMut() -> Result<JsValue, JsValue>,
     ) -> Result<JsValue, JsValue>;
+}
+
+/// Why rows were not opened.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// They are not this build's to use: whoever asks is told so.
+    Refused(Problem),
+    /// They could not be read: the next event may try again.
+    Failed(worker::Error),
+}
+
+impl From<Problem> for OpenError {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+impl From<worker::Error> for OpenError {
+    fn from(error: worker::Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// The rows of one replica.
@@ -72,25 +108,33 @@ pub(crate) struct FloorPage {
 }
 
 impl Rows {
-    /// Opens the rows, making the tables where there are none.
-    pub(crate) fn open(state: &State) -> worker::Result<Self> {
+    /// Opens the rows, bringing them to the schema of this build.
+    pub(crate) fn open(state: &State) -> Result<Self, OpenError> {
+        Self::open_as(state, MIGRATIONS)
+    }
+
+    fn open_as(state: &State, migrations: &[&str]) -> Result<Self, OpenError> {
         let storage = state.storage();
         let transactions = AsRef::<JsValue>::as_ref(storage.as_raw()).clone().unchecked_into();
         let rows = Self { sql: storage.sql(), transactions };
-        rows.sql.exec(
-            "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-             CREATE TABLE IF NOT EXISTS floors (
-               kind INTEGER, name TEXT, hard INTEGER NOT NULL, soft INTEGER NOT NULL, removed INTEGER NOT NULL,
-               newest INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
-             CREATE INDEX IF NOT EXISTS floors_newest ON floors (newest);
-             CREATE TABLE IF NOT EXISTS tasks (
-               kind INTEGER, name TEXT, reads INTEGER NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL,
-               PRIMARY KEY (kind, name)) WITHOUT ROWID;
-             CREATE INDEX IF NOT EXISTS tasks_next ON tasks (kind, reads DESC);
-             INSERT OR IGNORE INTO meta VALUES ('schema', '1');",
-            None,
-        )?;
+        rows.migrate(migrations)?;
         Ok(rows)
+    }
+
+    fn migrate(&self, migrations: &[&str]) -> Result<(), OpenError> {
+        self.sql.exec(META, None)?;
+        let stored = self.first("SELECT value FROM meta WHERE name = 'schema'", vec![])?;
+        let stored = stored.map(|row| string(&row, "value")).transpose()?;
+        for (schema, statements) in schema::pending(stored.as_deref(), migrations)? {
+            self.transaction(|| {
+                self.sql.exec(statements, None)?;
+                let schema = schema.to_string();
+                self.sql
+                    .exec("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", vec![schema.into()])
+                    .map(|_| ())
+            })?;
+        }
+        Ok(())
     }
 
     /// Returns the position that everything here was applied up to.

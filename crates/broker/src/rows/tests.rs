@@ -14,6 +14,8 @@ use worker::State;
 
 use super::{PAGE_ROWS, Rows};
 
+mod upgrades;
+
 const NOW: UnixMillis = UnixMillis(1_793_491_200_000);
 
 /// The rows of an object, and the log they hold.

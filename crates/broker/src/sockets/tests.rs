@@ -1,7 +1,7 @@
 //! Real sockets of the real object, inside workerd: what outlives its sleep, and who is not there any more.
 
 use futures_util::StreamExt;
-use newsreel_core::hub::SessionId;
+use newsreel_core::hub::{Session, SessionId};
 use newsreel_core::wire::frame::FRAME_BYTES;
 use newsreel_in_workerd::{self as workerd, in_object};
 use serde_json::Value;
@@ -172,6 +172,27 @@ async fn a_socket_that_is_closed_takes_no_frame_and_says_nothing_of_it() {
         sockets.broadcast(&[SessionId(1), SessionId(2)], &"x".repeat(FRAME_BYTES));
         sockets.close(SessionId(1), 4010, "again");
         assert!(!sockets.forget(SessionId(1), &pair.server), "it is forgotten already");
+    })
+    .await;
+}
+
+#[test]
+async fn sockets_that_slept_through_a_deploy_are_found_with_what_the_first_release_attached() {
+    in_object("v1", async |state| {
+        let attachments: Vec<&str> =
+            include_str!("../../../core/tests/attachments/v1.jsonl").lines().collect();
+        let sockets = Sockets::wake(&state);
+        for (id, attachment) in (1..).zip(&attachments) {
+            let pair = WebSocketPair::new().unwrap();
+            sockets.accept(&state, SessionId(id), pair.server.clone());
+            pair.client.accept().unwrap();
+            attach(&pair.server, Some(attachment)).unwrap();
+        }
+        let found = Sockets::wake(&state).sessions();
+        assert_eq!(found.values().map(Session::to_json).collect::<Vec<_>>(), attachments);
+        // What can be read by nobody is closed, and its follower resumes.
+        attach(&state.get_websockets()[0], Some("of tomorrow")).unwrap();
+        assert_eq!(Sockets::wake(&state).sessions().len(), attachments.len() - 1);
     })
     .await;
 }

@@ -3,18 +3,21 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use newsreel_core::cache::etag_of;
+use newsreel_core::schema;
 use newsreel_core::wire::publish::PublishError;
 use newsreel_core::wire::{Catalog, Change, Key, Publish, Tag};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use tokio::sync::Notify;
 
 /// FULL: what was answered survives a power cut, not only a crash of this process.
-const SCHEMA: &str = "
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+/// Where the schema is said, in every schema. The first release did not say it, and its tables are those of schema 1.
+const META: &str = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
+/// Each makes the next schema of the one before it, the first of nothing. What was released is never changed:
+/// `docs/upgrades.md`.
+const MIGRATIONS: &[&str] = &["
     CREATE TABLE IF NOT EXISTS entries (
         key TEXT PRIMARY KEY, content_type TEXT NOT NULL, tags TEXT NOT NULL, etag TEXT NOT NULL,
         body BLOB NOT NULL);
@@ -22,8 +25,7 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS outbox (
         txn INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, body TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS rejected (
-        key TEXT PRIMARY KEY, txn INTEGER NOT NULL, body TEXT NOT NULL, why TEXT NOT NULL);
-    INSERT OR IGNORE INTO meta VALUES ('origin', lower(hex(randomblob(8))));";
+        key TEXT PRIMARY KEY, txn INTEGER NOT NULL, body TEXT NOT NULL, why TEXT NOT NULL);"];
 
 /// The database of one origin.
 pub(crate) struct Store {
@@ -91,13 +93,10 @@ impl Store {
     /// Opens the database of a catalog, making it where there is none.
     pub(crate) fn open(path: &Path, catalog: &Catalog) -> anyhow::Result<Self> {
         let open = || Connection::open(path).with_context(|| format!("cannot open {}", path.display()));
-        let (writer, reader) = (open()?, open()?);
-        let prepared = writer.execute_batch(SCHEMA).and_then(|()| {
-            writer.execute("INSERT OR IGNORE INTO meta VALUES ('catalog', ?)", [catalog.as_str()])?;
-            writer.query_row("SELECT value FROM meta WHERE name = 'catalog'", [], |row| row.get(0))
-        });
-        let kept: String =
-            prepared.with_context(|| format!("{} is not an origin's database", path.display()))?;
+        let (mut writer, reader) = (open()?, open()?);
+        let prepared = migrate(&mut writer, MIGRATIONS).and_then(|()| Ok(catalog_of(&writer, catalog)?));
+        let kept =
+            prepared.with_context(|| format!("{} cannot be used as an origin's database", path.display()))?;
         ensure!(
             kept == catalog.as_str(),
             "{} holds the catalog {kept}, not {catalog}: give another --db or --catalog",
@@ -189,6 +188,32 @@ impl Store {
     pub(super) fn reader(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Brings a database to the schema of this build.
+fn migrate(database: &mut Connection, migrations: &[&str]) -> anyhow::Result<()> {
+    database.execute_batch(SETTINGS)?;
+    // Two origins may be started on one file; the schema is read when it is locked.
+    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(META)?;
+    let stored: Option<String> = transaction
+        .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get(0))
+        .optional()?;
+    let pending = schema::pending(stored.as_deref(), migrations);
+    for (schema, statements) in pending.map_err(|newer| anyhow!("{}", newer.detail()))? {
+        transaction.execute_batch(statements)?;
+        transaction.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", [schema.to_string()])?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Returns the catalog that a database is of; a new one is of this.
+fn catalog_of(database: &Connection, catalog: &Catalog) -> rusqlite::Result<String> {
+    database.execute(
+        "INSERT OR IGNORE INTO meta VALUES ('origin', lower(hex(randomblob(8)))), ('catalog', ?)",
+        [catalog.as_str()],
+    )?;
+    database.query_row("SELECT value FROM meta WHERE name = 'catalog'", [], |row| row.get(0))
 }
 
 /// Returns the body of the publish that tells of a transaction. The broker's own rules judge it before the
@@ -302,5 +327,74 @@ mod tests {
         drop(store);
         let other = Store::open(&folder.path().join("o.db"), &"shop".parse().unwrap());
         assert!(other.err().unwrap().to_string().contains("holds the catalog tv"));
+    }
+
+    /// A database as the first release left it: an entry, one in the outbox, one refused, and a catalog.
+    const V1: &str = include_str!("store/v1.sql");
+
+    fn database(statements: &str) -> (tempfile::TempDir, Connection) {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Connection::open(folder.path().join("o.db")).unwrap();
+        database.execute_batch(statements).unwrap();
+        (folder, database)
+    }
+
+    fn opened(folder: &tempfile::TempDir) -> anyhow::Result<Store> {
+        Store::open(&folder.path().join("o.db"), &"tv".parse().unwrap())
+    }
+
+    fn text(database: &Connection, query: &str) -> String {
+        database.query_row(query, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_database_of_the_first_release_is_used_with_all_that_it_holds() {
+        let (folder, database) = database(V1);
+        for _ in 0..2 {
+            let store = opened(&folder).unwrap();
+            let (value, etag) = store.get(&key("title:1")).unwrap().unwrap();
+            assert_eq!((value.body.as_slice(), etag.as_str()), (b"one".as_slice(), "\"0123456789abcdef\""));
+            assert_eq!((store.pending().unwrap(), store.rejections().unwrap()), (1, 1));
+            assert_eq!(
+                store.next_outgoing().unwrap().unwrap().key,
+                "0011223344556677-8",
+                "under the key it had"
+            );
+            assert_eq!(
+                text(&database, "SELECT value FROM meta WHERE name = 'schema'"),
+                MIGRATIONS.len().to_string()
+            );
+        }
+        assert_eq!(opened(&folder).unwrap().commit(&[update("title:2", "x")]).unwrap().transaction, 9);
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_database_as_it_was() {
+        let (folder, mut database) = database(V1);
+        let broken =
+            [MIGRATIONS, &["DROP TABLE entries; CREATE TABLE good (a)", "INSERT INTO nowhere VALUES (1)"]]
+                .concat();
+        assert!(migrate(&mut database, &broken).is_err());
+        assert!(opened(&folder).unwrap().get(&key("title:1")).unwrap().is_some());
+        let good = [MIGRATIONS, &["ALTER TABLE entries ADD COLUMN at INTEGER NOT NULL DEFAULT 0"]].concat();
+        for _ in 0..2 {
+            migrate(&mut database, &good).unwrap();
+        }
+        assert_eq!(text(&database, "SELECT key || at FROM entries"), "title:10");
+    }
+
+    #[test]
+    fn a_database_of_a_newer_release_is_refused_and_left_as_it_is() {
+        let (folder, database) = database(V1);
+        database.execute_batch("INSERT INTO meta VALUES ('schema', '1000'); DROP TABLE outbox").unwrap();
+        let refused = format!("{:#}", opened(&folder).err().unwrap());
+        assert!(refused.contains("schema 1000, this build knows 1"), "{refused}");
+        let tables =
+            "SELECT group_concat(name) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
+        assert_eq!(
+            text(&database, tables),
+            "meta,entries,rejected",
+            "the table that is not there is not made"
+        );
     }
 }

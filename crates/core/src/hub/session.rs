@@ -228,4 +228,38 @@ mod tests {
             assert_eq!(serde_json::from_str::<Session>(&json).unwrap(), session);
         }
     }
+
+    /// What sockets carried whose object slept while the first release was deployed.
+    const V1: &str = include_str!("../../tests/attachments/v1.jsonl");
+
+    #[test]
+    fn what_the_first_release_attached_is_read_and_written_as_it_was() {
+        let sessions: Vec<Session> = V1.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for (session, line) in sessions.iter().zip(V1.lines()) {
+            assert_eq!(session.to_json(), line);
+        }
+        let at = |version| Version::new(version).unwrap();
+        let stages: Vec<_> =
+            sessions.iter().map(|one| (&one.stage, one.reset, one.acked, one.told)).collect();
+        let replaying = |sent, fold| Stage::Replaying { sent: at(sent), fold };
+        let fold = Some(FoldCursor { version: at(3), place: Some("ktitle:2h".into()) });
+        assert_eq!(
+            stages,
+            [
+                (&Stage::Live, None, at(0), at(0)),
+                (&Stage::Live, Some(Reset::InPlace), at(7), at(9)),
+                (&replaying(8, None), Some(Reset::Opening), at(3), at(3)),
+                (&replaying(0, fold), None, at(0), at(0)),
+            ]
+        );
+        assert_eq!(sessions.iter().map(Session::outstanding_bytes).collect::<Vec<_>>(), [0, 0, 496, 1 << 20]);
+    }
+
+    #[test]
+    fn what_a_newer_release_attached_is_read_but_for_what_is_new() {
+        for line in V1.lines() {
+            let newer = line.replacen("{\"name\"", "{\"later\":[{}],\"name\"", 1);
+            assert_eq!(serde_json::from_str::<Session>(&newer).unwrap().to_json(), line);
+        }
+    }
 }

@@ -102,6 +102,8 @@ codes! {
     OriginFailed = "origin-failed", 502, "The origin could not answer";
     /// The answer could not be proved recent enough for its class.
     BoundNotKept = "bound-not-kept", 503, "The answer cannot be proved recent enough";
+    /// What is stored is of a newer build, which alone may use it.
+    NewerSchema = "newer-schema", 503, "What is stored here is of a newer build";
     /// The log could not take the publish; nothing was written.
     NotWritten = "not-written", 503, "The publish could not be written";
     /// The version asked for has not been heard here in time.

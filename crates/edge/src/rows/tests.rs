@@ -10,6 +10,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::{Chore, FLOORS_A_REPLY, Rows, Task};
 
+mod upgrades;
+
 const NOW: UnixMillis = UnixMillis(1_793_491_200_000);
 const PREFIX: &str = "tv/E/";
 
