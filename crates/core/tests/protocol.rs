@@ -37,6 +37,7 @@ const SOURCES: &[&str] = &[
     include_str!("../src/hub/tests/pace.rs"),
     include_str!("../src/hub/tests/replays.rs"),
     include_str!("../src/log.rs"),
+    include_str!("../src/steady.rs"),
     include_str!("../src/sync.rs"),
     include_str!("../src/upkeep.rs"),
 ];

@@ -242,7 +242,7 @@ mod tests {
         let stages: Vec<_> =
             sessions.iter().map(|one| (&one.stage, one.reset, one.acked, one.told)).collect();
         let replaying = |sent, fold| Stage::Replaying { sent: at(sent), fold };
-        let fold = Some(FoldCursor { version: at(3), place: Some("ktitle:2h".into()) });
+        let fold = Some(FoldCursor { version: at(3), place: Some("ktitle:2h".into()), part: 0 });
         assert_eq!(
             stages,
             [

@@ -69,8 +69,12 @@ pub struct FoldCursor {
     /// Not a count: changes of that version may be folded away meanwhile, and later ones must not be skipped.
     pub place: Option<String>,
     /// How many parts were sent; not in what a reader of pages is given.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_first")]
     pub part: u32,
+}
+
+fn is_first(part: &u32) -> bool {
+    *part == 0
 }
 
 /// How far the fold of a log was sent to somebody who keeps that itself, while the log may begin anew.
