@@ -47,6 +47,9 @@ pub(crate) struct Object {
     flushing: bool,
 }
 
+/// A request under way: how many outcomes it waits for, and those it has.
+type Pending = (usize, Vec<(u64, Outcome)>);
+
 /// The broker of the catalog.
 #[derive(Debug)]
 pub(crate) struct Broker {
@@ -66,7 +69,7 @@ pub(crate) struct Broker {
     /// Who waits for which outcome: the publisher, its request and the publish.
     tickets: BTreeMap<u64, (usize, u64, u64)>,
     /// What of a request is decided, and how many outcomes it waits for.
-    requests: BTreeMap<(usize, u64), (usize, Vec<(u64, Outcome)>)>,
+    requests: BTreeMap<(usize, u64), Pending>,
 }
 
 impl Object {

@@ -16,11 +16,7 @@
 //! *Architecture invariant:* nothing here decides what the core should. A shell that is simulated does in the same
 //! order what its namesake in `broker` or `edge` does.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "what is not there ends the run, which is what a test is for"
-)]
+#![expect(clippy::indexing_slicing, reason = "what is not there ends the run, which is what a test is for")]
 
 mod broker;
 mod dice;

@@ -59,7 +59,7 @@ pub fn play(plan: &Plan, keep: Keep, mut watch: impl FnMut(u64)) -> Outcome {
     let mut world = World::new(plan.clone(), keep.story);
     world.faults.listing = keep.struck;
     while world.tally.steps < plan.steps && world.violation.is_none() && world.step() {
-        if world.tally.steps % 10_000 == 0 {
+        if world.tally.steps.is_multiple_of(10_000) {
             watch(world.tally.steps);
         }
     }

@@ -272,17 +272,7 @@ impl World {
             Edge::new(format!("edge{number}"), seat)
         });
         let edges: Vec<Edge> = edges.collect();
-        let clients = (0..plan.clients).map(|number| {
-            let (topics, stored) = match number % 4 {
-                0 if plan.hidden => (vec!["nobody:".to_owned()], Cursor::Nothing),
-                0 => (vec!["title:".to_owned(), "live:a".to_owned()], Cursor::Nothing),
-                1 => (Vec::new(), Cursor::Nothing),
-                2 => (vec!["fare:b".to_owned()], Cursor::Head),
-                _ => (Vec::new(), Cursor::Head),
-            };
-            let seat = Seat::new(stored, Topics::new(topics), clock(), seed ^ (1_000 + number as u64));
-            Client { seat, stored }
-        });
+        let clients = (0..plan.clients).map(|number| client(&plan, number, clock()));
         let clients = clients.collect();
         let mut world = Self {
             now: 0,
@@ -399,7 +389,6 @@ impl World {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "the list of what can happen, read as one")]
     fn happen(&mut self, event: Event) {
         match event {
             Event::Commits { publisher } => self.commits(publisher),
@@ -477,4 +466,17 @@ impl World {
             if self.work.percent(3) { self.work.between(1_000, 8_000) } else { self.work.between(5, 300) };
         self.schedule(pause, Event::Reads { slot });
     }
+}
+
+/// Returns another follower: some want to hear everything, some of a few keys, some only of what comes.
+fn client(plan: &Plan, number: usize, clock: Clock) -> Client {
+    let (topics, stored) = match number % 4 {
+        0 if plan.hidden => (vec!["nobody:".to_owned()], Cursor::Nothing),
+        0 => (vec!["title:".to_owned(), "live:a".to_owned()], Cursor::Nothing),
+        1 => (Vec::new(), Cursor::Nothing),
+        2 => (vec!["fare:b".to_owned()], Cursor::Head),
+        _ => (Vec::new(), Cursor::Head),
+    };
+    let seat = Seat::new(stored, Topics::new(topics), clock, plan.seed ^ (1_000 + number as u64));
+    Client { seat, stored }
 }
