@@ -212,6 +212,8 @@ pub struct Follower {
     half_folded: Option<Epoch>,
     /// Which part of a fold comes next on this connection.
     next_part: u32,
+    /// The welcome told of a reset that has not come.
+    reset_announced: bool,
     failures: u32,
     retry_after: Option<Duration>,
     random: u64,
@@ -233,6 +235,7 @@ impl Follower {
             unacked_since: None,
             half_folded: None,
             next_part: 0,
+            reset_announced: false,
             failures: 0,
             retry_after: None,
             random: seed,
@@ -437,6 +440,7 @@ impl Follower {
             self.cursor = Cursor::At(position);
             self.effects.push_back(Effect::Apply { position, versions: Vec::new() });
         }
+        self.reset_announced = resume == Resume::Reset;
         self.catch_up(now, epoch);
         self.ping(now);
     }
@@ -534,6 +538,13 @@ impl Follower {
             // The greater epoch is the newer, so this broker is a ghost of the past.
             return self.hang_up(now, close::RESYNC, "a reset to an older epoch");
         }
+        let goes_back = self.position().is_some_and(|held| {
+            held.epoch == position.epoch && held.version >= position.version && held != position
+        });
+        if goes_back && !self.reset_announced {
+            return self.hang_up(now, close::RESYNC, "a reset that was not announced");
+        }
+        self.reset_announced = false;
         self.cursor = Cursor::At(position);
         self.catch_up(now, position.epoch);
         self.owed.clear();

@@ -729,6 +729,9 @@ fn frames_of(row: &str) -> Vec<String> {
         "`fold`, the last part" => vec![fold_part(5, 7, false)],
         "`live`" => vec![frame::live(version(5))],
         "`reset` to an older epoch than the one held" => vec![frame::reset(&position(older, 9), "")],
+        "`reset` back on the log held, where the `welcome` told of none, or that has come" => {
+            vec![frame::reset(&at(3), "")]
+        }
         "`reset`" => vec![frame::reset(&at(9), "")],
         "`error`" => vec![frame::error("busy", "later", Some(1))],
         "`pong` of another epoch, or of the version held with another hash" => {

@@ -1,8 +1,6 @@
 //! The simulator keeps what it promises: fixed seeds keep every guarantee, a seed is a story, a failing run is made
 //! small, and every guarantee that is broken on purpose is noticed.
 
-#![expect(clippy::unwrap_used, reason = "what is not there ends the test")]
-
 use std::collections::BTreeSet;
 
 use newsreel_core::broken::{self, Break};

@@ -558,6 +558,23 @@ fn g3_a_lost_part_of_a_fold_is_noticed() {
 }
 
 #[test]
+fn g2_a_reset_that_comes_twice_does_not_make_it_forget_what_came_since() {
+    let mut story = Story::with(Config::default(), Cursor::At(at(7)));
+    story.follower.handle(story.now, Input::Start);
+    story.follower.handle(story.now, Input::Opened);
+    story.follower.handle(story.now, welcome(3, Resume::Reset));
+    while story.follower.poll_effect().is_some() {}
+    let reset = || Input::Text(frame::reset(&at(3), "ahead of the log"));
+    let forgets = Effect::Reset { position: at(3), reason: "ahead of the log".into() };
+    story.expect(reset(), &[forgets, ack(3)]);
+    story.expect(live(3), &[Effect::Phase(Phase::Live)]);
+    let versions = vec![serde_json::from_str(&row(4)).unwrap()];
+    story.expect(changes(3, 4), &[Effect::Apply { position: at(4), versions }]);
+    story.expect(reset(), &hang_up("a reset that was not announced"));
+    assert_eq!(story.follower.position(), Some(at(4)));
+}
+
+#[test]
 fn g6_a_bookmark_after_a_lost_frame_is_a_gap() {
     let mut story = Story::live_at(3);
     story.expect(Input::Text(frame::head(at(5).version, &at(9))), &hang_up("a gap"));
