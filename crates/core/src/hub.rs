@@ -77,6 +77,8 @@ pub enum Input {
         topics: Topics,
         /// Whether it is a replica: then what it shows of the log is believed.
         replica: bool,
+        /// When its token ends, if it does.
+        until: Option<UnixMillis>,
         /// Random bits, for the new epoch that its position may call for.
         random: [u8; 10],
     },
@@ -229,6 +231,8 @@ pub struct Hub {
     replays: replay::Budget,
     pace: pace::Pace,
     opens: replay::Opens,
+    /// No session's token ends before.
+    expiry: Option<UnixMillis>,
     effects: VecDeque<Effect>,
 }
 
@@ -253,8 +257,10 @@ impl Hub {
         let pace = pace::Pace::new(limits, kept.asked, &sessions);
         let effects = VecDeque::from([Effect::SetPong(head)]);
         let opens = replay::Opens::default();
+        let expiry = sessions.values().filter_map(|session| session.until).min();
+        let log = kept.log;
         let mut hub =
-            Self { catalog, log: kept.log, sessions, doubtful, next_session, replays, pace, opens, effects };
+            Self { catalog, log, sessions, doubtful, next_session, replays, pace, opens, expiry, effects };
         // The beginning of this epoch did not reach them.
         hub.close_stragglers(|session| session.epoch != head.epoch);
         hub
@@ -262,10 +268,14 @@ impl Hub {
 
     /// Takes one input; the effects tell what follows from it.
     pub fn handle(&mut self, now: UnixMillis, input: Input) {
+        // Whatever it is, it is not for them.
+        self.close_expired(now);
         match input {
             Input::Publish(submissions) => self.publish(now, submissions),
-            Input::Open { session, from, logged, name, topics, replica, random } => {
-                let opened = Session::new(name, replica, now, self.log.head().epoch, topics);
+            Input::Open { session, from, logged, name, topics, replica, until, random } => {
+                let mut opened = Session::new(name, replica, now, self.log.head().epoch, topics);
+                opened.until = until;
+                self.expiry = self.expiry.into_iter().chain(until).min();
                 self.open(now, session, opened, (from, logged), random);
             }
             Input::PartSent { session, sent, bytes } => self.part_sent(now, session, sent, bytes),
@@ -283,7 +293,10 @@ impl Hub {
     /// Returns when to hand in [`Input::Timer`]: at once when a follower may lack something.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<UnixMillis> {
-        if self.doubtful.is_empty() { self.pace.due() } else { Some(UnixMillis::default()) }
+        match self.doubtful.is_empty() {
+            true => self.pace.due().into_iter().chain(self.expiry).min(),
+            false => Some(UnixMillis::default()),
+        }
     }
 
     /// Returns the next thing to do.
@@ -434,6 +447,18 @@ impl Hub {
             Ok(FollowerFrame::Ack { version }) => self.ack(now, id, version),
             Err(error) => self.refuse(id, &error.to_string(), "a frame that cannot be read"),
         }
+    }
+
+    /// Closes whose token has ended.
+    fn close_expired(&mut self, now: UnixMillis) {
+        if self.expiry.is_none_or(|expiry| expiry > now) {
+            return;
+        }
+        for id in self.ids(|session| session.until.is_some_and(|until| until <= now)) {
+            self.send(id, frame::error(Code::Unauthorized.text(), frame::EXPIRED, None));
+            self.close(id, close::EXPIRED, frame::EXPIRED);
+        }
+        self.expiry = self.sessions.values().filter_map(|session| session.until).min();
     }
 
     /// Closes the socket of somebody who does not speak the protocol.
