@@ -10,6 +10,9 @@ use crate::wire::problem::{Code, Problem};
 /// Of how many it is remembered how much they took.
 pub const MOST_KNOWN: usize = 4_096;
 
+/// How many tokens that are not known an address may show in a second, before it has to wait.
+pub const FAILURES_PER_SECOND: u32 = 100;
+
 /// Who takes, without what it is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Who([u8; 8]);

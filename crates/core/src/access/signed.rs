@@ -176,6 +176,12 @@ impl Keys {
         self.items.is_empty()
     }
 
+    /// Says whether this very key is one of these.
+    #[must_use]
+    pub fn have(&self, key: &Key) -> bool {
+        self.items.contains(key)
+    }
+
     /// Takes a token apart; none of what it says counts before [`Presented::verified`].
     ///
     /// # Errors
