@@ -52,7 +52,7 @@ impl Rates {
             .map_or(now, |(_, ahead)| (*ahead).clamp(now, now + burst));
         let next = ahead + apart;
         if next > now + burst {
-            return Err(Duration::from_micros(next - now - burst));
+            return Err(Duration::from_millis((next - now - burst).div_ceil(1_000)));
         }
         match known.and_then(|at| self.ahead.get_mut(at)) {
             Some((_, ahead)) => *ahead = next,
@@ -87,7 +87,7 @@ impl Rates {
 /// Returns what is said to who has to wait.
 #[must_use]
 pub fn limited(wait: Duration) -> Problem {
-    let wait = u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
+    let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     Problem::new(Code::RateLimited, "more than this token, or this address, may in a second")
         .with("retry_after_ms", wait)
 }
@@ -154,10 +154,15 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_told_for_how_long_in_whole_seconds_too() {
-        for (micros, ms, header) in [(1, 1, "1"), (999_000, 999, "1"), (1_000_001, 1_001, "2")] {
-            let problem = limited(Duration::from_micros(micros));
+        for (ms, header) in [(1, "1"), (999, "1"), (1_000, "1"), (1_001, "2")] {
+            let problem = limited(Duration::from_millis(ms));
             assert!(problem.to_json().contains(&format!("\"retry_after_ms\":{ms}")));
-            assert!(problem.headers().contains(&("Retry-After", header.to_owned())), "{micros}");
+            assert!(problem.headers().contains(&("Retry-After", header.to_owned())), "{ms}");
         }
+        let mut rates = Rates::default();
+        assert_eq!(many(&mut rates, 0, "a", 1_000_000), 10_000);
+        assert_eq!(many(&mut rates, 0, "b", 3_000), 3_000);
+        let wait = rates.take(UnixMillis(0), Who::of("b"), 3_000);
+        assert_eq!(wait, Err(Duration::from_millis(1)), "a part of a millisecond is one");
     }
 }

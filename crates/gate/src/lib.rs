@@ -11,6 +11,7 @@ mod signatures;
 use std::cell::RefCell;
 use std::pin::Pin;
 
+use js_sys::Reflect;
 use newsreel_core::access::{self, Caller, Scope, Tokens};
 use newsreel_core::rate::{self, FAILURES_PER_SECOND, Rates, Who};
 use newsreel_core::wire::{Catalog, Code, Problem, UnixMillis};
@@ -29,8 +30,7 @@ pub type Admission = Result<std::result::Result<Caller, Problem>>;
 /// # Errors
 /// `unknown-catalog`.
 pub fn catalog(env: &Env, catalog: &Catalog) -> std::result::Result<(), Problem> {
-    let list = env.var("CATALOGS").map(|list| list.to_string()).unwrap_or_default();
-    access::served(&list, catalog)
+    access::served(&text(env, "CATALOGS"), catalog)
 }
 
 /// Says who is calling, if it may do `scope` on `catalog`.
@@ -49,7 +49,19 @@ pub fn admit<'a>(
     scope: Scope,
     catalog: &'a Catalog,
 ) -> Pin<Box<dyn Future<Output = Admission> + 'a>> {
-    Box::pin(admit_here(request, env, scope, catalog))
+    Box::pin(async move {
+        let signed = match listed(request, env, scope, catalog)? {
+            Listed::Answer(answer) => return Ok(answer),
+            Listed::Signed(signed) => signed,
+        };
+        let claims = signatures::claims(&text(env, "TOKEN_KEYS"), &signed.token).await?;
+        let answer = claims.and_then(|claims| claims.authorize(now(), scope, catalog));
+        if answer.as_ref().is_err_and(|problem| problem.kind() == Code::Unauthorized) {
+            // It is told what is wrong with its token; only the next is told to wait.
+            let _ = FAILURES.with_borrow_mut(|rates| rates.take(now(), signed.from, FAILURES_PER_SECOND));
+        }
+        Ok(answer)
+    })
 }
 
 /// Takes one of the `per_second` that each caller may of a scope; 0 is no limit.
@@ -57,49 +69,49 @@ pub fn admit<'a>(
 /// # Errors
 /// `rate-limited`.
 pub fn rated(caller: &Caller, scope: Scope, per_second: u32) -> std::result::Result<(), Problem> {
-    let who = Who::of(&format!("{} {}", scope.text(), caller.name));
+    let who = Who::of(&[scope.text(), &caller.name].concat());
     CALLERS.with_borrow_mut(|rates| rates.take(now(), who, per_second)).map_err(rate::limited)
 }
 
-async fn admit_here(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) -> Admission {
-    let header = request.headers().get("Authorization")?.unwrap_or_default();
-    let offered = request.headers().get("Sec-WebSocket-Protocol")?.unwrap_or_default();
-    let presented =
-        access::bearer(&header).map(str::to_owned).or_else(|| access::subprotocol_bearer(&offered));
-    let tokens = Tokens::parse(
-        &secret(env, "PUBLISH_TOKENS"),
-        &secret(env, "FOLLOW_TOKENS"),
-        &secret(env, "ADMIN_TOKENS"),
-    );
-    let listed = match tokens {
-        Ok(tokens) => tokens.authorize(presented.as_deref(), scope, catalog),
-        Err(error) => return Ok(Err(Problem::new(Code::Misconfigured, error.to_string()))),
-    };
-    let (token, unknown) = match (presented, listed) {
-        (Some(token), Err(problem)) if problem.kind() == Code::Unauthorized => (token, problem),
-        (_, listed) => return Ok(listed),
-    };
-    let from = Who::of(&request.headers().get("CF-Connecting-IP")?.unwrap_or_default());
-    if let Err(wait) = FAILURES.with_borrow(|rates| rates.look(now(), from, FAILURES_PER_SECOND)) {
-        return Ok(Err(rate::limited(wait)));
-    }
-    let keys = secret(env, "TOKEN_KEYS");
-    let signed = match keys.is_empty() {
-        true => Err(unknown),
-        false => match signatures::claims(&keys, &token).await? {
-            Ok(claims) => claims.authorize(now(), scope, catalog),
-            Err(problem) => Err(problem),
-        },
-    };
-    if signed.as_ref().is_err_and(|problem| problem.kind() == Code::Unauthorized) {
-        // It is told what is wrong with its token; only the next is told to wait.
-        let _ = FAILURES.with_borrow_mut(|rates| rates.take(now(), from, FAILURES_PER_SECOND));
-    }
-    Ok(signed)
+/// What the lists say of a request.
+enum Listed {
+    /// Who calls, or why nobody may.
+    Answer(std::result::Result<Caller, Problem>),
+    /// Nothing: it may be a signed one.
+    Signed(Signed),
 }
 
-fn secret(env: &Env, name: &str) -> String {
-    env.secret(name).map(|secret| secret.to_string()).unwrap_or_default()
+/// A token that is on no list.
+struct Signed {
+    token: String,
+    /// Whose failures are counted.
+    from: Who,
+}
+
+fn listed(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) -> Result<Listed> {
+    let header = |name: &str| request.headers().get(name).map(Option::unwrap_or_default);
+    let (authorization, offered) = (header("Authorization")?, header("Sec-WebSocket-Protocol")?);
+    let token =
+        access::bearer(&authorization).map(str::to_owned).or_else(|| access::subprotocol_bearer(&offered));
+    let [publish, follow, admin] =
+        ["PUBLISH_TOKENS", "FOLLOW_TOKENS", "ADMIN_TOKENS"].map(|name| text(env, name));
+    let answer = Tokens::parse(&publish, &follow, &admin)
+        .map_err(|error| Problem::new(Code::Misconfigured, error.to_string()))
+        .and_then(|tokens| tokens.authorize(token.as_deref(), scope, catalog));
+    let Some(token) = token.filter(|_| answer.as_ref().is_err_and(|why| why.kind() == Code::Unauthorized))
+    else {
+        return Ok(Listed::Answer(answer));
+    };
+    let from = Who::of(&header("CF-Connecting-IP")?);
+    Ok(match FAILURES.with_borrow(|rates| rates.look(now(), from, FAILURES_PER_SECOND)) {
+        Ok(()) => Listed::Signed(Signed { token, from }),
+        Err(wait) => Listed::Answer(Err(rate::limited(wait))),
+    })
+}
+
+/// Returns a secret or a variable; empty when it is not set.
+fn text(env: &Env, name: &str) -> String {
+    Reflect::get(env, &name.into()).ok().and_then(|value| value.as_string()).unwrap_or_default()
 }
 
 /// Returns this machine's time.

@@ -7,10 +7,11 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Caller, Grant, Scope};
+use crate::wire::frame::EXPIRED;
+use crate::wire::json::texts;
 use crate::wire::name::Catalog;
 use crate::wire::position::UnixMillis;
 use crate::wire::problem::{Code, Problem};
@@ -100,39 +101,18 @@ pub struct Presented<'a> {
 }
 
 /// What a token says whose signature is right.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// When it ends, in Unix seconds.
-    exp: u64,
-    #[serde(default)]
-    nbf: u64,
-    #[serde(default)]
-    iat: u64,
+    /// When it ends.
+    until: UnixMillis,
+    /// When it begins, as its signer's clock has it.
+    from: UnixMillis,
     /// Who: idempotency keys and rates are its own.
     sub: String,
-    /// A catalog, a list of them, or `*`.
-    catalog: Value,
+    /// Of catalogs; `*` is every one.
+    catalogs: Vec<String>,
     scopes: Vec<String>,
-    #[serde(default)]
-    topics: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyItem {
-    kid: String,
-    alg: String,
-    key: String,
-}
-
-/// All that a header may have: so no key in it, no address of one, nothing critical.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    alg: String,
-    kid: String,
-    #[serde(default)]
-    typ: Option<String>,
+    topics: Vec<String>,
 }
 
 impl Keys {
@@ -145,29 +125,32 @@ impl Keys {
             return Ok(Self::default());
         }
         // What serde says of it would quote it.
-        let items: Vec<KeyItem> = serde_json::from_str(text)
-            .map_err(|_| KeysError { item: 0, why: "a JSON list of {\"kid\",\"alg\",\"key\"} is meant" })?;
+        let Ok(Value::Array(items)) = serde_json::from_slice(text.as_bytes()) else {
+            return Err(KeysError { item: 0, why: "a JSON list is meant" });
+        };
         let mut keys = Self::default();
-        for (index, item) in items.into_iter().enumerate() {
+        for (index, item) in items.iter().enumerate() {
             let key = keys.checked(item).map_err(|why| KeysError { item: index + 1, why })?;
             keys.items.push(key);
         }
         Ok(keys)
     }
 
-    fn checked(&self, KeyItem { kid, alg, key }: KeyItem) -> Result<Key, &'static str> {
-        let algorithm = algorithm(&alg).ok_or("alg is HS256 or EdDSA")?;
-        let bytes = decoded(&key).ok_or("key is base64url")?;
+    fn checked(&self, item: &Value) -> Result<Key, &'static str> {
+        let item = object(item, &["kid", "alg", "key"]).ok_or("{\"kid\",\"alg\",\"key\"} is meant")?;
+        let algorithm = algorithm(text(item, "alg")).ok_or("alg is HS256 or EdDSA")?;
+        let bytes = decoded(text(item, "key")).ok_or("key is base64url")?;
         if !algorithm.takes(bytes.len()) {
             return Err("a key of HS256 has 32 bytes or more, one of EdDSA has 32");
         }
-        if !is_name(&kid) || self.items.iter().any(|other| other.kid == kid) {
+        let kid = text(item, "kid");
+        if !is_name(kid) || self.items.iter().any(|other| other.kid == kid) {
             return Err("kid is 1 to 128 bytes and no other key's");
         }
         if self.items.len() == MAX_KEYS {
             return Err("too many keys");
         }
-        Ok(Key { kid, algorithm, bytes })
+        Ok(Key { kid: kid.to_owned(), algorithm, bytes })
     }
 
     /// Says whether no token is signed here.
@@ -196,11 +179,13 @@ impl Keys {
         }
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, _) = signed.split_once('.')?;
-        let Header { alg, kid, typ } = serde_json::from_slice(&decoded(header)?).ok()?;
-        let key = self.items.iter().find(|key| key.kid == kid)?;
-        let right = key.algorithm.text() == alg && typ.is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
-        right.then_some(())?;
-        Some(Presented { key, signed, signature: decoded(signature)? })
+        // Nothing else may be there: no key, no address of one, nothing critical.
+        let header = json(header)?;
+        let header = object(&header, &["alg", "kid", "typ"])?;
+        let key = self.items.iter().find(|key| key.kid == text(header, "kid"))?;
+        let typed = header.get("typ").is_none_or(|typ| typ == "JWT");
+        let right = typed && key.algorithm.text() == text(header, "alg");
+        right.then_some(Presented { key, signed, signature: decoded(signature)? })
     }
 }
 
@@ -210,32 +195,55 @@ impl Presented<'_> {
     /// # Errors
     /// `unauthorized` if not, or if they are none.
     pub fn verified(self, is_right: bool) -> Result<Claims, Problem> {
-        let claims = || {
-            let payload = self.signed.split_once('.')?.1;
-            serde_json::from_slice::<Claims>(&decoded(payload)?).ok().filter(Claims::is_whole)
-        };
-        is_right.then(claims).flatten().ok_or_else(unknown)
+        let payload = self.signed.split_once('.').filter(|_| is_right).map(|(_, payload)| payload);
+        let claims = payload.and_then(json).and_then(|claims| Claims::read(&claims));
+        claims.filter(Claims::is_whole).ok_or_else(unknown)
     }
 }
 
 impl Claims {
+    fn read(claims: &Value) -> Option<Self> {
+        let claims = claims.as_object()?;
+        let at = |name: &str| match claims.get(name) {
+            None => Some(UnixMillis(0)),
+            Some(seconds) => seconds.as_u64().map(|seconds| UnixMillis(seconds.saturating_mul(1_000))),
+        };
+        let catalog = claims.get("catalog")?;
+        let catalogs = match catalog.as_str() {
+            Some(one) => vec![one.to_owned()],
+            None => texts(catalog)?,
+        };
+        Some(Self {
+            until: at("exp")?,
+            from: at("nbf")?.max(at("iat")?),
+            sub: text(claims, "sub").to_owned(),
+            catalogs,
+            scopes: texts(claims.get("scopes")?)?,
+            topics: match claims.get("topics") {
+                None => Vec::new(),
+                // None at all would be taken for all of them.
+                Some(topics) => texts(topics).filter(|topics| !topics.is_empty())?,
+            },
+        })
+    }
+
     /// Says who the bearer is, if it may do `scope` on `catalog` now.
     ///
     /// # Errors
     /// `unauthorized` before its time and after; `forbidden` if it does not reach so far.
     pub fn authorize(self, now: UnixMillis, scope: Scope, catalog: &Catalog) -> Result<Caller, Problem> {
-        let until = UnixMillis(self.exp.saturating_mul(1_000));
-        if until <= now {
-            return Err(Problem::new(Code::Unauthorized, "the token has expired"));
+        if self.until <= now {
+            return Err(Problem::new(Code::Unauthorized, EXPIRED));
         }
-        if self.nbf.max(self.iat).saturating_mul(1_000) > now.0.saturating_add(LEEWAY_MS) {
+        if self.from.0 > now.0.saturating_add(LEEWAY_MS) {
             return Err(Problem::new(Code::Unauthorized, "the token is not valid yet"));
         }
         let admin = self.has(Scope::Admin);
-        if !(self.is_of(catalog) && (admin || self.has(scope))) {
+        let served = |one: &String| one == "*" || one == catalog.as_str();
+        if !(self.catalogs.iter().any(served) && (admin || self.has(scope))) {
             return Err(super::out_of_reach(catalog));
         }
-        let grant = Grant { until: Some(until), topics: self.topics.unwrap_or_default() };
+        let grant = Grant { until: Some(self.until), topics: self.topics };
         Ok(Caller { name: self.sub, admin, grant })
     }
 
@@ -243,28 +251,34 @@ impl Claims {
         self.scopes.iter().any(|one| one == scope.text())
     }
 
-    fn is_of(&self, catalog: &Catalog) -> bool {
-        let named = |one: &Value| one == "*" || *one == catalog.as_str();
-        named(&self.catalog) || self.catalog.as_array().is_some_and(|list| list.iter().any(named))
-    }
-
-    /// Says whether it can be meant: a claim that means nothing here would be taken to limit something.
+    /// Says whether it can be meant: what means nothing here would be taken to limit something.
     fn is_whole(&self) -> bool {
-        let known =
-            |one: &String| [Scope::Publish, Scope::Follow, Scope::Admin].iter().any(|it| it.text() == one);
-        let topics = self.topics.as_deref();
-        let bounded = topics.is_none_or(|topics| {
-            let bytes: usize = topics.iter().map(String::len).sum();
-            let meant = |one: &String| !one.is_empty() && !one.contains(char::is_control);
+        let scopes = [Scope::Publish, Scope::Follow, Scope::Admin].map(Scope::text);
+        let bytes: usize = self.topics.iter().map(String::len).sum();
+        let meant = |topic: &String| !topic.is_empty() && !topic.contains(char::is_control);
+        is_name(&self.sub)
+            && self.scopes.iter().all(|one| scopes.contains(&one.as_str()))
+            && self.topics.len() <= MAX_TOPICS
+            && bytes <= MAX_TOPICS_BYTES
+            && self.topics.iter().all(meant)
             // An admin token may do everything, so it cannot be held to a part.
-            !topics.is_empty()
-                && topics.len() <= MAX_TOPICS
-                && bytes <= MAX_TOPICS_BYTES
-                && topics.iter().all(meant)
-                && !self.has(Scope::Admin)
-        });
-        is_name(&self.sub) && self.scopes.iter().all(known) && bounded
+            && (self.topics.is_empty() || !self.has(Scope::Admin))
     }
+}
+
+/// Returns an object that has no other members than these.
+fn object<'a>(value: &'a Value, members: &[&str]) -> Option<&'a Map<String, Value>> {
+    value.as_object().filter(|object| object.keys().all(|name| members.contains(&name.as_str())))
+}
+
+/// Returns a member's text; none is empty.
+fn text<'a>(object: &'a Map<String, Value>, name: &str) -> &'a str {
+    object.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Reads a part of a token.
+fn json(part: &str) -> Option<Value> {
+    serde_json::from_slice(&decoded(part)?).ok()
 }
 
 fn algorithm(text: &str) -> Option<Algorithm> {
