@@ -455,23 +455,37 @@ impl Hub {
             return;
         }
         for id in self.ids(|session| session.until.is_some_and(|until| until <= now)) {
-            self.send(id, frame::error(Code::Unauthorized.text(), frame::EXPIRED, None));
-            self.close(id, close::EXPIRED, frame::EXPIRED);
+            self.dismiss(
+                id,
+                (Code::Unauthorized.text(), frame::EXPIRED, None),
+                close::EXPIRED,
+                frame::EXPIRED,
+            );
         }
         self.expiry = self.sessions.values().filter_map(|session| session.until).min();
     }
 
     /// Closes the socket of somebody who does not speak the protocol.
     fn refuse(&mut self, id: SessionId, message: &str, reason: &'static str) {
-        self.send(id, frame::error("bad-frame", message, None));
-        self.close(id, close::BAD_FRAME, reason);
+        self.dismiss(id, ("bad-frame", message, None), close::BAD_FRAME, reason);
     }
 
     /// Closes the socket of somebody who says too much.
     fn hush(&mut self, id: SessionId) {
         let message = "too many frames that nobody asked for";
-        self.send(id, frame::error(Code::Busy.text(), message, Some(1_000)));
-        self.close(id, close::TOO_CHATTY, message);
+        self.dismiss(id, (Code::Busy.text(), message, Some(1_000)), close::TOO_CHATTY, message);
+    }
+
+    /// Says what is wrong (a code, a text, and when to come back), and closes.
+    fn dismiss(
+        &mut self,
+        session: SessionId,
+        (code, message, retry_after_ms): (&str, &str, Option<u64>),
+        close_code: u16,
+        reason: &'static str,
+    ) {
+        self.send(session, frame::error(code, message, retry_after_ms));
+        self.close(session, close_code, reason);
     }
 
     fn send(&mut self, session: SessionId, text: String) {
