@@ -22,7 +22,7 @@ pub const MAX_TOKEN_BYTES: usize = 8_192;
 /// The shortest key of HS256, in bytes: as long as what it makes.
 pub const LEAST_SECRET_BYTES: usize = 32;
 /// The most keys of a deployment.
-pub const MAX_KEYS: usize = 16;
+pub const MAX_TOKEN_KEYS: usize = 16;
 /// The longest `kid`, and the longest `sub`, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 /// How far the clock of who signs may be ahead: what is said of `nbf` and `iat`, and of nothing else.
@@ -147,7 +147,7 @@ impl Keys {
         if !is_name(kid) || self.items.iter().any(|other| other.kid == kid) {
             return Err("kid is 1 to 128 bytes and no other key's");
         }
-        if self.items.len() == MAX_KEYS {
+        if self.items.len() == MAX_TOKEN_KEYS {
             return Err("too many keys");
         }
         Ok(Key { kid: kid.to_owned(), algorithm, bytes })

@@ -243,8 +243,8 @@ fn keys_that_cannot_be_read_name_the_item_and_show_nothing_of_it() {
         assert_eq!(error.item, at, "{text}");
         assert!(!error.to_string().contains("secret"), "{error}");
     }
-    let many: Vec<String> = (0..=MAX_KEYS).map(|n| item(&n.to_string(), "HS256", &SECRET)).collect();
-    assert_eq!(Keys::parse(&format!("[{}]", many.join(","))).unwrap_err().item, MAX_KEYS + 1);
+    let many: Vec<String> = (0..=MAX_TOKEN_KEYS).map(|n| item(&n.to_string(), "HS256", &SECRET)).collect();
+    assert_eq!(Keys::parse(&format!("[{}]", many.join(","))).unwrap_err().item, MAX_TOKEN_KEYS + 1);
     assert!(Keys::parse(" ").unwrap().is_empty() && !keys().is_empty());
     assert_eq!(format!("{:?}", keys()), "Keys { items: [old (HS256), new (EdDSA)] }");
 }
