@@ -226,7 +226,7 @@ test('rates', async (t) => {
   });
 
   await t.test('texts of a publishing socket are answered so in their place', async () => {
-    const publisher = await new Publisher(broker, { token: TOKENS.admin }).connect();
+    const publisher = await new Publisher(broker, { token: 'tv-publish' }).connect();
     const answers = await Promise.all(Array.from({ length: 3 }, (_, n) => publisher.publish({ key: `title:${n}` })));
     assert.equal(answers[0].changes, 1);
     assert.ok(answers.slice(1).some(({ code, retry_after_ms }) => code === 'rate-limited' && retry_after_ms > 0));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use newsreel_core::access::signed;
 use newsreel_core::follower::{Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::policy::{self, Beyond, OnBump, Policies, Policy};
 use newsreel_core::upkeep::REMEMBER_FOR;
@@ -11,8 +12,7 @@ use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
 use newsreel_core::wire::{
     Code, Epoch, Line, Position, UnixMillis, Version, change, event, name, page, publish, route,
 };
-use newsreel_core::access::signed;
-use newsreel_core::{counts, fold, follower, hub, rate, sync, upkeep};
+use newsreel_core::{counts, fold, follower, hub, sync, upkeep};
 use serde_json::Value;
 
 const PROTOCOL: &str = include_str!("../PROTOCOL.md");
@@ -89,6 +89,8 @@ const PRIVATE: &[(&str, &str)] = &[
     ("MAX_WAIT", include_str!("../src/wire/route.rs")),
     ("BUDGET", include_str!("../src/hub/replay.rs")),
     ("MAX_NAME_BYTES", include_str!("../src/access/signed.rs")),
+    ("FAILURES_PER_SECOND", include_str!("../src/rate.rs")),
+    ("MOST_KNOWN", include_str!("../src/rate.rs")),
     ("LEEWAY_MS", include_str!("../src/access/signed.rs")),
     ("ASK_EVERY", include_str!("../src/hub/pace.rs")),
     ("ASK_BYTES", include_str!("../src/hub/pace.rs")),
@@ -316,8 +318,6 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("MAX_TOKEN_BYTES", bytes(signed::MAX_TOKEN_BYTES)),
         ("MAX_TOKEN_KEYS", bytes(signed::MAX_TOKEN_KEYS)),
         ("LEAST_SECRET_BYTES", bytes(signed::LEAST_SECRET_BYTES)),
-        ("FAILURES_PER_SECOND", rate::FAILURES_PER_SECOND.into()),
-        ("MOST_KNOWN", bytes(rate::MOST_KNOWN)),
         ("MAX_TOPICS", bytes(route::MAX_TOPICS)),
         ("MAX_TOPICS_BYTES", bytes(route::MAX_TOPICS_BYTES)),
         ("MAX_FOLLOWER_NAME_BYTES", bytes(route::MAX_FOLLOWER_NAME_BYTES)),
