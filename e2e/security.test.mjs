@@ -76,6 +76,7 @@ test('signed tokens', async (t) => {
       'no address': [404, () => broker.call('GET', '/nothing', { token: TOKENS.admin })],
       'a bad name': [400, () => broker.changes('', { catalog: 'TV' })],
       'too large a body': [413, () => broker.publishRaw('x'.repeat(2 << 20))],
+      'a list of keys that does not say how long it is': [413, () => stream(broker, 300 << 10)],
       'metrics without admin': [403, () => broker.call('GET', '/metrics', with_())],
       'a foreign page': [403, () => broker.changes('', { headers: { origin: 'https://evil.example' } })],
       'a socket of a foreign page': [403, () => socket({ origin: 'https://evil.example' })],
@@ -200,11 +201,12 @@ test('signed tokens', async (t) => {
 test('rates', async (t) => {
   const { broker, touched } = await watchedSystem(t, { vars: { PUBLISH_PER_SECOND: '1', FOLLOW_PER_SECOND: '1' } });
   const refused = async (call) => {
-    for (;;) {
+    for (let n = 0; n < 100; n += 1) {
       const answer = await call();
       if (answer.status === 429) return answer;
       await touched();
     }
+    throw new Error('nothing was too much');
   };
 
   for (const [what, call] of [
@@ -233,6 +235,11 @@ test('rates', async (t) => {
     await publisher.close();
   });
 });
+
+/** Asks for entries with a body whose length nobody is told. */
+function stream(broker, bytes) {
+  return fetch(broker.at('/entries'), { method: 'POST', duplex: 'half', body: new Blob(['x'.repeat(bytes)]).stream() });
+}
 
 /** HMAC with what everybody knows of an Ed25519 key. */
 function confused(key) {

@@ -201,6 +201,37 @@ mod tests {
     }
 
     #[test]
+    fn a_signing_key_goes_to_a_new_file_that_only_its_owner_reads() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        for alg in [Algorithm::Hs256, Algorithm::Ed25519] {
+            let out = folder.path().join(format!("{alg:?}"));
+            let options = || KeyOptions { kid: "k".into(), alg, out: out.clone() };
+            make(options()).unwrap();
+            let (text, mode) =
+                (std::fs::read_to_string(&out).unwrap(), out.metadata().unwrap().permissions().mode());
+            assert_eq!(mode & 0o777, 0o600);
+            make(options()).unwrap_err();
+            assert_eq!(std::fs::read_to_string(&out).unwrap(), text, "the key that is there stays");
+            let key: SigningKey = serde_json::from_str(&text).unwrap();
+            assert!(sign(&super::tests::options(), &key).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        for text in ["secret", r#"{"kid":"k","alg":"secret","key":"secret"}"#] {
+            std::fs::write(&file, text).unwrap();
+            let options = SignOptions { key: Some(file.clone()), ..options() };
+            let error = signing_key(&options).err().unwrap().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
     fn what_is_signed_here_is_read_by_the_broker_with_the_item_that_was_printed() {
         let secret = [9; 32];
         for alg in [Algorithm::Hs256, Algorithm::Ed25519] {
