@@ -7,6 +7,7 @@ import http from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { Recorder } from './client.mjs';
 import { Events } from './events.mjs';
 import { Follower } from './follower.mjs';
 import { Publisher } from './publisher.mjs';
@@ -145,6 +146,9 @@ test('signed tokens', async (t) => {
     const events = await new Events(broker).connect({ authorization: `Bearer ${makeToken(KEYS.new, claims)}` });
     const poll = broker.changes(`?${new URLSearchParams(follower.position)}&since=${follower.position.version}&wait_ms=30000`, with_(claims));
     const ended = (async () => { while (!events.ended) await once(events, 'heard'); })();
+    const asked = [];
+    const token = ({ refused }) => (asked.push(refused), makeToken(KEYS.new, refused ? {} : claims));
+    const recorder = await Recorder.follow(t, broker, { token, timing: {} });
     const sockets = [follower, publisher];
     await Promise.all([...sockets.map((one) => one.until(() => one.error)), ended, poll]);
     assert.ok(Date.now() / 1000 >= claims.exp, 'and not before');
@@ -157,8 +161,11 @@ test('signed tokens', async (t) => {
       assert.deepEqual(one.closed, { code: 4400, reason: 'the token has expired' });
     }
     assert.equal((await poll).json.versions.length, 0);
-    assert.equal((await broker.status()).followers, 0);
     assert.equal((await follows(claims)).status, 401);
+    const { version } = await broker.publish({ key: 'title:renewed' });
+    await recorder.until(() => recorder.versions.includes(version));
+    assert.ok(asked.includes(true), 'the package asked for another token and went on');
+    await recorder.feed.close();
     const again = await new Follower(broker, with_()).connect();
     await again.close();
   });
