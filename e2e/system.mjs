@@ -44,7 +44,10 @@ export async function freePort() {
 }
 
 /** Broker and edge on wrangler's harness, where objects can be evicted, and an origin. Ends with the test. */
-export async function startSystem(t, { vars = {}, origin: withOrigin = true, config = 'wrangler.toml' } = {}) {
+export async function startSystem(
+  t,
+  { vars = {}, secrets = {}, origin: withOrigin = true, config = 'wrangler.toml' } = {},
+) {
   const originPort = await freePort();
   const harness = createTestHarness({
     root: ROOT,
@@ -52,7 +55,7 @@ export async function startSystem(t, { vars = {}, origin: withOrigin = true, con
       {
         configPath: config,
         vars: { ORIGIN_URL: `http://127.0.0.1:${originPort}`, EDGE: 'e2e', ...vars },
-        secrets: SECRETS,
+        secrets: { ...SECRETS, ...secrets },
       },
     ],
   });

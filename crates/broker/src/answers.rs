@@ -9,7 +9,7 @@ use newsreel_core::wire::{Code, Position, Problem, Status, internal};
 use worker::{Request, Response, Result, WebSocket, WebSocketPair};
 
 use crate::convert::{json_response, now, random};
-use crate::object::{Answer, Inner};
+use crate::object::{Answer, Inner, grant};
 
 impl Inner {
     /// Opens a socket that follows the log.
@@ -32,8 +32,8 @@ impl Inner {
         if replica {
             self.rows.saw_replica(&name, now())?;
         }
-        let (session, from, random) = (id, query.from, random());
-        self.step(now(), Input::Open { session, from, logged, name, topics, replica, random })?;
+        let (session, from, until, random) = (id, query.from, grant(request)?.until, random());
+        self.step(now(), Input::Open { session, from, logged, name, topics, replica, until, random })?;
         Ok(Ok(socket_response(request, pair.client)?))
     }
 

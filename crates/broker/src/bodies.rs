@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use newsreel_core::wire::lines::{self, MAX_LINES_BYTES};
+use newsreel_core::wire::publish::MAX_BODY_BYTES;
 use newsreel_core::wire::{Code, Problem, UnixMillis};
 use worker::{Request, Result};
 
@@ -19,7 +21,7 @@ const SMALL_BODY_BYTES: usize = 64 << 10;
 /// How long a body may take before the same publish is let in beside it: its sender may be gone unheard.
 const UNDER_WAY: Duration = Duration::from_secs(60);
 /// How much of a body that is too large is read, and dropped, before it is refused.
-const HEARD_OUT: usize = 32 << 20;
+pub(crate) const HEARD_OUT: usize = 32 << 20;
 
 /// The bodies that are being read. Few at a time.
 pub(crate) type UnderWay = RefCell<Vec<Reading>>;
@@ -123,9 +125,17 @@ pub(crate) async fn read_body(
     Ok(match fits {
         true => Ok(body),
         false if bytes <= most => Err(busy()),
-        false => {
-            let text = format!("this body may have at most {most} bytes: publish in several versions");
-            Err(Problem::new(Code::BodyTooLarge, text))
-        }
+        false => Err(too_large(most)),
     })
+}
+
+/// Returns how many bytes the body of a publish may have: lines may have more.
+pub(crate) fn most_bytes(request: &Request) -> Result<usize> {
+    let lined = lines::are_in(&request.headers().get("Content-Type")?.unwrap_or_default());
+    Ok(if lined { MAX_LINES_BYTES } else { MAX_BODY_BYTES })
+}
+
+pub(crate) fn too_large(most: usize) -> Problem {
+    let text = format!("this body may have at most {most} bytes: publish in several versions");
+    Problem::new(Code::BodyTooLarge, text)
 }

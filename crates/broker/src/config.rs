@@ -18,6 +18,10 @@ pub(crate) struct Config {
     pub(crate) upkeep: Option<upkeep::Limits>,
     /// What is asked of followers.
     pub(crate) pace: hub::Limits,
+    /// How many publishes each token may make in a second, and a socket's texts; 0 is no limit.
+    pub(crate) publish_per_second: u32,
+    /// How often each may page, poll or open a socket or a stream; 0 is no limit.
+    pub(crate) follow_per_second: u32,
 }
 
 impl Config {
@@ -41,12 +45,16 @@ impl Config {
                 life.as_millis(),
             )));
         }
-        Ok(Self { upkeep: Some(upkeep), pace })
+        let rate = |name| at_least(0, env, name, 0).map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
+        let (publish_per_second, follow_per_second) =
+            (rate("PUBLISH_PER_SECOND")?, rate("FOLLOW_PER_SECOND")?);
+        Ok(Self { upkeep: Some(upkeep), pace, publish_per_second, follow_per_second })
     }
 
     /// Returns what an object goes by whose deployment is wrong: it asks its followers as ever, and forgets nothing.
     pub(crate) fn misconfigured() -> Self {
-        Self { upkeep: None, pace: hub::Limits::default() }
+        let pace = hub::Limits::default();
+        Self { upkeep: None, pace, publish_per_second: 0, follow_per_second: 0 }
     }
 }
 

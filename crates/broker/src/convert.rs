@@ -1,10 +1,12 @@
 //! JavaScript that crate `worker` does not wrap, and problems as responses.
 
 use getrandom::fill;
-use js_sys::Date;
+use js_sys::{Date, Promise};
 use newsreel_core::wire::UnixMillis;
 use newsreel_core::wire::problem::{self, Problem};
 use wasm_bindgen::prelude::*;
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys::ReadableStream;
 use worker::{Headers, Response, ResponseBuilder, WebSocket};
 
 #[wasm_bindgen]
@@ -36,6 +38,19 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = deserializeAttachment)]
     fn attached(this: &Socket) -> Result<JsValue, JsValue>;
 
+    /// A `ReadableStream`, for what its wrapper makes of streams that JavaScript keeps.
+    type Pipe;
+
+    #[wasm_bindgen(method, js_name = pipeTo)]
+    fn pipe_to(this: &Pipe, writable: &Nowhere) -> Promise;
+
+    /// A `WritableStream` that keeps nothing.
+    #[wasm_bindgen(js_name = WritableStream)]
+    type Nowhere;
+
+    #[wasm_bindgen(constructor, js_class = "WritableStream")]
+    fn new() -> Nowhere;
+
     /// A pair of texts for the auto-response.
     #[wasm_bindgen(js_name = WebSocketRequestResponsePair)]
     pub(crate) type Pair;
@@ -52,6 +67,12 @@ extern "C" {
     /// Returns when a socket's last ping was answered.
     #[wasm_bindgen(method, catch, js_name = getWebSocketAutoResponseTimestamp)]
     pub(crate) fn last_ping(this: &AutoResponder, socket: &JsValue) -> Result<Option<Date>, JsValue>;
+}
+
+/// Takes a body and drops it: who is still sending does not hear an answer.
+pub(crate) async fn hear_out(body: &ReadableStream) {
+    // Of one that breaks off nobody waits for the answer.
+    let _ = JsFuture::from(body.unchecked_ref::<Pipe>().pipe_to(&Nowhere::new())).await;
 }
 
 /// Sends a text that JavaScript holds already.

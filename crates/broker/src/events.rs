@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use futures_util::stream::try_unfold;
+use newsreel_core::access::Grant;
 use newsreel_core::hub::BOOKMARK_EVERY;
 use newsreel_core::topics::Topics;
 use newsreel_core::wire::page::PageCursor;
@@ -15,7 +16,7 @@ use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version, event, f
 use worker::{Error, Method, Request, ResponseBuilder, Result, console_error};
 
 use crate::convert::{headers, now};
-use crate::object::{Answer, Inner};
+use crate::object::{Answer, Inner, grant};
 use crate::reading::{Found, Part, VARY};
 use crate::waiting::{Readers, Seat};
 
@@ -41,6 +42,8 @@ struct Events {
     live: bool,
     /// When the silence gets too long.
     silent_until: UnixMillis,
+    /// When its token ends.
+    grant: Grant,
     _seat: Seat,
 }
 
@@ -73,6 +76,7 @@ impl Inner {
             told: at.version(),
             live: false,
             silent_until: UnixMillis::default(),
+            grant: grant(request)?,
             _seat: seat,
         };
         let stream = try_unfold(events, |mut events| async {
@@ -84,14 +88,16 @@ impl Inner {
 }
 
 impl Events {
-    /// Waits for the next event; none when the object is gone.
+    /// Waits for the next event; none when the object is gone, or the token has ended.
     async fn next(&mut self) -> Result<Option<String>> {
         if let Some(opening) = self.opening.take() {
             return Ok(Some(opening));
         }
         self.silent_until = now().plus(KEEP_ALIVE);
         loop {
-            let Some(inner) = self.inner.upgrade() else { return Ok(None) };
+            let Some(inner) = self.inner.upgrade().filter(|_| !self.grant.is_over(now())) else {
+                return Ok(None);
+            };
             let found = inner.read(self.at, self.fold.as_ref(), &self.topics, self.limit)?;
             let at_head = matches!(found, Found::Nothing(_));
             if let Some(text) = self.text(found) {
@@ -102,7 +108,8 @@ impl Events {
             }
             drop(inner);
             if at_head {
-                self.readers.moved(self.silent_until.since(now())).await;
+                let until = self.grant.until.map_or(self.silent_until, |end| end.min(self.silent_until));
+                self.readers.moved(until.since(now())).await;
             }
         }
     }

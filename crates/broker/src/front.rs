@@ -4,13 +4,16 @@
 use std::pin::Pin;
 
 use newsreel_core::access::{Caller, Scope};
+use newsreel_core::wire::frame::{self, BEARER_SUBPROTOCOL, SUBPROTOCOL};
 use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, internal};
+use newsreel_gate as gate;
 use worker::web_sys::RequestInit;
 use worker::{Env, Headers, Request, Response, console_error, web_sys};
 
+use crate::bodies::{self, HEARD_OUT, most_bytes};
+use crate::browser;
 use crate::config::Config;
-use crate::convert::{json_response, problem_response};
-use crate::{browser, gate};
+use crate::convert::{hear_out, json_response, problem_response};
 
 /// The binding of the broker's namespace.
 const BINDING: &str = "BROKER";
@@ -23,9 +26,10 @@ const PASSED: &[&str] = &[
     "Idempotency-Key",
     "If-None-Match",
     "Last-Event-ID",
-    "Sec-WebSocket-Protocol",
+    PROTOCOLS,
     "Upgrade",
 ];
+const PROTOCOLS: &str = "Sec-WebSocket-Protocol";
 
 /// Answers every address but the reader's.
 ///
@@ -75,34 +79,96 @@ async fn answer(
         Ok(route) => route,
         Err(problem) => return Ok(Err(problem)),
     };
-    let (scope, catalog) = match route {
+    let (scope, catalog, topics) = match &route {
         Route::Healthz => return json_response(r#"{"status":"ok"}"#.to_owned()).map(Ok),
-        Route::Publish(catalog, _) | Route::PublishSocket(catalog) => (Scope::Publish, catalog),
-        Route::Status(catalog) | Route::Changes(catalog, _) | Route::Follow(catalog, _) => {
-            (Scope::Follow, catalog)
-        }
-        Route::Followers(catalog) | Route::NewEpoch(catalog) => (Scope::Admin, catalog),
+        Route::Publish(catalog, _) | Route::PublishSocket(catalog) => (Scope::Publish, catalog, None),
+        Route::Changes(catalog, query) => (Scope::Follow, catalog, Some(&query.topics)),
+        Route::Follow(catalog, query) => (Scope::Follow, catalog, Some(&query.topics)),
+        Route::Status(catalog) => (Scope::Follow, catalog, None),
+        Route::Followers(catalog) | Route::NewEpoch(catalog) => (Scope::Admin, catalog, None),
         Route::Readyz | Route::Edge(..) => {
             return Ok(Err(Problem::new(Code::UnknownPath, "this address is the edge's")));
         }
     };
-    if let Err(problem) = Config::read(env) {
+    let caller = match admit(request, env, scope, catalog).await? {
+        Ok(caller) => caller,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    // Who may hear of some keys only asks for those, in so many words.
+    let narrowed = match topics.map(|topics| caller.grant.narrow(topics)).transpose() {
+        Ok(narrowed) => narrowed.flatten().map(|topics| address.with_query(&topics)),
+        Err(problem) => return Ok(Err(problem)),
+    };
+    if let Some(problem) = too_large(request, &route).await? {
         return Ok(Err(problem));
     }
-    if let Some(problem) = gate::unspoken(request)? {
+    let url = narrowed.as_deref().unwrap_or(address.as_str());
+    let response = forward(request, env, url, catalog, &caller).await?;
+    // The same address says more to others.
+    if narrowed.is_some() && response.status_code() != 101 {
+        let headers = response.headers().clone();
+        headers.set("Cache-Control", "no-store")?;
+        return Ok(Ok(response.with_headers(headers)));
+    }
+    Ok(Ok(response))
+}
+
+/// Says who is calling, if everything that is checked before the object allows it.
+async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) -> gate::Admission {
+    let config = match Config::read(env) {
+        Ok(config) => config,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    if let Some(problem) = unspoken(request)? {
         return Ok(Err(problem));
     }
-    match gate::authorize(request, env, scope, &catalog)? {
-        Ok(caller) => forward(request, env, address, &catalog, &caller).await.map(Ok),
-        Err(problem) => Ok(Err(problem)),
+    let caller = match gate::admit(request, env, scope, catalog).await? {
+        Ok(caller) => caller,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let per_second = match scope {
+        Scope::Publish => config.publish_per_second,
+        // Replicas come back all at once.
+        Scope::Follow if caller.admin => 0,
+        Scope::Follow => config.follow_per_second,
+        Scope::Admin => 0,
+    };
+    let passes = gate::catalog(env, catalog).and_then(|()| gate::rated(&caller, scope, per_second));
+    Ok(passes.map(|()| caller))
+}
+
+/// Returns the problem of a socket that offers subprotocols and not ours.
+fn unspoken(request: &Request) -> worker::Result<Option<Problem>> {
+    if !request.headers().has("Upgrade")? {
+        return Ok(None);
     }
+    let offered = request.headers().get("Sec-WebSocket-Protocol")?;
+    let text = format!("the broker speaks {SUBPROTOCOL}");
+    let problem = || Problem::new(Code::UnsupportedProtocol, text).with("subprotocol", SUBPROTOCOL);
+    Ok((!frame::is_spoken(offered.as_deref())).then(problem))
+}
+
+/// Returns the problem of a body that says itself that it is too large. One that does not is counted as it comes.
+async fn too_large(request: &Request, route: &Route) -> worker::Result<Option<Problem>> {
+    if !matches!(route, Route::Publish(..)) {
+        return Ok(None);
+    }
+    let length = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
+    let most = most_bytes(request)?;
+    let Some(length) = length.filter(|length| *length > most) else { return Ok(None) };
+    if length <= HEARD_OUT
+        && let Some(body) = request.inner().body()
+    {
+        hear_out(&body).await;
+    }
+    Ok(Some(bodies::too_large(most)))
 }
 
 /// Hands the request of `caller` to the catalog's object and returns its answer.
 async fn forward(
     request: &Request,
     env: &Env,
-    address: &Address,
+    url: &str,
     catalog: &Catalog,
     caller: &Caller,
 ) -> worker::Result<Response> {
@@ -112,8 +178,15 @@ async fn forward(
             headers.set(name, &value)?;
         }
     }
+    // The token has been looked at, and it is nobody else's business.
+    if headers.get(PROTOCOLS)?.is_some_and(|offered| offered.contains(BEARER_SUBPROTOCOL)) {
+        headers.set(PROTOCOLS, SUBPROTOCOL)?;
+    }
     // A header value is Latin-1 and a token's name need not be.
     headers.set(internal::CALLER, &caller.name.escape_default().to_string())?;
+    if let Some(grant) = caller.grant.to_text() {
+        headers.set(internal::GRANT, &grant)?;
+    }
     if caller.admin && request.headers().get(internal::REPLICA)?.as_deref() == Some("1") {
         headers.set(internal::REPLICA, "1")?;
     }
@@ -123,7 +196,7 @@ async fn forward(
     if let Some(body) = request.inner().body() {
         init.set_body(body.as_ref());
     }
-    let inner = web_sys::Request::new_with_str_and_init(address.as_str(), &init)?;
+    let inner = web_sys::Request::new_with_str_and_init(url, &init)?;
     let stub = env.durable_object(BINDING)?.get_by_name(catalog.as_str())?;
     stub.fetch_with_request(inner.into()).await
 }

@@ -1,9 +1,8 @@
 //! The broker: one Durable Object per catalog that keeps the version log and tells every follower.
 //!
 //! A shell around `newsreel_core::hub`, which decides; nothing here does. In reading order:
-//! - [`front`]: the Worker's side: addresses, and the way to the catalog's object;
+//! - [`front`]: the Worker's side: addresses, who calls (`newsreel_gate`), and the way to the catalog's object;
 //! - `browser`: which web pages may call;
-//! - `gate`: the check of the token that comes before it;
 //! - [`object`]: the Durable Object: what happens to it, and the step;
 //! - `publishes`: group commit, and publishing over HTTP;
 //! - `bodies`: what is posted, while it is read;
@@ -25,7 +24,6 @@ mod config;
 mod convert;
 mod events;
 pub mod front;
-mod gate;
 pub mod object;
 mod publishes;
 mod publishing;

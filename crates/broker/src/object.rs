@@ -15,12 +15,15 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
 use js_sys::JsString;
+use newsreel_core::access::Grant;
 use newsreel_core::hub::{Effect, Hub, Input, Outcome, Part, PartSent, SessionId};
 use newsreel_core::log::Log;
 use newsreel_core::topics::Topics;
 use newsreel_core::upkeep::Next;
 use newsreel_core::wire::page::FoldCursor;
-use newsreel_core::wire::{Address, Catalog, Code, Position, Problem, Route, UnixMillis, Version, frame};
+use newsreel_core::wire::{
+    Address, Catalog, Code, Position, Problem, Route, UnixMillis, Version, frame, internal,
+};
 use worker::{
     DurableObject, Env, Error, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
     console_error, durable_object,
@@ -381,6 +384,11 @@ impl Inner {
         }
         self.step(now(), Input::Closed { session }).map(|_| ())
     }
+}
+
+/// Returns the limits of the caller's token.
+pub(crate) fn grant(request: &Request) -> Result<Grant> {
+    Ok(Grant::from_text(&request.headers().get(internal::GRANT)?.unwrap_or_default()))
 }
 
 /// Returns what of a JavaScript string of JSON items passes; who wants everything gets it as it is.

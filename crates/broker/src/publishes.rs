@@ -7,16 +7,17 @@ use std::time::Duration;
 use std::vec::IntoIter;
 
 use futures_channel::oneshot;
+use newsreel_core::access::Grant;
 use newsreel_core::hub::{Applied, Input, Outcome, Submission};
-use newsreel_core::wire::lines::{self, MAX_LINES_BYTES};
-use newsreel_core::wire::publish::{MAX_BODY_BYTES, check_idempotency_key};
+use newsreel_core::wire::lines;
+use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::route::PublishQuery;
 use newsreel_core::wire::{Code, Line, Problem, Publish, Receipt, UnixMillis, internal};
 use worker::{Delay, Request, Response, Result, console_error};
 
-use crate::bodies::{Mark, read_body};
+use crate::bodies::{Mark, most_bytes, read_body};
 use crate::convert::{json_response, now};
-use crate::object::{Answer, Inner};
+use crate::object::{Answer, Inner, grant};
 use crate::publishing::{Owed, Told};
 
 /// How many bytes of publishes may wait for a commit: at most three times as many as the log has them, where what
@@ -56,6 +57,7 @@ pub(crate) enum AnswerTo {
 /// A publish over HTTP, read.
 struct Posted {
     publisher: String,
+    grant: Grant,
     idempotency_key: Option<String>,
     body: Vec<u8>,
 }
@@ -70,7 +72,7 @@ impl Inner {
             let text = "wait is not for many publishes at once: publish alone to wait";
             return Ok(Err(Problem::new(Code::BadRequest, text)));
         }
-        let most = if lined { MAX_LINES_BYTES } else { MAX_BODY_BYTES };
+        let most = most_bytes(request)?;
         let posted = match self.posted(request, most).await? {
             Ok(posted) => posted,
             Err(problem) => return Ok(Err(problem)),
@@ -111,6 +113,7 @@ impl Inner {
 
     fn alone(&self, posted: Posted, query: PublishQuery) -> std::result::Result<Vec<Asked>, Problem> {
         let publish = Publish::parse(&posted.body)?;
+        posted.grant.check(&publish.changes)?;
         let mut submission = self.submission(posted.publisher, &publish, posted.idempotency_key);
         submission.wants_acks = query.wait_applied.is_some();
         Ok(vec![Ok(submission)])
@@ -121,7 +124,7 @@ impl Inner {
         let mut asked = Vec::with_capacity(lines.len());
         for (index, line) in lines.into_iter().enumerate() {
             let fallback = posted.idempotency_key.as_deref().map(|key| lines::nth_key(key, index + 1));
-            asked.push(self.asked(&posted.publisher, line, fallback));
+            asked.push(self.asked(&posted.publisher, &posted.grant, line, fallback));
         }
         Ok(asked)
     }
@@ -134,6 +137,7 @@ impl Inner {
         most: usize,
     ) -> Result<std::result::Result<Posted, Problem>> {
         let publisher = request.headers().get(internal::CALLER)?.unwrap_or_default();
+        let grant = grant(request)?;
         let idempotency_key = request.headers().get("Idempotency-Key")?;
         if let Some(Err(error)) = idempotency_key.as_deref().map(check_idempotency_key) {
             return Ok(Err(error.into()));
@@ -143,12 +147,19 @@ impl Inner {
             return Ok(Err(Problem::new(Code::IdempotencyInFlight, text)));
         };
         let body = read_body(request, most, &mark).await?;
-        Ok(body.map(|body| Posted { publisher, idempotency_key, body }))
+        Ok(body.map(|body| Posted { publisher, grant, idempotency_key, body }))
     }
 
     /// Reads a line; `fallback` is its idempotency key if it has none of its own.
-    pub(crate) fn asked(&self, publisher: &str, line: &[u8], fallback: Option<String>) -> Asked {
+    pub(crate) fn asked(
+        &self,
+        publisher: &str,
+        grant: &Grant,
+        line: &[u8],
+        fallback: Option<String>,
+    ) -> Asked {
         let Line { publish, idempotency_key } = Line::parse(line)?;
+        grant.check(&publish.changes)?;
         Ok(self.submission(publisher.to_owned(), &publish, idempotency_key.or(fallback)))
     }
 

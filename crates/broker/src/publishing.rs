@@ -6,15 +6,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
+use newsreel_core::access::Grant;
 use newsreel_core::hub::Outcome;
+use newsreel_core::rate::{self, Rates, Who};
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, PublishError};
-use newsreel_core::wire::{frame, internal, lines};
+use newsreel_core::wire::{Code, UnixMillis, frame, internal, lines};
 use worker::{Request, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair, console_error};
 
 use crate::answers::{socket_response, wants_socket};
-use crate::convert::{attach, attached};
-use crate::object::{Answer, Inner};
+use crate::convert::{attach, attached, now};
+use crate::object::{Answer, Inner, grant};
 use crate::publishes::{AnswerTo, PUBLISH_BYTES, Queued, answer_json, busy};
 
 /// The first tag of every publishing socket; the second is its id. A follower's first tag is a number.
@@ -34,6 +37,8 @@ pub(crate) struct Publishers {
     open: RefCell<Vec<Publisher>>,
     /// Ids are not given twice: the close of an old socket may still be on its way.
     next: Cell<u32>,
+    /// How much each name has published lately.
+    rates: RefCell<Rates>,
 }
 
 struct Publisher {
@@ -41,6 +46,7 @@ struct Publisher {
     socket: WebSocket,
     /// The name of its token: idempotency keys are its own.
     name: String,
+    grant: Grant,
     unanswered: usize,
     unanswered_bytes: usize,
     /// How many frames of answers it was sent.
@@ -68,14 +74,18 @@ impl Inner {
             return Ok(Err(problem));
         }
         let name = request.headers().get(internal::CALLER)?.unwrap_or_default();
-        let pair = WebSocketPair::new()?;
-        self.publishers.accept(&self.state, name, pair.server)?;
+        let (grant, pair) = (grant(request)?, WebSocketPair::new()?);
+        self.publishers.accept(&self.state, name, grant, pair.server)?;
+        // For the end of its token.
+        self.arm();
         Ok(Ok(socket_response(request, pair.client)?))
     }
 
     /// Takes what a publishing socket says.
     pub(crate) fn hear(self: &Rc<Self>, socket: &WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
         let Some(id) = id_of(&self.state, socket) else { return Ok(()) };
+        // It may be one of those; then nobody is owed anything.
+        self.publishers.close_expired(now());
         let text = match message {
             WebSocketIncomingMessage::String(text) => text,
             WebSocketIncomingMessage::Binary(_) => {
@@ -91,11 +101,14 @@ impl Inner {
         }
         // What no room would do for takes none, and is not sent away to come again.
         let bytes = if text.len() > MAX_BODY_BYTES { 0 } else { text.len() };
-        let Some((owed, name)) = self.publishers.owe(id, bytes) else { return Ok(()) };
+        let Some((owed, who)) = self.publishers.owe(id, bytes) else { return Ok(()) };
         // In its place, as every answer.
-        let (asked, bytes) = match name.filter(|_| self.has_room(bytes + PUBLISH_BYTES)) {
+        let (asked, bytes) = match who.filter(|_| self.has_room(bytes + PUBLISH_BYTES)) {
             _ if text.len() > MAX_BODY_BYTES => (Err(PublishError::TooLarge(text.len()).into()), 0),
-            Some(name) => (self.asked(&name, text.as_bytes(), None), bytes),
+            Some((name, grant)) => match self.publishers.rated(&name, self.config.publish_per_second) {
+                Ok(()) => (self.asked(&name, &grant, text.as_bytes(), None), bytes),
+                Err(wait) => (Err(rate::limited(wait)), 0),
+            },
             None => (Err(busy()), 0),
         };
         self.enqueue(Queued {
@@ -124,20 +137,22 @@ impl Publishers {
     pub(crate) fn wake(state: &State) -> Rc<Self> {
         let publishers = Self::default();
         for socket in state.get_websockets_with_tag(TAG) {
-            let idle =
-                attached(&socket).as_deref().and_then(|text| text.strip_prefix("idle ")).map(str::to_owned);
-            match (id_of(state, &socket), idle) {
-                (Some(id), Some(name)) => publishers.add(Publisher::idle(id, name, socket)),
+            let attached = attached(&socket);
+            match (id_of(state, &socket), attached.as_deref().and_then(|text| text.strip_prefix("idle "))) {
+                (Some(id), Some(who)) => {
+                    let (name, limits) = who.split_once('\n').unwrap_or((who, ""));
+                    publishers.add(Publisher::idle(id, name.to_owned(), Grant::from_text(limits), socket));
+                }
                 (_, _) => close(&socket, frame::close::RESYNC, LOST),
             }
         }
         Rc::new(publishers)
     }
 
-    fn accept(&self, state: &State, name: String, socket: WebSocket) -> Result<()> {
+    fn accept(&self, state: &State, name: String, grant: Grant, socket: WebSocket) -> Result<()> {
         let id = PublisherId(self.next.get());
         state.accept_websocket_with_tags(&socket, &[TAG, &id.0.to_string()]);
-        let publisher = Publisher::idle(id, name, socket);
+        let publisher = Publisher::idle(id, name, grant, socket);
         publisher.attach()?;
         self.add(publisher);
         Ok(())
@@ -148,9 +163,9 @@ impl Publishers {
         self.open.borrow_mut().push(publisher);
     }
 
-    /// Notes that a socket is owed an answer to a publish of so many bytes. Returns the publisher's name too,
+    /// Notes that a socket is owed an answer to a publish of so many bytes. Returns who publishes too,
     /// unless too much is unanswered already.
-    fn owe(self: &Rc<Self>, id: PublisherId, bytes: usize) -> Option<(Owed, Option<String>)> {
+    fn owe(self: &Rc<Self>, id: PublisherId, bytes: usize) -> Option<(Owed, Option<(String, Grant)>)> {
         let mut open = self.open.borrow_mut();
         let publisher = find(&mut open, id)?;
         let owed = Owed { publishers: Rc::clone(self), id, paid: false };
@@ -163,7 +178,27 @@ impl Publishers {
             drop(open);
             return None;
         }
-        Some((owed, fits.then(|| publisher.name.clone())))
+        Some((owed, fits.then(|| (publisher.name.clone(), publisher.grant.clone()))))
+    }
+
+    /// Takes one of the publishes that a name may make in a second over its sockets; or says how long there is none.
+    fn rated(&self, name: &str, per_second: u32) -> std::result::Result<(), Duration> {
+        self.rates.borrow_mut().take(now(), Who::of(name), per_second)
+    }
+
+    /// Returns when a token ends next.
+    pub(crate) fn expiry(&self) -> Option<UnixMillis> {
+        self.open.borrow().iter().filter_map(|publisher| publisher.grant.until).min()
+    }
+
+    /// Closes the sockets whose token has ended: who was owed an answer sends again what was not answered.
+    pub(crate) fn close_expired(&self, now: UnixMillis) {
+        let over = |publisher: &mut Publisher| publisher.grant.is_over(now);
+        for publisher in self.open.borrow_mut().extract_if(.., over) {
+            let text = frame::error(Code::Unauthorized.text(), frame::EXPIRED, None);
+            let _ = publisher.socket.send_with_str(text);
+            close(&publisher.socket, frame::close::EXPIRED, frame::EXPIRED);
+        }
     }
 
     /// Sends everyone who waits what it is owed, each in one frame; returns who they are.
@@ -232,9 +267,9 @@ impl Publishers {
 const LOST: &str = "publishes were lost: send again what was not answered";
 
 impl Publisher {
-    fn idle(id: PublisherId, name: String, socket: WebSocket) -> Self {
+    fn idle(id: PublisherId, name: String, grant: Grant, socket: WebSocket) -> Self {
         let answers = String::new();
-        Self { id, socket, name, unanswered: 0, unanswered_bytes: 0, told: 0, marked: false, answers }
+        Self { id, socket, name, grant, unanswered: 0, unanswered_bytes: 0, told: 0, marked: false, answers }
     }
 
     fn mark(&mut self, marked: bool) -> Result<()> {
@@ -247,7 +282,8 @@ impl Publisher {
 
     fn attach(&self) -> Result<()> {
         let stage = if self.marked { "busy" } else { "idle" };
-        attach(&self.socket, Some(&format!("{stage} {}", self.name)))
+        let limits = self.grant.to_text().unwrap_or_default();
+        attach(&self.socket, Some(&format!("{stage} {}\n{limits}", self.name)))
     }
 }
 

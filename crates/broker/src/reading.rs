@@ -6,11 +6,11 @@ use newsreel_core::log::{Reason, Standing};
 use newsreel_core::topics::Topics;
 use newsreel_core::wire::page::{FoldCursor, PageCursor};
 use newsreel_core::wire::route::{Claim, PageQuery};
-use newsreel_core::wire::{Code, Hash, Position, Problem, Version, etag, event, frame, page};
+use newsreel_core::wire::{Code, Hash, Position, Problem, UnixMillis, Version, etag, event, frame, page};
 use worker::{Request, Response, ResponseBuilder, Result};
 
 use crate::convert::{headers, now};
-use crate::object::{Answer, Inner};
+use crate::object::{Answer, Inner, grant};
 use crate::waiting::Seat;
 
 /// How many answers may wait for a version at once.
@@ -154,7 +154,10 @@ impl Inner {
             return Ok(Err(Problem::new(Code::Busy, "too many are waiting for a version; try again")));
         }
         let topics = Topics::new(std::mem::take(&mut query.topics));
-        let found = self.found(&query, &topics, seat).await?;
+        let mut until = now().plus(query.wait);
+        // What the token no longer allows is not waited for.
+        until = grant(request)?.until.map_or(until, |end| end.min(until));
+        let found = self.found(&query, &topics, until, seat).await?;
         let head = self.head()?.version;
         let from = query.since.version();
         let part = match found {
@@ -170,8 +173,13 @@ impl Inner {
     }
 
     /// Reads once; at the head, waits for a version that passes the topics or for the end of the time.
-    async fn found(&self, query: &PageQuery, topics: &Topics, _seat: Option<Seat>) -> Result<Found> {
-        let until = now().plus(query.wait);
+    async fn found(
+        &self,
+        query: &PageQuery,
+        topics: &Topics,
+        until: UnixMillis,
+        _seat: Option<Seat>,
+    ) -> Result<Found> {
         let (mut at, mut waited) = (query.since, false);
         loop {
             match self.read(at, query.fold.as_ref(), topics, query.limit)? {

@@ -34,7 +34,7 @@ impl Inner {
         self.arm_for(next);
     }
 
-    /// Arms the alarm if it is not set for as early already: for the hub's timer, and for what a commit left to do.
+    /// Arms the alarm if it is not set for as early already: for the hub's timer, the ends of tokens, and for what a commit left to do.
     pub(crate) fn arm(&self) {
         if self.ringing.get() {
             return;
@@ -49,6 +49,7 @@ impl Inner {
     fn look_after(&self, now: UnixMillis) -> Result<Next> {
         // Never by what was counted and believed before a write that failed.
         self.heal()?;
+        self.publishers.close_expired(now);
         if self.hub.borrow().poll_timeout().is_some_and(|due| due <= now) {
             self.step(now, Input::Timer)?;
         }
@@ -93,8 +94,9 @@ impl Inner {
             Next::At(due) => Some(due.max(now.plus(MOMENT))),
             Next::Idle => None,
         };
-        let timer = self.hub.borrow().poll_timeout().map(|due| due.max(now.plus(MOMENT)));
-        let Some(due) = upkeep.into_iter().chain(timer).min() else { return };
+        let timers = self.hub.borrow().poll_timeout().into_iter().chain(self.publishers.expiry());
+        let timers = timers.map(|due| due.max(now.plus(MOMENT)));
+        let Some(due) = upkeep.into_iter().chain(timers).min() else { return };
         if self.armed.get().is_some_and(|armed| armed <= due && armed > now) {
             return;
         }

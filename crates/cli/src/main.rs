@@ -14,6 +14,7 @@ mod origin;
 mod publish;
 mod status;
 mod tail;
+mod token;
 
 use clap::{Parser, Subcommand};
 
@@ -53,6 +54,9 @@ enum What {
     /// told at once, on stderr, each with what to write; the exit code is 3 then.
     #[command(name = "check-config")]
     CheckConfig(check::Options),
+    /// Makes keys and signed tokens.
+    #[command(subcommand)]
+    Token(token::What),
     /// Does what takes an admin token.
     #[command(subcommand)]
     Admin(admin::What),
@@ -76,6 +80,7 @@ fn main() -> std::process::ExitCode {
             What::Status(options) => status::run(options, broker).await,
             What::Fill(options) => fill::run(options, broker).await,
             What::CheckConfig(options) => check::run(&options),
+            What::Token(what) => token::run(what),
             What::Admin(what) => admin::run(what, broker).await,
         }
     });

@@ -1,4 +1,8 @@
-//! Who may do what: the token lists of a deployment, and the check made before any Durable Object is touched.
+//! Who may do what: the tokens of a deployment, and the check made before any Durable Object is touched.
+//!
+//! The lists are here; `signed` are the tokens that carry their own limits, and `grant` those limits.
+
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,6 +10,14 @@ use subtle::ConstantTimeEq;
 
 use crate::wire::name::Catalog;
 use crate::wire::problem::{Code, Problem};
+
+mod grant;
+pub mod signed;
+
+pub use grant::Grant;
+
+/// What is said of every token that is not known: not what is wrong with it.
+const UNKNOWN: &str = "the token is not known here";
 
 /// What a call needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +30,18 @@ pub enum Scope {
     Admin,
 }
 
+impl Scope {
+    /// Returns the text of it in a signed token.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Follow => "follow",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// A caller who may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -25,15 +49,24 @@ pub struct Caller {
     pub name: String,
     /// Whether it showed an admin token.
     pub admin: bool,
+    /// The limits of its token.
+    pub grant: Grant,
 }
 
-/// The tokens of a deployment.
-#[derive(Debug, Clone, Default)]
+/// The lists of a deployment.
+#[derive(Clone, Default)]
 pub struct Tokens {
     items: Vec<Token>,
 }
 
-#[derive(Debug, Clone)]
+/// Without a secret.
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tokens", self.items.len())
+    }
+}
+
+#[derive(Clone)]
 struct Token {
     scope: Scope,
     catalog: Option<Catalog>,
@@ -95,16 +128,13 @@ impl Tokens {
             known |= same;
             if same && item.reaches(scope, catalog) {
                 let admin = item.scope == Scope::Admin || caller.as_ref().is_some_and(|caller| caller.admin);
-                caller = Some(Caller { name: item.name.clone(), admin });
+                caller = Some(Caller { name: item.name.clone(), admin, grant: Grant::default() });
             }
         }
         match caller {
             Some(caller) => Ok(caller),
-            None if known => Err(Problem::new(
-                Code::Forbidden,
-                format!("the token does not allow this on catalog {catalog}"),
-            )),
-            None => Err(Problem::new(Code::Unauthorized, "the token is not known here")),
+            None if known => Err(out_of_reach(catalog)),
+            None => Err(Problem::new(Code::Unauthorized, UNKNOWN)),
         }
     }
 }
@@ -124,6 +154,22 @@ impl Token {
         (self.scope == scope || self.scope == Scope::Admin)
             && self.catalog.as_ref().is_none_or(|only| only == catalog)
     }
+}
+
+/// Says whether a deployment serves a catalog whose list this is; without a list it serves every one.
+///
+/// # Errors
+/// `unknown-catalog`.
+pub fn served(list: &str, catalog: &Catalog) -> Result<(), Problem> {
+    let mut names = list.split(',').map(str::trim).filter(|name| !name.is_empty()).peekable();
+    match names.peek().is_none() || names.any(|name| name == catalog.as_str()) {
+        true => Ok(()),
+        false => Err(Problem::new(Code::UnknownCatalog, format!("{catalog} is not among CATALOGS"))),
+    }
+}
+
+fn out_of_reach(catalog: &Catalog) -> Problem {
+    Problem::new(Code::Forbidden, format!("the token does not allow this on catalog {catalog}"))
 }
 
 /// Returns the token of an `Authorization` header.
@@ -159,7 +205,10 @@ mod tests {
     #[test]
     fn a_token_reaches_its_scope_and_catalog_only() {
         let may = |token, scope, name| tokens().authorize(Some(token), scope, &catalog(name));
-        assert_eq!(may("p1", Scope::Publish, "tv").unwrap(), Caller { name: "guide".into(), admin: false });
+        assert_eq!(
+            may("p1", Scope::Publish, "tv").unwrap(),
+            Caller { name: "guide".into(), admin: false, grant: Grant::default() }
+        );
         assert_eq!(may("p2==", Scope::Publish, "tv").unwrap().name, "shop");
         assert_eq!(may("p2==", Scope::Publish, "fares").unwrap_err().code(), "forbidden");
         assert_eq!(may("p1", Scope::Follow, "tv").unwrap_err().code(), "forbidden");
@@ -198,6 +247,21 @@ mod tests {
             assert_eq!(error, TokensError { variable: "FOLLOW_TOKENS", item });
             assert!(!error.to_string().contains("secret"));
         }
+    }
+
+    #[test]
+    fn a_deployment_serves_the_catalogs_of_its_list_or_without_one_all() {
+        for list in ["", " , ", "tv", "fares, tv ,"] {
+            assert!(served(list, &catalog("tv")).is_ok(), "{list:?}");
+        }
+        for list in ["fares", "tv2,t", "*"] {
+            assert_eq!(served(list, &catalog("tv")).unwrap_err().kind(), Code::UnknownCatalog, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_in_what_is_printed_of_tokens() {
+        assert_eq!(format!("{:?}", tokens()), "5 tokens");
     }
 
     #[test]

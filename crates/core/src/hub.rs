@@ -78,6 +78,8 @@ pub enum Input {
         topics: Topics,
         /// Whether it is a replica: then what it shows of the log is believed.
         replica: bool,
+        /// When its token ends, if it does.
+        until: Option<UnixMillis>,
         /// Random bits, for the new epoch that its position may call for.
         random: [u8; 10],
     },
@@ -230,6 +232,8 @@ pub struct Hub {
     replays: replay::Budget,
     pace: pace::Pace,
     opens: replay::Opens,
+    /// No session's token ends before.
+    expiry: Option<UnixMillis>,
     effects: VecDeque<Effect>,
 }
 
@@ -254,8 +258,10 @@ impl Hub {
         let pace = pace::Pace::new(limits, kept.asked, &sessions);
         let effects = VecDeque::from([Effect::SetPong(head)]);
         let opens = replay::Opens::default();
+        let expiry = sessions.values().filter_map(|session| session.until).min();
+        let log = kept.log;
         let mut hub =
-            Self { catalog, log: kept.log, sessions, doubtful, next_session, replays, pace, opens, effects };
+            Self { catalog, log, sessions, doubtful, next_session, replays, pace, opens, expiry, effects };
         // The beginning of this epoch did not reach them.
         hub.close_stragglers(|session| session.epoch != head.epoch);
         hub
@@ -263,10 +269,14 @@ impl Hub {
 
     /// Takes one input; the effects tell what follows from it.
     pub fn handle(&mut self, now: UnixMillis, input: Input) {
+        // Whatever it is, it is not for them.
+        self.close_expired(now);
         match input {
             Input::Publish(submissions) => self.publish(now, submissions),
-            Input::Open { session, from, logged, name, topics, replica, random } => {
-                let opened = Session::new(name, replica, now, self.log.head().epoch, topics);
+            Input::Open { session, from, logged, name, topics, replica, until, random } => {
+                let mut opened = Session::new(name, replica, now, self.log.head().epoch, topics);
+                opened.until = until;
+                self.expiry = self.expiry.into_iter().chain(until).min();
                 self.open(now, session, opened, (from, logged), random);
             }
             Input::PartSent { session, sent, bytes } => self.part_sent(now, session, sent, bytes),
@@ -284,7 +294,10 @@ impl Hub {
     /// Returns when to hand in [`Input::Timer`]: at once when a follower may lack something.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<UnixMillis> {
-        if self.doubtful.is_empty() { self.pace.due() } else { Some(UnixMillis::default()) }
+        match self.doubtful.is_empty() {
+            true => self.pace.due().into_iter().chain(self.expiry).min(),
+            false => Some(UnixMillis::default()),
+        }
     }
 
     /// Returns the next thing to do.
@@ -444,17 +457,43 @@ impl Hub {
         }
     }
 
+    /// Closes whose token has ended.
+    fn close_expired(&mut self, now: UnixMillis) {
+        if self.expiry.is_none_or(|expiry| expiry > now) {
+            return;
+        }
+        for id in self.ids(|session| session.until.is_some_and(|until| until <= now)) {
+            self.dismiss(
+                id,
+                (Code::Unauthorized.text(), frame::EXPIRED, None),
+                close::EXPIRED,
+                frame::EXPIRED,
+            );
+        }
+        self.expiry = self.sessions.values().filter_map(|session| session.until).min();
+    }
+
     /// Closes the socket of somebody who does not speak the protocol.
     fn refuse(&mut self, id: SessionId, message: &str, reason: &'static str) {
-        self.send(id, frame::error("bad-frame", message, None));
-        self.close(id, close::BAD_FRAME, reason);
+        self.dismiss(id, ("bad-frame", message, None), close::BAD_FRAME, reason);
     }
 
     /// Closes the socket of somebody who says too much.
     fn hush(&mut self, id: SessionId) {
         let message = "too many frames that nobody asked for";
-        self.send(id, frame::error(Code::Busy.text(), message, Some(1_000)));
-        self.close(id, close::TOO_CHATTY, message);
+        self.dismiss(id, (Code::Busy.text(), message, Some(1_000)), close::TOO_CHATTY, message);
+    }
+
+    /// Says what is wrong (a code, a text, and when to come back), and closes.
+    fn dismiss(
+        &mut self,
+        session: SessionId,
+        (code, message, retry_after_ms): (&str, &str, Option<u64>),
+        close_code: u16,
+        reason: &'static str,
+    ) {
+        self.send(session, frame::error(code, message, retry_after_ms));
+        self.close(session, close_code, reason);
     }
 
     fn send(&mut self, session: SessionId, text: String) {

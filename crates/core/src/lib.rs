@@ -5,7 +5,7 @@
 //!
 //! In reading order, along the way of a publish:
 //! - [`wire`]: names, positions, changes, frames, problems, addresses: everything that crosses a process;
-//! - [`access`]: who may, and [`origins`]: which web pages;
+//! - [`access`]: who may, [`rate`]: how often, and [`origins`]: which web pages;
 //! - [`log`]: the version log;
 //! - [`fold`]: what is left of its past;
 //! - [`upkeep`]: when it is sealed, folded, forgotten;
@@ -37,6 +37,7 @@ pub mod hub;
 pub mod log;
 pub mod origins;
 pub mod policy;
+pub mod rate;
 pub mod schema;
 pub mod steady;
 pub mod stored;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use newsreel_core::access::signed;
 use newsreel_core::follower::{Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::policy::{self, Beyond, OnBump, Policies, Policy};
 use newsreel_core::upkeep::REMEMBER_FOR;
@@ -33,6 +34,7 @@ const SOURCES: &[&str] = &[
     include_str!("../src/follower/tests.rs"),
     include_str!("../src/hub/tests.rs"),
     include_str!("../src/hub/tests/epochs.rs"),
+    include_str!("../src/hub/tests/expiry.rs"),
     include_str!("../src/hub/tests/model.rs"),
     include_str!("../src/hub/tests/pace.rs"),
     include_str!("../src/hub/tests/replays.rs"),
@@ -60,6 +62,7 @@ const E2E: &[&str] = &[
     include_str!("../../../e2e/many.test.mjs"),
     include_str!("../../../e2e/quorum.test.mjs"),
     include_str!("../../../e2e/races.test.mjs"),
+    include_str!("../../../e2e/security.test.mjs"),
     include_str!("../../../e2e/tiers.test.mjs"),
     include_str!("../../../e2e/values.test.mjs"),
 ];
@@ -86,6 +89,10 @@ const PRIVATE: &[(&str, &str)] = &[
     ("DEFAULT_WAIT", include_str!("../src/wire/route.rs")),
     ("MAX_WAIT", include_str!("../src/wire/route.rs")),
     ("BUDGET", include_str!("../src/hub/replay.rs")),
+    ("MAX_NAME_BYTES", include_str!("../src/access/signed.rs")),
+    ("FAILURES_PER_SECOND", include_str!("../src/rate.rs")),
+    ("MOST_KNOWN", include_str!("../src/rate.rs")),
+    ("LEEWAY_MS", include_str!("../src/access/signed.rs")),
     ("ASK_EVERY", include_str!("../src/hub/pace.rs")),
     ("ASK_BYTES", include_str!("../src/hub/pace.rs")),
     ("MOMENT", include_str!("../src/hub/pace.rs")),
@@ -132,6 +139,7 @@ fn every_close_code_stands_in_its_table() {
         close::TOO_SLOW,
         close::TOO_CHATTY,
         close::RESYNC,
+        close::EXPIRED,
         close::BAD_FRAME,
         close::UNAUTHORIZED,
         close::REPLACED,
@@ -308,6 +316,9 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("SNAPSHOT_FLOORS", sync::SNAPSHOT_FLOORS.into()),
         ("MAX_FLOORS", bytes(sync::MAX_FLOORS)),
         ("MAX_CLASSES", bytes(counts::MAX_CLASSES)),
+        ("MAX_TOKEN_BYTES", bytes(signed::MAX_TOKEN_BYTES)),
+        ("MAX_TOKEN_KEYS", bytes(signed::MAX_TOKEN_KEYS)),
+        ("LEAST_SECRET_BYTES", bytes(signed::LEAST_SECRET_BYTES)),
         ("MAX_TOPICS", bytes(route::MAX_TOPICS)),
         ("MAX_TOPICS_BYTES", bytes(route::MAX_TOPICS_BYTES)),
         ("MAX_FOLLOWER_NAME_BYTES", bytes(route::MAX_FOLLOWER_NAME_BYTES)),
@@ -383,6 +394,7 @@ fn every_variable_is_read_and_has_its_default() {
     let config = include_str!("../../broker/src/config.rs");
     let browser = include_str!("../../broker/src/browser.rs");
     let edge = include_str!("../../edge/src/config.rs");
+    let gate = include_str!("../../gate/src/lib.rs");
     let (upkeep, pace) = (upkeep::Limits::default(), hub::Limits::default());
     let rows = table("### Variables of a deployment");
     let listed: Vec<(&str, Option<u64>)> = rows
@@ -397,6 +409,9 @@ fn every_variable_is_read_and_has_its_default() {
         ("SLOW_BYTES", Some(pace.slow_bytes)),
         ("SILENT_AFTER_MS", Some(millis(pace.silent_after))),
         ("ALLOWED_ORIGINS", None),
+        ("CATALOGS", None),
+        ("PUBLISH_PER_SECOND", Some(0)),
+        ("FOLLOW_PER_SECOND", Some(0)),
         ("ORIGIN_TIMEOUT_MS", Some(10_000)),
         ("ORIGIN_CONCURRENCY", Some(4)),
         ("REFRESH_PER_MINUTE", Some(300)),
@@ -406,7 +421,7 @@ fn every_variable_is_read_and_has_its_default() {
     assert_eq!(listed, expected);
     for (name, default) in listed {
         let read = format!("\"{name}\"");
-        assert!([config, browser, edge].iter().any(|one| one.contains(&read)), "nobody reads {name}");
+        assert!([config, browser, edge, gate].iter().any(|one| one.contains(&read)), "nobody reads {name}");
         // The edge writes its defaults where it reads them.
         let given =
             edge.split(&format!("number(env, {read}, ")).nth(1).and_then(|rest| rest.split(',').next());

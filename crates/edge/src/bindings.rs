@@ -189,11 +189,6 @@ pub(crate) async fn body_of(response: &web_sys::Response) -> Result<Uint8Array> 
     Ok(Uint8Array::new(&settled(response.array_buffer()).await?))
 }
 
-/// Returns the whole body of a request.
-pub(crate) async fn body_of_request(request: &web_sys::Request) -> Result<Uint8Array> {
-    Ok(Uint8Array::new(&settled(request.array_buffer()).await?))
-}
-
 /// Returns the whole body of a response as a text.
 pub(crate) async fn text_of(response: &web_sys::Response) -> Result<String> {
     settled(response.text()).await?.as_string().ok_or_else(|| "a body is a text".into())

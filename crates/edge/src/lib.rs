@@ -10,7 +10,7 @@
 //! - [`clock`]: lists of hot keys, by the clock;
 //! - `sync`: how a reader asks it;
 //! - `window`: how it is told without asking;
-//! - [`read`]: what is asked of it, from request to response; `gate`: by whom;
+//! - [`read`]: what is asked of it, from request to response;
 //! - `place`: where a read happens;
 //! - `walk`: the way of reads through the tiers; `behind`: what follows their answers;
 //! - `tiers`: memory, KV, R2, origin; `flights`: few fetches of the origin at once, one for each key;
@@ -26,7 +26,6 @@ mod bindings;
 pub mod clock;
 pub mod config;
 mod flights;
-mod gate;
 mod headers;
 mod ledger;
 mod link;

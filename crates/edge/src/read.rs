@@ -2,11 +2,14 @@
 
 use std::rc::Rc;
 
+use futures_util::StreamExt as _;
+use newsreel_core::access::Scope;
 use newsreel_core::cache::explain::Note;
 use newsreel_core::cache::{Answer, Failure};
 use newsreel_core::sync::AtLeast;
 use newsreel_core::wire::route::{EdgeCall, keys_of_body};
 use newsreel_core::wire::{Address, Catalog, Code, Key, Position, Problem, Route};
+use newsreel_gate as gate;
 use worker::{Context, Env, Request, Response, Result, console_error};
 
 use crate::behind::keep_up;
@@ -16,7 +19,7 @@ use crate::place::Place;
 use crate::tiers::kv;
 use crate::value::{WRAPPED_BYTES, members, quoted};
 use crate::walk::{Fill, Task, Walk, put_all, run};
-use crate::{bindings, gate, metrics, value};
+use crate::{metrics, value};
 
 pub(crate) type Answered = std::result::Result<Response, Problem>;
 
@@ -48,11 +51,11 @@ pub fn serve(request: Request, env: Env, context: Context) -> Task<'static, Resu
     Box::pin(serve_here(request, env, context))
 }
 
-async fn serve_here(request: Request, env: Env, context: Context) -> Result<Response> {
+async fn serve_here(mut request: Request, env: Env, context: Context) -> Result<Response> {
     let address = Address::new(request.inner().url());
     let route = Route::parse(request.method().as_ref(), address.path(), address.query());
     let answer = match route {
-        Ok(Route::Edge(catalog, call)) => answer(&request, &address, env, context, catalog, call).await,
+        Ok(Route::Edge(catalog, call)) => answer(&mut request, &address, env, context, catalog, call).await,
         Ok(Route::Readyz) => ready(&env).await,
         Ok(_) => Ok(Err(Problem::new(Code::UnknownPath, "this address is the broker's"))),
         Err(problem) => Ok(Err(problem)),
@@ -86,16 +89,19 @@ async fn ready(env: &Env) -> Result<Answered> {
 }
 
 async fn answer(
-    request: &Request,
+    request: &mut Request,
     address: &Address,
     env: Env,
     context: Context,
     catalog: Catalog,
     call: EdgeCall,
 ) -> Result<Answered> {
+    if let Err(problem) = gate::catalog(&env, &catalog) {
+        return Ok(Err(problem));
+    }
     let explain = matches!(call, EdgeCall::Entry(_)) && address.says("explain", "1");
     if (explain || matches!(call, EdgeCall::Fill | EdgeCall::Metrics))
-        && let Err(problem) = gate::admit(request, &env, &catalog)?
+        && let Err(problem) = gate::admit(request, &env, Scope::Admin, &catalog).await?
     {
         return Ok(Err(problem));
     }
@@ -119,17 +125,26 @@ async fn answer(
     }
 }
 
-async fn body_keys(request: &Request) -> Result<std::result::Result<Vec<Key>, Problem>> {
+async fn body_keys(request: &mut Request) -> Result<std::result::Result<Vec<Key>, Problem>> {
     let length = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
     let too_large =
         || Problem::new(Code::BodyTooLarge, format!("a list of keys has at most {BODY_BYTES} bytes"));
     if length.is_some_and(|length| length > BODY_BYTES) {
         return Ok(Err(too_large()));
     }
-    // Measured before wasm has a copy: what wasm once had it keeps.
-    let body = bindings::body_of_request(request.inner()).await?;
-    let fits = usize::try_from(body.length()).is_ok_and(|length| length <= BODY_BYTES);
-    Ok(if fits { keys_of_body(&body.to_vec()) } else { Err(too_large()) })
+    let mut body = Vec::new();
+    if request.inner().body().is_none() {
+        return Ok(keys_of_body(&body));
+    }
+    // Counted while it comes: whoever sends may have said nothing of its length.
+    let mut chunks = request.stream()?;
+    while let Some(chunk) = chunks.next().await {
+        body.extend_from_slice(&chunk?);
+        if body.len() > BODY_BYTES {
+            return Ok(Err(too_large()));
+        }
+    }
+    Ok(keys_of_body(&body))
 }
 
 /// Reads what a request wants to have been heard.

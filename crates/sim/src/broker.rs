@@ -218,7 +218,8 @@ impl World {
         self.let_out(Output::Down { socket, down: Down::Opened });
         let replica = matches!(who, Who::Edge(_));
         let random = self.net.bytes();
-        let opened = Input::Open { session, from: start, logged, name, topics, replica, random };
+        let until = None;
+        let opened = Input::Open { session, from: start, logged, name, topics, replica, until, random };
         self.step_broker(object, opened);
         // A session that was not saved was closed again, or could not be written.
         let lost = self.broker.object.attached.get(&session).is_some_and(|(_, json)| json.is_empty());

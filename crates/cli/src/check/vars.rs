@@ -49,7 +49,10 @@ const VARIABLES: &[(&str, Kind)] = &[
     ("REFRESH_PER_MINUTE", Kind::Number(0, u64::MAX)),
     ("FILL_CATALOGS", Kind::Catalogs),
     ("FILL_TOP", Kind::Number(1, u64::MAX)),
+    ("CATALOGS", Kind::Catalogs),
     ("ALLOWED_ORIGINS", Kind::Origins),
+    ("PUBLISH_PER_SECOND", Kind::Number(0, u64::MAX)),
+    ("FOLLOW_PER_SECOND", Kind::Number(0, u64::MAX)),
     ("LOG_SEGMENT_BYTES", Kind::Number(1, u64::MAX)),
     ("LOG_KEEP_BYTES", Kind::Number(0, u64::MAX)),
     (FORGET_AFTER_MS, Kind::Number(1, u64::MAX)),
@@ -59,7 +62,7 @@ const VARIABLES: &[(&str, Kind)] = &[
 ];
 const POLICY: &str = "POLICY";
 const FORGET_AFTER_MS: &str = "FORGET_AFTER_MS";
-const SECRETS: &[&str] = &["PUBLISH_TOKENS", "FOLLOW_TOKENS", "ADMIN_TOKENS", "BROKER_TOKEN"];
+const SECRETS: &[&str] = &["PUBLISH_TOKENS", "FOLLOW_TOKENS", "ADMIN_TOKENS", "TOKEN_KEYS", "BROKER_TOKEN"];
 /// From how alike on two names may be the same one, mistyped.
 const ALIKE: f64 = 0.85;
 

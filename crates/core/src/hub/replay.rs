@@ -126,8 +126,8 @@ impl Hub {
         if let Some(stay) = self.opens.turn_away(now) {
             let retry_after_ms = u64::try_from(stay.as_millis()).unwrap_or(u64::MAX);
             let message = "too many connect at once; come back later";
-            self.send(id, frame::error(Code::Busy.text(), message, Some(retry_after_ms)));
-            return self.close(id, close::GOING_AWAY, message);
+            let why = (Code::Busy.text(), message, Some(retry_after_ms));
+            return self.dismiss(id, why, close::GOING_AWAY, message);
         }
         self.replace_older(&session);
         let standing = match from {

@@ -28,6 +28,9 @@ pub struct Session {
     pub replica: bool,
     /// When it opened, by the broker's clock.
     pub since: UnixMillis,
+    /// When its token ends, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixMillis>,
     /// The log it follows.
     pub epoch: Epoch,
     /// What it wants to hear.
@@ -95,6 +98,7 @@ impl Session {
             name,
             replica,
             since,
+            until: None,
             epoch,
             topics,
             acked: Version::ZERO,
@@ -221,6 +225,7 @@ mod tests {
             let name = long(crate::wire::route::MAX_FOLLOWER_NAME_BYTES);
             let mut session = Session::new(name, true, UnixMillis(1 << 50), epoch, topics);
             let fold = Some(FoldCursor { version: Version::MAX, place, part: u32::MAX });
+            session.until = Some(UnixMillis(1 << 50));
             session.stage = Stage::Replaying { sent: Version::MAX, fold };
             session.window = [part; REPLAY_WINDOW].into();
             let json = session.to_json();

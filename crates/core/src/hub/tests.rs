@@ -10,6 +10,7 @@ use crate::wire::route::Claim;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 mod epochs;
+mod expiry;
 mod model;
 mod pace;
 mod replays;
@@ -148,13 +149,22 @@ fn resume(session: u32, version: u64, topics: &[&str]) -> Input {
 fn open(session: u32, from: Start, logged: Option<Hash>, topics: &[&str]) -> Input {
     let topics = Topics::new(topics.iter().map(|topic| (*topic).to_owned()).collect());
     let (session, name, random) = (SessionId(session), String::new(), [0; 10]);
-    Input::Open { session, from, logged, name, topics, replica: false, random }
+    Input::Open { session, from, logged, name, topics, replica: false, until: None, random }
 }
 
 fn replica(session: u32, name: &str, version: u64) -> Input {
     let (from, logged) = (Start::At(at(version).into()), Some(at(version).hash));
     let (session, topics) = (SessionId(session), Topics::default());
-    Input::Open { session, from, logged, name: name.into(), topics, replica: true, random: [0; 10] }
+    Input::Open {
+        session,
+        from,
+        logged,
+        name: name.into(),
+        topics,
+        replica: true,
+        until: None,
+        random: [0; 10],
+    }
 }
 
 /// What a follower at the head is greeted with.
@@ -668,8 +678,16 @@ fn a_follower_that_is_no_replica_replaces_nobody() {
     let mut story = Story::at(7);
     story.expect(replica(1, "fra", 7), &greeted_live(1, 7));
     let Input::Open { from, logged, name, topics, .. } = replica(2, "fra", 7) else { unreachable!() };
-    let stranger =
-        Input::Open { session: SessionId(2), from, logged, name, topics, replica: false, random: [0; 10] };
+    let stranger = Input::Open {
+        session: SessionId(2),
+        from,
+        logged,
+        name,
+        topics,
+        replica: false,
+        until: None,
+        random: [0; 10],
+    };
     story.expect(stranger, &greeted_live(2, 7));
     assert_eq!(story.hub.sessions().len(), 2);
 }
@@ -806,6 +824,7 @@ fn every_stage_answers_every_input() {
                     name: "fra".into(),
                     replica: true,
                     since: NOW,
+                    until: None,
                     epoch: epoch(1),
                     topics: topics.clone(),
                     acked: v(0),

@@ -43,6 +43,13 @@ impl Address {
         form_urlencoded::parse(self.query().as_bytes()).any(|(one, given)| one == name && given == value)
     }
 
+    /// Returns all of it with more in its query.
+    #[must_use]
+    pub fn with_query(&self, more: &str) -> String {
+        let between = if self.query().is_empty() { "" } else { "&" };
+        format!("{}{}?{}{between}{more}", self.origin(), self.path(), self.query())
+    }
+
     fn path_at(&self) -> usize {
         let host = self.0.find("://").map_or(0, |at| at + 3);
         let path = self.0.bytes().skip(host).position(|byte| matches!(byte, b'/' | b'?' | b'#'));
@@ -68,6 +75,17 @@ mod tests {
             let address = Address::new(url.to_owned());
             assert_eq!((address.origin(), address.path(), address.query()), (origin, path, query), "{url}");
             assert_eq!(address.as_str(), url);
+        }
+    }
+
+    #[test]
+    fn a_query_gets_more() {
+        for (url, longer) in [
+            ("https://a.example/x?b=1#c", "https://a.example/x?b=1&t=2"),
+            ("https://a.example/x#c?", "https://a.example/x?t=2"),
+            ("https://a.example/x?", "https://a.example/x?t=2"),
+        ] {
+            assert_eq!(Address::new(url.to_owned()).with_query("t=2"), longer);
         }
     }
 

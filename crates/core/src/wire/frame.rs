@@ -34,6 +34,9 @@ pub const FOLD_BYTES: usize = 1 << 20;
 /// The longest frame that a follower may send.
 pub const MAX_FOLLOWER_FRAME_BYTES: usize = 4_096;
 
+/// Why a socket is closed with 4400.
+pub const EXPIRED: &str = "the token has expired";
+
 /// Close codes. 4000 to 4499: reconnect. 4500 to 4999: do not.
 pub mod close {
     /// The follower does not keep up.
@@ -44,6 +47,8 @@ pub mod close {
     pub const RESYNC: u16 = 4010;
     /// Too many connect at once; come back later.
     pub const GOING_AWAY: u16 = 4001;
+    /// The token has expired: connect again with another.
+    pub const EXPIRED: u16 = 4400;
     /// A frame that cannot be read.
     pub const BAD_FRAME: u16 = 4500;
     /// The token does not allow this.

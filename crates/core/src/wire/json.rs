@@ -9,6 +9,7 @@ use std::{fmt, io};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use serde_json::ser::{CompactFormatter, Formatter};
 
 /// Returns the value as compact ASCII JSON.
@@ -20,6 +21,11 @@ pub(crate) fn to_ascii<T: Serialize + ?Sized>(value: &T) -> String {
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Ascii(CompactFormatter));
     value.serialize(&mut serializer).expect("wire types serialize");
     String::from_utf8(bytes).expect("JSON is UTF-8")
+}
+
+/// Returns a list of texts, if it is one.
+pub(crate) fn texts(value: &Value) -> Option<Vec<String>> {
+    value.as_array()?.iter().map(|one| one.as_str().map(str::to_owned)).collect()
 }
 
 /// What stands in JSON as an object. (serde takes an array for a struct too, field by field.)

@@ -74,6 +74,8 @@ codes! {
     OriginNotAllowed = "origin-not-allowed", 403, "Pages of this origin may not call";
     /// There is no such entry.
     NotFound = "not-found", 404, "There is no such entry";
+    /// The deployment serves other catalogs.
+    UnknownCatalog = "unknown-catalog", 404, "There is no such catalog";
     /// No such address.
     UnknownPath = "unknown-path", 404, "No such address";
     /// The address exists, the method does not.
@@ -94,6 +96,8 @@ codes! {
     UpgradeRequired = "upgrade-required", 426, "This address speaks WebSocket";
     /// Too much at once.
     Busy = "busy", 429, "Too much at once";
+    /// More often than the token or the address may.
+    RateLimited = "rate-limited", 429, "Too often";
     /// A defect of ours.
     Internal = "internal", 500, "Something broke";
     /// The deployment's variables are wrong.
@@ -179,6 +183,10 @@ impl Problem {
             (self.kind, self.members.get("length"))
         {
             headers.push(("Content-Range", format!("bytes */{length}")));
+        }
+        if let (Code::RateLimited, Some(wait)) = (self.kind, self.members.get("retry_after_ms")) {
+            let seconds = wait.as_u64().unwrap_or_default().div_ceil(1_000);
+            headers.push(("Retry-After", seconds.to_string()));
         }
         if RETRY.contains(&self.kind) {
             headers.push(("Retry-After", "1".to_owned()));

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::Value;
 
+use super::json;
 use super::name::{Catalog, Key};
 use super::page::{MAX_PAGE_VERSIONS, PageCursor};
 use super::position::{Epoch, Hash, Position, Version};
@@ -254,15 +256,12 @@ pub const MAX_KEYS: usize = 100;
 /// # Errors
 /// `bad-json`, `bad-key`, or `bad-request` when there are none or more than [`MAX_KEYS`].
 pub fn keys_of_body(body: &[u8]) -> Result<Vec<Key>, Problem> {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Body {
-        keys: Vec<String>,
-    }
-    let body: Body = serde_json::from_slice(body).map_err(|why| {
-        Problem::new(Code::BadJson, format!("the body is {{\"keys\":[\"class:id\",…]}}: {why}"))
-    })?;
-    keys(body.keys.into_iter())
+    let wrong =
+        |why: String| Problem::new(Code::BadJson, format!("the body is {{\"keys\":[\"class:id\",…]}}{why}"));
+    let body: Value = serde_json::from_slice(body).map_err(|why| wrong(format!(": {why}")))?;
+    let alone = body.as_object().filter(|body| body.len() == 1).and_then(|body| body.get("keys"));
+    let texts = alone.and_then(json::texts).ok_or_else(|| wrong(String::new()))?;
+    keys(texts.into_iter())
 }
 
 fn keys_of_query(query: &str) -> Result<Vec<Key>, Problem> {

@@ -20,7 +20,16 @@ fn new_epoch() -> Input {
 /// A replica that shows a position, and what the log knows of that version.
 fn shows(session: u32, claim: Position, logged: Option<Hash>) -> Input {
     let (session, from, topics) = (SessionId(session), Start::At(claim.into()), Topics::default());
-    Input::Open { session, from, logged, name: "fra".into(), topics, replica: true, random: [0; 10] }
+    Input::Open {
+        session,
+        from,
+        logged,
+        name: "fra".into(),
+        topics,
+        replica: true,
+        until: None,
+        random: [0; 10],
+    }
 }
 
 #[test]
@@ -154,9 +163,10 @@ fn after_an_epoch_from_far_ahead_comes_a_greater_one_and_the_last_is_not_believe
         let mut story = Story::at(7);
         let (session, name, topics) = (SessionId(1), "fra".to_owned(), Topics::default());
         let random = [0; 10];
-        story
-            .hub
-            .handle(NOW, Input::Open { session, from, logged: None, name, topics, replica: true, random });
+        story.hub.handle(
+            NOW,
+            Input::Open { session, from, logged: None, name, topics, replica: true, until: None, random },
+        );
         assert_eq!(story.hub.head().epoch.as_str(), next, "after {shown}");
     }
 }

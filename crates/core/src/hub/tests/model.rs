@@ -533,7 +533,8 @@ impl World {
         };
         let topics = self.edges[who].topics.clone();
         let name = who.to_string();
-        let input = Input::Open { session, from, logged, name, topics, replica: false, random: [0; 10] };
+        let input =
+            Input::Open { session, from, logged, name, topics, replica: false, until: None, random: [0; 10] };
         // An object that dies in this keeps the socket if its session was saved, and closes it if not.
         self.step(input);
     }

@@ -1,0 +1,111 @@
+//! The platform's cryptography: signatures of tokens, with keys that are imported once an isolate.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use js_sys::{Array, JSON, Promise, Uint8Array};
+use newsreel_core::access::signed::{Algorithm, Claims, Key, Keys};
+use newsreel_core::wire::{Code, Problem};
+use wasm_bindgen::prelude::*;
+use worker::Result;
+use worker::wasm_bindgen_futures::JsFuture;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = ["crypto", "subtle"], catch, js_name = importKey)]
+    fn import_key(
+        format: &str,
+        bytes: &Uint8Array,
+        algorithm: &JsValue,
+        extractable: bool,
+        usages: &Array,
+    ) -> std::result::Result<Promise, JsValue>;
+
+    #[wasm_bindgen(js_namespace = ["crypto", "subtle"], catch)]
+    fn verify(
+        algorithm: &JsValue,
+        key: &JsValue,
+        signature: &Uint8Array,
+        signed: &Uint8Array,
+    ) -> std::result::Result<Promise, JsValue>;
+}
+
+/// What the secret says, and those of its keys that were used.
+struct Known {
+    text: String,
+    keys: Rc<Keys>,
+    imported: Vec<(String, JsValue)>,
+}
+
+thread_local! {
+    static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) };
+}
+
+/// Returns what a token claims, if one of the keys in `text` has signed it.
+///
+/// # Errors
+/// When the platform's cryptography fails; everything else is a problem.
+pub(crate) async fn claims(text: &str, token: &str) -> Result<std::result::Result<Claims, Problem>> {
+    let keys = match keys(text) {
+        Ok(keys) => keys,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let presented = match keys.read(token) {
+        Ok(presented) => presented,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let Ok(key) = imported(presented.key).await else {
+        let text = format!("TOKEN_KEYS: {:?} is no key of its algorithm", presented.key);
+        return Ok(Err(Problem::new(Code::Misconfigured, text)));
+    };
+    let (signature, signed) = (bytes(&presented.signature), bytes(presented.signed.as_bytes()));
+    let verified = verify(&algorithm(presented.key), &key, &signature, &signed)?;
+    // What cannot be a signature at all, by its length, is refused with an exception.
+    let is_right = JsFuture::from(verified).await.is_ok_and(|is_right| is_right.is_truthy());
+    Ok(presented.verified(is_right))
+}
+
+/// Reads the keys, unless that was done before.
+fn keys(text: &str) -> std::result::Result<Rc<Keys>, Problem> {
+    KNOWN.with_borrow_mut(|known| {
+        if let Some(known) = known.as_ref().filter(|known| known.text == text) {
+            return Ok(Rc::clone(&known.keys));
+        }
+        let keys = Keys::parse(text).map_err(|error| Problem::new(Code::Misconfigured, error.to_string()))?;
+        let keys = Rc::new(keys);
+        *known = Some(Known { text: text.to_owned(), keys: Rc::clone(&keys), imported: Vec::new() });
+        Ok(keys)
+    })
+}
+
+/// Returns a key as the platform has it. Two requests may import it at once: neither awaits the other's promise.
+async fn imported(key: &Key) -> Result<JsValue> {
+    let found =
+        |known: &Known| known.imported.iter().find(|(kid, _)| *kid == key.kid).map(|(_, key)| key.clone());
+    if let Some(found) = KNOWN.with_borrow(|known| known.as_ref().and_then(found)) {
+        return Ok(found);
+    }
+    let usages = Array::of1(&"verify".into());
+    let importing = import_key("raw", &bytes(&key.bytes), &algorithm(key), false, &usages)?;
+    let made = JsFuture::from(importing).await?;
+    KNOWN.with_borrow_mut(|known| {
+        // The secret may have become another meanwhile, with another key of this name.
+        if let Some(known) = known.as_mut().filter(|known| known.keys.have(key)) {
+            known.imported.push((key.kid.clone(), made.clone()));
+        }
+    });
+    Ok(made)
+}
+
+fn algorithm(key: &Key) -> JsValue {
+    let text = match key.algorithm {
+        Algorithm::Hs256 => r#"{"name":"HMAC","hash":"SHA-256"}"#,
+        Algorithm::Ed25519 => r#"{"name":"Ed25519"}"#,
+    };
+    JSON::parse(text).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// Returns a copy: JavaScript may read it when wasm has long used the memory for something else.
+fn bytes(bytes: &[u8]) -> Uint8Array {
+    Uint8Array::from(bytes)
+}
