@@ -24,6 +24,7 @@ impl Hub {
             // If this dies half-way, no pong tells a filtered follower: the alarm, set before the sends, does.
             self.pace.look_again(now);
         }
+        let overdue = self.question_awaiting(before.version.next());
         let mut from = before.version;
         let mut runs = runs(rows).peekable();
         while let Some(run) = runs.next() {
@@ -32,7 +33,7 @@ impl Hub {
             let texts: Vec<&str> = run.iter().take(most).map(|row| row.text.as_str()).collect();
             let joined = texts.join(",");
             let bytes = joined.len() as u64;
-            let ask = self.pace.asks(now, bytes) || (wants_acks && runs.peek().is_none());
+            let ask = self.pace.asks(now, bytes) || overdue || (wants_acks && runs.peek().is_none());
             self.note_sent(now, last.position.version, bytes, ask);
             if !everything.is_empty() {
                 let text = frame::changes_text(from, &last.position, ask, &joined);
@@ -41,6 +42,19 @@ impl Hub {
             self.fan_out_filtered(&filtered, &joined, &last.position, ask);
             from = last.position.version;
         }
+    }
+
+    /// Counts whoever has not said that it was reset as asked for the first version that it is not sent: if it never
+    /// says so, its time runs out. Says whether there was anybody new.
+    fn question_awaiting(&mut self, first: Version) -> bool {
+        let awaiting = self.ids(|session| session.awaits_reset() && session.asked <= session.acked);
+        for id in &awaiting {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.asked = first;
+            }
+            self.effects.push_back(Effect::Save(*id));
+        }
+        !awaiting.is_empty()
     }
 
     /// Sends what is left of rows to those who want only some; a frame begins where its followers were told to.

@@ -76,6 +76,23 @@ fn e1_g3_who_has_not_said_that_it_was_reset_is_sent_nothing_of_the_new_epoch() {
 }
 
 #[test]
+fn g3_who_never_says_that_it_was_reset_is_closed_in_time_also_if_it_filters() {
+    let mut story = Story::filtered_at(7);
+    story.hub.handle(NOW, new_epoch());
+    story.hub.handle(NOW, publish(1));
+    story.effects();
+    let due = story.hub.poll_timeout().expect("it has been asked");
+    assert_eq!(due, NOW.plus(Limits::default().slow_after));
+    story.hub.handle(due, Input::Timer);
+    let closed = Effect::Close {
+        session: SessionId(1),
+        code: close::TOO_SLOW,
+        reason: "no ack in time; resume from the position held",
+    };
+    assert!(story.effects().contains(&closed));
+}
+
+#[test]
 fn e1_acks_of_the_log_before_say_nothing_of_the_new_one() {
     let mut story = Story::live_at(7);
     story.hub.handle(NOW, new_epoch());
