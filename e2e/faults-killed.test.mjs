@@ -65,6 +65,7 @@ class Story extends EventEmitter {
   fresh = { live: 0, quick: 0 };
   again = 0;
   births = 0;
+  lives = 1;
   over = false;
   walked = { epoch: '', version: 0, hash: '' };
 
@@ -85,27 +86,33 @@ class Story extends EventEmitter {
     await later(this.random() * LIFE_MS);
     await this.served.kill();
     while (this.random() < 0.25) {
-      const [started] = [this.served.start().catch(() => {}), later(this.random() * BIRTH_MS)];
+      const started = this.served.start().catch(() => {});
       await later(this.random() * BIRTH_MS);
       await this.served.kill();
       await started;
       this.births += 1;
     }
     await this.served.start();
+    this.lives += 1;
     this.emit('up');
+  }
+
+  /** Waits for a process after the `nth`. */
+  async reborn(nth) {
+    while (this.lives === nth) await once(this, 'up');
   }
 
   /** Does something until it succeeds: when the process died, with the next. */
   async persist(act) {
     for (;;) {
-      const up = once(this, 'up');
+      const nth = this.lives;
       try {
         return await act();
       } catch (error) {
         // The connection broke, or was refused; everything else is a finding.
         if (!(error instanceof TypeError || error instanceof Died)) throw error;
       }
-      await up;
+      await this.reborn(nth);
     }
   }
 
@@ -135,14 +142,14 @@ class Story extends EventEmitter {
       const names = [0, 1, 2, 3, 4].map((n) => `s:${nth}-${n}`);
       const answers = names.map((key) => publisher.publish({ key, idempotency_key: key }));
       while (publisher.unanswered.length > 0) {
-        const up = once(this, 'up');
+        const life = this.lives;
         try {
           await publisher.until(() => publisher.unanswered.length === 0);
         } catch (error) {
           if (!/^closed/.test(error.message)) throw error;
           this.again += publisher.unanswered.length;
           // It may be the broker, which died before it had answered all: then nobody starts a process.
-          if (publisher.closed.code !== 4010) await up;
+          if (publisher.closed.code !== 4010) await this.reborn(life);
           await connect();
         }
       }

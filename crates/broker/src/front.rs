@@ -6,10 +6,11 @@ use std::pin::Pin;
 use newsreel_core::access::{Caller, Scope};
 use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, internal};
 use worker::web_sys::RequestInit;
-use worker::{Env, Headers, Request, Response, console_error, web_sys};
+use worker::{Env, Headers, Method, Request, Response, console_error, web_sys};
 
 use crate::config::Config;
 use crate::convert::{json_response, problem_response};
+use crate::publishes::not_written;
 use crate::{browser, gate};
 
 /// The binding of the broker's namespace.
@@ -57,7 +58,7 @@ async fn serve_here(request: &Request, env: &Env) -> worker::Result<Response> {
         Ok(Err(problem)) => problem_response(&problem),
         Err(error) => {
             console_error!("a request failed: {error}");
-            problem_response(&Problem::new(Code::Internal, "the request failed; it may be tried again"))
+            problem_response(&failed(request, &error))
         }
     }?;
     match origin {
@@ -96,6 +97,15 @@ async fn answer(
         Ok(caller) => forward(request, env, address, &catalog, &caller).await.map(Ok),
         Err(problem) => Ok(Err(problem)),
     }
+}
+
+/// Returns what an object's error is to whoever asked. A disk without room fails a commit after the object has answered:
+/// the platform gives that error in the answer's place, and nothing was written.
+fn failed(request: &Request, error: &worker::Error) -> Problem {
+    if request.method() == Method::Post && error.to_string().contains("SQLITE_FULL") {
+        return not_written();
+    }
+    Problem::new(Code::Internal, "the request failed; it may be tried again")
 }
 
 /// Hands the request of `caller` to the catalog's object and returns its answer.
