@@ -1,16 +1,15 @@
 // The production Worker, in which a test makes Rust panic: for tests only.
 //
 // Not a build of its own: the same wasm, byte for byte, among whose imports one fails where the Rust side takes it for
-// granted (`unwrap` on `new Headers()`, `getTags`, `acceptWebSocket`; `expect` that rows can be read). What follows is
-// what any panic does: it unwinds through the handler. `POST /panic` arms one of these for the next time it is called:
+// granted (`unwrap` on what `new Headers()`, `getTags`, `acceptWebSocket` and `setTimeout` return; `expect` that rows can
+// be read). What follows is what any panic does: it unwinds. `POST /panic` arms one of these for the next time it is called:
 //
-// `headers` (an answer is being made), `tags` (a socket said something), `accept` (a socket opens), `rows` (an object wakes).
-// `headers after fault:x`: the next after a row that names that key was written, so between commit and answer.
-//
-// `GET /panic` tells how often each was called on.
+// `headers`: an answer is being made. `tags`: a socket said something. `accept`: a socket opens. `rows`: an object wakes.
+// `timer`: publishes are about to be flushed. `pong`: between a commit and its fan-out (that one is an exception which
+// nothing in Rust catches, and unwinds as a panic does). `headers after fault:x`: the next after a row that names that key
+// was written. `GET /panic` tells how often each was met.
 
-import { Broker as Production } from 'WORKER';
-import Front from 'WORKER';
+import Front, { Broker as Production } from 'WORKER';
 
 export * from 'WORKER';
 
