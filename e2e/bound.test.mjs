@@ -1,12 +1,11 @@
 // S1 under a cut connection: an edge that follows its broker through a line which a test cuts.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 
 import { entryVersion, freshness, until } from './edge.mjs';
 import { startValues } from './origin.mjs';
+import { startLine } from './proxy.mjs';
 import { freePort, startDev, startSystem, temporaryFolder, TOKENS } from './system.mjs';
 
 const BOUND = 700;
@@ -136,43 +135,3 @@ test('S1: an edge whose line to the broker is cut', async (t) => {
     });
   }
 });
-
-/** A line to a port of this machine that can be cut: closed at once and refused, or silent with its ends open. */
-async function startLine(t, port) {
-  let mode = 'open';
-  const pairs = new Set();
-  const server = createServer((near) => {
-    near.on('error', () => {});
-    if (mode === 'close') return near.destroy();
-    const far = mode === 'open' ? connect(port, '127.0.0.1') : undefined;
-    const pair = [near, far].filter(Boolean);
-    pairs.add(pair);
-    near.on('data', (bytes) => mode === 'open' && far?.write(bytes));
-    far?.on('data', (bytes) => mode === 'open' && near.write(bytes));
-    for (const end of pair) {
-      end.on('error', () => {});
-      end.on('close', () => {
-        pairs.delete(pair);
-        for (const other of pair) other.destroy();
-      });
-    }
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const hangUp = () => [...pairs].flat().forEach((end) => end.destroy());
-  t.after(() => {
-    server.close();
-    hangUp();
-  });
-  return {
-    url: `http://127.0.0.1:${server.address().port}`,
-    cut(how) {
-      mode = how;
-      if (how === 'close') hangUp();
-    },
-    /** Carries again. What was said meanwhile is lost, so what was open then never speaks again. */
-    mend() {
-      for (const pair of pairs) for (const end of pair) end.removeAllListeners('data');
-      mode = 'open';
-    },
-  };
-}

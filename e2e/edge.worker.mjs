@@ -4,11 +4,11 @@
 // A request says by `x-isolate: 2` that it is for the second. `holds` are operations that wait until they are no
 // longer held, `throws` how often operations fail: an operation is `kv.get`, `kv.many`, `kv.put`, `kv.delete`,
 // `r2.get`, `r2.head`, `r2.put`, `replica.sync`, or `r2.put title:1` of one name. `GET /test` tells how often each was
-// called, what waits, and how long the replica's answers were together.
+// called, what waits, and how long the replica's answers were together. The replica has its KV through the same faults.
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
-import First from 'WORKER';
+import First, { Replica as Production } from 'WORKER';
 import Second from 'SECOND';
 
 export * from 'WORKER';
@@ -67,6 +67,12 @@ function askedThrough(namespace) {
       };
     },
   });
+}
+
+export class Replica extends Production {
+  constructor(state, env) {
+    super(state, { ...env, ENTRIES: around('kv', env.ENTRIES, ['get', 'put', 'delete']) });
+  }
 }
 
 export default class extends WorkerEntrypoint {

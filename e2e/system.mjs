@@ -21,7 +21,7 @@ export const TOKENS = { publish: 'e2e-publish', follow: 'e2e-follow', admin: 'e2
 // scripts/test has built the Worker; wrangler need not ask for it again at every start.
 process.env.NEWSREEL_BUILT = '1';
 
-const SECRETS = {
+export const SECRETS = {
   PUBLISH_TOKENS: `e2e=${TOKENS.publish},tv/only-tv=tv-publish`,
   FOLLOW_TOKENS: `e2e=${TOKENS.follow}`,
   ADMIN_TOKENS: `e2e=${TOKENS.admin}`,

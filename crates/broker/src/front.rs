@@ -8,12 +8,13 @@ use newsreel_core::wire::frame::{self, BEARER_SUBPROTOCOL, SUBPROTOCOL};
 use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, internal};
 use newsreel_gate as gate;
 use worker::web_sys::RequestInit;
-use worker::{Env, Headers, Request, Response, console_error, web_sys};
+use worker::{Env, Headers, Method, Request, Response, console_error, web_sys};
 
 use crate::bodies::{self, HEARD_OUT, most_bytes};
 use crate::browser;
 use crate::config::Config;
 use crate::convert::{hear_out, json_response, problem_response};
+use crate::publishes::not_written;
 
 /// The binding of the broker's namespace.
 const BINDING: &str = "BROKER";
@@ -61,7 +62,7 @@ async fn serve_here(request: &Request, env: &Env) -> worker::Result<Response> {
         Ok(Err(problem)) => problem_response(&problem),
         Err(error) => {
             console_error!("a request failed: {error}");
-            problem_response(&Problem::new(Code::Internal, "the request failed; it may be tried again"))
+            problem_response(&failed(request, &error))
         }
     }?;
     match origin {
@@ -162,6 +163,15 @@ async fn too_large(request: &Request, route: &Route) -> worker::Result<Option<Pr
         hear_out(&body).await;
     }
     Ok(Some(bodies::too_large(most)))
+}
+
+/// Returns what an object's error is to whoever asked. A disk without room fails a commit after the object has answered:
+/// the platform gives that error in the answer's place, and nothing was written.
+fn failed(request: &Request, error: &worker::Error) -> Problem {
+    if request.method() == Method::Post && error.to_string().contains("SQLITE_FULL") {
+        return not_written();
+    }
+    Problem::new(Code::Internal, "the request failed; it may be tried again")
 }
 
 /// Hands the request of `caller` to the catalog's object and returns its answer.

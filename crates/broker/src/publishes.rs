@@ -340,10 +340,13 @@ struct Flushing<'a>(&'a Inner);
 impl Drop for Flushing<'_> {
     fn drop(&mut self) {
         self.0.flushing.set(false);
+        // Nothing waits any more, unless a panic came first: whoever waits is told, and not left waiting.
+        self.0.queued_bytes.set(0);
+        drop(self.0.queue.take());
     }
 }
 
-fn not_written() -> Problem {
+pub(crate) fn not_written() -> Problem {
     Problem::new(Code::NotWritten, "the publish could not be written and left nothing behind; try it again")
 }
 

@@ -3,11 +3,11 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use newsreel_core::cache::{Answer, Event, Read, Step, Tier};
 use newsreel_core::sync::{AtLeast, Look};
 use newsreel_core::wire::{Key, Position, UnixMillis, Version};
-use worker::{Result, console_warn};
+use worker::{Delay, Result, console_warn};
 
 use crate::flights;
 use crate::now;
@@ -264,10 +264,14 @@ async fn ask(place: &Place, walks: &mut [Walk]) {
     }
     let gave = {
         let walks: &[Walk] = walks;
-        let mut tasks: Vec<Task<'_, Vec<Gave>>> = vec![Box::pin(ask_kv(place, walks, position))];
+        let of_kv = (0..walks.len()).filter(|to| walks.get(*to).is_some_and(|walk| walk.asks(Tier::Kv)));
+        let kv = Box::pin(ask_kv(place, walks, position));
+        let mut tasks: Vec<Task<'_, Vec<Gave>>> =
+            vec![Box::pin(in_time(place, Tier::Kv, of_kv.collect(), kv))];
         for (to, walk) in walks.iter().enumerate() {
             if walk.asks(Tier::R2) {
-                tasks.push(Box::pin(ask_r2(place, to, walk, position)));
+                let r2 = Box::pin(ask_r2(place, to, walk, position));
+                tasks.push(Box::pin(in_time(place, Tier::R2, vec![to], r2)));
             }
             if walk.asks(Tier::Origin) {
                 tasks.push(Box::pin(ask_origin(place, to, walk, position)));
@@ -281,6 +285,17 @@ async fn ask(place: &Place, walks: &mut [Walk]) {
         walk.origin = took.or(walk.origin);
         let event = walk.event(place, tier, found);
         walk.hear(place, event);
+    }
+}
+
+/// Waits for a tier as long as for the origin; one that takes longer has failed the reads that asked it.
+async fn in_time(place: &Place, tier: Tier, asked: Vec<usize>, gives: Task<'_, Vec<Gave>>) -> Vec<Gave> {
+    match select(gives, Box::pin(Delay::from(place.config.origin_timeout))).await {
+        Either::Left((gave, _)) => gave,
+        Either::Right(_) => {
+            let late = |to| Gave::new(to, tier, Err("it did not answer in time".into()));
+            asked.into_iter().map(late).collect()
+        }
     }
 }
 
