@@ -1,0 +1,95 @@
+//! What a deployment says of who may call, and what strangers then show.
+
+use newsreel_core::access::{Scope, Tokens};
+use newsreel_core::origins::Origins;
+use newsreel_core::wire::Catalog;
+
+use crate::first_lines;
+use crate::routes::check_problem;
+
+/// Five lines: the three lists, a token that is shown, and a catalog.
+pub(crate) fn tokens(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let ([publish, follow, admin, shown, name], _) = first_lines(text);
+    let lists = [(Scope::Publish, publish), (Scope::Follow, follow), (Scope::Admin, admin)];
+    let tokens = match Tokens::parse(publish, follow, admin) {
+        Ok(tokens) => tokens,
+        Err(error) => {
+            let list = lists
+                .iter()
+                .find(|(scope, _)| error.variable.eq_ignore_ascii_case(&format!("{scope:?}_tokens")));
+            let (_, list) = list.expect("the error names one of the three");
+            let item = list.split(',').nth(error.item - 1).expect("and an item of it").trim();
+            assert!(!is_token(item), "{item:?} is one");
+            return;
+        }
+    };
+    let Ok(catalog) = Catalog::new(name) else { return };
+    for scope in [Scope::Publish, Scope::Follow, Scope::Admin] {
+        // What the lists say, read by hand.
+        let items = lists.iter().flat_map(|(of, list)| items(list).map(move |item| (*of, item)));
+        let known: Vec<_> = items.filter(|(_, (_, _, secret))| *secret == shown).collect();
+        let reaching: Vec<_> = known
+            .iter()
+            .filter(|(of, (only, _, _))| {
+                (*of == scope || *of == Scope::Admin) && only.is_none_or(|only| only == name)
+            })
+            .collect();
+        match tokens.authorize(Some(shown), scope, &catalog) {
+            Ok(caller) => {
+                assert!(reaching.iter().any(|(_, (_, name, _))| *name == caller.name));
+                assert_eq!(caller.admin, reaching.iter().any(|(of, _)| *of == Scope::Admin));
+            }
+            Err(problem) => {
+                assert!(reaching.is_empty());
+                assert_eq!(problem.status(), if known.is_empty() { 401 } else { 403 });
+                check_problem(&problem);
+            }
+        }
+        assert_eq!(tokens.authorize(None, scope, &catalog).map_err(|problem| problem.status()), Err(401));
+    }
+}
+
+/// Returns the items of a list: only on which catalog, its name, its secret.
+fn items(list: &str) -> impl Iterator<Item = (Option<&str>, &str, &str)> {
+    list.split(',').map(str::trim).filter_map(|item| {
+        let (label, secret) = item.split_once('=')?;
+        let (only, name) = label.split_once('/').map_or((None, label), |(only, name)| (Some(only), name));
+        Some((only, name, secret))
+    })
+}
+
+fn is_token(item: &str) -> bool {
+    items(item).next().is_some_and(|(only, name, secret)| {
+        let whole = !name.is_empty() && !secret.is_empty();
+        whole && only.is_none_or(|only| Catalog::new(only).is_ok())
+    })
+}
+
+/// Three lines: the list, the origin of a page, and the deployment's own.
+pub(crate) fn origins(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let ([list, origin, own], _) = first_lines(text);
+    let origins = match Origins::parse(list) {
+        Ok(origins) => origins,
+        Err(error) => return assert!(list.contains(&error.item) && !error.item.is_empty()),
+    };
+    let items: Vec<&str> = list.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+    let own = own.to_ascii_lowercase();
+    assert!(origins.allow(&own, &own), "its own pages always may");
+    let everything = items.contains(&"*");
+    assert!(!everything || origins.allow(origin, &own));
+    // Who is on the list under no port of its own is allowed as it stands there.
+    let plain = items.iter().filter(|item| !item.ends_with(":*") && **item != "*");
+    for item in plain.filter(|item| !item.ends_with(":80") && !item.ends_with(":443")) {
+        assert!(origins.allow(item, &own), "{item} is on the list");
+    }
+    if !everything && origins.allow(origin, &own) && !origin.eq_ignore_ascii_case(&own) {
+        let origin = origin.to_ascii_lowercase();
+        let host = origin.split_once("://").map(|(_, rest)| rest).expect("only what is an origin is allowed");
+        let host =
+            host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(host, _)| host);
+        let named = items.iter().any(|item| item.to_ascii_lowercase().contains(&format!("://{host}")));
+        assert!(named, "{origin} is allowed by none of {items:?}");
+    }
+}
