@@ -207,7 +207,7 @@ pub struct Follower {
     proved_at: Option<UnixMillis>,
     /// When the oldest change not acknowledged was applied.
     unacked_since: Option<UnixMillis>,
-    /// The log of which a part of a fold was applied, while nothing is held yet.
+    /// The log of which a part of a fold was applied last. It counts while nothing is held.
     half_folded: Option<Epoch>,
     failures: u32,
     retry_after: Option<Duration>,
@@ -502,8 +502,7 @@ impl Follower {
         if brings == Brings::News {
             match position {
                 Some(position) => self.cursor = Cursor::At(position),
-                None if self.cursor == Cursor::Nothing => self.half_folded = Some(epoch),
-                None => {}
+                None => self.half_folded = Some(epoch),
             }
             self.effects.push_back(Effect::ApplyFold { position, changes: fold.changes });
         }
