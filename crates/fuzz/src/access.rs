@@ -77,19 +77,21 @@ pub(crate) fn origins(bytes: &[u8]) {
     let items: Vec<&str> = list.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
     let own = own.to_ascii_lowercase();
     assert!(origins.allow(&own, &own), "its own pages always may");
-    let everything = items.contains(&"*");
-    assert!(!everything || origins.allow(origin, &own));
-    // Who is on the list under no port of its own is allowed as it stands there.
-    let plain = items.iter().filter(|item| !item.ends_with(":*") && **item != "*");
-    for item in plain.filter(|item| !item.ends_with(":80") && !item.ends_with(":443")) {
-        assert!(origins.allow(item, &own), "{item} is on the list");
-    }
-    if !everything && origins.allow(origin, &own) && !origin.eq_ignore_ascii_case(&own) {
-        let origin = origin.to_ascii_lowercase();
-        let host = origin.split_once("://").map(|(_, rest)| rest).expect("only what is an origin is allowed");
-        let host =
-            host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(host, _)| host);
-        let named = items.iter().any(|item| item.to_ascii_lowercase().contains(&format!("://{host}")));
-        assert!(named, "{origin} is allowed by none of {items:?}");
-    }
+    let shown = origin.to_ascii_lowercase();
+    let listed = items.iter().any(|item| *item == "*" || is_meant(&item.to_ascii_lowercase(), &shown));
+    assert_eq!(origins.allow(origin, &own), listed || shown == own, "{origin} of {items:?}");
+}
+
+/// Says whether an item of the list means the origin.
+fn is_meant(item: &str, origin: &str) -> bool {
+    let plain = match item.split_once("://") {
+        Some(("http", rest)) => rest.strip_suffix(":80").map(|host| format!("http://{host}")),
+        Some(("https", rest)) => rest.strip_suffix(":443").map(|host| format!("https://{host}")),
+        Some(_) | None => None,
+    };
+    let any_port = item.strip_suffix(":*").is_some_and(|host| {
+        let port = origin.strip_prefix(host).and_then(|rest| rest.strip_prefix(':'));
+        origin == host || port.is_some_and(|port| port.parse::<u16>().is_ok())
+    });
+    any_port || origin == plain.as_deref().unwrap_or(item)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use newsreel_core::follower::{Config, Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::wire::Version;
-use newsreel_core::wire::frame::FollowerFrame;
+use newsreel_core::wire::frame::{Fold, FollowerFrame, Frame};
 use newsreel_core::wire::position::{Position, UnixMillis};
 
 use crate::first_lines;
@@ -57,7 +57,10 @@ impl Story {
             _ => return,
         };
         let before = self.follower.cursor();
+        let begins = begins(&input);
         self.follower.handle(self.now, input);
+        let moved = self.follower.cursor() != before;
+        assert!(!moved || begins <= version_of(before), "nothing is applied after a gap");
         self.effects(before);
     }
 
@@ -122,6 +125,15 @@ impl Story {
         let proved = self.follower.proved_at();
         assert!(proved >= self.proved && proved <= Some(self.now), "a proof does not age by itself");
         self.proved = proved;
+    }
+}
+
+/// Returns the version that must be held for a text to be applied.
+fn begins(input: &Input) -> Version {
+    let Input::Text(text) = input else { return Version::ZERO };
+    match Frame::parse(text) {
+        Ok(Frame::Changes { from, .. } | Frame::Fold(Fold { from, .. })) => from,
+        Ok(_) | Err(_) => Version::ZERO,
     }
 }
 

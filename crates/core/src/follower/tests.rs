@@ -624,3 +624,12 @@ fn a_timer_that_comes_early_changes_nothing() {
         story.expect(Input::Timer, &[dial, Effect::Phase(Phase::Connecting)]);
     }
 }
+
+#[test]
+fn the_jitter_of_a_seed_is_splitmix64() {
+    let mut follower = Follower::new(Config::default(), Cursor::Head, 7);
+    // The upper halves of the first numbers of seed 7.
+    for expected in [1_674_306_020_u32, 72_105_175, 3_868_737_664] {
+        assert_eq!((follower.unit() * 4_294_967_296.0).to_bits(), f64::from(expected).to_bits());
+    }
+}
