@@ -84,14 +84,14 @@ pub(crate) fn origins(bytes: &[u8]) {
 
 /// Says whether an item of the list means the origin.
 fn is_meant(item: &str, origin: &str) -> bool {
-    let plain = match item.split_once("://") {
+    if let Some(host) = item.strip_suffix(":*") {
+        let port = origin.strip_prefix(host).and_then(|rest| rest.strip_prefix(':'));
+        return origin == host || port.is_some_and(|port| port.parse::<u16>().is_ok());
+    }
+    let without_default = match item.split_once("://") {
         Some(("http", rest)) => rest.strip_suffix(":80").map(|host| format!("http://{host}")),
         Some(("https", rest)) => rest.strip_suffix(":443").map(|host| format!("https://{host}")),
         Some(_) | None => None,
     };
-    let any_port = item.strip_suffix(":*").is_some_and(|host| {
-        let port = origin.strip_prefix(host).and_then(|rest| rest.strip_prefix(':'));
-        origin == host || port.is_some_and(|port| port.parse::<u16>().is_ok())
-    });
-    any_port || origin == plain.as_deref().unwrap_or(item)
+    origin == without_default.as_deref().unwrap_or(item)
 }
