@@ -110,6 +110,13 @@ fn who_waits_is_told_how_many_have_acknowledged() {
 }
 
 #[test]
+fn nobody_is_waited_for_once_no_replica_is_pending_and_no_follower_silent() {
+    assert!(Applied { applied: vec!["berlin".into()], acked: 2, ..Applied::default() }.is_complete());
+    assert!(!Applied { pending: vec!["berlin".into()], ..Applied::default() }.is_complete());
+    assert!(!Applied { unacked: 1, ..Applied::default() }.is_complete());
+}
+
+#[test]
 fn who_has_stopped_to_ping_is_closed_and_who_never_did_is_not() {
     let mut story = hub_with(3);
     let pings = |ids: &[u32]| Input::Pinged(ids.iter().map(|id| (SessionId(*id), NOW)).collect());
