@@ -215,6 +215,16 @@ fn a_frame_that_is_too_large_closes_only_its_follower() {
 }
 
 #[test]
+fn a_frame_of_the_most_bytes_is_read() {
+    let mut story = Story::live_at(7);
+    let ack = frame::ack(v(7));
+    let padded = ack + &" ".repeat(MAX_FOLLOWER_FRAME_BYTES);
+    story.expect(text(1, &padded[..MAX_FOLLOWER_FRAME_BYTES]), &[save(1)]);
+    story.hub.handle(NOW, text(1, &padded[..=MAX_FOLLOWER_FRAME_BYTES]));
+    assert!(story.effects().contains(&close(1, close::BAD_FRAME, "a frame that is too large")));
+}
+
+#[test]
 fn somebody_looks_again_after_every_fan_out_to_a_filtered_follower() {
     let mut story = hub_with(0);
     story.hub.handle(NOW, resume(1, 7, &["live:"]));
