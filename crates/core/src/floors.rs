@@ -458,6 +458,14 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_which_only_a_soft_change_or_nothing_is_known_was_not_removed() {
+        let mut known = floors(&[r#"{"key":"title:2","soft":true}"#]);
+        known.raise(FloorRow { target: Target::Key(key("title:1")), floor: Floor::default() });
+        assert_eq!(known.removed(&key("title:1")), None, "it was looked up, and nothing was ever said of it");
+        assert_eq!(known.removed(&key("title:2")), None);
+    }
+
+    #[test]
     fn the_generation_is_the_keys_own_hard_floor() {
         let floors = floors(&[r#"{"key":"title:1"}"#, r#"{"all":true}"#, r#"{"key":"title:1","soft":true}"#]);
         assert_eq!(floors.generation(&key("title:1")), v(1));

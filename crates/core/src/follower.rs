@@ -208,7 +208,7 @@ pub struct Follower {
     proved_at: Option<UnixMillis>,
     /// When the oldest change not acknowledged was applied.
     unacked_since: Option<UnixMillis>,
-    /// The log of which a part of a fold was applied, while nothing is held yet.
+    /// The log of which a part of a fold was applied last. It counts while nothing is held.
     half_folded: Option<Epoch>,
     /// Which part of a fold comes next on this connection.
     next_part: u32,
@@ -522,8 +522,7 @@ impl Follower {
         if brings == Brings::News {
             match position {
                 Some(position) => self.cursor = Cursor::At(position),
-                None if self.cursor == Cursor::Nothing => self.half_folded = Some(epoch),
-                None => {}
+                None => self.half_folded = Some(epoch),
             }
             self.effects.push_back(Effect::ApplyFold { position, changes: fold.changes });
         }

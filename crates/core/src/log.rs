@@ -211,6 +211,7 @@ mod tests {
         assert!(Reason::Future.proves_a_restore(older, older));
         assert!(Reason::Epoch.proves_a_restore(newer, older));
         assert!(!Reason::Epoch.proves_a_restore(older, newer), "it was away while the epoch began");
+        assert!(!Reason::Epoch.proves_a_restore(older, older));
         assert!(!Reason::Forgotten.proves_a_restore(older, older));
     }
 

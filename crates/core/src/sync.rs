@@ -354,6 +354,36 @@ mod tests {
     }
 
     #[test]
+    fn s2_what_is_not_found_is_below_the_floors_of_tags_that_were_left_out() {
+        let v = |number| Version::new(number).unwrap();
+        let left_out = Some(LeftOut { to: v(7), tags_hard: v(4), tags_soft: v(6) });
+        let mut knowledge = Knowledge::default();
+        let floors = r#"[[0,"title:1",2,0,0]]"#;
+        knowledge.apply(UnixMillis(0), Reply { left_out, ..reply(1, 0, 9, 9, floors) });
+        let judged = [3, 4, 5, 6].map(|fill| judge(&knowledge, fill));
+        assert_eq!(judged, [Judgement::Below(By::Tag), Judgement::Soft, Judgement::Soft, Judgement::Clear]);
+    }
+
+    #[test]
+    fn what_was_left_out_up_to_what_is_held_takes_nothing_with_it() {
+        let mut knowledge = Knowledge::default();
+        knowledge.apply(UnixMillis(0), reply(1, 0, 5, 5, r#"[[0,"title:1",5,0,0]]"#));
+        let (to, none) = (Version::new(5).unwrap(), Version::ZERO);
+        let left_out = Some(LeftOut { to, tags_hard: none, tags_soft: none });
+        knowledge.apply(UnixMillis(0), Reply { left_out, ..reply(1, 0, 9, 9, "[]") });
+        assert_eq!(judge(&knowledge, 4), Judgement::Below(By::Key));
+        knowledge.retain(|_, _, _| false);
+        assert_eq!(knowledge.floors().count(), 0, "nobody needs it");
+    }
+
+    #[test]
+    fn who_looks_for_a_key_or_a_tag_looks_for_something() {
+        assert!(Look::default().is_empty());
+        assert!(!Look { keys: vec![Key::new("title:1").unwrap()], tags: Vec::new() }.is_empty());
+        assert!(!Look { keys: Vec::new(), tags: vec![Tag::new("x").unwrap()] }.is_empty());
+    }
+
+    #[test]
     fn s2_what_a_snapshot_left_out_is_looked_up() {
         let mut knowledge = Knowledge::default();
         let left_out = LeftOut {

@@ -10,7 +10,7 @@ use newsreel_core::upkeep::REMEMBER_FOR;
 use newsreel_core::wire::frame::{self, FollowerFrame, Frame, Resume, VersionRow, close};
 use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
 use newsreel_core::wire::{
-    Code, Epoch, Line, Position, UnixMillis, Version, change, event, name, page, publish, route,
+    Code, Epoch, Line, Position, UnixMillis, Version, change, event, name, page, problem, publish, route,
 };
 use newsreel_core::{counts, fold, follower, hub, sync, upkeep};
 use serde_json::Value;
@@ -308,8 +308,10 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
     let follower = follower::Config::default();
     vec![
         ("MAX_CHANGES", bytes(publish::MAX_CHANGES)),
+        ("MAX_OBJECTS", bytes(publish::MAX_OBJECTS)),
         ("MAX_BODY_BYTES", bytes(publish::MAX_BODY_BYTES)),
         ("MAX_IDEMPOTENCY_KEY_BYTES", bytes(publish::MAX_IDEMPOTENCY_KEY_BYTES)),
+        ("MAX_DETAIL_CHARS", bytes(problem::MAX_DETAIL_CHARS)),
         ("MAX_LINES", bytes(lines::MAX_LINES)),
         ("MAX_LINES_BYTES", bytes(lines::MAX_LINES_BYTES)),
         ("MAX_KEY_BYTES", bytes(name::MAX_KEY_BYTES)),

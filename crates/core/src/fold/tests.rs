@@ -96,6 +96,31 @@ fn a_hard_wide_change_covers_what_is_below_it_and_no_removal() {
 }
 
 #[test]
+fn what_shares_a_version_with_a_hard_or_a_wide_change_is_not_left_either() {
+    expect(&[r#"{"key":"t:1"},{"key":"t:1","soft":true}"#], &[r#"{"version":1,"key":"t:1"}"#]);
+    expect(&[r#"{"key":"t:1"},{"key":"t:2","soft":true},{"all":true}"#], &[r#"{"version":1,"all":true}"#]);
+}
+
+#[test]
+fn a_cover_reaches_what_begins_with_its_prefix() {
+    let target = |json: &str| serde_json::from_str::<Change>(json).unwrap().target;
+    let others = [
+        r#"{"key":"t:1"}"#,
+        r#"{"prefix":"t:9"}"#,
+        r#"{"key":"u:1"}"#,
+        r#"{"tag":"t:1"}"#,
+        r#"{"all":true}"#,
+    ];
+    let reached = |json: &str| {
+        let cover = Cover { target: target(json), version: v(1), soft: false };
+        others.map(|other| cover.reaches(&target(other)))
+    };
+    assert_eq!(reached(r#"{"prefix":"t:"}"#), [true, true, false, false, false]);
+    assert_eq!(reached(r#"{"all":true}"#), [true; 5]);
+    assert_eq!(reached(r#"{"key":"t:1"}"#), [false; 5]);
+}
+
+#[test]
 fn a_prefix_covers_keys_and_longer_prefixes_and_no_tags() {
     expect(
         &[

@@ -165,6 +165,17 @@ fn g7_a_reset_forgets_everything_and_continues() {
 }
 
 #[test]
+fn g7_a_reset_within_the_epoch_is_taken_also_to_an_older_version() {
+    let mut story = Story::live_at(7);
+    let reset = Effect::Reset { position: at(3), reason: "older than anything kept".into() };
+    story.expect(
+        Input::Text(frame::reset(&at(3), "older than anything kept")),
+        &[reset, ack(3), Effect::Phase(Phase::CatchingUp)],
+    );
+    assert_eq!(story.follower.position(), Some(at(3)));
+}
+
+#[test]
 fn e1_a_reset_to_an_older_epoch_is_refused() {
     let mut story = Story::live_at(7);
     let older = Position::genesis(Epoch::new(UnixMillis(0), [0; 10]));
@@ -631,4 +642,38 @@ fn who_starts_again_at_rest_hangs_up_and_stays_at_rest() {
     story.follower.start_again(story.now, Cursor::At(at(7)));
     story.expect(Input::Timer, &[Effect::Hangup { code: close::RESYNC, reason: "starting again" }]);
     assert_eq!((story.follower.phase(), story.follower.poll_timeout()), (Phase::Idle, None));
+}
+
+#[test]
+fn a_timer_that_comes_early_changes_nothing() {
+    let mut story = Story::new(Cursor::Nothing);
+    story.follower.handle(story.now, Input::Start);
+    while story.follower.poll_effect().is_some() {}
+    for opened in [false, true] {
+        if opened {
+            story.expect(Input::Opened, &[]);
+        }
+        let due = story.follower.poll_timeout().unwrap();
+        assert_eq!(due.since(story.now), Duration::from_secs(10));
+        story.now = UnixMillis(due.0 - 1);
+        story.expect(Input::Timer, &[]);
+        story.now = due;
+        story.expect(Input::Timer, &hang_up("no greeting in time"));
+
+        let due = story.follower.poll_timeout().unwrap();
+        story.now = UnixMillis(due.0 - 1);
+        story.expect(Input::Timer, &[]);
+        story.now = due;
+        let dial = Effect::Dial(Start::At(Claim::Nothing));
+        story.expect(Input::Timer, &[dial, Effect::Phase(Phase::Connecting)]);
+    }
+}
+
+#[test]
+fn the_jitter_of_a_seed_is_splitmix64() {
+    let mut follower = Follower::new(Config::default(), Cursor::Head, 7);
+    // The upper halves of the first numbers of seed 7.
+    for expected in [1_674_306_020_u32, 72_105_175, 3_868_737_664] {
+        assert_eq!((follower.unit() * 4_294_967_296.0).to_bits(), f64::from(expected).to_bits());
+    }
 }

@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 
 /// The media type of every error.
 pub const MEDIA_TYPE: &str = "application/problem+json";
+/// The longest detail, in characters: it often shows what a stranger sent, and that may be long.
+pub const MAX_DETAIL_CHARS: usize = 2_000;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:literal, $title:literal;)*) => {
@@ -126,7 +128,14 @@ impl Problem {
     /// Returns the problem with this code; `detail` says what is wrong and what to do.
     #[must_use]
     pub fn new(kind: Code, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), members: Map::new() }
+        let mut detail: String = detail.into();
+        if let Some((cut, _)) = detail.char_indices().nth(MAX_DETAIL_CHARS - 1)
+            && detail.len() > MAX_DETAIL_CHARS
+        {
+            detail.truncate(cut);
+            detail.push('…');
+        }
+        Self { kind, detail, members: Map::new() }
     }
 
     /// Adds an extension member, for programs to read.
@@ -214,6 +223,16 @@ mod tests {
     use std::collections::BTreeSet;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_detail_shows_no_more_of_what_a_stranger_sent_than_people_read() {
+        let shown = |detail: &str| Problem::new(Code::BadJson, detail).detail().to_owned();
+        for longest in ["x".repeat(MAX_DETAIL_CHARS), "é".repeat(MAX_DETAIL_CHARS - 1)] {
+            assert_eq!(shown(&longest), longest);
+        }
+        assert_eq!(shown(&"x".repeat(MAX_DETAIL_CHARS + 1)), "x".repeat(MAX_DETAIL_CHARS - 1) + "…");
+        assert_eq!(shown(&"é".repeat(1 << 20)), "é".repeat(MAX_DETAIL_CHARS - 1) + "…");
+    }
 
     #[test]
     fn a_problem_carries_code_status_detail_and_its_members() {

@@ -13,6 +13,8 @@ use super::{json, problem};
 
 /// The most changes one version may hold.
 pub const MAX_CHANGES: usize = 1_000;
+/// The most objects in a body that is read: each may take fifty times what it was written in, of an isolate's memory.
+pub const MAX_OBJECTS: usize = 2_000;
 /// The largest publish body, in bytes. Its row, in which a character may take twelve bytes where the body
 /// had four, stays below the 2 MB a row may have: 1,000 keys of 400 bytes grow by 800 KB.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -165,6 +167,10 @@ pub(super) fn read(body: &[u8]) -> Result<(Publish, Option<String>), PublishErro
     }
     // From text, as everywhere: reading bytes too would build every reader a second time into the wasm.
     let text = std::str::from_utf8(body).map_err(|_| PublishError::Json("not UTF-8".to_owned()))?;
+    let objects = objects(text);
+    if objects > MAX_OBJECTS {
+        return Err(PublishError::TooManyChanges(objects - 1));
+    }
     let Object(mut body): Object<Body> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
     let expect = body.expect.take().map(|Object(expect)| expect);
     let idempotency_key = body.idempotency_key.take();
@@ -177,6 +183,21 @@ pub(super) fn read(body: &[u8]) -> Result<(Publish, Option<String>), PublishErro
         None => vec![Object(body)],
     };
     Ok((Publish { changes: checked(changes)?, expect }, idempotency_key))
+}
+
+/// Counts the objects that JSON begins.
+fn objects(json: &str) -> usize {
+    let (mut objects, mut quoted, mut escaped) = (0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            b'{' if !quoted => objects += 1,
+            _ => {}
+        }
+    }
+    objects
 }
 
 /// Returns what an idempotency key is remembered by: 32 hex digits, however long it is.
@@ -295,6 +316,16 @@ mod tests {
 
     fn code(body: &str) -> String {
         Problem::from(Publish::parse(body.as_bytes()).unwrap_err()).code().to_owned()
+    }
+
+    #[test]
+    fn a_body_of_very_many_objects_is_not_even_read() {
+        let nested = format!(r#"{{"changes":[{{"changes":[{}{{}}]}}]}}"#, "{},".repeat(MAX_OBJECTS - 2));
+        assert_eq!(Publish::parse(nested.as_bytes()), Err(PublishError::TooManyChanges(MAX_OBJECTS)));
+        // What stands in a text is no object.
+        let key = r#"{"key":"title:\"{{{","tags":["{\\","{"]}"#;
+        assert_eq!(objects(key), 1);
+        assert_eq!(Publish::parse(key.as_bytes()).unwrap().changes.len(), 1);
     }
 
     #[test]

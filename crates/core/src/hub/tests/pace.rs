@@ -110,6 +110,13 @@ fn who_waits_is_told_how_many_have_acknowledged() {
 }
 
 #[test]
+fn nobody_is_waited_for_once_no_replica_is_pending_and_no_follower_silent() {
+    assert!(Applied { applied: vec!["berlin".into()], acked: 2, ..Applied::default() }.is_complete());
+    assert!(!Applied { pending: vec!["berlin".into()], ..Applied::default() }.is_complete());
+    assert!(!Applied { unacked: 1, ..Applied::default() }.is_complete());
+}
+
+#[test]
 fn who_has_stopped_to_ping_is_closed_and_who_never_did_is_not() {
     let mut story = hub_with(3);
     let pings = |ids: &[u32]| Input::Pinged(ids.iter().map(|id| (SessionId(*id), NOW)).collect());
@@ -208,6 +215,16 @@ fn a_frame_that_is_too_large_closes_only_its_follower() {
 }
 
 #[test]
+fn a_frame_of_the_most_bytes_is_read() {
+    let mut story = Story::live_at(7);
+    let ack = frame::ack(v(7));
+    let padded = ack + &" ".repeat(MAX_FOLLOWER_FRAME_BYTES);
+    story.expect(text(1, &padded[..MAX_FOLLOWER_FRAME_BYTES]), &[save(1)]);
+    story.hub.handle(NOW, text(1, &padded[..=MAX_FOLLOWER_FRAME_BYTES]));
+    assert!(story.effects().contains(&close(1, close::BAD_FRAME, "a frame that is too large")));
+}
+
+#[test]
 fn somebody_looks_again_after_every_fan_out_to_a_filtered_follower() {
     let mut story = hub_with(0);
     story.hub.handle(NOW, resume(1, 7, &["live:"]));
@@ -249,4 +266,65 @@ fn a_repeated_publish_that_waits_asks_those_who_have_not_said() {
         Input::Publish(vec![again]),
         &[broadcast(&[2], frame::changes_text(v(8), &at(8), true, "")), repeated(8, 8)],
     );
+}
+
+#[test]
+fn silence_is_looked_for_ten_times_before_it_counts() {
+    assert_eq!(Limits::default().look_every(), Duration::from_secs(30));
+}
+
+#[test]
+fn a_new_epoch_forgets_what_was_asked_before() {
+    let mut story = hub_with(1);
+    story.hub.handle(NOW, publish(8));
+    story.effects();
+    story.expect(ack(1, 8), &[save(1)]);
+    later(&mut story, 1, Input::NewEpoch { random: [1; 10] });
+    story.expect(ack(1, 0), &[save(1)]);
+    assert_eq!(later(&mut story, 60, Input::Timer), [], "version 8 is of another log");
+    assert_eq!(story.hub.poll_timeout(), None);
+    let asked = later(&mut story, 61, publish(8));
+    assert!(asked.contains(&noted(1, NOW.plus(Duration::from_secs(61)))), "{asked:?}");
+}
+
+#[test]
+fn a_filtered_follower_owes_no_answer_for_what_it_was_sent_unasked() {
+    let mut story = hub_with(0);
+    story.hub.handle(NOW, resume(1, 7, &["live:"]));
+    story.hub.handle(NOW, publish(8));
+    story.effects();
+    story.expect(ack(1, 8), &[save(1)]);
+    later(&mut story, 1, publish(9));
+    let sent = later(&mut story, 2, publish(10));
+    let unasked = |effect: &Effect| matches!(effect, Effect::Broadcast { text, .. } if !text.contains("ack"));
+    assert!(sent.iter().any(unasked), "{sent:?}");
+    // This question is hidden from it.
+    let asked = later(&mut story, 20, publish(11));
+    assert!(asked.contains(&noted(11, NOW.plus(Duration::from_secs(20)))), "{asked:?}");
+    assert_eq!(later(&mut story, 60, Input::Timer), []);
+}
+
+#[test]
+fn what_was_sent_before_a_question_does_not_bring_the_next_one_nearer() {
+    let mut story = hub_with(1);
+    let asks = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::NoteAsked(_)));
+    assert!(asks(&later(&mut story, 0, large(8, 333))), "the first always does");
+    let next = (9..20).find(|version| asks(&later(&mut story, 1, large(*version, 333))));
+    assert!(next.is_some_and(|version| version >= 11), "a megabyte does: {next:?}");
+    assert!(!asks(&later(&mut story, 2, publish(20))));
+}
+
+#[test]
+fn what_was_sent_before_a_question_swamps_nobody() {
+    let limits = Limits { slow_bytes: 1_000, ..Limits::default() };
+    let mut story = Story { hub: Hub::new(tv(), Kept { asked: None, ..kept(7) }, BTreeMap::new(), limits) };
+    story.hub.handle(NOW, resume(1, 7, &[]));
+    story.hub.handle(NOW, large(8, 333));
+    story.effects();
+    story.expect(ack(1, 8), &[save(1)]);
+    later(&mut story, 10, publish(9));
+    for version in 10..12 {
+        let effects = later(&mut story, 16, publish(version));
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Close { .. })), "{effects:?}");
+    }
 }

@@ -166,6 +166,17 @@ fn g3_rows_that_were_lost_after_a_part_was_read_leave_no_hole() {
 }
 
 #[test]
+fn what_was_sent_up_to_the_head_that_is_left_is_not_sent_again() {
+    let mut story = Story::at(9);
+    for input in [resume(1, 0, &[]), sent(1, 5), sent(1, 7)] {
+        story.hub.handle(NOW, input);
+    }
+    story.hub = hub(7, story.hub.sessions().clone());
+    story.hub.handle(NOW, Input::Timer);
+    assert_eq!(story.effects(), [pong(7), send(1, frame::live(v(7)))]);
+}
+
+#[test]
 fn who_leaves_gives_back_what_it_held() {
     let mut story = Story::at(7);
     story.hub.handle(NOW, resume(1, 0, &[]));
@@ -226,4 +237,57 @@ fn a_fleet_that_goes_on_arriving_is_spread_as_it_is_let_in() {
         }
     }
     assert!(last > 15_000, "7,500 at 500 a second: {last} ms");
+}
+
+#[test]
+fn nobody_is_kept_away_for_longer_because_a_clock_went_back() {
+    let mut story = Story::at(7);
+    for id in 1..=2_001 {
+        story.hub.handle(NOW.plus(Duration::from_secs(3_600)), resume(id, 7, &[]));
+    }
+    story.effects();
+    story.hub.handle(NOW, resume(2_002, 7, &[]));
+    let message = "too many connect at once; come back later";
+    assert_eq!(story.effects()[0], send(2_002, frame::error("busy", message, Some(1_002))));
+}
+
+#[test]
+fn a_hub_made_anew_knows_what_is_on_its_way() {
+    let mut story = Story::at(7);
+    story.hub.handle(NOW, resume(1, 0, &[]));
+    story.hub.handle(NOW, sent_bytes(1, 4, 32 << 20));
+    story.hub = hub(7, story.hub.sessions().clone());
+    story.effects();
+    story.expect(resume(2, 0, &[]), &[send(2, frame::welcome(&at(7), Resume::Replay)), save(2)]);
+    story.expect(ack(1, 4), &[save(1), page(2, 0), page(1, 4)]);
+}
+
+#[test]
+fn acks_that_tell_nothing_cost_patience_and_those_that_do_cost_none() {
+    let mut story = Story::at(400);
+    story.hub.handle(NOW, resume(1, 7, &[]));
+    story.hub.handle(NOW, sent(1, 400));
+    story.effects();
+    for version in 8..=400 {
+        story.expect(ack(1, version), &[save(1)]);
+    }
+    for _ in 0..200 {
+        story.expect(ack(1, 400), &[save(1)]);
+    }
+    let message = "too many frames that nobody asked for";
+    story.expect(
+        ack(1, 400),
+        &[send(1, frame::error("busy", message, Some(1_000))), close(1, close::TOO_CHATTY, message)],
+    );
+}
+
+#[test]
+fn acks_of_the_parts_of_a_fold_cost_no_patience() {
+    let mut story = folded();
+    story.hub.handle(NOW, resume(1, 2, &[]));
+    for _ in 0..300 {
+        story.hub.handle(NOW, fold_sent(1, 4, Some(cursor(3))));
+        story.hub.handle(NOW, ack(1, 2));
+    }
+    assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Close { .. })));
 }

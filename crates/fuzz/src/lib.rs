@@ -1,0 +1,80 @@
+//! What must hold of every reader of bytes from outside, whatever the bytes.
+//!
+//! A [`Target`] is more than "does not panic": what is read is written and read again, keeps its limits, and where
+//! it is put into something that has a state, that keeps its invariants. Texts that are the *steps* of something are
+//! a step a line, so that a corpus can be read and written by hand.
+//!
+//! `cargo test -p newsreel-fuzz` replays the corpus, and some thousand changes to it that are the same every time.
+//! `scripts/fuzz` looks for more with libFuzzer. A new reader is a function here, a line in [`TARGETS`], and a folder
+//! in `corpus/`. Knows the core and nothing else.
+
+mod access;
+mod follower;
+mod frames;
+mod headers;
+mod hub;
+pub mod memory;
+pub mod mutation;
+mod names;
+mod policies;
+mod publishes;
+mod replies;
+mod reports;
+mod routes;
+mod rows;
+mod stored;
+
+/// Something that must hold of any bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// What it is called, and the folder of its corpus.
+    pub name: &'static str,
+    /// Panics if it does not hold.
+    pub holds: fn(&[u8]),
+}
+
+macro_rules! targets {
+    ($($name:ident = $holds:path;)*) => {
+        /// Every target.
+        pub const TARGETS: &[Target] = &[$(Target { name: stringify!($name), holds: $holds },)*];
+    };
+}
+
+targets! {
+    answers = rows::answers;
+    follower = follower::steps;
+    follower_frame = frames::from_follower;
+    frame = frames::from_broker;
+    headers = headers::of_request;
+    hub = hub::steps;
+    keys = routes::keys;
+    lines = publishes::lines;
+    names = names::names;
+    origins = access::origins;
+    policy = policies::policy;
+    positions = names::positions;
+    publish = publishes::publish;
+    reports = reports::reports;
+    route = routes::route;
+    rows = rows::rows;
+    stored = stored::entry;
+    sync = replies::steps;
+    tokens = access::tokens;
+}
+
+/// Returns the target with this name.
+#[must_use]
+pub fn target(name: &str) -> Option<Target> {
+    TARGETS.iter().find(|target| target.name == name).copied()
+}
+
+/// Returns the first lines of a text, each by itself, and what follows them. Missing ones are empty.
+fn first_lines<const N: usize>(text: &str) -> ([&str; N], &str) {
+    let mut rest = text;
+    let lines = std::array::from_fn(|_| {
+        let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        rest = after;
+        line
+    });
+    (lines, rest)
+}

@@ -1,0 +1,108 @@
+//! Addresses: what is asked for keeps its limits, and what is refused says so within bounds.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use newsreel_core::wire::Key;
+use newsreel_core::wire::address::Address;
+use newsreel_core::wire::page::MAX_PAGE_VERSIONS;
+use newsreel_core::wire::problem::{MAX_DETAIL_CHARS, Problem};
+use newsreel_core::wire::route::{
+    EdgeCall, FollowQuery, MAX_FOLLOWER_NAME_BYTES, MAX_KEYS, MAX_TOPICS, MAX_TOPICS_BYTES, Route,
+    keys_of_body,
+};
+
+use crate::memory::assert_bounded;
+use crate::names::check_key;
+
+/// Asserts what holds of every problem, whatever a stranger did to cause it.
+pub(crate) fn check_problem(problem: &Problem) {
+    assert!((400..600).contains(&problem.status()));
+    assert!(problem.detail().chars().count() <= MAX_DETAIL_CHARS, "{} characters", problem.detail().len());
+    let body: serde_json::Value = serde_json::from_str(&problem.to_json()).expect("a problem is JSON");
+    assert_eq!(body.get("detail").and_then(|detail| detail.as_str()), Some(problem.detail()));
+    assert_eq!(body.get("code").and_then(|code| code.as_str()), Some(problem.code()));
+    for (name, value) in problem.headers() {
+        let plain = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        assert!(plain, "{name}: {value:?} is no header");
+    }
+}
+
+/// `METHOD address`.
+pub(crate) fn route(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (method, url) = text.split_once(' ').unwrap_or(("GET", text));
+    let address = Address::new(url.to_owned());
+    let (path, query) = (address.path(), address.query());
+    assert!(url.starts_with(address.origin()) && url.contains(path) && url.contains(query));
+    assert!(!path.contains(['?', '#']) && !query.contains('#'));
+    match assert_bounded(text.len(), 32, || Route::parse(method, path, query)) {
+        Ok(route) => check_route(method, &route),
+        Err(problem) => {
+            assert!((400..500).contains(&problem.status()));
+            check_problem(&problem);
+        }
+    }
+}
+
+fn check_route(method: &str, route: &Route) {
+    assert!(["GET", "HEAD", "POST"].contains(&method));
+    match route {
+        Route::Changes(_, page) => {
+            assert!((1..=MAX_PAGE_VERSIONS).contains(&page.limit));
+            assert!(page.wait <= Duration::from_secs(30));
+            check_topics(&page.topics);
+        }
+        Route::Follow(catalog, follow) => {
+            assert!(follow.name.len() <= MAX_FOLLOWER_NAME_BYTES && !follow.name.contains(char::is_control));
+            check_topics(&follow.topics);
+            let query = follow.to_query();
+            let query = query.strip_prefix('?').unwrap_or_default();
+            let path = format!("/v1/catalogs/{catalog}/follow");
+            assert_eq!(
+                Route::parse("GET", &path, query).as_ref(),
+                Ok(route),
+                "a follow is what it is written as"
+            );
+            let _: &FollowQuery = follow;
+        }
+        Route::Publish(_, query) => {
+            assert_eq!(method, "POST");
+            assert!(query.wait_applied.is_none_or(|wait| wait <= Duration::from_secs(30)));
+        }
+        Route::Edge(_, EdgeCall::Entry(key)) => check_key(key),
+        Route::Edge(_, EdgeCall::Entries(keys)) => check_keys(keys),
+        Route::NewEpoch(_) | Route::Edge(_, EdgeCall::EntriesOf | EdgeCall::Fill) => {
+            assert_eq!(method, "POST")
+        }
+        Route::Edge(_, EdgeCall::Metrics)
+        | Route::PublishSocket(_)
+        | Route::Status(_)
+        | Route::Followers(_)
+        | Route::Healthz
+        | Route::Readyz => assert_ne!(method, "POST"),
+    }
+}
+
+fn check_topics(topics: &[String]) {
+    assert!(topics.len() <= MAX_TOPICS && topics.iter().map(String::len).sum::<usize>() <= MAX_TOPICS_BYTES);
+    assert!(topics.iter().all(|topic| !topic.is_empty() && !topic.contains(char::is_control)));
+}
+
+fn check_keys(keys: &[Key]) {
+    assert!((1..=MAX_KEYS).contains(&keys.len()));
+    assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "no key is named twice");
+    keys.iter().for_each(check_key);
+}
+
+/// The body of a bulk read.
+pub(crate) fn keys(bytes: &[u8]) {
+    match assert_bounded(bytes.len(), 32, || keys_of_body(bytes)) {
+        Ok(keys) => {
+            check_keys(&keys);
+            let body = serde_json::json!({ "keys": keys }).to_string();
+            assert_eq!(keys_of_body(body.as_bytes()), Ok(keys));
+        }
+        Err(problem) => check_problem(&problem),
+    }
+}

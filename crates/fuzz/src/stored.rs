@@ -1,0 +1,71 @@
+//! An entry as KV and R2 hand it back: whatever lies there is judged like any other.
+
+use newsreel_core::cache::{Answer, Envelope, Event, Freshness, Read, Step, Tier};
+use newsreel_core::policy::Policies;
+use newsreel_core::stored::{decode, encode, head};
+use newsreel_core::sync::{Knowledge, Reply};
+use newsreel_core::wire::{Key, Position, UnixMillis, Version};
+
+use crate::names::check_tag;
+
+/// Stored bytes.
+pub(crate) fn entry(bytes: &[u8]) {
+    let Some((envelope, at, text)) = decode(bytes) else { return };
+    let body = bytes.get(at..).expect("a value begins within its bytes");
+    envelope.tags.iter().for_each(check_tag);
+    let again = encode(&envelope, body);
+    let (same, value, is_text) = decode(&again).expect("an entry comes back");
+    assert_eq!((&same, is_text), (&envelope, std::str::from_utf8(body).is_ok()));
+    assert_eq!(again.get(value..), Some(body));
+    assert_eq!(head(&envelope, text).len(), value);
+    for age in [0, 1, 1_000, 100_000_000] {
+        let now = envelope.fetched_at.0.saturating_add(age);
+        read(&envelope, UnixMillis(now), false);
+        read(&envelope, UnixMillis(now), true);
+    }
+}
+
+/// Reads a key whose every tier has this entry.
+fn read(envelope: &Envelope, now: UnixMillis, forgotten: bool) {
+    let known = knowledge(envelope.position, now, forgotten);
+    for class in ["title", "live", "availability"] {
+        let key = Key::new(format!("{class}:1")).expect("a key");
+        let mut read = Read::new(key, Policies::default().of(class), None).with_r2(true).explained();
+        let mut step = read.next(now, &known, Event::Begin);
+        let mut asked: Vec<Tier> = Vec::new();
+        let answer = (0..64).find_map(|_| {
+            let event = match &step {
+                Step::Answer(answer) => return Some(answer.clone()),
+                Step::Sync { .. } => Event::Synced { proved: true },
+                Step::Ask { tiers, .. } => {
+                    asked = tiers.to_vec();
+                    Event::Held(asked.remove(0), envelope.clone())
+                }
+                Step::Listen => Event::Held(asked.remove(0), envelope.clone()),
+            };
+            step = read.next(now, &known, event);
+            None
+        });
+        let answer = answer.expect("a read comes to an answer");
+        if let Answer::Serve { from, freshness: Freshness::Fresh, .. } = answer {
+            assert!(from == Tier::Origin || now < envelope.expires_at, "what is past its time is not fresh");
+            assert!(!forgotten || from == Tier::Origin, "what is below a floor is not fresh");
+        }
+        let late = read.late(now, &known, &answer);
+        assert!(!matches!(late, Answer::Serve { freshness: Freshness::Fresh, .. }));
+    }
+}
+
+/// What a reader knows that has heard everything up to the entry; or, one version later, that everything changed.
+fn knowledge(at: Position, now: UnixMillis, changed: bool) -> Knowledge {
+    let changed = changed && at.version < Version::MAX;
+    let position = if changed { at.then(b"everything") } else { at };
+    let floors = serde_json::json!([[3, "", position.version, 0, 0]]);
+    let floors = if changed { serde_json::from_value(floors).expect("a floor") } else { Vec::new() };
+    let mut known = Knowledge::default();
+    let (to, proof_age_ms) = (position.version, Some(0));
+    let reply =
+        Reply { position, from: Version::ZERO, to, proof_age_ms, floors, left_out: None, looked: Vec::new() };
+    known.apply(now, reply);
+    known
+}
