@@ -1,8 +1,9 @@
 //! What a deployment says of who may call, and what strangers then show.
 
-use newsreel_core::access::{Scope, Tokens};
+use newsreel_core::access::signed::Keys;
+use newsreel_core::access::{Grant, Scope, Tokens};
 use newsreel_core::origins::Origins;
-use newsreel_core::wire::Catalog;
+use newsreel_core::wire::{Catalog, UnixMillis};
 
 use crate::first_lines;
 use crate::routes::check_problem;
@@ -47,6 +48,40 @@ pub(crate) fn tokens(bytes: &[u8]) {
             }
         }
         assert_eq!(tokens.authorize(None, scope, &catalog).map_err(|problem| problem.status()), Err(401));
+    }
+}
+
+/// Three lines: the keys of a deployment, a catalog, a token; the signature of any is taken for right. What follows
+/// is a grant, as the object is told of it.
+pub(crate) fn signed(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let ([keys, name, token], rest) = first_lines(text);
+    let grant = Grant::from_text(rest);
+    assert!(grant.is_over(UnixMillis(u64::MAX)) || grant.until.is_none());
+    let Ok(keys) = Keys::parse(keys) else { return };
+    let Ok(presented) = keys.read(token) else { return };
+    assert!(token.starts_with(presented.signed), "what is signed is what was shown");
+    assert!(keys.have(presented.key));
+    let wrong = presented.clone().verified(false).expect_err("a wrong signature says nothing");
+    assert_eq!(wrong.status(), 401);
+    let (Ok(claims), Ok(catalog)) = (presented.verified(true), Catalog::new(name)) else { return };
+    for scope in [Scope::Publish, Scope::Follow, Scope::Admin] {
+        match claims.clone().authorize(UnixMillis(1_800_000_000_000), scope, &catalog) {
+            Ok(caller) => {
+                let until = caller.grant.until.expect("a signed token ends");
+                assert!(until > UnixMillis(1_800_000_000_000) && !caller.name.is_empty());
+                assert!(
+                    !(caller.admin && !caller.grant.topics.is_empty()),
+                    "who may do everything hears of all"
+                );
+                let text = caller.grant.to_text().expect("it has an end");
+                assert_eq!(Grant::from_text(&text), caller.grant, "the object is told what the token says");
+            }
+            Err(problem) => {
+                assert!(matches!(problem.status(), 401 | 403));
+                check_problem(&problem);
+            }
+        }
     }
 }
 

@@ -57,6 +57,7 @@ targets! {
     reports = reports::reports;
     route = routes::route;
     rows = rows::rows;
+    signed = access::signed;
     stored = stored::entry;
     sync = replies::steps;
     tokens = access::tokens;
