@@ -259,6 +259,18 @@ fn s1_an_answer_without_a_proof_does_not_become_fresh_by_waiting() {
 }
 
 #[test]
+fn an_answer_without_a_proof_is_fresh_if_the_proof_comes_while_it_waits() {
+    let mut story = with_r2(stale());
+    let entry = story.entry(10);
+    story.later(BOUND * 2);
+    story.expect(Event::Begin, sync(BOUND / 2));
+    story.expect(Event::Synced { proved: false }, ask(Tier::Memory));
+    story.expect(held(Tier::Memory, entry), serve(Tier::Memory, Freshness::Stale));
+    story.hears(10, &[]);
+    story.expect(Event::Delayed, hit());
+}
+
+#[test]
 fn s1_an_answer_that_waited_too_often_is_marked_or_fails() {
     let begun = |policy| {
         let mut story = with_r2(policy);
