@@ -136,8 +136,8 @@ can_unwind() {
     quietly "$TOOLS/log/nightly.log" rustup component add rust-src --toolchain nightly
 }
 
-# short_paths: prints what makes the places that panics name short, and the same on every machine: 9 KB of the wasm.
-short_paths() {
+# short_places: prints what makes the places that panics name short, and the same on every machine: 9 KB of the wasm.
+short_places() {
   local from
   for from in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/* "${RUSTUP_HOME:-$HOME/.rustup}"/toolchains/*/lib/rustlib/src/rust/library; do
     [ ! -d "$from" ] || printf -- '--remap-path-prefix=%s= ' "$from"
@@ -151,7 +151,7 @@ build_worker() {
     mode=
     say "  warning: no nightly Rust with rust-src, so a panic ends its isolate and not only its request"
   fi
-  inputs=$(cat Cargo.toml Cargo.lock rust-toolchain.toml crates/{core,gate,broker,edge,entry}/Cargo.toml scripts/{lib.sh,exports.mjs} <(
+  inputs=$(cat Cargo.toml Cargo.lock rust-toolchain.toml crates/{core,gate,broker,edge,entry}/Cargo.toml scripts/{lib.sh,exports.mjs,short-exports.mjs} <(
     find crates/{core,gate,broker,edge,entry}/src -name '*.rs' -print0 | LC_ALL=C sort -z | xargs -0 cat
   ) | cksum | tr ' ' -)$mode
   if [ "$(cat $out/.stamp 2>/dev/null)" = "$inputs" ] && [ -f $out/index_bg.wasm ]; then
@@ -166,7 +166,7 @@ build_worker() {
   export WASM_OPT_BIN=$ROOT/node_modules/.bin/wasm-opt ESBUILD_BIN=$ROOT/node_modules/.bin/esbuild
   # 6 KB less: SHA-256 as a loop.
   (cd crates/entry && quietly "$TOOLS/log/worker.log" env RUST_BACKTRACE=0 \
-    RUSTFLAGS="--cfg sha2_backend_soft=\"compact\" $(short_paths)" worker-build --release ${mode:+"$mode"})
+    RUSTFLAGS="--cfg sha2_backend_soft=\"compact\" $(short_places)" worker-build --release ${mode:+"$mode"})
   local wasm=$out/index_bg.wasm
   # The names of functions are a quarter of the file. A panic names its place in the source without them.
   # Without them the optimizer also finds more: another twentieth.
@@ -175,7 +175,10 @@ build_worker() {
   wasm-metadce --all-features --graph-file "$out/exports.json" "$wasm" -o "$wasm.stripped" >/dev/null
   # And what it can know of the whole: what functions never do, what never comes out of them, and that nothing lies in
   # the first KiB: Rust's linker puts the far end of the stack there (--stack-first).
-  wasm-opt --all-features --strip-debug --low-memory-unused --generate-global-effects --gufa -Oz "$wasm.stripped" -o "$wasm"
+  # Nor does Rust read outside of the memory, or divide by zero unasked.
+  wasm-opt --all-features --strip-debug --low-memory-unused --ignore-implicit-traps --generate-global-effects --gufa -Oz \
+    "$wasm.stripped" -o "$wasm"
+  "$NODE" scripts/short-exports.mjs "$wasm" "$out/index.js"
   rm "$wasm.stripped" "$out/exports.json"
   local raw packed
   raw=$(wc -c <"$wasm")

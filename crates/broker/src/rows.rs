@@ -34,20 +34,20 @@ const PAGE_BYTES: u32 = 1_950_000;
 const META: &str =
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID";
 /// Each makes the next schema of the one before it, the first of nothing. What was released is never changed: `docs/upgrades.md`.
-const MIGRATIONS: &[&str] = &["CREATE TABLE IF NOT EXISTS log (
-       version INTEGER PRIMARY KEY, hash TEXT NOT NULL, text TEXT NOT NULL);
-     CREATE TABLE IF NOT EXISTS segments (
-       last INTEGER PRIMARY KEY, first INTEGER NOT NULL, hash TEXT NOT NULL, bytes INTEGER NOT NULL,
-       rows TEXT NOT NULL);
-     CREATE TABLE IF NOT EXISTS hashes (
-       last INTEGER PRIMARY KEY, first INTEGER NOT NULL, at INTEGER NOT NULL, hashes BLOB NOT NULL);
-     CREATE TABLE IF NOT EXISTS folded (
-       place TEXT PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
-     CREATE INDEX IF NOT EXISTS folded_order ON folded (version, place, length(text));
-     CREATE TABLE IF NOT EXISTS keys (
-       digest BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, at INTEGER NOT NULL, epoch TEXT NOT NULL,
-       version INTEGER NOT NULL, hash BLOB NOT NULL, changes INTEGER NOT NULL) WITHOUT ROWID;
-     CREATE INDEX IF NOT EXISTS keys_at ON keys (at);
+const MIGRATIONS: &[&str] = &["CREATE TABLE IF NOT EXISTS log ( \
+       version INTEGER PRIMARY KEY, hash TEXT NOT NULL, text TEXT NOT NULL); \
+     CREATE TABLE IF NOT EXISTS segments ( \
+       last INTEGER PRIMARY KEY, first INTEGER NOT NULL, hash TEXT NOT NULL, bytes INTEGER NOT NULL, \
+       rows TEXT NOT NULL); \
+     CREATE TABLE IF NOT EXISTS hashes ( \
+       last INTEGER PRIMARY KEY, first INTEGER NOT NULL, at INTEGER NOT NULL, hashes BLOB NOT NULL); \
+     CREATE TABLE IF NOT EXISTS folded ( \
+       place TEXT PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL) WITHOUT ROWID; \
+     CREATE INDEX IF NOT EXISTS folded_order ON folded (version, place, length(text)); \
+     CREATE TABLE IF NOT EXISTS keys ( \
+       digest BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, at INTEGER NOT NULL, epoch TEXT NOT NULL, \
+       version INTEGER NOT NULL, hash BLOB NOT NULL, changes INTEGER NOT NULL) WITHOUT ROWID; \
+     CREATE INDEX IF NOT EXISTS keys_at ON keys (at); \
      CREATE TABLE IF NOT EXISTS replicas (name TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;"];
 
 /// Why rows were not opened.
@@ -266,13 +266,13 @@ impl Rows {
             return Ok(Some(page));
         }
         let row = self.first(
-            "WITH page AS (
-               SELECT version, hash, text, sum(length(text) + 1) OVER (ORDER BY version) AS bytes
-               FROM (SELECT * FROM log WHERE version > ?1 ORDER BY version LIMIT ?2)),
-             kept AS (
-               SELECT * FROM page
-               WHERE version = ?1 + 1 OR (bytes - length(text) <= ?3 AND bytes <= ?4))
-             SELECT max(version) AS version, hash, count(*) AS n, group_concat(text, ',' ORDER BY version) AS rows
+            "WITH page AS ( \
+               SELECT version, hash, text, sum(length(text) + 1) OVER (ORDER BY version) AS bytes \
+               FROM (SELECT * FROM log WHERE version > ?1 ORDER BY version LIMIT ?2)), \
+             kept AS ( \
+               SELECT * FROM page \
+               WHERE version = ?1 + 1 OR (bytes - length(text) <= ?3 AND bytes <= ?4)) \
+             SELECT max(version) AS version, hash, count(*) AS n, group_concat(text, ',' ORDER BY version) AS rows \
              FROM kept",
             vec![
                 number(after),
@@ -321,7 +321,7 @@ impl Rows {
     pub(crate) fn remember(&self, publisher: &str, key: &str, remembered: &Remembered) -> worker::Result<()> {
         let Remembered { fingerprint, position: Position { epoch, version, hash }, at, changes } = remembered;
         self.sql.exec(
-            "INSERT OR REPLACE INTO keys (digest, fingerprint, at, epoch, version, hash, changes)
+            "INSERT OR REPLACE INTO keys (digest, fingerprint, at, epoch, version, hash, changes) \
              VALUES (unhex(?), unhex(?), ?, ?, ?, unhex(?), ?)",
             vec![
                 digest_of_key(publisher, key).into(),
@@ -353,8 +353,8 @@ impl Rows {
         now: UnixMillis,
     ) -> worker::Result<Option<Remembered>> {
         let row = self.first(
-            "SELECT lower(hex(fingerprint)) AS fingerprint, at, changes,
-               epoch || ':' || version || ':' || lower(hex(hash)) AS position
+            "SELECT lower(hex(fingerprint)) AS fingerprint, at, changes, \
+               epoch || ':' || version || ':' || lower(hex(hash)) AS position \
              FROM keys WHERE digest = unhex(?) AND at >= ?",
             vec![digest_of_key(publisher, key).into(), integer(now.minus(REMEMBER_FOR).0)],
         )?;

@@ -32,13 +32,13 @@ const META: &str =
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID";
 /// Each makes the next schema of the one before it, the first of nothing. What was released is never changed:
 /// `docs/upgrades.md`.
-const MIGRATIONS: &[&str] = &["CREATE TABLE IF NOT EXISTS floors (
-       kind INTEGER, name TEXT, hard INTEGER NOT NULL, soft INTEGER NOT NULL, removed INTEGER NOT NULL,
-       newest INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
-     CREATE INDEX IF NOT EXISTS floors_newest ON floors (newest);
-     CREATE TABLE IF NOT EXISTS tasks (
-       kind INTEGER, name TEXT, reads INTEGER NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL,
-       PRIMARY KEY (kind, name)) WITHOUT ROWID;
+const MIGRATIONS: &[&str] = &["CREATE TABLE IF NOT EXISTS floors ( \
+       kind INTEGER, name TEXT, hard INTEGER NOT NULL, soft INTEGER NOT NULL, removed INTEGER NOT NULL, \
+       newest INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID; \
+     CREATE INDEX IF NOT EXISTS floors_newest ON floors (newest); \
+     CREATE TABLE IF NOT EXISTS tasks ( \
+       kind INTEGER, name TEXT, reads INTEGER NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL, \
+       PRIMARY KEY (kind, name)) WITHOUT ROWID; \
      CREATE INDEX IF NOT EXISTS tasks_next ON tasks (kind, reads DESC);"];
 
 #[wasm_bindgen]
@@ -214,8 +214,8 @@ impl Rows {
         let past = past.map(|row| version(&row, "newest")).transpose()?.flatten();
         let to = past.map_or(head, |past| before(past).max(told_from)).min(head.max(told_from));
         let floors = self.first(
-            "SELECT json_group_array(json_array(kind, name, hard, soft, removed)) AS floors FROM (
-               SELECT * FROM floors WHERE newest > ?1 AND newest <= ?2
+            "SELECT json_group_array(json_array(kind, name, hard, soft, removed)) AS floors FROM ( \
+               SELECT * FROM floors WHERE newest > ?1 AND newest <= ?2 \
                UNION ALL SELECT * FROM floors WHERE kind >= 2 AND newest > ?3 AND newest <= ?1)",
             vec![number(told_from.number()), number(to.number()), since_then],
         )?;
@@ -240,7 +240,7 @@ impl Rows {
         let keys = look.keys.iter().map(|key| (0, key.as_str()));
         let targets: Vec<(u8, &str)> = keys.chain(look.tags.iter().map(|tag| (1, tag.as_str()))).collect();
         let row = self.first(
-            "SELECT json_group_array(json_array(kind, name, hard, soft, removed)) AS floors
+            "SELECT json_group_array(json_array(kind, name, hard, soft, removed)) AS floors \
              FROM floors WHERE kind = 3 OR (kind, name) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))",
             vec![serde_json::to_string(&targets)?.into()],
         )?;
@@ -295,7 +295,7 @@ impl Rows {
     pub(crate) fn cut_tasks(&self) -> worker::Result<()> {
         for chore in [Chore::Delete, Chore::Fetch] {
             self.sql.exec(
-                "DELETE FROM tasks WHERE kind = ?1 AND name IN (
+                "DELETE FROM tasks WHERE kind = ?1 AND name IN ( \
                    SELECT name FROM tasks WHERE kind = ?1 ORDER BY reads DESC LIMIT -1 OFFSET ?2)",
                 vec![(chore as i32).into(), f64::from(MOST_TASKS).into()],
             )?;
@@ -306,7 +306,7 @@ impl Rows {
     /// Lists keys to be fetched ahead: a JSON array of `[key, reads]`.
     pub(crate) fn list_fetches(&self, json: &str) -> worker::Result<()> {
         self.sql.exec(
-            "INSERT INTO tasks SELECT ?, value ->> 0, value ->> 1, 0, 0 FROM json_each(?) WHERE true
+            "INSERT INTO tasks SELECT ?, value ->> 0, value ->> 1, 0, 0 FROM json_each(?) WHERE true \
              ON CONFLICT DO UPDATE SET reads = max(reads, excluded.reads), attempts = 0, due = 0",
             vec![(Chore::Fetch as i32).into(), json.into()],
         )?;
@@ -347,12 +347,12 @@ impl Rows {
 
     fn raise(&self, json: &str) -> worker::Result<()> {
         self.sql.exec(
-            "INSERT INTO floors (kind, name, hard, soft, removed, newest)
-               SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-                      max(value ->> 2, value ->> 3)
-               FROM json_each(?) WHERE true
-             ON CONFLICT (kind, name) DO UPDATE SET
-               hard = max(hard, excluded.hard), soft = max(soft, excluded.soft),
+            "INSERT INTO floors (kind, name, hard, soft, removed, newest) \
+               SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
+                      max(value ->> 2, value ->> 3) \
+               FROM json_each(?) WHERE true \
+             ON CONFLICT (kind, name) DO UPDATE SET \
+               hard = max(hard, excluded.hard), soft = max(soft, excluded.soft), \
                removed = max(removed, excluded.removed), newest = max(newest, excluded.newest)",
             vec![json.into()],
         )?;
@@ -362,10 +362,10 @@ impl Rows {
     /// Lists the entries under the generations that hard changes of keys are about to end.
     fn list_old_generations(&self, prefix: &str, json: &str) -> worker::Result<()> {
         self.sql.exec(
-            "INSERT OR IGNORE INTO tasks
-               SELECT 0, ?1 || (new.value ->> 1) || '@' || coalesce(old.hard, 0), 0, 0, 0
-               FROM json_each(?2) AS new
-               LEFT JOIN floors AS old ON old.kind = 0 AND old.name = (new.value ->> 1)
+            "INSERT OR IGNORE INTO tasks \
+               SELECT 0, ?1 || (new.value ->> 1) || '@' || coalesce(old.hard, 0), 0, 0, 0 \
+               FROM json_each(?2) AS new \
+               LEFT JOIN floors AS old ON old.kind = 0 AND old.name = (new.value ->> 1) \
                WHERE (new.value ->> 0) = 0 AND (new.value ->> 2) > coalesce(old.hard, 0)",
             vec![prefix.into(), json.into()],
         )?;

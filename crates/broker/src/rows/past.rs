@@ -73,7 +73,7 @@ impl Rows {
     /// Returns the hash of a sealed or folded version that is not forgotten.
     pub(super) fn hash_in_block(&self, at: Version) -> worker::Result<Option<Hash>> {
         let row = self.first(
-            "SELECT first, lower(hex(substr(hashes, (?1 - first) * 8 + 1, 8))) AS hash
+            "SELECT first, lower(hex(substr(hashes, (?1 - first) * 8 + 1, 8))) AS hash \
              FROM hashes WHERE last >= ?1 ORDER BY last LIMIT 1",
             vec![number(at)],
         )?;
@@ -91,17 +91,17 @@ impl Rows {
         let start = number(cursor.version.max(from));
         let place = cursor.place.as_deref().unwrap_or(ABOVE);
         let end = self.first(
-            "WITH part AS MATERIALIZED (
-               SELECT version, place, row_number() OVER part AS n, sum(own + 1) OVER part AS bytes
-               FROM (SELECT version, place, length(text) AS own FROM folded
-                     WHERE (version, place) > (?1, ?2) ORDER BY version, place LIMIT ?3)
-               WINDOW part AS (ORDER BY version, place ROWS UNBOUNDED PRECEDING)),
-             last AS (
-               SELECT max(n) AS n FROM part
-               WHERE n = 1 OR (bytes <= ?5
-                 AND version <= coalesce((SELECT min(version) FROM part WHERE bytes > ?4), version)))
-             SELECT version, place, (SELECT version FROM part WHERE n = last.n + 1) AS next,
-               (SELECT count(*) FROM part) AS read
+            "WITH part AS MATERIALIZED ( \
+               SELECT version, place, row_number() OVER part AS n, sum(own + 1) OVER part AS bytes \
+               FROM (SELECT version, place, length(text) AS own FROM folded \
+                     WHERE (version, place) > (?1, ?2) ORDER BY version, place LIMIT ?3) \
+               WINDOW part AS (ORDER BY version, place ROWS UNBOUNDED PRECEDING)), \
+             last AS ( \
+               SELECT max(n) AS n FROM part \
+               WHERE n = 1 OR (bytes <= ?5 \
+                 AND version <= coalesce((SELECT min(version) FROM part WHERE bytes > ?4), version))) \
+             SELECT version, place, (SELECT version FROM part WHERE n = last.n + 1) AS next, \
+               (SELECT count(*) FROM part) AS read \
              FROM part JOIN last USING (n)",
             vec![
                 start.clone(),
@@ -114,7 +114,7 @@ impl Rows {
         let Some(end) = end else { return Ok(FoldPart { changes: JsString::from(""), next: None }) };
         let (last, last_place) = (version(&field(&end, "version")?)?, string(&end, "place")?);
         let text = self.first(
-            "SELECT group_concat(text, ',' ORDER BY version, place) AS changes FROM folded
+            "SELECT group_concat(text, ',' ORDER BY version, place) AS changes FROM folded \
              WHERE (version, place) > (?1, ?2) AND (version, place) <= (?3, ?4)",
             vec![start, place.into(), number(last), last_place.as_str().into()],
         )?;
@@ -135,10 +135,10 @@ impl Rows {
     /// how many bytes they have.
     pub(crate) fn seal(&self, size: u64) -> worker::Result<u64> {
         let row = self.first(
-            "WITH page AS (
-               SELECT version, length(text) AS own, sum(length(text) + 1) OVER (ORDER BY version) AS bytes
-               FROM (SELECT * FROM log ORDER BY version LIMIT ?1))
-             SELECT max(version) AS last, max(bytes) AS bytes FROM page
+            "WITH page AS ( \
+               SELECT version, length(text) AS own, sum(length(text) + 1) OVER (ORDER BY version) AS bytes \
+               FROM (SELECT * FROM log ORDER BY version LIMIT ?1)) \
+             SELECT max(version) AS last, max(bytes) AS bytes FROM page \
              WHERE bytes = own + 1 OR (bytes - own <= ?2 AND bytes <= ?3)",
             vec![
                 f64::from(SEGMENT_ROWS).into(),
@@ -153,16 +153,16 @@ impl Rows {
         }
         let last = version(&last)?;
         self.sql.exec(
-            "INSERT INTO segments (last, first, hash, bytes, rows)
-               SELECT max(version), min(version), (SELECT hash FROM log WHERE version = ?1),
-                 sum(length(text) + 1), group_concat(text, ',' ORDER BY version)
+            "INSERT INTO segments (last, first, hash, bytes, rows) \
+               SELECT max(version), min(version), (SELECT hash FROM log WHERE version = ?1), \
+                 sum(length(text) + 1), group_concat(text, ',' ORDER BY version) \
                FROM log WHERE version <= ?1",
             vec![number(last)],
         )?;
         self.sql.exec(
-            "INSERT INTO hashes (last, first, at, hashes)
-               SELECT max(version), min(version), (SELECT json_extract(text, '$.at') FROM log WHERE version = ?1),
-                 unhex(group_concat(hash, '' ORDER BY version))
+            "INSERT INTO hashes (last, first, at, hashes) \
+               SELECT max(version), min(version), (SELECT json_extract(text, '$.at') FROM log WHERE version = ?1), \
+                 unhex(group_concat(hash, '' ORDER BY version)) \
                FROM log WHERE version <= ?1",
             vec![number(last)],
         )?;
@@ -191,8 +191,8 @@ impl Rows {
             left.map(|folded| (place(&folded.change), folded.version, folded.to_json())).collect();
         self.for_each_list(
             &rows,
-            "INSERT INTO folded (place, version, text)
-               SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+            "INSERT INTO folded (place, version, text) \
+               SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') \
                FROM json_each(?)",
         )?;
         let to = Position {
@@ -241,8 +241,8 @@ impl Rows {
         };
         for (low, high) in ranges {
             self.sql.exec(
-                "DELETE FROM folded WHERE place IN (
-                   SELECT place FROM folded WHERE place >= ?1 AND place < ?2 AND version <= ?3
+                "DELETE FROM folded WHERE place IN ( \
+                   SELECT place FROM folded WHERE place >= ?1 AND place < ?2 AND version <= ?3 \
                      AND instr(?4, substr(place, -1)) > 0 LIMIT ?5)",
                 vec![
                     low.into(),
