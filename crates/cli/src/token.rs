@@ -207,15 +207,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for alg in [Algorithm::Hs256, Algorithm::Ed25519] {
             let out = folder.path().join(format!("{alg:?}"));
-            let options = || KeyOptions { kid: "k".into(), alg, out: out.clone() };
-            make(options()).unwrap();
+            let wanted = || KeyOptions { kid: "k".into(), alg, out: out.clone() };
+            make(wanted()).unwrap();
             let (text, mode) =
                 (std::fs::read_to_string(&out).unwrap(), out.metadata().unwrap().permissions().mode());
             assert_eq!(mode & 0o777, 0o600);
-            make(options()).unwrap_err();
+            make(wanted()).unwrap_err();
             assert_eq!(std::fs::read_to_string(&out).unwrap(), text, "the key that is there stays");
             let key: SigningKey = serde_json::from_str(&text).unwrap();
-            assert!(sign(&super::tests::options(), &key).is_ok());
+            assert!(sign(&options(), &key).is_ok());
         }
     }
 

@@ -302,6 +302,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// The numbers that everybody can ask the code for.
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn public_numbers() -> Vec<(&'static str, u64)> {
     let bytes = |bytes: usize| bytes as u64;
     let (upkeep, pace) = (upkeep::Limits::default(), hub::Limits::default());

@@ -65,7 +65,7 @@ fn weight(key: &Key, entry: &Entry) -> Option<usize> {
 pub(crate) mod tests {
     use newsreel_core::cache::Envelope;
     use newsreel_core::stored;
-    use newsreel_core::wire::{Tag, UnixMillis, Version};
+    use newsreel_core::wire::{Position, Tag, UnixMillis, Version};
 
     use super::*;
 

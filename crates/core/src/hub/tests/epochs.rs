@@ -62,9 +62,8 @@ fn e1_g3_who_has_not_said_that_it_was_reset_is_sent_nothing_of_the_new_epoch() {
     story.effects();
     story.expect(ack(2, 0), &[save(2)]);
     let told = |story: &mut Story| -> Vec<Vec<SessionId>> {
-        let sent = story.effects().into_iter().filter_map(|effect| match effect {
-            Effect::Broadcast { sessions, .. } => Some(sessions),
-            _ => None,
+        let sent = story.effects().into_iter().filter_map(|effect| {
+            if let Effect::Broadcast { sessions, .. } = effect { Some(sessions) } else { None }
         });
         sent.collect()
     };
