@@ -13,7 +13,7 @@ import { TOKENS } from './system.mjs';
 const FOLLOWERS = Number(process.env.FOLLOWERS ?? 1_000);
 const WINDOW_MS = 100;
 
-test('G3: a thousand followers cut at once come back spread, and each has every version', async (t) => {
+test('G3: a thousand followers cut at once come back spread, and each has every version', { timeout: 180_000 }, async (t) => {
   const served = await Served.at(t);
   await served.start();
   const { broker } = served;

@@ -14,7 +14,7 @@ import { startSystem, TOKENS, wrapped } from './system.mjs';
 
 const NDJSON = { 'content-type': 'application/x-ndjson' };
 
-test('G1, G3, G6, D3, S1, S2: evicted between every two events, the outcome is the same', async (t) => {
+test('G1, G3, G6, D3, S1, S2: evicted between every two events, the outcome is the same', { timeout: 120_000 }, async (t) => {
   const undisturbed = await tell(t, async () => {});
   let evictions = 0;
   const disturbed = await tell(t, async ({ broker, worker }) => {

@@ -26,7 +26,7 @@ const PUBLISHERS = [0, 1, 2];
 /** How many of a class each has, in turn: one that changed all the time could never be fetched. */
 const KEYS = 8;
 
-test('D1, D3, G3, S1: workerd killed at random moments loses nothing, makes nothing twice, serves nothing old', async (t) => {
+test('D1, D3, G3, S1: workerd killed at random moments loses nothing, makes nothing twice, serves nothing old', { timeout: 300_000 }, async (t) => {
   t.diagnostic(`SEED=${SEED}, ${ROUNDS} rounds`);
   const story = await Story.begin(t, randomFrom(SEED));
   const actors = [

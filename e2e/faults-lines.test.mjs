@@ -19,7 +19,7 @@ import { NEWSREEL, TOKENS } from './system.mjs';
 /** How long a follower may take to find that its line is dead (a ping every 15 s, 5 s for its pong) and to come back. */
 const FOUND = 40_000;
 
-test('three followers of a broker, each behind a line', async (t) => {
+test('three followers of a broker, each behind a line', { timeout: 180_000 }, async (t) => {
   const home = await Served.at(t);
   await home.start();
   const { broker } = home;

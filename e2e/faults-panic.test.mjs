@@ -11,7 +11,7 @@ import { startValues } from './origin.mjs';
 import { Publisher } from './publisher.mjs';
 import { startSystem, TOKENS, wrapped } from './system.mjs';
 
-test('a panic', async (t) => {
+test('a panic', { timeout: 120_000 }, async (t) => {
   const origin = await startValues(t);
   const vars = { ORIGIN_URL: origin.url, POLICY: JSON.stringify({ title: { lag_bound_ms: 3_600_000 } }) };
   const { broker, worker } = await startSystem(t, { origin: false, vars, config: wrapped(t, 'panic.worker.mjs') });

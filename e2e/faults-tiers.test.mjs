@@ -18,7 +18,7 @@ const POLICY = {
   strict: { lag_bound_ms: HOUR, beyond_bound: 'fail' },
 };
 
-test('tiers that fail', async (t) => {
+test('tiers that fail', { timeout: 180_000 }, async (t) => {
   const edge = await startEdge(t, { vars: { POLICY, ORIGIN_TIMEOUT_MS: String(PATIENCE) } });
   const { broker, origin } = edge;
   t.beforeEach(() => edge.faults());
