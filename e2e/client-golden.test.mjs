@@ -100,7 +100,10 @@ const MEANINGS = {
     for (const { position } of doing(effects, 'apply')) assert.equal(position, positionAt(version, hash));
   },
   reset(text, { version, hash, reason = '' }) {
-    const effects = Driven.holding(2).text(text);
+    // One that goes back on the log that is held is announced by the welcome.
+    const driven = new Driven(POSITIONS[2]);
+    driven.text(JSON.stringify({ type: 'welcome', epoch: EPOCH, head: 3, resume: 'reset' }));
+    const effects = driven.text(text);
     assert.deepEqual(doing(effects, 'reset'), [{ do: 'reset', position: positionAt(version, hash), reason }]);
   },
   error(text, { code, message = '' }) {

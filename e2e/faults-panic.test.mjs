@@ -64,19 +64,17 @@ test('a panic', { timeout: 120_000 }, async (t) => {
     const sockets = await followed(catalog);
     const [one, two] = sockets;
     await arm('pong after fault:x');
-    const answers = await Promise.all(['a:1', 'fault:x', 'a:2'].map((key) => publish(key, catalog)));
+    // Alone: what would come after it in another commit is a gap to who was left out.
+    failed(await publish('fault:x', catalog));
     assert.equal(await met('pong'), 1);
-    for (const answer of answers.filter(({ status }) => status !== 200)) failed(answer);
-    assert.ok(answers.some(({ status }) => status === 500));
-    const again = await Promise.all(['a:1', 'fault:x', 'a:2'].map((key) => publish(key, catalog)));
-    assert.deepEqual(again.map(({ json }) => json.version).sort(), [1, 2, 3]);
+    assert.equal((await publish('fault:x', catalog)).json.version, 1);
     for (const follower of [one, two]) {
       // The pong is how a follower without topics learns that it was left out.
-      assert.match(await follower.ping(), /:3:/);
+      assert.match(await follower.ping(), /:1:/);
       await follower.close();
       await follower.connect();
     }
-    await goesOn(catalog, sockets, 3);
+    await goesOn(catalog, sockets, 1);
   });
 
   await t.test('before a commit: a lone publisher is told so, and is not left waiting', async () => {

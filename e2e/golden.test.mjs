@@ -241,11 +241,12 @@ function frame(text) {
   need(type !== 'welcome' || ['live', 'replay', 'reset'].includes(resume));
   if (type === 'welcome') return { type, epoch, head, ...(hash === undefined ? {} : { hash }), resume };
   if (type === 'reset') return { type, epoch, ...at, reason };
-  return type === 'live' ? { type, version } : { type, ...at };
+  if (type === 'live') return { type, version };
+  return { type, ...(from === undefined ? {} : { from }), ...at };
 }
 
 /** Reads what `changes` and `fold` share: versions in order within (from, to]. */
-function part(type, { from, to, hash, versions, changes, ack = false, more = false }) {
+function part(type, { from, to, hash, versions, changes, ack = false, more = false, part: number }) {
   need(isVersion(from) && isVersion(to) && from <= to && isHash(hash));
   const items = need(type === 'fold' ? changes : versions);
   let last = from;
@@ -255,7 +256,8 @@ function part(type, { from, to, hash, versions, changes, ack = false, more = fal
     last = version;
   }
   if (type === 'fold') {
-    return { from, to, hash, changes: items.map((one) => ({ version: one.version, ...change(one) })), more };
+    const told = items.map((one) => ({ version: one.version, ...change(one) }));
+    return { from, to, hash, changes: told, more, ...(number === undefined ? {} : { part: number }) };
   }
   return { from, to, hash, ack, versions: items.map(row) };
 }

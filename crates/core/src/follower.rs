@@ -456,6 +456,11 @@ impl Follower {
             Frame::Changes { .. } | Frame::Fold(_) | Frame::Head { .. } | Frame::Live { .. } if elsewhere => {
                 self.hang_up(now, close::RESYNC, "a frame of another log before its reset");
             }
+            Frame::Changes { .. } | Frame::Fold(_) | Frame::Head { .. } | Frame::Live { .. }
+                if self.reset_announced =>
+            {
+                self.hang_up(now, close::RESYNC, "a frame before the reset that was announced");
+            }
             Frame::Changes { from, to, hash, versions, ack } => match self.judge(now, from, to) {
                 Brings::News => {
                     let held = self.version();

@@ -76,7 +76,9 @@ impl World {
         if self.faults.strikes(Fault::Deployed) {
             self.deploy();
         }
-        if self.faults.strikes(Fault::ClockSet) {
+        // Only who is believed can tell of an epoch that a restore has undone; without, a clock that went back could make
+        // the next epoch an older one.
+        if self.faults.strikes(Fault::ClockSet) && !self.edges.is_empty() {
             self.broker.clock.ahead = self.some_offset();
         }
     }
@@ -285,7 +287,8 @@ impl World {
     }
 
     pub(crate) fn everybody(&self) -> Vec<Who> {
-        let edges = (0..self.edges.len()).map(Who::Edge);
+        // A replica that nobody reads at never starts.
+        let edges = (0..self.edges.len()).filter(|_| self.plan.isolates > 0).map(Who::Edge);
         edges.chain((0..self.clients.len()).map(Who::Client)).collect()
     }
 }

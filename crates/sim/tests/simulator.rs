@@ -49,6 +49,10 @@ fn without_replicas_without_faults_and_with_hidden_versions_every_guarantee_is_k
         1..3,
         &Plan { steps: 60_000, faults: BTreeSet::new(), hidden: true, isolates: 1, ..Plan::default() },
     );
+    let alone = Plan { edges: 0, clients: 6, ..Plan::default() };
+    (1..60).for_each(|seed| {
+        assert_eq!(play(&Plan { seed, ..alone.clone() }, Keep::default(), |_| {}).violation, None)
+    });
     all_kept(1..30, &Plan { edges: 3, isolates: 1, clients: 1, keys: 5, ..Plan::default() });
 }
 

@@ -587,6 +587,17 @@ fn g2_a_reset_that_comes_twice_does_not_make_it_forget_what_came_since() {
 }
 
 #[test]
+fn g7_a_reset_that_was_announced_and_is_lost_is_noticed() {
+    let mut story = Story::new(Cursor::At(at(7)));
+    story.follower.handle(story.now, Input::Start);
+    story.follower.handle(story.now, Input::Opened);
+    story.follower.handle(story.now, welcome(3, Resume::Reset));
+    while story.follower.poll_effect().is_some() {}
+    story.expect(live(3), &hang_up("a frame before the reset that was announced"));
+    assert_eq!(story.follower.position(), Some(at(7)));
+}
+
+#[test]
 fn g6_a_bookmark_after_a_lost_frame_is_a_gap() {
     let mut story = Story::live_at(3);
     story.expect(Input::Text(frame::head(at(5).version, &at(9))), &hang_up("a gap"));
