@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use newsreel_core::hub::{
-    Effect, Hub, Input, Limits, Outcome, Part, PartSent, Session, SessionId, Submission,
+    Effect, Hub, Input, Kept, Limits, Outcome, Part, PartSent, Session, SessionId, Submission,
 };
 use newsreel_core::topics::Topics;
 use newsreel_core::upkeep::{self, Chore, Next, REMEMBER_FOR};
@@ -85,9 +85,9 @@ impl Object {
         saved.map(|(id, (_, json))| (*id, read(json))).collect()
     }
 
-    fn load(&mut self, rows: &Rows) {
+    fn load(&mut self, kept: Kept) {
         let catalog = Catalog::new("tv").expect("a catalog");
-        self.hub = Some(Hub::new(catalog, rows.kept(), self.sessions(), Limits::default()));
+        self.hub = Some(Hub::new(catalog, kept, self.sessions(), Limits::default()));
     }
 
     /// Says whether nothing is under way, so that it can be taken out of memory.
@@ -175,13 +175,13 @@ impl World {
     /// Sees to it that an object is in memory.
     fn wake(&mut self, id: u64) -> bool {
         let broker = &mut self.broker;
-        let head = broker.storage.seen.head();
-        let rows = broker.storage.seen.clone();
+        let kept = broker.storage.seen.kept();
         let Some(object) = broker.object(id) else { return false };
         if object.is_awake() {
             return true;
         }
-        object.load(&rows);
+        object.load(kept);
+        let head = kept.log.head();
         self.say(|| format!("the broker wakes at {head}"));
         if self.broker.storage.is_settled() {
             let kept = self.model.check_started(head);
@@ -363,9 +363,9 @@ impl World {
 
     /// A step has not ended well: the hub is loaded anew, from the rows and from what is attached to sockets.
     fn begin_anew(&mut self, id: u64) {
-        let rows = self.broker.storage.seen.clone();
+        let kept = self.broker.storage.seen.kept();
         if let Some(object) = self.broker.object(id) {
-            object.load(&rows);
+            object.load(kept);
         }
         self.carry_out_hub(id);
     }

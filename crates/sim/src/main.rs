@@ -189,11 +189,9 @@ fn tell_failure(options: &Options, plan: &Plan, story: Story) {
         }
         eprintln!("again: cargo run --release -p newsreel-sim -- {plan}");
     };
-    match story {
-        Story::All => tell(plan, 0),
-        Story::End => tell(plan, LAST_LINES),
-        Story::None => tell(plan, 0),
-    }
+    // All of it was told already, or none is wanted.
+    let lines = if story == Story::End { LAST_LINES } else { 0 };
+    tell(plan, lines);
     if options.no_shrink {
         return;
     }

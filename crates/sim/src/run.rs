@@ -1,8 +1,6 @@
 //! A run from beginning to end: trouble for so many steps, then everything heals, and in the end everybody knows.
 
-use newsreel_core::wire::Position;
-
-use crate::faults::{Fault, Strike};
+use crate::faults::Strike;
 use crate::model::Violation;
 use crate::plan::Plan;
 use crate::world::{Tally, World};
@@ -17,7 +15,7 @@ const ANSWERS: u64 = 15_000;
 pub struct Outcome {
     /// What was counted.
     pub tally: Tally,
-    /// How often each kind of fault struck, in the order of [`Fault::ALL`].
+    /// How often each kind of fault struck, in the order of [`crate::Fault::ALL`].
     pub faults: Vec<u64>,
     /// The guarantee that was not kept, if one was not.
     pub violation: Option<Violation>,
@@ -27,8 +25,6 @@ pub struct Outcome {
     pub struck: Vec<Strike>,
     /// How long it took by the simulated clock, in milliseconds.
     pub time: u64,
-    /// The newest position there was.
-    pub head: Option<Position>,
 }
 
 impl Outcome {
@@ -36,12 +32,6 @@ impl Outcome {
     #[must_use]
     pub fn faults_total(&self) -> u64 {
         self.faults.iter().sum()
-    }
-
-    /// Returns how often a kind of fault struck.
-    #[must_use]
-    pub fn count(&self, fault: Fault) -> u64 {
-        self.faults.get(fault as usize).copied().unwrap_or_default()
     }
 }
 
@@ -72,7 +62,6 @@ pub fn play(plan: &Plan, keep: Keep, mut watch: impl FnMut(u64)) -> Outcome {
         violation: world.violation.clone(),
         struck: std::mem::take(&mut world.faults.struck),
         time: world.now,
-        head: Some(world.broker.storage.disk.head()),
         story: world.story.take().unwrap_or_default(),
     }
 }
