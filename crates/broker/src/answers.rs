@@ -1,7 +1,7 @@
 //! The object's other answers: a socket that follows, its status, its followers.
 
-use newsreel_core::hub::{Input, Stage};
-use newsreel_core::topics::Topics;
+use newsreel_core::follow::hub::{Input, Stage};
+use newsreel_core::follow::topics::Topics;
 use newsreel_core::wire::frame::SUBPROTOCOL;
 use newsreel_core::wire::page::{Follower, Followers, NewEpoch, Phase};
 use newsreel_core::wire::route::{FollowQuery, Start};

@@ -1,6 +1,6 @@
 //! The browser's side of the front door: which web pages may call, and what they may see of an answer.
 
-use newsreel_core::origins::Origins;
+use newsreel_core::access::cors::Origins;
 use newsreel_core::wire::{Code, Problem};
 use worker::{Env, Method, Request, Response, ResponseBuilder, Result};
 

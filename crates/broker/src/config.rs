@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use js_sys::{JSON, Reflect};
-use newsreel_core::hub;
-use newsreel_core::policy::Policies;
-use newsreel_core::upkeep;
+use newsreel_core::follow::hub;
+use newsreel_core::log::upkeep;
+use newsreel_core::read::policy::Policies;
 use newsreel_core::wire::{Code, Problem};
 use wasm_bindgen::JsValue;
 use worker::Env;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::stream::try_unfold;
 use newsreel_core::access::Grant;
-use newsreel_core::hub::BOOKMARK_EVERY;
-use newsreel_core::topics::Topics;
+use newsreel_core::follow::hub::BOOKMARK_EVERY;
+use newsreel_core::follow::topics::Topics;
 use newsreel_core::wire::page::PageCursor;
 use newsreel_core::wire::route::{Claim, PageQuery};
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version, event, frame};

@@ -1,6 +1,6 @@
 //! The broker: one Durable Object per catalog that keeps the version log and tells every follower.
 //!
-//! A shell around `newsreel_core::hub`, which decides; nothing here does. In reading order:
+//! A shell around `newsreel_core::follow::hub`, which decides; nothing here does. In reading order:
 //! - [`front`]: the Worker's side: addresses, who calls (`newsreel_gate`), and the way to the catalog's object;
 //! - `browser`: which web pages may call;
 //! - [`object`]: the Durable Object: what happens to it, and the step;

@@ -16,10 +16,10 @@ use std::rc::Rc;
 
 use js_sys::JsString;
 use newsreel_core::access::Grant;
-use newsreel_core::hub::{Effect, Hub, Input, Outcome, Part, PartSent, SessionId};
+use newsreel_core::follow::hub::{Effect, Hub, Input, Outcome, Part, PartSent, SessionId};
+use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::Log;
-use newsreel_core::topics::Topics;
-use newsreel_core::upkeep::Next;
+use newsreel_core::log::upkeep::Next;
 use newsreel_core::wire::page::FoldCursor;
 use newsreel_core::wire::{
     Address, Catalog, Code, Position, Problem, Route, UnixMillis, Version, frame, internal,

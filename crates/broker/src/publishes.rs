@@ -8,7 +8,7 @@ use std::vec::IntoIter;
 
 use futures_channel::oneshot;
 use newsreel_core::access::Grant;
-use newsreel_core::hub::{Applied, Input, Outcome, Submission};
+use newsreel_core::follow::hub::{Applied, Input, Outcome, Submission};
 use newsreel_core::wire::lines;
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::route::PublishQuery;

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use newsreel_core::access::Grant;
-use newsreel_core::hub::Outcome;
-use newsreel_core::rate::{self, Rates, Who};
+use newsreel_core::access::rate::{self, Rates, Who};
+use newsreel_core::follow::hub::Outcome;
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, PublishError};
 use newsreel_core::wire::{Code, UnixMillis, frame, internal, lines};
 use worker::{Request, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair, console_error};

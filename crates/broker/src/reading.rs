@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
+use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::{Reason, Standing};
-use newsreel_core::topics::Topics;
 use newsreel_core::wire::page::{FoldCursor, PageCursor};
 use newsreel_core::wire::route::{Claim, PageQuery};
 use newsreel_core::wire::{Code, Hash, Position, Problem, UnixMillis, Version, etag, event, frame, page};

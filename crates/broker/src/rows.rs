@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 
 use js_sys::{JsString, Reflect};
-use newsreel_core::hub::{Asked, Kept, Remembered};
+use newsreel_core::follow::hub::{Asked, Kept, Remembered};
+use newsreel_core::log::schema;
+use newsreel_core::log::upkeep::{REMEMBER_FOR, Stock};
 use newsreel_core::log::{Log, Row};
-use newsreel_core::schema;
-use newsreel_core::upkeep::{REMEMBER_FOR, Stock};
 use newsreel_core::wire::frame::FRAME_BYTES;
 use newsreel_core::wire::publish::digest_of_key;
 use newsreel_core::wire::{Epoch, Hash, Position, Problem, UnixMillis, Version};

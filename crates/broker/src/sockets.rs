@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use js_sys::JsString;
-use newsreel_core::hub::{Session, SessionId};
+use newsreel_core::follow::hub::{Session, SessionId};
 use newsreel_core::wire::{Position, UnixMillis, frame};
 use wasm_bindgen::prelude::*;
 use worker::{State, WebSocket, console_warn};

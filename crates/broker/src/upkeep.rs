@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use newsreel_core::hub::Input;
-use newsreel_core::upkeep::{self, Chore, Next, REMEMBER_FOR};
+use newsreel_core::follow::hub::Input;
+use newsreel_core::log::upkeep::{self, Chore, Next, REMEMBER_FOR};
 use newsreel_core::wire::UnixMillis;
 use worker::{Result, console_error};
 

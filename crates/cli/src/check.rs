@@ -1,6 +1,6 @@
 //! `newsreel check-config`: whether a deployment can keep its promises, and what they are.
 //!
-//! Goes by the rules of the Worker itself (`core::policy`, `core::origins`), so what passes here starts there.
+//! Goes by the rules of the Worker itself (`core::read::policy`, `core::access::cors`), so what passes here starts there.
 
 mod file;
 mod print;
@@ -9,7 +9,7 @@ mod vars;
 use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
-use newsreel_core::policy::Policies;
+use newsreel_core::read::policy::Policies;
 use serde_json::json;
 
 use crate::exit::{Failure, print, say};

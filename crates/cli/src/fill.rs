@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use newsreel_core::cache::etag_of;
+use newsreel_core::read::cache::etag_of;
 use newsreel_core::wire::Key;
 use newsreel_core::wire::route::MAX_KEYS;
 

@@ -1,6 +1,6 @@
 //! `newsreel tail`: follows a catalog and prints what happens; what it missed while away comes first.
 //!
-//! `core::follower` decides; this dials, prints and keeps the position. The position is written after what it
+//! `core::follow::follower` decides; this dials, prints and keeps the position. The position is written after what it
 //! stands for was printed, so a crash repeats a version and never skips one.
 
 mod print;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::builder::BoolishValueParser;
-use newsreel_core::follower::{Config, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::follow::follower::{Config, Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::wire::frame::{FoldedChange, Frame, VersionRow};
 use newsreel_core::wire::route::{FollowQuery, Start};
 use newsreel_core::wire::{Position, UnixMillis, Version};

@@ -13,8 +13,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use newsreel_core::cache::Envelope;
-use newsreel_core::stored;
+use newsreel_core::read::cache::Envelope;
+use newsreel_core::read::entry_codec;
 use newsreel_core::wire::{Epoch, Position, UnixMillis};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -217,7 +217,7 @@ impl World {
             content_type: "text/plain".into(),
             etag: "\"h\"".into(),
         };
-        let bytes = stored::encode(&envelope, body.as_bytes());
+        let bytes = entry_codec::encode(&envelope, body.as_bytes());
         let metadata = json!({ "version": version, "popularity": 0 });
         self.kv.insert(format!("tv/{}/{name}", self.epoch()), Stored { bytes, metadata, ttl: 0 });
     }
@@ -229,7 +229,7 @@ impl World {
             .kv
             .get(&format!("tv/{}/{name}", self.epoch()))
             .unwrap_or_else(|| panic!("{name} in {all:?}"));
-        let (envelope, offset, _) = stored::decode(&held.bytes).unwrap();
+        let (envelope, offset, _) = entry_codec::decode(&held.bytes).unwrap();
         (envelope, String::from_utf8_lossy(&held.bytes[offset..]).into_owned())
     }
 
@@ -323,7 +323,7 @@ async fn what_is_written_is_what_an_edge_would_write() {
     assert_eq!((envelope.found, value.as_str()), (false, ""));
     let held = &world.kv[&format!("tv/{}/title:ü/ 4@0", world.epoch())];
     assert!((1_209_590..=1_209_600).contains(&held.ttl), "{}", held.ttl);
-    assert!(!stored::decode(&held.bytes).unwrap().2, "it is no text");
+    assert!(!entry_codec::decode(&held.bytes).unwrap().2, "it is no text");
     assert!(world.asked.iter().all(|(key, at)| key != "title:3" && *at == world.at(3).to_string()));
 }
 

@@ -11,8 +11,8 @@ mod walk;
 
 use std::time::Duration;
 
-use newsreel_core::cache::{Failure, Freshness, Tier};
-use newsreel_core::counts::Count;
+use newsreel_core::metrics::counts::Count;
+use newsreel_core::read::cache::{Failure, Freshness, Tier};
 use newsreel_core::wire::{Key, Tag};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;

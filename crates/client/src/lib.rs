@@ -4,9 +4,9 @@
 //! effects comes out, and the rows of a frame never cross one by one.
 //!
 //! In reading order:
-//! - [`session`]: following, around `newsreel_core::follower`;
+//! - [`session`]: following, around `newsreel_core::follow::follower`;
 //! - [`timing`]: its times, as a caller may set them;
-//! - [`cache`]: a cache that hears of a session, around `newsreel_core::cache`;
+//! - [`cache`]: a cache that hears of a session, around `newsreel_core::read::cache`;
 //! - [`mod@panic`]: what is left of a defect for whoever reports it.
 
 pub mod cache;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::follower::Config;
+use newsreel_core::follow::follower::Config;
 use serde::Deserialize;
 
 /// What a caller sets; absent fields keep the default. In milliseconds.

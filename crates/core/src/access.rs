@@ -11,7 +11,9 @@ use subtle::ConstantTimeEq;
 use crate::wire::name::Catalog;
 use crate::wire::problem::{Code, Problem};
 
+pub mod cors;
 mod grant;
+pub mod rate;
 pub mod signed;
 
 pub use grant::Grant;

@@ -1,6 +1,10 @@
 //! The version log: append-only, gap-free, hashed, folded and forgotten from the front. Knows nothing about
 //! sockets or storage.
 
+pub mod fold;
+pub mod schema;
+pub mod upkeep;
+
 use crate::broken::{self, Break};
 use crate::wire::frame;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};

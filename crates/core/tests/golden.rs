@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use newsreel_core::access::cors::Origins;
 use newsreel_core::access::subprotocol_bearer;
-use newsreel_core::fold::Fold;
+use newsreel_core::follow::topics::Topics;
+use newsreel_core::log::fold::Fold;
 use newsreel_core::log::{Log, Reason, Standing};
-use newsreel_core::origins::Origins;
-use newsreel_core::topics::Topics;
 use newsreel_core::wire::frame::{self, FoldedChange, FollowerFrame, Frame, Resume, VersionRow, close};
 use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
 use newsreel_core::wire::page::{self, Followers, NewEpoch, Page, PageCursor};

@@ -10,10 +10,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use newsreel_core::cache::{Answer, Envelope, Event, Freshness, Read, Step, Tier, etag_of};
-use newsreel_core::floors::raised_by;
-use newsreel_core::policy::{Beyond, OnBump, Policy};
-use newsreel_core::sync::{Knowledge, Reply};
+use newsreel_core::read::cache::{Answer, Envelope, Event, Freshness, Read, Step, Tier, etag_of};
+use newsreel_core::read::floors::raised_by;
+use newsreel_core::read::policy::{Beyond, OnBump, Policy};
+use newsreel_core::read::sync::{Knowledge, Reply};
 use newsreel_core::wire::{Change, Epoch, Key, Position, Tag, UnixMillis, Version};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use newsreel_core::follower::{Config, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::follow::follower::{Config, Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::wire::{Position, UnixMillis, Version};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]

@@ -7,10 +7,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use newsreel_core::cache::Answer;
-use newsreel_core::floors::FloorRow;
-use newsreel_core::policy::OnBump;
-use newsreel_core::sync::AtLeast;
+use newsreel_core::read::cache::Answer;
+use newsreel_core::read::floors::FloorRow;
+use newsreel_core::read::policy::OnBump;
+use newsreel_core::read::sync::AtLeast;
 use newsreel_core::wire::{Key, Target};
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Response, Result};

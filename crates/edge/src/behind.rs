@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use newsreel_core::cache::Answer;
-use newsreel_core::sync::Look;
+use newsreel_core::read::cache::Answer;
+use newsreel_core::read::sync::Look;
 use newsreel_core::wire::Key;
 use worker::{Context, console_warn};
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use js_sys::{JSON, Reflect};
-use newsreel_core::policy::Policies;
+use newsreel_core::read::policy::Policies;
 use newsreel_core::wire::{Catalog, Code, Problem};
 use wasm_bindgen::JsValue;
 use worker::{Env, Request, web_sys};

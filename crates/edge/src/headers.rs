@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use newsreel_core::cache::{Answer, Freshness, Tier, Visit};
-use newsreel_core::policy::Policy;
+use newsreel_core::read::cache::{Answer, Freshness, Tier, Visit};
+use newsreel_core::read::policy::Policy;
 use newsreel_core::wire::problem::{MEDIA_TYPE, Problem};
 use newsreel_core::wire::{Position, Tag, UnixMillis};
 use worker::{Headers, Response, ResponseBuilder, Result};
@@ -215,8 +215,8 @@ fn seconds(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use newsreel_core::floors::By;
-    use newsreel_core::policy::Policies;
+    use newsreel_core::read::floors::By;
+    use newsreel_core::read::policy::Policies;
 
     use super::*;
 

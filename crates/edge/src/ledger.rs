@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use newsreel_core::counts::Counts;
-use newsreel_core::hot::{self, Hot};
+use newsreel_core::metrics::counts::Counts;
+use newsreel_core::metrics::hot::{self, Hot};
 use newsreel_core::wire::{Key, Target, UnixMillis};
 use worker::Result;
 

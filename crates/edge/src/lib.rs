@@ -48,7 +48,7 @@ pub use replica::Replica;
 
 use std::cell::Cell;
 
-use newsreel_core::steady::Steady;
+use newsreel_core::clock::Steady;
 use newsreel_core::wire::UnixMillis;
 
 thread_local! {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use js_sys::JSON;
-use newsreel_core::cache::Answer;
-use newsreel_core::counts::{Count, prometheus};
-use newsreel_core::hot;
+use newsreel_core::metrics::counts::Count;
+use newsreel_core::metrics::hot;
+use newsreel_core::metrics::prometheus;
+use newsreel_core::read::cache::Answer;
 use newsreel_core::wire::Tag;
 use wasm_bindgen::prelude::*;
 use worker::{Response, Result, console_warn};

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use newsreel_core::cache::Read;
-use newsreel_core::policy::Policy;
-use newsreel_core::sync::AtLeast;
+use newsreel_core::read::cache::Read;
+use newsreel_core::read::policy::Policy;
+use newsreel_core::read::sync::AtLeast;
 use newsreel_core::wire::{Catalog, Key};
 use worker::Env;
 

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use futures_util::StreamExt as _;
 use newsreel_core::access::Scope;
-use newsreel_core::cache::explain::Note;
-use newsreel_core::cache::{Answer, Failure};
-use newsreel_core::sync::AtLeast;
+use newsreel_core::read::cache::explain::Note;
+use newsreel_core::read::cache::{Answer, Failure};
+use newsreel_core::read::sync::AtLeast;
 use newsreel_core::wire::route::{EdgeCall, keys_of_body};
 use newsreel_core::wire::{Address, Catalog, Code, Key, Position, Problem, Route};
 use newsreel_gate as gate;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
-use newsreel_core::follower::{Input, Phase};
-use newsreel_core::sync::{Ask, Look};
+use newsreel_core::follow::follower::{Input, Phase};
+use newsreel_core::read::sync::{Ask, Look};
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version};
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Headers, Response, ResponseBuilder, Result, web_sys};

@@ -1,6 +1,6 @@
 //! The edge's own Durable Object: follows the broker, keeps floors and position, tends the edge's KV.
 //!
-//! `core::follower` decides; here its effects are carried out in order, so that the ack follows the
+//! `core::follow::follower` decides; here its effects are carried out in order, so that the ack follows the
 //! transaction it stands for. What is known is in SQLite: an eviction costs a reconnection and a replay, and so
 //! does a step that did not end well, by an error or a panic. It leaves the follower in doubt; nobody is shown
 //! anything of it until it has started again from the rows.
@@ -16,8 +16,8 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use newsreel_core::floors::{FloorRow, raised_by};
-use newsreel_core::follower::{Config as FollowerConfig, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::follow::follower::{Config as FollowerConfig, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::read::floors::{FloorRow, raised_by};
 use newsreel_core::wire::frame::close;
 use newsreel_core::wire::route::{FollowQuery, Start};
 use newsreel_core::wire::{Catalog, Position, Problem, UnixMillis};

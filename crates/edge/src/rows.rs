@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::bindings;
 use js_sys::Reflect;
-use newsreel_core::floors::FloorRow;
-use newsreel_core::schema;
-use newsreel_core::sync::{Look, SNAPSHOT_FLOORS};
+use newsreel_core::log::schema;
+use newsreel_core::read::floors::FloorRow;
+use newsreel_core::read::sync::{Look, SNAPSHOT_FLOORS};
 use newsreel_core::wire::{Position, Problem, UnixMillis, Version};
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, State};
@@ -249,7 +249,7 @@ impl Rows {
 
     /// Forgets some of the floors that are older than `life`, the longest of any entry.
     ///
-    /// The floor of everything rises to the newest of them, as in [`newsreel_core::floors::Floors::bound`], so what
+    /// The floor of everything rises to the newest of them, as in [`newsreel_core::read::floors::Floors::bound`], so what
     /// they would have refused is still refused. How old floors are is known by a mark: what was `held`, and when.
     /// It moves once what is below it is forgotten, so a floor stays for one life to two.
     pub(crate) fn forget(&self, held: Version, now: UnixMillis, life: Duration) -> worker::Result<()> {

@@ -6,9 +6,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use newsreel_core::counts::Counts;
-use newsreel_core::hot::Hot;
-use newsreel_core::sync::{Applied, Ask, AtLeast, Knowledge, Look, Reply};
+use newsreel_core::metrics::counts::Counts;
+use newsreel_core::metrics::hot::Hot;
+use newsreel_core::read::sync::{Applied, Ask, AtLeast, Knowledge, Look, Reply};
 use newsreel_core::wire::{Catalog, UnixMillis};
 use worker::web_sys::{self, RequestInit};
 use worker::{Delay, Env, Result, Stub};

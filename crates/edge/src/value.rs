@@ -1,6 +1,6 @@
 //! A value as it leaves: whole, a part of it, only its headers, or within JSON.
 
-use newsreel_core::cache::Freshness;
+use newsreel_core::read::cache::Freshness;
 use newsreel_core::wire::range::{self, Wanted};
 use newsreel_core::wire::{Address, Code, Problem, etag};
 use serde::de::IgnoredAny;

@@ -1,11 +1,11 @@
-//! Reads under way: `core::cache` says what to ask, this asks, of many reads together where the tier can.
+//! Reads under way: `core::read::cache` says what to ask, this asks, of many reads together where the tier can.
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
-use newsreel_core::cache::{Answer, Event, Read, Step, Tier};
-use newsreel_core::sync::{AtLeast, Look};
+use newsreel_core::read::cache::{Answer, Event, Read, Step, Tier};
+use newsreel_core::read::sync::{AtLeast, Look};
 use newsreel_core::wire::{Key, Position, UnixMillis, Version};
 use worker::{Delay, Result, console_warn};
 

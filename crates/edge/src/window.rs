@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
-use newsreel_core::sync::{Anchor, Applied, Ask, Look, Reply};
+use newsreel_core::read::sync::{Anchor, Applied, Ask, Look, Reply};
 use newsreel_core::wire::{Catalog, UnixMillis};
 use worker::{Delay, Headers, Request, Response, Result, State, WebSocket, WebSocketPair, WebsocketEvent};
 

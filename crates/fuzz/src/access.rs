@@ -1,8 +1,8 @@
 //! What a deployment says of who may call, and what strangers then show.
 
+use newsreel_core::access::cors::Origins;
 use newsreel_core::access::signed::Keys;
 use newsreel_core::access::{Grant, Scope, Tokens};
-use newsreel_core::origins::Origins;
 use newsreel_core::wire::{Catalog, UnixMillis};
 
 use crate::first_lines;

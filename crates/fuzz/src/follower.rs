@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::follower::{Config, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::follow::follower::{Config, Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::wire::Version;
 use newsreel_core::wire::frame::{Fold, FollowerFrame, Frame};
 use newsreel_core::wire::position::{Position, UnixMillis};

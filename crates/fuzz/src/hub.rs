@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use newsreel_core::hub::{
+use newsreel_core::follow::hub::{
     Asked, Effect, Hub, Input, Kept, Limits, Outcome, Part, PartSent, REPLAY_WINDOW, Remembered, Session,
     SessionId, Submission,
 };
+use newsreel_core::follow::topics::{self, Topics};
 use newsreel_core::log::{Log, Row};
-use newsreel_core::topics::{self, Topics};
 use newsreel_core::wire::frame::{self, Frame};
 use newsreel_core::wire::lines::Line;
 use newsreel_core::wire::page::FoldCursor;

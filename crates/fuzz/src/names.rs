@@ -3,7 +3,7 @@
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-use newsreel_core::sync::AtLeast;
+use newsreel_core::read::sync::AtLeast;
 use newsreel_core::wire::name::{MAX_CATALOG_BYTES, MAX_KEY_BYTES, MAX_TAG_BYTES, tags_from_header};
 use newsreel_core::wire::page::PageCursor;
 use newsreel_core::wire::route::{EdgeCall, decoded_key, encoded_key};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::policy::{LEAST_LAG_BOUND, LONGEST_TIME, OTHER, Policies};
+use newsreel_core::read::policy::{LEAST_LAG_BOUND, LONGEST_TIME, OTHER, Policies};
 
 /// The JSON of the variable.
 pub(crate) fn policy(bytes: &[u8]) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use newsreel_core::topics;
+use newsreel_core::follow::topics;
 use newsreel_core::wire::change::MAX_TAGS;
 use newsreel_core::wire::frame::row_text;
 use newsreel_core::wire::lines::{self, Line};

@@ -1,7 +1,7 @@
 //! What a reader makes of any replies: floors and its position never go down.
 
-use newsreel_core::floors::{Carries, Judgement};
-use newsreel_core::sync::{Applied, Ask, Knowledge, Look, Reply};
+use newsreel_core::read::floors::{Carries, Judgement};
+use newsreel_core::read::sync::{Applied, Ask, Knowledge, Look, Reply};
 use newsreel_core::wire::{Epoch, Key, Position, UnixMillis, Version};
 
 /// Steps, one a line: a reply, after `?` and what was looked up a blank, or none; or `+` and how long nothing

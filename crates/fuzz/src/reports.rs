@@ -1,7 +1,7 @@
 //! What isolates report to their replica: the hottest keys, and counts.
 
-use newsreel_core::counts::{Count, Counts};
-use newsreel_core::hot::{self, Hot, MAX_HOT_TAGS, MAX_REPORT_BYTES};
+use newsreel_core::metrics::counts::{Count, Counts};
+use newsreel_core::metrics::hot::{self, Hot, MAX_HOT_TAGS, MAX_REPORT_BYTES};
 use newsreel_core::wire::change::Target;
 
 use crate::memory::assert_bounded;

@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 
-use newsreel_core::fold::Fold;
-use newsreel_core::hub::Session;
-use newsreel_core::topics::{self, Topics};
+use newsreel_core::follow::hub::Session;
+use newsreel_core::follow::topics::{self, Topics};
+use newsreel_core::log::fold::Fold;
 use newsreel_core::wire::change::{Change, Operation, Target};
 use newsreel_core::wire::frame::{FoldedChange, VersionRow};
 use newsreel_core::wire::lines::{Answer, Answers};

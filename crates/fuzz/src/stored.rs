@@ -1,9 +1,9 @@
 //! An entry as KV and R2 hand it back: whatever lies there is judged like any other.
 
-use newsreel_core::cache::{Answer, Envelope, Event, Freshness, Read, Step, Tier};
-use newsreel_core::policy::Policies;
-use newsreel_core::stored::{decode, encode, head};
-use newsreel_core::sync::{Knowledge, Reply};
+use newsreel_core::read::cache::{Answer, Envelope, Event, Freshness, Read, Step, Tier};
+use newsreel_core::read::entry_codec::{decode, encode, head};
+use newsreel_core::read::policy::Policies;
+use newsreel_core::read::sync::{Knowledge, Reply};
 use newsreel_core::wire::{Key, Position, UnixMillis, Version};
 
 use crate::names::check_tag;

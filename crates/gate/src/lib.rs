@@ -12,8 +12,8 @@ use std::cell::RefCell;
 use std::pin::Pin;
 
 use js_sys::Reflect;
+use newsreel_core::access::rate::{self, FAILURES_PER_SECOND, Rates, Who};
 use newsreel_core::access::{self, Caller, Scope, Tokens};
-use newsreel_core::rate::{self, FAILURES_PER_SECOND, Rates, Who};
 use newsreel_core::wire::{Catalog, Code, Problem, UnixMillis};
 use worker::{Env, Request, Result};
 

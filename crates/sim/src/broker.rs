@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use newsreel_core::hub::{
+use newsreel_core::follow::hub::{
     Effect, Hub, Input, Kept, Limits, Outcome, Part, PartSent, Session, SessionId, Submission,
 };
-use newsreel_core::topics::Topics;
-use newsreel_core::upkeep::{self, Chore, Next, REMEMBER_FOR};
+use newsreel_core::follow::topics::Topics;
+use newsreel_core::log::upkeep::{self, Chore, Next, REMEMBER_FOR};
 use newsreel_core::wire::route::{Claim, Start};
 use newsreel_core::wire::{Catalog, UnixMillis, Version, frame};
 

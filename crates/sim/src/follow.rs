@@ -1,10 +1,10 @@
-//! Whoever follows: the shell around `core::follower` that replicas and other clients share here.
+//! Whoever follows: the shell around `core::follow::follower` that replicas and other clients share here.
 
 use std::time::Duration;
 
-use newsreel_core::floors::raised_by;
-use newsreel_core::follower::{Config, Cursor, Effect, Follower, Input, Phase};
-use newsreel_core::topics::Topics;
+use newsreel_core::follow::follower::{Config, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::follow::topics::Topics;
+use newsreel_core::read::floors::raised_by;
 use newsreel_core::wire::frame::{FoldedChange, FollowerFrame};
 use newsreel_core::wire::route::Start;
 use newsreel_core::wire::{Position, VersionRow};

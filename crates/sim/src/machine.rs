@@ -1,6 +1,6 @@
 //! Machines: their clocks, which disagree and are set, and their storage, which has what was durable when they died.
 
-use newsreel_core::steady::Steady;
+use newsreel_core::clock::Steady;
 use newsreel_core::wire::UnixMillis;
 
 /// When the simulation begins, by a clock that is right.

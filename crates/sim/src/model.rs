@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use newsreel_core::topics::Topics;
+use newsreel_core::follow::topics::Topics;
 use newsreel_core::wire::frame::FoldedChange;
 use newsreel_core::wire::{Change, Epoch, Hash, Key, Operation, Position, Tag, Target, Version, VersionRow};
 

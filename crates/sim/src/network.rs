@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use newsreel_core::hub::SessionId;
+use newsreel_core::follow::hub::SessionId;
 use newsreel_core::wire::frame;
 
 use crate::faults::Fault;

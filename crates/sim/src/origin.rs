@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use newsreel_core::hub::Outcome;
-use newsreel_core::policy::{Override, Policies, Policy};
+use newsreel_core::follow::hub::Outcome;
+use newsreel_core::read::policy::{Override, Policies, Policy};
 use newsreel_core::wire::publish::Expect;
 use newsreel_core::wire::{Change, Epoch, Key, Operation, Position, Prefix, Publish, Tag, Target, Version};
 

@@ -1,12 +1,12 @@
 //! Readers: isolates with a memory and floors of their own, and reads under way. What `crates/edge` does around
-//! `core::cache` and `core::sync`; every answer is checked.
+//! `core::read::cache` and `core::read::sync`; every answer is checked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use newsreel_core::broken::{self as breaks, Break};
-use newsreel_core::cache::{Answer, Event as Said, Read, Step, Tier};
-use newsreel_core::sync::{Anchor, Applied, AtLeast, Knowledge, Look, Reply};
+use newsreel_core::read::cache::{Answer, Event as Said, Read, Step, Tier};
+use newsreel_core::read::sync::{Anchor, Applied, AtLeast, Knowledge, Look, Reply};
 use newsreel_core::wire::{Position, UnixMillis, Version};
 
 use crate::faults::Fault;

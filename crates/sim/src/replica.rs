@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use newsreel_core::floors::{Floor, FloorRow};
-use newsreel_core::follower::{Cursor, Input, Phase};
-use newsreel_core::sync::{Ask, LeftOut, Look, Reply};
+use newsreel_core::follow::follower::{Cursor, Input, Phase};
+use newsreel_core::read::floors::{Floor, FloorRow};
+use newsreel_core::read::sync::{Ask, LeftOut, Look, Reply};
 use newsreel_core::wire::change::Operation;
 use newsreel_core::wire::route::Start;
 use newsreel_core::wire::{Position, Target, UnixMillis, Version};

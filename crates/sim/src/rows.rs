@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use newsreel_core::fold::Fold;
-use newsreel_core::hub::{Asked, Kept, Remembered};
+use newsreel_core::follow::hub::{Asked, Kept, Remembered};
+use newsreel_core::log::fold::Fold;
+use newsreel_core::log::upkeep::{REMEMBER_FOR, Stock};
 use newsreel_core::log::{Log, Row};
-use newsreel_core::upkeep::{REMEMBER_FOR, Stock};
 use newsreel_core::wire::change::Operation;
 use newsreel_core::wire::frame::FoldedChange;
 use newsreel_core::wire::page::FoldCursor;

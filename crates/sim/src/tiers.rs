@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use newsreel_core::cache::Envelope;
+use newsreel_core::read::cache::Envelope;
 use newsreel_core::wire::{Epoch, Version};
 
 /// An entry, and which value of its key it is.

@@ -1,7 +1,7 @@
 //! What goes wrong at large: processes die, storage is restored, clocks are set, a deploy cuts everything.
 
-use newsreel_core::follower::{Cursor, Input, Phase};
-use newsreel_core::hub::{BOOKMARK_EVERY, Input as HubInput};
+use newsreel_core::follow::follower::{Cursor, Input, Phase};
+use newsreel_core::follow::hub::{BOOKMARK_EVERY, Input as HubInput};
 
 use crate::faults::Fault;
 use crate::model::broken;

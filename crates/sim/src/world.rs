@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 
-use newsreel_core::cache::Tier;
-use newsreel_core::follower::{Cursor, Input};
-use newsreel_core::hub::Outcome;
-use newsreel_core::sync::{Ask, Reply};
-use newsreel_core::topics::Topics;
+use newsreel_core::follow::follower::{Cursor, Input};
+use newsreel_core::follow::hub::Outcome;
+use newsreel_core::follow::topics::Topics;
+use newsreel_core::read::cache::Tier;
+use newsreel_core::read::sync::{Ask, Reply};
 use newsreel_core::wire::route::Start;
 use newsreel_core::wire::{Epoch, UnixMillis};
 

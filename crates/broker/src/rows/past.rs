@@ -5,7 +5,7 @@
 //! be checked. Each move is one transaction.
 
 use js_sys::JsString;
-use newsreel_core::fold::{Cover, Fold};
+use newsreel_core::log::fold::{Cover, Fold};
 use newsreel_core::wire::change::{Change, Operation, Target};
 use newsreel_core::wire::frame::{FOLD_BYTES, FRAME_BYTES, FoldedChange};
 use newsreel_core::wire::page::FoldCursor;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use newsreel_core::hub::{Asked, Remembered};
+use newsreel_core::follow::hub::{Asked, Remembered};
+use newsreel_core::log::upkeep::REMEMBER_FOR;
 use newsreel_core::log::{Log, Row};
-use newsreel_core::upkeep::REMEMBER_FOR;
 use newsreel_core::wire::frame::FoldedChange;
 use newsreel_core::wire::page::FoldCursor;
 use newsreel_core::wire::{Change, Epoch, Key, Position, Tag, UnixMillis, Version, VersionRow};

@@ -1,7 +1,7 @@
 //! Real sockets of the real object, inside workerd: what outlives its sleep, and who is not there any more.
 
 use futures_util::StreamExt;
-use newsreel_core::hub::{Session, SessionId};
+use newsreel_core::follow::hub::{Session, SessionId};
 use newsreel_core::wire::frame::FRAME_BYTES;
 use newsreel_in_workerd::{self as workerd, in_object};
 use serde_json::Value;

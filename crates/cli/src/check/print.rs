@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use newsreel_core::cache::Freshness;
-use newsreel_core::policy::{Age, Beyond, Cause, OnBump, Policies, Policy};
+use newsreel_core::read::cache::Freshness;
+use newsreel_core::read::policy::{Age, Beyond, Cause, OnBump, Policies, Policy};
 use serde_json::{Value, json};
 
 /// Returns the table of the classes, and for each the oldest that an answer can be.

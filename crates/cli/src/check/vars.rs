@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use newsreel_core::origins::Origins;
-use newsreel_core::policy::{OTHER, Override, Policies};
-use newsreel_core::upkeep;
+use newsreel_core::access::cors::Origins;
+use newsreel_core::log::upkeep;
+use newsreel_core::read::policy::{OTHER, Override, Policies};
 use newsreel_core::wire::Catalog;
 use newsreel_core::wire::route::MAX_FOLLOWER_NAME_BYTES;
 use serde_json::{Map, Value};

@@ -12,8 +12,8 @@ mod origin;
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt as _, stream};
-use newsreel_core::floors::{Carries, Judgement};
-use newsreel_core::policy::Policies;
+use newsreel_core::read::floors::{Carries, Judgement};
+use newsreel_core::read::policy::Policies;
 use newsreel_core::wire::{Key, Position, Version};
 use reqwest::Url;
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, anyhow, ensure};
-use newsreel_core::cache::etag_of;
-use newsreel_core::schema;
+use newsreel_core::log::schema;
+use newsreel_core::read::cache::etag_of;
 use newsreel_core::wire::publish::PublishError;
 use newsreel_core::wire::{Catalog, Change, Key, Publish, Tag};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};

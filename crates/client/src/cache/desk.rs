@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use newsreel_core::cache::{Envelope, Read};
-use newsreel_core::counts::Counts;
-use newsreel_core::floors::{By, Carries, Floor, FloorRow, Judgement};
-use newsreel_core::sync::{Applied, Knowledge, Reply};
-use newsreel_core::topics;
+use newsreel_core::follow::topics;
+use newsreel_core::metrics::counts::Counts;
+use newsreel_core::read::cache::{Envelope, Read};
+use newsreel_core::read::floors::{By, Carries, Floor, FloorRow, Judgement};
+use newsreel_core::read::sync::{Applied, Knowledge, Reply};
 use newsreel_core::wire::change::Target;
 use newsreel_core::wire::{Epoch, Key, Position, Tag, UnixMillis, Version};
 

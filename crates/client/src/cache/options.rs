@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::policy::{Beyond, OTHER, OnBump, Policy};
+use newsreel_core::read::policy::{Beyond, OTHER, OnBump, Policy};
 
 /// What is done when the bound of a class cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

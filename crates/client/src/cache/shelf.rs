@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use newsreel_core::cache::Envelope;
-use newsreel_core::floors::By;
+use newsreel_core::read::cache::Envelope;
+use newsreel_core::read::floors::By;
 use newsreel_core::wire::{Key, Position};
 
 /// What an entry takes beside its key, its tags and its value: the envelope, and what JavaScript keeps of it.

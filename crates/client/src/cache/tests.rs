@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use newsreel_core::cache::{Freshness, Tier};
-use newsreel_core::floors::raised_by;
+use newsreel_core::read::cache::{Freshness, Tier};
+use newsreel_core::read::floors::raised_by;
 use newsreel_core::wire::{Change, Epoch, Key, Position, Tag, UnixMillis, Version};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

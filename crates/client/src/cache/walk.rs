@@ -1,4 +1,4 @@
-//! The reads under way, by `newsreel_core::cache`, with memory and the origin for tiers.
+//! The reads under way, by `newsreel_core::read::cache`, with memory and the origin for tiers.
 //!
 //! A [`Walk`] is one read. It says what it needs next as a [`Turn`]; whoever drives it does that and hands it the
 //! outcome, until the turn is an answer.
@@ -9,10 +9,10 @@
 
 use std::time::Duration;
 
-use newsreel_core::cache::{Answer, Event, Failure, Freshness, Read, Step, Tier};
-use newsreel_core::counts::Count;
-use newsreel_core::policy::{Beyond, Policy};
-use newsreel_core::sync::AtLeast;
+use newsreel_core::metrics::counts::Count;
+use newsreel_core::read::cache::{Answer, Event, Failure, Freshness, Read, Step, Tier};
+use newsreel_core::read::policy::{Beyond, Policy};
+use newsreel_core::read::sync::AtLeast;
 use newsreel_core::wire::{Key, UnixMillis};
 
 use super::desk::Desk;

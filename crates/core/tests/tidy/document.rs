@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 /// The document.
-pub const PROTOCOL: &str = include_str!("../../PROTOCOL.md");
+pub(crate) const PROTOCOL: &str = include_str!("../../PROTOCOL.md");
 
 /// Returns the cells of the rows of the table under a heading's first words.
-pub fn table(heading: &str) -> Vec<Vec<&'static str>> {
+pub(crate) fn table(heading: &str) -> Vec<Vec<&'static str>> {
     let start = PROTOCOL.find(heading).expect("the heading stands in the document");
     let rows = PROTOCOL[start..].lines().skip_while(|line| !line.starts_with('|'));
     let rows = rows.take_while(|line| line.starts_with('|')).skip(2);
@@ -14,12 +14,12 @@ pub fn table(heading: &str) -> Vec<Vec<&'static str>> {
 }
 
 /// Returns the texts between back quotes.
-pub fn quoted(text: &str) -> Vec<&str> {
+pub(crate) fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
 /// Returns the number in a cell, in bytes or milliseconds where it has a unit.
-pub fn amount(text: &str) -> u64 {
+pub(crate) fn amount(text: &str) -> u64 {
     let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
     let factor = match unit {
         "" | "B" | "ms" => 1,
@@ -34,6 +34,6 @@ pub fn amount(text: &str) -> u64 {
     number.replace(',', "").parse::<u64>().expect("a number") * factor
 }
 
-pub fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     duration.as_millis().try_into().expect("a short time")
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::follower::{self, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::follow::follower::{self, Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::wire::frame::{self, Resume, close};
 use newsreel_core::wire::{Position, UnixMillis, Version};
 

@@ -1,10 +1,14 @@
 //! Numbers: every constant of the table "Numbers" has the value that the code gives to it.
 
+use newsreel_core::access::rate;
 use newsreel_core::access::signed;
-use newsreel_core::policy;
-use newsreel_core::upkeep::REMEMBER_FOR;
+use newsreel_core::follow::{follower, hub};
+use newsreel_core::log::upkeep::REMEMBER_FOR;
+use newsreel_core::log::{fold, upkeep};
+use newsreel_core::metrics::counts;
+use newsreel_core::read::policy;
+use newsreel_core::read::sync;
 use newsreel_core::wire::{change, frame, lines, name, page, problem, publish, route};
-use newsreel_core::{counts, fold, follower, hub, rate, sync, upkeep};
 
 use crate::document::{PROTOCOL, amount, millis, quoted, table};
 use crate::sources::{self, Source};

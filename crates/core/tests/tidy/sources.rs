@@ -4,16 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// One file of the workspace.
-pub struct Source {
+pub(crate) struct Source {
     /// The path below the workspace's root, with `/` between its parts.
-    pub path: String,
+    pub(crate) path: String,
     /// The whole file.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Source {
     /// Returns the name of the crate that the file belongs to.
-    pub fn krate(&self) -> &str {
+    pub(crate) fn krate(&self) -> &str {
         self.path.strip_prefix("crates/").and_then(|path| path.split('/').next()).unwrap_or_default()
     }
 }
@@ -57,14 +57,14 @@ fn files(folder: &str, ending: &str) -> Vec<Source> {
 }
 
 /// Returns the Rust files of all crates but this check itself.
-pub fn rust() -> Vec<Source> {
+pub(crate) fn rust() -> Vec<Source> {
     let mut sources = files("crates", ".rs");
     sources.retain(|source| !source.path.contains("/tests/tidy/"));
     sources
 }
 
 /// Returns the Rust files of the crates whose numbers the protocol speaks of.
-pub fn deployed() -> Vec<Source> {
+pub(crate) fn deployed() -> Vec<Source> {
     let mut sources = rust();
     sources
         .retain(|source| !["bench", "cli", "client", "fuzz", "in-workerd", "sim"].contains(&source.krate()));
@@ -72,17 +72,17 @@ pub fn deployed() -> Vec<Source> {
 }
 
 /// Returns the end-to-end tests.
-pub fn e2e() -> Vec<Source> {
+pub(crate) fn e2e() -> Vec<Source> {
     files("e2e", ".test.mjs")
 }
 
 /// Returns the sources of the npm package.
-pub fn package() -> Vec<Source> {
+pub(crate) fn package() -> Vec<Source> {
     files("crates/client/npm/src", ".ts")
 }
 
 /// Reads a golden file of this crate.
-pub fn golden(name: &str) -> String {
+pub(crate) fn golden(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"))
 }

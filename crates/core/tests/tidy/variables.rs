@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use newsreel_core::policy::{self, Beyond, OnBump, Policies, Policy};
-use newsreel_core::{hub, upkeep};
+use newsreel_core::follow::hub;
+use newsreel_core::log::upkeep;
+use newsreel_core::read::policy::{self, Beyond, OnBump, Policies, Policy};
 
 use crate::document::{amount, millis, quoted, table};
 use crate::sources;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use newsreel_core::floors::{Floor, FloorRow};
-use newsreel_core::sync::{Look, SNAPSHOT_FLOORS};
+use newsreel_core::read::floors::{Floor, FloorRow};
+use newsreel_core::read::sync::{Look, SNAPSHOT_FLOORS};
 use newsreel_core::wire::{Key, Position, Tag, Target, UnixMillis, Version};
 use newsreel_in_workerd::{Statements, expect_panic, in_object};
 use wasm_bindgen_test::wasm_bindgen_test as test;

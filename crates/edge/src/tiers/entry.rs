@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
-use newsreel_core::cache::{Envelope, Tier};
-use newsreel_core::stored;
+use newsreel_core::read::cache::{Envelope, Tier};
+use newsreel_core::read::entry_codec;
 use worker::web_sys::ReadableStream;
 
 use super::{KV_VALUE_BYTES, SMALL_BYTES};
@@ -53,20 +53,20 @@ impl Entry {
             return Self::from_bytes(&array.to_vec());
         }
         let head = array.subarray(0, HEAD_BYTES).to_vec();
-        let (envelope, offset, _) = stored::decode(&head)?;
+        let (envelope, offset, _) = entry_codec::decode(&head)?;
         let value = array.subarray(u32::try_from(offset).ok()?, array.length());
         Some(Self { envelope, body: Body::Array(value) })
     }
 
     /// Reads stored bytes that are here.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (envelope, offset, _) = stored::decode(bytes)?;
+        let (envelope, offset, _) = entry_codec::decode(bytes)?;
         Some(Self { envelope, body: Body::Bytes(bytes.get(offset..)?.into()) })
     }
 
     /// Returns the bytes to store; `None` for a value whose bytes are not at hand.
     pub(crate) fn to_array(&self) -> Option<Uint8Array> {
-        let head = stored::head(&self.envelope, self.body.is_text());
+        let head = entry_codec::head(&self.envelope, self.body.is_text());
         let head_length = u32::try_from(head.len()).ok()?;
         let whole = |length: u32| {
             let whole = Uint8Array::new_with_length(head_length + length);

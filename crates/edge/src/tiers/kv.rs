@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use newsreel_core::cache::Envelope;
+use newsreel_core::read::cache::Envelope;
 use newsreel_core::wire::UnixMillis;
 use worker::{Delay, Env, Result};
 

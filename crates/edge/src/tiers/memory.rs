@@ -63,8 +63,8 @@ fn weight(key: &Key, entry: &Entry) -> Option<usize> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use newsreel_core::cache::Envelope;
-    use newsreel_core::stored;
+    use newsreel_core::read::cache::Envelope;
+    use newsreel_core::read::entry_codec;
     use newsreel_core::wire::{Position, Tag, UnixMillis, Version};
 
     use super::*;
@@ -98,7 +98,7 @@ pub(crate) mod tests {
     #[test]
     fn an_entry_survives_its_bytes() {
         let original = entry(7, b"\x00\xff value");
-        let stored = stored::encode(&original.envelope, b"\x00\xff value");
+        let stored = entry_codec::encode(&original.envelope, b"\x00\xff value");
         let back = Entry::from_bytes(&stored).unwrap();
         assert_eq!(
             (back.envelope, &*back.body.bytes().unwrap()),

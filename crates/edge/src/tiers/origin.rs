@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use newsreel_core::cache::{Read, etag_of};
+use newsreel_core::read::cache::{Read, etag_of};
 use newsreel_core::wire::name::tags_from_header;
 use newsreel_core::wire::route::encoded_key;
 use newsreel_core::wire::{Catalog, Key, Position, UnixMillis};
@@ -110,7 +110,7 @@ impl Question<'_> {
     /// Takes a value that is too large for memory: through R2, or where there is none just once.
     async fn take(
         &self,
-        envelope: newsreel_core::cache::Envelope,
+        envelope: newsreel_core::read::cache::Envelope,
         stream: &web_sys::ReadableStream,
         length: u64,
     ) -> Result<Entry> {

@@ -4,8 +4,8 @@
 //! An object's metadata repeats how new it is, so that who only writes need not read it.
 
 use js_sys::{Promise, Reflect, Uint8Array};
-use newsreel_core::cache::Envelope;
-use newsreel_core::stored;
+use newsreel_core::read::cache::Envelope;
+use newsreel_core::read::entry_codec;
 use newsreel_core::wire::{UnixMillis, Version};
 use std::rc::Rc;
 use wasm_bindgen::JsValue;
@@ -77,7 +77,7 @@ async fn large(bucket: &R2, name: &str, object: &R2Object) -> Result<Option<Entr
         return Ok(None);
     };
     let bytes = head.bytes().await?.to_vec();
-    Ok(stored::decode(&bytes).map(|(envelope, offset, _)| {
+    Ok(entry_codec::decode(&bytes).map(|(envelope, offset, _)| {
         let offset = offset as u64;
         let length = object.size().saturating_sub(offset);
         Entry {
@@ -138,7 +138,7 @@ pub(crate) async fn take(
     let bucket = bucket(env)?;
     let held = look(&bucket, name).await?;
     let Some(how) = condition(&held, &envelope) else { return newer(&bucket, name).await };
-    let head = stored::head(&envelope, false);
+    let head = entry_codec::head(&envelope, false);
     let offset = head.len() as u64;
     let (whole, piped): (JsValue, Promise) =
         bindings::joined(&Uint8Array::from(head.as_slice()), value, offset + length);

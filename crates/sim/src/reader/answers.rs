@@ -1,6 +1,6 @@
 //! Every answer is checked, by what its reader had heard and by what was acknowledged when.
 
-use newsreel_core::cache::{Answer, Freshness, Tier};
+use newsreel_core::read::cache::{Answer, Freshness, Tier};
 use newsreel_core::wire::{Position, Version};
 
 use super::Walk;

@@ -1,7 +1,7 @@
 //! Tiers are asked and filled: KV, R2 and the origin, with all that may go wrong there.
 
 use newsreel_core::broken::{self as breaks, Break};
-use newsreel_core::cache::{Event as Said, Tier};
+use newsreel_core::read::cache::{Event as Said, Tier};
 
 use crate::faults::Fault;
 use crate::model::broken;

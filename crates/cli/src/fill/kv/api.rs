@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use axum::body::Bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use newsreel_core::cache::Envelope;
-use newsreel_core::stored;
+use newsreel_core::read::cache::Envelope;
+use newsreel_core::read::entry_codec;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, Method, RequestBuilder, Url};
 use serde::Deserialize;
@@ -90,7 +90,7 @@ impl Api {
         Ok(held
             .map(|(name, One { value, metadata })| {
                 // What stands before the value is a text, also where the value is none.
-                let envelope = value.as_str().and_then(|text| stored::decode(text.as_bytes()));
+                let envelope = value.as_str().and_then(|text| entry_codec::decode(text.as_bytes()));
                 (
                     name,
                     Held {

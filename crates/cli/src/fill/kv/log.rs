@@ -1,6 +1,6 @@
 //! The log over HTTP pages: the floors, and the position that a fetch is stamped with.
 
-use newsreel_core::floors::{Floors, raised_by};
+use newsreel_core::read::floors::{Floors, raised_by};
 use newsreel_core::wire::frame::{FoldedChange, VersionRow};
 use newsreel_core::wire::{Epoch, Hash, Position, Version};
 use serde::Deserialize;

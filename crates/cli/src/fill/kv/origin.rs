@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use newsreel_core::cache::{Envelope, Read, etag_of};
-use newsreel_core::policy::Policy;
-use newsreel_core::stored;
+use newsreel_core::read::cache::{Envelope, Read, etag_of};
+use newsreel_core::read::entry_codec;
+use newsreel_core::read::policy::Policy;
 use newsreel_core::wire::name::tags_from_header;
 use newsreel_core::wire::route::encoded_key;
 use newsreel_core::wire::{Catalog, Position, Tag, UnixMillis};
@@ -76,7 +76,7 @@ impl Origin {
             match entry {
                 Ok(envelope) => {
                     let body = if envelope.found { answer.body.as_slice() } else { &[] };
-                    let bytes = stored::encode(&envelope, body);
+                    let bytes = entry_codec::encode(&envelope, body);
                     return Ok(Fetched { hot, envelope, bytes });
                 }
                 Err(why) => missed = (why, true),

@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 use explain::Note;
 
 use crate::broken::{self, Break};
-use crate::floors::{By, Carries, Judgement};
-use crate::policy::{Beyond, Policy};
-use crate::sync::{AtLeast, Knowledge, Look};
+use crate::read::floors::{By, Carries, Judgement};
+use crate::read::policy::{Beyond, Policy};
+use crate::read::sync::{AtLeast, Knowledge, Look};
 use crate::wire::name::{Key, Tag};
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::REPLAY_WINDOW;
 use super::bucket::Bucket;
-use crate::topics::Topics;
+use crate::follow::topics::Topics;
 use crate::wire::json;
 use crate::wire::page::FoldCursor;
 use crate::wire::position::{Epoch, UnixMillis, Version};
@@ -235,7 +235,7 @@ mod tests {
     }
 
     /// What sockets carried whose object slept while the first release was deployed.
-    const V1: &str = include_str!("../../tests/attachments/v1.jsonl");
+    const V1: &str = include_str!("../../../tests/attachments/v1.jsonl");
 
     #[test]
     fn what_the_first_release_attached_is_read_and_written_as_it_was() {

@@ -1,9 +1,9 @@
 //! Stories of one read, each step asserting what is done next; the clock and what is known move between them.
 
 use super::*;
-use crate::floors::raised_by;
-use crate::policy::OnBump;
-use crate::sync::{Applied, Reply};
+use crate::read::floors::raised_by;
+use crate::read::policy::OnBump;
+use crate::read::sync::{Applied, Reply};
 use crate::wire::change::Change;
 use crate::wire::position::Epoch;
 #[cfg(target_arch = "wasm32")]

@@ -106,7 +106,10 @@ mod tests {
     #[test]
     fn the_defaults_can_be_kept() {
         assert_eq!(Policies::default().check(), Ok(()));
-        assert_eq!(Policies::default().check_horizon(crate::upkeep::Limits::default().forget_after), Ok(()));
+        assert_eq!(
+            Policies::default().check_horizon(crate::log::upkeep::Limits::default().forget_after),
+            Ok(())
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! The letter is `t` if the value is UTF-8, else `b`, so that who reads it back need not look. The length is 8
 //! hex digits: how many bytes of JSON follow. A value has no length of its own; it is all the rest.
 
-use crate::cache::Envelope;
+use crate::read::cache::Envelope;
 
 const MAGIC: &[u8] = b"NRE2";
 /// `NRE2`, the letter and the length.

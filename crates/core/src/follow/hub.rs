@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::broken::{self, Break};
+use crate::follow::topics::Topics;
 use crate::log::{Log, Row};
-use crate::topics::Topics;
 use crate::wire::frame::{self, FollowerFrame, MAX_FOLLOWER_FRAME_BYTES, close};
 use crate::wire::name::Catalog;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};

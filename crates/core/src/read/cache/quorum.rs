@@ -6,7 +6,7 @@
 //! publish is still on its way. It is counted, and overwritten.
 
 use super::{Answer, Envelope, Found, Freshness, Read, Step, Tier, Visit};
-use crate::sync::Knowledge;
+use crate::read::sync::Knowledge;
 use crate::wire::position::UnixMillis;
 
 /// How many copies it takes when the origin does not answer.

@@ -1,6 +1,6 @@
 //! Floors: for each target the lowest version a cached entry may have. They only ever rise.
 //!
-//! Knows nothing of how they were learned; see [`crate::sync`].
+//! Knows nothing of how they were learned; see [`crate::read::sync`].
 
 use std::collections::{BTreeMap, BTreeSet};
 

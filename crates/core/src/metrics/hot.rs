@@ -9,7 +9,7 @@
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 
-use crate::counts::whole;
+use crate::metrics::counts::whole;
 use crate::wire::change::Target;
 use crate::wire::name::{Key, Tag};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Effect, Hub, Session, SessionId, Stage};
 use crate::broken::{self, Break};
+use crate::follow::topics::{self, Topics};
 use crate::log::Row;
-use crate::topics::{self, Topics};
 use crate::wire::frame;
 use crate::wire::position::{Position, UnixMillis, Version};
 

@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::policy::OTHER;
+use crate::read::policy::OTHER;
 use crate::wire::name::MAX_KEY_BYTES;
 
 /// How many classes are told apart; further ones are counted as `other`.
@@ -147,13 +147,13 @@ counts! {
     Outvoted,
 }
 
-type Row = [u64; Count::ALL.len()];
+pub(super) type Row = [u64; Count::ALL.len()];
 
 /// The counts of each class.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
     /// In the order of the classes; no row is all zero.
-    rows: Vec<(String, Row)>,
+    pub(super) rows: Vec<(String, Row)>,
 }
 
 /// Why a text is not one of [`Counts::to_text`].
@@ -334,7 +334,7 @@ fn raise_all(row: &mut Row, counted: &Row) {
     }
 }
 
-fn of(row: &Row, count: Count) -> u64 {
+pub(super) fn of(row: &Row, count: Count) -> u64 {
     row.get(count as usize).copied().unwrap_or(0)
 }
 
@@ -343,15 +343,15 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// Counts of how long things took.
-struct Histogram {
-    name: &'static str,
-    help: &'static str,
+pub(super) struct Histogram {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
     /// How many; those past the last bound are counted only here.
-    all: Count,
+    pub(super) all: Count,
     /// All their milliseconds.
-    sum: Count,
+    pub(super) sum: Count,
     /// A bound in milliseconds and as a label in seconds; how many took so long, but longer than the one before.
-    bounds: [(u64, &'static str, Count); 6],
+    pub(super) bounds: [(u64, &'static str, Count); 6],
 }
 
 fn observe(row: &mut Row, histogram: &Histogram, took: Duration) {
@@ -363,7 +363,7 @@ fn observe(row: &mut Row, histogram: &Histogram, took: Duration) {
     }
 }
 
-const ORIGIN: Histogram = Histogram {
+pub(super) const ORIGIN: Histogram = Histogram {
     name: "newsreel_origin_seconds",
     help: "How long fetches of the origin took.",
     all: Count::OriginFetches,
@@ -378,7 +378,7 @@ const ORIGIN: Histogram = Histogram {
     ],
 };
 
-const LAG: Histogram = Histogram {
+pub(super) const LAG: Histogram = Histogram {
     name: "newsreel_lag_seconds",
     help: "How long before an answer it was last proved that everything had been heard.",
     all: Count::Lags,
@@ -424,8 +424,6 @@ const DOUBLES: [&[Count]; 20] = [
     &[Count::LagMs],
     &[Count::LagMaxMs],
 ];
-
-pub mod prometheus;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Stories of the way past KV: R2, floors that are not remembered, fills ahead of any reader, explanations.
 
 use super::*;
-use crate::sync::LeftOut;
+use crate::read::sync::LeftOut;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -332,7 +332,7 @@ fn a_read_that_takes_notes_tells_its_steps_and_its_floors() {
 
 #[test]
 fn a_read_is_counted_once_by_its_answer_and_by_each_tier_it_asked() {
-    use crate::counts::{Count, Counts};
+    use crate::metrics::counts::{Count, Counts};
     let mut story = with_r2(stale());
     story.hears(11, &[(11, r#"{"tag":"netflix"}"#)]);
     let (old, new) = (story.entry(10), story.not_found(11));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::floors::{self, Carries, Floors, Judgement};
+use crate::read::floors::{self, Carries, Floors, Judgement};
 use crate::wire::name::Key;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -9,15 +9,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{closed, epoch, tv, v};
-use crate::fold::tests::{Stored, check_same, heard};
-use crate::follower::{self, Config, Cursor, Follower, Phase};
-use crate::hub::{
+use crate::follow::follower::{self, Config, Cursor, Follower, Phase};
+use crate::follow::hub::{
     Asked, Effect, Hub, Input, Kept, Limits, Outcome, Part, PartSent, Remembered, Session, SessionId,
     Submission,
 };
+use crate::follow::topics::Topics;
 use crate::log::Log;
 use crate::log::Row;
-use crate::topics::Topics;
+use crate::log::fold::tests::{Stored, check_same, heard};
 use crate::wire::change::Change;
 use crate::wire::frame::{self, FoldedChange, VersionRow};
 use crate::wire::name::Key;

@@ -1,6 +1,6 @@
 //! Counts as Prometheus reads them: text format 0.0.4.
 
-use super::{Count, Counts, Histogram, LAG, ORIGIN, Row, of};
+use super::counts::{Count, Counts, Histogram, LAG, ORIGIN, Row, of};
 
 /// The media type of what [`Counts::prometheus`] returns.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

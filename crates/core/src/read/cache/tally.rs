@@ -1,8 +1,8 @@
 //! What a read is to the counters.
 
 use super::{Answer, Failure, Freshness, Read, Tier, Visit};
-use crate::counts::{Count, Counts};
-use crate::floors::By;
+use crate::metrics::counts::{Count, Counts};
+use crate::read::floors::By;
 
 impl Read {
     /// Counts this read, which was answered so; `found` says whether what was served is a value. Of one ahead of its

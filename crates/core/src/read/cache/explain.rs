@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Answer, Envelope, Failure, Freshness, Tier, Visit};
-use crate::floors::{By, Consulted, Floor};
-use crate::sync::Knowledge;
+use crate::read::floors::{By, Consulted, Floor};
+use crate::read::sync::Knowledge;
 use crate::wire::position::{Position, UnixMillis};
 
 /// One step of a read.

@@ -1,6 +1,6 @@
 //! How old an answer can be at worst, as a sum of named parts. Only the command asks; the Worker does not.
 //!
-//! Worked out from `core::cache` and `core::sync`:
+//! Worked out from `core::read::cache` and `core::read::sync`:
 //!
 //! - What was *published* is bounded by the lag. An entry is judged `fresh` only while the lag is within the
 //!   bound, also after a tier took its time. The lag is the age that the replica's proof had when it answered, of
@@ -22,7 +22,7 @@
 use std::time::Duration;
 
 use super::{Beyond, Policy};
-use crate::cache::Freshness;
+use crate::read::cache::Freshness;
 
 /// What may make an answer old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Policies;
+    use crate::read::policy::Policies;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::broken::{self, Break};
-use crate::floors::{By, Floor, FloorRow, Floors};
+use crate::read::floors::{By, Floor, FloorRow, Floors};
 use crate::wire::change::Target;
 use crate::wire::name::{Key, Tag};
 use crate::wire::position::{Epoch, Position, UnixMillis, Version};
@@ -254,7 +254,7 @@ impl Knowledge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::floors::{Carries, Judgement};
+    use crate::read::floors::{Carries, Judgement};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 

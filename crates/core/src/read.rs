@@ -1,0 +1,13 @@
+//! Reading from a cache: which entries may still be served.
+//!
+//! - [`floors`]: the lowest version that may still be served;
+//! - [`sync`]: how a reader learns floors from a replica, and what that proves;
+//! - [`policy`]: what each class of keys promises;
+//! - [`cache`]: the decision of one read;
+//! - [`entry_codec`]: an entry's bytes in KV and R2.
+
+pub mod cache;
+pub mod entry_codec;
+pub mod floors;
+pub mod policy;
+pub mod sync;
