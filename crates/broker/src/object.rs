@@ -29,14 +29,14 @@ use worker::{
     console_error, durable_object,
 };
 
-use crate::bodies::UnderWay;
 use crate::config::Config;
-use crate::convert::{now, problem_response};
-use crate::publishes::Queued;
-use crate::publishing::Publishers;
-use crate::rows::{OpenError, PAGE_ROWS, Rows};
-use crate::sockets::Sockets;
-use crate::waiting::{Readers, Waiters};
+use crate::driver::rows::{OpenError, PAGE_ROWS, Rows};
+use crate::driver::sockets::Sockets;
+use crate::follow::notify::{Readers, Waiters};
+use crate::js::{now, problem_response};
+use crate::publish::body::UnderWay;
+use crate::publish::queue::Queued;
+use crate::publish::socket::Publishers;
 
 /// The broker of one catalog.
 #[durable_object]

@@ -4,7 +4,7 @@ use newsreel_core::access::cors::Origins;
 use newsreel_core::wire::{Code, Problem};
 use worker::{Env, Method, Request, Response, ResponseBuilder, Result};
 
-use crate::convert::headers;
+use crate::js::headers;
 
 /// What a page may send.
 const METHODS: &str = "GET, HEAD, POST";

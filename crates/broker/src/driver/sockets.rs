@@ -11,8 +11,8 @@ use newsreel_core::wire::{Position, UnixMillis, frame};
 use wasm_bindgen::prelude::*;
 use worker::{State, WebSocket, console_warn};
 
-use crate::convert::{AutoResponder, Pair, attach, attached, send};
-use crate::publishing;
+use crate::js::{AutoResponder, Pair, attach, attached, send};
+use crate::publish::socket;
 
 #[cfg(test)]
 #[cfg(target_arch = "wasm32")]
@@ -33,7 +33,7 @@ impl Sockets {
                 (Some(id), Some(_)) => {
                     open.insert(id, socket);
                 }
-                (None, _) if publishing::is_publisher(state, &socket) => {}
+                (None, _) if socket::is_publisher(state, &socket) => {}
                 // Without its session the follower cannot be served: it comes back and resumes. One that was
                 // closed and whose close has not been answered has none either.
                 (_, _) => close(&socket, frame::close::RESYNC, "the session was lost"),

@@ -15,10 +15,10 @@ use newsreel_core::wire::route::{Claim, PageQuery};
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version, event, frame};
 use worker::{Error, Method, Request, ResponseBuilder, Result, console_error};
 
-use crate::convert::{headers, now};
+use crate::follow::notify::{Readers, Seat};
+use crate::follow::page::{Found, Part, VARY};
+use crate::js::{headers, now};
 use crate::object::{Answer, Inner, grant};
-use crate::reading::{Found, Part, VARY};
-use crate::waiting::{Readers, Seat};
 
 /// How many streams may be open at once: each may hold an event, so a frame's worth of bytes.
 const MAX_STREAMS: u32 = 256;

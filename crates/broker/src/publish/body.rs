@@ -9,8 +9,8 @@ use newsreel_core::wire::publish::MAX_BODY_BYTES;
 use newsreel_core::wire::{Code, Problem, UnixMillis};
 use worker::{Request, Result};
 
-use crate::convert::now;
-use crate::publishes::busy;
+use crate::js::now;
+use crate::publish::queue::busy;
 
 /// How many bytes of bodies may be read at once. Each is in memory twice when it has come.
 const BODIES_BYTES: usize = 24 << 20;

@@ -5,7 +5,7 @@ use newsreel_core::wire::Hash;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
-use crate::rows::{MIGRATIONS, OpenError};
+use crate::driver::rows::{MIGRATIONS, OpenError};
 
 /// The tables of the first release, with rows in all of them.
 const V1: &str = include_str!("../v1.sql");

@@ -9,7 +9,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use worker::{EventStream, Headers, Method, Request, RequestInit, WebSocket, WebSocketPair, WebsocketEvent};
 
 use super::Sockets;
-use crate::convert::{attach, attached};
+use crate::js::{attach, attached};
 
 const CATALOG: &str = "tv";
 
@@ -180,7 +180,7 @@ async fn a_socket_that_is_closed_takes_no_frame_and_says_nothing_of_it() {
 async fn sockets_that_slept_through_a_deploy_are_found_with_what_the_first_release_attached() {
     in_object("v1", async |state| {
         let attachments: Vec<&str> =
-            include_str!("../../../core/tests/attachments/v1.jsonl").lines().collect();
+            include_str!("../../../../core/tests/attachments/v1.jsonl").lines().collect();
         let sockets = Sockets::wake(&state);
         for (id, attachment) in (1..).zip(&attachments) {
             let pair = WebSocketPair::new().unwrap();

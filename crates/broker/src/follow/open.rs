@@ -8,7 +8,7 @@ use newsreel_core::wire::route::{FollowQuery, Start};
 use newsreel_core::wire::{Code, Position, Problem, Status, internal};
 use worker::{Request, Response, Result, WebSocket, WebSocketPair};
 
-use crate::convert::{json_response, now, random};
+use crate::js::{json_response, now, random};
 use crate::object::{Answer, Inner, grant};
 
 impl Inner {

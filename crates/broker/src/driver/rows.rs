@@ -14,7 +14,7 @@ use newsreel_core::wire::{Epoch, Hash, Position, Problem, UnixMillis, Version};
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, State};
 
-use crate::convert::{self, Storage};
+use crate::js::{self, Storage};
 
 pub(crate) mod past;
 #[cfg(test)]
@@ -100,7 +100,7 @@ impl Rows {
         let (hot_bytes, sealed_bytes) = (Cell::new(0), Cell::new(0));
         let rows = Self { sql: storage.sql(), storage: raw, hot_bytes, sealed_bytes };
         rows.migrate(migrations)?;
-        let epoch = Epoch::new(convert::now(), convert::random());
+        let epoch = Epoch::new(js::now(), js::random());
         rows.sql.exec("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", vec![epoch.as_str().into()])?;
         rows.count()?;
         Ok(rows)

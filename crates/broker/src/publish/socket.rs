@@ -15,10 +15,10 @@ use newsreel_core::wire::publish::{MAX_BODY_BYTES, PublishError};
 use newsreel_core::wire::{Code, UnixMillis, frame, internal, lines};
 use worker::{Request, Result, State, WebSocket, WebSocketIncomingMessage, WebSocketPair, console_error};
 
-use crate::answers::{socket_response, wants_socket};
-use crate::convert::{attach, attached, now};
+use crate::follow::open::{socket_response, wants_socket};
+use crate::js::{attach, attached, now};
 use crate::object::{Answer, Inner, grant};
-use crate::publishes::{AnswerTo, PUBLISH_BYTES, Queued, answer_json, busy};
+use crate::publish::queue::{AnswerTo, PUBLISH_BYTES, Queued, answer_json, busy};
 
 /// The first tag of every publishing socket; the second is its id. A follower's first tag is a number.
 const TAG: &str = "publisher";

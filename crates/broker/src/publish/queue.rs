@@ -15,10 +15,10 @@ use newsreel_core::wire::route::PublishQuery;
 use newsreel_core::wire::{Code, Line, Problem, Publish, Receipt, UnixMillis, internal};
 use worker::{Delay, Request, Response, Result, console_error};
 
-use crate::bodies::{Mark, most_bytes, read_body};
-use crate::convert::{json_response, now};
+use crate::js::{json_response, now};
 use crate::object::{Answer, Inner, grant};
-use crate::publishing::{Owed, Told};
+use crate::publish::body::{Mark, most_bytes, read_body};
+use crate::publish::socket::{Owed, Told};
 
 /// How many bytes of publishes may wait for a commit: at most three times as many as the log has them, where what
 /// is not ASCII grows. An isolate has 128 MB. A body of lines may have as many, and where nothing waits is let in.

@@ -9,9 +9,9 @@ use newsreel_core::wire::route::{Claim, PageQuery};
 use newsreel_core::wire::{Code, Hash, Position, Problem, UnixMillis, Version, etag, event, frame, page};
 use worker::{Request, Response, ResponseBuilder, Result};
 
-use crate::convert::{headers, now};
+use crate::follow::notify::Seat;
+use crate::js::{headers, now};
 use crate::object::{Answer, Inner, grant};
-use crate::waiting::Seat;
 
 /// How many answers may wait for a version at once.
 const MAX_POLLS: u32 = 1_000;

@@ -10,7 +10,7 @@ use newsreel_core::log::upkeep::{self, Chore, Next, REMEMBER_FOR};
 use newsreel_core::wire::UnixMillis;
 use worker::{Result, console_error};
 
-use crate::convert::now;
+use crate::js::now;
 use crate::object::Inner;
 
 /// How many steps one alarm takes before it lets others have a turn.

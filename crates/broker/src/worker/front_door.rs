@@ -10,11 +10,11 @@ use newsreel_gate as gate;
 use worker::web_sys::RequestInit;
 use worker::{Env, Headers, Method, Request, Response, console_error, web_sys};
 
-use crate::bodies::{self, HEARD_OUT, most_bytes};
-use crate::browser;
 use crate::config::Config;
-use crate::convert::{hear_out, json_response, problem_response};
-use crate::publishes::not_written;
+use crate::js::{hear_out, json_response, problem_response};
+use crate::publish::body::{self, HEARD_OUT, most_bytes};
+use crate::publish::queue::not_written;
+use crate::worker::cors;
 
 /// The binding of the broker's namespace.
 const BINDING: &str = "BROKER";
@@ -48,14 +48,14 @@ pub fn serve<'a>(
 
 async fn serve_here(request: &Request, env: &Env) -> worker::Result<Response> {
     let address = Address::new(request.inner().url());
-    let origin = match browser::admit(request, env, address.origin())? {
+    let origin = match cors::admit(request, env, address.origin())? {
         Ok(origin) => origin,
         Err(problem) => return problem_response(&problem),
     };
     if let Some(origin) = &origin
-        && browser::is_preflight(request)?
+        && cors::is_preflight(request)?
     {
-        return browser::preflight(origin);
+        return cors::preflight(origin);
     }
     let response = match answer(request, env, &address).await {
         Ok(Ok(response)) => Ok(response),
@@ -66,7 +66,7 @@ async fn serve_here(request: &Request, env: &Env) -> worker::Result<Response> {
         }
     }?;
     match origin {
-        Some(origin) => browser::show(response, &origin),
+        Some(origin) => cors::show(response, &origin),
         None => Ok(response),
     }
 }
@@ -162,7 +162,7 @@ async fn too_large(request: &Request, route: &Route) -> worker::Result<Option<Pr
     {
         hear_out(&body).await;
     }
-    Ok(Some(bodies::too_large(most)))
+    Ok(Some(body::too_large(most)))
 }
 
 /// Returns what an object's error is to whoever asked. A disk without room fails a commit after the object has answered:
