@@ -24,7 +24,7 @@ pub(crate) const BROKER: &str = "BROKER";
 
 /// What the deployment says.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// Where values come from, without a trailing slash.
     pub(crate) origin: String,
     /// The name of this edge; by default the Cloudflare location's.

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The edge's own Durable Object: follows the broker, keeps floors and position, tends the edge's KV.
 //!
 //! `core::follow::follower` decides; here its effects are carried out in order, so that the ack follows the
@@ -454,3 +455,14 @@ fn stored(rows: &Rows) -> Result<Cursor> {
     rows.clear()?;
     Ok(Cursor::Nothing)
 }
+=======
+//! The replica: a Durable Object that follows one catalog at one edge, and answers its readers.
+
+pub(crate) mod answer_readers;
+pub(crate) mod broker_socket;
+pub(crate) mod kv_cleanup;
+pub(crate) mod object;
+pub(crate) mod prefetch;
+pub(crate) mod rows;
+pub(crate) mod usage;
+>>>>>>> d93184a (edge: move reader and replica into folders of their own)

@@ -12,8 +12,8 @@ use newsreel_core::wire::UnixMillis;
 use worker::{Delay, Env, Result};
 
 use super::Entry;
-use crate::bindings::{Kv, binding};
 use crate::config::ENTRIES;
+use crate::js::{Kv, binding};
 use crate::now;
 
 /// How long KV's own copy at a location may be served without asking; its shortest, in seconds.

@@ -12,7 +12,7 @@ use worker::{Delay, Env, Result};
 
 use super::{Body, Entry, KV_VALUE_BYTES, r2, r2_name};
 use crate::config::Config;
-use crate::{bindings, now};
+use crate::{js, now};
 
 /// How often who waits for the origin says that it still does.
 const BREATH: Duration = Duration::from_millis(250);
@@ -40,7 +40,7 @@ impl Question<'_> {
         let abort = AbortController::new()?;
         let request = self.request(&abort)?;
         let deadline = fetched_at.plus(self.config.origin_timeout);
-        let response = in_time(deadline, &abort, &alive, bindings::fetch(&request)).await?;
+        let response = in_time(deadline, &abort, &alive, js::fetch(&request)).await?;
         match response.status() {
             200 => self.found(fetched_at, &response, &abort, &alive).await,
             404 | 410 => {
@@ -95,7 +95,7 @@ impl Question<'_> {
             return in_time(now().plus(LARGE_TIMEOUT), abort, alive, taken).await;
         }
         let deadline = now().plus(self.config.origin_timeout);
-        let array = in_time(deadline, abort, alive, bindings::body_of(response)).await?;
+        let array = in_time(deadline, abort, alive, js::body_of(response)).await?;
         let length = u64::from(array.length());
         let body = Body::of(array);
         let etag = etag.unwrap_or_else(|| match &body {

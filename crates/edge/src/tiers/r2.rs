@@ -15,8 +15,8 @@ use worker::{Env, Result};
 
 use super::entry::{HEAD_BYTES, Stored};
 use super::{Body, Entry, KV_VALUE_BYTES};
-use crate::bindings::{self, R2, R2Object};
 use crate::config::COPIES;
+use crate::js::{self, R2, R2Object};
 
 /// How often a write is tried whose condition others broke.
 const TRIES: u32 = 3;
@@ -43,12 +43,12 @@ fn rank(envelope: &Envelope) -> Rank {
 }
 
 fn bucket(env: &Env) -> Result<R2> {
-    bindings::binding(env, COPIES).ok_or_else(|| format!("there is no R2 bucket bound as {COPIES}").into())
+    js::binding(env, COPIES).ok_or_else(|| format!("there is no R2 bucket bound as {COPIES}").into())
 }
 
 /// Says whether the deployment has R2.
 pub(crate) fn is_bound(env: &Env) -> bool {
-    bindings::binding::<JsValue>(env, COPIES).is_some()
+    js::binding::<JsValue>(env, COPIES).is_some()
 }
 
 /// Returns what R2 has under a name, and what it takes to replace it.
@@ -141,7 +141,7 @@ pub(crate) async fn take(
     let head = entry_codec::head(&envelope, false);
     let offset = head.len() as u64;
     let (whole, piped): (JsValue, Promise) =
-        bindings::joined(&Uint8Array::from(head.as_slice()), value, offset + length);
+        js::joined(&Uint8Array::from(head.as_slice()), value, offset + length);
     let (put, piped) =
         futures_util::future::join(bucket.put(name, &whole, &how), JsFuture::from(piped)).await;
     let object = put?;

@@ -12,14 +12,15 @@ use newsreel_core::wire::{Address, Catalog, Code, Key, Position, Problem, Route}
 use newsreel_gate as gate;
 use worker::{Context, Env, Request, Response, Result, console_error};
 
-use crate::behind::keep_up;
 use crate::config::{ENTRIES, REPLICA, config};
-use crate::headers::{self, Served, text_response};
-use crate::place::Place;
+use crate::reader::background::keep_up;
+use crate::reader::context::Place;
+use crate::reader::drive::{Fill, Task, Walk, put_all, run};
+use crate::reader::metrics;
+use crate::reader::response::body::{WRAPPED_BYTES, members, quoted};
+use crate::reader::response::headers::{Served, text_response};
+use crate::reader::response::{body, headers};
 use crate::tiers::kv;
-use crate::value::{WRAPPED_BYTES, members, quoted};
-use crate::walk::{Fill, Task, Walk, put_all, run};
-use crate::{metrics, value};
 
 pub(crate) type Answered = std::result::Result<Response, Problem>;
 
@@ -191,7 +192,7 @@ async fn respond(
     match outcome(place, walk, at_least, served) {
         Outcome::Value => {
             let entry = walk.entry().expect("what is served was held");
-            value::respond(&place.env, request, entry, served).await
+            body::respond(&place.env, request, entry, served).await
         }
         Outcome::NotFound(problem, at) => {
             headers::problem_with_proof(&problem, served, at, walk.entry()).map(Ok)

@@ -7,10 +7,11 @@ use newsreel_core::read::sync::Look;
 use newsreel_core::wire::Key;
 use worker::{Context, console_warn};
 
-use crate::place::Place;
-use crate::sync::{may_sync_behind, reader, sync, synced_behind};
-use crate::walk::{Task, Walk, put_all, run};
-use crate::{flights, metrics, now, window};
+use crate::now;
+use crate::reader::context::Place;
+use crate::reader::drive::{Task, Walk, put_all, run};
+use crate::reader::sync::{may_sync_behind, reader, sync, synced_behind};
+use crate::reader::{metrics, singleflight, window};
 
 /// Does what the walks that have ended leave to be done, and sees to it that the next ones know enough.
 pub(crate) fn keep_up(place: &Rc<Place>, context: &Context, walks: &[Walk]) {
@@ -26,7 +27,7 @@ pub(crate) fn keep_up(place: &Rc<Place>, context: &Context, walks: &[Walk]) {
     for walk in walks.iter().filter(|walk| wants_refresh(walk)) {
         let (place, key) = (Rc::clone(place), walk.key.clone());
         // One refresh at a time for a key.
-        if flights::may_refresh(&place.catalog, &key) {
+        if singleflight::may_refresh(&place.catalog, &key) {
             behind(Box::pin(async move { refresh(&place, &key).await }));
         }
     }

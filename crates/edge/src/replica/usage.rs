@@ -8,7 +8,7 @@ use newsreel_core::wire::{Key, Target, UnixMillis};
 use worker::Result;
 
 use crate::now;
-use crate::rows::Rows;
+use crate::replica::rows::Rows;
 
 /// How many keys a replica remembers as read lately.
 const HOT_KEYS: usize = 10_000;

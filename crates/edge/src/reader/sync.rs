@@ -14,9 +14,9 @@ use worker::web_sys::{self, RequestInit};
 use worker::{Delay, Env, Result, Stub};
 
 use crate::config::REPLICA;
-use crate::place::Place;
+use crate::reader::context::Place;
 use crate::tiers::memory::Memory;
-use crate::{bindings, now};
+use crate::{js, now};
 
 /// Stands between catalog and edge in a replica's name.
 pub(crate) const REPLICA_AT: char = '@';
@@ -190,10 +190,10 @@ async fn question(place: &Place, ask: &Ask) -> Result<(String, bool)> {
     let proved = response.headers().has(PROVED)?;
     let stream = response.body().filter(|_| response.headers().has(PACKED).unwrap_or(false));
     let response = match stream {
-        Some(stream) => web_sys::Response::new_with_opt_readable_stream(Some(&bindings::unpacked(&stream)))?,
+        Some(stream) => web_sys::Response::new_with_opt_readable_stream(Some(&js::unpacked(&stream)))?,
         None => response,
     };
-    Ok((bindings::text_of(&response).await?, proved))
+    Ok((js::text_of(&response).await?, proved))
 }
 
 /// Tells the replica something and returns its answer.

@@ -12,9 +12,11 @@ use newsreel_core::read::sync::{Anchor, Applied, Ask, Look, Reply};
 use newsreel_core::wire::{Catalog, UnixMillis};
 use worker::{Delay, Headers, Request, Response, Result, State, WebSocket, WebSocketPair, WebsocketEvent};
 
-use crate::place::Place;
-use crate::sync::{reader, replica, take_turn};
-use crate::{link, metrics, now};
+use crate::now;
+use crate::reader::context::Place;
+use crate::reader::metrics;
+use crate::reader::sync::{reader, replica, take_turn};
+use crate::replica::broker_socket;
 
 /// How long a window stays open. `wait_until` ends a request 30 s after its response.
 const OPEN_FOR: Duration = Duration::from_secs(25);
@@ -48,7 +50,7 @@ async fn listen(place: &Place) -> Result<()> {
     headers.set("Upgrade", "websocket")?;
     headers.set(ASK, &serde_json::to_string(&ask)?)?;
     let sent_at = now();
-    let request = link::get("https://replica/window", &headers)?;
+    let request = broker_socket::get("https://replica/window", &headers)?;
     let response = replica(&place.env, catalog, &place.edge)?.fetch_with_request(request).await?;
     let socket = response.websocket().ok_or("the replica opened no window")?;
     let mut anchor: Option<Anchor> = None;

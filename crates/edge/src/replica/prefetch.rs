@@ -15,12 +15,13 @@ use newsreel_core::wire::{Key, Target};
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Response, Result};
 
-use crate::place::Place;
-use crate::replica::{Ended, Inner};
-use crate::rows::{Chore, Task};
-use crate::tender::retry_at;
-use crate::walk::{Walk, put_all, run};
-use crate::{metrics, now};
+use crate::now;
+use crate::reader::context::Place;
+use crate::reader::drive::{Walk, put_all, run};
+use crate::reader::metrics;
+use crate::replica::kv_cleanup::retry_at;
+use crate::replica::object::{Ended, Inner};
+use crate::replica::rows::{Chore, Task};
 
 /// How many keys are fetched together.
 const AT_ONCE: u32 = 4;

@@ -5,7 +5,7 @@ use newsreel_core::wire::Epoch;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
-use crate::rows::{MIGRATIONS, OpenError};
+use crate::replica::rows::{MIGRATIONS, OpenError};
 use worker::State;
 
 /// The tables of the first release, with rows in all of them.

@@ -9,10 +9,10 @@ use newsreel_core::wire::{Position, Tag, UnixMillis};
 use worker::{Headers, Response, ResponseBuilder, Result};
 
 use crate::now;
-use crate::place::Place;
-use crate::sync::reader;
+use crate::reader::context::Place;
+use crate::reader::drive::Walk;
+use crate::reader::sync::reader;
 use crate::tiers::Entry;
-use crate::walk::Walk;
 
 /// How an answer came about.
 pub(crate) struct Served {

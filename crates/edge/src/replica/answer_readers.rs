@@ -11,11 +11,11 @@ use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version};
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Headers, Response, ResponseBuilder, Result, web_sys};
 
-use crate::headers::problem_response;
-use crate::replica::{Ended, Inner};
-use crate::sync::{PACKED, PROVED};
-use crate::window::Windows;
-use crate::{bindings, now};
+use crate::reader::response::headers::problem_response;
+use crate::reader::sync::{PACKED, PROVED};
+use crate::reader::window::Windows;
+use crate::replica::object::{Ended, Inner};
+use crate::{js, now};
 
 /// How long a reply is that is worth packing, in bytes.
 const PACK_FROM: usize = 16 << 10;
@@ -44,7 +44,7 @@ impl Inner {
         headers.set(PACKED, "gzip")?;
         let whole = web_sys::Response::new_with_opt_str(Some(&json))?;
         let stream = whole.body().ok_or("a response has a body")?;
-        Ok(ResponseBuilder::new().with_headers(headers).stream(bindings::packed(&stream)))
+        Ok(ResponseBuilder::new().with_headers(headers).stream(js::packed(&stream)))
     }
 
     /// Returns the position whose floors can be told: none while a fold is half applied.

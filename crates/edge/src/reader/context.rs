@@ -9,7 +9,7 @@ use newsreel_core::wire::{Catalog, Key};
 use worker::Env;
 
 use crate::config::Config;
-use crate::replica::Inner;
+use crate::replica::object::Inner;
 use crate::tiers::r2;
 
 /// What stays the same for all reads of a request.

@@ -11,13 +11,13 @@ use newsreel_core::wire::Tag;
 use wasm_bindgen::prelude::*;
 use worker::{Response, Result, console_warn};
 
-use crate::headers::text_response;
-use crate::ledger::BETWEEN;
-use crate::place::Place;
-use crate::sync::{Reader, post, reader};
-use crate::value::quoted;
-use crate::walk::Walk;
-use crate::{bindings, now};
+use crate::reader::context::Place;
+use crate::reader::drive::Walk;
+use crate::reader::response::body::quoted;
+use crate::reader::response::headers::text_response;
+use crate::reader::sync::{Reader, post, reader};
+use crate::replica::usage::BETWEEN;
+use crate::{js, now};
 
 /// The binding of the Analytics Engine dataset; a deployment may have none.
 const METRICS: &str = "METRICS";
@@ -105,7 +105,7 @@ pub(crate) fn report(place: &Place) -> Option<String> {
 
 /// Writes a data point a class: the location and the class are its blobs, the counts its doubles.
 fn write_points(place: &Place, reader: &Reader) {
-    let Some(dataset) = bindings::binding::<Dataset>(&place.env, METRICS) else { return };
+    let Some(dataset) = js::binding::<Dataset>(&place.env, METRICS) else { return };
     for class in reader.counts.classes() {
         let doubles: Vec<String> = reader.counts.doubles(class).iter().map(f64::to_string).collect();
         let point = format!(
@@ -128,5 +128,5 @@ pub(crate) async fn show(place: &Place) -> Result<Response> {
         post(place, "report", &report).await?;
     }
     let response = post(place, "metrics", "").await?;
-    text_response(prometheus::MEDIA_TYPE, bindings::text_of(&response).await?)
+    text_response(prometheus::MEDIA_TYPE, js::text_of(&response).await?)
 }

@@ -6,7 +6,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use crate::bindings;
+use crate::js;
 use js_sys::Reflect;
 use newsreel_core::log::schema;
 use newsreel_core::read::floors::FloorRow;
@@ -403,7 +403,7 @@ fn string(row: &JsValue, name: &str) -> worker::Result<String> {
 /// Reads a whole number; `None` where it is NULL.
 fn version(row: &JsValue, name: &str) -> worker::Result<Option<Version>> {
     let Some(value) = Reflect::get(row, &name.into())?.as_f64() else { return Ok(None) };
-    let whole = bindings::whole(value).and_then(Version::new);
+    let whole = js::whole(value).and_then(Version::new);
     whole.map(Some).ok_or_else(|| format!("column {name} is not a whole number").into())
 }
 

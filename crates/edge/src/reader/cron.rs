@@ -6,11 +6,11 @@ use newsreel_core::wire::{Catalog, Key};
 use worker::web_sys::{self, RequestCache, RequestInit};
 use worker::{Env, Result, console_error, console_log};
 
-use crate::bindings;
 use crate::config::{Config, config};
-use crate::place::Place;
-use crate::sync::post;
-use crate::walk::Task;
+use crate::js;
+use crate::reader::context::Place;
+use crate::reader::drive::Task;
+use crate::reader::sync::post;
 
 /// The edge whose replica fetches ahead where no edge is named to tend KV.
 const NOBODY: &str = "clock";
@@ -45,11 +45,11 @@ async fn list(env: &Env, config: &Rc<Config>, catalog: &Catalog) -> Result<usize
     init.set_cache(RequestCache::NoStore);
     let url = format!("{}/{catalog}?hot={}", config.origin, config.fill_top);
     let request = web_sys::Request::new_with_str_and_init(&url, &init)?;
-    let response = bindings::fetch(&request).await?;
+    let response = js::fetch(&request).await?;
     if response.status() != 200 {
         return Err(format!("the origin answered {}", response.status()).into());
     }
-    let keys = keys_of(&bindings::text_of(&response).await?, config.fill_top)?;
+    let keys = keys_of(&js::text_of(&response).await?, config.fill_top)?;
     let edge = config.kv_tender.clone().or_else(|| config.edge.clone()).unwrap_or_else(|| NOBODY.to_owned());
     let (env, config, catalog) = (env.clone(), Rc::clone(config), catalog.clone());
     let place = Place { env, config, catalog, edge, replica: None };

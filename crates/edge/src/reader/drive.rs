@@ -9,10 +9,10 @@ use newsreel_core::read::sync::{AtLeast, Look};
 use newsreel_core::wire::{Key, Position, UnixMillis, Version};
 use worker::{Delay, Result, console_warn};
 
-use crate::flights;
 use crate::now;
-use crate::place::Place;
-use crate::sync::{Reader, reader, sync};
+use crate::reader::context::Place;
+use crate::reader::singleflight;
+use crate::reader::sync::{Reader, reader, sync};
 use crate::tiers::origin::Question;
 use crate::tiers::{Body, Entry, kv, kv_name, r2, r2_name};
 
@@ -227,7 +227,7 @@ impl Wanted {
 }
 
 /// Something to be awaited beside others. Boxed: a type of its own for each would be half of this crate in the wasm.
-pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+pub(crate) type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// What a tier gave.
 struct Gave {
@@ -349,7 +349,7 @@ async fn ask_origin(place: &Place, to: usize, walk: &Walk, position: Position) -
         position,
     };
     let began: UnixMillis = now();
-    let (outcome, shared) = flights::fetch(&question).await;
+    let (outcome, shared) = singleflight::fetch(&question).await;
     let found = outcome.map(Some).map_err(worker::Error::from);
     vec![Gave { took: Some((now().since(began), shared)), ..Gave::new(to, Tier::Origin, found) }]
 }

@@ -10,8 +10,8 @@ use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Result};
 
 use crate::now;
-use crate::replica::{Ended, Inner};
-use crate::rows::Chore;
+use crate::replica::object::{Ended, Inner};
+use crate::replica::rows::Chore;
 use crate::tiers::kv;
 
 /// How many KV deletions are under way at once. Six requests may wait for their headers at a time.

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use worker::web_sys::ReadableStream;
 use worker::{Env, Headers, Method, Request, Response, ResponseBuilder, Result, web_sys};
 
-use crate::headers::{Served, value_headers};
+use crate::reader::response::headers::{Served, value_headers};
 use crate::tiers::{Body, Entry, r2};
 
 /// How many bytes of values are wrapped in JSON, which takes several times as much memory on its way.
