@@ -11,7 +11,7 @@ use newsreel_core::wire::{Catalog, Code, Problem};
 use wasm_bindgen::JsValue;
 use worker::{Env, Request, web_sys};
 
-use crate::tiers::r2;
+use crate::js;
 
 /// The binding of the KV namespace.
 pub(crate) const ENTRIES: &str = "ENTRIES";
@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) origin: String,
     /// The name of this edge; by default the Cloudflare location's.
     pub(crate) edge: Option<String>,
+    /// Whether an R2 bucket is bound.
+    pub(crate) has_r2: bool,
     /// The broker of another deployment, without a trailing slash.
     pub(crate) broker: Option<String>,
     /// The edge that tends KV; every one when absent.
@@ -72,6 +74,7 @@ impl Config {
         Ok(Self {
             origin,
             edge: text(env, "EDGE"),
+            has_r2: has_r2(env),
             broker: address(env, "BROKER_URL")?,
             kv_tender: text(env, "KV_TENDER"),
             policies: policies(env)?,
@@ -96,6 +99,10 @@ impl Config {
     }
 }
 
+fn has_r2(env: &Env) -> bool {
+    js::binding::<JsValue>(env, COPIES).is_some()
+}
+
 fn policies(env: &Env) -> Result<Policies, Problem> {
     let value = Reflect::get(env, &"POLICY".into()).unwrap_or(JsValue::UNDEFINED);
     // A table of wrangler.toml comes as an object, a variable set by hand as its JSON.
@@ -105,7 +112,7 @@ fn policies(env: &Env) -> Result<Policies, Problem> {
         None => JSON::stringify(&value).map(String::from).unwrap_or_default(),
     };
     let policies = Policies::from_json(&json).map_err(wrong)?;
-    let mut quorum = policies.classes().filter(|(_, policy)| policy.quorum && !r2::is_bound(env));
+    let mut quorum = policies.classes().filter(|(_, policy)| policy.quorum && !has_r2(env));
     let unkept = quorum.next().map(|(class, _)| class.to_owned());
     drop(quorum);
     match unkept {

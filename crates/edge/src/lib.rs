@@ -1,7 +1,7 @@
 //! The edge: a replica that follows the broker, and the read path that serves from memory, KV, R2 and the origin.
 //!
 //! Two programs around `newsreel_core`. In reading order:
-//! - `config`: the deployment's variables;
+//! - `config`: the deployment's variables; `protocol`: everything that reader and replica say to each other;
 //! - `replica`: the Durable Object that follows a catalog at this edge and keeps its floors in SQLite;
 //! - `reader`: what every isolate does to answer a read, from the request to the response;
 //! - `tiers`: memory, KV, R2 and the origin, where entries are found;
@@ -9,8 +9,11 @@
 //!
 //! *Architecture invariant:* nothing here knows the broker's code; the broker is reached by `newsreel_core::wire` alone.
 
+mod clock;
 mod config;
+mod http;
 mod js;
+mod protocol;
 mod reader;
 mod replica;
 mod tiers;
@@ -18,21 +21,3 @@ mod tiers;
 pub use reader::cron::scheduled;
 pub use reader::serve::{serve, serves};
 pub use replica::object::Replica;
-
-use std::cell::Cell;
-
-use newsreel_core::clock::Steady;
-use newsreel_core::wire::UnixMillis;
-
-thread_local! {
-    static CLOCK: Cell<Steady> = const { Cell::new(Steady::new()) };
-}
-
-/// Returns this machine's time. It never goes back, whatever is done to the machine's clock.
-fn now() -> UnixMillis {
-    let machine = UnixMillis(worker::Date::now().as_millis());
-    let mut clock = CLOCK.get();
-    let now = clock.read(machine);
-    CLOCK.set(clock);
-    now
-}

@@ -1,14 +1,31 @@
 //! The reader: a program that runs in every isolate and answers reads from memory, KV, R2 and the origin.
 //!
-//! Plain isolate state and no object of its own. Floors come from the replica, over `crate::protocol`.
+//! All that it keeps is plain isolate state. Floors come from the replica, by [`crate::protocol`]. In reading order:
+//! - `serve`: the requests, by address; `request`: what else a request says;
+//! - `single`, `bulk`, `fill`, `explain`: what each is answered; `outcome`: what an answer is to its caller;
+//! - `context`: the deployment, catalog and edge of a request; `state`: what the isolate holds of a catalog;
+//! - `drive`: drives reads through the tiers; `singleflight`: one fetch of the origin for a key at a time;
+//! - `store`: puts what was served into the nearer tiers; `background`: the work behind an answer;
+//! - `sync`, `window`: how floors come from the replica, asked for and unasked;
+//! - `response`: headers and body; `metrics`: the counters; `cron`: lists of hot keys, by the clock.
+//!
+//! *Architecture invariant:* nothing here knows `crate::replica`; `scripts/check-layers` holds it.
 
-pub(crate) mod background;
+mod background;
+mod bulk;
 pub(crate) mod context;
 pub(crate) mod cron;
 pub(crate) mod drive;
+mod explain;
+mod fill;
 pub(crate) mod metrics;
-pub(crate) mod response;
+mod outcome;
+mod request;
+mod response;
 pub(crate) mod serve;
-pub(crate) mod singleflight;
-pub(crate) mod sync;
-pub(crate) mod window;
+mod single;
+mod singleflight;
+mod state;
+pub(crate) mod store;
+mod sync;
+mod window;

@@ -86,9 +86,9 @@ impl std::str::FromStr for AtLeast {
     }
 }
 
-/// What the replica answers.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Reply {
+/// What the replica answers. A replica writes `Floors` as JSON that its rows made; everybody else has them read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply<Floors = Vec<FloorRow>> {
     /// What the replica has applied.
     pub position: Position,
     /// The floors are those raised after this version.
@@ -96,19 +96,20 @@ pub struct Reply {
     /// And up to this one; below the position's when more are to be asked for.
     pub to: Version,
     /// How long ago the ping was sent that proved the position; absent while the replica is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof_age_ms: Option<u64>,
-    /// One a target.
-    pub floors: Vec<FloorRow>,
-    /// What of `(from, to]` is not among them.
-    #[serde(default)]
+    /// What of `(from, to]` is not among the floors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
-    /// The floors that were looked up, as they are at the position; those that are not there are none.
+    /// The floors that were looked up, as they are at the position. A target that is missing here has no floor.
     #[serde(default)]
-    pub looked: Vec<FloorRow>,
+    pub looked: Floors,
+    /// The floors raised in `(from, to]`, one a target.
+    pub floors: Floors,
 }
 
 /// The part of a snapshot that is too old to be worth telling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Floors of keys and tags raised up to here are not told.
     pub to: Version,

@@ -7,10 +7,12 @@ use newsreel_core::read::sync::Look;
 use newsreel_core::wire::Key;
 use worker::{Context, console_warn};
 
-use crate::now;
+use crate::clock::now;
 use crate::reader::context::Place;
-use crate::reader::drive::{Task, Walk, put_all, run};
-use crate::reader::sync::{may_sync_behind, reader, sync, synced_behind};
+use crate::reader::drive::{Task, Walk, run};
+use crate::reader::state::{may_sync_behind, reader, synced_behind};
+use crate::reader::store::put_all;
+use crate::reader::sync::sync;
 use crate::reader::{metrics, singleflight, window};
 
 /// Does what the walks that have ended leave to be done, and sees to it that the next ones know enough.

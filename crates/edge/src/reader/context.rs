@@ -9,8 +9,7 @@ use newsreel_core::wire::{Catalog, Key};
 use worker::Env;
 
 use crate::config::Config;
-use crate::replica::object::Inner;
-use crate::tiers::r2;
+use crate::protocol::LocalReplica;
 
 /// What stays the same for all reads of a request.
 pub(crate) struct Place {
@@ -18,8 +17,8 @@ pub(crate) struct Place {
     pub(crate) config: Rc<Config>,
     pub(crate) catalog: Catalog,
     pub(crate) edge: String,
-    /// The replica itself, when it is the one that reads: for whoever comes later.
-    pub(crate) replica: Option<Rc<Inner>>,
+    /// The replica in whose object the read happens; `None` in every other isolate.
+    pub(crate) replica: Option<Rc<dyn LocalReplica>>,
 }
 
 impl Place {
@@ -30,6 +29,6 @@ impl Place {
 
     /// Returns a read of a key.
     pub(crate) fn read(&self, key: &Key, at_least: Option<AtLeast>) -> Read {
-        Read::new(key.clone(), self.policy(key), at_least).with_r2(r2::is_bound(&self.env))
+        Read::new(key.clone(), self.policy(key), at_least).with_r2(self.config.has_r2)
     }
 }

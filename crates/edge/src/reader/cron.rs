@@ -8,6 +8,7 @@ use worker::{Env, Result, console_error, console_log};
 
 use crate::config::{Config, config};
 use crate::js;
+use crate::protocol::Call;
 use crate::reader::context::Place;
 use crate::reader::drive::Task;
 use crate::reader::sync::post;
@@ -56,7 +57,7 @@ async fn list(env: &Env, config: &Rc<Config>, catalog: &Catalog) -> Result<usize
     // The hottest first: the first of n counts n reads.
     let ranked: Vec<(&Key, usize)> = keys.iter().zip((0..=keys.len()).rev()).collect();
     for some in ranked.chunks(KEYS_A_CALL) {
-        post(&place, "ahead", &serde_json::to_string(some)?).await?;
+        post(&place, Call::HotList, &serde_json::to_string(some)?).await?;
     }
     Ok(keys.len())
 }

@@ -1,20 +1,22 @@
-//! Reads under way: `core::read::cache` says what to ask, this asks, of many reads together where the tier can.
+//! Reads under way: `core::cache` says what to ask, this asks, of many reads together where the tier can.
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
-use newsreel_core::read::cache::{Answer, Event, Read, Step, Tier};
+use newsreel_core::read::cache::{Answer, Event, Freshness, Read, Step, Tier};
 use newsreel_core::read::sync::{AtLeast, Look};
 use newsreel_core::wire::{Key, Position, UnixMillis, Version};
 use worker::{Delay, Result, console_warn};
 
-use crate::now;
+use crate::clock::now;
 use crate::reader::context::Place;
+use crate::reader::response::headers::Served;
 use crate::reader::singleflight;
-use crate::reader::sync::{Reader, reader, sync};
+use crate::reader::state::{Reader, reader};
+use crate::reader::sync::sync;
 use crate::tiers::origin::Question;
-use crate::tiers::{Body, Entry, kv, kv_name, r2, r2_name};
+use crate::tiers::{Entry, kv, kv_name, r2, r2_name};
 
 /// A read under way, and what the tiers gave it.
 pub(crate) struct Walk {
@@ -354,72 +356,21 @@ async fn ask_origin(place: &Place, to: usize, walk: &Walk, position: Position) -
     vec![Gave { took: Some((now().since(began), shared)), ..Gave::new(to, Tier::Origin, found) }]
 }
 
-impl Walk {
-    /// Returns the tiers that take what is served.
-    pub(crate) fn filled(&self) -> Vec<Tier> {
-        let (Answer::Serve { fill, .. }, Some(entry)) = (self.answer(), self.entry()) else {
-            return Vec::new();
+impl Served {
+    /// Returns how a walk that has ended came to its answer.
+    pub(crate) fn by(place: &Place, walk: &Walk) -> Self {
+        let now = now();
+        let (position, lag) =
+            reader(&place.catalog, |reader| (reader.known.position(), reader.known.lag(now)));
+        let (from, freshness) = match walk.answer() {
+            Answer::Serve { from, freshness, .. } => (Some(*from), *freshness),
+            Answer::Removed { freshness, .. } => (None, *freshness),
+            Answer::Fail(_) => (None, Freshness::Stale),
         };
-        // What is too large for memory has gone through R2 already.
-        let is_there = |tier: Tier| tier == Tier::R2 && matches!(entry.body, Body::Stored(_));
-        fill.iter().copied().filter(|tier| entry.fits(*tier) || is_there(*tier)).collect()
+        let filled = walk.filled();
+        let (policy, visits) = (place.policy(&walk.key), walk.read.visits().to_vec());
+        let collapsed = walk.origin.is_some_and(|(_, shared)| shared);
+        let found = walk.entry().is_some_and(|entry| entry.envelope.found);
+        Self { now, position, lag, policy, from, freshness, visits, filled, collapsed, found }
     }
-
-    /// Puts the answer into memory at once, and returns what is to be put into KV and R2.
-    pub(crate) fn fill(&self, place: &Place) -> Option<Fill> {
-        let (entry, mut tiers) = (self.entry()?, self.filled());
-        tiers.retain(|tier| entry.fits(*tier));
-        if tiers.contains(&Tier::Memory) {
-            reader(&place.catalog, |reader| reader.memory.put(&self.key, entry.clone()));
-        }
-        let epoch = entry.envelope.position.epoch;
-        let kv =
-            tiers.contains(&Tier::Kv).then(|| kv_name(&place.catalog, &epoch, &self.key, self.generation));
-        let r2 = tiers.contains(&Tier::R2).then(|| r2_name(&place.catalog, &epoch, &self.key));
-        let popularity = reader(&place.catalog, |reader| reader.hot.reads(&self.key));
-        let (entry, seen) = (entry.clone(), self.seen.clone());
-        (kv.is_some() || r2.is_some()).then_some(Fill { entry, kv, r2, seen, popularity })
-    }
-}
-
-/// What is to be put into KV and R2, under which names.
-pub(crate) struct Fill {
-    entry: Entry,
-    kv: Option<String>,
-    r2: Option<String>,
-    seen: Option<r2::Seen>,
-    /// How often this isolate read the key, lately.
-    popularity: u64,
-}
-
-impl Fill {
-    /// Puts it there; returns what refused it, if something did. Then it is only missed there.
-    async fn put(self, place: &Place) -> Option<String> {
-        let (entry, popularity, mut tasks) =
-            (&self.entry, self.popularity, Vec::<Task<'_, Option<String>>>::new());
-        if let Some(name) = &self.kv {
-            tasks.push(Box::pin(async move {
-                let put = kv::put(&place.env, name, entry.clone(), popularity).await;
-                put.err().map(|error| format!("{name} is not in KV: {error}"))
-            }));
-        }
-        if let Some(name) = &self.r2 {
-            let seen = self.seen.clone();
-            tasks.push(Box::pin(async move {
-                let put = r2::put(&place.env, name, entry, seen).await;
-                put.err().map(|error| format!("{name} is not in R2: {error}"))
-            }));
-        }
-        let refused = join_all(tasks).await.into_iter().flatten().next();
-        if let Some(refused) = &refused {
-            console_warn!("{refused}");
-        }
-        refused
-    }
-}
-
-/// Puts all of them there; returns what refused each, if something did.
-pub(crate) async fn put_all(place: &Place, fills: Vec<Fill>) -> Vec<Option<String>> {
-    let tasks = fills.into_iter().map(|fill| -> Task<'_, Option<String>> { Box::pin(fill.put(place)) });
-    join_all(tasks.collect::<Vec<_>>()).await
 }

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use js_sys::JSON;
-use newsreel_core::metrics::counts::Count;
-use newsreel_core::metrics::hot;
-use newsreel_core::metrics::prometheus;
+use newsreel_core::metrics::{counts::Count, prometheus};
 use newsreel_core::read::cache::Answer;
 use newsreel_core::wire::Tag;
 use wasm_bindgen::prelude::*;
 use worker::{Response, Result, console_warn};
 
+use crate::clock::now;
+use crate::http::text_response;
+use crate::js;
+use crate::protocol::{Call, UsageReport};
 use crate::reader::context::Place;
 use crate::reader::drive::Walk;
 use crate::reader::response::body::quoted;
-use crate::reader::response::headers::text_response;
-use crate::reader::sync::{Reader, post, reader};
-use crate::replica::usage::BETWEEN;
-use crate::{js, now};
+use crate::reader::state::{Reader, reader};
+use crate::reader::sync::post;
 
 /// The binding of the Analytics Engine dataset; a deployment may have none.
 const METRICS: &str = "METRICS";
@@ -98,8 +98,8 @@ pub(crate) fn report(place: &Place) -> Option<String> {
             return None;
         }
         write_points(place, reader);
-        let hottest = reader.hot.take_top(REPORTED_KEYS);
-        Some(format!("{}{BETWEEN}{}", reader.counts.take().to_text(), hot::to_text(&hottest)))
+        let hot = reader.hot.take_top(REPORTED_KEYS);
+        Some(UsageReport { counts: reader.counts.take(), hot }.to_text())
     })
 }
 
@@ -125,8 +125,8 @@ fn write_points(place: &Place, reader: &Reader) {
 /// Answers `GET metrics`: what this isolate has counted is reported first.
 pub(crate) async fn show(place: &Place) -> Result<Response> {
     if let Some(report) = report(place) {
-        post(place, "report", &report).await?;
+        post(place, Call::Report, &report).await?;
     }
-    let response = post(place, "metrics", "").await?;
+    let response = post(place, Call::Metrics, "").await?;
     text_response(prometheus::MEDIA_TYPE, js::text_of(&response).await?)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use newsreel_core::wire::{Catalog, Key, UnixMillis};
 use worker::Delay;
 
-use crate::now;
+use crate::clock::now;
 use crate::tiers::origin::Question;
 use crate::tiers::{Body, Entry};
 

@@ -1,31 +1,28 @@
-//! The follow window: for up to 25 s a reader's isolate is told of floors as the replica learns them.
+//! The reader's end of a follow window: for up to 25 s the isolate is told of floors as its replica learns them.
 //!
-//! A request opens it and `wait_until` holds it; what comes in changes plain isolate state, so that every
-//! request of the isolate sees a publish milliseconds after the replica did and none has to ask. Both ends are
-//! here: [`follow`] in the reader, [`Windows`] in the replica.
+//! A request opens the window and `wait_until` holds it. Each message changes plain isolate state, so every request of
+//! the isolate sees a publish milliseconds after the replica did, and none has to ask.
 
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
-use newsreel_core::read::sync::{Anchor, Applied, Ask, Look, Reply};
+use newsreel_core::read::sync::{Anchor, Applied, Look};
 use newsreel_core::wire::{Catalog, UnixMillis};
-use worker::{Delay, Headers, Request, Response, Result, State, WebSocket, WebSocketPair, WebsocketEvent};
+use worker::{Delay, Headers, Result, WebsocketEvent};
 
-use crate::now;
+use crate::clock::now;
+use crate::http;
+use crate::protocol::{WINDOW_ASK, WINDOW_URL, WindowMessage};
 use crate::reader::context::Place;
 use crate::reader::metrics;
-use crate::reader::sync::{reader, replica, take_turn};
-use crate::replica::broker_socket;
+use crate::reader::state::{reader, take_turn};
+use crate::reader::sync::replica;
 
 /// How long a window stays open. `wait_until` ends a request 30 s after its response.
 const OPEN_FOR: Duration = Duration::from_secs(25);
 /// How long after one that could not be opened no other is tried.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-/// The header that carries the question with which a window opens.
-const ASK: &str = "Newsreel-Ask";
-/// The tag of the replica's ends.
-const TAG: &str = "window";
 
 /// Says whether a window should open, and if so keeps other requests from opening one too.
 pub(crate) fn may_open(catalog: &Catalog) -> bool {
@@ -48,9 +45,9 @@ async fn listen(place: &Place) -> Result<()> {
     let ask = reader(catalog, |reader| reader.known.ask(OPEN_FOR, None, Look::default()));
     let headers = Headers::new();
     headers.set("Upgrade", "websocket")?;
-    headers.set(ASK, &serde_json::to_string(&ask)?)?;
+    headers.set(WINDOW_ASK, &serde_json::to_string(&ask)?)?;
     let sent_at = now();
-    let request = broker_socket::get("https://replica/window", &headers)?;
+    let request = http::get(WINDOW_URL, &headers)?;
     let response = replica(&place.env, catalog, &place.edge)?.fetch_with_request(request).await?;
     let socket = response.websocket().ok_or("the replica opened no window")?;
     let mut anchor: Option<Anchor> = None;
@@ -61,7 +58,7 @@ async fn listen(place: &Place) -> Result<()> {
         while let Either::Left((Some(Ok(WebsocketEvent::Message(message))), _)) =
             select(events.next(), &mut end).await
         {
-            let (said_at, reply) = heard(&message.text().unwrap_or_default())?;
+            let WindowMessage { said_at, reply } = WindowMessage::parse(&message.text().unwrap_or_default())?;
             let anchor = anchor.get_or_insert(Anchor { sent_at, answered_at: said_at });
             // What would leave a hole, or cannot be dated, ends the window; the next read opens another.
             let Some(dated) = anchor.dated(said_at, now()) else { break };
@@ -79,52 +76,4 @@ async fn listen(place: &Place) -> Result<()> {
     // A window that its replica has closed already has nothing left to close.
     let _ = socket.close(Some(1000), Some("enough"));
     Ok(())
-}
-
-/// The replica's ends of all windows open on it.
-pub(crate) struct Windows<'a>(pub(crate) &'a State);
-
-impl Windows<'_> {
-    /// Returns the question a request opens a window with; `None` when it opens none.
-    pub(crate) fn asked(request: &Request) -> Result<Option<Ask>> {
-        let Some(ask) = request.headers().get(ASK)? else { return Ok(None) };
-        Ok(Some(serde_json::from_str(&ask)?))
-    }
-
-    /// Opens a window that begins with this reply.
-    pub(crate) fn open(&self, reply: &str) -> Result<Response> {
-        let pair = WebSocketPair::new()?;
-        self.0.accept_websocket_with_tags(&pair.server, &[TAG]);
-        pair.server.send_with_str(said(reply))?;
-        Response::from_websocket(pair.client)
-    }
-
-    /// Says whether nobody listens.
-    pub(crate) fn none_open(&self) -> bool {
-        self.all().is_empty()
-    }
-
-    /// Tells every window a reply.
-    pub(crate) fn tell(&self, reply: &str) {
-        let text = said(reply);
-        for socket in self.all() {
-            // A window that is closing needs to hear no more; its reader opens another.
-            let _ = socket.send_with_str(&text);
-        }
-    }
-
-    fn all(&self) -> Vec<WebSocket> {
-        self.0.get_websockets_with_tag(TAG)
-    }
-}
-
-/// Writes a message of a window: the replica's time, a line break, the reply.
-fn said(reply: &str) -> String {
-    format!("{}\n{reply}", now().0)
-}
-
-fn heard(message: &str) -> Result<(UnixMillis, Reply)> {
-    let (said_at, reply) = message.split_once('\n').ok_or("a window's message has a time and a reply")?;
-    let said_at = said_at.parse().map_err(|_| "a window's message begins with a time")?;
-    Ok((UnixMillis(said_at), serde_json::from_str(reply)?))
 }

@@ -4,18 +4,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, LocalBoxFuture, select};
 use newsreel_core::follow::follower::{Input, Phase};
-use newsreel_core::read::sync::{Ask, Look};
+use newsreel_core::read::sync::{Ask, Look, Reply};
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version};
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Headers, Response, ResponseBuilder, Result, web_sys};
 
-use crate::reader::response::headers::problem_response;
-use crate::reader::sync::{PACKED, PROVED};
-use crate::reader::window::Windows;
-use crate::replica::object::{Ended, Inner};
-use crate::{js, now};
+use crate::clock::now;
+use crate::http::problem_response;
+use crate::js;
+use crate::protocol::{FloorsJson, LocalReplica, PACKED, PROVED, parsed};
+use crate::replica::driver::{Ended, Inner};
+use crate::replica::rows::FloorPage;
+use crate::replica::windows::Windows;
 
 /// How long a reply is that is worth packing, in bytes.
 const PACK_FROM: usize = 16 << 10;
@@ -32,7 +34,8 @@ impl Inner {
     pub(crate) async fn sync(self: &Rc<Self>, ask: Ask) -> Result<Response> {
         let proved = self.consult(&ask).await;
         let Some(position) = self.tellable()? else { return unheard() };
-        let (json, _) = self.reply(since(&ask, &position), &position, &ask.look)?;
+        let reply = self.reply(since(&ask, &position), &position, &ask.look)?;
+        let json = serde_json::to_string(&reply)?;
         let headers = Headers::new();
         if proved {
             headers.set(PROVED, "1")?;
@@ -52,24 +55,16 @@ impl Inner {
         Ok(if self.rows.is_folding()? { None } else { self.position() })
     }
 
-    /// Answers the replica's own reads: the same, without a request.
-    pub(crate) async fn told(self: &Rc<Self>, ask: &Ask) -> Result<(String, bool)> {
-        let proved = self.consult(ask).await;
-        let position = self.tellable()?.ok_or("this edge has not reached the broker yet")?;
-        let (json, _) = self.reply(since(ask, &position), &position, &ask.look)?;
-        Ok((json, proved))
-    }
-
     /// Opens a window: the reader is told from where it stands, and of everything that comes.
     pub(crate) async fn open_window(self: &Rc<Self>, ask: Ask) -> Result<Response> {
         self.consult(&ask).await;
         let Some(position) = self.tellable()? else { return unheard() };
-        let (reply, to) = self.reply(since(&ask, &position), &position, &ask.look)?;
-        if to < position.version {
+        let reply = self.reply(since(&ask, &position), &position, &ask.look)?;
+        if reply.to < position.version {
             // Too much for one message: the reader syncs first and opens its window after.
             return problem_response(&Problem::new(Code::Busy, "sync first"));
         }
-        let response = Windows(&self.state).open(&reply)?;
+        let response = Windows(&self.state).open(&serde_json::to_string(&reply)?)?;
         self.keep_proving();
         Ok(response)
     }
@@ -109,22 +104,13 @@ impl Inner {
         proved
     }
 
-    /// Returns what a reader that has every floor up to `since` is told, and up to which version that tells it all.
-    fn reply(&self, since: Version, position: &Position, look: &Look) -> Result<(String, Version)> {
-        let page = self.rows.floors_after(since, position.version)?;
-        let (floors, to) = (&page.floors, page.to);
+    /// Returns what a reader is told that has every floor up to `from`.
+    fn reply(&self, from: Version, position: &Position, look: &Look) -> Result<Reply<FloorsJson>> {
+        let FloorPage { floors, to, left_out } = self.rows.floors_after(from, position.version)?;
+        let looked = if look.is_empty() { FloorsJson::default() } else { self.rows.floors_of(look)? };
         let age = self.proved_at().map(|at| now().since(at).as_millis());
-        let age = age.map_or(String::new(), |age| format!(r#""proof_age_ms":{age},"#));
-        let left_out = page.left_out.map_or(String::new(), |left_out| format!(r#""left_out":{left_out},"#));
-        let looked = if look.is_empty() {
-            String::new()
-        } else {
-            format!(r#""looked":{},"#, self.rows.floors_of(look)?)
-        };
-        let json = format!(
-            r#"{{"position":"{position}","from":{since},"to":{to},{age}{left_out}{looked}"floors":{floors}}}"#
-        );
-        Ok((json, to))
+        let proof_age_ms = age.map(|age| u64::try_from(age).unwrap_or(u64::MAX));
+        Ok(Reply { position: *position, from, to, proof_age_ms, left_out, looked, floors })
     }
 
     /// While windows are open, proves every now and then that nothing was missed; each proof is passed on.
@@ -160,8 +146,9 @@ impl Inner {
         let known =
             before.0.filter(|known| known.epoch == position.epoch && known.version <= position.version);
         let since = known.map_or(Version::ZERO, |known| known.version);
-        match self.reply(since, &position, &Look::default()) {
-            Ok((reply, _)) => windows.tell(&reply),
+        let reply = self.reply(since, &position, &Look::default());
+        match reply.and_then(|reply| Ok(serde_json::to_string(&reply)?)) {
+            Ok(reply) => windows.tell(&reply),
             Err(error) => self.complain("telling windows", &error),
         }
     }
@@ -193,6 +180,17 @@ impl Inner {
                 return false;
             }
         }
+    }
+}
+
+impl LocalReplica for Inner {
+    fn answer(self: Rc<Self>, ask: Ask) -> LocalBoxFuture<'static, Result<(Reply, bool)>> {
+        Box::pin(async move {
+            let proved = self.consult(&ask).await;
+            let position = self.tellable()?.ok_or("this edge has not reached the broker yet")?;
+            let reply = self.reply(since(&ask, &position), &position, &ask.look)?;
+            Ok((parsed(&reply)?, proved))
+        })
     }
 }
 

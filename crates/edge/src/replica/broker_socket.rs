@@ -4,10 +4,10 @@ use futures_util::StreamExt as _;
 use newsreel_core::wire::frame::SUBPROTOCOL;
 use newsreel_core::wire::route::FollowQuery;
 use newsreel_core::wire::{Catalog, internal};
-use worker::web_sys::{self, RequestCache, RequestInit};
-use worker::{Env, Fetch, Headers, Request, Response, Result, WebSocket, WebsocketEvent};
+use worker::{Env, Fetch, Headers, Response, Result, WebSocket, WebsocketEvent};
 
 use crate::config::{BROKER, Config};
+use crate::http;
 
 /// Opens a socket to the broker, ours or the one `BROKER_URL` names, and accepts it.
 ///
@@ -28,13 +28,13 @@ pub(crate) async fn dial(
         Some(broker) => {
             let token = env.secret("BROKER_TOKEN").map(|token| token.to_string()).unwrap_or_default();
             headers.set("Authorization", &format!("Bearer {token}"))?;
-            let request = get(&format!("{broker}{path}"), &headers)?;
+            let request = http::get(&format!("{broker}{path}"), &headers)?;
             Fetch::Request(request).send().await?
         }
         None => {
             headers.set(internal::CALLER, &query.name)?;
             let stub = env.durable_object(BROKER)?.get_by_name(catalog.as_str())?;
-            stub.fetch_with_request(get(&format!("https://broker{path}"), &headers)?).await?
+            stub.fetch_with_request(http::get(&format!("https://broker{path}"), &headers)?).await?
         }
     };
     if response.status_code() != 101 {
@@ -70,14 +70,6 @@ pub(crate) enum Heard {
     Text(String),
     /// Nothing more.
     Closed(u16),
-}
-
-/// Returns a GET request that no cache answers.
-pub(crate) fn get(url: &str, headers: &Headers) -> Result<Request> {
-    let init = RequestInit::new();
-    init.set_headers(headers.0.as_ref());
-    init.set_cache(RequestCache::NoStore);
-    Ok(web_sys::Request::new_with_str_and_init(url, &init)?.into())
 }
 
 async fn refused(response: &mut Response) -> worker::Error {

@@ -9,8 +9,8 @@ use newsreel_core::wire::UnixMillis;
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Result};
 
-use crate::now;
-use crate::replica::object::{Ended, Inner};
+use crate::clock::now;
+use crate::replica::driver::{Ended, Inner};
 use crate::replica::rows::Chore;
 use crate::tiers::kv;
 

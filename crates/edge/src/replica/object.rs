@@ -1,47 +1,26 @@
-//! The edge's own Durable Object: follows the broker, keeps floors and position, tends the edge's KV.
+//! The edge's own Durable Object: follows the broker, keeps floors and position, and tends the edge's KV.
 //!
-//! `core::follower` decides; here its effects are carried out in order, so that the ack follows the
-//! transaction it stands for. What is known is in SQLite: an eviction costs a reconnection and a replay, and so
-//! does a step that did not end well, by an error or a panic. It leaves the follower in doubt; nobody is shown
-//! anything of it until it has started again from the rows.
+//! What the replica knows is in SQLite, so an eviction costs a reconnection and a replay.
 
 #![expect(
     missing_docs,
     reason = "the durable_object macro writes public methods without any; this file has no others"
 )]
 
-use std::cell::{Cell, Ref, RefCell};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::rc::{Rc, Weak};
-use std::time::Duration;
+use std::rc::Rc;
 
-use futures_channel::oneshot;
-use newsreel_core::floors::{FloorRow, raised_by};
-use newsreel_core::follower::{Config as FollowerConfig, Cursor, Effect, Follower, Input, Phase};
-use newsreel_core::wire::frame::close;
-use newsreel_core::wire::route::{FollowQuery, Start};
-use newsreel_core::wire::{Catalog, Position, Problem, UnixMillis};
-use worker::wasm_bindgen_futures::spawn_local;
+use newsreel_core::wire::Problem;
 use worker::{
-    Delay, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
-    console_error, console_log, durable_object,
+    DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, console_error,
+    durable_object,
 };
 
-use crate::config::{Config, config};
-use crate::now;
-use crate::reader::response::headers::problem_response;
-use crate::reader::sync::REPLICA_AT;
-use crate::reader::window::Windows;
-use crate::replica::broker_socket::{self, Heard};
-use crate::replica::rows::{OpenError, Rows};
-use crate::replica::usage::Ledger;
-
-/// How often the alarm keeps the object in memory while it follows. An outgoing socket alone does so for 15 min.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// How long after the last reader's question the replica lets go of the broker.
-const IDLE_AFTER: Duration = Duration::from_secs(600);
-/// How long after rows that could not be read they are tried again, if nothing else happens.
-const IN_DOUBT_FOR: Duration = Duration::from_secs(1);
+use crate::http::problem_response;
+use crate::protocol::Call;
+use crate::replica::driver::Inner;
+use crate::replica::rows::OpenError;
+use crate::replica::windows::Windows;
 
 /// The replica of one catalog at one edge.
 #[durable_object]
@@ -54,39 +33,6 @@ pub struct Replica {
 // A step that panics leaves the follower in doubt, and the next step starts it again from the rows.
 impl UnwindSafe for Replica {}
 impl RefUnwindSafe for Replica {}
-
-/// What is behind the object; the tasks it starts hold it weakly.
-pub(crate) struct Inner {
-    pub(crate) state: State,
-    pub(crate) env: Env,
-    pub(crate) rows: Rows,
-    pub(crate) config: std::result::Result<Rc<Config>, Problem>,
-    pub(crate) catalog: Catalog,
-    pub(crate) edge: String,
-    follower: RefCell<Follower>,
-    /// A step began and has not ended well, so the follower may be ahead of the rows.
-    in_doubt: Cell<bool>,
-    link: RefCell<Link>,
-    /// When the armed timer fires.
-    timer: Cell<Option<UnixMillis>>,
-    /// Readers that wait for a proof: woken after every step.
-    pub(crate) waiting: RefCell<Vec<oneshot::Sender<()>>>,
-    pub(crate) last_asked: Cell<UnixMillis>,
-    alarm_at: Cell<Option<UnixMillis>>,
-    pub(crate) tending: Cell<bool>,
-    pub(crate) fetching: Cell<bool>,
-    /// The last reader that waited for a proof waited in vain.
-    pub(crate) in_vain: Cell<bool>,
-    pub(crate) ledger: RefCell<Ledger>,
-    pub(crate) proving: Cell<bool>,
-}
-
-/// The connection, or the attempt at one. News of an older number is of a socket that was given up.
-#[derive(Default)]
-struct Link {
-    number: u64,
-    socket: Option<WebSocket>,
-}
 
 impl DurableObject for Replica {
     fn new(state: State, env: Env) -> Self {
@@ -110,12 +56,12 @@ impl DurableObject for Replica {
             return inner.open_window(ask).await;
         }
         let said = request.text().await?;
-        match request.path().as_str() {
-            "/sync" => inner.sync(serde_json::from_str(&said)?).await,
-            "/report" => inner.take_report(&said),
-            "/metrics" => inner.show_counts(),
-            "/ahead" => inner.take_hot_list(&said).await,
-            other => Err(format!("a replica has no {other}").into()),
+        match Call::at(&request.path()) {
+            Some(Call::Sync) => inner.sync(serde_json::from_str(&said)?).await,
+            Some(Call::Report) => inner.take_report(&said),
+            Some(Call::Metrics) => inner.show_counts(),
+            Some(Call::HotList) => inner.take_hot_list(&said).await,
+            None => Err(format!("a replica has no {}", request.path()).into()),
         }
     }
 
@@ -147,310 +93,4 @@ impl DurableObject for Replica {
         }
         Response::empty()
     }
-}
-
-impl Inner {
-    fn wake(state: State, env: Env) -> std::result::Result<Self, OpenError> {
-        let name = state.id().name().unwrap_or_default();
-        let (catalog, edge) = name
-            .split_once(REPLICA_AT)
-            .ok_or(worker::Error::from("a replica is addressed by catalog and edge"))?;
-        let catalog = Catalog::new(catalog).map_err(|why| worker::Error::from(why.to_string()))?;
-        let rows = Rows::open(&state)?;
-        let ledger = Ledger::load(&rows)?;
-        let config = config(&env);
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(|error| worker::Error::from(error.to_string()))?;
-        let follow = FollowerConfig { backoff_cap: Duration::from_secs(5), ..FollowerConfig::default() };
-        let follower = Follower::new(follow, stored(&rows)?, u64::from_le_bytes(seed));
-        Ok(Self {
-            rows,
-            config,
-            catalog,
-            edge: edge.to_owned(),
-            follower: RefCell::new(follower),
-            in_doubt: Cell::new(false),
-            state,
-            env,
-            link: RefCell::default(),
-            timer: Cell::default(),
-            waiting: RefCell::default(),
-            last_asked: Cell::default(),
-            alarm_at: Cell::default(),
-            tending: Cell::new(false),
-            fetching: Cell::new(false),
-            in_vain: Cell::new(false),
-            ledger: RefCell::new(ledger),
-            proving: Cell::new(false),
-        })
-    }
-
-    /// Returns the follower as the rows have it: outside of a step nothing else is to be shown of it.
-    fn settled(&self) -> Option<Ref<'_, Follower>> {
-        (!self.in_doubt.get()).then(|| self.follower.borrow())
-    }
-
-    pub(crate) fn position(&self) -> Option<Position> {
-        self.settled()?.position()
-    }
-
-    pub(crate) fn proved_at(&self) -> Option<UnixMillis> {
-        self.settled()?.proved_at()
-    }
-
-    /// Returns the follower's phase; one in doubt counts as idle, so whoever needs it starts it.
-    pub(crate) fn phase(&self) -> Phase {
-        self.settled().map_or(Phase::Idle, |follower| follower.phase())
-    }
-
-    /// Hands the follower one input and carries out what follows, in order.
-    pub(crate) fn step(self: &Rc<Self>, input: Input) {
-        let before = (self.position(), self.proved_at());
-        if let Err(error) = self.follow(input) {
-            self.complain("starting again from the rows", &error);
-        }
-        if self.proved_at() > before.1 {
-            self.in_vain.set(false);
-        }
-        self.arm_timer();
-        self.tell_windows(before);
-        for waiting in self.waiting.take() {
-            // Who gave up waiting needs no wake-up.
-            let _ = waiting.send(());
-        }
-    }
-
-    /// After a write that failed, or a step that died, the follower is ahead of the rows: it starts again from them.
-    fn follow(self: &Rc<Self>, input: Input) -> Result<()> {
-        if self.in_doubt.replace(true) {
-            self.start_again()?;
-        }
-        self.follower.borrow_mut().handle(now(), input);
-        while let Some(effect) = self.poll_effect() {
-            if let Err(error) = self.carry_out(effect) {
-                self.complain("starting again from the rows", &error);
-                // What is left to do is to hang up.
-                self.start_again()?;
-            }
-        }
-        self.in_doubt.set(false);
-        Ok(())
-    }
-
-    fn start_again(&self) -> Result<()> {
-        let stored = stored(&self.rows)?;
-        self.follower.borrow_mut().start_again(now(), stored);
-        Ok(())
-    }
-
-    pub(crate) fn complain(&self, doing: &str, error: &worker::Error) {
-        console_error!("{}@{}: {doing}: {error}", self.catalog, self.edge);
-    }
-
-    fn poll_effect(&self) -> Option<Effect> {
-        self.follower.borrow_mut().poll_effect()
-    }
-
-    fn carry_out(self: &Rc<Self>, effect: Effect) -> Result<()> {
-        match effect {
-            Effect::Dial(from) => self.dial(from),
-            Effect::Send(text) => {
-                if let Some(socket) = &self.link.borrow().socket {
-                    socket.send_with_str(text)?;
-                }
-            }
-            Effect::Hangup { code, reason } => self.hang_up(code, reason),
-            Effect::Apply { position, versions } => {
-                let changes =
-                    versions.iter().flat_map(|row| row.changes.iter().map(|one| (row.version, one)));
-                self.apply(&raised_by(changes), Some(position))?;
-            }
-            Effect::ApplyFold { position, changes } => {
-                let changes = changes.iter().map(|folded| (folded.version, &folded.change));
-                self.apply(&raised_by(changes), position)?;
-            }
-            Effect::Reset { position, reason } => {
-                console_log!("{}@{}: reset to {position}: {reason}", self.catalog, self.edge);
-                self.rows.reset(position)?;
-            }
-            Effect::Phase(_) => {}
-            Effect::Complaint { code, message } => {
-                console_error!("{}@{}: the broker says {code}: {message}", self.catalog, self.edge);
-            }
-        }
-        Ok(())
-    }
-
-    fn apply(self: &Rc<Self>, floors: &[FloorRow], position: Option<Position>) -> Result<()> {
-        let tends = self.config.as_ref().is_ok_and(|config| config.tends_kv(&self.edge));
-        let epoch = position.or(self.follower.borrow().position()).map(|position| position.epoch);
-        let prefix = epoch.filter(|_| tends).map(|epoch| crate::tiers::prefix(&self.catalog, &epoch));
-        self.rows.apply(floors, position, prefix.as_deref())?;
-        if tends && !floors.is_empty() {
-            self.tend_kv();
-            self.refresh_after(floors)?;
-        }
-        Ok(())
-    }
-
-    fn dial(self: &Rc<Self>, from: Start) {
-        let config = match &self.config {
-            Ok(config) => Rc::clone(config),
-            Err(problem) => return console_error!("{}", problem.detail()),
-        };
-        let number = {
-            let mut link = self.link.borrow_mut();
-            link.number += 1;
-            link.number
-        };
-        let query = FollowQuery { from, name: self.edge.clone(), topics: Vec::new() };
-        let (env, catalog) = (self.env.clone(), self.catalog.clone());
-        // Weak: this future outlives an evicted object, and must not keep its memory.
-        let weak = Rc::downgrade(self);
-        spawn_local(async move {
-            let outcome = match broker_socket::dial(&env, &config, &catalog, &query).await {
-                Ok(socket) => converse(&weak, number, socket).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = outcome {
-                console_error!("{catalog}@{}: {error}", query.name);
-                hear(&weak, number, Heard::Closed(1006));
-            }
-        });
-    }
-
-    fn hang_up(&self, code: u16, reason: &str) {
-        let mut link = self.link.borrow_mut();
-        link.number += 1;
-        if let Some(socket) = link.socket.take() {
-            // A socket that is closed already has nothing left to say.
-            let _ = socket.close(Some(code), Some(reason));
-        }
-    }
-
-    fn hear(self: &Rc<Self>, number: u64, heard: Heard) {
-        if self.link.borrow().number != number {
-            return;
-        }
-        self.step(match heard {
-            Heard::Opened => Input::Opened,
-            Heard::Text(text) => Input::Text(text),
-            Heard::Closed(code) => {
-                self.link.borrow_mut().socket = None;
-                Input::Closed { code }
-            }
-        });
-    }
-
-    fn arm_timer(self: &Rc<Self>) {
-        let due = match self.settled() {
-            Some(follower) => follower.poll_timeout(),
-            None => Some(now().plus(IN_DOUBT_FOR)),
-        };
-        let Some(due) = due else { return };
-        if self.timer.get().is_some_and(|armed| armed <= due) {
-            return;
-        }
-        self.timer.set(Some(due));
-        let weak = Rc::downgrade(self);
-        spawn_local(async move {
-            Delay::from(due.since(now()).max(Duration::from_millis(1))).await;
-            let Some(inner) = weak.upgrade() else { return };
-            // A timer that an earlier one overtook has nothing to do.
-            if inner.timer.get() == Some(due) {
-                inner.timer.set(None);
-                inner.step(Input::Timer);
-            }
-        });
-    }
-
-    /// Arms the alarm unless it is armed and less than half spent: a write is not free.
-    pub(crate) async fn keep_alive(&self) {
-        let now = now();
-        if self.alarm_at.get().is_some_and(|at| at.since(now) > KEEP_ALIVE / 2) {
-            return;
-        }
-        self.alarm_at.set(Some(now.plus(KEEP_ALIVE)));
-        if let Err(error) = self.state.storage().set_alarm(KEEP_ALIVE).await {
-            self.complain("arming the alarm", &error);
-        }
-    }
-
-    async fn on_alarm(self: &Rc<Self>) {
-        self.alarm_at.set(None);
-        if let Err(error) = self.rows.cut_tasks() {
-            self.complain("cutting the to-do list", &error);
-        }
-        self.tend_kv();
-        self.fetch_ahead();
-        if let Err(error) = self.ledger.borrow_mut().keep(&self.rows) {
-            self.complain("keeping the counts", &error);
-        }
-        if let (Ok(config), Some(held)) = (&self.config, self.position())
-            && let Err(error) = self.rows.forget(held.version, now(), config.policies.longest_life())
-        {
-            self.complain("forgetting floors", &error);
-        }
-        let tasks = self.rows.has_tasks().unwrap_or(true);
-        let read_lately = now().since(self.last_asked.get()) < IDLE_AFTER;
-        if read_lately && self.phase() == Phase::Idle {
-            self.step(Input::Start);
-        }
-        if !read_lately {
-            self.step(Input::Stop);
-        }
-        if read_lately || tasks {
-            self.keep_alive().await;
-        }
-    }
-}
-
-/// Says that a task under way has ended, however it ends.
-pub(crate) struct Ended(pub(crate) Weak<Inner>, pub(crate) fn(&Inner) -> &Cell<bool>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        if let Some(inner) = self.0.upgrade() {
-            (self.1)(&inner).set(false);
-        }
-    }
-}
-
-/// Talks over an open socket until it closes. If a step panics, the guard closes it, and to hear of that is the step
-/// that starts the follower again.
-async fn converse(weak: &Weak<Inner>, number: u64, socket: WebSocket) -> Result<()> {
-    struct Guard(Weak<Inner>, u64, WebSocket);
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            let _ = self.2.close(Some(close::RESYNC), Some("done"));
-            hear(&self.0, self.1, Heard::Closed(1006));
-        }
-    }
-    match weak.upgrade() {
-        Some(inner) if inner.link.borrow().number == number => {
-            inner.link.borrow_mut().socket = Some(socket.clone());
-        }
-        Some(_) | None => {
-            let _ = socket.close(Some(1000), Some("too late"));
-            return Ok(());
-        }
-    }
-    let guard = Guard(weak.clone(), number, socket);
-    broker_socket::listen(&guard.2, |heard| hear(weak, number, heard)).await
-}
-
-fn hear(weak: &Weak<Inner>, number: u64, heard: Heard) {
-    if let Some(inner) = weak.upgrade() {
-        inner.hear(number, heard);
-    }
-}
-
-/// Returns what the rows hold. A first start has no history, so it wants everything kept.
-fn stored(rows: &Rows) -> Result<Cursor> {
-    if let Some(position) = rows.position()? {
-        return Ok(Cursor::At(position));
-    }
-    // What a fold left behind that was never finished.
-    rows.clear()?;
-    Ok(Cursor::Nothing)
 }

@@ -15,12 +15,14 @@ use newsreel_core::wire::{Key, Target};
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Response, Result};
 
-use crate::now;
+use crate::clock::now;
+use crate::protocol::LocalReplica;
 use crate::reader::context::Place;
-use crate::reader::drive::{Walk, put_all, run};
+use crate::reader::drive::{Walk, run};
 use crate::reader::metrics;
+use crate::reader::store::put_all;
+use crate::replica::driver::{Ended, Inner};
 use crate::replica::kv_cleanup::retry_at;
-use crate::replica::object::{Ended, Inner};
 use crate::replica::rows::{Chore, Task};
 
 /// How many keys are fetched together.
@@ -83,7 +85,8 @@ impl Inner {
         let Ok(config) = &self.config else { return Ok(0) };
         let tasks = self.rows.due_tasks(Chore::Fetch, now(), AT_ONCE)?;
         let (env, config, catalog) = (self.env.clone(), Rc::clone(config), self.catalog.clone());
-        let place = Place { env, config, catalog, edge: self.edge.clone(), replica: Some(Rc::clone(self)) };
+        let local: Rc<dyn LocalReplica> = Rc::<Self>::clone(self);
+        let place = Place { env, config, catalog, edge: self.edge.clone(), replica: Some(local) };
         // Floors as they are here: what this isolate's readers know may be from before the change.
         let here = self.position().map(|at| AtLeast { epoch: at.epoch, version: at.version });
         let mut walks = Vec::new();

@@ -6,14 +6,16 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use crate::js;
 use js_sys::Reflect;
 use newsreel_core::log::schema;
 use newsreel_core::read::floors::FloorRow;
-use newsreel_core::read::sync::{Look, SNAPSHOT_FLOORS};
+use newsreel_core::read::sync::{LeftOut, Look, SNAPSHOT_FLOORS};
 use newsreel_core::wire::{Position, Problem, UnixMillis, Version};
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, State};
+
+use crate::js;
+use crate::protocol::FloorsJson;
 
 #[cfg(test)]
 #[cfg(target_arch = "wasm32")]
@@ -99,12 +101,10 @@ pub(crate) struct Task {
 
 /// Some of the floors, as a reader is told them.
 pub(crate) struct FloorPage {
-    /// A JSON array.
-    pub(crate) floors: String,
-    /// It has every floor raised up to here, but for what is left out.
+    pub(crate) floors: FloorsJson,
+    /// The page has every floor raised up to this version, but for what is left out.
     pub(crate) to: Version,
-    /// What is said of that, as JSON.
-    pub(crate) left_out: Option<String>,
+    pub(crate) left_out: Option<LeftOut>,
 }
 
 impl Rows {
@@ -219,24 +219,23 @@ impl Rows {
                UNION ALL SELECT * FROM floors WHERE kind >= 2 AND newest > ?3 AND newest <= ?1)",
             vec![number(told_from.number()), number(to.number()), since_then],
         )?;
-        let floors = floors.map_or(Ok("[]".to_owned()), |row| string(&row, "floors"))?;
+        let floors = floors.map_or(Ok(FloorsJson::default()), |row| floors_json(&row))?;
         let left_out = mark.map(|mark| self.left_out(mark)).transpose()?;
         Ok(FloorPage { floors, to, left_out })
     }
 
-    /// Returns what is said of the floors up to `mark` that are not told, as JSON.
-    fn left_out(&self, mark: Version) -> worker::Result<String> {
+    /// Returns what is said of the floors up to `mark` that are not told.
+    fn left_out(&self, mark: Version) -> worker::Result<LeftOut> {
         let row =
             self.first("SELECT max(hard) AS hard, max(soft) AS soft FROM floors WHERE kind = 1", vec![])?;
         let row = row.ok_or("an aggregate has a row")?;
         let highest = |name: &str| version(&row, name).map(Option::unwrap_or_default);
-        let (hard, soft) = (highest("hard")?, highest("soft")?);
-        Ok(format!(r#"{{"to":{mark},"tags_hard":{hard},"tags_soft":{soft}}}"#))
+        Ok(LeftOut { to: mark, tags_hard: highest("hard")?, tags_soft: highest("soft")? })
     }
 
-    /// Returns the floors of these targets as a JSON array, and that of everything, which stands for those that were
-    /// forgotten; none for those that have none.
-    pub(crate) fn floors_of(&self, look: &Look) -> worker::Result<String> {
+    /// Returns the floors of these targets, and that of everything, which stands for those that were forgotten; none for
+    /// those that have none.
+    pub(crate) fn floors_of(&self, look: &Look) -> worker::Result<FloorsJson> {
         let keys = look.keys.iter().map(|key| (0, key.as_str()));
         let targets: Vec<(u8, &str)> = keys.chain(look.tags.iter().map(|tag| (1, tag.as_str()))).collect();
         let row = self.first(
@@ -244,7 +243,7 @@ impl Rows {
              FROM floors WHERE kind = 3 OR (kind, name) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))",
             vec![serde_json::to_string(&targets)?.into()],
         )?;
-        row.map_or(Ok("[]".to_owned()), |row| string(&row, "floors"))
+        row.map_or(Ok(FloorsJson::default()), |row| floors_json(&row))
     }
 
     /// Forgets some of the floors that are older than `life`, the longest of any entry.
@@ -393,6 +392,10 @@ impl Rows {
         let mut cursor = self.sql.exec(query, bindings)?;
         Iterator::next(&mut cursor).transpose()
     }
+}
+
+fn floors_json(row: &JsValue) -> worker::Result<FloorsJson> {
+    Ok(FloorsJson::new(string(row, "floors")?)?)
 }
 
 fn string(row: &JsValue, name: &str) -> worker::Result<String> {

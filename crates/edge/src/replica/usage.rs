@@ -3,19 +3,18 @@
 use std::time::Duration;
 
 use newsreel_core::metrics::counts::Counts;
-use newsreel_core::metrics::hot::{self, Hot};
+use newsreel_core::metrics::hot::Hot;
 use newsreel_core::wire::{Key, Target, UnixMillis};
 use worker::Result;
 
-use crate::now;
+use crate::clock::now;
+use crate::protocol::UsageReport;
 use crate::replica::rows::Rows;
 
 /// How many keys a replica remembers as read lately.
 const HOT_KEYS: usize = 10_000;
 /// A key is read lately if it was in this or the last such time.
 const LATELY: Duration = Duration::from_secs(600);
-/// Stands between the two parts of a report.
-pub(crate) const BETWEEN: char = '\u{1e}';
 
 /// All that the readers of one catalog at one edge have reported.
 pub(crate) struct Ledger {
@@ -40,9 +39,7 @@ impl Ledger {
     /// # Errors
     /// When it is none; nothing of it is taken then.
     pub(crate) fn take(&mut self, report: &str) -> Result<()> {
-        let (counts, hot) = report.split_once(BETWEEN).ok_or("a report has two parts")?;
-        let counts = Counts::parse(counts).map_err(|why| why.to_string())?;
-        let hot = hot::parse(hot).map_err(|why| why.to_string())?;
+        let UsageReport { counts, hot } = UsageReport::parse(report)?;
         self.counts.merge(&counts);
         let [lately, _] = &mut self.hot;
         lately.merge(&hot);

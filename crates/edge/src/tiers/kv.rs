@@ -12,9 +12,9 @@ use newsreel_core::wire::UnixMillis;
 use worker::{Delay, Env, Result};
 
 use super::Entry;
+use crate::clock::now;
 use crate::config::ENTRIES;
 use crate::js::{Kv, binding};
-use crate::now;
 
 /// How long KV's own copy at a location may be served without asking; its shortest, in seconds.
 const CACHE_TTL: u64 = 30;

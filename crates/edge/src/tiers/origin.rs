@@ -11,8 +11,9 @@ use worker::web_sys::{self, AbortController, RequestCache, RequestInit};
 use worker::{Delay, Env, Result};
 
 use super::{Body, Entry, KV_VALUE_BYTES, r2, r2_name};
+use crate::clock::now;
 use crate::config::Config;
-use crate::{js, now};
+use crate::js;
 
 /// How often who waits for the origin says that it still does.
 const BREATH: Duration = Duration::from_millis(250);
@@ -114,7 +115,7 @@ impl Question<'_> {
         stream: &web_sys::ReadableStream,
         length: u64,
     ) -> Result<Entry> {
-        if !r2::is_bound(self.env) {
+        if !self.config.has_r2 {
             return Ok(Entry { envelope, body: Body::Stream(stream.clone(), length) });
         }
         let name = r2_name(self.catalog, &self.position.epoch, self.key);

@@ -46,11 +46,6 @@ fn bucket(env: &Env) -> Result<R2> {
     js::binding(env, COPIES).ok_or_else(|| format!("there is no R2 bucket bound as {COPIES}").into())
 }
 
-/// Says whether the deployment has R2.
-pub(crate) fn is_bound(env: &Env) -> bool {
-    js::binding::<JsValue>(env, COPIES).is_some()
-}
-
 /// Returns what R2 has under a name, and what it takes to replace it.
 pub(crate) async fn get(env: &Env, name: &str) -> Result<(Option<Entry>, Seen)> {
     find(&bucket(env)?, name).await

@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 use worker::web_sys::ReadableStream;
 use worker::{Env, Headers, Method, Request, Response, ResponseBuilder, Result, web_sys};
 
+use crate::reader::context::Place;
 use crate::reader::response::headers::{Served, value_headers};
 use crate::tiers::{Body, Entry, r2};
 
@@ -134,6 +135,13 @@ pub(crate) fn members(entry: &Entry, served: &Served, most: u64) -> String {
         fetched_at = envelope.fetched_at.0,
         expires_at = envelope.expires_at.0,
     )
+}
+
+/// Returns the members that say what the reader has heard.
+pub(crate) fn heard(place: &Place, served: &Served) -> String {
+    let position = served.position.map_or("null".to_owned(), |position| format!("\"{position}\""));
+    let lag = served.lag.map_or("null".to_owned(), |lag| lag.as_millis().to_string());
+    format!(r#""catalog":"{}","position":{position},"lag_ms":{lag}"#, place.catalog)
 }
 
 /// Writes a text as JSON.

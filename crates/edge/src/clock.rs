@@ -1,0 +1,19 @@
+//! This machine's clock, which never goes back.
+
+use std::cell::Cell;
+
+use newsreel_core::clock::Steady;
+use newsreel_core::wire::UnixMillis;
+
+thread_local! {
+    static CLOCK: Cell<Steady> = const { Cell::new(Steady::new()) };
+}
+
+/// Returns this machine's time. It never goes back, whatever is done to the machine's clock.
+pub(crate) fn now() -> UnixMillis {
+    let machine = UnixMillis(worker::Date::now().as_millis());
+    let mut clock = CLOCK.get();
+    let now = clock.read(machine);
+    CLOCK.set(clock);
+    now
+}

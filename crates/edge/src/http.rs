@@ -1,0 +1,35 @@
+//! Requests and responses that reader and replica make alike.
+
+use newsreel_core::wire::problem::{MEDIA_TYPE, Problem};
+use worker::web_sys::{self, RequestCache, RequestInit};
+use worker::{Headers, Request, Response, ResponseBuilder, Result};
+
+/// Returns a GET request that no cache answers.
+pub(crate) fn get(url: &str, headers: &Headers) -> Result<Request> {
+    let init = RequestInit::new();
+    init.set_headers(headers.0.as_ref());
+    init.set_cache(RequestCache::NoStore);
+    Ok(web_sys::Request::new_with_str_and_init(url, &init)?.into())
+}
+
+/// Returns a problem that no entry is behind.
+pub(crate) fn problem_response(problem: &Problem) -> Result<Response> {
+    problem_of(problem, Headers::new())
+}
+
+pub(crate) fn problem_of(problem: &Problem, headers: Headers) -> Result<Response> {
+    headers.set("Content-Type", MEDIA_TYPE)?;
+    for (name, value) in problem.headers() {
+        headers.set(name, &value)?;
+    }
+    let builder = ResponseBuilder::new().with_status(problem.status()).with_headers(headers);
+    Ok(builder.fixed(problem.to_json().into_bytes()))
+}
+
+/// Returns an answer that nobody may keep.
+pub(crate) fn text_response(content_type: &str, text: String) -> Result<Response> {
+    let headers = Headers::new();
+    headers.set("Content-Type", content_type)?;
+    headers.set("Cache-Control", "no-store")?;
+    Ok(ResponseBuilder::new().with_headers(headers).fixed(text.into_bytes()))
+}

@@ -1,0 +1,64 @@
+//! A read of many keys, answered together.
+
+use std::rc::Rc;
+
+use newsreel_core::read::sync::AtLeast;
+use newsreel_core::wire::Key;
+use worker::{Context, Request, Result};
+
+use crate::http::text_response;
+use crate::reader::background::keep_up;
+use crate::reader::context::Place;
+use crate::reader::drive::{Walk, run};
+use crate::reader::outcome::{Outcome, outcome};
+use crate::reader::request::{Answered, min_version};
+use crate::reader::response::body::{WRAPPED_BYTES, heard, members, quoted};
+use crate::reader::response::headers::Served;
+
+/// Answers `entries?key=…` and its twin with a body: what each key alone would have been answered, in one JSON.
+pub(crate) async fn many(
+    request: &Request,
+    place: &Rc<Place>,
+    context: &Context,
+    keys: &[Key],
+) -> Result<Answered> {
+    let at_least = match min_version(request)? {
+        Ok(at_least) => at_least,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let mut walks: Vec<Walk> =
+        keys.iter().map(|key| Walk::new(place, key, place.read(key, at_least)).one_of_many()).collect();
+    run(place, &mut walks).await;
+    let (mut entries, mut head, mut room) = (Vec::new(), String::new(), WRAPPED_BYTES);
+    for walk in &walks {
+        let served = Served::by(place, walk);
+        head = heard(place, &served);
+        entries.push(entry(place, walk, at_least, &served, room));
+        let length = walk.entry().map_or(0, |entry| entry.body.length());
+        room -= if length <= room { length } else { 0 };
+    }
+    let json = format!("{{{head},\"entries\":[{}]}}", entries.join(","));
+    keep_up(place, context, &walks);
+    text_response("application/json", json).map(Ok)
+}
+
+fn entry(place: &Place, walk: &Walk, at_least: Option<AtLeast>, served: &Served, room: u64) -> String {
+    let fetched_at = walk.entry().map(|entry| entry.envelope.fetched_at);
+    let rest = match outcome(place, walk, at_least, served) {
+        Outcome::Value => {
+            format!(
+                r#""status":200,{}"#,
+                members(walk.entry().expect("what is served was held"), served, room)
+            )
+        }
+        Outcome::NotFound(problem, _) | Outcome::Failed(problem) => {
+            let (status, code, detail) = (problem.status(), problem.code(), quoted(problem.detail()));
+            format!(r#""status":{status},"code":"{code}","detail":{detail}"#)
+        }
+    };
+    format!(
+        r#"{{"key":{},{rest},"cache_status":{}}}"#,
+        quoted(walk.key.as_str()),
+        quoted(&served.cache_status(fetched_at))
+    )
+}

@@ -1,0 +1,75 @@
+//! Keys that are filled before anybody reads them, on request.
+
+use std::rc::Rc;
+
+use newsreel_core::wire::{Code, Key, Problem};
+use worker::{Context, Response, Result};
+
+use crate::http::text_response;
+use crate::reader::background::keep_up;
+use crate::reader::context::Place;
+use crate::reader::drive::{Walk, run};
+use crate::reader::metrics;
+use crate::reader::outcome::{Outcome, outcome};
+use crate::reader::response::body::{heard, quoted};
+use crate::reader::response::headers::Served;
+use crate::reader::store::{Fill, put_all};
+
+/// How many keys are filled at once: of each the value is at hand until KV and R2 have it.
+const FILLED_AT_ONCE: usize = 4;
+
+/// What became of keys that were filled ahead, as JSON.
+#[derive(Default)]
+struct Filled {
+    filled: Vec<String>,
+    kept: Vec<String>,
+    absent: Vec<String>,
+    failed: Vec<String>,
+    /// The members that say what the reader has heard.
+    head: String,
+}
+
+/// Answers `POST fill`: each key is read as nobody's reader would, so that KV and R2 have it.
+pub(crate) async fn ahead(place: &Rc<Place>, context: &Context, keys: &[Key]) -> Result<Response> {
+    let mut all = Filled::default();
+    for some in keys.chunks(FILLED_AT_ONCE) {
+        all.fill(place, some).await;
+    }
+    keep_up(place, context, &[]);
+    let Filled { filled, kept, absent, failed, head } = all;
+    let [filled, kept, absent, failed] = [filled, kept, absent, failed].map(|list| list.join(","));
+    let json =
+        format!(r#"{{{head},"filled":[{filled}],"kept":[{kept}],"absent":[{absent}],"failed":[{failed}]}}"#);
+    text_response("application/json", json)
+}
+
+impl Filled {
+    /// Fills some keys. Whoever fills ahead is told when it is done, not when it has begun.
+    async fn fill(&mut self, place: &Place, keys: &[Key]) {
+        let mut walks: Vec<Walk> =
+            keys.iter().map(|key| Walk::new(place, key, place.read(key, None).ahead())).collect();
+        run(place, &mut walks).await;
+        metrics::count_fills(place, &walks);
+        let fills: Vec<Option<Fill>> = walks.iter().map(|walk| walk.fill(place)).collect();
+        let is_filled: Vec<bool> = fills.iter().map(Option::is_some).collect();
+        let mut refused = put_all(place, fills.into_iter().flatten().collect()).await.into_iter();
+        for (walk, is_filled) in walks.iter().zip(is_filled) {
+            let served = Served::by(place, walk);
+            self.head = heard(place, &served);
+            let key = quoted(walk.key.as_str());
+            let refused = is_filled.then(|| refused.next().flatten()).flatten();
+            match (outcome(place, walk, None, &served), refused) {
+                (Outcome::Failed(problem), _) => self.failed(&key, &problem),
+                (_, Some(refused)) => self.failed(&key, &Problem::new(Code::Busy, refused)),
+                (Outcome::NotFound(..), None) => self.absent.push(key),
+                (Outcome::Value, None) if is_filled => self.filled.push(key),
+                (Outcome::Value, None) => self.kept.push(key),
+            }
+        }
+    }
+
+    fn failed(&mut self, key: &str, problem: &Problem) {
+        let (code, detail) = (problem.code(), quoted(problem.detail()));
+        self.failed.push(format!(r#"{{"key":{key},"code":"{code}","detail":{detail}}}"#));
+    }
+}

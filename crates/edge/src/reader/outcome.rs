@@ -1,0 +1,57 @@
+//! What the answer of a read is to its caller: a value, nothing, or a problem.
+
+use newsreel_core::read::cache::{Answer, Failure};
+use newsreel_core::read::sync::AtLeast;
+use newsreel_core::wire::{Code, Position, Problem};
+
+use crate::reader::context::Place;
+use crate::reader::drive::Walk;
+use crate::reader::response::headers::Served;
+
+/// What an answer is to whoever asked.
+pub(crate) enum Outcome {
+    Value,
+    /// With the position that says so.
+    NotFound(Problem, Option<Position>),
+    Failed(Problem),
+}
+
+pub(crate) fn outcome(place: &Place, walk: &Walk, at_least: Option<AtLeast>, served: &Served) -> Outcome {
+    let at = match walk.answer() {
+        Answer::Fail(failure) => return Outcome::Failed(failed(place, walk, *failure, at_least, served)),
+        Answer::Removed { at, .. } => served.position.map(|position| Position { version: *at, ..position }),
+        Answer::Serve { .. } => match walk.entry() {
+            Some(entry) if entry.envelope.found => return Outcome::Value,
+            entry => entry.map(|entry| entry.envelope.position),
+        },
+    };
+    Outcome::NotFound(Problem::new(Code::NotFound, format!("{} has no {}", place.catalog, walk.key)), at)
+}
+
+fn failed(
+    place: &Place,
+    walk: &Walk,
+    failure: Failure,
+    at_least: Option<AtLeast>,
+    served: &Served,
+) -> Problem {
+    let lag = served.lag.map(|lag| lag.as_millis());
+    match failure {
+        Failure::BoundNotKept => {
+            let (class, bound) = (walk.key.class(), place.policy(&walk.key).lag_bound.as_millis());
+            let text = format!("class {class} promises a lag of {bound} ms, which cannot be proved now");
+            Problem::new(Code::BoundNotKept, text).with("lag_ms", lag)
+        }
+        Failure::MinVersion => {
+            let wanted = at_least.map(|wanted| format!("{}:{}", wanted.epoch, wanted.version));
+            Problem::new(Code::MinVersion, "the version asked for has not been heard here in time")
+                .with("wanted", wanted)
+                .with("position", served.position)
+        }
+        Failure::Origin => {
+            let why = walk.origin_error.clone().unwrap_or_default();
+            let text = format!("the origin could not answer, and nothing may be served in its place: {why}");
+            Problem::new(Code::OriginFailed, text)
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What a request says beside its address: the keys in its body, and the version that it wants.
+
+use futures_util::StreamExt as _;
+use newsreel_core::read::sync::AtLeast;
+use newsreel_core::wire::route::keys_of_body;
+use newsreel_core::wire::{Code, Key, Problem};
+use worker::{Request, Response, Result};
+
+pub(crate) type Answered = std::result::Result<Response, Problem>;
+
+/// The longest body of a bulk read or a fill: 100 keys, each byte escaped.
+const BODY_BYTES: usize = 256 << 10;
+
+/// Reads the keys that the body lists.
+pub(crate) async fn body_keys(request: &mut Request) -> Result<std::result::Result<Vec<Key>, Problem>> {
+    let length = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
+    let too_large =
+        || Problem::new(Code::BodyTooLarge, format!("a list of keys has at most {BODY_BYTES} bytes"));
+    if length.is_some_and(|length| length > BODY_BYTES) {
+        return Ok(Err(too_large()));
+    }
+    let mut body = Vec::new();
+    if request.inner().body().is_none() {
+        return Ok(keys_of_body(&body));
+    }
+    // Counted while it comes: whoever sends may have said nothing of its length.
+    let mut chunks = request.stream()?;
+    while let Some(chunk) = chunks.next().await {
+        body.extend_from_slice(&chunk?);
+        if body.len() > BODY_BYTES {
+            return Ok(Err(too_large()));
+        }
+    }
+    Ok(keys_of_body(&body))
+}
+
+/// Reads what a request wants to have been heard.
+pub(crate) fn min_version(request: &Request) -> Result<std::result::Result<Option<AtLeast>, Problem>> {
+    let Some(text) = request.headers().get("Newsreel-Min-Version")? else { return Ok(Ok(None)) };
+    Ok(text.parse().map(Some).map_err(|why| {
+        Problem::new(Code::BadRequest, format!("Newsreel-Min-Version is <epoch>:<version>: {why}"))
+    }))
+}

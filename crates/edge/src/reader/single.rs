@@ -1,0 +1,62 @@
+//! A read of one key.
+
+use std::rc::Rc;
+
+use newsreel_core::read::sync::AtLeast;
+use newsreel_core::wire::Key;
+use worker::{Context, Request, Result};
+
+use crate::http::text_response;
+use crate::reader::background::keep_up;
+use crate::reader::context::Place;
+use crate::reader::drive::{Walk, run};
+use crate::reader::explain::explanation;
+use crate::reader::outcome::{Outcome, outcome};
+use crate::reader::request::{Answered, min_version};
+use crate::reader::response::headers::Served;
+use crate::reader::response::{body, headers};
+
+/// Answers `GET /v1/catalogs/{catalog}/entries/{key}`.
+pub(crate) async fn one(
+    request: &Request,
+    place: &Rc<Place>,
+    context: &Context,
+    key: &Key,
+    explain: bool,
+) -> Result<Answered> {
+    let at_least = match min_version(request)? {
+        Ok(at_least) => at_least,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let read = place.read(key, at_least);
+    let mut walks = [Walk::new(place, key, if explain { read.explained() } else { read })];
+    run(place, &mut walks).await;
+    let [walk] = walks;
+    let served = Served::by(place, &walk);
+    let answered = if explain {
+        text_response("application/json", explanation(place, &walk, &served)).map(Ok)
+    } else {
+        respond(request, place, &walk, at_least, &served).await
+    };
+    keep_up(place, context, &[walk]);
+    answered
+}
+
+async fn respond(
+    request: &Request,
+    place: &Place,
+    walk: &Walk,
+    at_least: Option<AtLeast>,
+    served: &Served,
+) -> Result<Answered> {
+    match outcome(place, walk, at_least, served) {
+        Outcome::Value => {
+            let entry = walk.entry().expect("what is served was held");
+            body::respond(&place.env, request, entry, served).await
+        }
+        Outcome::NotFound(problem, at) => {
+            headers::problem_with_proof(&problem, served, at, walk.entry()).map(Ok)
+        }
+        Outcome::Failed(problem) => headers::failure_response(&problem, served).map(Ok),
+    }
+}

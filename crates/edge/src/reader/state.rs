@@ -1,0 +1,137 @@
+//! What an isolate holds of each catalog between requests: floors, entries, counts, and whose turn it is.
+//!
+//! Plain isolate state: no request ever awaits another request's future.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use newsreel_core::metrics::counts::Counts;
+use newsreel_core::metrics::hot::Hot;
+use newsreel_core::read::sync::Knowledge;
+use newsreel_core::wire::{Catalog, UnixMillis};
+
+use crate::clock::now;
+use crate::tiers::memory::Memory;
+
+/// How long one sync behind an answer keeps others from starting.
+const SYNCING: Duration = Duration::from_secs(2);
+
+/// What this isolate holds of one catalog.
+pub(crate) struct Reader {
+    /// What it was told.
+    pub(crate) known: Knowledge,
+    /// The memory tier.
+    pub(crate) memory: Memory,
+    /// What it counted since its last report.
+    pub(crate) counts: Counts,
+    /// What it read most since then.
+    pub(crate) hot: Hot,
+    /// When that was.
+    pub(crate) reported_at: UnixMillis,
+    /// Until when a sync behind an answer is under way.
+    syncing_until: UnixMillis,
+    /// Until when the first sync is under way.
+    pub(crate) loading_until: UnixMillis,
+    /// When one ended.
+    pub(crate) loaded_at: UnixMillis,
+    /// When it was last used.
+    used_at: UnixMillis,
+    /// Until when this isolate is told of changes as they happen.
+    pub(crate) window_until: UnixMillis,
+}
+
+/// How many catalogs an isolate holds something of. Whoever asks names them, so they are bounded.
+const MAX_CATALOGS: usize = 16;
+/// How many bytes of values and names an isolate keeps of all of them; it has 128 MB for everything.
+const MEMORY_BYTES: usize = 32 << 20;
+/// How many keys an isolate counts the reads of.
+const HOT_KEYS: usize = 1_000;
+
+impl Default for Reader {
+    fn default() -> Self {
+        let never = UnixMillis(0);
+        Self {
+            known: Knowledge::default(),
+            memory: Memory::default(),
+            counts: Counts::default(),
+            hot: Hot::new(HOT_KEYS),
+            reported_at: never,
+            syncing_until: never,
+            loading_until: never,
+            loaded_at: never,
+            used_at: never,
+            window_until: never,
+        }
+    }
+}
+
+thread_local! {
+    static READERS: RefCell<BTreeMap<Catalog, Reader>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Runs `with` on what this isolate holds of a catalog. Not re-entrant, and nothing in it awaits.
+///
+/// An isolate holds [`MAX_CATALOGS`], which share the bytes of memory; the one used longest ago makes room.
+pub(crate) fn reader<T>(catalog: &Catalog, with: impl FnOnce(&mut Reader) -> T) -> T {
+    let (mut with, mut outcome) = (Some(with), None);
+    // Not generic, or each of its thirty callers has all of it in the wasm.
+    run_on(catalog, &mut |reader| outcome = with.take().map(|with| with(reader)));
+    outcome.expect("it is run once")
+}
+
+fn run_on(catalog: &Catalog, with: &mut dyn FnMut(&mut Reader)) {
+    READERS.with_borrow_mut(|readers| {
+        if !readers.contains_key(catalog) {
+            make_room(readers);
+        }
+        let reader = readers.entry(catalog.clone()).or_default();
+        reader.used_at = now();
+        with(reader);
+        let mut bytes: usize = readers.values().map(|reader| reader.memory.bytes()).sum();
+        while bytes > MEMORY_BYTES {
+            let fullest = readers.values_mut().filter(|reader| reader.memory.bytes() > 0);
+            let Some(oldest) = fullest.min_by_key(|reader| reader.used_at) else { return };
+            let before = oldest.memory.bytes();
+            oldest.memory.bound(before.saturating_sub(bytes - MEMORY_BYTES));
+            bytes -= before - oldest.memory.bytes();
+        }
+    });
+}
+
+fn make_room(readers: &mut BTreeMap<Catalog, Reader>) {
+    while readers.len() >= MAX_CATALOGS {
+        let oldest =
+            readers.iter().min_by_key(|(_, reader)| reader.used_at).map(|(catalog, _)| catalog.clone());
+        let Some(oldest) = oldest else { return };
+        readers.remove(&oldest);
+    }
+}
+
+/// Takes a turn that one request of this isolate has at a time; returns whether it was free. It ends by itself
+/// after `at_most`: a deadline, never a flag, for the request that took it may be gone.
+pub(crate) fn take_turn(
+    catalog: &Catalog,
+    turn: fn(&mut Reader) -> &mut UnixMillis,
+    at_most: Duration,
+) -> bool {
+    let now = now();
+    reader(catalog, |reader| {
+        let until = turn(reader);
+        let free = now >= *until;
+        if free {
+            *until = now.plus(at_most);
+        }
+        free
+    })
+}
+
+/// Says whether a sync behind an answer should start, and if so keeps others from starting one too.
+pub(crate) fn may_sync_behind(catalog: &Catalog) -> bool {
+    take_turn(catalog, |reader| &mut reader.syncing_until, SYNCING)
+}
+
+/// Says that a sync behind an answer has ended.
+pub(crate) fn synced_behind(catalog: &Catalog) {
+    reader(catalog, |reader| reader.syncing_until = UnixMillis(0));
+}
