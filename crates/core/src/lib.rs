@@ -10,13 +10,11 @@
 //! - [`follow`]: the broker's hub and the follower's state machine;
 //! - [`read`]: floors, syncs, policies, and the decision of a read;
 //! - [`metrics`]: counters and hot keys;
-//! - [`clock`]: a clock that never goes back;
-//! - [`broken`]: the guarantees that a test may break on purpose.
+//! - [`clock`]: a clock that never goes back.
 //!
 //! `PROTOCOL.md` beside this crate is the document of what [`wire`], [`follow::hub`] and [`follow::follower`] speak.
 
 pub mod access;
-pub mod broken;
 pub mod clock;
 pub mod follow;
 pub mod log;

@@ -5,7 +5,6 @@ pub mod fold;
 pub mod schema;
 pub mod upkeep;
 
-use crate::broken::{self, Break};
 use crate::wire::frame;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 use crate::wire::route::Claim;
@@ -132,17 +131,17 @@ impl Log {
     pub fn standing(&self, claim: Claim, logged: Option<Hash>) -> Standing {
         let after = claim.version();
         if let Claim::Held { epoch, version, hash } = claim {
-            if epoch != self.head.epoch && !broken::is(Break::ClaimBelieved) {
+            if epoch != self.head.epoch {
                 return Standing::Elsewhere(Reason::Epoch);
             }
             if version > self.head.version {
                 return Standing::Elsewhere(Reason::Future);
             }
             match (hash, logged) {
-                (Some(claimed), Some(logged)) if claimed != logged && !is_believed() => {
+                (Some(claimed), Some(logged)) if claimed != logged => {
                     return Standing::Elsewhere(Reason::Hash);
                 }
-                (_, None) if !broken::is(Break::ForgottenServed) => {
+                (_, None) => {
                     return Standing::Elsewhere(Reason::Forgotten);
                 }
                 (_, _) => {}
@@ -150,11 +149,6 @@ impl Log {
         }
         if after == self.head.version { Standing::Current } else { Standing::Behind { after } }
     }
-}
-
-/// Says whether a test has broken the look at hashes.
-fn is_believed() -> bool {
-    broken::is(Break::HashUnchecked) || broken::is(Break::ClaimBelieved)
 }
 
 #[cfg(test)]

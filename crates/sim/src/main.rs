@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use newsreel_core::broken::{self, Break};
 use newsreel_sim::{Fault, Keep, Outcome, Plan, Strike, play, shrink};
 
 /// Plays the whole system with faults, on a seeded clock, and checks the guarantees after every step.
@@ -54,9 +53,6 @@ struct Options {
     /// Does not make a failing run smaller.
     #[arg(long)]
     no_shrink: bool,
-    /// Breaks a guarantee in the core on purpose (`core::broken::Break`), to see it noticed.
-    #[arg(long = "break", value_name = "NAME")]
-    broken: Option<String>,
     /// Lists the kinds of faults and ends.
     #[arg(long)]
     list_faults: bool,
@@ -80,13 +76,6 @@ fn main() -> ExitCode {
     if options.list_faults {
         Fault::ALL.iter().for_each(|fault| println!("{}", fault.name()));
         return ExitCode::SUCCESS;
-    }
-    if let Some(name) = &options.broken {
-        let Some(what) = Break::ALL.iter().find(|one| format!("{one:?}") == *name) else {
-            eprintln!("error: --break is one of {:?}", Break::ALL);
-            return ExitCode::from(2);
-        };
-        broken::set(Some(*what));
     }
     let plan = match plan_of(&options) {
         Ok(plan) => plan,

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use newsreel_core::broken::{self as breaks, Break};
 use newsreel_core::read::cache::{Answer, Event as Said, Read, Step, Tier};
 use newsreel_core::read::sync::{Anchor, Applied, AtLeast, Knowledge, Look, Reply};
 use newsreel_core::wire::{Position, UnixMillis, Version};
@@ -389,16 +388,13 @@ impl World {
 
     /// The replica's answer, or none in time.
     pub(crate) fn replied(&mut self, isolate: u64, ticket: u64, reply: Option<(Reply, bool)>) {
-        let now = self.now;
         let Some(at) = self.isolates.get_mut(&isolate) else { return };
         let Some(mut question) = at.questions.remove(&ticket) else { return };
-        let from_reply = breaks::is(Break::LagFromReply);
-        let sent_at = if from_reply { at.clock.read(now) } else { question.sent_at };
         let proved = match reply {
             None => false,
             Some((reply, proved)) => {
                 let before = at.known.position();
-                let applied = at.known.learn(sent_at, &question.look, reply);
+                let applied = at.known.learn(question.sent_at, &question.look, reply);
                 // Of a new epoch nothing may be known yet: then nothing is answered.
                 let after = at.known.position().or(before);
                 if after.map(|at| (at.epoch, at.version)) < before.map(|at| (at.epoch, at.version)) {

@@ -8,7 +8,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::broken::{self, Break};
 use crate::wire::frame::{self, Fold, FoldedChange, Frame, Resume, VersionRow, close};
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 use crate::wire::route::{Claim, Start};
@@ -464,13 +463,10 @@ impl Follower {
             Frame::Changes { from, to, hash, versions, ack } => match self.judge(now, from, to) {
                 Brings::News => {
                     let held = self.version();
-                    let new = |row: &VersionRow| row.version > held || broken::is(Break::HeldTwice);
+                    let new = |row: &VersionRow| row.version > held;
                     let versions = versions.into_iter().filter(new).collect();
                     let position = Position { epoch, version: to, hash };
                     self.cursor = Cursor::At(position);
-                    if ack && broken::is(Break::AckFirst) {
-                        self.ack();
-                    }
                     self.effects.push_back(Effect::Apply { position, versions });
                     self.applied(now, ack);
                 }
@@ -503,10 +499,10 @@ impl Follower {
     /// Says what a frame that covers `(from, to]` brings; a gap ends the connection.
     fn judge(&mut self, now: UnixMillis, from: Version, to: Version) -> Brings {
         let held = self.version();
-        if from > held && !broken::is(Break::GapIgnored) {
+        if from > held {
             self.hang_up(now, close::RESYNC, "a gap");
             Brings::Gap
-        } else if to > held || self.cursor == Cursor::Nothing || broken::is(Break::HeldTwice) {
+        } else if to > held || self.cursor == Cursor::Nothing {
             Brings::News
         } else {
             Brings::Nothing
@@ -585,7 +581,7 @@ impl Follower {
         if elsewhere {
             return self.hang_up(now, close::RESYNC, "the pong tells of another log");
         }
-        if head.version <= held.version || broken::is(Break::ProofAhead) {
+        if head.version <= held.version {
             self.proved_at = self.proved_at.max(Some(asked_at));
         } else if !self.config.filtered {
             self.owe(now, head.version, asked_at);

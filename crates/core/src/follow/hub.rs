@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::broken::{self, Break};
 use crate::follow::topics::Topics;
 use crate::log::{Log, Row};
 use crate::wire::frame::{self, FollowerFrame, MAX_FOLLOWER_FRAME_BYTES, close};
@@ -364,14 +363,9 @@ impl Hub {
             };
             outcomes.push(Effect::Answer { ticket, outcome });
         }
-        if broken::is(Break::AnswerFirst) {
-            outcomes.drain(..).rev().for_each(|answer| self.effects.push_front(answer));
-        }
         if !rows.is_empty() {
             self.effects.push_back(Effect::SetPong(self.log.head()));
-            let written = broken::is(Break::SendFirst).then(|| std::mem::take(&mut self.effects));
             self.fan_out(now, before, &rows, wants_acks);
-            self.effects.extend(written.into_iter().flatten());
         } else if wants_acks {
             self.ask_everyone();
         }
@@ -388,8 +382,7 @@ impl Hub {
             .idempotency_key
             .as_ref()
             .and_then(|key| fresh.get(&(submission.publisher.clone(), key.clone())));
-        let this_commit = this_commit.filter(|_| !broken::is(Break::KeyTwiceAtOnce));
-        let before = submission.remembered.as_ref().filter(|_| !broken::is(Break::KeyUnremembered));
+        let before = submission.remembered.as_ref();
         if let Some(earlier) = this_commit.or(before) {
             if earlier.fingerprint == submission.publish.fingerprint() {
                 return Some(Outcome::Repeated(self.receipt(earlier.position, earlier.at, earlier.changes)));

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::broken::{self, Break};
 use crate::wire::change::{Change, Target};
 use crate::wire::frame::{FoldedChange, VersionRow};
 use crate::wire::name::Key;
@@ -64,11 +63,7 @@ impl Topics {
     pub fn left_of(&self, versions: &[VersionRow]) -> String {
         let mut texts = Vec::new();
         for VersionRow { version, at, changes } in versions {
-            let mut changes: Vec<Change> =
-                changes.iter().filter(|change| self.pass(change)).cloned().collect();
-            if broken::is(Break::VersionSplit) {
-                changes.truncate(1);
-            }
+            let changes: Vec<Change> = changes.iter().filter(|change| self.pass(change)).cloned().collect();
             if !changes.is_empty() {
                 texts.push(VersionRow { version: *version, at: *at, changes }.to_json());
             }

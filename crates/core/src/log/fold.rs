@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::broken::{self, Break};
 use crate::wire::change::{Change, MAX_TAGS, Operation, Target};
 use crate::wire::frame::{FoldedChange, VersionRow};
 use crate::wire::name::Tag;
@@ -105,7 +104,6 @@ impl Cover {
     pub fn reaches(&self, target: &Target) -> bool {
         match (&self.target, target) {
             (Target::All, _) => true,
-            (Target::Prefix(_), Target::Key(_)) if broken::is(Break::CoverTooWide) => true,
             (Target::Prefix(prefix), Target::Key(key)) => key.as_str().starts_with(prefix.as_str()),
             (Target::Prefix(prefix), Target::Prefix(other)) => other.as_str().starts_with(prefix.as_str()),
             (Target::Prefix(_), Target::Tag(_) | Target::All) | (Target::Key(_) | Target::Tag(_), _) => false,
@@ -128,10 +126,7 @@ impl Left {
         let newest = |known: &mut Option<Version>| *known = (*known).max(Some(version));
         match change.operation {
             Operation::Update => newest(&mut self.hard),
-            Operation::Soften => {
-                newest(&mut self.soft);
-                self.hard = self.hard.filter(|_| !broken::is(Break::FoldSoftens));
-            }
+            Operation::Soften => newest(&mut self.soft),
             Operation::Remove => newest(&mut self.removed),
         }
         // A soft floor below a hard one says nothing.

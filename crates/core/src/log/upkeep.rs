@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use crate::broken::{self, Break};
 use crate::wire::frame::FRAME_BYTES;
 use crate::wire::position::UnixMillis;
 
@@ -79,8 +78,7 @@ impl Limits {
     /// Returns what to do next. What makes a replay slow comes first.
     #[must_use]
     pub fn next(&self, now: UnixMillis, stock: &Stock) -> Next {
-        let after = if broken::is(Break::ForgottenAtOnce) { Duration::ZERO } else { self.forget_after };
-        let forget = stock.oldest_folded.map(|made| (made.plus(after), Chore::Forget));
+        let forget = stock.oldest_folded.map(|made| (made.plus(self.forget_after), Chore::Forget));
         let keys = stock.oldest_key.map(|used| (used.plus(REMEMBER_FOR), Chore::ForgetKeys));
         let due = forget.into_iter().chain(keys).min_by_key(|(due, _)| *due);
         match due {

@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 
 use explain::Note;
 
-use crate::broken::{self, Break};
 use crate::read::floors::{By, Carries, Judgement};
 use crate::read::policy::{Beyond, Policy};
 use crate::read::sync::{AtLeast, Knowledge, Look};
@@ -82,15 +81,11 @@ impl Envelope {
     #[must_use]
     pub fn rank(&self) -> Rank {
         let Position { epoch, version, .. } = self.position;
-        if broken::is(Break::RankIgnored) {
-            return Rank { epoch, version: Version::ZERO, fetched_at: UnixMillis(0) };
-        }
         Rank { epoch, version, fetched_at: self.fetched_at }
     }
 
     fn carries(&self) -> Carries<'_> {
-        let named = self.found || broken::is(Break::NotFoundUntagged);
-        if named { Carries::Tags(&self.tags) } else { Carries::EveryTag }
+        if self.found { Carries::Tags(&self.tags) } else { Carries::EveryTag }
     }
 }
 
@@ -372,14 +367,14 @@ impl Read {
     }
 
     fn within_bound(&self, now: UnixMillis, known: &Knowledge) -> bool {
-        known.lag(now).is_some_and(|lag| lag <= self.policy.lag_bound || broken::is(Break::BoundUnchecked))
+        known.lag(now).is_some_and(|lag| lag <= self.policy.lag_bound)
     }
 
     /// Says whether the bound passed since the read began: a tier takes its time, and what it gave is judged
     /// by the floors known then. A class that always asks promises what was acknowledged when the read began.
     fn lapsed(&self, now: UnixMillis, known: &Knowledge) -> bool {
         let counted = !self.unproved && !self.policy.lag_bound.is_zero();
-        counted && !self.within_bound(now, known) && !broken::is(Break::LapseUnchecked)
+        counted && !self.within_bound(now, known)
     }
 
     /// Says whether an answer that waited for others is to be judged anew ([`Event::Delayed`]): something was heard
@@ -542,16 +537,14 @@ impl Read {
 
     fn judge(&self, now: UnixMillis, known: &Knowledge, envelope: &Envelope) -> Visit {
         let same_epoch = known.position().is_some_and(|at| at.epoch == envelope.position.epoch);
-        if !same_epoch && !broken::is(Break::OtherEpochServed) {
+        if !same_epoch {
             return Visit::OtherEpoch;
         }
         match known.floors().judge(&self.key, envelope.position.version, envelope.carries()) {
             Judgement::Below(by) => Visit::Below(by),
             Judgement::Unknown => Visit::Unknown,
             Judgement::Soft => Visit::Soft,
-            Judgement::Clear if now >= envelope.expires_at && !broken::is(Break::NeverExpires) => {
-                Visit::Expired
-            }
+            Judgement::Clear if now >= envelope.expires_at => Visit::Expired,
             Judgement::Clear => Visit::Hit,
         }
     }
@@ -608,7 +601,6 @@ impl Read {
     fn landed(&mut self, known: &Knowledge, envelope: &Envelope) -> Step {
         let (visit, overtaken) = self.judge_fill(known, envelope);
         self.judged(known, Tier::Origin, visit, envelope);
-        let overtaken = overtaken && !broken::is(Break::LandedUnchecked);
         if overtaken && self.fetches < FETCHES {
             return self.fetch(known);
         }

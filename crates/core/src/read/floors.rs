@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::broken::{self, Break};
 use crate::wire::change::{Change, Operation, Target};
 use crate::wire::name::{Key, Prefix, Tag};
 use crate::wire::position::Version;
@@ -35,10 +34,6 @@ impl Floor {
 
     /// Raises each part to at least the other's.
     pub fn raise(&mut self, other: Self) {
-        if broken::is(Break::FloorsGoDown) {
-            *self = other;
-            return;
-        }
         self.hard = self.hard.max(other.hard);
         self.soft = self.soft.max(other.soft);
         self.removed = self.removed.max(other.removed);
@@ -129,18 +124,6 @@ pub enum By {
     Prefix,
     /// Everything's.
     All,
-}
-
-impl By {
-    /// Says whether a test has broken the look at such floors.
-    fn is_unchecked(self) -> bool {
-        match self {
-            Self::Key => broken::is(Break::FloorUnchecked),
-            Self::Tag => broken::is(Break::TagUnchecked),
-            Self::Prefix => broken::is(Break::PrefixUnchecked),
-            Self::All => false,
-        }
-    }
 }
 
 /// The tags an entry stands for when it is judged.
@@ -300,9 +283,6 @@ impl Floors {
     /// removal is not shown even while the origin is down. Where that is not remembered, it may have been.
     #[must_use]
     pub fn was_removed_after(&self, key: &Key, fill: Version) -> bool {
-        if broken::is(Break::RemovalForgotten) {
-            return false;
-        }
         let forgotten =
             self.all.removed > fill || (fill < self.mark && !self.keys.contains_key(key.as_str()));
         forgotten || self.keys.get(key.as_str()).is_some_and(|floor| floor.removed > fill)
@@ -314,10 +294,9 @@ impl Floors {
         let (mut soft, mut unknown) = (false, false);
         for (by, _, floor) in self.over(key, carries) {
             match floor {
-                Some(_) if by.is_unchecked() => {}
                 Some(floor) if fill < floor.hard => return Judgement::Below(by),
                 Some(floor) => soft |= fill < floor.soft,
-                None => unknown |= fill < self.mark && !broken::is(Break::UnknownIsClear),
+                None => unknown |= fill < self.mark,
             }
         }
         match (unknown, soft) {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::broken::{self, Break};
 use crate::read::floors::{By, Floor, FloorRow, Floors};
 use crate::wire::change::Target;
 use crate::wire::name::{Key, Tag};
@@ -193,11 +192,10 @@ impl Knowledge {
         let epoch = reply.position.epoch;
         match self.epoch {
             Some(mine) if epoch < mine => return Applied::Ignored,
-            Some(mine) if epoch == mine && reply.from > self.complete && !broken::is(Break::HoleIgnored) => {
+            Some(mine) if epoch == mine && reply.from > self.complete => {
                 return Applied::Ignored;
             }
             Some(mine) if epoch == mine => {}
-            Some(_) if broken::is(Break::EpochCarriedOver) => self.epoch = Some(epoch),
             Some(_) | None if reply.from > Version::ZERO => return Applied::Ignored,
             Some(_) | None => *self = Self { epoch: Some(epoch), ..Self::default() },
         }
@@ -219,7 +217,6 @@ impl Knowledge {
             self.position = Some(reply.position);
             // What the replica proved holds for its position; a reader that knows more learns nothing from it.
             if let Some(age) = reply.proof_age_ms {
-                let age = if broken::is(Break::ProofAgeIgnored) { 0 } else { age };
                 let proved_at = UnixMillis(sent_at.0.saturating_sub(age));
                 self.proved_at = self.proved_at.max(Some(proved_at));
             }

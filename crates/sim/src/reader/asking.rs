@@ -1,6 +1,5 @@
 //! Tiers are asked and filled: KV, R2 and the origin, with all that may go wrong there.
 
-use newsreel_core::broken::{self as breaks, Break};
 use newsreel_core::read::cache::{Event as Said, Tier};
 
 use crate::faults::Fault;
@@ -86,14 +85,9 @@ impl World {
     }
 
     /// The origin's answer lands, for all who waited for it.
-    pub(crate) fn origin_said(&mut self, isolate: u64, number: u64, mut entry: Option<Entry>) {
+    pub(crate) fn origin_said(&mut self, isolate: u64, number: u64, entry: Option<Entry>) {
         let Some(at) = self.isolates.get_mut(&isolate) else { return };
         let Some(key) = at.walks.get(&number).map(|walk| walk.key) else { return };
-        if let (true, Some(entry), Some(known)) =
-            (breaks::is(Break::StampedAfter), &mut entry, at.known.position())
-        {
-            entry.envelope.position = known;
-        }
         let waiting = at.flights.remove(&key).unwrap_or_default();
         for walk in [number].into_iter().chain(waiting) {
             match entry.clone() {

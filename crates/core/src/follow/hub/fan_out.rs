@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::{Effect, Hub, Session, SessionId, Stage};
-use crate::broken::{self, Break};
 use crate::follow::topics::{self, Topics};
 use crate::log::Row;
 use crate::wire::frame;
@@ -29,8 +28,7 @@ impl Hub {
         let mut runs = runs(rows).peekable();
         while let Some(run) = runs.next() {
             let Some(last) = run.last() else { continue };
-            let most = if broken::is(Break::RowsUnsent) { 1 } else { usize::MAX };
-            let texts: Vec<&str> = run.iter().take(most).map(|row| row.text.as_str()).collect();
+            let texts: Vec<&str> = run.iter().map(|row| row.text.as_str()).collect();
             let joined = texts.join(",");
             let bytes = joined.len() as u64;
             let ask = self.pace.asks(now, bytes) || overdue || (wants_acks && runs.peek().is_none());
@@ -75,7 +73,6 @@ impl Hub {
             for (told, sessions) in audience {
                 let text = match (left.is_empty(), crosses_a_bookmark(told, last.version)) {
                     (true, false) => continue,
-                    (true, true) if broken::is(Break::BookmarkLost) => continue,
                     (true, true) => frame::head(told, last),
                     (false, _) => frame::changes_text(told, last, ask, &left),
                 };
