@@ -20,7 +20,7 @@ use newsreel_core::follow::hub::{Effect, Hub, Input, Outcome, Part, PartSent, Se
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::Log;
 use newsreel_core::log::upkeep::Next;
-use newsreel_core::wire::page::FoldCursor;
+use newsreel_core::wire::cursor::FoldCursor;
 use newsreel_core::wire::{
     Address, Catalog, Code, Position, Problem, Route, UnixMillis, Version, frame, internal,
 };

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use newsreel_core::read::cache::etag_of;
 use newsreel_core::wire::Key;
-use newsreel_core::wire::route::MAX_KEYS;
+use newsreel_core::wire::keys::MAX_KEYS;
 
 use crate::broker::BrokerOptions;
 use crate::exit::{Failure, asked_to_stop, say};

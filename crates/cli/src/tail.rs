@@ -12,8 +12,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::builder::BoolishValueParser;
 use newsreel_core::follow::follower::{Config, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::frame::{FoldedChange, Frame, VersionRow};
-use newsreel_core::wire::route::{FollowQuery, Start};
+use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Position, UnixMillis, Version};
 
 use crate::broker::BrokerOptions;

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use newsreel_core::follow::follower::{Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::read::floors::{FloorRow, raised_by};
+use newsreel_core::wire::claim::{Claim, Start};
 use newsreel_core::wire::frame::VersionRow;
-use newsreel_core::wire::route::{Claim, FollowQuery, Start};
+use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Epoch, Position, Route, UnixMillis, Version};
 use serde::Serialize;
 use wasm_bindgen::JsError;

@@ -5,9 +5,9 @@ pub mod fold;
 pub mod schema;
 pub mod upkeep;
 
+use crate::wire::claim::Claim;
 use crate::wire::frame;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
-use crate::wire::route::Claim;
 
 /// The ends of a log: all that is needed to append to it and to judge a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

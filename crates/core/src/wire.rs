@@ -6,17 +6,21 @@
 
 pub mod address;
 pub mod change;
+pub mod claim;
+pub mod cursor;
 pub mod etag;
 pub mod event;
 pub mod frame;
 pub mod internal;
 pub(crate) mod json;
+pub mod keys;
 pub mod lines;
 pub mod name;
 pub mod page;
 pub mod position;
 pub mod problem;
 pub mod publish;
+pub mod query;
 pub mod range;
 pub mod route;
 

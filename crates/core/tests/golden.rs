@@ -11,11 +11,14 @@ use newsreel_core::access::subprotocol_bearer;
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::fold::Fold;
 use newsreel_core::log::{Log, Reason, Standing};
+use newsreel_core::wire::claim::{Claim, Start};
+use newsreel_core::wire::cursor::PageCursor;
 use newsreel_core::wire::frame::{self, FoldedChange, FollowerFrame, Frame, Resume, VersionRow, close};
+use newsreel_core::wire::keys;
 use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
-use newsreel_core::wire::page::{self, Followers, NewEpoch, Page, PageCursor};
+use newsreel_core::wire::page::{self, Followers, NewEpoch, Page};
 use newsreel_core::wire::publish::check_idempotency_key;
-use newsreel_core::wire::route::{self, Claim, FollowQuery, PageQuery, Start};
+use newsreel_core::wire::query::{FollowQuery, PageQuery};
 use newsreel_core::wire::{
     Catalog, Change, Code, Epoch, Hash, Key, Line, Operation, Position, Prefix, Problem, Publish, Receipt,
     Route, Status, Tag, Target, Version, event,
@@ -95,8 +98,8 @@ fn name(case: &Case) {
 
 fn path(case: &Case) {
     let (key, path) = (Key::new(case.text("key")).unwrap(), case.text("path"));
-    assert_eq!(route::encoded_key(&key), path);
-    assert_eq!(route::decoded_key(path), Ok(key));
+    assert_eq!(keys::encoded_key(&key), path);
+    assert_eq!(keys::decoded_key(path), Ok(key));
 }
 
 #[test]

@@ -8,10 +8,11 @@ use newsreel_core::follow::hub::{
 };
 use newsreel_core::follow::topics::{self, Topics};
 use newsreel_core::log::{Log, Row};
+use newsreel_core::wire::claim::{Claim, Start};
+use newsreel_core::wire::cursor::FoldCursor;
 use newsreel_core::wire::frame::{self, Frame};
 use newsreel_core::wire::lines::Line;
-use newsreel_core::wire::page::FoldCursor;
-use newsreel_core::wire::route::{Claim, FollowQuery, Start};
+use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Catalog, Epoch, Position, Route, UnixMillis, Version};
 
 /// What a socket's attachment holds.

@@ -4,9 +4,10 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use newsreel_core::read::sync::AtLeast;
+use newsreel_core::wire::cursor::PageCursor;
+use newsreel_core::wire::keys::{decoded_key, encoded_key};
 use newsreel_core::wire::name::{MAX_CATALOG_BYTES, MAX_KEY_BYTES, MAX_TAG_BYTES, tags_from_header};
-use newsreel_core::wire::page::PageCursor;
-use newsreel_core::wire::route::{EdgeCall, decoded_key, encoded_key};
+use newsreel_core::wire::route::EdgeCall;
 use newsreel_core::wire::{Catalog, Epoch, Hash, Key, Position, Prefix, Route, Tag, UnixMillis, Version};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

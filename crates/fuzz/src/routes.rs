@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use newsreel_core::wire::Key;
 use newsreel_core::wire::address::Address;
-use newsreel_core::wire::page::MAX_PAGE_VERSIONS;
+use newsreel_core::wire::keys::{MAX_KEYS, keys_of_body};
 use newsreel_core::wire::problem::{MAX_DETAIL_CHARS, Problem};
-use newsreel_core::wire::route::{
-    EdgeCall, FollowQuery, MAX_FOLLOWER_NAME_BYTES, MAX_KEYS, MAX_TOPICS, MAX_TOPICS_BYTES, Route,
-    keys_of_body,
-};
+use newsreel_core::wire::query::MAX_PAGE_VERSIONS;
+use newsreel_core::wire::query::{FollowQuery, MAX_FOLLOWER_NAME_BYTES, MAX_TOPICS, MAX_TOPICS_BYTES};
+use newsreel_core::wire::route::{EdgeCall, Route};
 
 use crate::memory::assert_bounded;
 use crate::names::check_key;

@@ -11,7 +11,7 @@ use newsreel_core::follow::hub::{
 };
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::upkeep::{self, Chore, Next, REMEMBER_FOR};
-use newsreel_core::wire::route::{Claim, Start};
+use newsreel_core::wire::claim::{Claim, Start};
 use newsreel_core::wire::{Catalog, UnixMillis, Version, frame};
 
 use crate::faults::Fault;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use newsreel_core::follow::follower::{Config, Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::read::floors::raised_by;
+use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::frame::{FoldedChange, FollowerFrame};
-use newsreel_core::wire::route::Start;
 use newsreel_core::wire::{Position, VersionRow};
 
 use crate::faults::Fault;

@@ -7,7 +7,7 @@ use newsreel_core::follow::follower::{Cursor, Input, Phase};
 use newsreel_core::read::floors::{Floor, FloorRow};
 use newsreel_core::read::sync::{Ask, LeftOut, Look, Reply};
 use newsreel_core::wire::change::Operation;
-use newsreel_core::wire::route::Start;
+use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::{Position, Target, UnixMillis, Version};
 
 use crate::faults::Fault;

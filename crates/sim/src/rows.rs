@@ -9,8 +9,8 @@ use newsreel_core::log::fold::Fold;
 use newsreel_core::log::upkeep::{REMEMBER_FOR, Stock};
 use newsreel_core::log::{Log, Row};
 use newsreel_core::wire::change::Operation;
+use newsreel_core::wire::cursor::FoldCursor;
 use newsreel_core::wire::frame::FoldedChange;
-use newsreel_core::wire::page::FoldCursor;
 use newsreel_core::wire::{Epoch, Hash, Position, Target, UnixMillis, Version, VersionRow};
 
 use crate::machine::Stored;

@@ -9,7 +9,7 @@ use newsreel_core::follow::hub::Outcome;
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::read::cache::Tier;
 use newsreel_core::read::sync::{Ask, Reply};
-use newsreel_core::wire::route::Start;
+use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::{Epoch, UnixMillis};
 
 use crate::broker::Broker;

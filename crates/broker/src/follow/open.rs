@@ -2,9 +2,10 @@
 
 use newsreel_core::follow::hub::{Input, Stage};
 use newsreel_core::follow::topics::Topics;
+use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::frame::SUBPROTOCOL;
 use newsreel_core::wire::page::{Follower, Followers, NewEpoch, Phase};
-use newsreel_core::wire::route::{FollowQuery, Start};
+use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Code, Position, Problem, Status, internal};
 use worker::{Request, Response, Result, WebSocket, WebSocketPair};
 

@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::{Reason, Standing};
-use newsreel_core::wire::page::{FoldCursor, PageCursor};
-use newsreel_core::wire::route::{Claim, PageQuery};
+use newsreel_core::wire::claim::Claim;
+use newsreel_core::wire::cursor::{FoldCursor, PageCursor};
+use newsreel_core::wire::query::PageQuery;
 use newsreel_core::wire::{Code, Hash, Position, Problem, UnixMillis, Version, etag, event, frame, page};
 use worker::{Request, Response, ResponseBuilder, Result};
 

@@ -10,8 +10,9 @@ use futures_util::stream::try_unfold;
 use newsreel_core::access::Grant;
 use newsreel_core::follow::hub::BOOKMARK_EVERY;
 use newsreel_core::follow::topics::Topics;
-use newsreel_core::wire::page::PageCursor;
-use newsreel_core::wire::route::{Claim, PageQuery};
+use newsreel_core::wire::claim::Claim;
+use newsreel_core::wire::cursor::PageCursor;
+use newsreel_core::wire::query::PageQuery;
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version, event, frame};
 use worker::{Error, Method, Request, ResponseBuilder, Result, console_error};
 

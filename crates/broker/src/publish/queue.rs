@@ -11,7 +11,7 @@ use newsreel_core::access::Grant;
 use newsreel_core::follow::hub::{Applied, Input, Outcome, Submission};
 use newsreel_core::wire::lines;
 use newsreel_core::wire::publish::check_idempotency_key;
-use newsreel_core::wire::route::PublishQuery;
+use newsreel_core::wire::query::PublishQuery;
 use newsreel_core::wire::{Code, Line, Problem, Publish, Receipt, UnixMillis, internal};
 use worker::{Delay, Request, Response, Result, console_error};
 

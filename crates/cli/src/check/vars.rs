@@ -7,7 +7,7 @@ use newsreel_core::access::cors::Origins;
 use newsreel_core::log::upkeep;
 use newsreel_core::read::policy::{OTHER, Override, Policies};
 use newsreel_core::wire::Catalog;
-use newsreel_core::wire::route::MAX_FOLLOWER_NAME_BYTES;
+use newsreel_core::wire::query::MAX_FOLLOWER_NAME_BYTES;
 use serde_json::{Map, Value};
 
 use super::file::Deployment;

@@ -15,7 +15,7 @@ use crate::wire::json::texts;
 use crate::wire::name::Catalog;
 use crate::wire::position::UnixMillis;
 use crate::wire::problem::{Code, Problem};
-use crate::wire::route::{MAX_TOPICS, MAX_TOPICS_BYTES};
+use crate::wire::query::{MAX_TOPICS, MAX_TOPICS_BYTES};
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::wire::frame::{self, Fold, FoldedChange, Frame, Resume, VersionRow, close};
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
-use crate::wire::route::{Claim, Start};
+use crate::wire::claim::{Claim, Start};
 
 /// How the follower behaves; the defaults suit a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::follow::topics::Topics;
 use crate::log::{Log, Row};
+use crate::wire::claim::Start;
 use crate::wire::frame::{self, FollowerFrame, MAX_FOLLOWER_FRAME_BYTES, close};
 use crate::wire::name::Catalog;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 use crate::wire::problem::{Code, Problem};
 use crate::wire::publish::{Expect, Receipt, Written};
-use crate::wire::route::Start;
 
 mod bucket;
 mod epoch;

@@ -1,16 +1,13 @@
 //! What the broker answers over plain HTTP: a page of the log, and its status.
 
-use std::fmt;
-use std::str::FromStr;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use super::claim::Claim;
+use super::cursor::{FoldCursor, PageCursor};
 use super::frame::VersionRow;
 use super::name::Catalog;
 use super::position::{Epoch, Hash, Position, UnixMillis, Version};
-use super::route::{Claim, PageQuery};
+use super::query::PageQuery;
 
 /// A page of versions, `(from, to]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -28,9 +25,6 @@ pub struct Page {
     /// In order.
     pub versions: Vec<VersionRow>,
 }
-
-/// The most versions a page holds, and how many it holds when `limit` is absent.
-pub const MAX_PAGE_VERSIONS: u32 = 1_000;
 
 /// Writes a page around rows that are JSON already, separated by commas.
 #[must_use]
@@ -56,53 +50,6 @@ pub fn cache_control(query: &PageQuery, to: Version, head: Version) -> &'static 
             let is_cut = to.number().saturating_sub(version.number()) >= u64::from(query.limit);
             if to < head || is_cut { "private, max-age=86400, immutable" } else { "no-cache" }
         }
-    }
-}
-
-/// How far a fold was sent: its changes are ordered by version, and within a version by their place.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct FoldCursor {
-    /// The version of the last change sent.
-    pub version: Version,
-    /// Its place, when others of its version are still to be sent. Only whoever reads the rows looks into it.
-    ///
-    /// Not a count: changes of that version may be folded away meanwhile, and later ones must not be skipped.
-    pub place: Option<String>,
-    /// How many parts were sent; not in what a reader of pages is given.
-    #[serde(default, skip_serializing_if = "is_first")]
-    pub part: u32,
-}
-
-fn is_first(part: &u32) -> bool {
-    *part == 0
-}
-
-/// How far the fold of a log was sent to somebody who keeps that itself, while the log may begin anew.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageCursor {
-    /// The log.
-    pub epoch: Epoch,
-    /// How far.
-    pub cursor: FoldCursor,
-}
-
-impl fmt::Display for PageCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let FoldCursor { version, place, .. } = &self.cursor;
-        let place = place.as_ref().map(|place| format!(".{}", URL_SAFE_NO_PAD.encode(place)));
-        write!(f, "{}.{version}{}", self.epoch, place.unwrap_or_default())
-    }
-}
-
-impl FromStr for PageCursor {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (epoch, at) = text.split_once('.').ok_or(())?;
-        let (version, place) = at.split_once('.').map_or((at, None), |(version, rest)| (version, Some(rest)));
-        let decoded = |place: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(place).ok()?).ok();
-        let place = place.map(|place| decoded(place).ok_or(())).transpose()?;
-        let cursor = FoldCursor { version: version.parse().map_err(|_| ())?, place, part: 0 };
-        Ok(Self { epoch: epoch.parse().map_err(|_| ())?, cursor })
     }
 }
 
@@ -228,33 +175,6 @@ mod tests {
         assert_eq!(cache_control(&held(6), at(9), at(9)), "no-cache", "the next publish makes it longer");
         assert_eq!(cache_control(&held(1), at(4), at(4)), "no-cache", "nothing yet");
         assert_eq!(cache_control(&query(Claim::Nothing, 1), at(1), at(9)), "no-store", "of any epoch");
-    }
-
-    #[test]
-    fn a_cursor_survives_its_text() {
-        for place in [None, Some("ktitle:é\u{1}h".to_owned())] {
-            let epoch = "01ARYZ6S410000000000000000".parse().unwrap();
-            let cursor = PageCursor {
-                epoch,
-                cursor: FoldCursor { version: Version::new(7).unwrap(), place, part: 0 },
-            };
-            let text = cursor.to_string();
-            assert!(
-                text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)),
-                "{text}"
-            );
-            assert_eq!(text.parse(), Ok(cursor));
-        }
-        for bad in [
-            "",
-            "7",
-            "x.7",
-            "01ARYZ6S410000000000000000",
-            "01ARYZ6S410000000000000000.-1",
-            "01ARYZ6S410000000000000000.7.!",
-        ] {
-            assert_eq!(bad.parse::<PageCursor>(), Err(()), "{bad}");
-        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use newsreel_core::log::{fold, upkeep};
 use newsreel_core::metrics::counts;
 use newsreel_core::read::policy;
 use newsreel_core::read::sync;
-use newsreel_core::wire::{change, frame, lines, name, page, problem, publish, route};
+use newsreel_core::wire::{change, frame, keys, lines, name, problem, publish, query};
 
 use crate::document::{PROTOCOL, amount, millis, quoted, table};
 use crate::sources::{self, Source};
@@ -79,7 +79,7 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("LEAST_LAG_BOUND", millis(policy::LEAST_LAG_BOUND)),
         ("LONGEST_TIME", millis(policy::LONGEST_TIME)),
         ("MAX_FOLDED_TAGS", bytes(fold::MAX_FOLDED_TAGS)),
-        ("MAX_KEYS", bytes(route::MAX_KEYS)),
+        ("MAX_KEYS", bytes(keys::MAX_KEYS)),
         ("SNAPSHOT_FLOORS", sync::SNAPSHOT_FLOORS.into()),
         ("MAX_FLOORS", bytes(sync::MAX_FLOORS)),
         ("MAX_CLASSES", bytes(counts::MAX_CLASSES)),
@@ -88,10 +88,10 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("LEAST_SECRET_BYTES", bytes(signed::LEAST_SECRET_BYTES)),
         ("FAILURES_PER_SECOND", rate::FAILURES_PER_SECOND.into()),
         ("MOST_KNOWN", bytes(rate::MOST_KNOWN)),
-        ("MAX_TOPICS", bytes(route::MAX_TOPICS)),
-        ("MAX_TOPICS_BYTES", bytes(route::MAX_TOPICS_BYTES)),
-        ("MAX_FOLLOWER_NAME_BYTES", bytes(route::MAX_FOLLOWER_NAME_BYTES)),
-        ("MAX_PAGE_VERSIONS", page::MAX_PAGE_VERSIONS.into()),
+        ("MAX_TOPICS", bytes(query::MAX_TOPICS)),
+        ("MAX_TOPICS_BYTES", bytes(query::MAX_TOPICS_BYTES)),
+        ("MAX_FOLLOWER_NAME_BYTES", bytes(query::MAX_FOLLOWER_NAME_BYTES)),
+        ("MAX_PAGE_VERSIONS", query::MAX_PAGE_VERSIONS.into()),
         ("FRAME_BYTES", bytes(frame::FRAME_BYTES)),
         ("FOLD_BYTES", bytes(frame::FOLD_BYTES)),
         ("MAX_FOLLOWER_FRAME_BYTES", bytes(frame::MAX_FOLLOWER_FRAME_BYTES)),

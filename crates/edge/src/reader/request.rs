@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt as _;
 use newsreel_core::read::sync::AtLeast;
-use newsreel_core::wire::route::keys_of_body;
+use newsreel_core::wire::keys::keys_of_body;
 use newsreel_core::wire::{Code, Key, Problem};
 use worker::{Request, Response, Result};
 

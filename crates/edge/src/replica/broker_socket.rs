@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt as _;
 use newsreel_core::wire::frame::SUBPROTOCOL;
-use newsreel_core::wire::route::FollowQuery;
+use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Catalog, internal};
 use worker::{Env, Fetch, Headers, Response, Result, WebSocket, WebsocketEvent};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use newsreel_core::read::cache::{Read, etag_of};
+use newsreel_core::wire::keys::encoded_key;
 use newsreel_core::wire::name::tags_from_header;
-use newsreel_core::wire::route::encoded_key;
 use newsreel_core::wire::{Catalog, Key, Position, UnixMillis};
 use worker::web_sys::{self, AbortController, RequestCache, RequestInit};
 use worker::{Delay, Env, Result};

@@ -7,8 +7,8 @@
 use js_sys::JsString;
 use newsreel_core::log::fold::{Cover, Fold};
 use newsreel_core::wire::change::{Change, Operation, Target};
+use newsreel_core::wire::cursor::FoldCursor;
 use newsreel_core::wire::frame::{FOLD_BYTES, FRAME_BYTES, FoldedChange};
-use newsreel_core::wire::page::FoldCursor;
 use newsreel_core::wire::{Hash, Position, Version, VersionRow};
 use wasm_bindgen::prelude::*;
 

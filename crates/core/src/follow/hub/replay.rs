@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::bucket::Bucket;
 use super::{Effect, Hub, Outstanding, Reset, Session, SessionId, Stage};
 use crate::log::Standing;
+use crate::wire::claim::{Claim, Start};
+use crate::wire::cursor::FoldCursor;
 use crate::wire::frame::{self, Resume, close};
-use crate::wire::page::FoldCursor;
 use crate::wire::position::{Hash, UnixMillis, Version};
 use crate::wire::problem::Code;
-use crate::wire::route::{Claim, Start};
 
 /// How many parts of a replay may be unacknowledged.
 pub const REPLAY_WINDOW: usize = 4;

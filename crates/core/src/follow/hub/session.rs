@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::REPLAY_WINDOW;
 use super::bucket::Bucket;
 use crate::follow::topics::Topics;
+use crate::wire::cursor::FoldCursor;
 use crate::wire::json;
-use crate::wire::page::FoldCursor;
 use crate::wire::position::{Epoch, UnixMillis, Version};
 
 /// Frames that nobody asked for: 200 at once, 20 a second.
@@ -221,8 +221,8 @@ mod tests {
             let long = |bytes: usize| text.repeat(bytes / text.len());
             let (epoch, place) =
                 (Epoch::new(UnixMillis(0), [0; 10]), Some(long(crate::wire::name::MAX_KEY_BYTES)));
-            let topics = Topics::new(vec![long(crate::wire::route::MAX_TOPICS_BYTES)]);
-            let name = long(crate::wire::route::MAX_FOLLOWER_NAME_BYTES);
+            let topics = Topics::new(vec![long(crate::wire::query::MAX_TOPICS_BYTES)]);
+            let name = long(crate::wire::query::MAX_FOLLOWER_NAME_BYTES);
             let mut session = Session::new(name, true, UnixMillis(1 << 50), epoch, topics);
             let fold = Some(FoldCursor { version: Version::MAX, place, part: u32::MAX });
             session.until = Some(UnixMillis(1 << 50));

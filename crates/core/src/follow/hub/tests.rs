@@ -1,11 +1,11 @@
 //! Stories of the hub, each step asserting all effects; then random runs against a slow obvious model.
 
 use super::*;
+use crate::wire::claim::Claim;
+use crate::wire::cursor::FoldCursor;
 use crate::wire::frame::Resume;
-use crate::wire::page::FoldCursor;
 use crate::wire::position::Epoch;
 use crate::wire::publish::Publish;
-use crate::wire::route::Claim;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 

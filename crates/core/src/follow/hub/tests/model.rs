@@ -19,12 +19,12 @@ use crate::log::Log;
 use crate::log::Row;
 use crate::log::fold::tests::{Stored, check_same, heard};
 use crate::wire::change::Change;
+use crate::wire::claim::{Claim, Start};
+use crate::wire::cursor::FoldCursor;
 use crate::wire::frame::{self, FoldedChange, VersionRow};
 use crate::wire::name::Key;
-use crate::wire::page::FoldCursor;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 use crate::wire::publish::{Expect, Publish};
-use crate::wire::route::{Claim, Start};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 

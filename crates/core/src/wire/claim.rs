@@ -1,0 +1,46 @@
+//! Positions as others show them: where a follower wants to start, and what it claims to hold.
+
+use super::position::{Epoch, Hash, Position, Version};
+
+/// Where a follower says it wants to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// From the head, now. A cache never does that.
+    #[default]
+    Head,
+    /// From where it stopped, or from everything kept.
+    At(Claim),
+}
+
+/// A position as somebody claims it; not checked against any log yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// "I have nothing": everything that is kept.
+    Nothing,
+    /// "I have applied this version of this log."
+    Held {
+        /// The log.
+        epoch: Epoch,
+        /// How far.
+        version: Version,
+        /// The hash there. Without it a log that was restored and grew past the version goes unnoticed.
+        hash: Option<Hash>,
+    },
+}
+
+impl Claim {
+    /// Returns the version claimed.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        match self {
+            Self::Nothing => Version::ZERO,
+            Self::Held { version, .. } => *version,
+        }
+    }
+}
+
+impl From<Position> for Claim {
+    fn from(at: Position) -> Self {
+        Self::Held { epoch: at.epoch, version: at.version, hash: Some(at.hash) }
+    }
+}
