@@ -145,7 +145,7 @@ export const BREAKS = {
     noticed: ['S1'],
     edits: [
       {
-        at: 'if «head.version <= held.version» { self.proved_at = self.proved_at.max(Some(asked_at));',
+        at: 'if «head.version <= held.version» { self.proofs.prove(asked_at);',
         becomes: 'true',
       },
     ],

@@ -1,0 +1,280 @@
+//! The state machine of one subscription.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::io::{Config, Cursor, Effect, Input, Phase};
+use super::proof::Proofs;
+use crate::wire::frame::{self, Frame, close};
+use crate::wire::position::{Epoch, Position, UnixMillis, Version};
+
+/// What is awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Idle,
+    Waiting { until: UnixMillis },
+    Dialing { deadline: UnixMillis },
+    Greeting { deadline: UnixMillis },
+    CatchingUp { epoch: Epoch, deadline: UnixMillis },
+    Live { epoch: Epoch },
+    Closed,
+}
+
+/// One subscription.
+#[derive(Debug, Clone)]
+pub struct Follower {
+    pub(super) config: Config,
+    pub(super) state: State,
+    pub(super) cursor: Cursor,
+    pub(super) proofs: Proofs,
+    pub(super) backoff: Backoff,
+    /// When the oldest change not acknowledged was applied.
+    pub(super) unacked_since: Option<UnixMillis>,
+    /// The log of which a part of a fold was applied last. It counts while nothing is held.
+    pub(super) half_folded: Option<Epoch>,
+    /// Which part of a fold comes next on this connection.
+    pub(super) next_part: u32,
+    /// The welcome told of a reset that has not come.
+    pub(super) reset_announced: bool,
+    pub(super) effects: VecDeque<Effect>,
+}
+
+impl Follower {
+    /// Returns a follower that holds `cursor`. `seed` feeds the jitter of its backoff.
+    #[must_use]
+    pub fn new(config: Config, cursor: Cursor, seed: u64) -> Self {
+        Self {
+            config,
+            state: State::Idle,
+            cursor,
+            proofs: Proofs::new(&config),
+            backoff: Backoff::new(&config, seed),
+            unacked_since: None,
+            half_folded: None,
+            next_part: 0,
+            reset_announced: false,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Begins anew from what is stored: after effects that were not carried out, or nobody knows how far.
+    ///
+    /// All that was believed since is forgotten, the proof too, and what is left of the effects is not to be done.
+    /// Who was not at rest dials again after a wait that grows, so that what can never be stored makes no storm.
+    pub fn start_again(&mut self, now: UnixMillis, stored: Cursor) {
+        let before = self.phase();
+        let mut backoff = self.backoff.clone();
+        backoff.request(None);
+        *self = Self { state: self.state, backoff, ..Self::new(self.config, stored, 0) };
+        // Also at rest: the last step may have died on its way to hanging up.
+        self.effects.push_back(Effect::Hangup { code: close::RESYNC, reason: "starting again" });
+        if !matches!(self.state, State::Idle | State::Closed) {
+            self.wait(now);
+        }
+        if self.phase() != before {
+            self.effects.push_back(Effect::Phase(self.phase()));
+        }
+    }
+
+    /// Makes the next wait at least so long, as an `error` frame would: the broker asked for it outside of a frame.
+    pub fn stay_away(&mut self, least: Duration) {
+        self.backoff.request(Some(least));
+    }
+
+    /// Says that what came is still being applied, or only now was: whatever is to come is not due before that is
+    /// acknowledged.
+    pub fn still_applying(&mut self, now: UnixMillis) {
+        if let State::CatchingUp { epoch, .. } = self.state {
+            self.catch_up(now, epoch);
+        }
+        self.proofs.extend_deadlines(now);
+    }
+
+    /// Returns the next thing to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Returns when to hand in [`Input::Timer`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<UnixMillis> {
+        match self.state {
+            State::Idle | State::Closed => None,
+            State::Waiting { until } => Some(until),
+            State::Dialing { deadline } | State::Greeting { deadline } => Some(deadline),
+            State::CatchingUp { deadline, .. } => Some(deadline.min(self.live_timeout())),
+            State::Live { .. } => Some(self.live_timeout()),
+        }
+    }
+
+    fn live_timeout(&self) -> UnixMillis {
+        let ack = self.unacked_since.map(|since| since.plus(self.config.ack_every));
+        ack.into_iter().fold(self.proofs.timeout(), UnixMillis::min)
+    }
+
+    /// Returns what is held.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// Returns the position held, once there is one.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        match self.cursor {
+            Cursor::At(position) => Some(position),
+            Cursor::Head | Cursor::Nothing => None,
+        }
+    }
+
+    /// Returns the phase.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Idle => Phase::Idle,
+            State::Waiting { .. } => Phase::Waiting,
+            State::Dialing { .. } | State::Greeting { .. } => Phase::Connecting,
+            State::CatchingUp { .. } => Phase::CatchingUp,
+            State::Live { .. } => Phase::Live,
+            State::Closed => Phase::Closed,
+        }
+    }
+
+    /// Returns the latest moment of which it is proved that everything committed before is applied.
+    ///
+    /// It is when the ping was sent whose pong told a position that is held; an open socket proves nothing.
+    #[must_use]
+    pub fn proved_at(&self) -> Option<UnixMillis> {
+        self.proofs.proved_at()
+    }
+
+    /// Takes one input; the effects tell what follows from it.
+    #[expect(clippy::too_many_lines, reason = "the table of states and inputs, read as one")]
+    pub fn handle(&mut self, now: UnixMillis, input: Input) {
+        let before = self.phase();
+        match (self.state, input) {
+            (State::Idle | State::Closed, Input::Start) => self.dial(now),
+            (State::Waiting { .. }, Input::Start) => self.dial(now),
+            (State::Waiting { until }, Input::Timer) if now >= until => self.dial(now),
+
+            (State::Dialing { .. }, Input::Opened) => {
+                self.state = State::Greeting { deadline: now.plus(self.config.connect_timeout) };
+            }
+            (State::Dialing { deadline } | State::Greeting { deadline }, Input::Timer) if now >= deadline => {
+                self.hang_up(now, close::RESYNC, "no greeting in time");
+            }
+            (State::Greeting { .. } | State::CatchingUp { .. } | State::Live { .. }, Input::Text(text)) => {
+                match Frame::parse(&text) {
+                    Ok(frame) => self.frame(now, frame),
+                    Err(_) => self.hang_up(now, close::RESYNC, "a frame that cannot be read"),
+                }
+            }
+            (State::CatchingUp { .. } | State::Live { .. }, Input::Timer) => self.tick(now),
+            (State::CatchingUp { .. } | State::Live { .. }, Input::Prove) => self.ping(now),
+            (
+                State::Dialing { .. }
+                | State::Greeting { .. }
+                | State::CatchingUp { .. }
+                | State::Live { .. },
+                Input::Closed { code },
+            ) => {
+                if close::may_reconnect(code) {
+                    self.wait(now);
+                } else {
+                    self.disconnect();
+                    self.state = State::Closed;
+                }
+            }
+
+            (
+                State::Dialing { .. }
+                | State::Greeting { .. }
+                | State::CatchingUp { .. }
+                | State::Live { .. },
+                Input::Stop,
+            ) => {
+                self.disconnect();
+                // Who starts again was asked to, and has heard of no wait.
+                self.backoff.request(None);
+                self.effects.push_back(Effect::Hangup { code: 1000, reason: "done" });
+                self.state = State::Idle;
+            }
+            (State::Idle | State::Waiting { .. } | State::Closed, Input::Stop) => self.state = State::Idle,
+
+            // Late news of a socket that was given up, a timer that came early, a wish already being met.
+            (
+                State::Idle | State::Closed,
+                Input::Opened | Input::Text(_) | Input::Closed { .. } | Input::Timer | Input::Prove,
+            )
+            | (
+                State::Waiting { .. },
+                Input::Opened | Input::Text(_) | Input::Closed { .. } | Input::Timer | Input::Prove,
+            )
+            | (State::Dialing { .. }, Input::Start | Input::Text(_) | Input::Timer | Input::Prove)
+            | (State::Greeting { .. }, Input::Start | Input::Opened | Input::Timer | Input::Prove)
+            | (State::CatchingUp { .. } | State::Live { .. }, Input::Start | Input::Opened) => {}
+        }
+        if self.phase() != before {
+            self.effects.push_back(Effect::Phase(self.phase()));
+        }
+    }
+
+    fn tick(&mut self, now: UnixMillis) {
+        if matches!(self.state, State::CatchingUp { deadline, .. } if now >= deadline) {
+            return self.hang_up(now, close::RESYNC, "no page in time");
+        }
+        if self.proofs.is_pong_late(now) {
+            return self.hang_up(now, close::RESYNC, "no pong in time");
+        }
+        if self.proofs.is_version_late(now) {
+            if matches!(self.state, State::Live { .. }) {
+                return self.hang_up(now, close::RESYNC, "the pong told of a version that did not come");
+            }
+            // While catching up the pages come in their own time.
+            self.proofs.extend_deadlines(now);
+        }
+        if self.unacked_since.is_some_and(|since| now >= since.plus(self.config.ack_every)) {
+            self.ack();
+        }
+        if self.proofs.is_ping_due(now) {
+            self.ping(now);
+        }
+    }
+
+    pub(super) fn ping(&mut self, now: UnixMillis) {
+        self.proofs.ping(now);
+        self.effects.push_back(Effect::Send(frame::PING.to_owned()));
+    }
+
+    pub(super) fn complaint(&mut self, code: String, message: String, retry_after_ms: Option<u64>) {
+        self.backoff.request(retry_after_ms.map(Duration::from_millis));
+        self.effects.push_back(Effect::Complaint { code, message });
+    }
+
+    fn dial(&mut self, now: UnixMillis) {
+        self.state = State::Dialing { deadline: now.plus(self.config.connect_timeout) };
+        self.effects.push_back(Effect::Dial(self.cursor.start()));
+    }
+
+    pub(super) fn hang_up(&mut self, now: UnixMillis, code: u16, reason: &'static str) {
+        self.effects.push_back(Effect::Hangup { code, reason });
+        self.wait(now);
+    }
+
+    fn wait(&mut self, now: UnixMillis) {
+        self.disconnect();
+        self.state = State::Waiting { until: self.backoff.until(now) };
+    }
+
+    /// Forgets what belonged to the connection.
+    fn disconnect(&mut self) {
+        self.proofs.disconnect();
+        self.unacked_since = None;
+        self.next_part = 0;
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.position().map_or(Version::ZERO, |position| position.version)
+    }
+}
