@@ -1,14 +1,16 @@
-//! The platform's cryptography: signatures of tokens, with keys that are imported once an isolate.
+//! Signatures of tokens, which the platform's cryptography verifies with keys that each isolate imports once.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use js_sys::{Array, JSON, Promise, Uint8Array};
 use newsreel_core::access::signed::{Algorithm, Claims, Key, Keys};
 use newsreel_core::wire::{Code, Problem};
 use wasm_bindgen::prelude::*;
-use worker::Result;
 use worker::wasm_bindgen_futures::JsFuture;
+
+use crate::GateError;
 
 #[wasm_bindgen]
 extern "C" {
@@ -19,7 +21,7 @@ extern "C" {
         algorithm: &JsValue,
         extractable: bool,
         usages: &Array,
-    ) -> std::result::Result<Promise, JsValue>;
+    ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(js_namespace = ["crypto", "subtle"], catch)]
     fn verify(
@@ -27,14 +29,15 @@ extern "C" {
         key: &JsValue,
         signature: &Uint8Array,
         signed: &Uint8Array,
-    ) -> std::result::Result<Promise, JsValue>;
+    ) -> Result<Promise, JsValue>;
 }
 
-/// What the secret says, and those of its keys that were used.
+/// The keys of the secret, and those of them that the platform has.
 struct Known {
     text: String,
     keys: Rc<Keys>,
-    imported: Vec<(String, JsValue)>,
+    /// By the name of the key.
+    imported: BTreeMap<String, JsValue>,
 }
 
 thread_local! {
@@ -44,44 +47,39 @@ thread_local! {
 /// Returns what a token claims, if one of the keys in `text` has signed it.
 ///
 /// # Errors
-/// When the platform's cryptography fails; everything else is a problem.
-pub(crate) async fn claims(text: &str, token: &str) -> Result<std::result::Result<Claims, Problem>> {
-    let keys = match keys(text) {
-        Ok(keys) => keys,
-        Err(problem) => return Ok(Err(problem)),
-    };
-    let presented = match keys.read(token) {
-        Ok(presented) => presented,
-        Err(problem) => return Ok(Err(problem)),
-    };
+/// [`GateError::Refused`] for a token that no key has signed, and for keys that cannot be read.
+pub(crate) async fn claims(text: &str, token: &str) -> Result<Claims, GateError> {
+    let keys = keys(text)?;
+    let presented = keys.read(token)?;
     let Ok(key) = imported(presented.key).await else {
         let text = format!("TOKEN_KEYS: {:?} is no key of its algorithm", presented.key);
-        return Ok(Err(Problem::new(Code::Misconfigured, text)));
+        return Err(Problem::new(Code::Misconfigured, text).into());
     };
     let (signature, signed) = (bytes(&presented.signature), bytes(presented.signed.as_bytes()));
-    let verified = verify(&algorithm(presented.key), &key, &signature, &signed)?;
-    // What cannot be a signature at all, by its length, is refused with an exception.
+    let verified =
+        verify(&algorithm(presented.key), &key, &signature, &signed).map_err(worker::Error::from)?;
+    // The platform throws at a signature that its length already rules out.
     let is_right = JsFuture::from(verified).await.is_ok_and(|is_right| is_right.is_truthy());
-    Ok(presented.verified(is_right))
+    Ok(presented.verified(is_right)?)
 }
 
 /// Reads the keys, unless that was done before.
-fn keys(text: &str) -> std::result::Result<Rc<Keys>, Problem> {
+fn keys(text: &str) -> Result<Rc<Keys>, Problem> {
     KNOWN.with_borrow_mut(|known| {
         if let Some(known) = known.as_ref().filter(|known| known.text == text) {
             return Ok(Rc::clone(&known.keys));
         }
         let keys = Keys::parse(text).map_err(|error| Problem::new(Code::Misconfigured, error.to_string()))?;
         let keys = Rc::new(keys);
-        *known = Some(Known { text: text.to_owned(), keys: Rc::clone(&keys), imported: Vec::new() });
+        *known = Some(Known { text: text.to_owned(), keys: Rc::clone(&keys), imported: BTreeMap::new() });
         Ok(keys)
     })
 }
 
-/// Returns a key as the platform has it. Two requests may import it at once: neither awaits the other's promise.
-async fn imported(key: &Key) -> Result<JsValue> {
-    let found =
-        |known: &Known| known.imported.iter().find(|(kid, _)| *kid == key.kid).map(|(_, key)| key.clone());
+/// Returns a key as the platform has it. Two requests may import one at the same time: a request must not await the
+/// promise of another.
+async fn imported(key: &Key) -> Result<JsValue, JsValue> {
+    let found = |known: &Known| known.imported.get(&key.kid).cloned();
     if let Some(found) = KNOWN.with_borrow(|known| known.as_ref().and_then(found)) {
         return Ok(found);
     }
@@ -89,9 +87,9 @@ async fn imported(key: &Key) -> Result<JsValue> {
     let importing = import_key("raw", &bytes(&key.bytes), &algorithm(key), false, &usages)?;
     let made = JsFuture::from(importing).await?;
     KNOWN.with_borrow_mut(|known| {
-        // The secret may have become another meanwhile, with another key of this name.
+        // The secret may have changed meanwhile, and have another key of this name.
         if let Some(known) = known.as_mut().filter(|known| known.keys.have(key)) {
-            known.imported.push((key.kid.clone(), made.clone()));
+            known.imported.insert(key.kid.clone(), made.clone());
         }
     });
     Ok(made)
@@ -105,7 +103,7 @@ fn algorithm(key: &Key) -> JsValue {
     JSON::parse(text).unwrap_or(JsValue::UNDEFINED)
 }
 
-/// Returns a copy: JavaScript may read it when wasm has long used the memory for something else.
+/// Returns a copy. JavaScript may read it later, when wasm has used the memory for something else.
 fn bytes(bytes: &[u8]) -> Uint8Array {
     Uint8Array::from(bytes)
 }

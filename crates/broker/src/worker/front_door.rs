@@ -6,7 +6,7 @@ use std::pin::Pin;
 use newsreel_core::access::{Caller, Scope};
 use newsreel_core::wire::frame::{self, BEARER_SUBPROTOCOL, SUBPROTOCOL};
 use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, internal};
-use newsreel_gate as gate;
+use newsreel_gate::{self as gate, GateError};
 use worker::web_sys::RequestInit;
 use worker::{Env, Headers, Method, Request, Response, console_error, web_sys};
 
@@ -115,7 +115,12 @@ async fn answer(
 }
 
 /// Says who is calling, if everything that is checked before the object allows it.
-async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) -> gate::Admission {
+async fn admit(
+    request: &Request,
+    env: &Env,
+    scope: Scope,
+    catalog: &Catalog,
+) -> worker::Result<Result<Caller, Problem>> {
     let config = match Config::read(env) {
         Ok(config) => config,
         Err(problem) => return Ok(Err(problem)),
@@ -123,9 +128,10 @@ async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) ->
     if let Some(problem) = unspoken(request)? {
         return Ok(Err(problem));
     }
-    let caller = match gate::admit(request, env, scope, catalog).await? {
+    let caller = match gate::admit(request, env, scope, catalog).await {
         Ok(caller) => caller,
-        Err(problem) => return Ok(Err(problem)),
+        Err(GateError::Refused(problem)) => return Ok(Err(problem)),
+        Err(GateError::Platform(error)) => return Err(error),
     };
     let per_second = match scope {
         Scope::Publish => config.publish_per_second,

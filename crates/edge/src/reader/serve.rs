@@ -5,7 +5,7 @@ use std::rc::Rc;
 use newsreel_core::access::Scope;
 use newsreel_core::wire::route::EdgeCall;
 use newsreel_core::wire::{Address, Catalog, Code, Problem, Route};
-use newsreel_gate as gate;
+use newsreel_gate::{self as gate, GateError};
 use worker::{Context, Env, Request, Response, Result, console_error};
 
 use crate::config::{ENTRIES, REPLICA, config};
@@ -93,10 +93,12 @@ async fn answer(
         return Ok(Err(problem));
     }
     let explain = matches!(call, EdgeCall::Entry(_)) && address.says("explain", "1");
-    if (explain || matches!(call, EdgeCall::Fill | EdgeCall::Metrics))
-        && let Err(problem) = gate::admit(request, &env, Scope::Admin, &catalog).await?
-    {
-        return Ok(Err(problem));
+    if explain || matches!(call, EdgeCall::Fill | EdgeCall::Metrics) {
+        match gate::admit(request, &env, Scope::Admin, &catalog).await {
+            Ok(_) => {}
+            Err(GateError::Refused(problem)) => return Ok(Err(problem)),
+            Err(GateError::Platform(error)) => return Err(error),
+        }
     }
     let config = match config(&env) {
         Ok(config) => config,

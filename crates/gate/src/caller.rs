@@ -1,0 +1,90 @@
+//! Who calls: the token of a request, by the lists of a deployment or by a signature.
+
+use std::cell::RefCell;
+
+use newsreel_core::access::rate::{self, FAILURES_PER_SECOND, Rates, Who};
+use newsreel_core::access::{self, Caller, Scope, Tokens};
+use newsreel_core::wire::{Catalog, Code, Problem, UnixMillis};
+use worker::{Env, Request};
+
+use crate::{GateError, signatures, variables};
+
+thread_local! {
+    static FAILURES: RefCell<Rates> = RefCell::default();
+    static CALLERS: RefCell<Rates> = RefCell::default();
+}
+
+/// Returns the caller of a request, if its token allows `scope` on `catalog`.
+///
+/// The token is in `Authorization` or, from a browser's WebSocket, in a subprotocol. An address that fails too often
+/// has to wait before another signature is verified for it; a token of the lists costs nothing and always passes.
+///
+/// # Errors
+/// [`GateError::Refused`] tells the caller why not; [`GateError::Platform`] when the platform's cryptography fails.
+pub async fn admit(
+    request: &Request,
+    env: &Env,
+    scope: Scope,
+    catalog: &Catalog,
+) -> Result<Caller, GateError> {
+    let token = presented(request)?;
+    let refused = match listed(env, token.as_deref(), scope, catalog) {
+        Ok(caller) => return Ok(caller),
+        Err(problem) => problem,
+    };
+    // Only a token that is on no list may be a signed one.
+    let Some(token) = token.filter(|_| refused.kind() == Code::Unauthorized) else {
+        return Err(refused.into());
+    };
+    let address = Who::of(&request.headers().get("CF-Connecting-IP")?.unwrap_or_default());
+    FAILURES
+        .with_borrow(|failures| failures.look(now(), address, FAILURES_PER_SECOND))
+        .map_err(rate::limited)?;
+    let claims = signatures::claims(&variables::text(env, "TOKEN_KEYS"), &token).await;
+    let caller = claims.and_then(|claims| Ok(claims.authorize(now(), scope, catalog)?));
+    if let Err(GateError::Refused(problem)) = &caller
+        && problem.kind() == Code::Unauthorized
+    {
+        // This caller is told what is wrong with its token. The next failure is told to wait.
+        let _ = FAILURES.with_borrow_mut(|failures| failures.take(now(), address, FAILURES_PER_SECOND));
+    }
+    caller
+}
+
+/// Counts one call of `caller` in a scope, of the `per_second` that each caller may make; 0 is no limit.
+///
+/// # Errors
+/// `rate-limited`.
+pub fn rated(caller: &Caller, scope: Scope, per_second: u32) -> Result<(), Problem> {
+    let who = Who::of(&[scope.text(), &caller.name].concat());
+    CALLERS.with_borrow_mut(|callers| callers.take(now(), who, per_second)).map_err(rate::limited)
+}
+
+/// Says whether the deployment serves a catalog (`CATALOGS`).
+///
+/// # Errors
+/// `unknown-catalog`.
+pub fn catalog(env: &Env, catalog: &Catalog) -> Result<(), Problem> {
+    access::served(&variables::text(env, "CATALOGS"), catalog)
+}
+
+/// Returns the token that a request shows.
+fn presented(request: &Request) -> worker::Result<Option<String>> {
+    let header = |name: &str| request.headers().get(name).map(Option::unwrap_or_default);
+    let (authorization, offered) = (header("Authorization")?, header("Sec-WebSocket-Protocol")?);
+    Ok(access::bearer(&authorization).map(str::to_owned).or_else(|| access::subprotocol_bearer(&offered)))
+}
+
+/// Returns the caller by the lists of the deployment.
+fn listed(env: &Env, token: Option<&str>, scope: Scope, catalog: &Catalog) -> Result<Caller, Problem> {
+    let [publish, follow, admin] =
+        ["PUBLISH_TOKENS", "FOLLOW_TOKENS", "ADMIN_TOKENS"].map(|name| variables::text(env, name));
+    Tokens::parse(&publish, &follow, &admin)
+        .map_err(|error| Problem::new(Code::Misconfigured, error.to_string()))?
+        .authorize(token, scope, catalog)
+}
+
+/// Returns this machine's time.
+fn now() -> UnixMillis {
+    UnixMillis(worker::Date::now().as_millis())
+}
