@@ -341,7 +341,10 @@ test('the front door', async (t) => {
       const page = await call(headers, '/changes');
       assert.equal(page.status, 200);
       readable(page, origin);
-      assert.match(page.headers.get('access-control-expose-headers'), /ETag/);
+      const exposed = page.headers.get('access-control-expose-headers').split(', ');
+      for (const header of ['ETag', 'Idempotent-Replayed', 'Newsreel-Freshness', 'Retry-After']) {
+        assert.ok(exposed.includes(header), header);
+      }
       readable(await call({ ...headers, 'if-none-match': '*' }, '/changes'), origin);
       const missing = await broker.call('GET', '/changes', { catalog, headers });
       problem(missing, 401, 'unauthorized');
@@ -361,9 +364,12 @@ test('the front door', async (t) => {
     assert.deepEqual([answer.status, answer.text], [204, '']);
     readable(answer, origin);
     assert.match(answer.headers.get('access-control-allow-methods'), /POST/);
-    for (const header of ['Authorization', 'Content-Type', 'Idempotency-Key', 'Last-Event-ID', 'If-None-Match']) {
-      assert.ok(answer.headers.get('access-control-allow-headers').includes(header), header);
+    const sendable = answer.headers.get('access-control-allow-headers').split(', ');
+    for (const header of ['Authorization', 'Content-Type', 'Idempotency-Key', 'Last-Event-ID', 'If-None-Match', 'Range',
+      'Newsreel-Min-Version', 'Cache-Control']) {
+      assert.ok(sendable.includes(header), header);
     }
+    assert.equal(answer.headers.get('access-control-max-age'), '86400');
     problem(await ask({ origin: 'https://evil.example', 'access-control-request-method': 'POST' }), 403, 'origin-not-allowed');
     problem(await ask({}), 405, 'method-not-allowed');
   });

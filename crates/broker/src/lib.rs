@@ -2,7 +2,7 @@
 //!
 //! A shell around `newsreel_core::follow::hub`, which decides; nothing here does. In reading order:
 //! - `worker`: the Worker's side. `front_door`: addresses, who calls (`newsreel_gate`), and the way to the
-//!   catalog's object; `cors`: which web pages may call;
+//!   catalog's object;
 //! - [`object`]: the Durable Object: what happens to it, and the step;
 //! - `publish`: `queue`, group commit and publishing over HTTP; `body`, what is posted, while it is read; `socket`,
 //!   the sockets that publish;

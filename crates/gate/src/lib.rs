@@ -1,6 +1,7 @@
 //! The gate: what both front doors check before any Durable Object is touched.
 //!
 //! A shell around `newsreel_core::access`. In reading order:
+//! - [`cors`]: which web pages may call;
 //! - [`caller`]: which catalogs there are, who calls, and how often;
 //! - `signatures`: signed tokens, which the platform's cryptography verifies;
 //! - `variables`: the variables and secrets of the deployment;
@@ -11,6 +12,7 @@
 //! *Architecture invariant:* no Durable Object is known here, and no secret leaves in a text.
 
 pub mod caller;
+pub mod cors;
 mod error;
 mod signatures;
 mod variables;

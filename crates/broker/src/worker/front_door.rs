@@ -6,7 +6,7 @@ use std::pin::Pin;
 use newsreel_core::access::{Caller, Scope};
 use newsreel_core::wire::frame::{self, BEARER_SUBPROTOCOL, SUBPROTOCOL};
 use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, internal};
-use newsreel_gate::{self as gate, GateError};
+use newsreel_gate::{self as gate, GateError, cors};
 use worker::web_sys::RequestInit;
 use worker::{Env, Headers, Method, Request, Response, console_error, web_sys};
 
@@ -14,7 +14,6 @@ use crate::config::Config;
 use crate::js::{hear_out, json_response, problem_response};
 use crate::publish::body::{self, HEARD_OUT, most_bytes};
 use crate::publish::queue::not_written;
-use crate::worker::cors;
 
 /// The binding of the broker's namespace.
 const BINDING: &str = "BROKER";
@@ -48,9 +47,10 @@ pub fn serve<'a>(
 
 async fn serve_here(request: &Request, env: &Env) -> worker::Result<Response> {
     let address = Address::new(request.inner().url());
-    let origin = match cors::admit(request, env, address.origin())? {
+    let origin = match cors::admit_page(request, env, address.origin()) {
         Ok(origin) => origin,
-        Err(problem) => return problem_response(&problem),
+        Err(GateError::Refused(problem)) => return problem_response(&problem),
+        Err(GateError::Platform(error)) => return Err(error),
     };
     if let Some(origin) = &origin
         && cors::is_preflight(request)?

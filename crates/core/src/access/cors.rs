@@ -1,5 +1,21 @@
-//! Which web pages may call: the origins that a deployment allows. ("Origin" here as in the header that a browser
-//! sends, not as where values come from.)
+//! Cross-origin requests: which web pages may call a deployment, and the headers that tell their browsers so.
+//!
+//! "Origin" stands for the header that a browser sends, and not for the server that values come from. Knows no
+//! addresses: both halves of a deployment give every page the same answer.
+
+use crate::wire::{Code, Problem};
+
+/// The methods that a page may use.
+const METHODS: &str = "GET, HEAD, POST";
+/// The request headers that a page may set: those that some address reads, and `Cache-Control`, which libraries of
+/// event streams send with every request.
+const REQUEST_HEADERS: &str = "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, \
+     If-Range, Last-Event-ID, Newsreel-Min-Version, Range";
+/// The response headers that a page may read beside those that every page may.
+const RESPONSE_HEADERS: &str = "Accept-Encoding, Accept-Ranges, Age, Allow, Cache-Status, Content-Range, ETag, \
+     Idempotent-Replayed, Newsreel-Entry-Version, Newsreel-Freshness, Newsreel-Version, Retry-After";
+/// How many seconds a browser may remember a preflight. Browsers that have a limit of their own cut it down.
+const MAX_AGE: &str = "86400";
 
 /// The origins that a deployment allows beside its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,6 +67,51 @@ impl Origins {
     pub fn allow(&self, origin: &str, own: &str) -> bool {
         let origin = origin.to_ascii_lowercase();
         self.everything || origin == own || self.items.iter().any(|item| item.matches(&origin))
+    }
+}
+
+impl From<OriginsError> for Problem {
+    fn from(error: OriginsError) -> Self {
+        Self::new(Code::Misconfigured, error.to_string())
+    }
+}
+
+/// Returns the problem of a page that may not call.
+#[must_use]
+pub fn refusal(origin: &str) -> Problem {
+    let text = format!("pages of {origin} may not call; ALLOWED_ORIGINS lists those that may");
+    Problem::new(Code::OriginNotAllowed, text)
+}
+
+/// Returns the headers that answer the preflight of an allowed page, beside those of [`shown_to`].
+#[must_use]
+pub fn preflight() -> [(&'static str, &'static str); 3] {
+    [
+        ("Access-Control-Allow-Methods", METHODS),
+        ("Access-Control-Allow-Headers", REQUEST_HEADERS),
+        ("Access-Control-Max-Age", MAX_AGE),
+    ]
+}
+
+/// Returns the headers by which an allowed page of `origin` may read an answer that has this `Vary`.
+#[must_use]
+pub fn shown_to(origin: &str, vary: Option<&str>) -> [(&'static str, String); 3] {
+    [
+        ("Access-Control-Allow-Origin", origin.to_owned()),
+        ("Access-Control-Expose-Headers", RESPONSE_HEADERS.to_owned()),
+        ("Vary", varies_by_origin(vary)),
+    ]
+}
+
+/// Returns a `Vary` that names `Origin` too. An answer without it is not kept for one page and given to another.
+#[must_use]
+pub fn varies_by_origin(vary: Option<&str>) -> String {
+    let vary = vary.unwrap_or_default().trim();
+    let named = vary.split(',').map(str::trim).any(|one| one == "*" || one.eq_ignore_ascii_case("Origin"));
+    match (vary, named) {
+        ("", _) => "Origin".to_owned(),
+        (_, true) => vary.to_owned(),
+        (_, false) => format!("{vary}, Origin"),
     }
 }
 
@@ -162,6 +223,40 @@ mod tests {
         ] {
             let error = Origins::parse(&format!("https://b.example,{item}")).unwrap_err();
             assert_eq!(error.item, item);
+        }
+    }
+
+    #[test]
+    fn a_page_may_send_what_event_stream_libraries_send_and_read_what_an_entry_says() {
+        let [(_, methods), (_, sent), _] = preflight();
+        assert_eq!(methods, "GET, HEAD, POST");
+        for name in [
+            "Cache-Control",
+            "Idempotency-Key",
+            "If-None-Match",
+            "Last-Event-ID",
+            "Newsreel-Min-Version",
+            "Range",
+        ] {
+            assert!(sent.split(", ").any(|one| one == name), "{name}");
+        }
+        let [(_, origin), (_, read), (_, vary)] = shown_to("https://a.example", None);
+        assert_eq!((origin.as_str(), vary.as_str()), ("https://a.example", "Origin"));
+        for name in ["Age", "ETag", "Idempotent-Replayed", "Newsreel-Freshness", "Retry-After"] {
+            assert!(read.split(", ").any(|one| one == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_varies_by_origin_beside_what_it_varies_by_already() {
+        for (vary, all) in [
+            (None, "Origin"),
+            (Some(""), "Origin"),
+            (Some("Accept"), "Accept, Origin"),
+            (Some("Accept, origin"), "Accept, origin"),
+            (Some("*"), "*"),
+        ] {
+            assert_eq!(varies_by_origin(vary), all, "{vary:?}");
         }
     }
 }
