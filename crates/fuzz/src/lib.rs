@@ -5,10 +5,11 @@
 //! a step a line, so that a corpus can be read and written by hand.
 //!
 //! `cargo test -p newsreel-fuzz` replays the corpus, and some thousand changes to it that are the same every time.
-//! `scripts/fuzz` looks for more with libFuzzer. A new reader is a function here, a line in [`TARGETS`], and a folder
+//! `scripts/fuzz` looks for more with libFuzzer. A new reader is a function here, a line in [`TARGETS`], and a file
 //! in `corpus/`. Knows the core and nothing else.
 
 mod access;
+pub mod corpus;
 mod follower;
 mod frames;
 mod headers;
@@ -27,7 +28,7 @@ mod stored;
 /// Something that must hold of any bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// What it is called, and the folder of its corpus.
+    /// The name of the target and of its corpus.
     pub name: &'static str,
     /// Panics if it does not hold.
     pub holds: fn(&[u8]),

@@ -2,36 +2,29 @@
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 
+use newsreel_fuzz::corpus::{self, Entry};
 use newsreel_fuzz::mutation::{Random, mutated};
 use newsreel_fuzz::{TARGETS, Target};
 
 /// How many changes each target is tried with.
 const CHANGES: usize = 2_000;
-/// What the corpus may come to: it is read by whoever clones this.
-const MOST_FILES: usize = 300;
-const MOST_BYTES: usize = 2 << 20;
+/// The most that the corpus may come to: every clone carries it.
+const MAX_ENTRIES: usize = 300;
+const MAX_BYTES: usize = 2 << 20;
 
-fn corpus() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
+fn entries(target: &str) -> Vec<Entry> {
+    let entries = corpus::read(target).unwrap_or_else(|error| panic!("{target}: {error}"));
+    assert!(!entries.is_empty(), "the corpus of {target} is empty");
+    entries
 }
 
-/// Returns the files of a target with their names, in their order.
-fn files(target: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = corpus().join(target);
-    let entries =
-        fs::read_dir(&folder).unwrap_or_else(|_| panic!("{target} has no corpus: fill {}", folder.display()));
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("the folder is read").path()).collect();
-    paths.sort();
-    paths
-        .into_iter()
-        .map(|path| (path.display().to_string(), fs::read(path).expect("the file is read")))
-        .collect()
+fn label(number: usize, entry: &Entry) -> String {
+    entry.name.clone().unwrap_or_else(|| format!("entry {}", number + 1))
 }
 
-/// Tries each of these bytes; says what the first that break the target are, and where they came from.
-fn broken<'a>(target: &Target, mut tried: impl Iterator<Item = (&'a str, Vec<u8>)>) -> Option<String> {
+/// Tries inputs until one breaks the target; returns that input and the entry that it came from.
+fn broken(target: &Target, mut tried: impl Iterator<Item = (String, Vec<u8>)>) -> Option<String> {
     let holds = |bytes: &[u8]| catch_unwind(AssertUnwindSafe(|| (target.holds)(bytes))).is_ok();
     let (from, bytes) = tried.find(|(_, bytes)| !holds(bytes))?;
     let shown: String = bytes.escape_ascii().to_string().chars().take(4_000).collect();
@@ -41,9 +34,11 @@ fn broken<'a>(target: &Target, mut tried: impl Iterator<Item = (&'a str, Vec<u8>
 #[test]
 fn every_target_holds_for_its_corpus() {
     let broken = TARGETS.iter().filter_map(|target| {
-        let files = files(target.name);
-        assert!(!files.is_empty(), "{} has no corpus", target.name);
-        broken(target, files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())))
+        let entries = entries(target.name);
+        broken(
+            target,
+            entries.iter().enumerate().map(|(number, entry)| (label(number, entry), entry.bytes.clone())),
+        )
     });
     assert_eq!(broken.collect::<Vec<_>>().join("\n"), "");
 }
@@ -51,12 +46,13 @@ fn every_target_holds_for_its_corpus() {
 #[test]
 fn every_target_holds_for_changes_to_its_corpus() {
     let broken = TARGETS.iter().filter_map(|target| {
-        let files = files(target.name);
+        let entries = entries(target.name);
         let mut random = Random::new(6);
         let changes = (0..CHANGES).map(|_| {
-            let (name, bytes) = &files[random.below(files.len())];
-            let (_, other) = &files[random.below(files.len())];
-            (name.as_str(), mutated(&mut random, bytes, other))
+            let number = random.below(entries.len());
+            let other = random.below(entries.len());
+            let bytes = mutated(&mut random, &entries[number].bytes, &entries[other].bytes);
+            (label(number, &entries[number]), bytes)
         });
         broken(target, changes)
     });
@@ -64,18 +60,23 @@ fn every_target_holds_for_changes_to_its_corpus() {
 }
 
 #[test]
-fn every_corpus_has_a_target_and_is_small() {
+fn every_corpus_has_a_target_is_small_and_is_written_as_scripts_fuzz_would() {
+    let folder = corpus::file_of("any").parent().unwrap().to_owned();
     let mut bytes = 0;
-    for folder in fs::read_dir(corpus()).unwrap() {
-        let name = folder.unwrap().file_name().into_string().unwrap();
-        assert!(newsreel_fuzz::target(&name).is_some(), "corpus/{name} is of no target");
-        let files = files(&name);
-        assert!(
-            files.len() <= MOST_FILES,
-            "corpus/{name} has {} files: scripts/fuzz --minimize",
-            files.len()
+    for file in fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        assert!(newsreel_fuzz::target(name).is_some(), "{} is of no target", file.display());
+        let entries = entries(name);
+        assert!(entries.len() <= MAX_ENTRIES, "{name} has {} entries: scripts/fuzz {name} 0", entries.len());
+        let text = fs::read_to_string(&file).unwrap();
+        assert_eq!(
+            text,
+            corpus::to_text(&entries),
+            "{} is not in order: scripts/fuzz {name} 0",
+            file.display()
         );
-        bytes += files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        bytes += text.len();
     }
-    assert!(bytes <= MOST_BYTES, "the corpus has {bytes} bytes");
+    assert!(bytes <= MAX_BYTES, "the corpus has {bytes} bytes");
 }
