@@ -66,8 +66,7 @@ pub(crate) fn rust() -> Vec<Source> {
 /// Returns the Rust files of the crates whose numbers the protocol speaks of.
 pub(crate) fn deployed() -> Vec<Source> {
     let mut sources = rust();
-    sources
-        .retain(|source| !["bench", "cli", "client", "fuzz", "in-workerd", "sim"].contains(&source.krate()));
+    sources.retain(|source| !["cli", "client", "fuzz", "in-workerd", "sim"].contains(&source.krate()));
     sources
 }
 
