@@ -205,7 +205,7 @@ export const BREAKS = {
     noticed: ['S2', 'S1'],
     edits: [
       {
-        at: '«forgotten || self.keys.get(key.as_str()).is_some_and(|floor| floor.removed > fill)»',
+        at: '«forgotten || self.keys.get(key).is_some_and(|floor| floor.removed > fill)»',
         becomes: 'false',
       },
     ],

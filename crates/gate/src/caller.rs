@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use newsreel_core::access::rate::{self, FAILURES_PER_SECOND, Rates, Who};
+use newsreel_core::access::rate::{self, FAILURES_PER_SECOND, RateKey, RateLimiter};
 use newsreel_core::access::{self, Caller, Scope, Tokens};
 use newsreel_core::wire::{Catalog, Code, Problem, UnixMillis};
 use worker::{Env, Request};
@@ -10,8 +10,8 @@ use worker::{Env, Request};
 use crate::{GateError, signatures, variables};
 
 thread_local! {
-    static FAILURES: RefCell<Rates> = RefCell::default();
-    static CALLERS: RefCell<Rates> = RefCell::default();
+    static FAILURES: RefCell<RateLimiter> = RefCell::default();
+    static CALLERS: RefCell<RateLimiter> = RefCell::default();
 }
 
 /// Returns the caller of a request, if its token allows `scope` on `catalog`.
@@ -36,9 +36,9 @@ pub async fn admit(
     let Some(token) = token.filter(|_| refused.kind() == Code::Unauthorized) else {
         return Err(refused.into());
     };
-    let address = Who::of(&request.headers().get("CF-Connecting-IP")?.unwrap_or_default());
+    let address = RateKey::of(&request.headers().get("CF-Connecting-IP")?.unwrap_or_default());
     FAILURES
-        .with_borrow(|failures| failures.look(now(), address, FAILURES_PER_SECOND))
+        .with_borrow(|failures| failures.peek(now(), address, FAILURES_PER_SECOND))
         .map_err(rate::limited)?;
     let claims = signatures::claims(&variables::text(env, "TOKEN_KEYS"), &token).await;
     let caller = claims.and_then(|claims| Ok(claims.authorize(now(), scope, catalog)?));
@@ -46,7 +46,7 @@ pub async fn admit(
         && problem.kind() == Code::Unauthorized
     {
         // This caller is told what is wrong with its token. The next failure is told to wait.
-        let _ = FAILURES.with_borrow_mut(|failures| failures.take(now(), address, FAILURES_PER_SECOND));
+        let _ = FAILURES.with_borrow_mut(|failures| failures.acquire(now(), address, FAILURES_PER_SECOND));
     }
     caller
 }
@@ -56,8 +56,8 @@ pub async fn admit(
 /// # Errors
 /// `rate-limited`.
 pub fn rated(caller: &Caller, scope: Scope, per_second: u32) -> Result<(), Problem> {
-    let who = Who::of(&[scope.text(), &caller.name].concat());
-    CALLERS.with_borrow_mut(|callers| callers.take(now(), who, per_second)).map_err(rate::limited)
+    let who = RateKey::of(&[scope.text(), &caller.name].concat());
+    CALLERS.with_borrow_mut(|callers| callers.acquire(now(), who, per_second)).map_err(rate::limited)
 }
 
 /// Says whether the deployment serves a catalog (`CATALOGS`).

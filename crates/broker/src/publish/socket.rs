@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use newsreel_core::access::Grant;
-use newsreel_core::access::rate::{self, Rates, Who};
+use newsreel_core::access::rate::{self, RateKey, RateLimiter};
 use newsreel_core::follow::hub::Outcome;
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, PublishError};
 use newsreel_core::wire::{Code, UnixMillis, frame, internal, lines};
@@ -38,7 +38,7 @@ pub(crate) struct Publishers {
     /// Ids are not given twice: the close of an old socket may still be on its way.
     next: Cell<u32>,
     /// How much each name has published lately.
-    rates: RefCell<Rates>,
+    rates: RefCell<RateLimiter>,
 }
 
 struct Publisher {
@@ -183,7 +183,7 @@ impl Publishers {
 
     /// Takes one of the publishes that a name may make in a second over its sockets; or says how long there is none.
     fn rated(&self, name: &str, per_second: u32) -> std::result::Result<(), Duration> {
-        self.rates.borrow_mut().take(now(), Who::of(name), per_second)
+        self.rates.borrow_mut().acquire(now(), RateKey::of(name), per_second)
     }
 
     /// Returns when a token ends next.

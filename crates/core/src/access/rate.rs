@@ -1,5 +1,8 @@
-//! How often each may: so many a second, of bounded memory. Knows neither tokens nor addresses, only who is who.
+//! Rate limits: so many calls a second for each token or address, in bounded memory.
+//!
+//! Knows neither tokens nor addresses, only the keys that callers make of them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -7,18 +10,18 @@ use sha2::{Digest as _, Sha256};
 use crate::wire::position::UnixMillis;
 use crate::wire::problem::{Code, Problem};
 
-/// Of how many it is remembered how much they took.
-pub const MOST_KNOWN: usize = 4_096;
+/// The most keys whose rate is remembered.
+pub const MAX_RATE_KEYS: usize = 4_096;
 
-/// How many tokens that are not known an address may show in a second, before it has to wait.
+/// The most unknown tokens that an address may show in a second before it has to wait.
 pub const FAILURES_PER_SECOND: u32 = 100;
 
-/// Who takes, without what it is known by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Who([u8; 8]);
+/// The bearer of a token, or an address, as the limiter tells it from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RateKey([u8; 8]);
 
-impl Who {
-    /// Returns who is known by this text. Nobody can choose a text that is somebody else.
+impl RateKey {
+    /// Returns the key of a text: a part of its hash, so that no caller can choose a text with the key of another.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let digest = Sha256::digest(text);
@@ -26,65 +29,75 @@ impl Who {
     }
 }
 
-/// Lets each do so many a second, and a second's worth at once (GCRA).
+/// A token bucket for each key: so many calls a second, and a second's worth at once (GCRA).
 #[derive(Debug, Clone, Default)]
-pub struct Rates {
-    /// Until when each has taken ahead, in microseconds. Who is not here has taken nothing.
-    ahead: Vec<(Who, u64)>,
+pub struct RateLimiter {
+    /// Until when the calls of each key are accounted for, in microseconds. An absent key has made no call lately.
+    ahead: BTreeMap<RateKey, u64>,
 }
 
-impl Rates {
-    /// Takes one of `per_second`, where 0 is no limit; or says how long there is none.
+impl RateLimiter {
+    /// Counts one call of `per_second`, where 0 is no limit.
     ///
     /// # Errors
-    /// How long to wait.
-    pub fn take(&mut self, now: UnixMillis, who: Who, per_second: u32) -> Result<(), Duration> {
-        if per_second == 0 {
-            return Ok(());
-        }
-        let now = now.0.saturating_mul(1_000);
-        let apart = u64::from(1_000_000 / per_second);
-        let burst = apart * u64::from(per_second);
-        let known = self.ahead.iter().position(|(one, _)| *one == who);
-        // A clock that went back makes nobody wait for longer than the burst.
-        let ahead = known
-            .and_then(|at| self.ahead.get(at))
-            .map_or(now, |(_, ahead)| (*ahead).clamp(now, now + burst));
-        let next = ahead + apart;
-        if next > now + burst {
-            return Err(Duration::from_millis((next - now - burst).div_ceil(1_000)));
-        }
-        match known.and_then(|at| self.ahead.get_mut(at)) {
-            Some((_, ahead)) => *ahead = next,
-            None => self.remember(now, who, next),
+    /// The time to wait, when the key has no call left.
+    pub fn acquire(&mut self, now: UnixMillis, key: RateKey, per_second: u32) -> Result<(), Duration> {
+        if let Some(next) = self.next(now, key, per_second)? {
+            self.remember(now, key, next);
         }
         Ok(())
     }
 
-    /// Says how long there is none for somebody, without taking one.
+    /// Says whether a call could be counted, without counting it.
     ///
     /// # Errors
-    /// How long to wait.
-    pub fn look(&self, now: UnixMillis, who: Who, per_second: u32) -> Result<(), Duration> {
-        let known = self.ahead.iter().copied().filter(|(one, _)| *one == who).collect();
-        Self { ahead: known }.take(now, who, per_second)
+    /// The time to wait, when the key has no call left.
+    pub fn peek(&self, now: UnixMillis, key: RateKey, per_second: u32) -> Result<(), Duration> {
+        self.next(now, key, per_second).map(|_| ())
     }
 
-    fn remember(&mut self, now: u64, who: Who, next: u64) {
-        if self.ahead.len() >= MOST_KNOWN {
-            // Who has nothing taken ahead is as good as not here.
-            self.ahead.retain(|(_, ahead)| *ahead > now);
+    /// Returns until when the calls of a key are accounted for after one more; `None` without a limit.
+    fn next(&self, now: UnixMillis, key: RateKey, per_second: u32) -> Result<Option<u64>, Duration> {
+        if per_second == 0 {
+            return Ok(None);
         }
-        if self.ahead.len() >= MOST_KNOWN {
-            // Whoever took the least is forgiven.
-            let least = self.ahead.iter().enumerate().min_by_key(|(_, (_, ahead))| *ahead).map(|(at, _)| at);
-            self.ahead.swap_remove(least.unwrap_or_default());
+        let now = micros(now);
+        let apart = u64::from(1_000_000 / per_second);
+        let burst = apart * u64::from(per_second);
+        // A clock that went back makes no caller wait for longer than the burst.
+        let ahead = self.ahead.get(&key).map_or(now, |ahead| (*ahead).clamp(now, now + burst));
+        let next = ahead + apart;
+        if next > now + burst {
+            return Err(Duration::from_millis((next - now - burst).div_ceil(1_000)));
         }
-        self.ahead.push((who, next));
+        Ok(Some(next))
+    }
+
+    fn remember(&mut self, now: UnixMillis, key: RateKey, next: u64) {
+        if self.ahead.len() >= MAX_RATE_KEYS && !self.ahead.contains_key(&key) {
+            // A key that is accounted for up to now is as good as absent.
+            self.ahead.retain(|_, ahead| *ahead > micros(now));
+            if self.ahead.len() >= MAX_RATE_KEYS {
+                self.forget_least();
+            }
+        }
+        self.ahead.insert(key, next);
+    }
+
+    /// Forgets the key that has taken the least ahead.
+    fn forget_least(&mut self) {
+        let least = self.ahead.iter().min_by_key(|(_, ahead)| **ahead).map(|(key, _)| *key);
+        if let Some(least) = least {
+            self.ahead.remove(&least);
+        }
     }
 }
 
-/// Returns what is said to who has to wait.
+fn micros(at: UnixMillis) -> u64 {
+    at.0.saturating_mul(1_000)
+}
+
+/// Returns the problem of a caller that has to wait.
 #[must_use]
 pub fn limited(wait: Duration) -> Problem {
     let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -98,71 +111,71 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn many(rates: &mut Rates, now: u64, who: &str, per_second: u32) -> usize {
-        let mut take = || rates.take(UnixMillis(now), Who::of(who), per_second).is_ok();
-        (0..10_000).take_while(|_| take()).count()
+    fn many(limiter: &mut RateLimiter, now: u64, who: &str, per_second: u32) -> usize {
+        let mut acquire = || limiter.acquire(UnixMillis(now), RateKey::of(who), per_second).is_ok();
+        (0..10_000).take_while(|_| acquire()).count()
     }
 
     #[test]
     fn a_seconds_worth_at_once_and_then_at_the_rate() {
-        let mut rates = Rates::default();
-        assert_eq!(many(&mut rates, 1_000, "a", 4), 4);
-        assert_eq!(rates.take(UnixMillis(1_000), Who::of("a"), 4), Err(Duration::from_millis(250)));
-        assert_eq!(many(&mut rates, 1_249, "a", 4), 0);
-        assert_eq!(many(&mut rates, 1_250, "a", 4), 1);
-        assert_eq!(many(&mut rates, 1_750, "a", 4), 2);
-        assert_eq!(many(&mut rates, 60_000, "a", 4), 4, "what was not taken is not saved up");
+        let mut limiter = RateLimiter::default();
+        assert_eq!(many(&mut limiter, 1_000, "a", 4), 4);
+        assert_eq!(limiter.acquire(UnixMillis(1_000), RateKey::of("a"), 4), Err(Duration::from_millis(250)));
+        assert_eq!(many(&mut limiter, 1_249, "a", 4), 0);
+        assert_eq!(many(&mut limiter, 1_250, "a", 4), 1);
+        assert_eq!(many(&mut limiter, 1_750, "a", 4), 2);
+        assert_eq!(many(&mut limiter, 60_000, "a", 4), 4, "what was not taken is not saved up");
     }
 
     #[test]
-    fn each_has_its_own_and_without_a_limit_nobody_waits() {
-        let mut rates = Rates::default();
-        assert_eq!(many(&mut rates, 0, "a", 3), 3);
-        assert_eq!(many(&mut rates, 0, "b", 3), 3);
-        assert_eq!(many(&mut rates, 0, "a", 0), 10_000);
-        assert_eq!(many(&mut rates, 0, "c", u32::MAX), 10_000, "as good as none");
+    fn each_key_has_its_own_limit_and_without_a_limit_no_caller_waits() {
+        let mut limiter = RateLimiter::default();
+        assert_eq!(many(&mut limiter, 0, "a", 3), 3);
+        assert_eq!(many(&mut limiter, 0, "b", 3), 3);
+        assert_eq!(many(&mut limiter, 0, "a", 0), 10_000);
+        assert_eq!(many(&mut limiter, 0, "c", u32::MAX), 10_000, "as good as none");
     }
 
     #[test]
-    fn to_look_takes_nothing() {
-        let mut rates = Rates::default();
-        let look = |rates: &Rates, now| rates.look(UnixMillis(now), Who::of("a"), 1);
-        assert_eq!((look(&rates, 0), look(&rates, 0)), (Ok(()), Ok(())));
-        assert_eq!(many(&mut rates, 0, "a", 1), 1);
-        assert_eq!((look(&rates, 400), look(&rates, 1_000)), (Err(Duration::from_millis(600)), Ok(())));
+    fn a_peek_counts_no_call() {
+        let mut limiter = RateLimiter::default();
+        let peek = |limiter: &RateLimiter, now| limiter.peek(UnixMillis(now), RateKey::of("a"), 1);
+        assert_eq!((peek(&limiter, 0), peek(&limiter, 0)), (Ok(()), Ok(())));
+        assert_eq!(many(&mut limiter, 0, "a", 1), 1);
+        assert_eq!((peek(&limiter, 400), peek(&limiter, 1_000)), (Err(Duration::from_millis(600)), Ok(())));
     }
 
     #[test]
-    fn a_clock_that_goes_back_keeps_nobody_away_for_longer_than_a_second() {
-        let mut rates = Rates::default();
-        assert_eq!(many(&mut rates, 3_600_000, "a", 2), 2);
-        assert_eq!(rates.take(UnixMillis(0), Who::of("a"), 2), Err(Duration::from_millis(500)));
+    fn a_clock_that_goes_back_delays_no_caller_for_longer_than_a_second() {
+        let mut limiter = RateLimiter::default();
+        assert_eq!(many(&mut limiter, 3_600_000, "a", 2), 2);
+        assert_eq!(limiter.acquire(UnixMillis(0), RateKey::of("a"), 2), Err(Duration::from_millis(500)));
     }
 
     #[test]
-    fn of_many_who_took_the_least_is_forgotten_first() {
-        let mut rates = Rates::default();
-        assert_eq!(many(&mut rates, 0, "much", 2), 2);
-        for n in 0..MOST_KNOWN + 10 {
-            rates.take(UnixMillis(0), Who::of(&format!("other {n}")), 2).unwrap();
+    fn of_many_keys_the_one_that_took_the_least_is_forgotten_first() {
+        let mut limiter = RateLimiter::default();
+        assert_eq!(many(&mut limiter, 0, "much", 2), 2);
+        for n in 0..MAX_RATE_KEYS + 10 {
+            limiter.acquire(UnixMillis(0), RateKey::of(&format!("other {n}")), 2).unwrap();
         }
-        assert_eq!(rates.ahead.len(), MOST_KNOWN);
-        assert_eq!(many(&mut rates, 0, "much", 2), 0, "its debt is not paid by others' coming");
-        rates.take(UnixMillis(10_000), Who::of("late"), 2).unwrap();
-        assert_eq!(rates.ahead.len(), 1, "who took nothing lately takes no room");
+        assert_eq!(limiter.ahead.len(), MAX_RATE_KEYS);
+        assert_eq!(many(&mut limiter, 0, "much", 2), 0, "its debt is not paid by others' coming");
+        limiter.acquire(UnixMillis(10_000), RateKey::of("late"), 2).unwrap();
+        assert_eq!(limiter.ahead.len(), 1, "a key without a call lately takes no room");
     }
 
     #[test]
-    fn whoever_waits_is_told_for_how_long_in_whole_seconds_too() {
+    fn a_caller_that_waits_is_told_for_how_long_in_whole_seconds_too() {
         for (ms, header) in [(1, "1"), (999, "1"), (1_000, "1"), (1_001, "2")] {
             let problem = limited(Duration::from_millis(ms));
             assert!(problem.to_json().contains(&format!("\"retry_after_ms\":{ms}")));
             assert!(problem.headers().contains(&("Retry-After", header.to_owned())), "{ms}");
         }
-        let mut rates = Rates::default();
-        assert_eq!(many(&mut rates, 0, "a", 1_000_000), 10_000);
-        assert_eq!(many(&mut rates, 0, "b", 3_000), 3_000);
-        let wait = rates.take(UnixMillis(0), Who::of("b"), 3_000);
+        let mut limiter = RateLimiter::default();
+        assert_eq!(many(&mut limiter, 0, "a", 1_000_000), 10_000);
+        assert_eq!(many(&mut limiter, 0, "b", 3_000), 3_000);
+        let wait = limiter.acquire(UnixMillis(0), RateKey::of("b"), 3_000);
         assert_eq!(wait, Err(Duration::from_millis(1)), "a part of a millisecond is one");
     }
 }

@@ -6,8 +6,16 @@
 //! - a read ends once, as an answer or a failure. `Stale` and `Revalidating` count whatever was answered so;
 //!   `Removed` and `NotFound` only what was fresh.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
+
+mod count;
+mod histogram;
+
+pub use count::Count;
+pub(super) use histogram::{Histogram, LAG, ORIGIN};
+use histogram::{millis, observe};
 
 use crate::read::policy::OTHER;
 use crate::wire::name::MAX_KEY_BYTES;
@@ -17,143 +25,13 @@ pub const MAX_CLASSES: usize = 64;
 /// The longest text of counts, in bytes. It holds 65 lines with the longest class and the greatest numbers.
 pub const MAX_TEXT_BYTES: usize = 128 << 10;
 
-macro_rules! counts {
-    ($($(#[$doc:meta])* $count:ident,)+) => {
-        /// What is counted. The order is that of the text form: a further one goes to the end.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Count {
-            $($(#[$doc])* $count,)+
-        }
-
-        impl Count {
-            /// All of them, in order.
-            pub const ALL: &[Self] = &[$(Self::$count),+];
-        }
-    };
-}
-
-counts! {
-    /// Reads begun, one per key.
-    Reads,
-    /// Memory gave an entry that could be served.
-    MemoryHit,
-    /// Memory had none.
-    MemoryMiss,
-    /// Memory failed.
-    MemoryFailed,
-    /// KV gave an entry that could be served.
-    KvHit,
-    /// KV had none.
-    KvMiss,
-    /// KV did not answer.
-    KvFailed,
-    /// R2 gave an entry that could be served.
-    R2Hit,
-    /// R2 had none.
-    R2Miss,
-    /// R2 did not answer.
-    R2Failed,
-    /// The origin gave a value.
-    OriginHit,
-    /// The origin has none.
-    OriginMiss,
-    /// The origin did not answer.
-    OriginFailed,
-    /// An entry was refused: below the hard floor of its key.
-    BelowKey,
-    /// Of one of its tags.
-    BelowTag,
-    /// Of a prefix of its key.
-    BelowPrefix,
-    /// Of everything.
-    BelowAll,
-    /// Below a soft floor.
-    Soft,
-    /// Past its time.
-    Expired,
-    /// Of another epoch.
-    OtherEpoch,
-    /// Answers that were fresh, with a value.
-    Fresh,
-    /// Answers that are fetched anew behind the answer.
-    Revalidating,
-    /// Answers marked stale.
-    Stale,
-    /// Fresh answers of the log: it was removed.
-    Removed,
-    /// Fresh answers that there is none.
-    NotFound,
-    /// Reads that failed because the bound could not be kept.
-    BoundNotKept,
-    /// Because the version asked for was not heard.
-    MinVersion,
-    /// Because the origin did not answer.
-    OriginDown,
-    /// Entries put into memory.
-    MemoryFill,
-    /// Entries put into KV.
-    KvFill,
-    /// Entries put into R2.
-    R2Fill,
-    /// Fetches behind an answer.
-    Refreshes,
-    /// Syncs with the replica.
-    Syncs,
-    /// Reads that asked KV, R2 and the origin at once.
-    QuorumReads,
-    /// Those in which not all that answered held the same.
-    Disagreements,
-    /// Misses that waited for the fetch of another request.
-    Shared,
-    /// Fetches of the origin that ended; see [`Counts::origin_took`].
-    OriginFetches,
-    /// How long they took, added up, in milliseconds.
-    OriginMs,
-    /// Those of at most 10 ms.
-    OriginIn10,
-    /// Those of more, up to 50 ms.
-    OriginIn50,
-    /// Those of more, up to 100 ms.
-    OriginIn100,
-    /// Those of more, up to 500 ms.
-    OriginIn500,
-    /// Those of more, up to 1 s.
-    OriginIn1000,
-    /// Those of more, up to 5 s.
-    OriginIn5000,
-    /// Answers whose lag was known; see [`Counts::lag`].
-    Lags,
-    /// Their lag, added up, in milliseconds.
-    LagMs,
-    /// Those with a lag of at most 0.1 s.
-    LagIn100,
-    /// Those with more, up to 0.5 s.
-    LagIn500,
-    /// Those with more, up to 1 s.
-    LagIn1000,
-    /// Those with more, up to 2 s.
-    LagIn2000,
-    /// Those with more, up to 10 s.
-    LagIn10000,
-    /// Those with more, up to 60 s.
-    LagIn60000,
-    /// Answers of which nothing was ever proved.
-    LagUnknown,
-    /// The greatest lag, in milliseconds: the only one that is not added up.
-    LagMaxMs,
-    /// An entry was refused: its floors were not remembered, and nobody could be asked.
-    FloorsUnknown,
-    /// An entry was refused: a newer one of the same quorum says otherwise.
-    Outvoted,
-}
-
 pub(super) type Row = [u64; Count::ALL.len()];
 
 /// The counts of each class.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// In the order of the classes; no row is all zero.
-    pub(super) rows: Vec<(String, Row)>,
+    /// By class; no row is all zero.
+    pub(super) rows: BTreeMap<String, Row>,
 }
 
 /// Why a text is not one of [`Counts::to_text`].
@@ -213,13 +91,13 @@ impl Counts {
 
     /// Returns the classes that have counts, in order.
     pub fn classes(&self) -> impl Iterator<Item = &str> {
-        self.rows.iter().map(|(class, _)| class.as_str())
+        self.rows.keys().map(String::as_str)
     }
 
     /// Returns one count of a class.
     #[must_use]
     pub fn get(&self, class: &str, count: Count) -> u64 {
-        self.find(class).ok().and_then(|at| self.rows.get(at)).map_or(0, |(_, row)| of(row, count))
+        self.rows.get(class).map_or(0, |row| of(row, count))
     }
 
     /// Returns the numbers of a class for one data point of Workers Analytics Engine, `double1` first:
@@ -230,7 +108,7 @@ impl Counts {
     #[must_use]
     pub fn doubles(&self, class: &str) -> [f64; 20] {
         let mut doubles = [0.0; 20];
-        let Some((_, row)) = self.find(class).ok().and_then(|at| self.rows.get(at)) else { return doubles };
+        let Some(row) = self.rows.get(class) else { return doubles };
         for (double, counts) in doubles.iter_mut().zip(&DOUBLES) {
             let all = counts.iter().fold(0, |all: u64, count| all.saturating_add(of(row, *count)));
             *double = all as f64;
@@ -278,25 +156,12 @@ impl Counts {
         Ok(counts)
     }
 
-    fn find(&self, class: &str) -> Result<usize, usize> {
-        self.rows.binary_search_by(|(known, _)| known.as_str().cmp(class))
-    }
-
     /// Returns the row of a class, or of `other` when there is no room for it or it cannot be written.
     fn row(&mut self, class: &str) -> &mut Row {
-        let found = self.find(class);
-        if found.is_err() && class != OTHER {
-            let named = self.classes().filter(|known| *known != OTHER).count();
-            if named >= MAX_CLASSES || !is_class(class) {
-                return self.row(OTHER);
-            }
-        }
-        let at = found.unwrap_or_else(|at| {
-            self.rows.insert(at, (class.to_owned(), [0; _]));
-            at
-        });
-        let (_, row) = self.rows.get_mut(at).expect("found, or inserted above");
-        row
+        let is_known = class == OTHER || self.rows.contains_key(class);
+        let named = self.rows.len() - usize::from(self.rows.contains_key(OTHER));
+        let class = if is_known || (named < MAX_CLASSES && is_class(class)) { class } else { OTHER };
+        self.rows.entry(class.to_owned()).or_insert([0; _])
     }
 }
 
@@ -337,61 +202,6 @@ fn raise_all(row: &mut Row, counted: &Row) {
 pub(super) fn of(row: &Row, count: Count) -> u64 {
     row.get(count as usize).copied().unwrap_or(0)
 }
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Counts of how long things took.
-pub(super) struct Histogram {
-    pub(super) name: &'static str,
-    pub(super) help: &'static str,
-    /// How many; those past the last bound are counted only here.
-    pub(super) all: Count,
-    /// All their milliseconds.
-    pub(super) sum: Count,
-    /// A bound in milliseconds and as a label in seconds; how many took so long, but longer than the one before.
-    pub(super) bounds: [(u64, &'static str, Count); 6],
-}
-
-fn observe(row: &mut Row, histogram: &Histogram, took: Duration) {
-    let ms = millis(took);
-    raise(row, histogram.all as usize, 1);
-    raise(row, histogram.sum as usize, ms);
-    if let Some((_, _, count)) = histogram.bounds.iter().find(|(bound, _, _)| ms <= *bound) {
-        raise(row, *count as usize, 1);
-    }
-}
-
-pub(super) const ORIGIN: Histogram = Histogram {
-    name: "newsreel_origin_seconds",
-    help: "How long fetches of the origin took.",
-    all: Count::OriginFetches,
-    sum: Count::OriginMs,
-    bounds: [
-        (10, r#"le="0.01""#, Count::OriginIn10),
-        (50, r#"le="0.05""#, Count::OriginIn50),
-        (100, r#"le="0.1""#, Count::OriginIn100),
-        (500, r#"le="0.5""#, Count::OriginIn500),
-        (1_000, r#"le="1""#, Count::OriginIn1000),
-        (5_000, r#"le="5""#, Count::OriginIn5000),
-    ],
-};
-
-pub(super) const LAG: Histogram = Histogram {
-    name: "newsreel_lag_seconds",
-    help: "How long before an answer it was last proved that everything had been heard.",
-    all: Count::Lags,
-    sum: Count::LagMs,
-    bounds: [
-        (100, r#"le="0.1""#, Count::LagIn100),
-        (500, r#"le="0.5""#, Count::LagIn500),
-        (1_000, r#"le="1""#, Count::LagIn1000),
-        (2_000, r#"le="2""#, Count::LagIn2000),
-        (10_000, r#"le="10""#, Count::LagIn10000),
-        (60_000, r#"le="60""#, Count::LagIn60000),
-    ],
-};
 
 /// What each number of a data point adds up; see [`Counts::doubles`].
 const DOUBLES: [&[Count]; 20] = [

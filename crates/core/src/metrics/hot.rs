@@ -6,8 +6,10 @@
 //! the weight and only while a key is kept, so they are never more than there were. When all weighs
 //! 64 a key, everything is halved.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::ops::Bound;
 
 use crate::metrics::counts::whole;
 use crate::wire::change::Target;
@@ -35,22 +37,19 @@ pub struct HotKey {
 #[derive(Debug, Clone)]
 pub struct Hot {
     most: usize,
-    /// What all slots weigh together.
+    /// The sum of all weights.
     total: u64,
-    slots: Vec<Slot>,
-    /// Every slot, in the order of their keys.
-    by_key: Vec<usize>,
-    /// Once there is no more room: every slot as a binary heap, the lightest first.
-    by_weight: Vec<usize>,
+    keys: BTreeMap<Key, Slot>,
+    /// Every key of `keys` with its weight, the lightest first.
+    by_weight: BTreeSet<(u64, Key)>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Slot {
-    hot: HotKey,
-    /// Its reads, and what it inherited.
+    reads: u64,
+    tags: Vec<Tag>,
+    /// The reads, and the weight that was inherited.
     weight: u64,
-    /// Where it stands in `by_weight`.
-    place: usize,
 }
 
 /// Why a text is not one of [`to_text`].
@@ -68,17 +67,17 @@ impl Hot {
     /// Returns room for the `most` hottest keys.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { most, total: 0, slots: Vec::new(), by_key: Vec::new(), by_weight: Vec::new() }
+        Self { most, total: 0, keys: BTreeMap::new(), by_weight: BTreeSet::new() }
     }
 
     /// Counts a read of a key whose entry carries these tags.
     ///
-    /// Takes log n comparisons, and for a new key moves up to n numbers; once in 32 reads a key it halves all.
+    /// Takes about log n comparisons; once in 32 reads of each key all weights are halved.
     pub fn touch(&mut self, key: &Key, tags: &[Tag]) {
         self.count(key, tags, 1);
     }
 
-    /// Counts what an isolate reported.
+    /// Counts the reads that an isolate reported.
     pub fn merge(&mut self, report: &[HotKey]) {
         for hot in report {
             self.count(&hot.key, &hot.tags, hot.reads);
@@ -88,172 +87,106 @@ impl Hot {
     /// Hands over the `n` hottest keys, the hottest first, to be reported; the others are kept for the next report.
     #[must_use]
     pub fn take_top(&mut self, n: usize) -> Vec<HotKey> {
-        let top: Vec<HotKey> =
-            hottest(self.slots.iter().map(|slot| &slot.hot).collect(), n).into_iter().cloned().collect();
-        let slots = std::mem::replace(self, Self::new(self.most)).slots;
-        for Slot { hot, .. } in slots {
-            if top.last().is_none_or(|last| hot.order(last).is_gt()) {
-                self.count(&hot.key, &hot.tags, hot.reads);
-            }
+        let top: Vec<HotKey> = hottest(self.keys.iter().collect(), n).into_iter().map(HotKey::of).collect();
+        let mut keys = std::mem::replace(self, Self::new(self.most)).keys;
+        for hot in &top {
+            keys.remove(&hot.key);
+        }
+        for (key, slot) in &keys {
+            self.count(key, &slot.tags, slot.reads);
         }
         top
     }
 
-    /// Returns how often a key was read, lately; 0 if it is not kept.
+    /// Returns how often a key was read lately; 0 if it is not kept.
     #[must_use]
     pub fn reads(&self, key: &Key) -> u64 {
-        self.get(key).map_or(0, |hot| hot.reads)
+        self.keys.get(key).map_or(0, |slot| slot.reads)
     }
 
     /// Returns the keys that were read and that a run of changes covers, the hottest first, at most `most`.
     #[must_use]
     pub fn hottest_of(&self, targets: &[Target], most: usize) -> Vec<Key> {
-        let (mut keys, mut tags, mut prefixes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut found: BTreeMap<&Key, &Slot> = BTreeMap::new();
+        let (mut tags, mut prefixes) = (BTreeSet::new(), Vec::new());
         for target in targets {
             match target {
-                Target::Key(key) => keys.extend(self.get(key)),
-                Target::Tag(tag) => tags.push(tag.as_str()),
+                Target::Key(key) => found.extend(self.keys.get_key_value(key)),
+                Target::Tag(tag) => {
+                    tags.insert(tag);
+                }
                 Target::Prefix(prefix) => prefixes.push(prefix.as_str()),
                 Target::All => prefixes.push(""),
             }
         }
-        tags.sort_unstable();
         prefixes.sort_unstable();
         prefixes.dedup_by(|longer, shorter| longer.starts_with(*shorter));
-        if !tags.is_empty() || !prefixes.is_empty() {
-            let hots = self.slots.iter().map(|slot| &slot.hot);
-            keys.extend(hots.filter(|hot| hot.carries(&tags) || hot.begins(&prefixes)));
+        for prefix in prefixes {
+            let from = self.keys.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+            found.extend(from.take_while(|(key, _)| key.as_str().starts_with(prefix)));
         }
-        hottest(keys, most).into_iter().map(|hot| hot.key.clone()).collect()
-    }
-
-    fn get(&self, key: &Key) -> Option<&HotKey> {
-        let slot = self.find(key).ok().and_then(|at| self.by_key.get(at));
-        slot.and_then(|slot| self.slots.get(*slot)).map(|slot| &slot.hot)
-    }
-
-    /// Returns where the key stands in `by_key`, or where it would.
-    fn find(&self, key: &Key) -> Result<usize, usize> {
-        self.by_key.binary_search_by(|slot| self.slots.get(*slot).map(|slot| &slot.hot.key).cmp(&Some(key)))
+        if !tags.is_empty() {
+            found.extend(self.keys.iter().filter(|(_, slot)| slot.tags.iter().any(|tag| tags.contains(tag))));
+        }
+        hottest(found.into_iter().collect(), most).into_iter().map(|(key, _)| key.clone()).collect()
     }
 
     fn count(&mut self, key: &Key, tags: &[Tag], reads: u64) {
         if reads == 0 || self.most == 0 {
             return;
         }
-        let slot = match self.find(key) {
-            Ok(at) => self.by_key.get(at).copied(),
-            Err(at) if self.slots.len() < self.most => Some(self.add(at, key)),
-            Err(_) => self.replace_lightest(key),
+        let mut slot = match self.keys.remove(key) {
+            Some(slot) => {
+                self.by_weight.remove(&(slot.weight, key.clone()));
+                slot
+            }
+            None if self.keys.len() < self.most => Slot::default(),
+            None => self.replace_lightest(),
         };
-        let Some(slot) = slot.and_then(|slot| self.slots.get_mut(slot)) else { return };
         let tags = tags.get(..MAX_HOT_TAGS).unwrap_or(tags);
-        if slot.hot.tags != tags {
-            slot.hot.tags = tags.to_vec();
+        if slot.tags != tags {
+            slot.tags = tags.to_vec();
         }
-        slot.hot.reads = slot.hot.reads.saturating_add(reads);
+        slot.reads = slot.reads.saturating_add(reads);
         slot.weight = slot.weight.saturating_add(reads);
         self.total = self.total.saturating_add(reads);
-        let place = slot.place;
-        self.sink(place);
+        self.by_weight.insert((slot.weight, key.clone()));
+        self.keys.insert(key.clone(), slot);
         while self.total >= WEIGHT_PER_KEY.saturating_mul(self.most as u64) {
             self.halve();
         }
     }
 
-    /// Takes free room for a key; returns its slot.
-    fn add(&mut self, at: usize, key: &Key) -> usize {
-        let slot = self.slots.len();
-        let hot = HotKey { key: key.clone(), reads: 0, tags: Vec::new() };
-        self.slots.push(Slot { hot, weight: 0, place: slot });
-        self.by_key.insert(at, slot);
-        if self.slots.len() == self.most {
-            self.by_weight = (0..self.most).collect();
-            for place in (0..self.most / 2).rev() {
-                self.sink(place);
-            }
-        }
-        slot
+    /// Drops the lightest key; returns the room for another, which inherits its weight.
+    fn replace_lightest(&mut self) -> Slot {
+        let Some((weight, key)) = self.by_weight.pop_first() else { return Slot::default() };
+        self.keys.remove(&key);
+        Slot { weight, ..Slot::default() }
     }
 
-    /// Takes the room of the lightest key for another; returns its slot.
-    fn replace_lightest(&mut self, key: &Key) -> Option<usize> {
-        let slot = *self.by_weight.first()?;
-        let left = self.slots.get(slot)?.hot.key.clone();
-        if let Ok(at) = self.find(&left) {
-            self.by_key.remove(at);
-        }
-        let (Ok(at) | Err(at)) = self.find(key);
-        self.by_key.insert(at, slot);
-        let taken = self.slots.get_mut(slot)?;
-        taken.hot = HotKey { key: key.clone(), reads: 0, tags: Vec::new() };
-        Some(slot)
-    }
-
-    /// Puts the slot at this place of the heap below those that are lighter: weights only grow.
-    fn sink(&mut self, mut place: usize) {
-        loop {
-            let children = [2 * place + 1, 2 * place + 2].into_iter();
-            let Some((weight, child)) = children.filter_map(|at| Some((self.weight(at)?, at))).min() else {
-                return;
-            };
-            if self.weight(place).is_none_or(|mine| mine <= weight) {
-                return;
-            }
-            self.by_weight.swap(place, child);
-            for at in [place, child] {
-                let slot = self.by_weight.get(at).and_then(|slot| self.slots.get_mut(*slot));
-                if let Some(slot) = slot {
-                    slot.place = at;
-                }
-            }
-            place = child;
-        }
-    }
-
-    /// Returns the weight of the slot at a place of the heap.
-    fn weight(&self, place: usize) -> Option<u64> {
-        self.by_weight.get(place).and_then(|slot| self.slots.get(*slot)).map(|slot| slot.weight)
-    }
-
-    /// Halves every weight. Their order stays, so the heap does.
+    /// Halves every weight.
     fn halve(&mut self) {
-        self.total = 0;
-        for slot in &mut self.slots {
+        for slot in self.keys.values_mut() {
             slot.weight /= 2;
-            slot.hot.reads /= 2;
-            self.total = self.total.saturating_add(slot.weight);
+            slot.reads /= 2;
         }
+        self.total = self.keys.values().fold(0, |total, slot| total.saturating_add(slot.weight));
+        self.by_weight = self.keys.iter().map(|(key, slot)| (slot.weight, key.clone())).collect();
     }
 }
 
 impl HotKey {
-    /// Orders the hotter before the less hot, and equally hot ones by key.
-    fn order(&self, other: &Self) -> Ordering {
-        other.reads.cmp(&self.reads).then_with(|| self.key.cmp(&other.key))
-    }
-
-    /// Says whether it carries one of these, which are in order.
-    fn carries(&self, tags: &[&str]) -> bool {
-        self.tags.iter().any(|tag| tags.binary_search(&tag.as_str()).is_ok())
-    }
-
-    /// Says whether its key begins with one of these, which are in order and none begins with another.
-    fn begins(&self, prefixes: &[&str]) -> bool {
-        let key = self.key.as_str();
-        // What stands between a prefix and its key begins with the prefix too, so only the last can be it.
-        let at = prefixes.partition_point(|prefix| *prefix <= key);
-        at.checked_sub(1).and_then(|at| prefixes.get(at)).is_some_and(|prefix| key.starts_with(prefix))
+    fn of((key, slot): (&Key, &Slot)) -> Self {
+        Self { key: key.clone(), reads: slot.reads, tags: slot.tags.clone() }
     }
 }
 
-/// Returns those that were read, each once, the hottest first, at most `most`.
-fn hottest(mut hots: Vec<&HotKey>, most: usize) -> Vec<&HotKey> {
-    hots.retain(|hot| hot.reads > 0);
-    hots.sort_unstable_by(|one, other| one.order(other));
-    hots.dedup_by(|one, other| one.key == other.key);
-    hots.truncate(most);
-    hots
+/// Returns the keys that were read, the hottest first and equally hot ones by key, at most `most`.
+fn hottest<'a>(mut keys: Vec<(&'a Key, &'a Slot)>, most: usize) -> Vec<(&'a Key, &'a Slot)> {
+    keys.retain(|(_, slot)| slot.reads > 0);
+    keys.sort_unstable_by_key(|(key, slot)| (Reverse(slot.reads), *key));
+    keys.truncate(most);
+    keys
 }
 
 /// Returns a report as text, a line a key: its reads, its tags separated by commas, and the key, separated by

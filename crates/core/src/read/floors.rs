@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::wire::change::{Change, Operation, Target};
-use crate::wire::name::{Key, Prefix, Tag};
+use crate::wire::name::{Key, NameError, Prefix, Tag};
 use crate::wire::position::Version;
 
 /// The lowest versions of one target. Each part only rises.
@@ -58,6 +58,17 @@ pub struct FloorRow {
     pub floor: Floor,
 }
 
+/// Why a row is not the floor of a target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FloorRowError {
+    /// A newer build knows more kinds of targets.
+    #[error("no kind of target {0}")]
+    Kind(u8),
+    /// A target with a name that no target can have.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
 /// `kind` is 0 for a key, 1 a tag, 2 a prefix, 3 everything (whose name is empty).
 type RowFields = (u8, String, Version, Version, Version);
 
@@ -75,16 +86,15 @@ impl From<FloorRow> for RowFields {
 }
 
 impl TryFrom<RowFields> for FloorRow {
-    type Error = String;
+    type Error = FloorRowError;
 
-    fn try_from((kind, name, hard, soft, removed): RowFields) -> Result<Self, String> {
-        let named = |error: crate::wire::name::NameError| error.to_string();
+    fn try_from((kind, name, hard, soft, removed): RowFields) -> Result<Self, FloorRowError> {
         let target = match kind {
-            0 => Target::Key(Key::new(name).map_err(named)?),
-            1 => Target::Tag(Tag::new(name).map_err(named)?),
-            2 => Target::Prefix(Prefix::new(name).map_err(named)?),
+            0 => Target::Key(Key::new(name)?),
+            1 => Target::Tag(Tag::new(name)?),
+            2 => Target::Prefix(Prefix::new(name)?),
             3 => Target::All,
-            other => return Err(format!("no kind of target {other}")),
+            other => return Err(FloorRowError::Kind(other)),
         };
         Ok(Self { target, floor: Floor { hard, soft, removed } })
     }
@@ -138,9 +148,6 @@ pub enum Carries<'a> {
 /// How many floors of prefixes are held at most.
 const MAX_PREFIXES: usize = 10_000;
 
-/// Floors by the text of their target: one type of map for keys, tags and prefixes is a third of the code in the wasm.
-type Named = BTreeMap<Box<str>, Floor>;
-
 /// The floors of a catalog, as far as one reader was told.
 ///
 /// Bounded: the oldest floors of keys and tags may be dropped, and the mark W says up to which version. What has no
@@ -149,9 +156,9 @@ type Named = BTreeMap<Box<str>, Floor>;
 /// nobody could tell which one to ask for.
 #[derive(Debug, Clone, Default)]
 pub struct Floors {
-    keys: Named,
-    tags: Named,
-    prefixes: Named,
+    keys: BTreeMap<Key, Floor>,
+    tags: BTreeMap<Tag, Floor>,
+    prefixes: BTreeMap<Prefix, Floor>,
     /// The lengths of the prefixes, so that a key is cut only where a prefix may end.
     prefix_lengths: BTreeSet<usize>,
     /// Its `removed` stands for every removal that was forgotten for good.
@@ -177,14 +184,14 @@ impl Floors {
     /// Raises one target's floor, to all that was ever said of it; to nothing where nothing was.
     pub fn raise(&mut self, row: FloorRow) {
         match row.target {
-            Target::Key(key) => raise(&mut self.keys, key.into(), row.floor),
+            Target::Key(key) => self.keys.entry(key).or_default().raise(row.floor),
             Target::Tag(tag) => {
-                raise(&mut self.tags, tag.into(), row.floor);
+                self.tags.entry(tag).or_default().raise(row.floor);
                 self.raise_any_tag(row.floor);
             }
             Target::Prefix(prefix) => {
                 self.prefix_lengths.insert(prefix.as_str().len());
-                raise(&mut self.prefixes, prefix.into(), row.floor);
+                self.prefixes.entry(prefix).or_default().raise(row.floor);
             }
             Target::All => self.all.raise(row.floor),
         }
@@ -238,17 +245,17 @@ impl Floors {
         let (_, mark, _) = newest.select_nth_unstable(self.prefixes.len() - most / 2 - 1);
         let mark = *mark;
         keep_newer(&mut self.prefixes, mark);
-        self.prefix_lengths = self.prefixes.keys().map(|prefix| prefix.len()).collect();
+        self.prefix_lengths = self.prefixes.keys().map(|prefix| prefix.as_str().len()).collect();
         self.raise_all(mark);
     }
 
     /// Drops the floors of keys, tags and prefixes that are not needed: nothing is held that they could refuse, and
     /// what is filled from here on is filled above them. So nothing has to be asked for, and W stays.
     pub fn retain(&mut self, needed: impl Fn(By, &str, &Floor) -> bool) {
-        self.keys.retain(|name, floor| needed(By::Key, name, floor));
-        self.tags.retain(|name, floor| needed(By::Tag, name, floor));
-        self.prefixes.retain(|name, floor| needed(By::Prefix, name, floor));
-        self.prefix_lengths = self.prefixes.keys().map(|prefix| prefix.len()).collect();
+        self.keys.retain(|key, floor| needed(By::Key, key.as_str(), floor));
+        self.tags.retain(|tag, floor| needed(By::Tag, tag.as_str(), floor));
+        self.prefixes.retain(|prefix, floor| needed(By::Prefix, prefix.as_str(), floor));
+        self.prefix_lengths = self.prefixes.keys().map(|prefix| prefix.as_str().len()).collect();
     }
 
     /// Returns W: a floor of a key or a tag raised up to here may be missing. 0 while none was dropped.
@@ -260,13 +267,13 @@ impl Floors {
     /// Says whether the key's own floor is the one here: its generation and its removal can be told.
     #[must_use]
     pub fn knows(&self, key: &Key) -> bool {
-        self.mark == Version::ZERO || self.keys.contains_key(key.as_str())
+        self.mark == Version::ZERO || self.keys.contains_key(key)
     }
 
     /// Returns the key's generation: its own hard floor, or 0. It names the KV entry to ask for.
     #[must_use]
     pub fn generation(&self, key: &Key) -> Version {
-        self.keys.get(key.as_str()).map_or(Version::ZERO, |floor| floor.hard)
+        self.keys.get(key).map_or(Version::ZERO, |floor| floor.hard)
     }
 
     /// Returns the version at which the key was removed, while that is the last that was said of it.
@@ -274,8 +281,7 @@ impl Floors {
     /// A removal is a not-found entry filled at its version: any later floor over it ends it.
     #[must_use]
     pub fn removed(&self, key: &Key) -> Option<Version> {
-        let removed =
-            self.keys.get(key.as_str()).map(|floor| floor.removed).filter(|at| *at > Version::ZERO)?;
+        let removed = self.keys.get(key).map(|floor| floor.removed).filter(|at| *at > Version::ZERO)?;
         (self.judge(key, removed, Carries::EveryTag) == Judgement::Clear).then_some(removed)
     }
 
@@ -283,9 +289,8 @@ impl Floors {
     /// removal is not shown even while the origin is down. Where that is not remembered, it may have been.
     #[must_use]
     pub fn was_removed_after(&self, key: &Key, fill: Version) -> bool {
-        let forgotten =
-            self.all.removed > fill || (fill < self.mark && !self.keys.contains_key(key.as_str()));
-        forgotten || self.keys.get(key.as_str()).is_some_and(|floor| floor.removed > fill)
+        let forgotten = self.all.removed > fill || (fill < self.mark && !self.keys.contains_key(key));
+        forgotten || self.keys.get(key).is_some_and(|floor| floor.removed > fill)
     }
 
     /// Judges an entry of `key` that was filled at `fill`.
@@ -323,8 +328,8 @@ impl Floors {
             Carries::Tags(tags) => (tags, None),
             Carries::EveryTag => (&[] as &[Tag], Some((By::Tag, "", Some(self.any_tag)))),
         };
-        let own = (By::Key, key.as_str(), self.keys.get(key.as_str()).copied());
-        let tags = named.iter().map(|tag| (By::Tag, tag.as_str(), self.tags.get(tag.as_str()).copied()));
+        let own = (By::Key, key.as_str(), self.keys.get(key).copied());
+        let tags = named.iter().map(|tag| (By::Tag, tag.as_str(), self.tags.get(tag).copied()));
         [own].into_iter().chain(tags).chain(every).chain(self.prefixes_of(key)).chain([(
             By::All,
             "",
@@ -340,17 +345,13 @@ impl Floors {
     }
 }
 
-fn raise(named: &mut Named, name: String, floor: Floor) {
-    named.entry(name.into_boxed_str()).or_default().raise(floor);
-}
-
 /// Returns the newest version that touched each.
-fn newest_of(named: &Named) -> impl Iterator<Item = Version> + '_ {
-    named.values().map(Floor::newest)
+fn newest_of<K>(floors: &BTreeMap<K, Floor>) -> impl Iterator<Item = Version> {
+    floors.values().map(Floor::newest)
 }
 
-fn keep_newer(named: &mut Named, mark: Version) {
-    named.retain(|_, floor| floor.newest() > mark);
+fn keep_newer<K: Ord>(floors: &mut BTreeMap<K, Floor>, mark: Version) {
+    floors.retain(|_, floor| floor.newest() > mark);
 }
 
 #[cfg(test)]

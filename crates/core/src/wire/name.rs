@@ -1,5 +1,6 @@
 //! Names: catalogs, keys, classes, tags and key prefixes, each valid by construction.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,13 @@ macro_rules! name {
             /// Returns the text of the name.
             #[must_use]
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// So that a map by these names is asked with a text. The order of names is the order of their texts.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

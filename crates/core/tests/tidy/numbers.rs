@@ -87,7 +87,7 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("MAX_TOKEN_KEYS", bytes(signed::MAX_TOKEN_KEYS)),
         ("LEAST_SECRET_BYTES", bytes(signed::LEAST_SECRET_BYTES)),
         ("FAILURES_PER_SECOND", rate::FAILURES_PER_SECOND.into()),
-        ("MOST_KNOWN", bytes(rate::MOST_KNOWN)),
+        ("MAX_RATE_KEYS", bytes(rate::MAX_RATE_KEYS)),
         ("MAX_TOPICS", bytes(query::MAX_TOPICS)),
         ("MAX_TOPICS_BYTES", bytes(query::MAX_TOPICS_BYTES)),
         ("MAX_FOLLOWER_NAME_BYTES", bytes(query::MAX_FOLLOWER_NAME_BYTES)),
