@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::name::{Key, NameError, Prefix, Tag};
-use super::position::Version;
 
 /// The most tags one published change may name.
 pub const MAX_TAGS: usize = 256;
@@ -103,7 +102,7 @@ impl Change {
 }
 
 /// The fields of a change as they stand in JSON, before they are checked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Fields {
     pub(super) key: Option<String>,
@@ -113,27 +112,6 @@ pub(super) struct Fields {
     pub(super) op: Option<String>,
     pub(super) tags: Option<Vec<String>>,
     pub(super) soft: Option<bool>,
-    /// Only in a fold, where each change tells the version it was made at.
-    pub(super) version: Option<Version>,
-}
-
-impl Fields {
-    /// Says whether nothing at all was given.
-    pub(super) fn is_empty(&self) -> bool {
-        matches!(
-            self,
-            Self {
-                key: None,
-                tag: None,
-                prefix: None,
-                all: None,
-                op: None,
-                tags: None,
-                soft: None,
-                version: None
-            }
-        )
-    }
 }
 
 impl TryFrom<Fields> for Change {

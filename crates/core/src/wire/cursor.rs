@@ -36,6 +36,11 @@ pub struct PageCursor {
     pub cursor: FoldCursor,
 }
 
+/// A text that is not a cursor. A cursor is opaque, so its reader is not told what is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the \"next\" of a page")]
+pub struct CursorError;
+
 impl fmt::Display for PageCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let FoldCursor { version, place, .. } = &self.cursor;
@@ -45,14 +50,14 @@ impl fmt::Display for PageCursor {
 }
 
 impl FromStr for PageCursor {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (epoch, at) = text.split_once('.').ok_or(())?;
+    type Err = CursorError;
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        let (epoch, at) = text.split_once('.').ok_or(CursorError)?;
         let (version, place) = at.split_once('.').map_or((at, None), |(version, rest)| (version, Some(rest)));
         let decoded = |place: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(place).ok()?).ok();
-        let place = place.map(|place| decoded(place).ok_or(())).transpose()?;
-        let cursor = FoldCursor { version: version.parse().map_err(|_| ())?, place, part: 0 };
-        Ok(Self { epoch: epoch.parse().map_err(|_| ())?, cursor })
+        let place = place.map(|place| decoded(place).ok_or(CursorError)).transpose()?;
+        let cursor = FoldCursor { version: version.parse().map_err(|_| CursorError)?, place, part: 0 };
+        Ok(Self { epoch: epoch.parse().map_err(|_| CursorError)?, cursor })
     }
 }
 
@@ -85,7 +90,7 @@ mod tests {
             "01ARYZ6S410000000000000000.-1",
             "01ARYZ6S410000000000000000.7.!",
         ] {
-            assert_eq!(bad.parse::<PageCursor>(), Err(()), "{bad}");
+            assert_eq!(bad.parse::<PageCursor>(), Err(CursorError), "{bad}");
         }
     }
 }

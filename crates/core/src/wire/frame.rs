@@ -16,7 +16,7 @@ pub use write::{
     reset, row_text, welcome,
 };
 
-use super::change::{Change, Fields};
+use super::change::Change;
 use super::json;
 use super::position::{Epoch, Hash, Position, UnixMillis, Version};
 
@@ -77,34 +77,25 @@ pub enum Resume {
 }
 
 /// A change in a fold, with the version it was made at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoldedChange {
-    /// When it was made.
+    /// The version that made the change.
     pub version: Version,
-    /// What.
+    /// The change as that version had it.
+    #[serde(flatten)]
     pub change: Change,
 }
 
 impl FoldedChange {
-    /// Returns it as it is stored and sent: the change with its version in front; ASCII.
+    /// Returns the text that is stored and sent: the change with its version in front; ASCII.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let change = json::to_ascii(&self.change);
-        format!(r#"{{"version":{},{}"#, self.version, change.strip_prefix('{').unwrap_or_default())
-    }
-}
-
-impl<'de> Deserialize<'de> for FoldedChange {
-    // By hand: serde's flatten costs 10 KB of wasm.
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut fields = Fields::deserialize(deserializer)?;
-        let version = fields.version.take().ok_or_else(|| serde::de::Error::missing_field("version"))?;
-        Ok(Self { version, change: fields.try_into().map_err(serde::de::Error::custom)? })
+        json::to_ascii(self)
     }
 }
 
 /// A part of what is left of `(from, to]` after folding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Fold {
     /// After this version.
     pub from: Version,
@@ -115,6 +106,7 @@ pub struct Fold {
     /// Ordered by version.
     pub changes: Vec<FoldedChange>,
     /// Whether another part follows.
+    #[serde(default)]
     pub more: bool,
     /// Which part it is, from 0. Absent from a broker that does not say.
     pub part: Option<u32>,
@@ -191,14 +183,6 @@ pub enum FrameError {
     /// Not JSON of the right types.
     #[error("not a frame: {0}")]
     Json(#[from] serde_json::Error),
-    /// A field that this type must have is absent.
-    #[error("a {kind} frame without {field}")]
-    Missing {
-        /// The frame's type.
-        kind: &'static str,
-        /// The field.
-        field: &'static str,
-    },
     /// A pong without a position.
     #[error("a pong without a position")]
     Pong,

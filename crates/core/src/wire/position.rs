@@ -1,6 +1,6 @@
 //! Where a follower stands on a log: version, epoch, rolling hash, and the three together.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -218,7 +218,7 @@ impl Hash {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -231,12 +231,11 @@ impl fmt::Debug for Hash {
 impl FromStr for Hash {
     type Err = PositionError;
     fn from_str(text: &str) -> Result<Self, PositionError> {
-        let lower_hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() != 16 || !text.as_bytes().iter().all(lower_hex) {
-            return Err(PositionError::Hash);
-        }
-        let number = u64::from_str_radix(text, 16).map_err(|_| PositionError::Hash)?;
-        Ok(Self(number.to_be_bytes()))
+        let mut bytes = [0; 8];
+        let read = hex::decode_to_slice(text, &mut bytes);
+        // The crate takes capitals too, of which a position has one right spelling.
+        let is_lower_case = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        if read.is_ok() && is_lower_case { Ok(Self(bytes)) } else { Err(PositionError::Hash) }
     }
 }
 
@@ -320,14 +319,6 @@ macro_rules! serde_as_text {
 }
 
 serde_as_text!(Epoch, Hash, Position);
-
-/// Returns bytes as lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::change::{Change, ChangeError, Fields, MAX_TAGS};
 use super::json::Object;
 use super::name::Catalog;
-use super::position::{Epoch, Position, UnixMillis, Version, hex};
+use super::position::{Epoch, Position, UnixMillis, Version};
 use super::{json, problem};
 
 /// The most changes one version may hold.
@@ -86,11 +86,11 @@ pub enum PublishError {
     },
 }
 
-/// The body, and each of its changes: one shape, so that both refuse what they do not know.
+/// The body of a publish: a list of changes, or the fields of one bare change.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    changes: Option<Vec<Object<Body>>>,
+    changes: Option<Vec<Object<ListedChange>>>,
     expect: Option<Object<Expect>>,
     idempotency_key: Option<String>,
     key: Option<String>,
@@ -100,6 +100,34 @@ struct Body {
     op: Option<String>,
     tags: Option<Vec<String>>,
     soft: Option<bool>,
+}
+
+/// One change of a list. (serde refuses unknown fields only in a struct that has all of its fields itself.)
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListedChange {
+    key: Option<String>,
+    tag: Option<String>,
+    prefix: Option<String>,
+    all: Option<bool>,
+    op: Option<String>,
+    tags: Option<Vec<String>>,
+    soft: Option<bool>,
+}
+
+impl Body {
+    /// Returns the fields of the bare change, and the list if there is one.
+    fn split(self) -> (Fields, Option<Vec<Object<ListedChange>>>) {
+        let Self { changes, key, tag, prefix, all, op, tags, soft, expect: _, idempotency_key: _ } = self;
+        (Fields { key, tag, prefix, all, op, tags, soft }, changes)
+    }
+}
+
+impl From<ListedChange> for Fields {
+    fn from(listed: ListedChange) -> Self {
+        let ListedChange { key, tag, prefix, all, op, tags, soft } = listed;
+        Self { key, tag, prefix, all, op, tags, soft }
+    }
 }
 
 impl Publish {
@@ -145,27 +173,11 @@ impl Written {
     }
 }
 
-impl Body {
-    fn fields(&mut self) -> Fields {
-        Fields {
-            key: self.key.take(),
-            tag: self.tag.take(),
-            prefix: self.prefix.take(),
-            all: self.all.take(),
-            op: self.op.take(),
-            tags: self.tags.take(),
-            soft: self.soft.take(),
-            version: None,
-        }
-    }
-}
-
 /// Reads a publish, and the idempotency key inside it, which only a line of many may have.
 pub(super) fn read(body: &[u8]) -> Result<(Publish, Option<String>), PublishError> {
     if body.len() > MAX_BODY_BYTES {
         return Err(PublishError::TooLarge(body.len()));
     }
-    // From text, as everywhere: reading bytes too would build every reader a second time into the wasm.
     let text = std::str::from_utf8(body).map_err(|_| PublishError::Json("not UTF-8".to_owned()))?;
     let objects = objects(text);
     if objects > MAX_OBJECTS {
@@ -174,13 +186,15 @@ pub(super) fn read(body: &[u8]) -> Result<(Publish, Option<String>), PublishErro
     let Object(mut body): Object<Body> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
     let expect = body.expect.take().map(|Object(expect)| expect);
     let idempotency_key = body.idempotency_key.take();
-    let changes = match body.changes.take() {
-        Some(listed) if body.fields().is_empty() => listed,
-        Some(_) => {
+    let changes: Vec<Fields> = match body.split() {
+        (bare, None) => vec![bare],
+        (bare, Some(listed)) if bare == Fields::default() => {
+            listed.into_iter().map(|Object(change)| change.into()).collect()
+        }
+        (_, Some(_)) => {
             let text = "a publish is either a list of changes or one bare change, not both";
             return Err(PublishError::UnknownField(text.to_owned()));
         }
-        None => vec![Object(body)],
     };
     Ok((Publish { changes: checked(changes)?, expect }, idempotency_key))
 }
@@ -210,7 +224,7 @@ pub fn digest_of_key(publisher: &str, key: &str) -> String {
 /// Returns the first half of SHA-256 as hex.
 fn digest(first: &str, second: &str) -> String {
     let sha = Sha256::new().chain_update(first).chain_update(second).finalize();
-    hex(sha.iter().as_slice().get(..16).unwrap_or_default())
+    hex::encode(sha.iter().as_slice().get(..16).unwrap_or_default())
 }
 
 /// Checks an idempotency key.
@@ -223,7 +237,7 @@ pub fn check_idempotency_key(key: &str) -> Result<(), PublishError> {
     if fits && plain { Ok(()) } else { Err(PublishError::IdempotencyKey) }
 }
 
-fn checked(listed: Vec<Object<Body>>) -> Result<Vec<Change>, PublishError> {
+fn checked(listed: Vec<Fields>) -> Result<Vec<Change>, PublishError> {
     match listed.len() {
         0 => return Err(PublishError::NoChanges),
         1..=MAX_CHANGES => {}
@@ -231,19 +245,13 @@ fn checked(listed: Vec<Object<Body>>) -> Result<Vec<Change>, PublishError> {
     }
     let mut changes = Vec::with_capacity(listed.len());
     let mut targets = BTreeSet::new();
-    for (index, Object(mut body)) in listed.into_iter().enumerate() {
-        if body.changes.is_some() || body.expect.is_some() || body.idempotency_key.is_some() {
-            let text = format!(
-                "changes[{index}]: changes, expect and idempotency_key belong to the publish, not to a change"
-            );
-            return Err(PublishError::UnknownField(text));
-        }
+    for (index, fields) in listed.into_iter().enumerate() {
         // Here, and not where a change of a frame is read too: what stands in a log is taken as it is.
-        let named = body.tags.as_ref().map_or(0, Vec::len);
+        let named = fields.tags.as_ref().map_or(0, Vec::len);
         if named > MAX_TAGS {
             return Err(PublishError::Change { index, why: ChangeError::TooManyTags(named) });
         }
-        let change = Change::try_from(body.fields()).map_err(|why| PublishError::Change { index, why })?;
+        let change = Change::try_from(fields).map_err(|why| PublishError::Change { index, why })?;
         if !targets.insert(change.target.clone()) {
             return Err(PublishError::DuplicateTarget { index });
         }

@@ -89,7 +89,7 @@ impl PageQuery {
                 "fold" if value.is_empty() => {}
                 "fold" => {
                     let cursor =
-                        value.parse().map_err(|()| bad("fold is the \"next\" of a page".to_owned()))?;
+                        value.parse().map_err(|_| bad("fold is the \"next\" of a page".to_owned()))?;
                     fold = Some(cursor);
                 }
                 "wait_ms" => wait = duration("wait_ms", &value)?,

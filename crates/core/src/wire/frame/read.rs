@@ -4,44 +4,59 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{Fold, FoldedChange, Frame, FrameError, PONG_PREFIX, Resume, VersionRow};
+use super::{Fold, Frame, FrameError, PONG_PREFIX, Resume, VersionRow};
 use crate::wire::position::{Epoch, Hash, Position, Version};
 
-/// All fields of all frames. One flat struct costs less wasm than serde's tagged enums.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Flat<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    epoch: Option<Epoch>,
-    head: Option<Version>,
-    hash: Option<Hash>,
-    resume: Option<Resume>,
-    from: Option<Version>,
-    to: Option<Version>,
-    version: Option<Version>,
-    versions: Option<Vec<VersionRow>>,
-    changes: Option<Vec<FoldedChange>>,
-    more: bool,
-    part: Option<u32>,
-    ack: bool,
-    reason: Option<String>,
-    code: Option<String>,
-    message: Option<String>,
-    retry_after_ms: Option<u64>,
-}
-
-/// Of any JSON object with a type.
+/// The type of a frame. The other fields of a type that this build does not know may mean anything.
 #[derive(Deserialize)]
 struct Kind<'a> {
-    #[serde(rename = "type", borrow)]
+    #[serde(rename = "type", borrow, default)]
     kind: Cow<'a, str>,
 }
 
-macro_rules! need {
-    ($flat:ident . $field:ident, $kind:literal) => {
-        $flat.$field.ok_or(FrameError::Missing { kind: $kind, field: stringify!($field) })?
-    };
+#[derive(Deserialize)]
+struct Welcome {
+    epoch: Epoch,
+    head: Version,
+    hash: Option<Hash>,
+    resume: Resume,
+}
+
+#[derive(Deserialize)]
+struct Changes {
+    from: Version,
+    to: Version,
+    hash: Hash,
+    versions: Vec<VersionRow>,
+    #[serde(default)]
+    ack: bool,
+}
+
+#[derive(Deserialize)]
+struct Live {
+    version: Version,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    from: Option<Version>,
+    version: Version,
+    hash: Hash,
+}
+
+#[derive(Deserialize)]
+struct Reset {
+    epoch: Epoch,
+    version: Version,
+    hash: Hash,
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Error {
+    code: String,
+    message: Option<String>,
+    retry_after_ms: Option<u64>,
 }
 
 impl Frame {
@@ -53,65 +68,48 @@ impl Frame {
         if let Some(position) = text.strip_prefix(PONG_PREFIX) {
             return position.parse().map(Self::Pong).map_err(|_| FrameError::Pong);
         }
-        let flat: Flat<'_> = match serde_json::from_str(text) {
-            Ok(flat) => flat,
-            Err(error) => return unknown(text).ok_or(FrameError::Json(error)),
-        };
-        Ok(match flat.kind.as_ref() {
-            "welcome" => Self::Welcome {
-                epoch: need!(flat.epoch, "welcome"),
-                head: need!(flat.head, "welcome"),
-                hash: flat.hash,
-                resume: need!(flat.resume, "welcome"),
-            },
-            "changes" => changes(flat)?,
-            "fold" => fold(flat)?,
-            "live" => Self::Live { version: need!(flat.version, "live") },
-            "head" => Self::Head {
-                from: flat.from,
-                version: need!(flat.version, "head"),
-                hash: need!(flat.hash, "head"),
-            },
-            "reset" => Self::Reset {
-                position: Position {
-                    epoch: need!(flat.epoch, "reset"),
-                    version: need!(flat.version, "reset"),
-                    hash: need!(flat.hash, "reset"),
-                },
-                reason: flat.reason.unwrap_or_default(),
-            },
-            "error" => Self::Error {
-                code: need!(flat.code, "error"),
-                message: flat.message.unwrap_or_default(),
-                retry_after_ms: flat.retry_after_ms,
-            },
-            _ => Self::Unknown(flat.kind.into_owned()),
+        let Kind { kind } = serde_json::from_str(text)?;
+        Ok(match kind.as_ref() {
+            "welcome" => {
+                let Welcome { epoch, head, hash, resume } = serde_json::from_str(text)?;
+                Self::Welcome { epoch, head, hash, resume }
+            }
+            "changes" => {
+                let Changes { from, to, hash, versions, ack } = serde_json::from_str(text)?;
+                ordered(from, to, versions.iter().map(|row| row.version), |next, last| next > last)?;
+                Self::Changes { from, to, hash, versions, ack }
+            }
+            "fold" => {
+                let fold: Fold = serde_json::from_str(text)?;
+                let versions = fold.changes.iter().map(|folded| folded.version);
+                ordered(fold.from, fold.to, versions, |next, last| next >= last)?;
+                Self::Fold(fold)
+            }
+            "live" => {
+                let Live { version } = serde_json::from_str(text)?;
+                Self::Live { version }
+            }
+            "head" => {
+                let Head { from, version, hash } = serde_json::from_str(text)?;
+                Self::Head { from, version, hash }
+            }
+            "reset" => {
+                let Reset { epoch, version, hash, reason } = serde_json::from_str(text)?;
+                Self::Reset {
+                    position: Position { epoch, version, hash },
+                    reason: reason.unwrap_or_default(),
+                }
+            }
+            "error" => {
+                let Error { code, message, retry_after_ms } = serde_json::from_str(text)?;
+                Self::Error { code, message: message.unwrap_or_default(), retry_after_ms }
+            }
+            _ => Self::Unknown(kind.into_owned()),
         })
     }
 }
 
-/// Returns the frame if it is of a type this build does not know: its fields may mean anything.
-fn unknown(text: &str) -> Option<Frame> {
-    const KNOWN: [&str; 7] = ["welcome", "changes", "fold", "live", "head", "reset", "error"];
-    let Kind { kind } = serde_json::from_str(text).ok()?;
-    (!KNOWN.contains(&kind.as_ref())).then(|| Frame::Unknown(kind.into_owned()))
-}
-
-fn changes(flat: Flat<'_>) -> Result<Frame, FrameError> {
-    let (from, to) = (need!(flat.from, "changes"), need!(flat.to, "changes"));
-    let versions = need!(flat.versions, "changes");
-    ordered(from, to, versions.iter().map(|row| row.version), |next, last| next > last)?;
-    Ok(Frame::Changes { from, to, hash: need!(flat.hash, "changes"), versions, ack: flat.ack })
-}
-
-fn fold(flat: Flat<'_>) -> Result<Frame, FrameError> {
-    let (from, to) = (need!(flat.from, "fold"), need!(flat.to, "fold"));
-    let changes = need!(flat.changes, "fold");
-    ordered(from, to, changes.iter().map(|folded| folded.version), |next, last| next >= last)?;
-    let hash = need!(flat.hash, "fold");
-    Ok(Frame::Fold(Fold { from, to, hash, changes, more: flat.more, part: flat.part }))
-}
-
+/// Checks that versions lie in `(from, to]` and in order; `right` compares each with the one before.
 fn ordered(
     from: Version,
     to: Version,

@@ -1,18 +1,57 @@
-//! Writing frames. Rows and folded changes are JSON already, so their frames are built around them as text.
+//! Writing frames. Rows and folded changes are JSON already, so their frames are built around them as text; the others
+//! go through serde.
+
+use serde::Serialize;
 
 use super::{PONG_PREFIX, Resume};
-use crate::wire::position::{Hash, Position, UnixMillis, Version};
+use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
+
+/// The frames whose fields are all their own, in the order in which the fields are written.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Written<'a> {
+    Welcome {
+        epoch: Epoch,
+        head: Version,
+        hash: Hash,
+        resume: Resume,
+    },
+    Live {
+        version: Version,
+    },
+    Head {
+        from: Version,
+        version: Version,
+        hash: Hash,
+    },
+    Reset {
+        epoch: Epoch,
+        version: Version,
+        hash: Hash,
+        reason: &'a str,
+    },
+    Error {
+        code: &'a str,
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
+    },
+    Ack {
+        version: Version,
+    },
+}
+
+impl Written<'_> {
+    fn text(&self) -> String {
+        serde_json::to_string(self).expect("wire types serialize")
+    }
+}
 
 /// Writes the welcome.
 #[must_use]
 pub fn welcome(head: &Position, resume: Resume) -> String {
-    let resume = match resume {
-        Resume::Live => "live",
-        Resume::Replay => "replay",
-        Resume::Reset => "reset",
-    };
-    let Position { epoch, version, hash } = head;
-    format!(r#"{{"type":"welcome","epoch":"{epoch}","head":{version},"hash":"{hash}","resume":"{resume}"}}"#)
+    let Position { epoch, version, hash } = *head;
+    Written::Welcome { epoch, head: version, hash, resume }.text()
 }
 
 /// Writes what stands before the rows of a `changes` frame; [`CHANGES_TAIL`] follows them.
@@ -22,7 +61,7 @@ pub fn changes_head(from: Version, to: Version, hash: Hash, ack: bool) -> String
     format!(r#"{{"type":"changes","from":{from},"to":{to},"hash":"{hash}"{ack},"versions":["#)
 }
 
-/// What closes a `changes` frame.
+/// The text that closes a `changes` frame.
 pub const CHANGES_TAIL: &str = "]}";
 
 /// Writes a `changes` frame around rows that are JSON already, separated by commas.
@@ -31,14 +70,15 @@ pub fn changes_text(from: Version, to: &Position, ack: bool, rows: &str) -> Stri
     changes_head(from, to.version, to.hash, ack) + rows + CHANGES_TAIL
 }
 
-/// Writes what stands before the changes of a `fold` frame, the so manieth part from 0; [`fold_tail`] follows them.
+/// Writes what stands before the changes of a `fold` frame; [`fold_tail`] follows them. `part` is the zero-based number
+/// of the part.
 #[must_use]
 pub fn fold_head(from: Version, to: &Position, part: u32) -> String {
     let Position { version, hash, .. } = to;
     format!(r#"{{"type":"fold","from":{from},"to":{version},"hash":"{hash}","part":{part},"changes":["#)
 }
 
-/// Returns what closes a `fold` frame.
+/// Returns the text that closes a `fold` frame.
 #[must_use]
 pub fn fold_tail(more: bool) -> &'static str {
     if more { r#"],"more":true}"# } else { "]}" }
@@ -56,32 +96,29 @@ pub fn row_text(version: Version, at: UnixMillis, changes: &str) -> String {
     format!(r#"{{"version":{version},"at":{},"changes":{changes}}}"#, at.0)
 }
 
-/// Writes `live`.
+/// Writes `live`: everything up to this version has been sent.
 #[must_use]
 pub fn live(version: Version) -> String {
-    format!(r#"{{"type":"live","version":{version}}}"#)
+    Written::Live { version }.text()
 }
 
-/// Writes a bookmark, for who was told of everything up to `from`.
+/// Writes a bookmark for a follower that was told of everything up to `from`.
 #[must_use]
 pub fn head(from: Version, at: &Position) -> String {
-    format!(r#"{{"type":"head","from":{from},"version":{},"hash":"{}"}}"#, at.version, at.hash)
+    Written::Head { from, version: at.version, hash: at.hash }.text()
 }
 
 /// Writes a reset to `at`.
 #[must_use]
 pub fn reset(at: &Position, reason: &str) -> String {
-    let reason = serde_json::Value::from(reason);
-    let Position { epoch, version, hash } = at;
-    format!(r#"{{"type":"reset","epoch":"{epoch}","version":{version},"hash":"{hash}","reason":{reason}}}"#)
+    let Position { epoch, version, hash } = *at;
+    Written::Reset { epoch, version, hash, reason }.text()
 }
 
 /// Writes an error.
 #[must_use]
 pub fn error(code: &str, message: &str, retry_after_ms: Option<u64>) -> String {
-    let (code, message) = (serde_json::Value::from(code), serde_json::Value::from(message));
-    let retry = retry_after_ms.map_or(String::new(), |ms| format!(r#","retry_after_ms":{ms}"#));
-    format!(r#"{{"type":"error","code":{code},"message":{message}{retry}}}"#)
+    Written::Error { code, message, retry_after_ms }.text()
 }
 
 /// Writes the auto-response to a ping.
@@ -93,5 +130,5 @@ pub fn pong(head: &Position) -> String {
 /// Writes an ack.
 #[must_use]
 pub fn ack(version: Version) -> String {
-    format!(r#"{{"type":"ack","version":{version}}}"#)
+    Written::Ack { version }.text()
 }
