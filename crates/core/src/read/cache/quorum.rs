@@ -5,7 +5,8 @@
 //! no floor refuses and that says something else than the winner is outvoted: it was changed without a publish, or its
 //! publish is still on its way. It is counted, and overwritten.
 
-use super::{Answer, Envelope, Found, Freshness, Read, Step, Tier, Visit};
+use super::step::Found;
+use super::{Answer, Envelope, Freshness, Read, Step, Tier, Visit};
 use crate::read::sync::Knowledge;
 use crate::wire::position::UnixMillis;
 

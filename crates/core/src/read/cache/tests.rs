@@ -1,11 +1,16 @@
 //! Stories of one read, each step asserting what is done next; the clock and what is known move between them.
 
+use std::time::Duration;
+
+use super::explain::Note;
+use super::machine::{KV, MEMORY, ORIGIN, R2};
 use super::*;
-use crate::read::floors::raised_by;
-use crate::read::policy::OnBump;
-use crate::read::sync::{Applied, Reply};
+use crate::read::floors::{By, raised_by};
+use crate::read::policy::{Beyond, OnBump, Policy};
+use crate::read::sync::{Applied, AtLeast, Knowledge, Look, Reply};
 use crate::wire::change::Change;
-use crate::wire::position::Epoch;
+use crate::wire::name::{Key, Tag};
+use crate::wire::position::{Epoch, Position, UnixMillis, Version};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 

@@ -1,0 +1,131 @@
+//! What a read may serve: entries are judged by the floors, the clock and the bound of this moment.
+
+use std::time::Duration;
+
+use super::machine::Read;
+use super::step::Found;
+use super::{Answer, Envelope, Failure, Freshness, Tier, Visit};
+use crate::read::floors::Judgement;
+use crate::read::policy::Beyond;
+use crate::read::sync::{Knowledge, Look};
+use crate::wire::position::{Position, UnixMillis};
+
+impl Read {
+    /// Says whether the floors should be proved anew behind the answer: their lag passed half the bound.
+    #[must_use]
+    pub fn sync_behind(&self, now: UnixMillis, known: &Knowledge) -> bool {
+        // A class that always asks has no use for a proof from before its next question.
+        !self.policy.lag_bound.is_zero() && known.lag(now).is_none_or(|lag| lag > self.policy.lag_bound / 2)
+    }
+
+    /// Returns the proof to ask for before anything is served, if one is needed.
+    pub(super) fn wanted_sync(&self, now: UnixMillis, known: &Knowledge) -> Option<Duration> {
+        let proved = self.policy.lag_bound > Duration::ZERO && self.within_bound(now, known);
+        let heard = self.is_heard(known);
+        // A proof half as old as the bound leaves the other half for the way back.
+        (!proved || !heard).then_some(self.policy.lag_bound / 2)
+    }
+
+    pub(super) fn within_bound(&self, now: UnixMillis, known: &Knowledge) -> bool {
+        known.lag(now).is_some_and(|lag| lag <= self.policy.lag_bound)
+    }
+
+    /// Says whether the bound passed since the read began: a tier takes its time, and what it gave is judged
+    /// by the floors known then. A class that always asks promises what was acknowledged when the read began.
+    pub(super) fn lapsed(&self, now: UnixMillis, known: &Knowledge) -> bool {
+        let counted = !self.unproved && !self.policy.lag_bound.is_zero();
+        counted && !self.within_bound(now, known)
+    }
+
+    /// Says whether an answer that waited for others is to be judged anew ([`Event::Delayed`]): something was heard
+    /// since it was judged, or its bound has passed meanwhile. `judged_by` is the position that was held then.
+    #[must_use]
+    pub fn is_outdated(&self, now: UnixMillis, known: &Knowledge, judged_by: Option<Position>) -> bool {
+        known.position() != judged_by || self.lapsed(now, known)
+    }
+
+    pub(super) fn is_heard(&self, known: &Knowledge) -> bool {
+        self.at_least.is_none_or(|wanted| known.position().is_some_and(|at| wanted.is_met_by(&at)))
+    }
+
+    /// Returns what is answered in place of an answer that others kept waiting again and again: it is not judged once
+    /// more, so it is marked, or the class fails.
+    #[must_use]
+    pub fn late(&self, now: UnixMillis, known: &Knowledge, answer: &Answer) -> Answer {
+        let unkept = Answer::Fail(Failure::BoundNotKept);
+        if self.policy.beyond_bound == Beyond::Fail || self.at_least.is_some() {
+            return unkept;
+        }
+        let freshness = Freshness::Stale;
+        match answer {
+            Answer::Serve { from, .. } => {
+                let held = self.served.iter().chain(&self.spares).find(|(tier, _)| tier == from);
+                let servable = held.is_some_and(|(_, envelope)| self.may_stand_in(now, known, envelope));
+                let marked = Answer::Serve { from: *from, freshness, refresh: false, fill: Vec::new() };
+                if servable { marked } else { unkept }
+            }
+            Answer::Removed { at, .. } => Answer::Removed { at: *at, freshness },
+            Answer::Fail(failure) => Answer::Fail(*failure),
+        }
+    }
+
+    /// Returns what has to be asked for before what is in hand can be judged.
+    pub(super) fn not_remembered(&self, known: &Knowledge) -> Option<Look> {
+        let mut look = Look::default();
+        for (_, found) in &self.said {
+            let Found::Entry(envelope) = found else { continue };
+            let fill = envelope.position.version;
+            if known.floors().judge(&self.key, fill, envelope.carries()) == Judgement::Unknown {
+                look.join(Look { keys: vec![self.key.clone()], tags: envelope.tags.clone() });
+            }
+        }
+        (!look.is_empty()).then_some(look)
+    }
+
+    pub(super) fn judge(&self, now: UnixMillis, known: &Knowledge, envelope: &Envelope) -> Visit {
+        let same_epoch = known.position().is_some_and(|at| at.epoch == envelope.position.epoch);
+        if !same_epoch {
+            return Visit::OtherEpoch;
+        }
+        match known.floors().judge(&self.key, envelope.position.version, envelope.carries()) {
+            Judgement::Below(by) => Visit::Below(by),
+            Judgement::Unknown => Visit::Unknown,
+            Judgement::Soft => Visit::Soft,
+            Judgement::Clear if now >= envelope.expires_at => Visit::Expired,
+            Judgement::Clear => Visit::Hit,
+        }
+    }
+
+    /// Says whether an entry may be served marked: within its stale time, of this epoch, not from before a removal.
+    pub(super) fn may_stand_in(&self, now: UnixMillis, known: &Knowledge, envelope: &Envelope) -> bool {
+        let Position { epoch, version, .. } = envelope.position;
+        let same_epoch = known.position().is_some_and(|at| at.epoch == epoch);
+        now < envelope.stale_until && same_epoch && !known.floors().was_removed_after(&self.key, version)
+    }
+
+    /// Returns the best entry that may be served marked, and whether a hard floor refuses it: what is not
+    /// refused before what is, the newer before the older.
+    pub(super) fn spare(&self, now: UnixMillis, known: &Knowledge) -> Option<(Tier, bool)> {
+        let servable = self.spares.iter().filter_map(|(tier, envelope)| {
+            let visit = self.judge(now, known, envelope);
+            let servable = self.may_stand_in(now, known, envelope);
+            let refused = matches!(visit, Visit::Below(_) | Visit::Unknown);
+            servable.then_some((*tier, refused, envelope.position.version))
+        });
+        let best = servable.max_by_key(|(_, refused, filled_at)| (!refused, *filled_at));
+        best.map(|(tier, refused, _)| (tier, refused))
+    }
+
+    /// Judges a fill, and says whether a change overtook it. It is the newest there is, so it does not expire here.
+    pub(super) fn judge_fill(&self, known: &Knowledge, envelope: &Envelope) -> (Visit, bool) {
+        if known.position().is_none_or(|at| at.epoch != envelope.position.epoch) {
+            return (Visit::OtherEpoch, true);
+        }
+        match known.floors().judge(&self.key, envelope.position.version, envelope.carries()) {
+            Judgement::Below(by) => (Visit::Below(by), true),
+            Judgement::Unknown => (Visit::Unknown, true),
+            Judgement::Soft => (Visit::Soft, false),
+            Judgement::Clear => (Visit::Hit, false),
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The machine of one read: what to ask next, what to answer, what to keep.
+
+use super::explain::Note;
+use super::step::Found;
+use super::{Answer, Envelope, Event, Failure, Freshness, Step, Tier, Visit, quorum};
+use crate::read::policy::{Beyond, Policy};
+use crate::read::sync::{AtLeast, Knowledge, Look};
+use crate::wire::name::{Key, Tag};
+use crate::wire::position::{Position, UnixMillis};
+
+/// How often the origin is asked when changes overtake its answers.
+const FETCHES: u32 = 3;
+
+pub(super) const MEMORY: &[Tier] = &[Tier::Memory];
+pub(super) const KV: &[Tier] = &[Tier::Kv];
+pub(super) const R2: &[Tier] = &[Tier::R2];
+pub(super) const ORIGIN: &[Tier] = &[Tier::Origin];
+
+/// One read, from request to answer.
+#[derive(Debug, Clone)]
+pub struct Read {
+    pub(super) key: Key,
+    pub(super) policy: Policy,
+    pub(super) at_least: Option<AtLeast>,
+    /// Whether there is R2.
+    pub(super) r2: bool,
+    /// Nobody waits for the value: it is fetched ahead, for the tiers that isolates share.
+    pub(super) ahead: bool,
+    /// The bound could not be proved, so the answer is marked.
+    pub(super) unproved: bool,
+    pub(super) fetches: u32,
+    /// Whom it asks next, or asked last.
+    pub(super) tiers: &'static [Tier],
+    /// What they said so far. It is judged when all have, and the floors for that are proved and told.
+    pub(super) said: Vec<(Tier, Found)>,
+    /// What is not remembered here was asked for.
+    pub(super) looked: bool,
+    /// What was to be served as fresh.
+    pub(super) served: Option<(Tier, Envelope)>,
+    /// The entries that were no hit. They are judged again when one is to be served marked.
+    pub(super) spares: Vec<(Tier, Envelope)>,
+    pub(super) visits: Vec<(Tier, Visit)>,
+    pub(super) notes: Option<Vec<Note>>,
+}
+
+impl Read {
+    /// Returns a read of `key`, where there is no R2.
+    #[must_use]
+    pub fn new(key: Key, policy: Policy, at_least: Option<AtLeast>) -> Self {
+        Self {
+            key,
+            policy,
+            at_least,
+            r2: false,
+            ahead: false,
+            unproved: false,
+            fetches: 0,
+            tiers: MEMORY,
+            said: Vec::new(),
+            looked: false,
+            served: None,
+            spares: Vec::new(),
+            visits: Vec::new(),
+            notes: None,
+        }
+    }
+
+    /// Says whether there is R2.
+    #[must_use]
+    pub fn with_r2(self, r2: bool) -> Self {
+        Self { r2, ..self }
+    }
+
+    /// Makes it fetch ahead: nothing is answered from memory or kept there, and nothing marked will do.
+    #[must_use]
+    pub fn ahead(self) -> Self {
+        Self { ahead: true, ..self }
+    }
+
+    /// Makes it take notes, for [`Self::notes`].
+    #[must_use]
+    pub fn explained(self) -> Self {
+        Self { notes: Some(Vec::new()), ..self }
+    }
+
+    /// Returns what each tier had, in the order asked.
+    #[must_use]
+    pub fn visits(&self) -> &[(Tier, Visit)] {
+        &self.visits
+    }
+
+    /// Returns what happened, step by step; nothing unless it was made to take notes.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        self.notes.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the envelope of a fill that the origin gave.
+    #[must_use]
+    pub fn filled(
+        &self,
+        position: Position,
+        fetched_at: UnixMillis,
+        found: bool,
+        tags: Vec<Tag>,
+        content_type: String,
+        etag: String,
+    ) -> Envelope {
+        let expires_at = fetched_at.plus(self.policy.ttl);
+        let stale_until = expires_at.plus(self.policy.stale_for);
+        Envelope { position, found, tags, fetched_at, expires_at, stale_until, content_type, etag }
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn next(&mut self, now: UnixMillis, known: &Knowledge, event: Event) -> Step {
+        let (tier, found) = match event {
+            Event::Begin => {
+                self.tiers = self.first_tiers();
+                return match self.wanted_sync(now, known) {
+                    Some(max_age) => Step::Sync { max_age, at_least: self.at_least, look: Look::default() },
+                    None => self.ask(known, self.tiers),
+                };
+            }
+            Event::Synced { proved } => return self.synced(now, known, proved),
+            Event::Delayed => return self.delayed(now, known),
+            Event::Missed(tier) => (tier, Found::Nothing),
+            Event::Held(tier, envelope) => (tier, Found::Entry(envelope)),
+            Event::Failed(tier) => (tier, Found::Failed),
+        };
+        self.said.push((tier, found));
+        if self.said.len() < self.tiers.len() { Step::Listen } else { self.weigh(now, known) }
+    }
+
+    /// Begins a fetch behind an answer that has been given: the origin is asked at once.
+    #[must_use]
+    pub fn refetch(&mut self, known: &Knowledge) -> Step {
+        self.fetch(known)
+    }
+
+    fn first_tiers(&self) -> &'static [Tier] {
+        match (self.ahead, self.policy.quorum) {
+            (true, _) => KV,
+            (false, true) => quorum::tiers(self.r2),
+            (false, false) => MEMORY,
+        }
+    }
+
+    /// Judges what was to be served as if its tier had given it this moment; without any it begins anew.
+    fn delayed(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
+        // A class that always asks has nothing else to go by than what its sync said.
+        self.unproved &= self.policy.lag_bound.is_zero();
+        match self.served.take() {
+            Some((tier, envelope)) => {
+                self.visits.pop();
+                self.said = vec![(tier, Found::Entry(envelope))];
+                self.weigh(now, known)
+            }
+            None => {
+                self.visits.clear();
+                self.spares.clear();
+                self.next(now, known, Event::Begin)
+            }
+        }
+    }
+
+    fn synced(&mut self, now: UnixMillis, known: &Knowledge, proved: bool) -> Step {
+        self.note(|| Note::synced(now, known, proved));
+        if known.position().is_none() {
+            return Step::Answer(Answer::Fail(Failure::BoundNotKept));
+        }
+        if !self.is_heard(known) {
+            return Step::Answer(Answer::Fail(Failure::MinVersion));
+        }
+        // A class that always asks has its answer once it asked; the others need the lag itself.
+        let kept = if self.policy.lag_bound.is_zero() { proved } else { self.within_bound(now, known) };
+        if !kept && (self.policy.beyond_bound == Beyond::Fail || self.at_least.is_some()) {
+            return Step::Answer(Answer::Fail(Failure::BoundNotKept));
+        }
+        self.unproved = !kept;
+        if self.said.is_empty() { self.ask(known, self.tiers) } else { self.weigh(now, known) }
+    }
+
+    /// Judges what the tiers said, once their floors are proved recent enough and remembered.
+    fn weigh(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
+        let max_age = self.policy.lag_bound / 2;
+        if self.lapsed(now, known) {
+            return Step::Sync { max_age, at_least: self.at_least, look: Look::default() };
+        }
+        if !self.looked
+            && let Some(look) = self.not_remembered(known)
+        {
+            self.looked = true;
+            return Step::Sync { max_age, at_least: self.at_least, look };
+        }
+        self.looked = false;
+        let mut said = std::mem::take(&mut self.said);
+        match said.pop() {
+            Some((tier, found)) if said.is_empty() => self.tier_said(now, known, tier, found),
+            Some(last) => {
+                said.push(last);
+                self.count_votes(now, known, said)
+            }
+            None => self.ask(known, self.tiers),
+        }
+    }
+
+    fn tier_said(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, found: Found) -> Step {
+        match (tier, found) {
+            (Tier::Origin, Found::Entry(envelope)) => self.landed(known, &envelope),
+            (Tier::Origin, Found::Nothing | Found::Failed) => {
+                self.visited(tier, Visit::Failed);
+                self.origin_failed(now, known)
+            }
+            (_, Found::Nothing) => self.pass(now, known, tier, Visit::Miss),
+            (_, Found::Failed) => self.pass(now, known, tier, Visit::Failed),
+            (_, Found::Entry(envelope)) => self.held(now, known, tier, envelope),
+        }
+    }
+
+    /// Asks tiers, unless the log says by now that there is nothing to ask for.
+    fn ask(&mut self, known: &Knowledge, tiers: &'static [Tier]) -> Step {
+        self.tiers = tiers;
+        if let Some(at) = known.floors().removed(&self.key) {
+            let freshness = self.marked(Freshness::Fresh);
+            return Step::Answer(Answer::Removed { at, freshness });
+        }
+        // Memory has no generations.
+        if tiers != MEMORY && !self.looked && !known.floors().knows(&self.key) {
+            self.looked = true;
+            let look = Look { keys: vec![self.key.clone()], tags: Vec::new() };
+            return Step::Sync { max_age: self.policy.lag_bound / 2, at_least: self.at_least, look };
+        }
+        self.looked = false;
+        self.fetches += u32::from(tiers.contains(&Tier::Origin));
+        Step::Ask { tiers, generation: known.floors().generation(&self.key) }
+    }
+
+    fn held(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, envelope: Envelope) -> Step {
+        let visit = self.judge(now, known, &envelope);
+        self.judged(known, tier, visit, &envelope);
+        if visit == Visit::Hit {
+            self.visits.push((tier, visit));
+            self.served = Some((tier, envelope));
+            let freshness = self.marked(Freshness::Fresh);
+            let fill = self.above(tier);
+            return Step::Answer(Answer::Serve { from: tier, freshness, refresh: false, fill });
+        }
+        self.spares.push((tier, envelope));
+        self.go_on(now, known, tier, visit)
+    }
+
+    /// Returns the tiers to fill with what `tier` gave: those nearer to the reader.
+    fn above(&self, tier: Tier) -> Vec<Tier> {
+        let mut above = vec![Tier::Memory, Tier::Kv, Tier::R2];
+        above.retain(|one| {
+            *one < tier && (*one != Tier::R2 || self.r2) && (*one != Tier::Memory || !self.ahead)
+        });
+        above
+    }
+
+    /// Notes that a tier had no entry, and goes on.
+    fn pass(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, visit: Visit) -> Step {
+        self.note(|| Note::Said { tier, visit });
+        self.go_on(now, known, tier, visit)
+    }
+
+    /// Goes on to the next tier after one that had nothing to serve.
+    fn go_on(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, visit: Visit) -> Step {
+        self.visits.push((tier, visit));
+        match tier {
+            Tier::Memory => return self.ask(known, KV),
+            Tier::Kv if self.r2 => return self.ask(known, R2),
+            Tier::Kv | Tier::R2 | Tier::Origin => {}
+        }
+        match self.spare(now, known) {
+            // An answer that must hold a certain version is never a marked one, and for nobody there is no hurry.
+            Some((from, false)) if self.at_least.is_none() && !self.ahead => {
+                let freshness = self.marked(Freshness::Revalidating);
+                Step::Answer(Answer::Serve { from, freshness, refresh: true, fill: Vec::new() })
+            }
+            Some(_) | None => self.fetch(known),
+        }
+    }
+
+    pub(super) fn fetch(&mut self, known: &Knowledge) -> Step {
+        self.ask(known, ORIGIN)
+    }
+
+    /// A fill has landed: it is compared again, for the floors may have risen while the origin was thinking.
+    fn landed(&mut self, known: &Knowledge, envelope: &Envelope) -> Step {
+        let (visit, overtaken) = self.judge_fill(known, envelope);
+        self.judged(known, Tier::Origin, visit, envelope);
+        if overtaken && self.fetches < FETCHES {
+            return self.fetch(known);
+        }
+        self.visits.push((Tier::Origin, Visit::Hit));
+        if overtaken {
+            return self.overtaken(known, envelope);
+        }
+        self.served = Some((Tier::Origin, envelope.clone()));
+        let soft = visit == Visit::Soft;
+        let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
+        let (refresh, fill) = (soft && !self.ahead, self.above(Tier::Origin));
+        Step::Answer(Answer::Serve { from: Tier::Origin, freshness, refresh, fill })
+    }
+
+    /// Answers when changes overtook every fill: with the last one, marked and not stored, where that is allowed.
+    fn overtaken(&self, known: &Knowledge, envelope: &Envelope) -> Step {
+        Step::Answer(if let Some(at) = known.floors().removed(&self.key) {
+            Answer::Removed { at, freshness: self.marked(Freshness::Fresh) }
+        } else if self.at_least.is_some() {
+            Answer::Fail(Failure::MinVersion)
+        } else if self.policy.beyond_bound == Beyond::Fail {
+            Answer::Fail(Failure::BoundNotKept)
+        } else if known.position().is_none_or(|at| at.epoch != envelope.position.epoch)
+            || known.floors().was_removed_after(&self.key, envelope.position.version)
+        {
+            Answer::Fail(Failure::Origin)
+        } else {
+            let (from, freshness) = (Tier::Origin, Freshness::Stale);
+            Answer::Serve { from, freshness, refresh: false, fill: Vec::new() }
+        })
+    }
+
+    pub(super) fn origin_failed(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
+        let refused_may = self.policy.beyond_bound == Beyond::Stale;
+        Step::Answer(match self.spare(now, known) {
+            Some((from, refused)) if self.at_least.is_none() && (!refused || refused_may) => {
+                Answer::Serve { from, freshness: Freshness::Stale, refresh: false, fill: Vec::new() }
+            }
+            Some(_) | None => Answer::Fail(Failure::Origin),
+        })
+    }
+
+    /// Notes what a tier had.
+    pub(super) fn visited(&mut self, tier: Tier, visit: Visit) {
+        self.note(|| Note::Said { tier, visit });
+        self.visits.push((tier, visit));
+    }
+
+    /// Notes how an entry was judged.
+    pub(super) fn judged(&mut self, known: &Knowledge, tier: Tier, visit: Visit, envelope: &Envelope) {
+        if let Some(notes) = &mut self.notes {
+            let floors = known.floors().consulted(&self.key, envelope.carries());
+            notes.push(Note::Judged { tier, visit, entry: envelope.clone(), floors });
+        }
+    }
+
+    /// Writes a note, if it takes any.
+    fn note(&mut self, note: impl FnOnce() -> Note) {
+        if let Some(notes) = &mut self.notes {
+            notes.push(note());
+        }
+    }
+
+    /// Marks an answer whose bound could not be proved.
+    pub(super) fn marked(&self, freshness: Freshness) -> Freshness {
+        if self.unproved { Freshness::Stale } else { freshness }
+    }
+}
