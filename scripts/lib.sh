@@ -151,8 +151,8 @@ build_worker() {
     mode=
     say "  warning: no nightly Rust with rust-src, so a panic ends its isolate and not only its request"
   fi
-  inputs=$(cat Cargo.toml Cargo.lock rust-toolchain.toml crates/{core,gate,broker,edge,entry}/Cargo.toml scripts/{lib.sh,exports.mjs,short-exports.mjs} <(
-    find crates/{core,gate,broker,edge,entry}/src -name '*.rs' -print0 | LC_ALL=C sort -z | xargs -0 cat
+  inputs=$(cat Cargo.toml Cargo.lock rust-toolchain.toml crates/{core,gate,sqlite-rows,broker,edge,entry}/Cargo.toml scripts/{lib.sh,exports.mjs,short-exports.mjs} <(
+    find crates/{core,gate,sqlite-rows,broker,edge,entry}/src '(' -name '*.rs' -o -name '*.sql' ')' -print0 | LC_ALL=C sort -z | xargs -0 cat
   ) | cksum | tr ' ' -)$mode
   if [ "$(cat $out/.stamp 2>/dev/null)" = "$inputs" ] && [ -f $out/index_bg.wasm ]; then
     return

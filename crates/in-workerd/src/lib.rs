@@ -153,6 +153,13 @@ impl Statements {
         assert!(!written.is_empty(), "the source has statements");
         written.into_iter().filter(|one| !ran.iter().any(|ran| ran.starts_with(one))).collect()
     }
+
+    /// Returns those of these statements, each the text of a `.sql` file, of which none ran.
+    #[must_use]
+    pub fn missing_in<'a>(&self, files: &[&'a str]) -> Vec<&'a str> {
+        let ran = self.all();
+        files.iter().copied().filter(|file| !ran.contains(&on_one_line(file))).collect()
+    }
 }
 
 /// Returns the statements in a Rust source, each up to where it is filled in.

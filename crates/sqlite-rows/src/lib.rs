@@ -1,0 +1,11 @@
+//! The SQLite of a Durable Object: its schema, transactions, and typed rows.
+//!
+//! [`Database`] opens the storage of an object, brings it to the schema of this build, and runs statements. The
+//! statements are the callers' own, in `.sql` files. This crate knows one table, `meta`: names and values, among them
+//! the number of the schema.
+//!
+//! *Architecture invariant:* nothing here knows what the rows mean; broker and edge are not known here.
+
+mod database;
+
+pub use database::{Database, OpenError, integer};
