@@ -15,6 +15,7 @@ use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::frame::close;
 use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Catalog, Position, Problem, UnixMillis};
+use newsreel_sqlite_rows::OpenError;
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Env, Result, State, WebSocket, console_error, console_log};
 
@@ -22,7 +23,7 @@ use crate::clock::now;
 use crate::config::{Config, config};
 use crate::protocol::catalog_and_edge;
 use crate::replica::broker_socket::{self, Heard};
-use crate::replica::rows::{OpenError, Rows};
+use crate::replica::rows::Rows;
 use crate::replica::usage::Ledger;
 
 /// How often the alarm keeps the object in memory while it follows. An outgoing socket alone does so for 15 min.

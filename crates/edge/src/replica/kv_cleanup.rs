@@ -11,7 +11,7 @@ use worker::{Delay, Result};
 
 use crate::clock::now;
 use crate::replica::driver::{Ended, Inner};
-use crate::replica::rows::Chore;
+use crate::replica::rows::TaskKind;
 use crate::tiers::kv;
 
 /// How many KV deletions are under way at once. Six requests may wait for their headers at a time.
@@ -48,7 +48,7 @@ impl Inner {
 
     /// Deletes a few entries; returns whether more may be due.
     async fn tend_some(&self) -> Result<bool> {
-        let tasks = self.rows.due_tasks(Chore::Delete, now(), KV_AT_ONCE)?;
+        let tasks = self.rows.due_tasks(TaskKind::Delete, now(), KV_AT_ONCE)?;
         if tasks.is_empty() {
             return Ok(false);
         }
@@ -60,10 +60,10 @@ impl Inner {
                 done.push(task.name);
             } else {
                 // KV takes one write a second for a key, so the first retry is a second away.
-                self.rows.task_failed(Chore::Delete, &task.name, retry_at(task.attempts))?;
+                self.rows.task_failed(TaskKind::Delete, &task.name, retry_at(task.attempts))?;
             }
         }
-        self.rows.tasks_done(Chore::Delete, &done)?;
+        self.rows.tasks_done(TaskKind::Delete, &done)?;
         Ok(true)
     }
 }

@@ -11,6 +11,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
 use newsreel_core::wire::Problem;
+use newsreel_sqlite_rows::OpenError;
 use worker::{
     DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, console_error,
     durable_object,
@@ -19,7 +20,6 @@ use worker::{
 use crate::http::problem_response;
 use crate::protocol::Call;
 use crate::replica::driver::Inner;
-use crate::replica::rows::OpenError;
 use crate::replica::windows::Windows;
 
 /// The replica of one catalog at one edge.

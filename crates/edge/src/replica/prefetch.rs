@@ -23,7 +23,7 @@ use crate::reader::metrics;
 use crate::reader::store::put_all;
 use crate::replica::driver::{Ended, Inner};
 use crate::replica::kv_cleanup::retry_at;
-use crate::replica::rows::{Chore, Task};
+use crate::replica::rows::{Task, TaskKind};
 
 /// How many keys are fetched together.
 const AT_ONCE: u32 = 4;
@@ -83,7 +83,7 @@ impl Inner {
     /// Fetches a few keys; returns how many.
     async fn fetch_some(self: &Rc<Self>) -> Result<u64> {
         let Ok(config) = &self.config else { return Ok(0) };
-        let tasks = self.rows.due_tasks(Chore::Fetch, now(), AT_ONCE)?;
+        let tasks = self.rows.due_tasks(TaskKind::Fetch, now(), AT_ONCE)?;
         let (env, config, catalog) = (self.env.clone(), Rc::clone(config), self.catalog.clone());
         let local: Rc<dyn LocalReplica> = Rc::<Self>::clone(self);
         let place = Place { env, config, catalog, edge: self.edge.clone(), replica: Some(local) };
@@ -105,12 +105,12 @@ impl Inner {
         let mut done = Vec::new();
         for task in &tasks {
             if failed(task) && task.attempts + 1 < TRIES {
-                self.rows.task_failed(Chore::Fetch, &task.name, retry_at(task.attempts))?;
+                self.rows.task_failed(TaskKind::Fetch, &task.name, retry_at(task.attempts))?;
             } else {
                 done.push(task.name.clone());
             }
         }
-        self.rows.tasks_done(Chore::Fetch, &done)?;
+        self.rows.tasks_done(TaskKind::Fetch, &done)?;
         Ok(tasks.len() as u64)
     }
 }

@@ -8,7 +8,7 @@ use newsreel_core::wire::{Key, Position, Tag, Target, UnixMillis, Version};
 use newsreel_in_workerd::{Statements, expect_panic, in_object};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::{Chore, FLOORS_A_REPLY, Rows, Task};
+use super::{FLOORS_A_REPLY, Rows, Task, TaskKind};
 use crate::protocol::FloorsJson;
 
 mod upgrades;
@@ -52,7 +52,7 @@ async fn floors_position_and_list_move_together_and_outlive_the_event() {
         let page = rows.floors_after(Version::ZERO, at(8)).unwrap();
         assert_eq!((floors(&page.floors).len(), page.to), (2, at(8)));
         let mut names: Vec<String> =
-            rows.due_tasks(Chore::Delete, NOW, 10).unwrap().into_iter().map(|task| task.name).collect();
+            rows.due_tasks(TaskKind::Delete, NOW, 10).unwrap().into_iter().map(|task| task.name).collect();
         names.sort();
         assert_eq!(names, ["tv/E/title:1@0", "tv/E/title:1@5"], "the generations that ended");
     })
@@ -79,7 +79,7 @@ async fn what_fails_half_way_has_not_happened() {
         let rows = Rows::open(&state).unwrap();
         rows.apply(&[hard(key(1), 1)], Some(position(1)), None).unwrap();
         for panics in [false, true] {
-            let failed = rows.transaction(|| {
+            let failed = rows.database.transaction(|| {
                 rows.raise(r#"[[0,"title:2",9,0,0]]"#)?;
                 rows.set_position(position(9))?;
                 assert!(!panics, "half-way");
@@ -139,6 +139,28 @@ async fn names_are_values_whatever_is_in_them() {
     .await;
 }
 
+/// The statements of the rows, file by file.
+const SQL: [&str; 18] = [
+    include_str!("sql/any_task.sql"),
+    include_str!("sql/clear.sql"),
+    include_str!("sql/cut_tasks.sql"),
+    include_str!("sql/due_tasks.sql"),
+    include_str!("sql/floors_of_targets.sql"),
+    include_str!("sql/floors_page.sql"),
+    include_str!("sql/forget_delete.sql"),
+    include_str!("sql/forget_mark.sql"),
+    include_str!("sql/forget_raise.sql"),
+    include_str!("sql/highest_of_tags.sql"),
+    include_str!("sql/list_ended_generations.sql"),
+    include_str!("sql/list_tasks.sql"),
+    include_str!("sql/past_the_page.sql"),
+    include_str!("sql/raise_floors.sql"),
+    include_str!("sql/schema_1.sql"),
+    include_str!("sql/task_failed.sql"),
+    include_str!("sql/tasks_done.sql"),
+    include_str!("sql/untold_mark.sql"),
+];
+
 #[test]
 async fn every_statement_runs() {
     let missing = in_object("statements", async |state| {
@@ -158,14 +180,14 @@ async fn every_statement_runs() {
         rows.floors_of(&Look::default()).unwrap();
         assert_eq!(rows.position().unwrap(), Some(position(20)));
         rows.list_fetches(r#"[["title:1",7]]"#).unwrap();
-        rows.task_failed(Chore::Fetch, "title:1", NOW).unwrap();
+        rows.task_failed(TaskKind::Fetch, "title:1", NOW).unwrap();
         assert_eq!(
-            rows.due_tasks(Chore::Fetch, NOW, 5).unwrap(),
+            rows.due_tasks(TaskKind::Fetch, NOW, 5).unwrap(),
             [Task { name: "title:1".to_owned(), attempts: 1 }]
         );
         rows.cut_tasks().unwrap();
-        rows.tasks_done(Chore::Fetch, &["title:1".to_owned()]).unwrap();
-        rows.tasks_done(Chore::Delete, &["tv/E/title:1@0".to_owned()]).unwrap();
+        rows.tasks_done(TaskKind::Fetch, &["title:1".to_owned()]).unwrap();
+        rows.tasks_done(TaskKind::Delete, &["tv/E/title:1@0".to_owned()]).unwrap();
         assert!(!rows.has_tasks().unwrap());
         rows.keep_counts("counted").unwrap();
         assert_eq!(rows.counts().unwrap(), "counted");
@@ -174,7 +196,7 @@ async fn every_statement_runs() {
         rows.forget(at(20), NOW.plus(2 * life), life).unwrap();
         rows.reset(position(30)).unwrap();
         assert_eq!(floors(&rows.floors_after(Version::ZERO, at(30)).unwrap().floors).len(), 1);
-        statements.missing_of(include_str!("../rows.rs"))
+        statements.missing_in(&SQL)
     })
     .await;
     assert_eq!(missing, Vec::<String>::new(), "these never ran");

@@ -5,7 +5,8 @@ use newsreel_core::wire::Epoch;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
-use crate::replica::rows::{MIGRATIONS, OpenError};
+use crate::replica::rows::MIGRATIONS;
+use newsreel_sqlite_rows::OpenError;
 use worker::State;
 
 /// The tables of the first release, with rows in all of them.
@@ -58,11 +59,11 @@ async fn the_first_schema_is_used_with_all_that_it_holds() {
         );
         assert_eq!(floors(&rows.floors_after(Version::ZERO, at(11)).unwrap().floors).len(), 9);
         let later = UnixMillis(1_795_713_912_600);
-        let deletes = rows.due_tasks(Chore::Delete, later, 9).unwrap();
+        let deletes = rows.due_tasks(TaskKind::Delete, later, 9).unwrap();
         let name = format!("tv/{epoch}/title:0@1");
         assert_eq!(deletes, [Task { name, attempts: 2 }]);
         assert_eq!(
-            rows.due_tasks(Chore::Fetch, later, 9).unwrap(),
+            rows.due_tasks(TaskKind::Fetch, later, 9).unwrap(),
             [Task { name: "title:3".into(), attempts: 0 }]
         );
         // The mark of the first release says what is old now.

@@ -1,0 +1,1 @@
+SELECT name FROM tasks LIMIT 1

@@ -1,0 +1,1 @@
+DELETE FROM floors; DELETE FROM tasks; DELETE FROM meta WHERE name = 'mark';

@@ -1,0 +1,1 @@
+DELETE FROM floors WHERE kind < 3 AND newest <= (SELECT removed FROM floors WHERE kind = 3)

@@ -1,0 +1,1 @@
+UPDATE tasks SET attempts = attempts + 1, due = ? WHERE kind = ? AND name = ?

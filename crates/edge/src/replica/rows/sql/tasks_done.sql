@@ -1,0 +1,1 @@
+DELETE FROM tasks WHERE kind = ? AND name IN (SELECT value FROM json_each(?))

@@ -1,0 +1,73 @@
+//! The replica's tasks: a bounded list of names, the most read first. No guarantee depends on a task being done.
+
+use newsreel_core::wire::UnixMillis;
+use newsreel_sqlite_rows::integer;
+use serde::Deserialize;
+use worker::{Result, SqlStorageValue};
+
+use super::Rows;
+
+/// How many tasks of a kind are kept.
+const MOST_TASKS: u64 = 100_000;
+
+/// A kind of task, as its column says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TaskKind {
+    /// Delete the KV entry of this name, for which no reader will ask again.
+    Delete = 0,
+    /// Fetch the key of this name ahead of its readers.
+    Fetch = 1,
+}
+
+impl From<TaskKind> for SqlStorageValue {
+    fn from(kind: TaskKind) -> Self {
+        (kind as i32).into()
+    }
+}
+
+/// One task.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Task {
+    /// A KV name or a key, by the kind.
+    pub(crate) name: String,
+    /// How often it has failed.
+    pub(crate) attempts: u32,
+}
+
+impl Rows {
+    /// Returns some of what is due, the most read first.
+    pub(crate) fn due_tasks(&self, kind: TaskKind, now: UnixMillis, most: u32) -> Result<Vec<Task>> {
+        let bindings = vec![kind.into(), integer(now.0), integer(most.into())];
+        self.database.rows(include_str!("sql/due_tasks.sql"), bindings)
+    }
+
+    /// Says whether there is anything to do, due or not.
+    pub(crate) fn has_tasks(&self) -> Result<bool> {
+        Ok(self.database.first_raw(include_str!("sql/any_task.sql"), vec![])?.is_some())
+    }
+
+    /// Drops the least read tasks of each kind above [`MOST_TASKS`]: KV's entries end by themselves, and a key that is
+    /// not fetched ahead is fetched when it is read.
+    pub(crate) fn cut_tasks(&self) -> Result<()> {
+        [TaskKind::Delete, TaskKind::Fetch].into_iter().try_for_each(|kind| {
+            self.database.run(include_str!("sql/cut_tasks.sql"), vec![kind.into(), integer(MOST_TASKS)])
+        })
+    }
+
+    /// Lists keys to be fetched ahead: a JSON array of `[key, reads]`.
+    pub(crate) fn list_fetches(&self, json: &str) -> Result<()> {
+        self.database.run(include_str!("sql/list_tasks.sql"), vec![TaskKind::Fetch.into(), json.into()])
+    }
+
+    /// Takes tasks off the list.
+    pub(crate) fn tasks_done(&self, kind: TaskKind, names: &[String]) -> Result<()> {
+        let names = serde_json::to_string(names)?;
+        self.database.run(include_str!("sql/tasks_done.sql"), vec![kind.into(), names.into()])
+    }
+
+    /// Puts a task off.
+    pub(crate) fn task_failed(&self, kind: TaskKind, name: &str, due: UnixMillis) -> Result<()> {
+        let bindings = vec![integer(due.0), kind.into(), name.into()];
+        self.database.run(include_str!("sql/task_failed.sql"), bindings)
+    }
+}
