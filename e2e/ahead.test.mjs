@@ -54,7 +54,7 @@ test('a class that refreshes has the new value of what was read lately in KV and
 });
 
 test('by the clock the hottest keys of the origin are fetched ahead, and what KV has is left alone', async (t) => {
-  const { broker, origin, kv, worker } = await startSystem(t, { vars: { FILL_CATALOGS: 'tv', FILL_TOP: '2' } });
+  const { broker, origin, kv, worker } = await startSystem(t, { vars: { FILL_CATALOGS: 'tv', FILL_TOP: 2 } });
   await origin.putMany(['title:1', 'title:2', 'title:3'].map((key) => ({ key, value: { key } })));
   // The origin counts what it is asked for.
   for (const key of ['title:3', 'title:3', 'title:2']) await origin.get(key);

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use js_sys::{JSON, Reflect};
 use newsreel_core::follow::hub;
 use newsreel_core::log::upkeep;
-use newsreel_core::read::policy::Policies;
-use newsreel_core::wire::{Code, Problem};
-use wasm_bindgen::JsValue;
+use newsreel_core::variables::{self, Settings as _};
+use newsreel_core::wire::Problem;
+use newsreel_gate::Deployment;
 use worker::Env;
 
 /// What the deployment says; the defaults where it says nothing.
@@ -30,24 +29,23 @@ impl Config {
     /// # Errors
     /// `misconfigured`, naming the variable and what to write there.
     pub(crate) fn read(env: &Env) -> Result<Self, Problem> {
-        let (mut upkeep, mut pace) = (upkeep::Limits::default(), hub::Limits::default());
-        upkeep.segment_bytes = at_least(1, env, "LOG_SEGMENT_BYTES", upkeep.segment_bytes)?;
-        upkeep.keep_bytes = at_least(0, env, "LOG_KEEP_BYTES", upkeep.keep_bytes)?;
-        upkeep.forget_after = duration(env, "FORGET_AFTER_MS", upkeep.forget_after)?;
-        pace.slow_after = duration(env, "SLOW_AFTER_MS", pace.slow_after)?;
-        pace.silent_after = duration(env, "SILENT_AFTER_MS", pace.silent_after)?;
-        pace.slow_bytes = at_least(1, env, "SLOW_BYTES", pace.slow_bytes)?;
-        let life = policies(env)?.longest_life();
-        if upkeep.forget_after <= life {
-            return Err(wrong(format!(
-                "FORGET_AFTER_MS is {}, and an entry may be served for {} ms: the log must remember longer than that",
-                upkeep.forget_after.as_millis(),
-                life.as_millis(),
-            )));
-        }
-        let rate = |name| at_least(0, env, name, 0).map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
-        let (publish_per_second, follow_per_second) =
-            (rate("PUBLISH_PER_SECOND")?, rate("FOLLOW_PER_SECOND")?);
+        let given = Deployment(env);
+        let millis = |variable| given.read(variable).map(Duration::from_millis);
+        let upkeep = upkeep::Limits {
+            segment_bytes: given.read(&variables::LOG_SEGMENT_BYTES)?,
+            keep_bytes: given.read(&variables::LOG_KEEP_BYTES)?,
+            forget_after: millis(&variables::FORGET_AFTER_MS)?,
+        };
+        let pace = hub::Limits {
+            slow_after: millis(&variables::SLOW_AFTER_MS)?,
+            silent_after: millis(&variables::SILENT_AFTER_MS)?,
+            slow_bytes: given.read(&variables::SLOW_BYTES)?,
+            ..hub::Limits::default()
+        };
+        variables::check_horizon(&given.read(&variables::POLICY)?, given.read(&variables::FORGET_AFTER_MS)?)?;
+        let rate = |variable| given.read(variable).map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
+        let publish_per_second = rate(&variables::PUBLISH_PER_SECOND)?;
+        let follow_per_second = rate(&variables::FOLLOW_PER_SECOND)?;
         Ok(Self { upkeep: Some(upkeep), pace, publish_per_second, follow_per_second })
     }
 
@@ -56,37 +54,4 @@ impl Config {
         let pace = hub::Limits::default();
         Self { upkeep: None, pace, publish_per_second: 0, follow_per_second: 0 }
     }
-}
-
-fn duration(env: &Env, name: &str, default: Duration) -> Result<Duration, Problem> {
-    let default = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
-    at_least(1, env, name, default).map(Duration::from_millis)
-}
-
-fn at_least(least: u64, env: &Env, name: &str, default: u64) -> Result<u64, Problem> {
-    let text = variable(env, name);
-    if text.trim().is_empty() {
-        return Ok(default);
-    }
-    let number = text.trim().parse().ok().filter(|number| *number >= least);
-    number.ok_or_else(|| wrong(format!("{name} is a whole number of at least {least}, not {text}")))
-}
-
-fn policies(env: &Env) -> Result<Policies, Problem> {
-    Policies::from_json(&variable(env, "POLICY")).map_err(wrong)
-}
-
-/// Returns a variable; nothing when it is not set. A number or a table of wrangler.toml comes as a JavaScript
-/// value, one that was set by hand as the text of it.
-fn variable(env: &Env, name: &str) -> String {
-    let value = Reflect::get(env, &name.into()).unwrap_or(JsValue::UNDEFINED);
-    match value.as_string() {
-        Some(text) => text,
-        None if value.is_undefined() => String::new(),
-        None => JSON::stringify(&value).map(String::from).unwrap_or_default(),
-    }
-}
-
-fn wrong(detail: impl Into<String>) -> Problem {
-    Problem::new(Code::Misconfigured, detail)
 }

@@ -5,6 +5,8 @@
 mod admin;
 mod broker;
 mod check;
+#[cfg(test)]
+mod documents;
 mod exit;
 mod fill;
 mod http;

@@ -463,8 +463,8 @@ async fn entries_live_as_the_deployments_policy_says() {
     expect(&fill(&world, "a:1\n", &words).await, 0, &["1 absent", "entries live as"]);
     let ttl = lock(&world).kv.values().next().unwrap().ttl;
     assert!((120..=123).contains(&ttl), "{ttl}");
-    std::fs::write(&config, "[vars]\nEDGE = 1\n").unwrap();
-    expect(&fill(&world, "a:1\n", &words).await, 3, &["EDGE is 1 without quotes"]);
+    std::fs::write(&config, "[vars]\nFILL_TOP = 0\n").unwrap();
+    expect(&fill(&world, "a:1\n", &words).await, 3, &["FILL_TOP is a whole number from 1 to 100000, not 0"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@
 //! - [`log`]: the version log, the fold of its past, and its upkeep;
 //! - [`follow`]: the broker's hub and the follower's state machine;
 //! - [`read`]: floors, syncs, policies, and the decision of a read;
+//! - [`variables`]: the variables, secrets and bindings of a deployment;
 //! - [`metrics`]: counters and hot keys;
 //! - [`clock`]: a clock that never goes back.
 //!
@@ -20,4 +21,5 @@ pub mod follow;
 pub mod log;
 pub mod metrics;
 pub mod read;
+pub mod variables;
 pub mod wire;

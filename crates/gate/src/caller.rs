@@ -4,10 +4,11 @@ use std::cell::RefCell;
 
 use newsreel_core::access::rate::{self, FAILURES_PER_SECOND, RateKey, RateLimiter};
 use newsreel_core::access::{self, Caller, Scope, Tokens};
+use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::{Catalog, Code, Problem, UnixMillis};
 use worker::{Env, Request};
 
-use crate::{GateError, signatures, variables};
+use crate::{Deployment, GateError, signatures};
 
 thread_local! {
     static FAILURES: RefCell<RateLimiter> = RefCell::default();
@@ -40,7 +41,7 @@ pub async fn admit(
     FAILURES
         .with_borrow(|failures| failures.peek(now(), address, FAILURES_PER_SECOND))
         .map_err(rate::limited)?;
-    let claims = signatures::claims(&variables::text(env, "TOKEN_KEYS"), &token).await;
+    let claims = signatures::claims(&Deployment(env).read(&variables::TOKEN_KEYS)?, &token).await;
     let caller = claims.and_then(|claims| Ok(claims.authorize(now(), scope, catalog)?));
     if let Err(GateError::Refused(problem)) = &caller
         && problem.kind() == Code::Unauthorized
@@ -63,9 +64,9 @@ pub fn rated(caller: &Caller, scope: Scope, per_second: u32) -> Result<(), Probl
 /// Says whether the deployment serves a catalog (`CATALOGS`).
 ///
 /// # Errors
-/// `unknown-catalog`.
+/// `unknown-catalog`; `misconfigured` when `CATALOGS` cannot be read.
 pub fn catalog(env: &Env, catalog: &Catalog) -> Result<(), Problem> {
-    access::served(&variables::text(env, "CATALOGS"), catalog)
+    access::served(&Deployment(env).read(&variables::CATALOGS)?, catalog)
 }
 
 /// Returns the token that a request shows.
@@ -77,8 +78,9 @@ fn presented(request: &Request) -> worker::Result<Option<String>> {
 
 /// Returns the caller by the lists of the deployment.
 fn listed(env: &Env, token: Option<&str>, scope: Scope, catalog: &Catalog) -> Result<Caller, Problem> {
-    let [publish, follow, admin] =
-        ["PUBLISH_TOKENS", "FOLLOW_TOKENS", "ADMIN_TOKENS"].map(|name| variables::text(env, name));
+    let given = Deployment(env);
+    let (publish, follow) = (given.read(&variables::PUBLISH_TOKENS)?, given.read(&variables::FOLLOW_TOKENS)?);
+    let admin = given.read(&variables::ADMIN_TOKENS)?;
     Tokens::parse(&publish, &follow, &admin)
         .map_err(|error| Problem::new(Code::Misconfigured, error.to_string()))?
         .authorize(token, scope, catalog)

@@ -1,10 +1,10 @@
 //! Web pages of other origins: which may call, what their browsers ask first, and how they read an answer.
 
-use newsreel_core::access::cors::{self, Origins};
-use newsreel_core::wire::Problem;
+use newsreel_core::access::cors;
+use newsreel_core::variables::{self, Settings as _};
 use worker::{Env, Request, Response, ResponseBuilder};
 
-use crate::{GateError, variables};
+use crate::{Deployment, GateError};
 
 /// Returns the origin of the web page that sent a request; none when no page did.
 ///
@@ -19,8 +19,7 @@ pub fn origin(request: &Request) -> worker::Result<Option<String>> {
 /// # Errors
 /// `misconfigured` when `ALLOWED_ORIGINS` cannot be read.
 pub fn allows(env: &Env, origin: &str, own: &str) -> Result<bool, GateError> {
-    let origins = Origins::parse(&variables::text(env, "ALLOWED_ORIGINS")).map_err(Problem::from)?;
-    Ok(origins.allow(origin, own))
+    Ok(Deployment(env).read(&variables::ALLOWED_ORIGINS)?.allow(origin, own))
 }
 
 /// Returns the origin of the page that calls, if one does and may.

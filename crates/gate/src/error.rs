@@ -1,5 +1,6 @@
 //! Why a request does not pass.
 
+use newsreel_core::variables::VariableError;
 use newsreel_core::wire::Problem;
 
 /// Why a request does not pass.
@@ -16,5 +17,11 @@ pub enum GateError {
 impl From<Problem> for GateError {
     fn from(problem: Problem) -> Self {
         Self::Refused(problem)
+    }
+}
+
+impl From<VariableError> for GateError {
+    fn from(error: VariableError) -> Self {
+        Self::Refused(error.into())
     }
 }

@@ -13,9 +13,10 @@
 
 pub mod caller;
 pub mod cors;
+mod deployment;
 mod error;
 mod signatures;
-mod variables;
 
 pub use caller::{admit, catalog, rated};
+pub use deployment::Deployment;
 pub use error::GateError;

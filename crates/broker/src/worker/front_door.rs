@@ -16,7 +16,7 @@ use crate::publish::body::{self, HEARD_OUT, most_bytes};
 use crate::publish::queue::not_written;
 
 /// The binding of the broker's namespace.
-const BINDING: &str = "BROKER";
+const BINDING: &str = newsreel_core::variables::BROKER.name;
 
 /// What of a request the object gets to see.
 const PASSED: &[&str] = &[

@@ -1,17 +1,15 @@
 //! The variables and bindings of a deployment, each checked by the rules that the Worker goes by.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use newsreel_core::access::cors::Origins;
-use newsreel_core::log::upkeep;
 use newsreel_core::read::policy::{OTHER, Override, Policies};
-use newsreel_core::wire::Catalog;
-use newsreel_core::wire::query::MAX_FOLLOWER_NAME_BYTES;
+use newsreel_core::variables::{
+    Address, BROKER, BROKER_URL, Binding, BindingKind, COPIES, ENTRIES, FILL_CATALOGS, FORGET_AFTER_MS,
+    ORIGIN_URL, POLICY, REPLICA, SECRETS, Settings as _, VARIABLES, Variable, check_horizon,
+};
 use serde_json::{Map, Value};
 
 use super::file::Deployment;
-use crate::http;
 
 /// What a check came to.
 #[derive(Debug, Default)]
@@ -24,45 +22,6 @@ pub(super) struct Findings {
     pub(super) policies: Policies,
 }
 
-/// What a variable holds.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    /// The name of an edge.
-    Name,
-    /// The address of a server.
-    Address,
-    /// Names of catalogs, with commas.
-    Catalogs,
-    /// Origins of web pages, with commas.
-    Origins,
-    /// A whole number from the first to the second.
-    Number(u64, u64),
-}
-
-const VARIABLES: &[(&str, Kind)] = &[
-    ("ORIGIN_URL", Kind::Address),
-    ("EDGE", Kind::Name),
-    ("BROKER_URL", Kind::Address),
-    ("KV_TENDER", Kind::Name),
-    ("ORIGIN_TIMEOUT_MS", Kind::Number(1, 60_000)),
-    ("ORIGIN_CONCURRENCY", Kind::Number(1, 6)),
-    ("REFRESH_PER_MINUTE", Kind::Number(0, u64::MAX)),
-    ("FILL_CATALOGS", Kind::Catalogs),
-    ("FILL_TOP", Kind::Number(1, u64::MAX)),
-    ("CATALOGS", Kind::Catalogs),
-    ("ALLOWED_ORIGINS", Kind::Origins),
-    ("PUBLISH_PER_SECOND", Kind::Number(0, u64::MAX)),
-    ("FOLLOW_PER_SECOND", Kind::Number(0, u64::MAX)),
-    ("LOG_SEGMENT_BYTES", Kind::Number(1, u64::MAX)),
-    ("LOG_KEEP_BYTES", Kind::Number(0, u64::MAX)),
-    (FORGET_AFTER_MS, Kind::Number(1, u64::MAX)),
-    ("SLOW_AFTER_MS", Kind::Number(1, u64::MAX)),
-    ("SLOW_BYTES", Kind::Number(1, u64::MAX)),
-    ("SILENT_AFTER_MS", Kind::Number(1, u64::MAX)),
-];
-const POLICY: &str = "POLICY";
-const FORGET_AFTER_MS: &str = "FORGET_AFTER_MS";
-const SECRETS: &[&str] = &["PUBLISH_TOKENS", "FOLLOW_TOKENS", "ADMIN_TOKENS", "TOKEN_KEYS", "BROKER_TOKEN"];
 /// From how alike on two names may be the same one, mistyped.
 const ALIKE: f64 = 0.85;
 
@@ -72,7 +31,7 @@ pub(super) fn check(deployment: &Deployment) -> Findings {
     for (name, value) in &deployment.vars {
         findings.check_variable(deployment, name, value);
     }
-    findings.policies = findings.read_policies(deployment.vars.get(POLICY));
+    findings.policies = findings.read_policies(deployment.vars.get(POLICY.name));
     findings.check_horizon(&deployment.vars);
     findings.check_bindings(deployment);
     findings.check_what_goes_together(deployment);
@@ -85,29 +44,12 @@ impl Findings {
     }
 
     fn check_variable(&mut self, deployment: &Deployment, name: &str, value: &Value) {
-        if name == POLICY {
+        if name == POLICY.name {
             return;
         }
-        let Some((_, kind)) = VARIABLES.iter().find(|(known, _)| *known == name) else {
-            self.warnings.push(unknown(&deployment.table("vars"), name));
-            return;
-        };
-        let text = match value {
-            Value::String(text) => text.trim(),
-            Value::Number(_) | Value::Bool(_) => {
-                self.complain(format!(
-                    "{name} is {value} without quotes, which is not read: write \"{value}\""
-                ));
-                return;
-            }
-            Value::Null | Value::Array(_) | Value::Object(_) => {
-                self.complain(format!("{name} is a text: write it in quotes"));
-                return;
-            }
-        };
-        // An empty one counts as absent.
-        if let Some(wrong) = Some(text).filter(|text| !text.is_empty()).and_then(|text| kind.refusal(text)) {
-            self.complain(format!("{name} {wrong}, not {text:?}"));
+        match VARIABLES.iter().find(|variable| variable.name() == name) {
+            Some(variable) => self.complaints.extend(variable.check(value).err().map(|why| why.to_string())),
+            None => self.warnings.push(unknown(&deployment.table("vars"), name)),
         }
     }
 
@@ -156,67 +98,61 @@ impl Findings {
     }
 
     fn check_horizon(&mut self, vars: &Map<String, Value>) {
-        let given = vars.get(FORGET_AFTER_MS).and_then(Value::as_str).map(str::trim);
-        let given = given.filter(|text| !text.is_empty());
-        let forget_after = match given.map(str::parse) {
-            None => upkeep::Limits::default().forget_after,
-            Some(Ok(millis)) => Duration::from_millis(millis),
-            // It was complained about.
-            Some(Err(_)) => return,
-        };
-        if let Err(why) = self.policies.check_horizon(forget_after) {
-            self.complain(why);
+        // If it cannot be read, that has been complained about.
+        let Ok(forget_after) = vars.read(&FORGET_AFTER_MS) else { return };
+        if let Err(why) = check_horizon(&self.policies, forget_after) {
+            self.complain(why.to_string());
         }
     }
 
     fn check_bindings(&mut self, deployment: &Deployment) {
-        let follows =
-            deployment.vars.get("BROKER_URL").and_then(Value::as_str).is_some_and(|url| !url.is_empty());
-        for (name, class) in [("BROKER", "Broker"), ("REPLICA", "Replica")] {
-            let table = deployment.table("durable_objects.bindings");
+        let follows = is_given(&deployment.vars, &BROKER_URL);
+        for Binding { name, kind, .. } in [BROKER, REPLICA] {
+            let BindingKind::DurableObjects { class } = kind else { continue };
+            let table = deployment.table(kind.table());
             let write = format!("write [[{table}]] name = \"{name}\", class_name = \"{class}\"");
             let bindings = deployment.bindings("durable_objects");
             let named = |binding: &&&Map<String, Value>| says(binding, "name", name);
             match bindings.iter().find(named) {
                 Some(binding) if says(binding, "class_name", class) => {}
                 Some(_) => self.complain(format!("the Durable Object {name} is of another class: {write}")),
-                None if name == "BROKER" && follows => {}
+                None if name == BROKER.name && follows => {}
                 None => self.complain(format!(
                     "there is no Durable Object {name}: {write}{}",
                     uninherited(deployment)
                 )),
             }
         }
-        if !is_bound(deployment, "kv_namespaces", "ENTRIES") {
-            let table = deployment.table("kv_namespaces");
+        if !is_bound(deployment, &ENTRIES) {
+            let (table, name) = (deployment.table(ENTRIES.kind.table()), ENTRIES.name);
             self.complain(format!(
-                "there is no KV namespace ENTRIES: write [[{table}]] binding = \"ENTRIES\", id = \"…\"{}",
+                "there is no KV namespace {name}: write [[{table}]] binding = \"{name}\", id = \"…\"{}",
                 uninherited(deployment)
             ));
         }
     }
 
     fn check_what_goes_together(&mut self, deployment: &Deployment) {
-        let text = |name: &str| deployment.vars.get(name).and_then(Value::as_str).unwrap_or_default().trim();
-        if !is_bound(deployment, "r2_buckets", "COPIES") {
+        if !is_bound(deployment, &COPIES) {
             let classes = self.policies.classes().filter(|(_, policy)| policy.quorum);
-            let table = deployment.table("r2_buckets");
+            let (table, name) = (deployment.table(COPIES.kind.table()), COPIES.name);
             let complaints = classes.map(|(class, _)| format!(
                 "POLICY.{class}.quorum is true, and a quorum is of KV, R2 and the origin: write [[{table}]] binding = \
-                 \"COPIES\", bucket_name = \"…\", or quorum = false"
+                 \"{name}\", bucket_name = \"…\", or quorum = false"
             ));
             let complaints: Vec<String> = complaints.collect();
             self.complaints.extend(complaints);
         }
-        if text("ORIGIN_URL").is_empty() {
+        if !is_given(&deployment.vars, &ORIGIN_URL) {
             self.warnings.push("ORIGIN_URL is not set: no entry is served".to_owned());
         }
-        if !text("FILL_CATALOGS").is_empty() && !deployment.is_scheduled() {
+        let fills = deployment.vars.read(&FILL_CATALOGS).is_ok_and(|catalogs| !catalogs.is_empty());
+        if fills && !deployment.is_scheduled() {
             let why =
                 "FILL_CATALOGS is set and nothing is scheduled: write [triggers] crons = [\"0 4 * * *\"]";
             self.warnings.push(why.to_owned());
         }
-        if let Some(fields) = deployment.vars.get(POLICY).and_then(Value::as_object)
+        if let Some(fields) = deployment.vars.get(POLICY.name).and_then(Value::as_object)
             && let Some(near) = fields.keys().find(|class| *class != OTHER && is_like(class, OTHER))
         {
             self.warnings.push(format!("POLICY.{near} is of the keys {near}:…; did you mean {OTHER}?"));
@@ -224,39 +160,13 @@ impl Findings {
     }
 }
 
-impl Kind {
-    /// Returns what the variable is to be, if this is not.
-    fn refusal(self, text: &str) -> Option<String> {
-        match self {
-            Self::Name => {
-                let fits = text.len() <= MAX_FOLLOWER_NAME_BYTES && !text.chars().any(char::is_control);
-                (!fits).then(|| format!("is the name of an edge, of at most {MAX_FOLLOWER_NAME_BYTES} bytes"))
-            }
-            Self::Address => http::server(text).is_err().then(|| "is an http or https address".to_owned()),
-            Self::Catalogs => {
-                let mut names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-                let wrong = names.find_map(|name| Catalog::new(name).err().map(|why| (name, why)));
-                wrong.map(|(name, why)| format!("is a list of catalogs with commas, and {name:?} is none ({why})"))
-            }
-            Self::Origins => Origins::parse(text).err().map(|why| {
-                format!("is a list of https://host, https://host:port, https://host:* or *, which {:?} is none of", why.item)
-            }),
-            Self::Number(least, most) => {
-                let fits = text.parse().is_ok_and(|number| (least..=most).contains(&number));
-                let range = if most == u64::MAX { format!("of at least {least}") } else { format!("from {least} to {most}") };
-                (!fits).then(|| format!("is a whole number {range}"))
-            }
-        }
-    }
-}
-
 fn unknown(table: &str, name: &str) -> String {
-    if SECRETS.contains(&name) {
+    if SECRETS.iter().any(|secret| secret.name() == name) {
         return format!(
             "{name} in [{table}] is there for everybody to read: take it out and `wrangler secret put {name}`"
         );
     }
-    let known = VARIABLES.iter().map(|(known, _)| *known).chain([POLICY]);
+    let known = VARIABLES.iter().map(|variable| variable.name());
     let nearest = known.map(|known| (strsim::jaro_winkler(known, &name.to_ascii_uppercase()), known));
     let nearest = nearest.filter(|(alike, _)| *alike >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
     let advice = nearest.map_or(String::new(), |(_, known)| format!(": did you mean {known}?"));
@@ -271,8 +181,13 @@ fn says(binding: &Map<String, Value>, field: &str, wanted: &str) -> bool {
     binding.get(field).and_then(Value::as_str) == Some(wanted)
 }
 
-fn is_bound(deployment: &Deployment, kind: &str, name: &str) -> bool {
-    deployment.bindings(kind).iter().any(|binding| says(binding, "binding", name))
+fn is_bound(deployment: &Deployment, Binding { kind, name, .. }: &Binding) -> bool {
+    deployment.bindings(kind.table()).iter().any(|binding| says(binding, "binding", name))
+}
+
+fn is_given(vars: &Map<String, Value>, address: &Variable<Address>) -> bool {
+    // One that cannot be read is meant to be there.
+    vars.read(address).map_or(true, |address| address.is_some())
 }
 
 fn uninherited(deployment: &Deployment) -> &'static str {

@@ -1,50 +1,21 @@
-//! Variables and policies: their defaults in the document are those in the code, and in the npm package.
+//! Variables and policies: every variable is read, and the policies in the document are those in the code and in the
+//! npm package.
 
 use std::time::Duration;
 
-use newsreel_core::follow::hub;
-use newsreel_core::log::upkeep;
 use newsreel_core::read::policy::{self, Beyond, OnBump, Policies, Policy};
+use newsreel_core::variables::{SECRETS, VARIABLES};
 
-use crate::document::{amount, millis, quoted, table};
+use crate::document::table;
 use crate::sources;
 
 #[test]
-fn every_variable_is_read_and_has_its_default() {
+fn every_variable_is_read_by_the_worker() {
     let deployed = sources::deployed();
-    let (upkeep, pace) = (upkeep::Limits::default(), hub::Limits::default());
-    let rows = table("### Variables of a deployment");
-    let listed: Vec<(&str, Option<u64>)> = rows
-        .iter()
-        .map(|row| (quoted(row[0])[0], Some(row[1]).filter(|default| *default != "none").map(amount)))
-        .collect();
-    let expected = [
-        ("LOG_SEGMENT_BYTES", Some(upkeep.segment_bytes)),
-        ("LOG_KEEP_BYTES", Some(upkeep.keep_bytes)),
-        ("FORGET_AFTER_MS", Some(millis(upkeep.forget_after))),
-        ("SLOW_AFTER_MS", Some(millis(pace.slow_after))),
-        ("SLOW_BYTES", Some(pace.slow_bytes)),
-        ("SILENT_AFTER_MS", Some(millis(pace.silent_after))),
-        ("ALLOWED_ORIGINS", None),
-        ("CATALOGS", None),
-        ("PUBLISH_PER_SECOND", Some(0)),
-        ("FOLLOW_PER_SECOND", Some(0)),
-        ("ORIGIN_TIMEOUT_MS", Some(10_000)),
-        ("ORIGIN_CONCURRENCY", Some(4)),
-        ("REFRESH_PER_MINUTE", Some(300)),
-        ("FILL_CATALOGS", None),
-        ("FILL_TOP", Some(10_000)),
-    ];
-    assert_eq!(listed, expected);
-    for (name, default) in listed {
-        let read = format!("\"{name}\"");
-        assert!(deployed.iter().any(|one| one.text.contains(&read)), "no source reads {name}");
-        // The edge writes its defaults where it reads its variables.
-        let written = format!("number(env, {read}, ");
-        for rest in deployed.iter().flat_map(|one| one.text.split(&written).skip(1)) {
-            let given = rest.split(',').next().expect("a default").replace('_', "").parse().ok();
-            assert_eq!(given, default, "{name}");
-        }
+    for variable in VARIABLES.iter().chain(SECRETS) {
+        let read = format!("variables::{}", variable.name());
+        let reads = deployed.iter().any(|one| one.text.contains(&read));
+        assert!(reads, "no source reads {}", variable.name());
     }
 }
 

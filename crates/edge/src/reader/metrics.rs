@@ -20,7 +20,7 @@ use crate::reader::state::{Reader, reader};
 use crate::reader::sync::post;
 
 /// The binding of the Analytics Engine dataset; a deployment may have none.
-const METRICS: &str = "METRICS";
+const METRICS: &str = newsreel_core::variables::METRICS.name;
 /// How often an isolate reports, while it has a window to its replica.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// How many keys a report names.

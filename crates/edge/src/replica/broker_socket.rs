@@ -1,9 +1,11 @@
 //! The replica's socket to the broker: dials it, and hands on what it says.
 
 use futures_util::StreamExt as _;
+use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::frame::SUBPROTOCOL;
 use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Catalog, internal};
+use newsreel_gate::Deployment;
 use worker::{Env, Fetch, Headers, Response, Result, WebSocket, WebsocketEvent};
 
 use crate::config::{BROKER, Config};
@@ -26,7 +28,7 @@ pub(crate) async fn dial(
     let path = format!("/v1/catalogs/{catalog}/follow{}", query.to_query());
     let mut response = match &config.broker {
         Some(broker) => {
-            let token = env.secret("BROKER_TOKEN").map(|token| token.to_string()).unwrap_or_default();
+            let token = Deployment(env).read(&variables::BROKER_TOKEN).unwrap_or_default();
             headers.set("Authorization", &format!("Bearer {token}"))?;
             let request = http::get(&format!("{broker}{path}"), &headers)?;
             Fetch::Request(request).send().await?

@@ -1,0 +1,92 @@
+//! The bindings of a deployment: what the platform lends a Worker under a name.
+
+use super::Half;
+
+/// A binding.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding {
+    /// The name that the Worker asks for.
+    pub name: &'static str,
+    /// The kind of thing that is bound.
+    pub kind: BindingKind,
+    /// The half of the Worker that uses the binding.
+    pub half: Half,
+    /// Whether the Worker does without, and what is missing then.
+    pub without: &'static str,
+    /// What the binding is for.
+    pub meaning: &'static str,
+}
+
+/// The kind of thing that is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BindingKind {
+    /// A namespace of Durable Objects.
+    DurableObjects {
+        /// The class that the Worker exports.
+        class: &'static str,
+    },
+    /// A KV namespace.
+    KvNamespace,
+    /// An R2 bucket.
+    R2Bucket,
+    /// A dataset of Analytics Engine.
+    AnalyticsDataset,
+}
+
+impl BindingKind {
+    /// Returns the table of `wrangler.toml` that holds bindings of this kind.
+    #[must_use]
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::DurableObjects { .. } => "durable_objects.bindings",
+            Self::KvNamespace => "kv_namespaces",
+            Self::R2Bucket => "r2_buckets",
+            Self::AnalyticsDataset => "analytics_engine_datasets",
+        }
+    }
+}
+
+/// The broker's Durable Objects.
+pub const BROKER: Binding = Binding {
+    name: "BROKER",
+    kind: BindingKind::DurableObjects { class: "Broker" },
+    half: Half::Both,
+    without: "Required, unless `BROKER_URL` names the broker of another deployment.",
+    meaning: "One object for each catalog: the version log.",
+};
+/// The replicas' Durable Objects.
+pub const REPLICA: Binding = Binding {
+    name: "REPLICA",
+    kind: BindingKind::DurableObjects { class: "Replica" },
+    half: Half::Edge,
+    without: "Required.",
+    meaning: "One object for each edge and catalog: it follows the broker and tells readers.",
+};
+/// The KV namespace of entries.
+pub const ENTRIES: Binding = Binding {
+    name: "ENTRIES",
+    kind: BindingKind::KvNamespace,
+    half: Half::Edge,
+    without: "Required.",
+    meaning: "Entries of up to 25 MiB.",
+};
+/// The R2 bucket of entries.
+pub const COPIES: Binding = Binding {
+    name: "COPIES",
+    kind: BindingKind::R2Bucket,
+    half: Half::Edge,
+    without: "Without it there is no R2 tier, no value over 25 MiB is kept, and no class may ask for a quorum.",
+    meaning: "Entries that all locations share, strongly consistent. Objects do not expire by themselves: give the bucket \
+              a lifecycle rule that deletes what is older than the longest ttl and stale time of a class.",
+};
+/// The dataset that readers report to.
+pub const METRICS: Binding = Binding {
+    name: "METRICS",
+    kind: BindingKind::AnalyticsDataset,
+    half: Half::Edge,
+    without: "Without it nothing is reported there; `/metrics` works all the same.",
+    meaning: "What readers counted: a data point for each class every few seconds, location and class in its blobs.",
+};
+
+/// Every binding.
+pub const BINDINGS: &[Binding] = &[BROKER, REPLICA, ENTRIES, COPIES, METRICS];

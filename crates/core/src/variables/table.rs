@@ -1,0 +1,91 @@
+//! The table of variables and secrets.
+
+use super::{
+    Address, AnyVariable, CatalogList, EdgeName, Half, Number, OriginList, PolicyTable, Secret, Unit,
+    Variable,
+};
+
+macro_rules! variables {
+    ($(#[$doc:meta])* $all:ident: $($name:ident = $kind:ident $fields:tt, $half:ident, $meaning:literal;)*) => {
+        $(
+            #[doc = $meaning]
+            pub const $name: Variable<$kind> = Variable {
+                name: stringify!($name),
+                half: Half::$half,
+                kind: $kind $fields,
+                meaning: $meaning,
+            };
+        )*
+
+        $(#[$doc])*
+        pub const $all: &[&dyn AnyVariable] = &[$(&$name),*];
+    };
+}
+
+variables! {
+    /// Every variable, in the order of the documents.
+    VARIABLES:
+
+    ORIGIN_URL = Address { default: "none: no entry is served" }, Edge,
+        "The origin, the server that has the values: the edge asks `GET {ORIGIN_URL}/{catalog}/{key}`.";
+    EDGE = EdgeName { default: "the Cloudflare location" }, Edge,
+        "The name of this edge. There is one replica for each edge and catalog.";
+    BROKER_URL = Address { default: "the broker of this deployment" }, Edge,
+        "The broker of another deployment to follow. The secret `BROKER_TOKEN` is an admin token there.";
+    KV_TENDER = EdgeName { default: "every edge" }, Edge,
+        "The edge whose replica deletes old entries from KV and prefetches. Name one edge if all edges share one KV \
+         namespace.";
+    ORIGIN_TIMEOUT_MS = Number { default: 10_000, min: 1, max: 60_000, unit: Unit::Milliseconds }, Edge,
+        "How long the origin, KV and R2 may each take to answer.";
+    // Six requests of an isolate may wait for their headers at once, and KV and R2 need some.
+    ORIGIN_CONCURRENCY = Number { default: 4, min: 1, max: 6, unit: Unit::Items }, Edge,
+        "How many fetches of the origin an isolate has under way at once.";
+    REFRESH_PER_MINUTE = Number { default: 300, min: 0, max: 60_000, unit: Unit::Items }, Edge,
+        "How many values a replica prefetches in a minute, after changes (`on_bump`) and by schedule. 0 prefetches none.";
+    FILL_CATALOGS = CatalogList { default: "none" }, Edge,
+        "The catalogs whose hot keys are prefetched by schedule. The origin lists the keys: \
+         `GET {ORIGIN_URL}/{catalog}?hot=N`.";
+    FILL_TOP = Number { default: 10_000, min: 1, max: 100_000, unit: Unit::Items }, Edge,
+        "How many hot keys of each catalog are prefetched by schedule.";
+    POLICY = PolicyTable {}, Both,
+        "What each class of keys promises, where a class differs from the default.";
+    CATALOGS = CatalogList { default: "every catalog" }, Both,
+        "The catalogs that are served. Set the list: entries are read without a token, and every name that is read \
+         costs objects.";
+    ALLOWED_ORIGINS = OriginList {}, Broker,
+        "The web pages that may call, beside those of the deployment's own address.";
+    PUBLISH_PER_SECOND = Number { default: 0, min: 0, max: u64::MAX, unit: Unit::PerSecond }, Broker,
+        "How often the holder of a token may publish in a second, in each isolate.";
+    FOLLOW_PER_SECOND = Number { default: 0, min: 0, max: u64::MAX, unit: Unit::PerSecond }, Broker,
+        "How often the holder of a token may page, poll, ask for the status, or open a socket or a stream in a second, \
+         in each isolate.";
+    LOG_SEGMENT_BYTES = Number { default: 256 << 10, min: 1, max: u64::MAX, unit: Unit::Bytes }, Broker,
+        "The log seals its rows into a segment when there are this many bytes of them.";
+    LOG_KEEP_BYTES = Number { default: 16 << 20, min: 0, max: u64::MAX, unit: Unit::Bytes }, Broker,
+        "The log keeps this many bytes of segments in full and compacts older ones.";
+    FORGET_AFTER_MS = Number { default: 15 * 86_400_000, min: 1, max: u64::MAX, unit: Unit::Milliseconds }, Broker,
+        "The log forgets a compacted version when it is this old. Longer than ttl and stale time of any class together, \
+         here and at every edge that follows this broker.";
+    SLOW_AFTER_MS = Number { default: 30_000, min: 1, max: u64::MAX, unit: Unit::Milliseconds }, Broker,
+        "How long a live follower may take to acknowledge when asked, before it is closed with 4008.";
+    SLOW_BYTES = Number { default: 4 << 20, min: 1, max: u64::MAX, unit: Unit::Bytes }, Broker,
+        "How many bytes of live text a follower may leave unacknowledged, once it was asked for 5 s.";
+    SILENT_AFTER_MS = Number { default: 300_000, min: 1, max: u64::MAX, unit: Unit::Milliseconds }, Broker,
+        "How long a follower that pings may be silent before its socket counts as dead.";
+}
+
+variables! {
+    /// Every secret. A secret is set with `wrangler secret put`, never written in `wrangler.toml`.
+    SECRETS:
+
+    PUBLISH_TOKENS = Secret {}, Both,
+        "Tokens that may publish: a list with commas of `name=token` or `catalog/name=token`.";
+    FOLLOW_TOKENS = Secret {}, Both,
+        "Tokens that may follow, page and ask for the status: a list like `PUBLISH_TOKENS`.";
+    ADMIN_TOKENS = Secret {}, Both,
+        "Tokens that may do everything: a list like `PUBLISH_TOKENS`.";
+    TOKEN_KEYS = Secret {}, Both,
+        "A JSON list of the keys that sign tokens which expire; `newsreel token key` makes an item.";
+    BROKER_TOKEN = Secret {}, Edge,
+        "With `BROKER_URL`: one admin token of that deployment.";
+}

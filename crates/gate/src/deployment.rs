@@ -1,0 +1,24 @@
+//! The variables of a deployment as an `Env` holds them.
+
+use js_sys::{JSON, Reflect};
+use newsreel_core::variables::Settings;
+use serde_json::Value;
+use worker::Env;
+
+/// The values that a deployment gives to variables and secrets.
+///
+/// `newsreel_core::variables` has the table of what there is, and reads each value by its rules.
+#[derive(Debug, Clone, Copy)]
+pub struct Deployment<'a>(pub &'a Env);
+
+impl Settings for Deployment<'_> {
+    fn value(&self, name: &str) -> Option<Value> {
+        let value = Reflect::get(self.0, &name.into()).ok().filter(|value| !value.is_undefined())?;
+        if let Some(text) = value.as_string() {
+            return Some(Value::String(text));
+        }
+        // A number, a boolean or a table of wrangler.toml is that of JavaScript. What has no JSON is no variable.
+        let json = JSON::stringify(&value).ok().and_then(|json| json.as_string())?;
+        serde_json::from_str(&json).ok()
+    }
+}
