@@ -91,8 +91,11 @@ export const BREAKS = {
     noticed: ['D1'],
     edits: [
       {
-        at: '«»if !rows.is_empty() { self.effects.push_back(Effect::SetPong(self.log.head()));',
-        becomes: 'outcomes.drain(..).rev().for_each(|answer| self.effects.push_front(answer));',
+        at: '«»if !writes.is_empty() { platform.write(writes)?; }',
+        becomes: `
+          let (early, rest) = tells.into_iter().partition(|tell| matches!(tell, Tell::Answer { .. }));
+          tells = rest;
+          self.tell_all(platform, now, early);`,
       },
     ],
   },
@@ -101,12 +104,11 @@ export const BREAKS = {
     noticed: ['D2'],
     edits: [
       {
-        at: '«self.fan_out(now, before, &rows, wants_acks)»;',
-        becomes: `{
-          let written = std::mem::take(&mut self.effects);
-          self.fan_out(now, before, &rows, wants_acks);
-          self.effects.extend(written);
-        }`,
+        at: '«»if !writes.is_empty() { platform.write(writes)?; }',
+        becomes: `
+          let (early, rest) = tells.into_iter().partition(|tell| !matches!(tell, Tell::Answer { .. }));
+          tells = rest;
+          self.tell_all(platform, now, early);`,
       },
     ],
   },

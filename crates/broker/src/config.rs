@@ -14,9 +14,9 @@ use worker::Env;
 pub(crate) struct Config {
     /// How much of a log is kept, and how long. Nothing while a variable is wrong: then all of it is kept, for
     /// what was forgotten by limits that nobody meant does not come back.
-    pub(crate) upkeep: Option<upkeep::Limits>,
+    pub(crate) maintenance: Option<upkeep::Limits>,
     /// What is asked of followers.
-    pub(crate) pace: hub::Limits,
+    pub(crate) hub_limits: hub::Limits,
     /// How many publishes each token may make in a second, and a socket's texts; 0 is no limit.
     pub(crate) publish_per_second: u32,
     /// How often each may page, poll or open a socket or a stream; 0 is no limit.
@@ -31,12 +31,12 @@ impl Config {
     pub(crate) fn read(env: &Env) -> Result<Self, Problem> {
         let given = Deployment(env);
         let millis = |variable| given.read(variable).map(Duration::from_millis);
-        let upkeep = upkeep::Limits {
+        let maintenance = upkeep::Limits {
             segment_bytes: given.read(&variables::LOG_SEGMENT_BYTES)?,
             keep_bytes: given.read(&variables::LOG_KEEP_BYTES)?,
             forget_after: millis(&variables::FORGET_AFTER_MS)?,
         };
-        let pace = hub::Limits {
+        let hub_limits = hub::Limits {
             slow_after: millis(&variables::SLOW_AFTER_MS)?,
             silent_after: millis(&variables::SILENT_AFTER_MS)?,
             slow_bytes: given.read(&variables::SLOW_BYTES)?,
@@ -46,12 +46,12 @@ impl Config {
         let rate = |variable| given.read(variable).map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
         let publish_per_second = rate(&variables::PUBLISH_PER_SECOND)?;
         let follow_per_second = rate(&variables::FOLLOW_PER_SECOND)?;
-        Ok(Self { upkeep: Some(upkeep), pace, publish_per_second, follow_per_second })
+        Ok(Self { maintenance: Some(maintenance), hub_limits, publish_per_second, follow_per_second })
     }
 
     /// Returns what an object goes by whose deployment is wrong: it asks its followers as ever, and forgets nothing.
     pub(crate) fn misconfigured() -> Self {
-        let pace = hub::Limits::default();
-        Self { upkeep: None, pace, publish_per_second: 0, follow_per_second: 0 }
+        let hub_limits = hub::Limits::default();
+        Self { maintenance: None, hub_limits, publish_per_second: 0, follow_per_second: 0 }
     }
 }

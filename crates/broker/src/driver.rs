@@ -1,5 +1,153 @@
-//! What the hub's decisions become: rows in SQLite, frames on sockets, the alarm.
+//! The machine of one catalog: rows in SQLite, sockets, an alarm, and the hub's driver that runs on them.
+//!
+//! Publishing and following go through [`Driver`], and it knows neither. Deciding and writing is one synchronous step,
+//! so nothing interleaves. The platform's output gate holds every answer and every send until the rows are durable,
+//! so the order of the calls is enough (D1, D2).
 
-pub(crate) mod alarm;
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use newsreel_core::follow::hub::{self, Hub, Input, Outcome, Submission};
+use newsreel_core::wire::claim::Claim;
+use newsreel_core::wire::{Catalog, Hash, Position, UnixMillis};
+use worker::{Error, Result, State, WebSocket};
+
+use crate::config::Config;
+use crate::driver::notify::Notify;
+use crate::driver::platform::{Machine, Shell};
+use crate::driver::rows::{OpenError, Rows};
+use crate::driver::sockets::Sockets;
+use crate::js::now;
+use crate::tags::{self, SocketTag};
+
+pub(crate) mod notify;
+mod platform;
 pub(crate) mod rows;
 pub(crate) mod sockets;
+
+/// The hub of one catalog, and the machine under it.
+pub(crate) struct Driver {
+    pub(crate) state: State,
+    pub(crate) config: Config,
+    machine: Machine,
+    hub: RefCell<hub::Driver>,
+    /// Notified after every step: one of them may have brought an ack.
+    pub(crate) stepped: Notify,
+    /// Notified when the head moves. Streams hold it without holding the rest, so that an evicted object goes away.
+    pub(crate) moved: Rc<Notify>,
+    notified_head: Cell<Option<Position>>,
+}
+
+impl Driver {
+    /// Opens the rows, finds the sockets that stayed open, and makes the hub from both.
+    pub(crate) fn wake(state: State, config: Config) -> std::result::Result<Self, OpenError> {
+        let name = state.id().name().ok_or(Error::from("the broker is addressed by its catalog's name"))?;
+        let catalog = Catalog::new(name).map_err(|why| Error::from(why.to_string()))?;
+        let (rows, sockets) = (Rows::open(&state)?, Sockets::wake(&state));
+        let machine = Machine { catalog, rows, sockets };
+        let mut shell = Shell::new(&machine);
+        let hub =
+            hub::Driver::wake(&mut shell, machine.catalog.clone(), config.hub_limits, config.maintenance)?;
+        Ok(Self {
+            state,
+            config,
+            machine,
+            hub: RefCell::new(hub),
+            stepped: Notify::default(),
+            moved: Rc::default(),
+            notified_head: Cell::new(None),
+        })
+    }
+
+    /// Decides on one input and does what follows.
+    ///
+    /// # Errors
+    /// When nothing was written or told.
+    pub(crate) fn step(&self, input: Input) -> Result<()> {
+        self.drive(|hub, shell, now| hub.step(shell, now, input)).0
+    }
+
+    /// Commits publishes; returns the outcome of each, by its ticket.
+    pub(crate) fn publish(&self, submissions: Vec<Submission>) -> BTreeMap<u64, Outcome> {
+        self.drive(|hub, shell, now| hub.publish(shell, now, submissions)).1
+    }
+
+    /// Closes the sockets that have stopped pinging.
+    pub(crate) fn close_silent(&self) -> Result<()> {
+        self.drive(|hub, shell, now| hub.close_silent(shell, now)).0
+    }
+
+    /// Does what is due, and sets the alarm for what comes next; `publisher_expiry` is when the token of a
+    /// publishing socket ends next.
+    pub(crate) fn alarm(&self, publisher_expiry: Option<UnixMillis>) {
+        self.drive(|hub, shell, now| {
+            hub.set_publisher_expiry(publisher_expiry);
+            hub.alarm(shell, now);
+        });
+    }
+
+    /// Sees to it that the alarm comes by the end of a publishing socket's token.
+    pub(crate) fn arm(&self, publisher_expiry: Option<UnixMillis>) {
+        let mut hub = self.hub.borrow_mut();
+        hub.set_publisher_expiry(publisher_expiry);
+        hub.arm(&mut Shell::new(&self.machine), now());
+    }
+
+    /// Returns the hub as the rows have it. Outside of a step nothing else is to be shown of it.
+    pub(crate) fn hub(&self) -> Result<Ref<'_, Hub>> {
+        // No step: notifying here would make two that wait for acks wake each other for ever.
+        self.hub.borrow_mut().settle(&mut Shell::new(&self.machine), now())?;
+        Ok(Ref::map(self.hub.borrow(), hub::Driver::hub))
+    }
+
+    /// Returns the newest position that is written.
+    pub(crate) fn head(&self) -> Result<Position> {
+        Ok(self.hub()?.head())
+    }
+
+    /// Returns the log's own hash at a claimed version; none where it is not known.
+    pub(crate) fn logged(&self, claim: Claim) -> Result<Option<Hash>> {
+        self.rows().hash_at(self.hub()?.log(), claim.version())
+    }
+
+    /// Returns what one of the object's sockets is for.
+    pub(crate) fn tag_of(&self, socket: &WebSocket) -> Option<SocketTag> {
+        tags::tag_of(&self.state, socket)
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.machine.catalog
+    }
+
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.machine.rows
+    }
+
+    pub(crate) fn sockets(&self) -> &Sockets {
+        &self.machine.sockets
+    }
+
+    /// Waits until everything written is durable. The platform holds back what leaves afterwards by itself, but not
+    /// what belongs to a response that has begun.
+    pub(crate) async fn durable(&self) -> Result<()> {
+        self.state.storage().sync().await
+    }
+
+    /// Lets the hub's driver take a step; returns what it returned, and the answers to publishers.
+    fn drive<T>(
+        &self,
+        act: impl FnOnce(&mut hub::Driver, &mut Shell<'_>, UnixMillis) -> T,
+    ) -> (T, BTreeMap<u64, Outcome>) {
+        let mut shell = Shell::new(&self.machine);
+        let (done, head) = {
+            let mut hub = self.hub.borrow_mut();
+            (act(&mut hub, &mut shell, now()), hub.hub().head())
+        };
+        self.stepped.notify();
+        if self.notified_head.replace(Some(head)) != Some(head) {
+            self.moved.notify();
+        }
+        (done, shell.into_answers())
+    }
+}

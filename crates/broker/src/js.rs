@@ -1,13 +1,12 @@
-//! JavaScript that crate `worker` does not wrap, and problems as responses.
+//! JavaScript that crate `worker` does not wrap.
 
 use getrandom::fill;
 use js_sys::{Date, Promise};
 use newsreel_core::wire::UnixMillis;
-use newsreel_core::wire::problem::{self, Problem};
 use wasm_bindgen::prelude::*;
+use worker::WebSocket;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::ReadableStream;
-use worker::{Headers, Response, ResponseBuilder, WebSocket};
 
 #[wasm_bindgen]
 extern "C" {
@@ -69,9 +68,9 @@ extern "C" {
     pub(crate) fn last_ping(this: &AutoResponder, socket: &JsValue) -> Result<Option<Date>, JsValue>;
 }
 
-/// Takes a body and drops it: who is still sending does not hear an answer.
-pub(crate) async fn hear_out(body: &ReadableStream) {
-    // Of one that breaks off nobody waits for the answer.
+/// Reads a body and drops it: a client that is still uploading does not read the response.
+pub(crate) async fn drain(body: &ReadableStream) {
+    // A body that breaks off has no client that waits for the response.
     let _ = JsFuture::from(body.unchecked_ref::<Pipe>().pipe_to(&Nowhere::new())).await;
 }
 
@@ -107,39 +106,4 @@ pub(crate) fn random() -> [u8; 10] {
     let mut random = [0; 10];
     fill(&mut random).expect("an event has randomness");
     random
-}
-
-/// Returns a problem as its response.
-///
-/// # Errors
-/// When the platform refuses a header.
-pub(crate) fn problem_response(problem: &Problem) -> worker::Result<Response> {
-    let headers = Headers::new();
-    headers.set("Content-Type", problem::MEDIA_TYPE)?;
-    for (name, value) in problem.headers() {
-        headers.set(name, &value)?;
-    }
-    let builder = ResponseBuilder::new().with_status(problem.status()).with_headers(headers);
-    Ok(builder.fixed(problem.to_json().into_bytes()))
-}
-
-/// Returns the headers with these names and values.
-///
-/// # Errors
-/// When the platform refuses one.
-pub(crate) fn headers(pairs: &[(&str, &str)]) -> worker::Result<Headers> {
-    let headers = Headers::new();
-    for (name, value) in pairs {
-        headers.set(name, value)?;
-    }
-    Ok(headers)
-}
-
-/// Returns a JSON text as a response.
-///
-/// # Errors
-/// When the platform refuses a header.
-pub(crate) fn json_response(json: String) -> worker::Result<Response> {
-    let headers = headers(&[("Content-Type", "application/json"), ("Cache-Control", "no-store")])?;
-    Ok(ResponseBuilder::new().with_headers(headers).fixed(json.into_bytes()))
 }

@@ -1,23 +1,28 @@
 //! The broker: one Durable Object per catalog that keeps the version log and tells every follower.
 //!
 //! A shell around `newsreel_core::follow::hub`, which decides; nothing here does. In reading order:
-//! - `worker`: the Worker's side. `front_door`: addresses, who calls (`newsreel_gate`), and the way to the
-//!   catalog's object;
-//! - [`object`]: the Durable Object: what happens to it, and the step;
-//! - `publish`: `queue`, group commit and publishing over HTTP; `body`, what is posted, while it is read; `socket`,
-//!   the sockets that publish;
-//! - `follow`: `open`, a socket that follows, and what else the object is asked; `page`, pages of the log, and what all
-//!   who read without a socket read; `sse`, the log as server-sent events; `notify`, whoever waits for something;
-//! - `driver`: `rows`, the log in SQLite, and its past; `sockets`, the hibernatable sockets, by session; `alarm`;
-//! - `config`: the deployment's variables;
+//! - `worker`: the Worker's side. `front_door` reads the address, checks the caller (`newsreel_gate`), and hands the
+//!   request to the catalog's object;
+//! - [`object`]: the Durable Object: five handlers and the way of each request;
+//! - `publish`: `http` and `socket` take publishes, `queue` commits them in groups; `body` reads what is posted, and
+//!   `publishers` are the open sockets that publish;
+//! - `follow`: `open` opens a socket that follows; `reader` reads the log for `page`, pages, and `sse`, streams of
+//!   events; `status` says what there is to know of the catalog; `permits` limit how many wait;
+//! - `driver`: the hub's driver on its machine: `rows`, the log in SQLite; `sockets`, the hibernatable sockets, by
+//!   session; `platform` joins them; `notify` wakes what waits for a step;
+//! - `config`: the deployment's variables; `tags`: what a socket is for; `http`: requests and responses;
 //! - `js`: the few JavaScript calls that crate `worker` does not wrap.
+//!
+//! *Architecture invariant:* `publish` and `follow` use `driver` and do not know each other; `driver` knows neither.
 
 mod config;
 mod driver;
 mod follow;
+mod http;
 mod js;
 pub mod object;
 mod publish;
+mod tags;
 mod worker;
 
 pub use self::worker::front_door::serve;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use newsreel_core::follow::hub::{
     Asked, Effect, Hub, Input, Kept, Limits, Outcome, Part, PartSent, REPLAY_WINDOW, Remembered, Session,
-    SessionId, Submission,
+    SessionId, Submission, Tell, Write,
 };
 use newsreel_core::follow::topics::{self, Topics};
 use newsreel_core::log::{Log, Row};
@@ -206,39 +206,39 @@ impl Shell {
         let (mut head, mut pong) = (before, before);
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
-                Effect::Persist(row) => head = self.persist(head, &row),
-                Effect::Remember { publisher, key, remembered } => {
+                Effect::Write(Write::Append(row)) => head = self.persist(head, &row),
+                Effect::Write(Write::Remember { publisher, key, remembered }) => {
                     let earlier = self.remembered.insert((publisher, key), remembered);
                     assert_eq!(earlier, None, "a key stands for one publish");
                 }
-                Effect::BeginEpoch(position) => {
+                Effect::Write(Write::BeginEpoch(position)) => {
                     assert!(position.epoch > head.epoch && position.version == Version::ZERO);
                     (head, self.asked) = (position, None);
                     self.rows = BTreeMap::from([(Version::ZERO, position)]);
                     self.parts.clear();
                 }
-                Effect::NoteAsked(asked) => self.asked = Some(asked),
-                Effect::SetPong(position) => pong = position,
-                Effect::Broadcast { sessions, text } => {
+                Effect::Write(Write::NoteAsked(asked)) => self.asked = Some(asked),
+                Effect::Tell(Tell::SetPong(position)) => pong = position,
+                Effect::Tell(Tell::Broadcast { sessions, text }) => {
                     assert!(
                         !sessions.is_empty() && sessions.iter().all(|session| self.open.contains(session))
                     );
                     check_frame(&text, head);
                 }
-                Effect::Send { session, text } => {
+                Effect::Tell(Tell::Send { session, text }) => {
                     assert!(self.open.contains(&session), "nothing is sent to who was closed");
                     check_frame(&text, head);
                 }
-                Effect::SendPart { session, part } => {
+                Effect::Tell(Tell::SendPart { session, part }) => {
                     assert!(self.open.contains(&session));
                     self.parts.push_back((session, part));
                 }
-                Effect::Save(session) => assert!(self.open.contains(&session)),
-                Effect::Close { session, reason, .. } => {
+                Effect::Tell(Tell::Save(session)) => assert!(self.open.contains(&session)),
+                Effect::Tell(Tell::Close { session, reason, .. }) => {
                     assert!(self.open.remove(&session), "nobody is closed twice");
                     assert!(reason.len() <= 123, "the reason of a close has at most 123 bytes");
                 }
-                Effect::Answer { ticket, outcome } => self.answered(ticket, outcome, head),
+                Effect::Tell(Tell::Answer { ticket, outcome }) => self.answered(ticket, outcome, head),
             }
         }
         assert_eq!((head, pong), (self.hub.head(), self.hub.head()), "every head is written down and told");

@@ -1,25 +1,26 @@
-//! The broker's shell: what `crates/broker` does around the hub, with the platform it stands on.
+//! The broker's machine: queue, sockets, storage and alarm around the driver of the hub, which is the deployed one.
 //!
 //! Publishes queue and are committed together; what is written is durable a little later, and whatever leaves waits
 //! for it, if it came after; sockets hibernate with what is attached to them; one alarm.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use newsreel_core::follow::hub::{
-    Effect, Hub, Input, Kept, Limits, Outcome, Part, PartSent, Session, SessionId, Submission,
-};
-use newsreel_core::follow::topics::Topics;
-use newsreel_core::log::upkeep::{self, Chore, Next, REMEMBER_FOR};
-use newsreel_core::wire::claim::{Claim, Start};
-use newsreel_core::wire::{Catalog, UnixMillis, Version, frame};
+use newsreel_core::follow::hub::{Driver, Hub, Input, Limits, Outcome, Session, SessionId, Submission};
+use newsreel_core::log::upkeep;
+use newsreel_core::wire::claim::Start;
+use newsreel_core::wire::{Catalog, Position, UnixMillis, Version, frame};
 
+use crate::broker::platform::{Panic, Shell};
 use crate::faults::Fault;
 use crate::machine::{Clock, Storage};
 use crate::model::broken;
 use crate::network::{Down, Up};
 use crate::rows::{Rows, Write};
 use crate::world::{Event, Who, World};
+
+mod platform;
 
 /// How much of the log is kept: little, so that short runs seal, fold and forget.
 pub(crate) const UPKEEP: upkeep::Limits =
@@ -31,7 +32,7 @@ pub(crate) const DISAGREE: u64 = 250_000;
 #[derive(Debug)]
 pub(crate) enum Output {
     Down { socket: u64, down: Down },
-    Outcome { ticket: u64, outcome: Option<Outcome> },
+    Outcome { ticket: u64, outcome: Outcome },
 }
 
 /// One object: what the platform keeps of it, and what is in memory while it is awake.
@@ -42,7 +43,8 @@ pub(crate) struct Object {
     attached: BTreeMap<SessionId, (u64, String)>,
     pong: Option<String>,
     pings: BTreeMap<SessionId, UnixMillis>,
-    hub: Option<Hub>,
+    /// While it is in memory and no step is under way.
+    driver: Option<Driver>,
     queue: Vec<Submission>,
     flushing: bool,
 }
@@ -75,7 +77,7 @@ pub(crate) struct Broker {
 impl Object {
     fn new(id: u64) -> Self {
         let (attached, pings) = (BTreeMap::new(), BTreeMap::new());
-        Self { id, attached, pong: None, pings, hub: None, queue: Vec::new(), flushing: false }
+        Self { id, attached, pong: None, pings, driver: None, queue: Vec::new(), flushing: false }
     }
 
     fn sessions(&self) -> BTreeMap<SessionId, Session> {
@@ -85,11 +87,6 @@ impl Object {
         saved.map(|(id, (_, json))| (*id, read(json))).collect()
     }
 
-    fn load(&mut self, kept: Kept) {
-        let catalog = Catalog::new("tv").expect("a catalog");
-        self.hub = Some(Hub::new(catalog, kept, self.sessions(), Limits::default()));
-    }
-
     /// Says whether nothing is under way, so that it can be taken out of memory.
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty() && !self.flushing
@@ -97,7 +94,7 @@ impl Object {
 
     /// Takes it out of memory.
     pub(crate) fn sleep(&mut self) {
-        self.hub = None;
+        self.driver = None;
     }
 
     /// What waited for its commit is gone with the memory.
@@ -107,15 +104,15 @@ impl Object {
     }
 
     fn is_awake(&self) -> bool {
-        self.hub.is_some()
+        self.driver.is_some()
     }
 
     pub(crate) fn sockets(&self) -> Vec<u64> {
         self.attached.values().map(|(socket, _)| *socket).collect()
     }
 
-    fn hub(&mut self) -> &mut Hub {
-        self.hub.as_mut().expect("it was woken")
+    fn hub(&self) -> &Hub {
+        self.driver.as_ref().expect("it was woken").hub()
     }
 }
 
@@ -156,12 +153,8 @@ impl Broker {
     }
 }
 
-fn is_write(effect: &Effect) -> bool {
-    matches!(
-        effect,
-        Effect::Persist(_) | Effect::Remember { .. } | Effect::BeginEpoch(_) | Effect::NoteAsked(_)
-    )
-}
+/// How soon the platform rings again when an alarm has ended in a panic, in milliseconds.
+const ALARM_AGAIN: u64 = 2_000;
 
 impl World {
     fn broker_now(&self) -> UnixMillis {
@@ -174,21 +167,48 @@ impl World {
 
     /// Sees to it that an object is in memory.
     fn wake(&mut self, id: u64) -> bool {
-        let broker = &mut self.broker;
-        let kept = broker.storage.seen.kept();
-        let Some(object) = broker.object(id) else { return false };
+        let Some(object) = self.broker.object(id) else { return false };
         if object.is_awake() {
             return true;
         }
-        object.load(kept);
-        let head = kept.log.head();
+        let head = self.broker.storage.seen.head();
         self.say(|| format!("the broker wakes at {head}"));
         if self.broker.storage.is_settled() {
             let kept = self.model.check_started(head);
             self.note(kept);
         }
-        self.carry_out_hub(id);
+        let catalog = Catalog::new("tv").expect("a catalog");
+        let mut shell = Shell::new(self, id);
+        let driver = Driver::wake(&mut shell, catalog, Limits::default(), Some(UPKEEP));
+        let driver = driver.expect("rows in memory can be read");
+        self.broker.object(id).expect("it was just there").driver = Some(driver);
         true
+    }
+
+    /// Hands the driver of an object something to do. A panic ends what it does, and leaves the object in memory.
+    fn drive<T>(
+        &mut self,
+        id: u64,
+        act: impl FnOnce(&mut Driver, &mut Shell<'_>, UnixMillis) -> T,
+    ) -> Option<T> {
+        let now = self.broker_now();
+        let mut driver = self.broker.object(id)?.driver.take().expect("it was woken");
+        let mut shell = Shell::new(self, id);
+        let done = catch_unwind(AssertUnwindSafe(|| act(&mut driver, &mut shell, now)));
+        self.broker.object(id)?.driver = Some(driver);
+        let done = match done {
+            Ok(done) => Some(done),
+            Err(panic) if panic.is::<Panic>() => None,
+            Err(panic) => resume_unwind(panic),
+        };
+        self.check_applied_names(id);
+        done
+    }
+
+    /// Hands the hub of an object an input.
+    pub(crate) fn step_broker(&mut self, id: u64, input: Input) {
+        // What fails leaves nothing behind.
+        self.drive(id, |driver, shell, now| driver.step(shell, now, input).is_ok());
     }
 
     /// Wakes the broker, if it can be; returns which object it is.
@@ -206,11 +226,12 @@ impl World {
             return;
         }
         let (name, topics) = self.called(who);
+        self.drive(object, |driver, shell, now| driver.settle(shell, now).is_ok());
         let hub = self.broker.object.hub();
         let (log, session) = (*hub.log(), hub.free_session());
         let logged = match start {
-            Start::At(Claim::Held { version, .. }) => self.broker.storage.seen.hash_at(&log, version),
-            Start::At(Claim::Nothing) | Start::Head => None,
+            Start::At(claim) => self.broker.storage.seen.hash_at(&log, claim.version()),
+            Start::Head => None,
         };
         let socket = self.open_socket(who, link, object, session);
         self.say(|| format!("{who} opens a socket to the broker, from {start:?}"));
@@ -294,130 +315,14 @@ impl World {
         }
     }
 
-    /// Commits all that queued; what cannot be written together is tried alone.
+    /// Commits all that queued.
     pub(crate) fn flush(&mut self, id: u64) {
         if self.is_ghost(id) || !self.broker.object.flushing {
             return;
         }
         self.broker.object.flushing = false;
-        let mut queue = std::mem::take(&mut self.broker.object.queue);
-        let now = self.broker_now();
-        let pings = self.broker.object.pings.clone();
-        self.step_broker(id, Input::Pinged(pings));
-        for submission in &mut queue {
-            let key = submission.idempotency_key.as_deref();
-            let rows = &self.broker.storage.seen;
-            submission.remembered = key.and_then(|key| rows.remembered(&submission.publisher, key, now));
-        }
-        if self.step_broker(id, Input::Publish(queue.clone())) {
-            return;
-        }
-        for mut one in queue {
-            let key = one.idempotency_key.as_deref();
-            one.remembered =
-                key.and_then(|key| self.broker.storage.seen.remembered(&one.publisher, key, now));
-            let ticket = one.ticket;
-            if !self.step_broker(id, Input::Publish(vec![one])) {
-                self.let_out(Output::Outcome { ticket, outcome: None });
-            }
-        }
-    }
-
-    /// Hands the hub an input and does what follows, in order; says whether what it wrote could be written.
-    pub(crate) fn step_broker(&mut self, id: u64, input: Input) -> bool {
-        let now = self.broker_now();
-        let Some(object) = self.broker.object(id) else { return false };
-        object.hub().handle(now, input);
-        let written = self.carry_out_hub(id);
-        self.arm_alarm(id);
-        self.check_applied_names(id);
-        written
-    }
-
-    /// Carries out what the hub says. After a write that failed it is loaded anew.
-    fn carry_out_hub(&mut self, id: u64) -> bool {
-        let Some(object) = self.broker.object(id) else { return false };
-        let hub = object.hub();
-        let mut effects: VecDeque<Effect> = std::iter::from_fn(|| hub.poll_effect()).collect();
-        let writes = effects.iter().any(is_write);
-        let fails = writes && (self.is_ghost(id) || self.faults.strikes(Fault::BrokerWriteFails));
-        let panics = writes && !fails && self.faults.strikes(Fault::BrokerPanics);
-        let mut left = if panics { self.net.below(effects.len() as u64) } else { u64::MAX };
-        loop {
-            let next = effects.pop_front().or_else(|| self.broker.object(id)?.hub().poll_effect());
-            let Some(effect) = next else { return true };
-            if fails && is_write(&effect) {
-                self.say(|| "a transaction of the broker fails".to_owned());
-                self.begin_anew(id);
-                return false;
-            }
-            if left == 0 && !is_write(&effect) && !effects.iter().any(is_write) {
-                self.say(|| format!("the broker panics; {} effects are not carried out", effects.len() + 1));
-                self.begin_anew(id);
-                return true;
-            }
-            left = left.saturating_sub(1);
-            self.carry_out_effect(id, effect);
-        }
-    }
-
-    /// A step has not ended well: the hub is loaded anew, from the rows and from what is attached to sockets.
-    fn begin_anew(&mut self, id: u64) {
-        let kept = self.broker.storage.seen.kept();
-        if let Some(object) = self.broker.object(id) {
-            object.load(kept);
-        }
-        self.carry_out_hub(id);
-    }
-
-    fn carry_out_effect(&mut self, id: u64, effect: Effect) {
-        match effect {
-            Effect::Persist(row) => {
-                self.model.wrote(row.position);
-                self.write_broker(Write::Row(row));
-            }
-            Effect::Remember { publisher, key, remembered } => {
-                self.write_broker(Write::Remember { publisher, key, remembered });
-            }
-            Effect::BeginEpoch(head) => {
-                self.say(|| format!("epoch {} begins", head.epoch));
-                self.model.wrote(head);
-                self.write_broker(Write::BeginEpoch(head));
-            }
-            Effect::NoteAsked(asked) => self.write_broker(Write::Asked(asked)),
-            Effect::SetPong(head) => {
-                if let Some(object) = self.broker.object(id) {
-                    object.pong = Some(frame::pong(&head));
-                }
-            }
-            Effect::Broadcast { sessions, text } => {
-                let text: std::rc::Rc<str> = text.into();
-                sessions.iter().for_each(|session| self.tell(id, *session, Down::Text(text.clone())));
-            }
-            Effect::Send { session, text } => self.tell(id, session, Down::Text(text.into())),
-            Effect::SendPart { session, part } => self.send_part(id, session, &part),
-            Effect::Save(session) => {
-                let Some(object) = self.broker.object(id) else { return };
-                let json = object.hub().sessions().get(&session).map(Session::to_json);
-                if let (Some(json), Some(kept)) = (json, object.attached.get_mut(&session)) {
-                    kept.1 = json;
-                }
-            }
-            Effect::Close { session, code, .. } => {
-                self.tell(id, session, Down::Closed(code));
-                if let Some(object) = self.broker.object(id) {
-                    object.attached.remove(&session);
-                }
-            }
-            Effect::Answer { ticket, outcome } => {
-                if let (Outcome::Committed(receipt), Some((_, _, id))) =
-                    (&outcome, self.broker.tickets.get(&ticket))
-                {
-                    self.origin.versioned(*id, receipt.position);
-                }
-                self.let_out(Output::Outcome { ticket, outcome: Some(outcome) });
-            }
-        }
+        let queue = std::mem::take(&mut self.broker.object.queue);
+        self.drive(id, |driver, shell, now| driver.publish(shell, now, queue));
     }
 
     fn tell(&mut self, id: u64, session: SessionId, down: Down) {
@@ -427,44 +332,6 @@ impl World {
         };
         let output = Output::Down { socket: *socket, down };
         if self.is_ghost(id) { self.release(output) } else { self.let_out(output) }
-    }
-
-    fn send_part(&mut self, id: u64, session: SessionId, part: &Part) {
-        let now = self.broker_now();
-        let rows = &self.broker.storage.seen;
-        let Some(object) = self.broker.ghost.as_mut().filter(|ghost| ghost.id == id).or((self
-            .broker
-            .object
-            .id
-            == id)
-            .then_some(&mut self.broker.object))
-        else {
-            return;
-        };
-        let hub = object.hub.as_mut().expect("it was woken");
-        let Some(state) = hub.sessions().get(&session) else { return };
-        let (topics, folded) = (state.topics.clone(), hub.log().folded());
-        let pass = |items: String, by: fn(&Topics, &str) -> serde_json::Result<String>| {
-            if topics.is_everything() { items } else { by(&topics, &items).expect("what the log writes") }
-        };
-        let (text, sent) = match part {
-            Part::Versions { after } => {
-                let Some(page) = rows.page(*after) else { return };
-                let rows = pass(page.rows, Topics::filtered);
-                let text = frame::changes_text(*after, &page.to, true, &rows);
-                (text, PartSent::Versions { to: page.to.version })
-            }
-            Part::Fold { from, cursor } => {
-                let (changes, next) = rows.fold_part(*from, cursor);
-                let changes = pass(changes, Topics::filtered_fold);
-                let text = frame::fold_text(*from, &folded, cursor.part, &changes, next.is_some());
-                (text, PartSent::Fold { to: folded.version, next })
-            }
-        };
-        let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        hub.handle(now, Input::PartSent { session, sent, bytes });
-        // Before what the hub says next.
-        self.tell(id, session, Down::Text(text.into()));
     }
 
     fn write_broker(&mut self, write: Write) {
@@ -513,7 +380,7 @@ impl World {
                     return;
                 };
                 *left -= 1;
-                outcomes.extend(outcome.map(|outcome| (id, outcome)));
+                outcomes.push((id, outcome));
                 if *left > 0 {
                     return;
                 }
@@ -526,30 +393,7 @@ impl World {
         }
     }
 
-    /// Arms the alarm for what comes next.
-    fn arm_alarm(&mut self, id: u64) {
-        if self.is_ghost(id) {
-            return;
-        }
-        let now = self.broker_now();
-        let upkeep = match UPKEEP.next(now, &self.broker.storage.seen.stock()) {
-            Next::Now(_) => Some(now),
-            Next::At(due) => Some(due),
-            Next::Idle => None,
-        };
-        let timer = self.broker.object.hub().poll_timeout();
-        let Some(due) = upkeep.into_iter().chain(timer).min() else { return };
-        let wait = u64::try_from(due.since(now).as_millis()).unwrap_or(u64::MAX).clamp(1, 86_400_000);
-        let due = self.now + wait;
-        if self.broker.alarm.is_none_or(|armed| armed > due || armed <= self.now) {
-            self.broker.alarm = Some(due);
-            // Alarms are late, now and then.
-            let late = if self.net.percent(20) { self.net.below(400) } else { 0 };
-            self.schedule_at(due + late, Event::BrokerAlarm { due });
-        }
-    }
-
-    /// The alarm rings: the hub's timer, then some of the upkeep.
+    /// The alarm rings.
     pub(crate) fn broker_alarm(&mut self, due: u64) {
         if self.broker.alarm != Some(due) {
             return;
@@ -557,48 +401,16 @@ impl World {
         self.broker.alarm = None;
         let id = self.broker.object.id;
         if self.now < self.broker.away_until || !self.wake(id) {
-            let again = self.now + 1_000;
-            self.broker.alarm = Some(again);
-            self.schedule_at(again, Event::BrokerAlarm { due: again });
-            return;
+            return self.ring_at(self.now + 1_000);
         }
-        let now = self.broker_now();
-        if self.broker.object.hub().poll_timeout().is_some_and(|due| due <= now) {
-            self.step_broker(id, Input::Timer);
+        if self.drive(id, |driver, shell, now| driver.alarm(shell, now)).is_none() {
+            self.ring_at(self.now + ALARM_AGAIN);
         }
-        for _ in 0..4 {
-            let Next::Now(chore) = UPKEEP.next(now, &self.broker.storage.seen.stock()) else { break };
-            if self.faults.strikes(Fault::BrokerWriteFails) {
-                break;
-            }
-            self.do_chore(id, now, chore);
-        }
-        self.arm_alarm(id);
     }
 
-    fn do_chore(&mut self, id: u64, now: UnixMillis, chore: Chore) {
-        self.say(|| format!("the broker's upkeep: {chore:?}"));
-        match chore {
-            Chore::Seal { bytes } => self.write_broker(Write::Seal { bytes }),
-            Chore::Fold => {
-                self.write_broker(Write::Fold);
-                if let Some(folded) = self.broker.storage.seen.folded_to() {
-                    self.step_broker(id, Input::Folded(folded));
-                }
-            }
-            Chore::Forget => {
-                let Some(last) = self.broker.storage.seen.oldest_block() else { return };
-                let made = self.model.made(last).unwrap_or(self.now);
-                let kept = u64::try_from(UPKEEP.forget_after.as_millis()).unwrap_or(0) - DISAGREE;
-                if self.now < made + kept {
-                    let what =
-                        format!("version {last} is forgotten {} ms after it was made", self.now - made);
-                    self.note(broken("G7", what));
-                }
-                self.write_broker(Write::Forget { last });
-            }
-            Chore::ForgetKeys => self.write_broker(Write::ForgetKeys { before: now.minus(REMEMBER_FOR) }),
-        }
+    fn ring_at(&mut self, due: u64) {
+        self.broker.alarm = Some(due);
+        self.schedule_at(due, Event::BrokerAlarm { due });
     }
 
     /// Who is said to have applied a version has it.
@@ -611,9 +423,7 @@ impl World {
         for name in hub.applied(head.epoch, head.version).applied {
             let edge = self.edges.iter().find(|edge| edge.name == name && !edge.was_restored);
             let held = edge.map(|edge| edge.storage.disk.position());
-            let has = |held: newsreel_core::wire::Position| {
-                (held.epoch, held.version) >= (head.epoch, head.version)
-            };
+            let has = |held: Position| (held.epoch, held.version) >= (head.epoch, head.version);
             // Who has nothing has nothing from before the first version.
             let is_first = head.version == Version::ZERO;
             if !is_first && held.is_some_and(|held| !held.is_some_and(has)) {

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use newsreel_core::follow::hub::Outcome;
 use newsreel_core::read::policy::{Override, Policies, Policy};
 use newsreel_core::wire::publish::Expect;
-use newsreel_core::wire::{Change, Epoch, Key, Operation, Position, Prefix, Publish, Tag, Target, Version};
+use newsreel_core::wire::{
+    Change, Code, Epoch, Key, Operation, Position, Prefix, Publish, Tag, Target, Version,
+};
 
 use crate::dice::Dice;
 use crate::faults::Fault;
@@ -339,6 +341,8 @@ impl World {
                     publication.publish.expect = None;
                     publication.idempotency_key = publication.idempotency_key.take().map(|_| fresh);
                 }
+                // It stays in the outbox, and is sent again.
+                Outcome::Refused(problem) if problem.kind() == Code::NotWritten => {}
                 Outcome::Refused(problem) => {
                     let what = format!("publish {id} was refused: {}", problem.detail());
                     self.note(crate::model::broken("D3", what));

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 
 use js_sys::{JsString, Reflect};
-use newsreel_core::follow::hub::{Asked, Kept, Remembered};
+use newsreel_core::follow::hub::{Asked, Kept, Remembered, Write};
 use newsreel_core::log::schema;
 use newsreel_core::log::upkeep::{REMEMBER_FOR, Stock};
 use newsreel_core::log::{Log, Row};
@@ -304,6 +304,16 @@ impl Rows {
             (writes.0)().map(|()| JsValue::UNDEFINED).map_err(JsValue::from)
         })?;
         Ok(())
+    }
+
+    /// Carries out a write.
+    pub(crate) fn write(&self, write: &Write) -> worker::Result<()> {
+        match write {
+            Write::Append(row) => self.append(row),
+            Write::Remember { publisher, key, remembered } => self.remember(publisher, key, remembered),
+            Write::BeginEpoch(head) => self.begin_epoch(head),
+            Write::NoteAsked(asked) => self.note_asked(asked),
+        }
     }
 
     /// Writes a row.

@@ -12,7 +12,7 @@ use wasm_bindgen::prelude::*;
 use worker::{State, WebSocket, console_warn};
 
 use crate::js::{AutoResponder, Pair, attach, attached, send};
-use crate::publish::socket;
+use crate::tags::{self, SocketTag, tag_of};
 
 #[cfg(test)]
 #[cfg(target_arch = "wasm32")]
@@ -29,13 +29,13 @@ impl Sockets {
     pub(crate) fn wake(state: &State) -> Self {
         let mut open = BTreeMap::new();
         for socket in state.get_websockets() {
-            match (Self::id_of(state, &socket), session(&socket)) {
-                (Some(id), Some(_)) => {
+            match (tag_of(state, &socket), session(&socket)) {
+                (Some(SocketTag::Follower(id)), Some(_)) => {
                     open.insert(id, socket);
                 }
-                (None, _) if socket::is_publisher(state, &socket) => {}
-                // Without its session the follower cannot be served: it comes back and resumes. One that was
-                // closed and whose close has not been answered has none either.
+                (Some(SocketTag::Publisher(_)), _) => {}
+                // A follower without its session cannot be served: it comes back and resumes. A socket that
+                // was closed and whose close has not been answered has none either.
                 (_, _) => close(&socket, frame::close::RESYNC, "the session was lost"),
             }
         }
@@ -49,14 +49,9 @@ impl Sockets {
         open.iter().filter_map(|(id, socket)| session(socket).map(|session| (*id, session))).collect()
     }
 
-    /// Returns the session that a socket belongs to.
-    pub(crate) fn id_of(state: &State, socket: &WebSocket) -> Option<SessionId> {
-        state.get_tags(socket).first()?.parse().ok().map(SessionId)
-    }
-
     /// Accepts a socket so that it outlives the object's time in memory.
     pub(crate) fn accept(&self, state: &State, id: SessionId, socket: WebSocket) {
-        state.accept_websocket_with_tags(&socket, &[&id.0.to_string()]);
+        tags::accept(state, &socket, SocketTag::Follower(id));
         self.open.borrow_mut().insert(id, socket);
     }
 

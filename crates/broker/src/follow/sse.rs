@@ -12,14 +12,16 @@ use newsreel_core::follow::hub::BOOKMARK_EVERY;
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::wire::claim::Claim;
 use newsreel_core::wire::cursor::PageCursor;
+use newsreel_core::wire::position::PositionError;
 use newsreel_core::wire::query::PageQuery;
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version, event, frame};
-use worker::{Error, Method, Request, ResponseBuilder, Result, console_error};
+use worker::{Error, Method, Request, ResponseBuilder, console_error};
 
-use crate::follow::notify::{Readers, Seat};
-use crate::follow::page::{Found, Part, VARY};
-use crate::js::{headers, now};
-use crate::object::{Answer, Inner, grant};
+use crate::driver::notify::Notify;
+use crate::follow::permits::Permit;
+use crate::follow::reader::{Found, LogPart, LogReader, VARY};
+use crate::http::{Answer, Failure, grant, headers};
+use crate::js::now;
 
 /// How many streams may be open at once: each may hold an event, so a frame's worth of bytes.
 const MAX_STREAMS: u32 = 256;
@@ -29,8 +31,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// One stream. It outlives the request that opened it, so it must not keep an evicted object in memory.
 struct Events {
     opening: Option<String>,
-    inner: Weak<Inner>,
-    readers: Rc<Readers>,
+    reader: Weak<LogReader>,
+    moved: Rc<Notify>,
     topics: Topics,
     limit: u32,
     /// The position read up to.
@@ -45,31 +47,28 @@ struct Events {
     silent_until: UnixMillis,
     /// When its token ends.
     grant: Grant,
-    _seat: Seat,
+    _permit: Permit,
 }
 
-impl Inner {
+impl LogReader {
     /// Answers with the log from the query's position, or the one in `Last-Event-ID`, as events.
     pub(crate) fn events(self: &Rc<Self>, request: &Request, query: PageQuery) -> Answer {
-        let at = match last_event_id(request)? {
-            Ok(last) => last.map_or(query.since, Claim::from),
-            Err(problem) => return Ok(Err(problem)),
-        };
+        let at = last_event_id(request)?.map_or(query.since, Claim::from);
         let about = [("Content-Type", event::MEDIA_TYPE), ("Cache-Control", "no-store"), ("Vary", VARY)];
         let builder = ResponseBuilder::new().with_headers(headers(&about)?);
         if request.method() == Method::Head {
-            return Ok(Ok(builder.empty()));
+            return Ok(builder.empty());
         }
-        let Some(seat) = self.readers.streams.take(MAX_STREAMS) else {
+        let Some(permit) = self.streams.take(MAX_STREAMS) else {
             let text = "too many streams of events are open; follow with a WebSocket, or try again";
-            return Ok(Err(Problem::new(Code::Busy, text)));
+            return Err(Problem::new(Code::Busy, text).into());
         };
         // Not all at once: after a deploy every client comes back.
         let retry = event::retry(Duration::from_secs_f64(1.0 + js_sys::Math::random() * 4.0));
         let events = Events {
             opening: Some(retry),
-            inner: Rc::downgrade(self),
-            readers: Rc::clone(&self.readers),
+            reader: Rc::downgrade(self),
+            moved: Rc::clone(&self.driver.moved),
             topics: Topics::new(query.topics),
             limit: query.limit,
             at,
@@ -78,39 +77,39 @@ impl Inner {
             live: false,
             silent_until: UnixMillis::default(),
             grant: grant(request)?,
-            _seat: seat,
+            _permit: permit,
         };
         let stream = try_unfold(events, |mut events| async {
             let text = events.next().await.inspect_err(|error| console_error!("events end: {error}"))?;
             Ok::<_, Error>(text.map(|text| (text, events)))
         });
-        Ok(Ok(builder.from_stream(stream)?))
+        Ok(builder.from_stream(stream)?)
     }
 }
 
 impl Events {
     /// Waits for the next event; none when the object is gone, or the token has ended.
-    async fn next(&mut self) -> Result<Option<String>> {
+    async fn next(&mut self) -> worker::Result<Option<String>> {
         if let Some(opening) = self.opening.take() {
             return Ok(Some(opening));
         }
         self.silent_until = now().plus(KEEP_ALIVE);
         loop {
-            let Some(inner) = self.inner.upgrade().filter(|_| !self.grant.is_over(now())) else {
+            let Some(reader) = self.reader.upgrade().filter(|_| !self.grant.is_over(now())) else {
                 return Ok(None);
             };
-            let found = inner.read(self.at, self.fold.as_ref(), &self.topics, self.limit)?;
-            let at_head = matches!(found, Found::Nothing(_));
+            let found = reader.read(self.at, self.fold.as_ref(), &self.topics, self.limit)?;
+            let at_head = matches!(found, Found::AtHead(_));
             if let Some(text) = self.text(found) {
                 // Nothing is shown before it is durable (D2). The platform holds an answer back until then, and
                 // this one has begun.
-                inner.state.storage().sync().await?;
+                reader.driver.durable().await?;
                 return Ok(Some(text));
             }
-            drop(inner);
+            drop(reader);
             if at_head {
                 let until = self.grant.until.map_or(self.silent_until, |end| end.min(self.silent_until));
-                self.readers.moved(until.since(now())).await;
+                self.moved.notified(until.since(now())).await;
             }
         }
     }
@@ -124,7 +123,7 @@ impl Events {
                 Some(self.at_position("reset", head, &frame::reset(&head, reason.text())))
             }
             Found::Part(part) => self.part(&part),
-            Found::Nothing(head) => {
+            Found::AtHead(head) => {
                 self.at = head.into();
                 self.fold = None;
                 let silent = now() >= self.silent_until;
@@ -138,7 +137,7 @@ impl Events {
     }
 
     /// Returns a part as an event; one that the topics hid is told of while the reader catches up, else rarely.
-    fn part(&mut self, part: &Part) -> Option<String> {
+    fn part(&mut self, part: &LogPart) -> Option<String> {
         let from = self.told;
         self.fold = part.next().map(|next| PageCursor { epoch: part.to.epoch, cursor: next.clone() });
         if self.fold.is_some() {
@@ -167,9 +166,9 @@ impl Events {
 }
 
 /// Reads the position that a client which lost its connection was last told.
-fn last_event_id(request: &Request) -> Result<std::result::Result<Option<Position>, Problem>> {
+fn last_event_id(request: &Request) -> Result<Option<Position>, Failure> {
     let given = request.headers().get("Last-Event-ID")?.filter(|id| !id.is_empty());
-    Ok(given.map(|id| id.parse()).transpose().map_err(|why: newsreel_core::wire::position::PositionError| {
-        Problem::new(Code::BadPosition, format!("Last-Event-ID: {why}"))
-    }))
+    let position = given.map(|id| id.parse()).transpose();
+    Ok(position
+        .map_err(|why: PositionError| Problem::new(Code::BadPosition, format!("Last-Event-ID: {why}")))?)
 }

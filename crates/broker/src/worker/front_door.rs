@@ -1,19 +1,18 @@
 //! The Worker's side of the broker: checks who calls, reads the address, checks the token, and only then wakes
 //! the catalog's object.
 
-use std::pin::Pin;
-
 use newsreel_core::access::{Caller, Scope};
+use newsreel_core::follow::hub::not_written;
 use newsreel_core::wire::frame::{self, BEARER_SUBPROTOCOL, SUBPROTOCOL};
 use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, internal};
-use newsreel_gate::{self as gate, GateError, cors};
-use worker::web_sys::RequestInit;
-use worker::{Env, Headers, Method, Request, Response, console_error, web_sys};
+use newsreel_gate::{self as gate, cors};
+use serde::Serialize;
+use worker::{Env, Headers, Method, Request, RequestInit, Response, console_error};
 
 use crate::config::Config;
-use crate::js::{hear_out, json_response, problem_response};
-use crate::publish::body::{self, HEARD_OUT, most_bytes};
-use crate::publish::queue::not_written;
+use crate::http::{Answer, Failure, json_response, problem_response};
+use crate::js::drain;
+use crate::publish::{DRAIN_BYTES, max_body_bytes, too_large};
 
 /// The binding of the broker's namespace.
 const BINDING: &str = newsreel_core::variables::BROKER.name;
@@ -31,26 +30,21 @@ const PASSED: &[&str] = &[
 ];
 const PROTOCOLS: &str = "Sec-WebSocket-Protocol";
 
+/// What `/healthz` says.
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
 /// Answers every address but the reader's.
 ///
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
-///
-/// Boxed: a future that another crate polls is in the wasm twice, once for each.
-#[must_use]
-pub fn serve<'a>(
-    request: &'a Request,
-    env: &'a Env,
-) -> Pin<Box<dyn Future<Output = worker::Result<Response>> + 'a>> {
-    Box::pin(serve_here(request, env))
-}
-
-async fn serve_here(request: &Request, env: &Env) -> worker::Result<Response> {
+pub async fn serve(request: &Request, env: &Env) -> worker::Result<Response> {
     let address = Address::new(request.inner().url());
     let origin = match cors::admit_page(request, env, address.origin()) {
         Ok(origin) => origin,
-        Err(GateError::Refused(problem)) => return problem_response(&problem),
-        Err(GateError::Platform(error)) => return Err(error),
+        Err(error) => return refused(request, error.into()),
     };
     if let Some(origin) = &origin
         && cors::is_preflight(request)?
@@ -58,81 +52,60 @@ async fn serve_here(request: &Request, env: &Env) -> worker::Result<Response> {
         return cors::preflight(origin);
     }
     let response = match answer(request, env, &address).await {
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(problem)) => problem_response(&problem),
-        Err(error) => {
-            console_error!("a request failed: {error}");
-            problem_response(&failed(request, &error))
-        }
-    }?;
+        Ok(response) => response,
+        Err(failure) => refused(request, failure)?,
+    };
     match origin {
         Some(origin) => cors::show(response, &origin),
         None => Ok(response),
     }
 }
 
-async fn answer(
-    request: &Request,
-    env: &Env,
-    address: &Address,
-) -> worker::Result<Result<Response, Problem>> {
-    let route = match Route::parse(request.method().as_ref(), address.path(), address.query()) {
-        Ok(route) => route,
-        Err(problem) => return Ok(Err(problem)),
-    };
+/// Turns a failure into the response that the caller gets.
+fn refused(request: &Request, failure: Failure) -> worker::Result<Response> {
+    match failure {
+        Failure::Problem(problem) => problem_response(&problem),
+        Failure::Platform(error) => {
+            console_error!("a request failed: {error}");
+            problem_response(&problem_of(request, &error))
+        }
+    }
+}
+
+async fn answer(request: &Request, env: &Env, address: &Address) -> Answer {
+    let route = Route::parse(request.method().as_ref(), address.path(), address.query())?;
     let (scope, catalog, topics) = match &route {
-        Route::Healthz => return json_response(r#"{"status":"ok"}"#.to_owned()).map(Ok),
+        Route::Healthz => return json_response(&Health { status: "ok" }),
         Route::Publish(catalog, _) | Route::PublishSocket(catalog) => (Scope::Publish, catalog, None),
         Route::Changes(catalog, query) => (Scope::Follow, catalog, Some(&query.topics)),
         Route::Follow(catalog, query) => (Scope::Follow, catalog, Some(&query.topics)),
         Route::Status(catalog) => (Scope::Follow, catalog, None),
         Route::Followers(catalog) | Route::NewEpoch(catalog) => (Scope::Admin, catalog, None),
         Route::Readyz | Route::Edge(..) => {
-            return Ok(Err(Problem::new(Code::UnknownPath, "this address is the edge's")));
+            return Err(Problem::new(Code::UnknownPath, "this address is the edge's").into());
         }
     };
-    let caller = match admit(request, env, scope, catalog).await? {
-        Ok(caller) => caller,
-        Err(problem) => return Ok(Err(problem)),
-    };
-    // Who may hear of some keys only asks for those, in so many words.
-    let narrowed = match topics.map(|topics| caller.grant.narrow(topics)).transpose() {
-        Ok(narrowed) => narrowed.flatten().map(|topics| address.with_query(&topics)),
-        Err(problem) => return Ok(Err(problem)),
-    };
-    if let Some(problem) = too_large(request, &route).await? {
-        return Ok(Err(problem));
-    }
+    let caller = admit(request, env, scope, catalog).await?;
+    // A caller that may hear of some keys only asks for those, in so many words.
+    let narrowed = topics.map(|topics| caller.grant.narrow(topics)).transpose()?.flatten();
+    let narrowed = narrowed.map(|topics| address.with_query(&topics));
+    refuse_too_large(request, &route).await?;
     let url = narrowed.as_deref().unwrap_or(address.as_str());
     let response = forward(request, env, url, catalog, &caller).await?;
     // The same address says more to others.
     if narrowed.is_some() && response.status_code() != 101 {
         let headers = response.headers().clone();
         headers.set("Cache-Control", "no-store")?;
-        return Ok(Ok(response.with_headers(headers)));
+        return Ok(response.with_headers(headers));
     }
-    Ok(Ok(response))
+    Ok(response)
 }
 
 /// Says who is calling, if everything that is checked before the object allows it.
-async fn admit(
-    request: &Request,
-    env: &Env,
-    scope: Scope,
-    catalog: &Catalog,
-) -> worker::Result<Result<Caller, Problem>> {
-    let config = match Config::read(env) {
-        Ok(config) => config,
-        Err(problem) => return Ok(Err(problem)),
-    };
-    if let Some(problem) = unspoken(request)? {
-        return Ok(Err(problem));
-    }
-    let caller = match gate::admit(request, env, scope, catalog).await {
-        Ok(caller) => caller,
-        Err(GateError::Refused(problem)) => return Ok(Err(problem)),
-        Err(GateError::Platform(error)) => return Err(error),
-    };
+async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) -> Result<Caller, Failure> {
+    let config = Config::read(env)?;
+    check_subprotocol(request)?;
+    let caller = gate::admit(request, env, scope, catalog).await?;
     let per_second = match scope {
         Scope::Publish => config.publish_per_second,
         // Replicas come back all at once.
@@ -140,40 +113,40 @@ async fn admit(
         Scope::Follow => config.follow_per_second,
         Scope::Admin => 0,
     };
-    let passes = gate::catalog(env, catalog).and_then(|()| gate::rated(&caller, scope, per_second));
-    Ok(passes.map(|()| caller))
+    gate::catalog(env, catalog)?;
+    gate::rated(&caller, scope, per_second)?;
+    Ok(caller)
 }
 
-/// Returns the problem of a socket that offers subprotocols and not ours.
-fn unspoken(request: &Request) -> worker::Result<Option<Problem>> {
-    if !request.headers().has("Upgrade")? {
-        return Ok(None);
-    }
+/// Refuses a socket that offers subprotocols and not ours.
+fn check_subprotocol(request: &Request) -> Result<(), Failure> {
     let offered = request.headers().get("Sec-WebSocket-Protocol")?;
+    if !request.headers().has("Upgrade")? || frame::is_spoken(offered.as_deref()) {
+        return Ok(());
+    }
     let text = format!("the broker speaks {SUBPROTOCOL}");
-    let problem = || Problem::new(Code::UnsupportedProtocol, text).with("subprotocol", SUBPROTOCOL);
-    Ok((!frame::is_spoken(offered.as_deref())).then(problem))
+    Err(Problem::new(Code::UnsupportedProtocol, text).with("subprotocol", SUBPROTOCOL).into())
 }
 
-/// Returns the problem of a body that says itself that it is too large. One that does not is counted as it comes.
-async fn too_large(request: &Request, route: &Route) -> worker::Result<Option<Problem>> {
+/// Refuses a body that says itself that it is too large. One that does not is counted as it comes.
+async fn refuse_too_large(request: &Request, route: &Route) -> Result<(), Failure> {
     if !matches!(route, Route::Publish(..)) {
-        return Ok(None);
+        return Ok(());
     }
     let length = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
-    let most = most_bytes(request)?;
-    let Some(length) = length.filter(|length| *length > most) else { return Ok(None) };
-    if length <= HEARD_OUT
+    let most = max_body_bytes(request)?;
+    let Some(length) = length.filter(|length| *length > most) else { return Ok(()) };
+    if length <= DRAIN_BYTES
         && let Some(body) = request.inner().body()
     {
-        hear_out(&body).await;
+        drain(&body).await;
     }
-    Ok(Some(body::too_large(most)))
+    Err(too_large(most).into())
 }
 
-/// Returns what an object's error is to whoever asked. A disk without room fails a commit after the object has answered:
+/// Returns what an object's error is to the caller. A disk without room fails a commit after the object has answered:
 /// the platform gives that error in the answer's place, and nothing was written.
-fn failed(request: &Request, error: &worker::Error) -> Problem {
+fn problem_of(request: &Request, error: &worker::Error) -> Problem {
     if request.method() == Method::Post && error.to_string().contains("SQLITE_FULL") {
         return not_written();
     }
@@ -206,13 +179,11 @@ async fn forward(
     if caller.admin && request.headers().get(internal::REPLICA)?.as_deref() == Some("1") {
         headers.set(internal::REPLICA, "1")?;
     }
-    let init = RequestInit::new();
-    init.set_method(request.method().as_ref());
-    init.set_headers(headers.0.as_ref());
-    if let Some(body) = request.inner().body() {
-        init.set_body(body.as_ref());
-    }
-    let inner = web_sys::Request::new_with_str_and_init(url, &init)?;
+    let mut init = RequestInit::new();
+    init.with_method(request.method())
+        .with_headers(headers)
+        .with_body(request.inner().body().map(Into::into));
+    let inner = Request::new_with_init(url, &init)?;
     let stub = env.durable_object(BINDING)?.get_by_name(catalog.as_str())?;
-    stub.fetch_with_request(inner.into()).await
+    stub.fetch_with_request(inner).await
 }

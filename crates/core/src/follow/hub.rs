@@ -17,12 +17,14 @@ use crate::wire::problem::{Code, Problem};
 use crate::wire::publish::{Expect, Receipt, Written};
 
 mod bucket;
+mod driver;
 mod epoch;
 mod fan_out;
 mod pace;
 mod replay;
 mod session;
 
+pub use driver::{Driver, Platform, not_written};
 pub use fan_out::BOOKMARK_EVERY;
 pub use pace::{Asked, Limits};
 pub use replay::{Part, PartSent, REPLAY_WINDOW};
@@ -82,7 +84,7 @@ pub enum Input {
         /// Random bits, for the new epoch that its position may call for.
         random: [u8; 10],
     },
-    /// A part that [`Effect::SendPart`] asked for went out.
+    /// A part that [`Tell::SendPart`] asked for went out.
     PartSent {
         /// To whom.
         session: SessionId,
@@ -119,62 +121,88 @@ pub enum Input {
 /// What the shell must do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Write a row. All rows and memories of one input are one transaction.
-    Persist(Row),
+    /// Write something. All that one input leads to is one transaction.
+    Write(Write),
+    /// Tell somebody something, once what stands before it is written.
+    Tell(Tell),
+}
+
+/// What is written, so that a hub made anew knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// Append a row to the log.
+    Append(Row),
     /// Remember a publish under an idempotency key.
     Remember {
-        /// Whose key.
+        /// The name of the publisher's token.
         publisher: String,
-        /// The key.
+        /// The key, one of this publisher's.
         key: String,
         /// What was published and answered.
         remembered: Remembered,
     },
     /// Empty the log: it goes on from here, version 0 of a new epoch.
     BeginEpoch(Position),
-    /// Note what every follower was asked, for the next hub.
+    /// Note which ack every follower was asked for last.
     NoteAsked(Asked),
+}
+
+/// What is sent, kept with a socket, or answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tell {
     /// Set the auto-response to `ping`.
     SetPong(Position),
     /// Send one text to many.
     Broadcast {
-        /// To whom.
+        /// The followers that get it.
         sessions: Vec<SessionId>,
-        /// What.
+        /// A frame.
         text: String,
     },
-    /// Send a text.
+    /// Send a text to one follower.
     Send {
-        /// To whom.
+        /// The follower that gets it.
         session: SessionId,
-        /// What.
+        /// A frame.
         text: String,
     },
     /// Read a part of the past, send it (through [`Session::topics`]), then handle [`Input::PartSent`].
     SendPart {
-        /// To whom.
+        /// The follower that gets it.
         session: SessionId,
-        /// Which.
+        /// Where the part begins.
         part: Part,
     },
     /// Write the session to its socket's attachment.
     Save(SessionId),
     /// Close a socket.
     Close {
-        /// Whose.
+        /// The session of the socket.
         session: SessionId,
-        /// With which code.
+        /// The close code.
         code: u16,
-        /// And reason.
+        /// A text for people.
         reason: &'static str,
     },
     /// Answer a publisher.
     Answer {
-        /// Which.
+        /// The ticket of its submission.
         ticket: u64,
-        /// What.
+        /// What the publish came to.
         outcome: Outcome,
     },
+}
+
+impl From<Write> for Effect {
+    fn from(write: Write) -> Self {
+        Self::Write(write)
+    }
+}
+
+impl From<Tell> for Effect {
+    fn from(tell: Tell) -> Self {
+        Self::Tell(tell)
+    }
 }
 
 /// What a publish came to.
@@ -255,7 +283,7 @@ impl Hub {
         let next_session = sessions.last_key_value().map_or(1, |(last, _)| last.0.wrapping_add(1));
         let replays = replay::Budget::of(&sessions);
         let pace = pace::Pace::new(limits, kept.asked, &sessions);
-        let effects = VecDeque::from([Effect::SetPong(head)]);
+        let effects = VecDeque::from([Tell::SetPong(head).into()]);
         let opens = replay::Opens::default();
         let expiry = sessions.values().filter_map(|session| session.until).min();
         let log = kept.log;
@@ -361,10 +389,10 @@ impl Hub {
                 Some(outcome) => outcome,
                 None => Outcome::Committed(self.commit(now, submission, &mut rows, &mut fresh)),
             };
-            outcomes.push(Effect::Answer { ticket, outcome });
+            outcomes.push(Effect::from(Tell::Answer { ticket, outcome }));
         }
         if !rows.is_empty() {
-            self.effects.push_back(Effect::SetPong(self.log.head()));
+            self.tell(Tell::SetPong(self.log.head()));
             self.fan_out(now, before, &rows, wants_acks);
         } else if wants_acks {
             self.ask_everyone();
@@ -412,14 +440,14 @@ impl Hub {
     ) -> Receipt {
         let row = self.log.append(now, &submission.publish.changes);
         let (position, at, changes) = (row.position, now, submission.publish.count);
-        self.effects.push_back(Effect::Persist(row.clone()));
+        self.write(Write::Append(row.clone()));
         rows.push(row);
         if let Some(key) = submission.idempotency_key {
             let fingerprint = submission.publish.fingerprint();
             let remembered = Remembered { fingerprint, position, at, changes };
             let publisher = submission.publisher;
             fresh.insert((publisher.clone(), key.clone()), remembered.clone());
-            self.effects.push_back(Effect::Remember { publisher, key, remembered });
+            self.write(Write::Remember { publisher, key, remembered });
         }
         self.receipt(position, at, changes)
     }
@@ -489,13 +517,21 @@ impl Hub {
         self.close(session, close_code, reason);
     }
 
+    fn write(&mut self, write: Write) {
+        self.effects.push_back(Effect::Write(write));
+    }
+
+    fn tell(&mut self, tell: Tell) {
+        self.effects.push_back(Effect::Tell(tell));
+    }
+
     fn send(&mut self, session: SessionId, text: String) {
-        self.effects.push_back(Effect::Send { session, text });
+        self.tell(Tell::Send { session, text });
     }
 
     fn close(&mut self, session: SessionId, code: u16, reason: &'static str) {
         self.forget(session);
-        self.effects.push_back(Effect::Close { session, code, reason });
+        self.tell(Tell::Close { session, code, reason });
     }
 
     fn forget(&mut self, session: SessionId) {

@@ -17,7 +17,7 @@ use crate::sources::{self, Source};
 /// are found in the sources by their names.
 const PRIVATE: [&str; 37] = [
     "UNDER_WAY",
-    "HEARD_OUT",
+    "DRAIN_BYTES",
     "BODIES_BYTES",
     "LARGE_BODIES_BYTES",
     "SMALL_BODY_BYTES",

@@ -10,6 +10,7 @@ use worker::{EventStream, Headers, Method, Request, RequestInit, WebSocket, WebS
 
 use super::Sockets;
 use crate::js::{attach, attached};
+use crate::tags::{SocketTag, tag_of};
 
 const CATALOG: &str = "tv";
 
@@ -148,7 +149,7 @@ async fn a_socket_keeps_its_tag_and_an_attachment_of_16_kib_and_no_more() {
         let sockets = Sockets::wake(&state);
         sockets.accept(&state, SessionId(7), pair.server.clone());
         pair.client.accept().unwrap();
-        assert_eq!(Sockets::id_of(&state, &pair.server), Some(SessionId(7)));
+        assert_eq!(tag_of(&state, &pair.server), Some(SocketTag::Follower(SessionId(7))));
         let text = "x".repeat(16_000);
         attach(&pair.server, Some(&text)).unwrap();
         assert!(attach(&pair.server, Some(&"x".repeat(17_000))).is_err());

@@ -1,6 +1,6 @@
 //! New epochs: an empty log, and everyone starts again.
 
-use super::{Effect, Hub, Session, SessionId};
+use super::{Hub, Session, SessionId, Tell, Write};
 use crate::log::Log;
 use crate::wire::frame::{self, close};
 use crate::wire::position::{Epoch, UnixMillis};
@@ -13,7 +13,8 @@ impl Hub {
     pub(super) fn begin_epoch(&mut self, now: UnixMillis, than: Epoch, random: [u8; 10]) {
         self.log = Log::empty(than.after(now, random));
         let head = self.log.head();
-        self.effects.extend([Effect::BeginEpoch(head), Effect::SetPong(head)]);
+        self.write(Write::BeginEpoch(head));
+        self.tell(Tell::SetPong(head));
         self.replays = super::replay::Budget::default();
         self.pace.begin_epoch();
         self.doubtful.clear();
@@ -26,7 +27,7 @@ impl Hub {
         self.broadcast(&everyone, frame::reset(&head, REASON));
         self.broadcast(&everyone, frame::live(head.version));
         self.broadcast(&filtered, frame::head(head.version, &head));
-        self.effects.extend(everyone.into_iter().map(Effect::Save));
+        everyone.into_iter().for_each(|id| self.tell(Tell::Save(id)));
     }
 
     /// Closes those who cannot be told in place: they come back with the position they hold, and are reset.
@@ -38,7 +39,7 @@ impl Hub {
 
     fn broadcast(&mut self, sessions: &[SessionId], text: String) {
         if !sessions.is_empty() {
-            self.effects.push_back(Effect::Broadcast { sessions: sessions.to_vec(), text });
+            self.tell(Tell::Broadcast { sessions: sessions.to_vec(), text });
         }
     }
 }

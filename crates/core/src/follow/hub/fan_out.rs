@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Hub, Session, SessionId, Stage};
+use super::{Hub, Session, SessionId, Stage, Tell};
 use crate::follow::topics::{self, Topics};
 use crate::log::Row;
 use crate::wire::frame;
@@ -35,7 +35,7 @@ impl Hub {
             self.note_sent(now, last.position.version, bytes, ask);
             if !everything.is_empty() {
                 let text = frame::changes_text(from, &last.position, ask, &joined);
-                self.effects.push_back(Effect::Broadcast { sessions: everything.clone(), text });
+                self.tell(Tell::Broadcast { sessions: everything.clone(), text });
             }
             self.fan_out_filtered(&filtered, &joined, &last.position, ask);
             from = last.position.version;
@@ -50,7 +50,7 @@ impl Hub {
             if let Some(session) = self.sessions.get_mut(id) {
                 session.asked = first;
             }
-            self.effects.push_back(Effect::Save(*id));
+            self.tell(Tell::Save(*id));
         }
         !awaiting.is_empty()
     }
@@ -76,7 +76,7 @@ impl Hub {
                     (true, true) => frame::head(told, last),
                     (false, _) => frame::changes_text(told, last, ask, &left),
                 };
-                self.effects.push_back(Effect::Broadcast { sessions: sessions.clone(), text });
+                self.tell(Tell::Broadcast { sessions: sessions.clone(), text });
                 for id in sessions {
                     self.told(id, last.version, ask && !left.is_empty());
                 }
@@ -93,7 +93,7 @@ impl Hub {
                 session.asked = version;
             }
         }
-        self.effects.push_back(Effect::Save(id));
+        self.tell(Tell::Save(id));
     }
 
     /// Asks everyone live who has not acknowledged the head to do so: a frame that brings nothing but the question.
@@ -108,7 +108,7 @@ impl Hub {
         let sessions = self.ids(late);
         if !sessions.is_empty() {
             let text = frame::changes_text(head.version, &head, true, "");
-            self.effects.push_back(Effect::Broadcast { sessions, text });
+            self.tell(Tell::Broadcast { sessions, text });
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Hub, Session, SessionId, Stage};
+use super::{Hub, Session, SessionId, Stage, Write};
 use crate::wire::frame::close;
 use crate::wire::position::{UnixMillis, Version};
 
@@ -168,7 +168,7 @@ impl Hub {
         self.pace.marks.push_back(Mark { asked, before });
         self.pace.last = Some((now, self.pace.sent));
         self.pace.wake_at(now.plus(self.pace.limits.slow_after));
-        self.effects.push_back(Effect::NoteAsked(asked));
+        self.write(Write::NoteAsked(asked));
     }
 
     /// Closes who lacks too many bytes: it catches up by replay, and the others never notice.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::bucket::Bucket;
-use super::{Effect, Hub, Outstanding, Reset, Session, SessionId, Stage};
+use super::{Hub, Outstanding, Reset, Session, SessionId, Stage, Tell};
 use crate::log::Standing;
 use crate::wire::claim::{Claim, Start};
 use crate::wire::cursor::FoldCursor;
@@ -165,7 +165,7 @@ impl Hub {
                 self.go_live(id);
             }
         }
-        self.effects.push_back(Effect::Save(id));
+        self.tell(Tell::Save(id));
     }
 
     /// A replica that connects anew has lost its older socket, whether or not that has closed yet.
@@ -201,7 +201,7 @@ impl Hub {
         self.replays.bytes += u64::from(bytes);
         self.pace.part_sent(now);
         self.replay_on(id);
-        self.effects.push_back(Effect::Save(id));
+        self.tell(Tell::Save(id));
     }
 
     /// Sends the next part if there is room and nobody waits for some, or goes live after the last.
@@ -232,7 +232,7 @@ impl Hub {
             None if sent >= folded => Part::Versions { after: sent },
             None | Some(_) => Part::Fold { from: sent, cursor: fold.unwrap_or_default() },
         };
-        self.effects.push_back(Effect::SendPart { session: id, part });
+        self.tell(Tell::SendPart { session: id, part });
     }
 
     /// Lets those in turn go on, once something was acknowledged or somebody left.
@@ -270,7 +270,7 @@ impl Hub {
                     // It was sent nothing of what was made since.
                     self.replay(id, Version::ZERO);
                 }
-                return self.effects.push_back(Effect::Save(id));
+                return self.tell(Tell::Save(id));
             }
             Some(Reset::Opening) | None if version <= head => session.reset = None,
             Some(_) | None => {
@@ -293,6 +293,6 @@ impl Hub {
         }
         // Also when the window was not full: then the object died before the next part went out.
         self.replay_on(id);
-        self.effects.push_back(Effect::Save(id));
+        self.tell(Tell::Save(id));
     }
 }

@@ -9,6 +9,7 @@ use crate::wire::publish::Publish;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+mod driver;
 mod epochs;
 mod expiry;
 mod model;
@@ -70,11 +71,11 @@ fn publish(version: u64) -> Input {
 }
 
 fn persist(version: u64) -> Effect {
-    Effect::Persist(Row { position: at(version), text: row(version) })
+    Effect::Write(Write::Append(Row { position: at(version), text: row(version) }))
 }
 
 fn pong(version: u64) -> Effect {
-    Effect::SetPong(at(version))
+    Effect::Tell(Tell::SetPong(at(version)))
 }
 
 fn receipt(version: u64) -> Receipt {
@@ -83,15 +84,19 @@ fn receipt(version: u64) -> Receipt {
 }
 
 fn committed(ticket: u64, version: u64) -> Effect {
-    Effect::Answer { ticket, outcome: Outcome::Committed(receipt(version)) }
+    Effect::Tell(Tell::Answer { ticket, outcome: Outcome::Committed(receipt(version)) })
 }
 
 fn repeated(ticket: u64, version: u64) -> Effect {
-    Effect::Answer { ticket, outcome: Outcome::Repeated(receipt(version)) }
+    Effect::Tell(Tell::Answer { ticket, outcome: Outcome::Repeated(receipt(version)) })
 }
 
 fn remember(version: u64, key: &str) -> Effect {
-    Effect::Remember { publisher: "guide".into(), key: key.into(), remembered: remembered(version) }
+    Effect::Write(Write::Remember {
+        publisher: "guide".into(),
+        key: key.into(),
+        remembered: remembered(version),
+    })
 }
 
 fn remembered(version: u64) -> Remembered {
@@ -106,23 +111,23 @@ fn changes(from: u64, to: u64, versions: &[u64]) -> String {
 }
 
 fn broadcast(sessions: &[u32], text: String) -> Effect {
-    Effect::Broadcast { sessions: sessions.iter().map(|id| SessionId(*id)).collect(), text }
+    Effect::Tell(Tell::Broadcast { sessions: sessions.iter().map(|id| SessionId(*id)).collect(), text })
 }
 
 fn send(session: u32, text: String) -> Effect {
-    Effect::Send { session: SessionId(session), text }
+    Effect::Tell(Tell::Send { session: SessionId(session), text })
 }
 
 fn page(session: u32, after: u64) -> Effect {
-    Effect::SendPart { session: SessionId(session), part: Part::Versions { after: v(after) } }
+    Effect::Tell(Tell::SendPart { session: SessionId(session), part: Part::Versions { after: v(after) } })
 }
 
 fn save(session: u32) -> Effect {
-    Effect::Save(SessionId(session))
+    Effect::Tell(Tell::Save(SessionId(session)))
 }
 
 fn close(session: u32, code: u16, reason: &'static str) -> Effect {
-    Effect::Close { session: SessionId(session), code, reason }
+    Effect::Tell(Tell::Close { session: SessionId(session), code, reason })
 }
 
 fn sent(session: u32, to: u64) -> Input {
@@ -235,7 +240,7 @@ impl Story {
         let attachments = serde_json::to_string(&self.hub.sessions().iter().collect::<Vec<_>>()).unwrap();
         let sessions: Vec<(SessionId, Session)> = serde_json::from_str(&attachments).unwrap();
         self.hub = hub(head.version.number(), sessions.into_iter().collect());
-        assert_eq!(self.effects(), [Effect::SetPong(head)]);
+        assert_eq!(self.effects(), [Effect::Tell(Tell::SetPong(head))]);
     }
 }
 
@@ -292,7 +297,7 @@ fn g1_a_refused_publish_between_good_ones_leaves_no_gap() {
             pong(9),
             broadcast(&[1], changes(7, 9, &[8, 9])),
             committed(8, 8),
-            Effect::Answer { ticket: 99, outcome: Outcome::Refused(refused) },
+            Effect::Tell(Tell::Answer { ticket: 99, outcome: Outcome::Refused(refused) }),
             committed(9, 9),
         ],
     );
@@ -303,7 +308,8 @@ fn a_commit_of_refused_publishes_only_answers() {
     let mut story = Story::live_at(7);
     story.hub.handle(NOW, Input::Publish(vec![expecting(keyed(8, "k"), 3)]));
     let effects = story.effects();
-    let [Effect::Answer { ticket: 8, outcome: Outcome::Refused(problem) }] = effects.as_slice() else {
+    let [Effect::Tell(Tell::Answer { ticket: 8, outcome: Outcome::Refused(problem) })] = effects.as_slice()
+    else {
         panic!("{effects:?}")
     };
     assert_eq!(problem.kind(), Code::ExpectFailed);
@@ -312,14 +318,14 @@ fn a_commit_of_refused_publishes_only_answers() {
         Input::Publish(vec![expecting(keyed(8, "k"), 7)]),
         &[
             persist(8),
-            Effect::Remember {
+            Effect::Write(Write::Remember {
                 publisher: "guide".into(),
                 key: "k".into(),
                 remembered: Remembered {
                     fingerprint: expecting(submission(8), 7).publish.fingerprint(),
                     ..remembered(8)
                 },
-            },
+            }),
             pong(8),
             broadcast(&[1], changes(7, 8, &[8])),
             committed(8, 8),
@@ -333,8 +339,10 @@ fn an_expected_epoch_must_be_the_logs() {
     let mut elsewhere = expecting(submission(8), 7);
     elsewhere.publish.expect = Some(Expect { epoch: Some(epoch(2)), version: v(7) });
     story.hub.handle(NOW, Input::Publish(vec![elsewhere]));
-    assert!(matches!(story.effects().as_slice(), [Effect::Answer { outcome: Outcome::Refused(problem), .. }]
-            if problem.kind() == Code::ExpectFailed));
+    assert!(
+        matches!(story.effects().as_slice(), [Effect::Tell(Tell::Answer { outcome: Outcome::Refused(problem), .. })]
+            if problem.kind() == Code::ExpectFailed)
+    );
 }
 
 #[test]
@@ -380,7 +388,7 @@ fn d3_a_key_used_for_another_body_is_refused() {
     let refused = |ticket| {
         let detail = "this Idempotency-Key was used for another publish; take a new key for new changes";
         let outcome = Outcome::Refused(Problem::new(Code::IdempotencyReuse, detail));
-        Effect::Answer { ticket, outcome }
+        Effect::Tell(Tell::Answer { ticket, outcome })
     };
     let mut story = Story::at(7);
     let other = Submission { remembered: Some(remembered(7)), ..keyed(8, "k") };
@@ -401,7 +409,11 @@ fn d3_a_key_belongs_to_its_publisher() {
             persist(8),
             remember(8, "k"),
             persist(9),
-            Effect::Remember { publisher: "shop".into(), key: "k".into(), remembered: remembered(9) },
+            Effect::Write(Write::Remember {
+                publisher: "shop".into(),
+                key: "k".into(),
+                remembered: remembered(9),
+            }),
             pong(9),
             committed(8, 8),
             committed(9, 9),
@@ -424,7 +436,7 @@ fn g4_a_frame_ends_with_the_first_version_past_256_kib() {
     assert!((frame::FRAME_BYTES / 2..frame::FRAME_BYTES).contains(&row_bytes), "two rows pass the limit");
     let mut frames = Vec::new();
     for effect in &effects {
-        if let Effect::Broadcast { text, .. } = effect {
+        if let Effect::Tell(Tell::Broadcast { text, .. }) = effect {
             let frame::Frame::Changes { from, to, versions, .. } = frame::Frame::parse(text).unwrap() else {
                 panic!("{text}")
             };
@@ -851,30 +863,29 @@ fn every_stage_answers_every_input() {
 #[track_caller]
 fn check_order(effects: &[Effect], known: &[SessionId], context: &str) {
     let rank = |effect: &Effect| match effect {
-        Effect::Persist(_) | Effect::Remember { .. } | Effect::BeginEpoch(_) => 0,
-        Effect::SetPong(_) => 1,
-        Effect::Broadcast { .. }
-        | Effect::NoteAsked(_)
-        | Effect::Send { .. }
-        | Effect::SendPart { .. }
-        | Effect::Save(_)
-        | Effect::Close { .. } => 2,
-        Effect::Answer { .. } => 3,
+        Effect::Write(Write::Append(_) | Write::Remember { .. } | Write::BeginEpoch(_)) => 0,
+        Effect::Tell(Tell::SetPong(_)) => 1,
+        Effect::Write(Write::NoteAsked(_))
+        | Effect::Tell(
+            Tell::Broadcast { .. }
+            | Tell::Send { .. }
+            | Tell::SendPart { .. }
+            | Tell::Save(_)
+            | Tell::Close { .. },
+        ) => 2,
+        Effect::Tell(Tell::Answer { .. }) => 3,
     };
     assert!(effects.is_sorted_by_key(rank), "{context}: {effects:?}");
     for effect in effects {
         let addressed = match effect {
-            Effect::Broadcast { sessions, .. } => sessions.clone(),
-            Effect::Send { session, .. }
-            | Effect::SendPart { session, .. }
-            | Effect::Save(session)
-            | Effect::Close { session, .. } => vec![*session],
-            Effect::Persist(_)
-            | Effect::Remember { .. }
-            | Effect::BeginEpoch(_)
-            | Effect::NoteAsked(_)
-            | Effect::SetPong(_)
-            | Effect::Answer { .. } => Vec::new(),
+            Effect::Tell(Tell::Broadcast { sessions, .. }) => sessions.clone(),
+            Effect::Tell(
+                Tell::Send { session, .. }
+                | Tell::SendPart { session, .. }
+                | Tell::Save(session)
+                | Tell::Close { session, .. },
+            ) => vec![*session],
+            Effect::Write(_) | Effect::Tell(Tell::SetPong(_) | Tell::Answer { .. }) => Vec::new(),
         };
         assert!(addressed.iter().all(|id| known.contains(id)), "{context}: {effects:?}");
     }

@@ -10,7 +10,7 @@ fn next_epoch() -> Position {
 }
 
 fn begun(head: Position) -> [Effect; 2] {
-    [Effect::BeginEpoch(head), Effect::SetPong(head)]
+    [Effect::Write(Write::BeginEpoch(head)), Effect::Tell(Tell::SetPong(head))]
 }
 
 fn new_epoch() -> Input {
@@ -63,14 +63,14 @@ fn e1_g3_who_has_not_said_that_it_was_reset_is_sent_nothing_of_the_new_epoch() {
     story.expect(ack(2, 0), &[save(2)]);
     let told = |story: &mut Story| -> Vec<Vec<SessionId>> {
         let sent = story.effects().into_iter().filter_map(|effect| {
-            if let Effect::Broadcast { sessions, .. } = effect { Some(sessions) } else { None }
+            if let Effect::Tell(Tell::Broadcast { sessions, .. }) = effect { Some(sessions) } else { None }
         });
         sent.collect()
     };
     story.hub.handle(NOW, publish(1));
     assert_eq!(told(&mut story), [[SessionId(2)]]);
     story.hub.handle(NOW, ack(1, 0));
-    let part = Effect::SendPart { session: SessionId(1), part: Part::Versions { after: v(0) } };
+    let part = Effect::Tell(Tell::SendPart { session: SessionId(1), part: Part::Versions { after: v(0) } });
     assert!(story.effects().contains(&part), "what was made since is replayed");
 }
 
@@ -83,11 +83,11 @@ fn g3_who_never_says_that_it_was_reset_is_closed_in_time_also_if_it_filters() {
     let due = story.hub.poll_timeout().expect("it has been asked");
     assert_eq!(due, NOW.plus(Limits::default().slow_after));
     story.hub.handle(due, Input::Timer);
-    let closed = Effect::Close {
+    let closed = Effect::Tell(Tell::Close {
         session: SessionId(1),
         code: close::TOO_SLOW,
         reason: "no ack in time; resume from the position held",
-    };
+    });
     assert!(story.effects().contains(&closed));
 }
 
@@ -125,7 +125,7 @@ fn e1_whom_the_new_epoch_did_not_reach_is_closed_when_the_hub_wakes() {
     let head = next_epoch();
     story.hub = Hub::new(tv(), Kept { log: Log::ending_at(head), asked: None }, sessions, Limits::default());
     let closed = close(1, close::RESYNC, "another epoch began; resume from the position held");
-    assert_eq!(story.effects(), [Effect::SetPong(head), closed]);
+    assert_eq!(story.effects(), [Effect::Tell(Tell::SetPong(head)), closed]);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn g7_a_replica_whose_position_is_not_on_the_log_begins_a_new_epoch() {
         let done = story.effects();
         assert_eq!(&done[..effects.len()], effects, "{claim}");
         assert!(
-            matches!(&done[effects.len()], Effect::Send { text, .. } if text.contains(r#""type":"reset""#))
+            matches!(&done[effects.len()], Effect::Tell(Tell::Send { text, .. }) if text.contains(r#""type":"reset""#))
         );
     }
 }
@@ -156,7 +156,10 @@ fn g7_a_replica_from_a_newer_epoch_begins_a_still_newer_one() {
     let claim = Position::genesis(epoch(5_000)).then(b"x");
     let mut story = Story::at(7);
     story.hub.handle(NOW, shows(1, claim, None));
-    assert_eq!(story.effects()[0], Effect::BeginEpoch(Position::genesis(epoch(5_000).after(NOW, [0; 10]))));
+    assert_eq!(
+        story.effects()[0],
+        Effect::Write(Write::BeginEpoch(Position::genesis(epoch(5_000).after(NOW, [0; 10]))))
+    );
     assert!(story.hub.head().epoch > claim.epoch);
 }
 

@@ -12,7 +12,7 @@ use super::{closed, epoch, tv, v};
 use crate::follow::follower::{self, Config, Cursor, Follower, Phase};
 use crate::follow::hub::{
     Asked, Effect, Hub, Input, Kept, Limits, Outcome, Part, PartSent, Remembered, Session, SessionId,
-    Submission,
+    Submission, Tell, Write,
 };
 use crate::follow::topics::Topics;
 use crate::log::Log;
@@ -309,14 +309,17 @@ impl World {
     fn step(&mut self, input: Input) -> Told {
         self.hub.handle(self.now, input);
         let mut effects: VecDeque<Effect> = std::iter::from_fn(|| self.hub.poll_effect()).collect();
-        let writes = |effect: &Effect| matches!(effect, Effect::Persist(_) | Effect::BeginEpoch(_));
+        let writes =
+            |effect: &Effect| matches!(effect, Effect::Write(Write::Append(_) | Write::BeginEpoch(_)));
         if effects.iter().any(writes) && std::mem::take(&mut self.fails_to_write) {
             // As the broker does: the rows as they are, and the sessions as the sockets carry them.
             self.hub = self.made_anew(self.attachments.clone());
             return Told::NotWritten;
         }
         for effect in &effects {
-            self.write(effect);
+            if let Effect::Write(write) = effect {
+                self.write(write);
+            }
         }
         let mut outcomes = Vec::new();
         while let Some(effect) = effects.pop_front() {
@@ -324,7 +327,9 @@ impl World {
                 self.wake();
                 return Told::Died;
             }
-            self.tell(effect, &mut outcomes);
+            if let Effect::Tell(tell) = effect {
+                self.tell(tell, &mut outcomes);
+            }
             effects.extend(std::iter::from_fn(|| self.hub.poll_effect()));
         }
         Told::Whole(outcomes)
@@ -336,48 +341,47 @@ impl World {
         dies
     }
 
-    fn write(&mut self, effect: &Effect) {
-        if let Effect::Persist(row) = effect {
+    fn write(&mut self, write: &Write) {
+        if let Write::Append(row) = write {
             assert_eq!(row.position, self.head().then(row.text.as_bytes()));
             self.rows.push(row.clone());
-        } else if let Effect::Remember { key, remembered, .. } = effect {
+        } else if let Write::Remember { key, remembered, .. } = write {
             self.remembered.insert(key.clone(), remembered.clone());
-        } else if let Effect::BeginEpoch(head) = effect {
+        } else if let Write::BeginEpoch(head) = write {
             assert!(head.epoch > self.epoch);
             self.epoch = head.epoch;
             (self.rows, self.folded, self.view) = (Vec::new(), 0, Stored::default());
             self.published.clear();
             self.asked = None;
-        } else if let Effect::NoteAsked(asked) = effect {
+        } else if let Write::NoteAsked(asked) = write {
             self.asked = Some(*asked);
         }
     }
 
-    fn tell(&mut self, effect: Effect, outcomes: &mut Vec<(u64, &'static str)>) {
-        match effect {
-            Effect::Persist(_) | Effect::Remember { .. } | Effect::BeginEpoch(_) | Effect::NoteAsked(_) => {}
-            Effect::SetPong(head) => self.pong = head,
-            Effect::Broadcast { sessions, text } => {
+    fn tell(&mut self, tell: Tell, outcomes: &mut Vec<(u64, &'static str)>) {
+        match tell {
+            Tell::SetPong(head) => self.pong = head,
+            Tell::Broadcast { sessions, text } => {
                 sessions.into_iter().for_each(|session| self.send(session, text.clone()));
             }
-            Effect::Send { session, text } => self.send(session, text),
-            Effect::SendPart { session, part: Part::Versions { after } } => self.send_page(session, after),
-            Effect::SendPart { session, part: Part::Fold { from, cursor } } => {
+            Tell::Send { session, text } => self.send(session, text),
+            Tell::SendPart { session, part: Part::Versions { after } } => self.send_page(session, after),
+            Tell::SendPart { session, part: Part::Fold { from, cursor } } => {
                 self.send_fold(session, from, cursor);
             }
-            Effect::Save(session) => {
+            Tell::Save(session) => {
                 if let Some(state) = self.hub.sessions().get(&session) {
                     let json = serde_json::to_string(state).unwrap();
                     self.attachments.insert(session, serde_json::from_str(&json).unwrap());
                 }
             }
-            Effect::Close { session, code, .. } => {
+            Tell::Close { session, code, .. } => {
                 self.attachments.remove(&session);
                 if let Some(who) = self.who(session) {
                     self.edges[who].close(code);
                 }
             }
-            Effect::Answer { ticket, outcome } => outcomes.push((
+            Tell::Answer { ticket, outcome } => outcomes.push((
                 ticket,
                 match outcome {
                     Outcome::Committed(_) => "committed",
@@ -443,8 +447,8 @@ impl World {
     /// The object is made anew; a socket whose session was never saved is closed.
     fn wake(&mut self) {
         self.hub = self.made_anew(self.attachments.clone());
-        while let Some(effect) = self.hub.poll_effect() {
-            self.tell(effect, &mut Vec::new());
+        while let Some(Effect::Tell(tell)) = self.hub.poll_effect() {
+            self.tell(tell, &mut Vec::new());
         }
         for edge in &mut self.edges {
             if edge.session.is_some_and(|session| !self.attachments.contains_key(&session)) {

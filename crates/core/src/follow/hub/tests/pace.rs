@@ -24,7 +24,7 @@ fn asking(from: u64, to: u64) -> String {
 }
 
 fn noted(version: u64, at: UnixMillis) -> Effect {
-    Effect::NoteAsked(Asked { version: v(version), at })
+    Effect::Write(Write::NoteAsked(Asked { version: v(version), at }))
 }
 
 /// Hands in an input some time after the stories' clock.
@@ -155,12 +155,14 @@ fn a_filtered_follower_answers_only_for_what_it_was_asked() {
     story.effects();
     // Version 9 is hidden from it; the question is not for it.
     story.hub.handle(NOW, publish(9));
-    assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Broadcast { .. })));
+    assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Tell(Tell::Broadcast { .. }))));
     assert_eq!(later(&mut story, 60, Input::Timer), []);
     story.hub.handle(NOW.plus(Duration::from_secs(61)), publish(10));
     let asked = story.effects();
     assert!(
-        asked.iter().any(|effect| matches!(effect, Effect::Broadcast { text, .. } if text.contains("ack")))
+        asked.iter().any(
+            |effect| matches!(effect, Effect::Tell(Tell::Broadcast { text, .. }) if text.contains("ack"))
+        )
     );
     assert_eq!(later(&mut story, 91, Input::Timer), [close(1, close::TOO_SLOW, SLOW)]);
 }
@@ -172,8 +174,11 @@ fn a_megabyte_asks_and_four_unanswered_are_too_many() {
     for version in 8..24 {
         let seconds = (version - 8) * 2;
         let effects = later(&mut story, seconds, large(version, 333));
-        assert!(effects.iter().any(|effect| matches!(effect, Effect::NoteAsked(_))) || version > 8);
-        closed.extend(effects.into_iter().filter(|effect| matches!(effect, Effect::Close { .. })));
+        assert!(
+            effects.iter().any(|effect| matches!(effect, Effect::Write(Write::NoteAsked(_)))) || version > 8
+        );
+        closed
+            .extend(effects.into_iter().filter(|effect| matches!(effect, Effect::Tell(Tell::Close { .. }))));
         let at = NOW.plus(Duration::from_secs(seconds));
         let head = story.hub.head().version.number();
         story.hub.handle(at, ack(2, head));
@@ -189,7 +194,7 @@ fn a_burst_in_one_commit_closes_nobody() {
     for version in 8..24 {
         story.hub.handle(NOW, large(version, 333));
     }
-    assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Close { .. })));
+    assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Tell(Tell::Close { .. }))));
 }
 
 #[test]
@@ -296,7 +301,7 @@ fn a_filtered_follower_owes_no_answer_for_what_it_was_sent_unasked() {
     story.expect(ack(1, 8), &[save(1)]);
     later(&mut story, 1, publish(9));
     let sent = later(&mut story, 2, publish(10));
-    let unasked = |effect: &Effect| matches!(effect, Effect::Broadcast { text, .. } if !text.contains("ack"));
+    let unasked = |effect: &Effect| matches!(effect, Effect::Tell(Tell::Broadcast { text, .. }) if !text.contains("ack"));
     assert!(sent.iter().any(unasked), "{sent:?}");
     // This question is hidden from it.
     let asked = later(&mut story, 20, publish(11));
@@ -307,7 +312,9 @@ fn a_filtered_follower_owes_no_answer_for_what_it_was_sent_unasked() {
 #[test]
 fn what_was_sent_before_a_question_does_not_bring_the_next_one_nearer() {
     let mut story = hub_with(1);
-    let asks = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::NoteAsked(_)));
+    let asks = |effects: &[Effect]| {
+        effects.iter().any(|effect| matches!(effect, Effect::Write(Write::NoteAsked(_))))
+    };
     assert!(asks(&later(&mut story, 0, large(8, 333))), "the first always does");
     let next = (9..20).find(|version| asks(&later(&mut story, 1, large(*version, 333))));
     assert!(next.is_some_and(|version| version >= 11), "a megabyte does: {next:?}");
@@ -325,6 +332,9 @@ fn what_was_sent_before_a_question_swamps_nobody() {
     later(&mut story, 10, publish(9));
     for version in 10..12 {
         let effects = later(&mut story, 16, publish(version));
-        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Close { .. })), "{effects:?}");
+        assert!(
+            !effects.iter().any(|effect| matches!(effect, Effect::Tell(Tell::Close { .. }))),
+            "{effects:?}"
+        );
     }
 }

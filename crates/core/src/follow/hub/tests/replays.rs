@@ -16,7 +16,7 @@ fn folded() -> Story {
 }
 
 fn fold(session: u32, from: u64, cursor: FoldCursor) -> Effect {
-    Effect::SendPart { session: SessionId(session), part: Part::Fold { from: v(from), cursor } }
+    Effect::Tell(Tell::SendPart { session: SessionId(session), part: Part::Fold { from: v(from), cursor } })
 }
 
 fn fold_sent(session: u32, to: u64, next: Option<FoldCursor>) -> Input {
@@ -57,7 +57,10 @@ fn a_part_of_a_fold_is_acknowledged_with_the_version_still_held() {
         story.hub.handle(NOW, fold_sent(1, 4, Some(cursor(next))));
     }
     let effects = story.effects();
-    assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::SendPart { .. })).count(), 4);
+    assert_eq!(
+        effects.iter().filter(|effect| matches!(effect, Effect::Tell(Tell::SendPart { .. }))).count(),
+        4
+    );
     story.expect(ack(1, 2), &[fold(1, 2, cursor(6)), save(1)]);
     assert_eq!(story.hub.sessions()[&SessionId(1)].acked, v(2), "nothing of a fold counts before its end");
 }
@@ -116,7 +119,7 @@ fn replays_that_end_within_their_window_are_bounded_by_the_budget_too() {
     for id in 1..=200 {
         story.hub.handle(NOW, resume(id, 4, &[]));
         while let Some(effect) = story.hub.poll_effect() {
-            if let Effect::SendPart { session, part: Part::Versions { after } } = effect {
+            if let Effect::Tell(Tell::SendPart { session, part: Part::Versions { after } }) = effect {
                 bytes += 1 << 20;
                 story.hub.handle(NOW, sent_bytes(session.0, (after.number() + 1).min(7), 1 << 20));
             }
@@ -206,7 +209,7 @@ fn a_fleet_that_comes_back_at_once_is_spread() {
     for id in 1..=2_010 {
         story.hub.handle(NOW, resume(id, 7, &[]));
         for effect in story.effects() {
-            if let Effect::Send { text, .. } = effect
+            if let Effect::Tell(Tell::Send { text, .. }) = effect
                 && let Some((_, delay)) = text.split_once("\"retry_after_ms\":")
             {
                 delays.push(delay.trim_end_matches('}').parse::<u64>().unwrap());
@@ -227,7 +230,7 @@ fn a_fleet_that_goes_on_arriving_is_spread_as_it_is_let_in() {
             story.hub.handle(UnixMillis(NOW.0 + millis), resume(id, 7, &[]));
         }
         for effect in story.effects() {
-            if let Effect::Send { text, .. } = effect
+            if let Effect::Tell(Tell::Send { text, .. }) = effect
                 && let Some((_, delay)) = text.split_once("\"retry_after_ms\":")
             {
                 let back = millis + delay.trim_end_matches('}').parse::<u64>().unwrap();
@@ -289,5 +292,5 @@ fn acks_of_the_parts_of_a_fold_cost_no_patience() {
         story.hub.handle(NOW, fold_sent(1, 4, Some(cursor(3))));
         story.hub.handle(NOW, ack(1, 2));
     }
-    assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Close { .. })));
+    assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Tell(Tell::Close { .. }))));
 }

@@ -1,0 +1,24 @@
+//! Waiting for something to happen in the object. A waiter that stops waiting leaves nothing behind.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use event_listener::Event;
+use futures_util::future::{Either, select};
+use worker::Delay;
+
+/// Something that happens again and again.
+#[derive(Default)]
+pub(crate) struct Notify(Event);
+
+impl Notify {
+    /// Waits for the next [`Notify::notify`], but at most so long; says whether it came.
+    pub(crate) async fn notified(&self, at_most: Duration) -> bool {
+        matches!(select(self.0.listen(), pin!(Delay::from(at_most))).await, Either::Left(_))
+    }
+
+    /// Wakes everybody who waits.
+    pub(crate) fn notify(&self) {
+        self.0.notify(usize::MAX);
+    }
+}

@@ -1,0 +1,180 @@
+//! The object as the platform of the hub's driver: what the driver asks for, done with rows and sockets.
+
+use std::collections::BTreeMap;
+
+use js_sys::JsString;
+use newsreel_core::follow::hub::{
+    Kept, Outcome, Part, PartSent, Platform, Remembered, Session, SessionId, Write,
+};
+use newsreel_core::follow::topics::Topics;
+use newsreel_core::log::Log;
+use newsreel_core::log::upkeep::{Chore, REMEMBER_FOR, Stock};
+use newsreel_core::wire::cursor::FoldCursor;
+use newsreel_core::wire::{Catalog, Position, UnixMillis, Version, frame};
+use worker::{Error, Result, console_error};
+
+use crate::driver::rows::{PAGE_ROWS, Rows};
+use crate::driver::sockets::Sockets;
+
+/// No more idempotency keys are remembered when the database, which may have 10 GB, is so large: what is left is
+/// for the log, which is bounded, while a day of keys is not.
+const KEYS_UNTIL_BYTES: u64 = 8 << 30;
+
+/// What the driver runs on.
+pub(super) struct Machine {
+    pub(super) catalog: Catalog,
+    pub(super) rows: Rows,
+    pub(super) sockets: Sockets,
+}
+
+/// The machine for the time of one call of the driver, and the answers that the call gave.
+pub(super) struct Shell<'a> {
+    machine: &'a Machine,
+    answers: BTreeMap<u64, Outcome>,
+}
+
+impl<'a> Shell<'a> {
+    pub(super) fn new(machine: &'a Machine) -> Self {
+        Self { machine, answers: BTreeMap::new() }
+    }
+
+    pub(super) fn into_answers(self) -> BTreeMap<u64, Outcome> {
+        self.answers
+    }
+
+    fn send_versions(
+        &self,
+        session: SessionId,
+        log: &Log,
+        topics: &Topics,
+        after: Version,
+    ) -> Result<(PartSent, u32)> {
+        let page = self.machine.rows.page(&log.head(), after, PAGE_ROWS)?;
+        let page = page.ok_or("a version below the head has no row")?;
+        let rows = filtered(topics, page.rows, Topics::filtered)?;
+        let head = frame::changes_head(after, page.to.version, page.to.hash, true);
+        self.machine.sockets.send_around(session, &head, &rows, frame::CHANGES_TAIL);
+        Ok((PartSent::Versions { to: page.to.version }, rows.length()))
+    }
+
+    fn send_fold(
+        &self,
+        session: SessionId,
+        log: &Log,
+        topics: &Topics,
+        from: Version,
+        cursor: &FoldCursor,
+    ) -> Result<(PartSent, u32)> {
+        let part = self.machine.rows.fold_part(from, cursor)?;
+        let changes = filtered(topics, part.changes, Topics::filtered_fold)?;
+        let to = log.folded();
+        let (head, tail) = (frame::fold_head(from, &to, cursor.part), frame::fold_tail(part.next.is_some()));
+        self.machine.sockets.send_around(session, &head, &changes, tail);
+        Ok((PartSent::Fold { to: to.version, next: part.next }, changes.length()))
+    }
+}
+
+impl Platform for Shell<'_> {
+    type Error = Error;
+
+    fn kept(&mut self) -> Result<Kept> {
+        // What was counted of a write that then failed is not there.
+        self.machine.rows.count()?;
+        self.machine.rows.kept()
+    }
+
+    fn write(&mut self, writes: Vec<Write>) -> Result<()> {
+        let rows = &self.machine.rows;
+        rows.transaction(|| writes.iter().try_for_each(|write| rows.write(write)))
+    }
+
+    fn remembered(&mut self, publisher: &str, key: &str, now: UnixMillis) -> Result<Option<Remembered>> {
+        self.machine.rows.remembered(publisher, key, now)
+    }
+
+    fn has_room_for_keys(&mut self) -> Result<bool> {
+        Ok(self.machine.rows.size()? <= KEYS_UNTIL_BYTES)
+    }
+
+    fn hot_bytes(&self) -> u64 {
+        self.machine.rows.hot_bytes()
+    }
+
+    fn stock(&mut self, log: &Log) -> Result<Stock> {
+        self.machine.rows.stock(log)
+    }
+
+    fn maintain(&mut self, chore: Chore, now: UnixMillis, head: &Position) -> Result<Option<Position>> {
+        let rows = &self.machine.rows;
+        match chore {
+            Chore::Seal { bytes } => rows.seal_oldest(bytes)?,
+            Chore::Fold => return rows.fold_oldest(head),
+            Chore::Forget => rows.transaction(|| rows.forget())?,
+            Chore::ForgetKeys => rows.forget_keys(now.minus(REMEMBER_FOR))?,
+        }
+        Ok(None)
+    }
+
+    fn sessions(&mut self) -> BTreeMap<SessionId, Session> {
+        self.machine.sockets.sessions()
+    }
+
+    fn pings(&mut self) -> BTreeMap<SessionId, UnixMillis> {
+        self.machine.sockets.last_pings()
+    }
+
+    fn set_pong(&mut self, head: &Position) -> Result<()> {
+        self.machine.sockets.set_pong(head)
+    }
+
+    fn broadcast(&mut self, sessions: &[SessionId], text: String) {
+        self.machine.sockets.broadcast(sessions, &text);
+    }
+
+    fn send(&mut self, session: SessionId, text: String) {
+        self.machine.sockets.send_text(session, &text);
+    }
+
+    fn send_part(
+        &mut self,
+        session: SessionId,
+        part: &Part,
+        log: &Log,
+        topics: &Topics,
+    ) -> Result<(PartSent, u32)> {
+        match part {
+            Part::Versions { after } => self.send_versions(session, log, topics, *after),
+            Part::Fold { from, cursor } => self.send_fold(session, log, topics, *from, cursor),
+        }
+    }
+
+    fn save(&mut self, id: SessionId, session: &Session) {
+        self.machine.sockets.save(id, session);
+    }
+
+    fn close(&mut self, session: SessionId, code: u16, reason: &'static str) {
+        self.machine.sockets.close(session, code, reason);
+    }
+
+    fn answer(&mut self, ticket: u64, outcome: Outcome) {
+        self.answers.insert(ticket, outcome);
+    }
+
+    fn set_alarm(&mut self, at: UnixMillis) -> Result<()> {
+        self.machine.rows.set_alarm(at)
+    }
+
+    fn report(&mut self, what: &str, error: &Error) {
+        console_error!("{}: {what}: {error}", self.machine.catalog);
+    }
+}
+
+/// Returns what of a JavaScript string of JSON items passes the topics. A follower of everything gets the string as
+/// it is, which never crosses into wasm.
+fn filtered(
+    topics: &Topics,
+    items: JsString,
+    pass: impl Fn(&Topics, &str) -> serde_json::Result<String>,
+) -> Result<JsString> {
+    if topics.is_everything() { Ok(items) } else { Ok(JsString::from(pass(topics, &String::from(items))?)) }
+}

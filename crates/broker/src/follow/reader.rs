@@ -1,0 +1,157 @@
+//! What the log has for a reader at some position. Pages and streams of events read the log here, and only here.
+
+use std::rc::Rc;
+
+use newsreel_core::follow::topics::Topics;
+use newsreel_core::log::{Reason, Standing};
+use newsreel_core::wire::claim::Claim;
+use newsreel_core::wire::cursor::{FoldCursor, PageCursor};
+use newsreel_core::wire::{Position, Version, event, frame, page};
+use worker::Result;
+
+use crate::driver::Driver;
+use crate::follow::permits::Permits;
+
+/// The same address is a page or a stream of events, and answers each web page in its own name.
+pub(crate) const VARY: &str = "Accept, Origin";
+
+/// Reads the log of one catalog for callers without a socket.
+pub(crate) struct LogReader {
+    pub(crate) driver: Rc<Driver>,
+    /// Answers that wait for a version.
+    pub(crate) polls: Permits,
+    /// Streams of events.
+    pub(crate) streams: Permits,
+}
+
+/// What the log has for a reader at a claimed position.
+pub(crate) enum Found {
+    /// The claim is the head.
+    AtHead(Position),
+    /// What comes next.
+    Part(LogPart),
+    /// The claim is not on the log, which ends here.
+    Elsewhere(Position, Reason),
+}
+
+/// A part of the log.
+pub(crate) struct LogPart {
+    /// The position after it; of a fold, after all of it.
+    pub(crate) to: Position,
+    body: PartBody,
+}
+
+/// JSON items separated by commas: those that passed the topics.
+enum PartBody {
+    Versions(String),
+    /// The zero-based part number of the fold, and where the fold goes on, unless this is its last part.
+    Fold(u32, String, Option<FoldCursor>),
+}
+
+impl LogReader {
+    pub(crate) fn new(driver: Rc<Driver>) -> Self {
+        Self { driver, polls: Permits::default(), streams: Permits::default() }
+    }
+
+    /// Reads what comes after `claim`: at most `limit` versions, and of those what passes the topics. Of what is
+    /// folded, the part after `fold`; a reader that has a part of another log's fold is not on this one.
+    pub(crate) fn read(
+        &self,
+        claim: Claim,
+        fold: Option<&PageCursor>,
+        topics: &Topics,
+        limit: u32,
+    ) -> Result<Found> {
+        let head = self.driver.head()?;
+        if fold.is_some_and(|fold| fold.epoch != head.epoch) {
+            return Ok(Found::Elsewhere(head, Reason::Epoch));
+        }
+        if claim == Claim::from(head) {
+            return Ok(Found::AtHead(head));
+        }
+        let logged = self.driver.logged(claim)?;
+        let standing = self.driver.hub()?.log().standing(claim, logged);
+        let from = match standing {
+            Standing::Current => return Ok(Found::AtHead(head)),
+            Standing::Elsewhere(reason) => return Ok(Found::Elsewhere(head, reason)),
+            Standing::Behind { after } => after,
+        };
+        let folded = self.driver.hub()?.log().folded();
+        if from < folded.version {
+            let cursor = fold.map(|fold| fold.cursor.clone()).unwrap_or_default();
+            let part = self.driver.rows().fold_part(from, &cursor)?;
+            let mut changes = String::from(part.changes);
+            if !topics.is_everything() {
+                changes = topics.filtered_fold(&changes)?;
+            }
+            return Ok(Found::Part(LogPart {
+                to: folded,
+                body: PartBody::Fold(cursor.part, changes, part.next),
+            }));
+        }
+        let page =
+            self.driver.rows().page(&head, from, limit)?.ok_or("a version below the head has no row")?;
+        let mut rows = String::from(page.rows);
+        if !topics.is_everything() {
+            rows = topics.filtered(&rows)?;
+        }
+        Ok(Found::Part(LogPart { to: page.to, body: PartBody::Versions(rows) }))
+    }
+}
+
+impl LogPart {
+    /// Returns the part that brings nothing to a reader at the head.
+    pub(crate) fn empty(at: Position) -> Self {
+        Self { to: at, body: PartBody::Versions(String::new()) }
+    }
+
+    /// Says whether it is a part of what is folded.
+    pub(crate) fn is_folded(&self) -> bool {
+        matches!(self.body, PartBody::Fold(..))
+    }
+
+    /// Says whether the topics hid all of it, so that there is nothing to send but how far it went.
+    pub(crate) fn is_hidden(&self) -> bool {
+        match &self.body {
+            PartBody::Versions(rows) => rows.is_empty(),
+            PartBody::Fold(..) => false,
+        }
+    }
+
+    /// Returns where a fold goes on, of which this is a part that is not the last.
+    pub(crate) fn next(&self) -> Option<&FoldCursor> {
+        match &self.body {
+            PartBody::Versions(_) => None,
+            PartBody::Fold(.., next) => next.as_ref(),
+        }
+    }
+
+    /// Returns it as a page for a reader at `from`, which is at or before its beginning.
+    pub(crate) fn page(&self, from: Version, head: Version) -> String {
+        match &self.body {
+            PartBody::Versions(rows) => page::text(from, &self.to, head, rows),
+            PartBody::Fold(_, changes, next) => page::fold_text(from, &self.to, head, changes, next.as_ref()),
+        }
+    }
+
+    /// Returns the entity tag of that page.
+    pub(crate) fn etag(&self, from: Version, head: Version) -> String {
+        match &self.body {
+            PartBody::Versions(_) => page::etag(from, &self.to, head),
+            PartBody::Fold(..) => page::fold_etag(from, &self.to, head),
+        }
+    }
+
+    /// Returns it as an event for a stream that was last told of `from`. A part of a fold that goes on has no id.
+    pub(crate) fn event(&self, from: Version) -> String {
+        match &self.body {
+            PartBody::Versions(rows) => {
+                event::event("changes", Some(&self.to), &frame::changes_text(from, &self.to, false, rows))
+            }
+            PartBody::Fold(part, changes, next) => {
+                let frame = frame::fold_text(from, &self.to, *part, changes, next.is_some());
+                event::event("fold", next.is_none().then_some(&self.to), &frame)
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What there is to know of a catalog: where its log is, and which followers it has; and a new epoch for it.
+
+use newsreel_core::follow::hub::{Input, Session, Stage};
+use newsreel_core::wire::page::{Follower, Followers, NewEpoch, Phase};
+use newsreel_core::wire::{Position, Status, UnixMillis};
+
+use crate::driver::Driver;
+use crate::follow::reader::LogReader;
+use crate::http::{Answer, json_response};
+use crate::js::random;
+
+/// Says where the log is.
+pub(crate) fn status(driver: &Driver) -> Answer {
+    let hub = driver.hub()?;
+    let position = hub.head();
+    let Position { epoch, version, .. } = position;
+    let (catalog, followers) = (driver.catalog().clone(), hub.sessions().len());
+    let (oldest, bytes) = (hub.log().tail(), driver.rows().size()?);
+    json_response(&Status { catalog, epoch, version, position, oldest, followers, bytes })
+}
+
+/// Lists who follows, and how far each has acknowledged.
+pub(crate) fn followers(driver: &Driver, reader: &LogReader) -> Answer {
+    driver.close_silent()?;
+    let pings = driver.sockets().last_pings();
+    let hub = driver.hub()?;
+    let mut followers = Vec::new();
+    for (id, session) in hub.sessions() {
+        let hash = driver.rows().hash_at(hub.log(), session.acked)?;
+        let position = hash.map(|hash| Position { version: session.acked, hash, ..hub.head() });
+        followers.push(follower(session, position, &hub.head(), pings.get(id).copied()));
+    }
+    let (polls, streams) = (reader.polls.taken(), reader.streams.taken());
+    json_response(&Followers { position: hub.head(), followers, polls, streams })
+}
+
+fn follower(
+    session: &Session,
+    position: Option<Position>,
+    head: &Position,
+    last_ping: Option<UnixMillis>,
+) -> Follower {
+    Follower {
+        name: session.name.clone(),
+        replica: session.replica,
+        acked: session.acked,
+        position,
+        lag: head.version.number().saturating_sub(session.acked.number()),
+        since: session.since,
+        last_ping,
+        stage: match session.stage {
+            Stage::Live => Phase::Live,
+            Stage::Replaying { .. } => Phase::Replaying,
+        },
+    }
+}
+
+/// Begins a new epoch: the log is empty, and every follower forgets what it has.
+pub(crate) fn new_epoch(driver: &Driver) -> Answer {
+    let previous = driver.head()?;
+    driver.step(Input::NewEpoch { random: random() })?;
+    let position = driver.head()?;
+    let Position { epoch, version, .. } = position;
+    json_response(&NewEpoch { catalog: driver.catalog().clone(), epoch, version, position, previous })
+}

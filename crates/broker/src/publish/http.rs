@@ -1,0 +1,141 @@
+//! Publishing over HTTP: one publish, or many as lines; and waiting until a publish is applied.
+
+use std::rc::Rc;
+
+use futures_channel::oneshot;
+use newsreel_core::access::Grant;
+use newsreel_core::follow::hub::{Applied, Outcome};
+use newsreel_core::wire::lines;
+use newsreel_core::wire::publish::check_idempotency_key;
+use newsreel_core::wire::query::PublishQuery;
+use newsreel_core::wire::{Code, Problem, Publish, Receipt, UnixMillis, internal};
+use serde::Serialize;
+use worker::Request;
+
+use crate::http::{Answer, Failure, grant, json_response, text_response};
+use crate::js::now;
+use crate::publish::body::{BodyMark, max_body_bytes, read_body};
+use crate::publish::problems::{busy, unknown};
+use crate::publish::publishers::outcome_json;
+use crate::publish::queue::{AnswerTo, PUBLISH_BYTES, Publishing, Queued, QueuedPublish};
+
+/// A publish over HTTP, read.
+struct Posted {
+    publisher: String,
+    grant: Grant,
+    idempotency_key: Option<String>,
+    body: Vec<u8>,
+}
+
+/// A receipt with how far its version has got.
+#[derive(Serialize)]
+struct AppliedReceipt<'a> {
+    #[serde(flatten)]
+    receipt: &'a Receipt,
+    applied: Vec<String>,
+    pending: Vec<String>,
+    offline: Vec<String>,
+    followers: FollowerAcks,
+}
+
+/// How many live followers without topics have acknowledged a version.
+#[derive(Serialize)]
+struct FollowerAcks {
+    acked: usize,
+    pending: usize,
+}
+
+impl Publishing {
+    /// Publishes, and answers once the platform may show the answer: when the rows are durable.
+    ///
+    /// The lines of a body queue all at once, in order.
+    pub(crate) async fn publish(self: &Rc<Self>, request: &mut Request, query: PublishQuery) -> Answer {
+        let lined = lines::are_in(&request.headers().get("Content-Type")?.unwrap_or_default());
+        if lined && query.wait_applied.is_some() {
+            let text = "wait is not for many publishes at once: publish alone to wait";
+            return Err(Problem::new(Code::BadRequest, text).into());
+        }
+        let posted = self.posted(request).await?;
+        let body_bytes = posted.body.len();
+        let publishes = if lined { self.lines(&posted)? } else { vec![self.alone(posted, query)?] };
+        let bytes = body_bytes + publishes.len() * PUBLISH_BYTES;
+        if !self.has_room(bytes) {
+            return Err(busy().into());
+        }
+        let (answer, outcomes) = oneshot::channel();
+        self.enqueue(Queued { publishes, bytes, answer: AnswerTo::Request(answer) });
+        let mut outcomes = outcomes.await.map_err(|_| unknown())?;
+        if lined {
+            let lines: String = outcomes.iter().map(|outcome| outcome_json(outcome) + "\n").collect();
+            return Ok(text_response(lines::MEDIA_TYPE, lines)?);
+        }
+        let (receipt, repeated) = match outcomes.pop() {
+            Some(Outcome::Committed(receipt)) => (receipt, false),
+            Some(Outcome::Repeated(receipt)) => (receipt, true),
+            Some(Outcome::Refused(problem)) => return Err(problem.into()),
+            None => return Err(unknown().into()),
+        };
+        let response = match query.wait_applied {
+            Some(timeout) => json_response(&self.when_applied(&receipt, now().plus(timeout)).await?)?,
+            None => json_response(&receipt)?,
+        };
+        if repeated {
+            response.headers().set("Idempotent-Replayed", "true")?;
+        }
+        Ok(response)
+    }
+
+    fn alone(&self, posted: Posted, query: PublishQuery) -> Result<QueuedPublish, Problem> {
+        let publish = Publish::parse(&posted.body)?;
+        posted.grant.check(&publish.changes)?;
+        let mut submission = self.submission(posted.publisher, &publish, posted.idempotency_key);
+        submission.wants_acks = query.wait_applied.is_some();
+        Ok(Ok(submission))
+    }
+
+    fn lines(&self, posted: &Posted) -> Result<Vec<QueuedPublish>, Problem> {
+        let mut publishes = Vec::new();
+        for (index, line) in lines::split(&posted.body)?.into_iter().enumerate() {
+            let fallback = posted.idempotency_key.as_deref().map(|key| lines::nth_key(key, index + 1));
+            publishes.push(self.line(&posted.publisher, &posted.grant, line, fallback));
+        }
+        Ok(publishes)
+    }
+
+    /// Reads a request. One whose publish is being read from another request is refused at once; after that
+    /// the order in the queue decides.
+    async fn posted(&self, request: &mut Request) -> Result<Posted, Failure> {
+        let publisher = request.headers().get(internal::CALLER)?.unwrap_or_default();
+        let grant = grant(request)?;
+        let idempotency_key = request.headers().get("Idempotency-Key")?;
+        idempotency_key.as_deref().map(check_idempotency_key).transpose().map_err(Problem::from)?;
+        let Some(mark) = BodyMark::set(&self.bodies, self.ticket(), &publisher, &idempotency_key) else {
+            let text = "this Idempotency-Key is being published; ask again for its answer";
+            return Err(Problem::new(Code::IdempotencyInFlight, text).into());
+        };
+        let most = max_body_bytes(request)?;
+        let body = read_body(request, most, &mark).await?;
+        Ok(Posted { publisher, grant, idempotency_key, body })
+    }
+
+    /// Waits until every replica and every live follower has acknowledged a publish, or until the deadline.
+    async fn when_applied<'a>(
+        &self,
+        receipt: &'a Receipt,
+        deadline: UnixMillis,
+    ) -> worker::Result<AppliedReceipt<'a>> {
+        let Applied { applied, pending, acked, unacked } = loop {
+            let all = self.driver.hub()?.applied(receipt.epoch, receipt.version);
+            let left = deadline.since(now());
+            if all.is_complete() || left.is_zero() {
+                break all;
+            }
+            // Woken or late, the loop looks again.
+            self.driver.stepped.notified(left).await;
+        };
+        let mut offline = self.driver.rows().known_replicas()?;
+        offline.retain(|name| !applied.contains(name) && !pending.contains(name));
+        let followers = FollowerAcks { acked, pending: unacked };
+        Ok(AppliedReceipt { receipt, applied, pending, offline, followers })
+    }
+}

@@ -1,0 +1,318 @@
+//! The hub's driver: hands the hub an input, writes what the hub decided, and then tells it.
+//!
+//! A [`Platform`] is the machine under it: rows, sockets, an alarm. The broker's Durable Object is one and the
+//! simulator has another, so that what is simulated is what is deployed. Nothing here awaits: a step is whole before
+//! the next begins.
+//!
+//! A step may end half-way: a write fails, or the platform panics. The driver is then *poisoned*, and whatever
+//! is asked of it next makes the hub anew from the rows and from what the sockets carry.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use super::{
+    Effect, Hub, Input, Kept, Limits, Outcome, Part, PartSent, Remembered, Session, SessionId, Tell, Write,
+};
+use crate::follow::topics::Topics;
+use crate::log::Log;
+use crate::log::upkeep::{self, Chore, Stock};
+use crate::wire::frame::close;
+use crate::wire::name::Catalog;
+use crate::wire::position::{Position, UnixMillis};
+
+mod alarm;
+mod commit;
+
+pub use commit::not_written;
+
+/// The machine that a driver runs on.
+pub trait Platform {
+    /// Why something was not done.
+    type Error: fmt::Display;
+
+    /// Returns what the rows tell of the hub that wrote them.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn kept(&mut self) -> Result<Kept, Self::Error>;
+
+    /// Carries out writes in one transaction.
+    ///
+    /// # Errors
+    /// When nothing of them was written.
+    fn write(&mut self, writes: Vec<Write>) -> Result<(), Self::Error>;
+
+    /// Returns what is remembered of an idempotency key.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn remembered(
+        &mut self,
+        publisher: &str,
+        key: &str,
+        now: UnixMillis,
+    ) -> Result<Option<Remembered>, Self::Error>;
+
+    /// Says whether more idempotency keys may be remembered: the rest of the disk is for the log.
+    ///
+    /// # Errors
+    /// When the size of the rows is not to be had.
+    fn has_room_for_keys(&mut self) -> Result<bool, Self::Error>;
+
+    /// Returns how many bytes of rows are in no segment, without reading them.
+    fn hot_bytes(&self) -> u64;
+
+    /// Returns what there is to seal, to fold and to forget.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn stock(&mut self, log: &Log) -> Result<Stock, Self::Error>;
+
+    /// Takes one step of maintenance in one transaction; returns the position that everything is folded up to, if
+    /// that moved.
+    ///
+    /// # Errors
+    /// When nothing of it was written.
+    fn maintain(
+        &mut self,
+        chore: Chore,
+        now: UnixMillis,
+        head: &Position,
+    ) -> Result<Option<Position>, Self::Error>;
+
+    /// Returns the sessions, as the open sockets carry them.
+    fn sessions(&mut self) -> BTreeMap<SessionId, Session>;
+
+    /// Returns when each socket's last ping was answered.
+    fn pings(&mut self) -> BTreeMap<SessionId, UnixMillis>;
+
+    /// Sets the answer to `ping`, which the machine gives without waking anybody.
+    ///
+    /// # Errors
+    /// When it is not set.
+    fn set_pong(&mut self, head: &Position) -> Result<(), Self::Error>;
+
+    /// Sends one text to many sockets. A socket that cannot take it is closing, and says so later.
+    fn broadcast(&mut self, sessions: &[SessionId], text: String);
+
+    /// Sends a text to a socket. One that cannot take it is closing, and says so later.
+    fn send(&mut self, session: SessionId, text: String);
+
+    /// Reads a part of the log and sends what of it passes the topics; returns how far it went, and its size in bytes.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn send_part(
+        &mut self,
+        session: SessionId,
+        part: &Part,
+        log: &Log,
+        topics: &Topics,
+    ) -> Result<(PartSent, u32), Self::Error>;
+
+    /// Writes a session to its socket's attachment, which outlives the memory of this machine.
+    fn save(&mut self, id: SessionId, session: &Session);
+
+    /// Closes a socket.
+    fn close(&mut self, session: SessionId, code: u16, reason: &'static str);
+
+    /// Answers a publisher.
+    fn answer(&mut self, ticket: u64, outcome: Outcome);
+
+    /// Sets the alarm, in the place of the one that is set.
+    ///
+    /// # Errors
+    /// When it is not set.
+    fn set_alarm(&mut self, at: UnixMillis) -> Result<(), Self::Error>;
+
+    /// Notes an error that fails nobody's request.
+    fn report(&mut self, what: &str, error: &Self::Error);
+}
+
+/// Drives the hub of one catalog.
+///
+/// Every call takes the platform, which the driver does not own: a simulated one is part of a larger world.
+#[derive(Debug)]
+pub struct Driver {
+    catalog: Catalog,
+    limits: Limits,
+    /// How much of the log is kept; nothing while the deployment is misconfigured, and then all of it is kept.
+    maintenance: Option<upkeep::Limits>,
+    hub: Hub,
+    /// A step began and has not ended well: what the hub believes may not be what is written.
+    poisoned: bool,
+    alarm: alarm::Alarm,
+    /// When the token of a publishing socket ends next: the hub does not know those sockets.
+    publisher_expiry: Option<UnixMillis>,
+    /// When sockets that have stopped pinging were last looked for.
+    checked_silence_at: UnixMillis,
+}
+
+impl Driver {
+    /// Makes the hub from the rows and the sockets, and tells them where the log is.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn wake<P: Platform>(
+        platform: &mut P,
+        catalog: Catalog,
+        limits: Limits,
+        maintenance: Option<upkeep::Limits>,
+    ) -> Result<Self, P::Error> {
+        let hub = Hub::new(catalog.clone(), platform.kept()?, platform.sessions(), limits);
+        let mut driver = Self {
+            catalog,
+            limits,
+            maintenance,
+            hub,
+            poisoned: false,
+            alarm: alarm::Alarm::Unknown,
+            publisher_expiry: None,
+            checked_silence_at: UnixMillis::default(),
+        };
+        driver.greet(platform);
+        Ok(driver)
+    }
+
+    /// Decides on one input and does what follows, in order.
+    ///
+    /// # Errors
+    /// When nothing was written, told or answered.
+    pub fn step<P: Platform>(
+        &mut self,
+        platform: &mut P,
+        now: UnixMillis,
+        input: Input,
+    ) -> Result<(), P::Error> {
+        self.recover(platform)?;
+        self.poisoned = true;
+        self.hub.handle(now, input);
+        let mut tells = VecDeque::new();
+        let writes = self.take_effects(&mut tells);
+        if !writes.is_empty() {
+            platform.write(writes)?;
+        }
+        // Before the sends, so that the alarm looks again if they die half-way.
+        self.arm(platform, now);
+        self.poisoned = !self.tell_all(platform, now, tells);
+        self.arm_for_timers(platform, now);
+        Ok(())
+    }
+
+    /// Sees to it that [`Self::hub`] shows what the rows have, and that the alarm is set.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn settle<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) -> Result<(), P::Error> {
+        self.recover(platform)?;
+        // A read may be what woke this machine, and a follower may lack something.
+        self.arm_if_unknown(platform, now);
+        Ok(())
+    }
+
+    /// Returns the hub. Between a step and [`Self::settle`] it may be ahead of the rows.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Closes the sockets that have stopped pinging. Nothing wakes the machine for that: it is done when there is
+    /// something else to do.
+    ///
+    /// # Errors
+    /// When nothing was written or told.
+    pub fn close_silent<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) -> Result<(), P::Error> {
+        self.checked_silence_at = now;
+        let pings = platform.pings();
+        self.step(platform, now, Input::Pinged(pings))
+    }
+
+    /// Makes the hub anew if a step has not ended well.
+    fn recover<P: Platform>(&mut self, platform: &mut P) -> Result<(), P::Error> {
+        if self.poisoned {
+            // As the sockets carry them: what the hub was about to say of them may never have been said.
+            let (kept, sessions) = (platform.kept()?, platform.sessions());
+            self.hub = Hub::new(self.catalog.clone(), kept, sessions, self.limits);
+            self.alarm = alarm::Alarm::Unknown;
+            self.poisoned = false;
+            self.greet(platform);
+        }
+        Ok(())
+    }
+
+    /// Tells what a hub says that was just made: a pong, and the end of some sockets.
+    fn greet<P: Platform>(&mut self, platform: &mut P) {
+        let mut tells = VecDeque::new();
+        let writes = self.take_effects(&mut tells);
+        assert!(writes.is_empty(), "a hub that was just made writes nothing");
+        // The same time for all: none of these depends on it.
+        self.poisoned = !self.tell_all(platform, UnixMillis::default(), tells);
+    }
+
+    /// Takes every effect of the hub: returns the writes, and appends the tells.
+    fn take_effects(&mut self, tells: &mut VecDeque<Tell>) -> Vec<Write> {
+        let mut writes = Vec::new();
+        while let Some(effect) = self.hub.poll_effect() {
+            match effect {
+                Effect::Write(write) => writes.push(write),
+                Effect::Tell(tell) => tells.push_back(tell),
+            }
+        }
+        writes
+    }
+
+    /// Carries out tells in order, and those that follow from them; says whether all went well.
+    ///
+    /// What is written stays written, so an error here fails no step.
+    fn tell_all<P: Platform>(
+        &mut self,
+        platform: &mut P,
+        now: UnixMillis,
+        mut tells: VecDeque<Tell>,
+    ) -> bool {
+        let mut whole = true;
+        while let Some(tell) = tells.pop_front() {
+            if let Err(error) = self.tell(platform, now, tell) {
+                platform.report("after a commit", &error);
+                whole = false;
+            }
+            // A part that was sent may make room for the next.
+            let writes = self.take_effects(&mut tells);
+            if !writes.is_empty()
+                && let Err(error) = platform.write(writes)
+            {
+                platform.report("the rest of a step is not told", &error);
+                return false;
+            }
+        }
+        whole
+    }
+
+    fn tell<P: Platform>(&mut self, platform: &mut P, now: UnixMillis, tell: Tell) -> Result<(), P::Error> {
+        match tell {
+            Tell::SetPong(head) => platform.set_pong(&head)?,
+            Tell::Broadcast { sessions, text } => platform.broadcast(&sessions, text),
+            Tell::Send { session, text } => platform.send(session, text),
+            Tell::SendPart { session, part } => {
+                let Some(state) = self.hub.sessions().get(&session) else { return Ok(()) };
+                match platform.send_part(session, &part, self.hub.log(), &state.topics) {
+                    Ok((sent, bytes)) => self.hub.handle(now, Input::PartSent { session, sent, bytes }),
+                    Err(error) => {
+                        // Its follower comes back and resumes; without its page it would wait for ever.
+                        platform.close(session, close::RESYNC, "what was missed could not be read");
+                        self.hub.handle(now, Input::Closed { session });
+                        return Err(error);
+                    }
+                }
+            }
+            Tell::Save(id) => {
+                if let Some(session) = self.hub.sessions().get(&id) {
+                    platform.save(id, session);
+                }
+            }
+            Tell::Close { session, code, reason } => platform.close(session, code, reason),
+            Tell::Answer { ticket, outcome } => platform.answer(ticket, outcome),
+        }
+        Ok(())
+    }
+}

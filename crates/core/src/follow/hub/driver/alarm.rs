@@ -1,0 +1,118 @@
+//! The driver's alarm: the hub's timer, and the maintenance of the log, one bounded step at a time.
+//!
+//! The alarm is set only when there is something to do, and by whatever made it so. A step of maintenance that fails
+//! leaves the log as it was, and is tried again.
+
+use std::time::Duration;
+
+use super::{Driver, Input, Platform};
+use crate::log::upkeep::{self, Next};
+use crate::wire::position::UnixMillis;
+
+/// How many steps of maintenance one alarm takes before others have a turn.
+const STEPS: u32 = 8;
+/// How long to wait after a step that failed.
+const AGAIN: Duration = Duration::from_secs(10);
+/// An alarm that is set to the present belongs to the event that sets it; a moment later it is another event.
+const NEXT_EVENT: Duration = Duration::from_millis(1);
+
+/// What is known of the alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alarm {
+    /// Nothing: another life of this driver may have set it.
+    Unknown,
+    /// The moment that it is set to.
+    At(UnixMillis),
+    /// It rings: it is set once more, at its end. When a panic ends it, the platform rings again.
+    Ringing,
+}
+
+impl Driver {
+    /// Does what is due, and sets the alarm for what comes next.
+    pub fn alarm<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
+        let next = self.do_what_is_due(platform, now).unwrap_or_else(|error| {
+            platform.report("the alarm is tried again", &error);
+            Next::At(now.plus(AGAIN))
+        });
+        self.alarm = Alarm::Unknown;
+        self.arm_for(platform, now, next);
+    }
+
+    fn do_what_is_due<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) -> Result<Next, P::Error> {
+        // Never by what was counted and believed before a write that failed.
+        self.recover(platform)?;
+        self.alarm = Alarm::Ringing;
+        if self.hub.poll_timeout().is_some_and(|due| due <= now) {
+            self.step(platform, now, Input::Timer)?;
+        }
+        for _ in 0..STEPS {
+            let Next::Now(chore) = self.next(platform, now)? else { break };
+            let head = self.hub.head();
+            self.poisoned = true;
+            let folded = platform.maintain(chore, now, &head)?;
+            self.poisoned = false;
+            if let Some(folded) = folded {
+                self.step(platform, now, Input::Folded(folded))?;
+            }
+        }
+        self.next(platform, now)
+    }
+
+    fn next<P: Platform>(&self, platform: &mut P, now: UnixMillis) -> Result<Next, P::Error> {
+        let Some(limits) = self.maintenance else { return Ok(Next::Idle) };
+        Ok(limits.next(now, &platform.stock(self.hub.log())?))
+    }
+
+    /// Sets the alarm if it is not set for as early already: for the timers, and for what a commit left to do.
+    pub fn arm<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
+        let seals = |limits: upkeep::Limits| limits.segment_bytes <= platform.hot_bytes();
+        let next = match self.alarm {
+            Alarm::Ringing => return,
+            Alarm::At(_) if !self.maintenance.is_some_and(seals) => Next::Idle,
+            Alarm::At(_) | Alarm::Unknown => {
+                self.next(platform, now).unwrap_or_else(|_| Next::At(now.plus(AGAIN)))
+            }
+        };
+        self.arm_for(platform, now, next);
+    }
+
+    /// Sets the alarm if nobody has since this driver was made.
+    pub(super) fn arm_if_unknown<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
+        if self.alarm == Alarm::Unknown {
+            self.arm(platform, now);
+        }
+    }
+
+    /// Sets the alarm for the hub's timer.
+    pub(super) fn arm_for_timers<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
+        self.arm_for(platform, now, Next::Idle);
+    }
+
+    /// Sets the alarm for what comes next, or for a timer if that comes sooner.
+    fn arm_for<P: Platform>(&mut self, platform: &mut P, now: UnixMillis, next: Next) {
+        let soonest = now.plus(NEXT_EVENT);
+        let maintenance = match next {
+            Next::Now(_) => Some(soonest),
+            Next::At(due) => Some(due),
+            Next::Idle => None,
+        };
+        let timers = self.hub.poll_timeout().into_iter().chain(self.publisher_expiry);
+        let due = maintenance.into_iter().chain(timers).min();
+        let Some(due) = due.map(|due| due.max(soonest)) else { return };
+        match self.alarm {
+            Alarm::Ringing => return,
+            Alarm::At(set) if set <= due && set > now => return,
+            Alarm::At(_) | Alarm::Unknown => {}
+        }
+        match platform.set_alarm(due) {
+            Ok(()) => self.alarm = Alarm::At(due),
+            Err(error) => platform.report("the alarm is not set", &error),
+        }
+    }
+
+    /// Sets when the token of a publishing socket ends next: the alarm that is set from then on comes by that time, and
+    /// its caller closes the socket.
+    pub fn set_publisher_expiry(&mut self, due: Option<UnixMillis>) {
+        self.publisher_expiry = due;
+    }
+}

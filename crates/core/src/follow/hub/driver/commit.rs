@@ -1,0 +1,85 @@
+//! The driver's commits: publishes that wait together are written together, and one that cannot be written fails
+//! nobody but itself.
+
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
+use super::super::Submission;
+use super::{Driver, Input, Outcome, Platform};
+use crate::wire::position::UnixMillis;
+use crate::wire::problem::{Code, Problem};
+
+/// How many bytes of changes one transaction writes, if it is not one publish. Rows, what is sent and what is
+/// kept in case it fails make several copies.
+const COMMIT_BYTES: usize = 1 << 20;
+/// After so many publishes in a row that could not be written the others are not tried: each failure costs to make
+/// the hub anew, and a full disk fails them all.
+const FAILURES: u32 = 3;
+
+/// Returns the answer to a publish that could not be written.
+#[must_use]
+pub fn not_written() -> Problem {
+    Problem::new(Code::NotWritten, "the publish could not be written and left nothing behind; try it again")
+}
+
+impl Driver {
+    /// Commits publishes, a transaction's worth at a time, and answers each of them once. What cannot be written
+    /// together is tried one by one.
+    pub fn publish<P: Platform>(&mut self, platform: &mut P, now: UnixMillis, submissions: Vec<Submission>) {
+        let mut failures = 0;
+        let mut left = submissions.into_iter().peekable();
+        while left.peek().is_some() && failures < FAILURES {
+            let some = together(&mut left);
+            let Err(error) = self.commit(platform, now, some.clone()) else { continue };
+            platform.report("publishes are written one by one", &error);
+            for one in some {
+                let ticket = one.ticket;
+                let written = failures < FAILURES && self.commit(platform, now, vec![one]).is_ok();
+                failures = if written { 0 } else { failures + 1 };
+                if !written {
+                    platform.answer(ticket, Outcome::Refused(not_written()));
+                }
+            }
+        }
+        left.for_each(|one| platform.answer(one.ticket, Outcome::Refused(not_written())));
+    }
+
+    /// Decides on publishes and writes them in one step.
+    fn commit<P: Platform>(
+        &mut self,
+        platform: &mut P,
+        now: UnixMillis,
+        mut submissions: Vec<Submission>,
+    ) -> Result<(), P::Error> {
+        if now.since(self.checked_silence_at) >= self.limits.look_every() {
+            self.close_silent(platform, now)?;
+        }
+        for submission in &mut submissions {
+            if let Some(key) = &submission.idempotency_key {
+                submission.remembered = platform.remembered(&submission.publisher, key, now)?;
+            }
+        }
+        if !platform.has_room_for_keys()? {
+            // The log is bounded and a day of keys is not: publishes without a new key go on.
+            let writes = |one: &Submission| one.idempotency_key.is_none() || one.remembered.is_some();
+            let refused = submissions.extract_if(.., |one| !writes(one)).map(|one| one.ticket);
+            let refused: Vec<u64> = refused.collect();
+            self.step(platform, now, Input::Publish(submissions))?;
+            refused.into_iter().for_each(|ticket| platform.answer(ticket, Outcome::Refused(not_written())));
+            return Ok(());
+        }
+        self.step(platform, now, Input::Publish(submissions))
+    }
+}
+
+/// Takes what one transaction writes.
+fn together(left: &mut Peekable<IntoIter<Submission>>) -> Vec<Submission> {
+    let (mut some, mut bytes) = (Vec::new(), 0);
+    while let Some(one) =
+        left.next_if(|one| some.is_empty() || bytes + one.publish.changes.len() <= COMMIT_BYTES)
+    {
+        bytes += one.publish.changes.len();
+        some.push(one);
+    }
+    some
+}
