@@ -15,9 +15,9 @@ const HIDDEN = '--steps 60000 --faults none --hidden --isolates 1';
 
 // Both hash breaks change this comparison.
 const HASHES_DIFFER = '(Some(claimed), Some(logged)) if «claimed != logged» =>';
-const FLOOR_OVER_AN_ENTRY = 'for (by, _, floor) in self.over(key, carries) { match «floor» {';
+const FLOOR_OVER_AN_ENTRY = 'for (by, _, floor) in self.covering(key, carries) { match «floor» {';
 const floorsIgnored = (kind) =>
-  `floor.map(|floor| if by == By::${kind} { Floor::default() } else { floor })`;
+  `floor.map(|floor| if by == FloorKind::${kind} { Floor::default() } else { floor })`;
 
 /**
  * @typedef {object} Break
@@ -39,7 +39,7 @@ export const BREAKS = {
     noticed: ['G1', 'G2'],
     edits: [
       { at: 'let new = |row: &VersionRow| «row.version > held»;', becomes: 'true' },
-      { at: 'else if «to > held || self.cursor == Cursor::Nothing» { Brings::News', becomes: 'true' },
+      { at: 'else if «to > held || self.cursor == Cursor::Beginning» { RangeOverlap::New', becomes: 'true' },
     ],
   },
   RowsUnsent: {
@@ -71,14 +71,14 @@ export const BREAKS = {
     play: ALONE,
     edits: [
       { at: HASHES_DIFFER, becomes: 'false' },
-      { at: 'if «epoch != self.head.epoch» { return Standing::Elsewhere(Reason::Epoch)', becomes: 'false' },
+      { at: 'if «epoch != self.head.epoch» { return ClaimStatus::NotOnLog(ResetReason::Epoch)', becomes: 'false' },
     ],
   },
   ForgottenServed: {
     meaning: 'The broker resumes a follower from a position that is forgotten.',
     noticed: ['G3', 'G7'],
     play: AWAY,
-    edits: [{ at: '(_, None) => { «return Standing::Elsewhere(Reason::Forgotten)»;', becomes: '()' }],
+    edits: [{ at: '(_, None) => { «return ClaimStatus::NotOnLog(ResetReason::Forgotten)»;', becomes: '()' }],
   },
   BookmarkLost: {
     meaning: 'The broker never tells a follower with topics how far the log has got.',
@@ -170,13 +170,13 @@ export const BREAKS = {
   NotFoundUntagged: {
     meaning: 'A reader takes "not found" for an entry without tags.',
     noticed: ['S2', 'S1'],
-    edits: [{ at: 'if «self.found» { Carries::Tags(&self.tags) }', becomes: 'true' }],
+    edits: [{ at: 'if «self.found» { EntryTags::Tags(&self.tags) }', becomes: 'true' }],
   },
   UnknownIsClear: {
     meaning: 'A reader takes an entry for clear that is too old for the floors it still holds.',
     noticed: ['S2', 'S1'],
     play: LONG,
-    edits: [{ at: 'None => unknown |= «fill < self.mark»,', becomes: 'false' }],
+    edits: [{ at: 'None => unknown |= «fill < self.watermark»,', becomes: 'false' }],
   },
   LandedUnchecked: {
     meaning: 'A reader does not judge a fill again when the fill lands.',
@@ -266,7 +266,7 @@ export const BREAKS = {
   ForgottenAtOnce: {
     meaning: 'The broker forgets positions as soon as they are folded.',
     noticed: ['G7'],
-    edits: [{ at: '(made.plus(«self.forget_after»), Chore::Forget)', becomes: 'Duration::ZERO' }],
+    edits: [{ at: '(made.plus(«self.forget_after»), MaintenanceTask::Forget)', becomes: 'Duration::ZERO' }],
   },
   FoldSoftens: {
     meaning: 'In a fold a soft change takes the place of a hard one.',

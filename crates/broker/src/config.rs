@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use newsreel_core::follow::hub;
-use newsreel_core::log::upkeep;
+use newsreel_core::log::maintenance::RetentionLimits;
 use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::Problem;
 use newsreel_gate::Deployment;
@@ -14,7 +14,7 @@ use worker::Env;
 pub(crate) struct Config {
     /// How much of a log is kept, and how long. Nothing while a variable is wrong: then all of it is kept, for
     /// what was forgotten by limits that nobody meant does not come back.
-    pub(crate) maintenance: Option<upkeep::Limits>,
+    pub(crate) maintenance: Option<RetentionLimits>,
     /// What is asked of followers.
     pub(crate) hub_limits: hub::Limits,
     /// How many publishes each token may make in a second, and a socket's texts; 0 is no limit.
@@ -31,7 +31,7 @@ impl Config {
     pub(crate) fn read(env: &Env) -> Result<Self, Problem> {
         let given = Deployment(env);
         let millis = |variable| given.read(variable).map(Duration::from_millis);
-        let maintenance = upkeep::Limits {
+        let maintenance = RetentionLimits {
             segment_bytes: given.read(&variables::LOG_SEGMENT_BYTES)?,
             keep_bytes: given.read(&variables::LOG_KEEP_BYTES)?,
             forget_after: millis(&variables::FORGET_AFTER_MS)?,

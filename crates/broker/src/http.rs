@@ -3,7 +3,7 @@
 use newsreel_core::access::Grant;
 use newsreel_core::wire::frame::SUBPROTOCOL;
 use newsreel_core::wire::problem::{self, Problem};
-use newsreel_core::wire::{Code, internal};
+use newsreel_core::wire::{Code, internal_headers};
 use newsreel_gate::GateError;
 use serde::Serialize;
 use worker::{Headers, Request, Response, ResponseBuilder, WebSocket};
@@ -43,7 +43,7 @@ pub(crate) type Answer = Result<Response, Failure>;
 
 /// Returns the limits of the caller's token.
 pub(crate) fn grant(request: &Request) -> worker::Result<Grant> {
-    Ok(Grant::from_text(&request.headers().get(internal::GRANT)?.unwrap_or_default()))
+    Ok(Grant::from_text(&request.headers().get(internal_headers::GRANT)?.unwrap_or_default()))
 }
 
 /// Refuses a request that should open a WebSocket and does not.

@@ -9,7 +9,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
 use newsreel_core::follow::hub::Input;
-use newsreel_core::wire::{Address, Code, Problem, Route, event, frame};
+use newsreel_core::wire::{Address, Code, Problem, Route, frame, sse};
 use worker::{
     DurableObject, Env, Error, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
     durable_object,
@@ -140,7 +140,7 @@ impl Parts {
             Route::PublishSocket(_) => self.publishing.open(&request),
             Route::Changes(_, query) => {
                 let accept = request.headers().get("Accept")?.unwrap_or_default();
-                match event::is_wanted(&accept) {
+                match sse::is_wanted(&accept) {
                     true => self.reader.events(&request, query),
                     false => page::page(&self.reader, &request, query).await,
                 }

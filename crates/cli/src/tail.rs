@@ -71,7 +71,7 @@ impl From {
     fn cursor(self) -> Cursor {
         match self {
             Self::Head => Cursor::Head,
-            Self::Start => Cursor::Nothing,
+            Self::Start => Cursor::Beginning,
             Self::At(position) => Cursor::At(position),
         }
     }
@@ -197,7 +197,7 @@ impl Tail {
                 self.keep(position)
             }
             Effect::Phase(phase) => self.phase(phase),
-            Effect::Complaint { code, message } => {
+            Effect::ServerError { code, message } => {
                 self.trouble = format!("{code}: {message}");
                 say!("tail: the broker says {code}: {message}");
                 Ok(())

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use futures_util::{SinkExt as _, StreamExt as _};
 use newsreel_core::wire::frame::{self, Resume, SUBPROTOCOL};
-use newsreel_core::wire::{Epoch, Position, UnixMillis, lines};
+use newsreel_core::wire::{Epoch, Position, UnixMillis, ndjson};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
@@ -323,7 +323,7 @@ async fn publish_broker(sockets: Vec<(usize, usize)>) -> (String, mpsc::Unbounde
                 texts.push(message.into_text().unwrap().as_str().to_owned());
             }
             let answers = vec![RECEIPT; answered].join(",");
-            socket.send(Message::text(lines::answers_text(&answers))).await.unwrap();
+            socket.send(Message::text(ndjson::answers_text(&answers))).await.unwrap();
             tell.send(texts).unwrap();
             if answered == most {
                 while let Some(Ok(_)) = socket.next().await {}

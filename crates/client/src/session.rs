@@ -152,8 +152,8 @@ impl Session {
 
     /// Makes the next wait at least so many milliseconds.
     #[wasm_bindgen(js_name = stayAway)]
-    pub fn stay_away(&mut self, least_ms: f64) {
-        self.follower.stay_away(Duration::from_millis(millis(least_ms).0));
+    pub fn delay_reconnect(&mut self, least_ms: f64) {
+        self.follower.delay_reconnect(Duration::from_millis(millis(least_ms).0));
     }
 
     /// Says that handlers are still at work, so that no page is missed meanwhile.
@@ -258,7 +258,7 @@ impl Session {
             }
             Effect::Reset { position, reason } => Said::Reset { position: position.to_string(), reason },
             Effect::Phase(phase) => Said::Phase { phase: name_of(phase) },
-            Effect::Complaint { code, message } => Said::Complaint { code, message },
+            Effect::ServerError { code, message } => Said::Complaint { code, message },
         }
     }
 }
@@ -284,7 +284,7 @@ fn heard(held: Option<Position>, effect: &Effect) -> Option<Heard> {
         | Effect::Send(_)
         | Effect::Hangup { .. }
         | Effect::Phase(_)
-        | Effect::Complaint { .. } => None,
+        | Effect::ServerError { .. } => None,
     }
 }
 
@@ -304,7 +304,7 @@ fn begin(from: Start) -> Option<Begin> {
 fn cursor(from: &str) -> Result<Cursor, String> {
     match from {
         "now" => Ok(Cursor::Head),
-        "start" => Ok(Cursor::Nothing),
+        "start" => Ok(Cursor::Beginning),
         position => match position.parse() {
             Ok(position) => Ok(Cursor::At(position)),
             Err(why) => Err(format!("{position:?} is neither \"now\", \"start\" nor a position: {why}")),

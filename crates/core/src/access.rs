@@ -1,6 +1,7 @@
-//! Who may do what: the tokens of a deployment, and the check made before any Durable Object is touched.
+//! Access: the tokens of a deployment, and the check that precedes any Durable Object.
 //!
-//! The lists are here; `signed` are the tokens that carry their own limits, and `grant` those limits.
+//! The token lists are here. `signed` reads tokens that carry their own limits, `grant` holds those limits, `rate` limits
+//! callers, and `cors` says which web pages may call.
 
 use std::fmt;
 
@@ -18,22 +19,22 @@ pub mod signed;
 
 pub use grant::Grant;
 
-/// What is said of every token that is not known: not what is wrong with it.
+/// The refusal of every unknown token. The text does not tell what is wrong with the token.
 const UNKNOWN: &str = "the token is not known here";
 
-/// What a call needs.
+/// The permission that a call needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// To publish.
+    /// Permission to publish.
     Publish,
-    /// To follow, to page, to see the status.
+    /// Permission to follow, to page and to see the status.
     Follow,
-    /// Everything.
+    /// Permission to do everything.
     Admin,
 }
 
 impl Scope {
-    /// Returns the text of it in a signed token.
+    /// Returns the name of the scope in a signed token.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
@@ -44,24 +45,24 @@ impl Scope {
     }
 }
 
-/// A caller who may.
+/// A caller with permission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The name its token was given.
+    /// The name that the token list gives to the token.
     pub name: String,
-    /// Whether it showed an admin token.
+    /// Whether the token is an admin token.
     pub admin: bool,
-    /// The limits of its token.
+    /// The limits that the token carries.
     pub grant: Grant,
 }
 
-/// The lists of a deployment.
+/// The token lists of a deployment.
 #[derive(Clone, Default)]
 pub struct Tokens {
     items: Vec<Token>,
 }
 
-/// Without a secret.
+/// Shows how many tokens there are, and no secret.
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} tokens", self.items.len())
@@ -76,13 +77,13 @@ struct Token {
     secret: String,
 }
 
-/// A token list that cannot be read. Its text never shows a secret.
+/// A token list that cannot be read. The message never shows a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: item {item} is not name=token or catalog/name=token")]
 pub struct TokensError {
-    /// Which secret.
+    /// The variable with the list.
     pub variable: &'static str,
-    /// Which item, from 1.
+    /// The number of the item, from 1.
     pub item: usize,
 }
 
@@ -109,7 +110,7 @@ impl Tokens {
         Ok(Self { items })
     }
 
-    /// Says who the bearer of `presented` is, if it may do `scope` on `catalog`.
+    /// Returns the bearer of `presented`, if the token allows `scope` on `catalog`.
     ///
     /// # Errors
     /// `unauthorized` without a known token; `forbidden` with one that does not reach so far.

@@ -1,21 +1,21 @@
-//! A clock that never goes back, made of one that may.
+//! A monotonic clock, made of one that may be set back.
 //!
-//! A reader's lag is its own time since it asked. If its machine's clock is set back in between, that time looks
-//! shorter than it was, and a bound would be kept that was not. So a step back is taken out of every later reading.
+//! A reader's lag is the time since the reader asked for a proof. If the machine's clock is set back in between, that time
+//! looks too short, and an answer past its bound looks fresh. Every reading is therefore corrected by the steps back so far.
 
 use std::time::Duration;
 
 use crate::wire::position::UnixMillis;
 
-/// What is known of a machine's clock.
+/// A machine's clock, corrected so that no reading is before an earlier one.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Steady {
+pub struct MonotonicClock {
     last: UnixMillis,
-    /// How far it was set back in all.
+    /// The sum of all steps back.
     behind: Duration,
 }
 
-impl Steady {
+impl MonotonicClock {
     /// Returns a clock that was not read yet.
     #[must_use]
     pub const fn new() -> Self {
@@ -24,7 +24,7 @@ impl Steady {
 
     /// Takes what the machine's clock says and returns a moment that is not before the last one returned.
     ///
-    /// What passed between the last reading and a step back is not known and counts as nothing: read it often.
+    /// The time between the last reading and a step back is unknown and counts as nothing, so read the clock often.
     pub fn read(&mut self, machine: UnixMillis) -> UnixMillis {
         let now = machine.plus(self.behind);
         self.behind += self.last.since(now);
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn s1_a_clock_that_is_set_back_goes_on_from_where_it_was() {
-        let mut clock = Steady::new();
+        let mut clock = MonotonicClock::new();
         let mut read = |machine| clock.read(UnixMillis(machine)).0;
         assert_eq!(read(10_000), 10_000);
         assert_eq!(read(10_500), 10_500);

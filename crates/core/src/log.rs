@@ -1,9 +1,9 @@
 //! The version log: append-only, gap-free, hashed, folded and forgotten from the front. Knows nothing about
 //! sockets or storage.
 
-pub mod fold;
+pub mod compaction;
+pub mod maintenance;
 pub mod schema;
-pub mod upkeep;
 
 use crate::wire::claim::Claim;
 use crate::wire::frame;
@@ -21,38 +21,38 @@ pub struct Log {
 pub struct Row {
     /// The position after it.
     pub position: Position,
-    /// ASCII JSON: `{"version":…,"at":…,"changes":[…]}`.
+    /// The row as ASCII JSON: `{"version":…,"at":…,"changes":[…]}`.
     pub text: String,
 }
 
 /// How a claimed position relates to a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It is the head.
+pub enum ClaimStatus {
+    /// The claim is the head.
     Current,
-    /// It is on the log, and this is what comes after.
+    /// The claim is on the log, below the head.
     Behind {
-        /// The version claimed.
+        /// The version that the claim names.
         after: Version,
     },
-    /// It is not on the log.
-    Elsewhere(Reason),
+    /// The claim is not on the log.
+    NotOnLog(ResetReason),
 }
 
-/// Why a position is not on a log.
+/// The reason why a position is not on a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// It belongs to another incarnation.
+pub enum ResetReason {
+    /// The position belongs to another epoch.
     Epoch,
-    /// The log has not got that far.
+    /// The version is above the head.
     Future,
-    /// The log reached the same version by another way: it was restored.
+    /// The log has the same version with another hash, so the log was restored.
     Hash,
-    /// Nothing is kept from so long ago.
+    /// The version is below everything that the log keeps.
     Forgotten,
 }
 
-impl Reason {
+impl ResetReason {
     /// Returns the text for people that a `reset` carries.
     #[must_use]
     pub fn text(self) -> &'static str {
@@ -64,9 +64,9 @@ impl Reason {
         }
     }
 
-    /// Says whether a claim that was refused for this reason, shown by somebody who can be trusted, proves that
-    /// the log is not the one it was: it was restored to an older state. An *older* epoch proves nothing, since
-    /// whoever was away during a new epoch shows one.
+    /// Says whether a refused claim of a trusted replica proves that the log was restored to an older state.
+    ///
+    /// An *older* epoch is normal: a follower that was offline when a new epoch began still presents the old one.
     #[must_use]
     pub fn proves_a_restore(self, claimed: Epoch, ours: Epoch) -> bool {
         match self {
@@ -128,26 +128,26 @@ impl Log {
 
     /// Judges a claim. `logged` is the log's own hash at the claimed version, if that is still known.
     #[must_use]
-    pub fn standing(&self, claim: Claim, logged: Option<Hash>) -> Standing {
+    pub fn claim_status(&self, claim: Claim, logged: Option<Hash>) -> ClaimStatus {
         let after = claim.version();
         if let Claim::Held { epoch, version, hash } = claim {
             if epoch != self.head.epoch {
-                return Standing::Elsewhere(Reason::Epoch);
+                return ClaimStatus::NotOnLog(ResetReason::Epoch);
             }
             if version > self.head.version {
-                return Standing::Elsewhere(Reason::Future);
+                return ClaimStatus::NotOnLog(ResetReason::Future);
             }
             match (hash, logged) {
                 (Some(claimed), Some(logged)) if claimed != logged => {
-                    return Standing::Elsewhere(Reason::Hash);
+                    return ClaimStatus::NotOnLog(ResetReason::Hash);
                 }
                 (_, None) => {
-                    return Standing::Elsewhere(Reason::Forgotten);
+                    return ClaimStatus::NotOnLog(ResetReason::Forgotten);
                 }
                 (_, _) => {}
             }
         }
-        if after == self.head.version { Standing::Current } else { Standing::Behind { after } }
+        if after == self.head.version { ClaimStatus::Current } else { ClaimStatus::Behind { after } }
     }
 }
 
@@ -180,10 +180,13 @@ mod tests {
     fn g5_any_position_ever_held_is_resumed() {
         let (log, positions) = log(3);
         for at in &positions[..3] {
-            assert_eq!(log.standing((*at).into(), Some(at.hash)), Standing::Behind { after: at.version });
+            assert_eq!(
+                log.claim_status((*at).into(), Some(at.hash)),
+                ClaimStatus::Behind { after: at.version }
+            );
         }
-        assert_eq!(log.standing(positions[3].into(), Some(positions[3].hash)), Standing::Current);
-        assert_eq!(log.standing(Claim::Nothing, None), Standing::Behind { after: Version::ZERO });
+        assert_eq!(log.claim_status(positions[3].into(), Some(positions[3].hash)), ClaimStatus::Current);
+        assert_eq!(log.claim_status(Claim::Nothing, None), ClaimStatus::Behind { after: Version::ZERO });
     }
 
     #[test]
@@ -192,25 +195,34 @@ mod tests {
         let Position { epoch, version, hash } = positions[2];
         let other = Epoch::new(UnixMillis(2), [0; 10]);
         let claim = |epoch, version, hash| Claim::Held { epoch, version, hash: Some(hash) };
-        let standing = |claim, logged| log.standing(claim, logged);
-        assert_eq!(standing(claim(other, version, hash), Some(hash)), Standing::Elsewhere(Reason::Epoch));
+        let standing = |claim, logged| log.claim_status(claim, logged);
+        assert_eq!(
+            standing(claim(other, version, hash), Some(hash)),
+            ClaimStatus::NotOnLog(ResetReason::Epoch)
+        );
         assert_eq!(
             standing(claim(epoch, Version::new(4).unwrap(), hash), None),
-            Standing::Elsewhere(Reason::Future)
+            ClaimStatus::NotOnLog(ResetReason::Future)
         );
         let foreign = hash.then(b"x");
-        assert_eq!(standing(claim(epoch, version, foreign), Some(hash)), Standing::Elsewhere(Reason::Hash));
-        assert_eq!(standing(claim(epoch, version, hash), None), Standing::Elsewhere(Reason::Forgotten));
+        assert_eq!(
+            standing(claim(epoch, version, foreign), Some(hash)),
+            ClaimStatus::NotOnLog(ResetReason::Hash)
+        );
+        assert_eq!(
+            standing(claim(epoch, version, hash), None),
+            ClaimStatus::NotOnLog(ResetReason::Forgotten)
+        );
     }
     #[test]
     fn only_a_claim_from_another_history_proves_a_restore() {
         let (older, newer) = (Epoch::new(UnixMillis(1), [0; 10]), Epoch::new(UnixMillis(2), [0; 10]));
-        assert!(Reason::Hash.proves_a_restore(older, older));
-        assert!(Reason::Future.proves_a_restore(older, older));
-        assert!(Reason::Epoch.proves_a_restore(newer, older));
-        assert!(!Reason::Epoch.proves_a_restore(older, newer), "it was away while the epoch began");
-        assert!(!Reason::Epoch.proves_a_restore(older, older));
-        assert!(!Reason::Forgotten.proves_a_restore(older, older));
+        assert!(ResetReason::Hash.proves_a_restore(older, older));
+        assert!(ResetReason::Future.proves_a_restore(older, older));
+        assert!(ResetReason::Epoch.proves_a_restore(newer, older));
+        assert!(!ResetReason::Epoch.proves_a_restore(older, newer), "it was away while the epoch began");
+        assert!(!ResetReason::Epoch.proves_a_restore(older, older));
+        assert!(!ResetReason::Forgotten.proves_a_restore(older, older));
     }
 
     #[test]

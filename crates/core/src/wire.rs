@@ -1,21 +1,20 @@
 //! The words on the wire: names, positions, changes, publishes, frames, pages, problems, routes.
 //!
-//! Everything that crosses a process boundary is parsed and written here and nowhere else. What comes from a
-//! publisher is read strictly (an unknown field is an error); what comes from a broker is read leniently, so
-//! that a newer broker may add fields. Knows nothing of sockets, storage or HTTP libraries.
+//! Everything that crosses a process boundary is parsed and written here and nowhere else. The texts of a publisher are
+//! read strictly (an unknown field is an error), those of a broker leniently, so that a newer broker may add fields. Knows
+//! nothing of sockets, storage or HTTP libraries.
 
 pub mod address;
 pub mod change;
 pub mod claim;
 pub mod cursor;
 pub mod etag;
-pub mod event;
 pub mod frame;
-pub mod internal;
+pub mod internal_headers;
 pub(crate) mod json;
 pub mod keys;
-pub mod lines;
 pub mod name;
+pub mod ndjson;
 pub mod page;
 pub mod position;
 pub mod problem;
@@ -23,12 +22,13 @@ pub mod publish;
 pub mod query;
 pub mod range;
 pub mod route;
+pub mod sse;
 
 pub use address::Address;
 pub use change::{Change, Operation, Target};
 pub use frame::{Fold, Frame, VersionRow};
-pub use lines::Line;
 pub use name::{Catalog, Key, NameError, Prefix, Tag};
+pub use ndjson::Line;
 pub use page::{Page, Status};
 pub use position::{Epoch, Hash, Position, UnixMillis, Version};
 pub use problem::{Code, Problem};

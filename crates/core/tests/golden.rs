@@ -9,19 +9,19 @@ use std::time::Duration;
 use newsreel_core::access::cors::Origins;
 use newsreel_core::access::subprotocol_bearer;
 use newsreel_core::follow::topics::Topics;
-use newsreel_core::log::fold::Fold;
-use newsreel_core::log::{Log, Reason, Standing};
+use newsreel_core::log::compaction::Compaction;
+use newsreel_core::log::{ClaimStatus, Log, ResetReason};
 use newsreel_core::wire::claim::{Claim, Start};
 use newsreel_core::wire::cursor::PageCursor;
 use newsreel_core::wire::frame::{self, FoldedChange, FollowerFrame, Frame, Resume, VersionRow, close};
 use newsreel_core::wire::keys;
-use newsreel_core::wire::lines::{self, Answer, Answers, answers_text};
+use newsreel_core::wire::ndjson::{self, Answer, Answers, answers_text};
 use newsreel_core::wire::page::{self, Followers, NewEpoch, Page};
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::query::{FollowQuery, PageQuery};
 use newsreel_core::wire::{
     Catalog, Change, Code, Epoch, Hash, Key, Line, Operation, Position, Prefix, Problem, Publish, Receipt,
-    Route, Status, Tag, Target, Version, event,
+    Route, Status, Tag, Target, Version, sse,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -174,19 +174,19 @@ fn refused_line(case: &Case) {
 
 fn body(case: &Case) {
     let body = case.text("body");
-    let lines = lines::split(body.as_bytes()).unwrap();
+    let lines = ndjson::split(body.as_bytes()).unwrap();
     let trimmed: Vec<&[u8]> = lines.iter().map(|line| line.trim_ascii()).collect();
     assert_eq!(trimmed, case.texts("lines").iter().map(String::as_bytes).collect::<Vec<_>>());
-    let keys: Vec<String> = (1..=lines.len()).map(|n| lines::nth_key(case.text("key"), n)).collect();
+    let keys: Vec<String> = (1..=lines.len()).map(|n| ndjson::nth_key(case.text("key"), n)).collect();
     assert_eq!(keys, case.texts("keys"));
 }
 
 fn refused_body(case: &Case) {
-    assert_eq!(lines::split(case.text("body").as_bytes()).unwrap_err().code(), case.text("code"));
+    assert_eq!(ndjson::split(case.text("body").as_bytes()).unwrap_err().code(), case.text("code"));
 }
 
 fn content_type(case: &Case) {
-    assert_eq!(lines::are_in(case.text("content_type")), case.read::<bool>("lines"));
+    assert_eq!(ndjson::are_in(case.text("content_type")), case.read::<bool>("lines"));
 }
 
 fn same(case: &Case) {
@@ -350,7 +350,7 @@ fn fold(case: &Case) {
         let rows: Vec<VersionRow> = rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect();
         let named = rows.iter().flat_map(|row| &row.changes).map(|change| &change.target);
         let before = named.filter_map(|target| stored.remove(target)).flatten().collect();
-        let Fold { left, covers } = Fold::of(before, &rows);
+        let Compaction { survivors: left, superseding: covers } = Compaction::of(before, &rows);
         for cover in &covers {
             for (_, changes) in stored.iter_mut().filter(|(target, _)| cover.reaches(target)) {
                 changes.retain(|folded| match folded.change.operation {
@@ -408,26 +408,28 @@ fn claim(case: &Case) {
     let (epoch, known): (Epoch, usize) = (log.parsed("epoch"), log.read("known"));
     let positions = positions_of(epoch, &log.texts("rows"));
     let ours = Log::ending_at(positions[positions.len() - 1]);
-    let standing = claim_of(case.value("claim")).map_or(Standing::Current, |claim| {
+    let standing = claim_of(case.value("claim")).map_or(ClaimStatus::Current, |claim| {
         let at = usize::try_from(claim.version().number()).unwrap();
         let logged = positions.get(at).filter(|_| at >= known).map(|position| position.hash);
-        ours.standing(claim, logged)
+        ours.claim_status(claim, logged)
     });
     let is = match standing {
-        Standing::Current => "the head",
-        Standing::Behind { .. } => "behind",
-        Standing::Elsewhere(reason) => reason.text(),
+        ClaimStatus::Current => "the head",
+        ClaimStatus::Behind { .. } => "behind",
+        ClaimStatus::NotOnLog(reason) => reason.text(),
     };
     assert_eq!(is, case.text("is"));
     let shown = claim_of(case.value("claim"));
     let begins = match (standing, shown) {
-        (Standing::Elsewhere(reason), Some(Claim::Held { epoch: shown, .. })) => proves(reason, shown, epoch),
-        (Standing::Current | Standing::Behind { .. } | Standing::Elsewhere(_), _) => false,
+        (ClaimStatus::NotOnLog(reason), Some(Claim::Held { epoch: shown, .. })) => {
+            proves(reason, shown, epoch)
+        }
+        (ClaimStatus::Current | ClaimStatus::Behind { .. } | ClaimStatus::NotOnLog(_), _) => false,
     };
     assert_eq!(begins, case.read::<bool>("new_epoch"));
 }
 
-fn proves(reason: Reason, shown: Epoch, ours: Epoch) -> bool {
+fn proves(reason: ResetReason, shown: Epoch, ours: Epoch) -> bool {
     reason.proves_a_restore(shown, ours)
 }
 
@@ -585,22 +587,22 @@ fn answers_of_the_broker() {
 
 fn one_event(case: &Case) {
     let id: Option<Position> = case.has("id").then(|| case.parsed("id"));
-    assert_eq!(event::event(case.text("kind"), id.as_ref(), case.text("frame")), case.text("text"));
+    assert_eq!(sse::event(case.text("kind"), id.as_ref(), case.text("frame")), case.text("text"));
     let frame = Frame::parse(case.text("frame")).unwrap();
     assert_eq!(written(&frame), case.text("frame"));
     assert_eq!(meaning(&frame)["type"], case.text("kind"));
 }
 
 fn retry(case: &Case) {
-    assert_eq!(event::retry(Duration::from_millis(case.read("ms"))), case.text("text"));
+    assert_eq!(sse::retry(Duration::from_millis(case.read("ms"))), case.text("text"));
 }
 
 fn comment(case: &Case) {
-    assert_eq!(event::KEEP_ALIVE, case.text("text"));
+    assert_eq!(sse::KEEP_ALIVE, case.text("text"));
 }
 
 fn accept(case: &Case) {
-    assert_eq!(event::is_wanted(case.text("accept")), case.read::<bool>("wanted"));
+    assert_eq!(sse::is_wanted(case.text("accept")), case.read::<bool>("wanted"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use newsreel_core::read::cache::{Answer, Envelope, Event, Freshness, Read, Step, Tier, etag_of};
 use newsreel_core::read::floors::raised_by;
-use newsreel_core::read::policy::{Beyond, OnBump, Policy};
+use newsreel_core::read::policy::{OnInvalidate, OnUnprovable, Policy};
 use newsreel_core::read::sync::{Knowledge, Reply};
 use newsreel_core::wire::{Change, Epoch, Key, Position, Tag, UnixMillis, Version};
 #[cfg(target_arch = "wasm32")]
@@ -31,8 +31,8 @@ fn policy(quorum: bool) -> Policy {
         ttl: Duration::from_secs(3_600),
         stale_for: Duration::from_secs(3_600),
         lag_bound: Duration::from_secs(60),
-        beyond_bound: Beyond::Stale,
-        on_bump: OnBump::Delete,
+        beyond_bound: OnUnprovable::Stale,
+        on_bump: OnInvalidate::Delete,
         quorum,
     }
 }

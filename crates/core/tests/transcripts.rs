@@ -62,7 +62,7 @@ fn conversations(transcript: &str) -> BTreeMap<String, Conversation> {
                         hash: hash.or(known.map(|at| at.hash)).unwrap_or("ffffffffffffffff".parse().unwrap()),
                     })
                 }
-                (_, Some(_)) => Cursor::Nothing,
+                (_, Some(_)) => Cursor::Beginning,
                 (_, None) => Cursor::Head,
             };
             let filtered = query.contains_key("topic");
@@ -130,7 +130,7 @@ fn applied(effects: &[Effect]) -> Vec<(u64, Value)> {
             | Effect::Send(_)
             | Effect::Hangup { .. }
             | Effect::Phase(_)
-            | Effect::Complaint { .. } => {}
+            | Effect::ServerError { .. } => {}
         }
     }
     all.iter().map(|(version, json)| (version.number(), serde_json::from_str(json).unwrap())).collect()
@@ -213,7 +213,7 @@ fn codes_that_nobody_knows_go_by_their_range_and_are_told() {
         assert_eq!(follower.phase(), phase, "{code}");
         let told = effects
             .iter()
-            .any(|effect| matches!(effect, Effect::Complaint { code, .. } if code == "of-tomorrow"));
+            .any(|effect| matches!(effect, Effect::ServerError { code, .. } if code == "of-tomorrow"));
         assert!(told, "{effects:?}");
         assert_eq!(follower.position().unwrap().version, Version::new(4).unwrap());
     }

@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 
-use newsreel_core::clock::Steady;
+use newsreel_core::clock::MonotonicClock;
 use newsreel_core::wire::UnixMillis;
 
 thread_local! {
-    static CLOCK: Cell<Steady> = const { Cell::new(Steady::new()) };
+    static CLOCK: Cell<MonotonicClock> = const { Cell::new(MonotonicClock::new()) };
 }
 
 /// Returns this machine's time. It never goes back, whatever is done to the machine's clock.

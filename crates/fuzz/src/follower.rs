@@ -19,7 +19,7 @@ pub(crate) fn steps(bytes: &[u8]) {
     let filtered = held.starts_with('~');
     let cursor = match held.trim_start_matches('~') {
         "h" => Cursor::Head,
-        held => held.parse().map_or(Cursor::Nothing, Cursor::At),
+        held => held.parse().map_or(Cursor::Beginning, Cursor::At),
     };
     let follower = Follower::new(Config { filtered, ..Config::default() }, cursor, 7);
     let mut story = Story { follower, now: UnixMillis(1_000), proved: None, phase: Phase::Idle };
@@ -52,7 +52,7 @@ impl Story {
                 self.proved = None;
                 return self.effects(before);
             }
-            "A" => return self.follower.stay_away(Duration::from_millis(number.unwrap_or(0))),
+            "A" => return self.follower.delay_reconnect(Duration::from_millis(number.unwrap_or(0))),
             "." => return self.follower.still_applying(self.now),
             _ => return,
         };
@@ -77,7 +77,7 @@ impl Story {
         );
     }
 
-    /// Carries the effects out, and checks that they lead from what was held to what is.
+    /// EntryTags the effects out, and checks that they lead from what was held to what is.
     fn effects(&mut self, before: Cursor) {
         let mut held = before;
         let mut phase = self.phase;
@@ -110,7 +110,7 @@ impl Story {
                     assert_ne!(next, phase);
                     phase = next;
                 }
-                Effect::Dial(_) | Effect::Hangup { .. } | Effect::Complaint { .. } => {}
+                Effect::Dial(_) | Effect::Hangup { .. } | Effect::ServerError { .. } => {}
             }
         }
         assert_eq!(held, self.follower.cursor(), "what is held is what was applied");
@@ -148,6 +148,6 @@ fn forward(held: Cursor, position: Position) -> Cursor {
 fn version_of(cursor: Cursor) -> Version {
     match cursor {
         Cursor::At(position) => position.version,
-        Cursor::Head | Cursor::Nothing => Version::ZERO,
+        Cursor::Head | Cursor::Beginning => Version::ZERO,
     }
 }

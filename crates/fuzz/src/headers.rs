@@ -2,12 +2,12 @@
 
 use newsreel_core::access::{bearer, subprotocol_bearer};
 use newsreel_core::wire::etag;
-use newsreel_core::wire::event;
 use newsreel_core::wire::frame::{BEARER_SUBPROTOCOL, is_spoken};
-use newsreel_core::wire::lines;
 use newsreel_core::wire::name::tags_from_header;
+use newsreel_core::wire::ndjson;
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::range::{Wanted, wanted};
+use newsreel_core::wire::sse;
 
 use crate::first_lines;
 
@@ -23,8 +23,8 @@ pub(crate) fn of_request(bytes: &[u8]) {
     let one = !tag.contains(',') && !tag.trim().is_empty();
     assert!(!one || etag::is_named(&format!("\"other\", {tag}"), tag), "a list names what is on it");
 
-    assert!(!event::is_wanted(header) || header.to_ascii_lowercase().contains(event::MEDIA_TYPE));
-    assert!(!lines::are_in(header) || header.to_ascii_lowercase().contains("json"));
+    assert!(!sse::is_wanted(header) || header.to_ascii_lowercase().contains(sse::MEDIA_TYPE));
+    assert!(!ndjson::are_in(header) || header.to_ascii_lowercase().contains("json"));
     let bare = is_spoken(Some(header)) && check_idempotency_key(header).is_ok();
     assert!(
         !bare || is_spoken(Some(&format!("other, {header}"))),

@@ -11,7 +11,7 @@ use newsreel_core::log::{Log, Row};
 use newsreel_core::wire::claim::{Claim, Start};
 use newsreel_core::wire::cursor::FoldCursor;
 use newsreel_core::wire::frame::{self, Frame};
-use newsreel_core::wire::lines::Line;
+use newsreel_core::wire::ndjson::Line;
 use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Catalog, Epoch, Position, Route, UnixMillis, Version};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::policy::{LEAST_LAG_BOUND, LONGEST_TIME, OTHER, Policies};
+use newsreel_core::read::policy::{MAX_POLICY_TIME, MIN_LAG_BOUND, OTHER, Policies};
 
 /// The JSON of the variable.
 pub(crate) fn policy(bytes: &[u8]) {
@@ -16,11 +16,11 @@ pub(crate) fn policy(bytes: &[u8]) {
     for (class, policy) in policies.classes() {
         assert!(!class.is_empty() && !class.contains(':'), "{class:?} is the class of a key");
         assert!(!policy.ttl.is_zero());
-        assert!([policy.ttl, policy.stale_for, policy.lag_bound].iter().all(|time| *time <= LONGEST_TIME));
-        assert!(policy.lag_bound.is_zero() || policy.lag_bound >= LEAST_LAG_BOUND);
+        assert!([policy.ttl, policy.stale_for, policy.lag_bound].iter().all(|time| *time <= MAX_POLICY_TIME));
+        assert!(policy.lag_bound.is_zero() || policy.lag_bound >= MIN_LAG_BOUND);
         assert!(policy.ttl + policy.stale_for <= policies.longest_life());
         for age in policy.ages() {
-            assert!(age.total() <= 2 * LONGEST_TIME + policy.lag_bound);
+            assert!(age.total() <= 2 * MAX_POLICY_TIME + policy.lag_bound);
         }
         if !policy.lag_bound.is_zero() {
             tightest = tightest.min(policy.lag_bound);

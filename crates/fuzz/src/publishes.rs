@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use newsreel_core::follow::topics;
 use newsreel_core::wire::change::MAX_TAGS;
 use newsreel_core::wire::frame::row_text;
-use newsreel_core::wire::lines::{self, Line};
+use newsreel_core::wire::ndjson::{self, Line};
 use newsreel_core::wire::problem::Problem;
 use newsreel_core::wire::publish::{
     MAX_CHANGES, MAX_IDEMPOTENCY_KEY_BYTES, Publish, PublishError, check_idempotency_key, digest_of_key,
@@ -77,11 +77,11 @@ fn check_error(error: PublishError) {
 
 /// A body of lines.
 pub(crate) fn lines(bytes: &[u8]) {
-    let split = match assert_bounded(bytes.len(), 16, || lines::split(bytes)) {
+    let split = match assert_bounded(bytes.len(), 16, || ndjson::split(bytes)) {
         Ok(split) => split,
         Err(problem) => return check_problem(&problem),
     };
-    assert!((1..=lines::MAX_LINES).contains(&split.len()));
+    assert!((1..=ndjson::MAX_LINES).contains(&split.len()));
     let filled = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     assert!(filled.eq(split.iter().copied()), "every line that says something, in order");
     for line in split {

@@ -1,6 +1,6 @@
 //! What a reader makes of any replies: floors and its position never go down.
 
-use newsreel_core::read::floors::{Carries, Judgement};
+use newsreel_core::read::floors::{EntryTags, Judgement};
 use newsreel_core::read::sync::{Applied, Ask, Knowledge, Look, Reply};
 use newsreel_core::wire::{Epoch, Key, Position, UnixMillis, Version};
 
@@ -48,13 +48,13 @@ impl Told {
         let judged = fills.map(|fill| {
             let tag = "t".parse().expect("a tag");
             let judge = |carries| floors.judge(&key, fill, carries);
-            (fill, judge(Carries::EveryTag), judge(Carries::Tags(&[tag])), floors.generation(&key))
+            (fill, judge(EntryTags::EveryTag), judge(EntryTags::Tags(&[tag])), floors.generation(&key))
         });
         Self {
             position: known.position(),
             epoch: ask.epoch,
             since: ask.since,
-            mark: floors.mark(),
+            mark: floors.watermark(),
             lag: known.lag(now).map(|lag| lag.as_millis()),
             judged: judged.collect(),
         }

@@ -4,11 +4,11 @@ use std::fmt::Debug;
 
 use newsreel_core::follow::hub::Session;
 use newsreel_core::follow::topics::{self, Topics};
-use newsreel_core::log::fold::Fold;
+use newsreel_core::log::compaction::Compaction;
 use newsreel_core::wire::change::{Change, Operation, Target};
 use newsreel_core::wire::frame::{FoldedChange, VersionRow};
-use newsreel_core::wire::lines::{Answer, Answers};
 use newsreel_core::wire::name::MAX_KEY_BYTES;
+use newsreel_core::wire::ndjson::{Answer, Answers};
 use newsreel_core::wire::page::{self, Followers, NewEpoch, Page, Status};
 use newsreel_core::wire::position::Position;
 use newsreel_core::wire::publish::Receipt;
@@ -70,17 +70,17 @@ fn check_fold(versions: &[VersionRow]) {
     if !versions.is_sorted_by(|one, next| one.version < next.version) {
         return;
     }
-    let fold = Fold::of(Vec::new(), versions);
-    let told: Vec<FoldedChange> = fold.left.values().flatten().cloned().collect();
+    let fold = Compaction::of(Vec::new(), versions);
+    let told: Vec<FoldedChange> = fold.survivors.values().flatten().cloned().collect();
     assert!(told.iter().all(|folded| versions.iter().any(|row| row.version == folded.version)));
     for folded in &told {
         let json = folded.to_json();
         assert!(json.is_ascii());
         assert_eq!(serde_json::from_str::<FoldedChange>(&json).expect("a folded change comes back"), *folded);
     }
-    let again = Fold::of(told, &[]);
-    assert_eq!(again.left.values().flatten().count(), fold.left.values().flatten().count());
-    assert_eq!(again.left, fold.left.into_iter().filter(|(_, left)| !left.is_empty()).collect());
+    let again = Compaction::of(told, &[]);
+    assert_eq!(again.survivors.values().flatten().count(), fold.survivors.values().flatten().count());
+    assert_eq!(again.survivors, fold.survivors.into_iter().filter(|(_, left)| !left.is_empty()).collect());
 }
 
 /// What a broker answers, and what it keeps of its sockets.

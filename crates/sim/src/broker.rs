@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use newsreel_core::follow::hub::{Driver, Hub, Input, Limits, Outcome, Session, SessionId, Submission};
-use newsreel_core::log::upkeep;
+use newsreel_core::log::maintenance::RetentionLimits;
 use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::{Catalog, Position, UnixMillis, Version, frame};
 
@@ -23,8 +23,8 @@ use crate::world::{Event, Who, World};
 mod platform;
 
 /// How much of the log is kept: little, so that short runs seal, fold and forget.
-pub(crate) const UPKEEP: upkeep::Limits =
-    upkeep::Limits { segment_bytes: 500, keep_bytes: 1_200, forget_after: Duration::from_secs(600) };
+pub(crate) const UPKEEP: RetentionLimits =
+    RetentionLimits { segment_bytes: 500, keep_bytes: 1_200, forget_after: Duration::from_secs(600) };
 /// How far clocks disagree at most, in milliseconds: two that are set by two minutes, and the time a step takes.
 pub(crate) const DISAGREE: u64 = 250_000;
 

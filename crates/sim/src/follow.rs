@@ -89,7 +89,7 @@ impl World {
     pub(crate) fn stored(&self, who: Who) -> Cursor {
         match who {
             Who::Edge(number) => {
-                self.edges[number].storage.seen.position().map_or(Cursor::Nothing, Cursor::At)
+                self.edges[number].storage.seen.position().map_or(Cursor::Beginning, Cursor::At)
             }
             Who::Client(number) => self.clients[number].stored,
         }
@@ -98,7 +98,7 @@ impl World {
     fn held(&self, who: Who) -> Option<Position> {
         match self.stored(who) {
             Cursor::At(position) => Some(position),
-            Cursor::Head | Cursor::Nothing => None,
+            Cursor::Head | Cursor::Beginning => None,
         }
     }
 
@@ -170,7 +170,7 @@ impl World {
                 seat.fold.clear();
                 self.store(who, ReplicaWrite::Reset(position), Some(position))
             }
-            Effect::Phase(_) | Effect::Complaint { .. } => true,
+            Effect::Phase(_) | Effect::ServerError { .. } => true,
         }
     }
 
@@ -180,7 +180,7 @@ impl World {
         let from = match self.stored(who) {
             // It wants nothing but what comes.
             Cursor::Head => Some(position),
-            Cursor::Nothing => None,
+            Cursor::Beginning => None,
             Cursor::At(held) => Some(held),
         };
         let kept = self.model.check_applied(from, position, versions, &topics);

@@ -1,6 +1,6 @@
 //! Machines: their clocks, which disagree and are set, and their storage, which has what was durable when they died.
 
-use newsreel_core::clock::Steady;
+use newsreel_core::clock::MonotonicClock;
 use newsreel_core::wire::UnixMillis;
 
 /// When the simulation begins, by a clock that is right.
@@ -11,12 +11,12 @@ const BEGINNING: i64 = 1_700_000_000_000;
 pub(crate) struct Clock {
     /// How much it is ahead, in milliseconds.
     pub(crate) ahead: i64,
-    steady: Steady,
+    steady: MonotonicClock,
 }
 
 impl Clock {
     pub(crate) fn new(ahead: i64) -> Self {
-        Self { ahead, steady: Steady::new() }
+        Self { ahead, steady: MonotonicClock::new() }
     }
 
     /// Returns what it says when the true time is `now`; it may have gone back.

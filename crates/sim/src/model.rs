@@ -28,9 +28,9 @@ pub(crate) type Kept = Result<(), Violation>;
 #[derive(Debug, Clone)]
 struct Branch {
     epoch: Epoch,
-    /// By version, from 0.
+    /// FloorKind version, from 0.
     hashes: Vec<Hash>,
-    /// By version, from 1; with the true time they were made.
+    /// FloorKind version, from 1; with the true time they were made.
     rows: Vec<(Rc<VersionRow>, u64)>,
     /// Which versions were hard, soft or a removal, by what they name.
     named: BTreeMap<Target, Named>,

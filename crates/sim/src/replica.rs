@@ -312,7 +312,7 @@ impl World {
         edge.asking.clear();
         (edge.proving, edge.in_vain) = (false, false);
         edge.windows.clear();
-        let cursor = edge.storage.seen.position.map_or(Cursor::Nothing, Cursor::At);
+        let cursor = edge.storage.seen.position.map_or(Cursor::Beginning, Cursor::At);
         if let Some(socket) = edge.seat.socket() {
             self.cut(socket);
         }

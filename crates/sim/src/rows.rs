@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use newsreel_core::follow::hub::{Asked, Kept, Remembered};
-use newsreel_core::log::fold::Fold;
-use newsreel_core::log::upkeep::{REMEMBER_FOR, Stock};
+use newsreel_core::log::compaction::Compaction;
+use newsreel_core::log::maintenance::{REMEMBER_FOR, StorageStats};
 use newsreel_core::log::{Log, Row};
 use newsreel_core::wire::change::Operation;
 use newsreel_core::wire::cursor::FoldCursor;
@@ -60,10 +60,10 @@ struct Block {
 pub(crate) struct Rows {
     epoch: Epoch,
     log: BTreeMap<u64, Hot>,
-    /// By their last version, as are the hashes.
+    /// FloorKind their last version, as are the hashes.
     segments: BTreeMap<u64, Segment>,
     hashes: BTreeMap<u64, Block>,
-    /// By version and place.
+    /// FloorKind version and place.
     folded: BTreeMap<(u64, String), FoldedChange>,
     versions: BTreeMap<String, u64>,
     folded_to: Option<Position>,
@@ -117,11 +117,11 @@ impl Rows {
         (remembered.at >= now.minus(REMEMBER_FOR)).then(|| remembered.clone())
     }
 
-    pub(crate) fn stock(&self) -> Stock {
+    pub(crate) fn stock(&self) -> StorageStats {
         let folded = self.folded_to.map_or(0, |folded| folded.version.number());
         let oldest = self.hashes.first_key_value().filter(|(last, _)| **last <= folded);
-        Stock {
-            hot_bytes: self.log.values().map(|hot| hot.text.len() as u64 + 1).sum(),
+        StorageStats {
+            active_bytes: self.log.values().map(|hot| hot.text.len() as u64 + 1).sum(),
             sealed_bytes: self.segments.values().map(|segment| bytes_of(&segment.rows)).sum(),
             oldest_folded: oldest.map(|(_, block)| block.at),
             oldest_key: self.keys.values().map(|remembered| remembered.at).min(),
@@ -220,8 +220,8 @@ impl Rows {
                 before.extend(self.folded.remove(&(version, place.clone())));
             }
         }
-        let fold = Fold::of(before, &rows);
-        for cover in &fold.covers {
+        let fold = Compaction::of(before, &rows);
+        for cover in &fold.superseding {
             let covered = |(version, _): &(u64, String), folded: &FoldedChange| {
                 let of_kind = match folded.change.operation {
                     Operation::Update => !cover.soft,
@@ -232,7 +232,7 @@ impl Rows {
             };
             self.folded.retain(|at, folded| !covered(at, folded));
         }
-        for folded in fold.left.into_values().flatten() {
+        for folded in fold.survivors.into_values().flatten() {
             let kind = match folded.change.operation {
                 Operation::Update => 'h',
                 Operation::Soften => 's',

@@ -273,7 +273,7 @@ impl World {
             let phase = self.seat(who).phase();
             let held = match self.stored(who) {
                 Cursor::At(held) => Some(held),
-                Cursor::Head | Cursor::Nothing => None,
+                Cursor::Head | Cursor::Beginning => None,
             };
             // A replica that nobody reads at lets go, and hears no more.
             if held != Some(head) || phase != Phase::Live {

@@ -268,7 +268,7 @@ impl World {
         let mut clock = || Clock::new(i64::try_from(net.below(240_000)).unwrap_or(0) - 120_000);
         let broker = Broker::new(Rows::new(epoch), clock());
         let edges = (0..plan.edges).map(|number| {
-            let seat = Seat::new(Cursor::Nothing, Topics::default(), clock(), seed ^ number as u64);
+            let seat = Seat::new(Cursor::Beginning, Topics::default(), clock(), seed ^ number as u64);
             Edge::new(format!("edge{number}"), seat)
         });
         let edges: Vec<Edge> = edges.collect();
@@ -471,9 +471,9 @@ impl World {
 /// Returns another follower: some want to hear everything, some of a few keys, some only of what comes.
 fn client(plan: &Plan, number: usize, clock: Clock) -> Client {
     let (topics, stored) = match number % 4 {
-        0 if plan.hidden => (vec!["nobody:".to_owned()], Cursor::Nothing),
-        0 => (vec!["title:".to_owned(), "live:a".to_owned()], Cursor::Nothing),
-        1 => (Vec::new(), Cursor::Nothing),
+        0 if plan.hidden => (vec!["nobody:".to_owned()], Cursor::Beginning),
+        0 => (vec!["title:".to_owned(), "live:a".to_owned()], Cursor::Beginning),
+        1 => (Vec::new(), Cursor::Beginning),
         2 => (vec!["fare:b".to_owned()], Cursor::Head),
         _ => (Vec::new(), Cursor::Head),
     };

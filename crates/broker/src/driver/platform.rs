@@ -8,7 +8,7 @@ use newsreel_core::follow::hub::{
 };
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::Log;
-use newsreel_core::log::upkeep::{Chore, REMEMBER_FOR, Stock};
+use newsreel_core::log::maintenance::{MaintenanceTask, REMEMBER_FOR, StorageStats};
 use newsreel_core::wire::cursor::FoldCursor;
 use newsreel_core::wire::{Catalog, Position, UnixMillis, Version, frame};
 use worker::{Error, Result, console_error};
@@ -96,21 +96,26 @@ impl Platform for Shell<'_> {
         Ok(self.machine.rows.size()? <= KEYS_UNTIL_BYTES)
     }
 
-    fn hot_bytes(&self) -> u64 {
-        self.machine.rows.hot_bytes()
+    fn active_bytes(&self) -> u64 {
+        self.machine.rows.active_bytes()
     }
 
-    fn stock(&mut self, log: &Log) -> Result<Stock> {
+    fn stock(&mut self, log: &Log) -> Result<StorageStats> {
         self.machine.rows.stock(log)
     }
 
-    fn maintain(&mut self, chore: Chore, now: UnixMillis, head: &Position) -> Result<Option<Position>> {
+    fn maintain(
+        &mut self,
+        chore: MaintenanceTask,
+        now: UnixMillis,
+        head: &Position,
+    ) -> Result<Option<Position>> {
         let rows = &self.machine.rows;
         match chore {
-            Chore::Seal { bytes } => rows.seal_oldest(bytes)?,
-            Chore::Fold => return rows.fold_oldest(head),
-            Chore::Forget => rows.transaction(|| rows.forget())?,
-            Chore::ForgetKeys => rows.forget_keys(now.minus(REMEMBER_FOR))?,
+            MaintenanceTask::Seal { bytes } => rows.seal_oldest(bytes)?,
+            MaintenanceTask::Fold => return rows.fold_oldest(head),
+            MaintenanceTask::Forget => rows.transaction(|| rows.forget())?,
+            MaintenanceTask::ForgetKeys => rows.forget_keys(now.minus(REMEMBER_FOR))?,
         }
         Ok(None)
     }

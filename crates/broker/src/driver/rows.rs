@@ -5,8 +5,8 @@ use std::panic::AssertUnwindSafe;
 
 use js_sys::{JsString, Reflect};
 use newsreel_core::follow::hub::{Asked, Kept, Remembered, Write};
+use newsreel_core::log::maintenance::{REMEMBER_FOR, StorageStats};
 use newsreel_core::log::schema;
-use newsreel_core::log::upkeep::{REMEMBER_FOR, Stock};
 use newsreel_core::log::{Log, Row};
 use newsreel_core::wire::frame::FRAME_BYTES;
 use newsreel_core::wire::publish::digest_of_key;
@@ -76,7 +76,7 @@ pub(crate) struct Rows {
     sql: SqlStorage,
     storage: Storage,
     /// Bytes of rows in no segment, and of segments: counted once, then kept up.
-    hot_bytes: Cell<u64>,
+    active_bytes: Cell<u64>,
     sealed_bytes: Cell<u64>,
 }
 
@@ -97,8 +97,8 @@ impl Rows {
     fn open_as(state: &State, migrations: &[&str]) -> Result<Self, OpenError> {
         let storage = state.storage();
         let raw = AsRef::<JsValue>::as_ref(storage.as_raw()).clone().unchecked_into();
-        let (hot_bytes, sealed_bytes) = (Cell::new(0), Cell::new(0));
-        let rows = Self { sql: storage.sql(), storage: raw, hot_bytes, sealed_bytes };
+        let (active_bytes, sealed_bytes) = (Cell::new(0), Cell::new(0));
+        let rows = Self { sql: storage.sql(), storage: raw, active_bytes, sealed_bytes };
         rows.migrate(migrations)?;
         let epoch = Epoch::new(js::now(), js::random());
         rows.sql.exec("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", vec![epoch.as_str().into()])?;
@@ -124,7 +124,7 @@ impl Rows {
         let counted = |row: Option<JsValue>| -> worker::Result<u64> {
             row.map_or(Ok(0), |row| Ok(whole(&field(&row, "value")?)))
         };
-        self.hot_bytes.set(counted(hot)?);
+        self.active_bytes.set(counted(hot)?);
         self.sealed_bytes.set(counted(sealed)?);
         Ok(())
     }
@@ -154,7 +154,7 @@ impl Rows {
     }
 
     /// Returns what there is to seal, to fold and to forget.
-    pub(crate) fn stock(&self, log: &Log) -> worker::Result<Stock> {
+    pub(crate) fn stock(&self, log: &Log) -> worker::Result<StorageStats> {
         let moment = |row: Option<JsValue>| -> worker::Result<Option<UnixMillis>> {
             let value = row.map(|row| field(&row, "value")).transpose()?;
             Ok(value.filter(|value| !value.is_null()).map(|value| UnixMillis(whole(&value))))
@@ -164,8 +164,8 @@ impl Rows {
             vec![number(log.folded().version)],
         )?;
         let key = self.first("SELECT min(at) AS value FROM keys", vec![])?;
-        Ok(Stock {
-            hot_bytes: self.hot_bytes.get(),
+        Ok(StorageStats {
+            active_bytes: self.active_bytes.get(),
             sealed_bytes: self.sealed_bytes.get(),
             oldest_folded: moment(folded)?,
             oldest_key: moment(key)?,
@@ -173,8 +173,8 @@ impl Rows {
     }
 
     /// Returns how many bytes of rows are in no segment.
-    pub(crate) fn hot_bytes(&self) -> u64 {
-        self.hot_bytes.get()
+    pub(crate) fn active_bytes(&self) -> u64 {
+        self.active_bytes.get()
     }
 
     /// Returns the size of the database in bytes, without what is free. (The crate's own ends at 4 GiB.)
@@ -211,7 +211,7 @@ impl Rows {
         ] {
             self.sql.exec(statement, None)?;
         }
-        self.hot_bytes.set(0);
+        self.active_bytes.set(0);
         self.sealed_bytes.set(0);
         self.set_meta("epoch", head.epoch.as_str())
     }
@@ -235,7 +235,7 @@ impl Rows {
             bytes = self.seal(size)?;
             Ok(())
         })?;
-        self.hot_bytes.set(self.hot_bytes.get().saturating_sub(bytes));
+        self.active_bytes.set(self.active_bytes.get().saturating_sub(bytes));
         self.sealed_bytes.set(self.sealed_bytes.get() + bytes);
         Ok(())
     }
@@ -306,7 +306,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Carries out a write.
+    /// EntryTags out a write.
     pub(crate) fn write(&self, write: &Write) -> worker::Result<()> {
         match write {
             Write::Append(row) => self.append(row),
@@ -323,7 +323,7 @@ impl Rows {
             "INSERT INTO log (version, hash, text) VALUES (?, ?, ?)",
             vec![number(version), hash.to_string().into(), row.text.as_str().into()],
         )?;
-        self.hot_bytes.set(self.hot_bytes.get() + row.text.len() as u64 + 1);
+        self.active_bytes.set(self.active_bytes.get() + row.text.len() as u64 + 1);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use newsreel_core::follow::hub::Input;
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::query::FollowQuery;
-use newsreel_core::wire::{Code, Problem, internal};
+use newsreel_core::wire::{Code, Problem, internal_headers};
 use worker::{Request, WebSocketPair};
 
 use crate::driver::Driver;
@@ -14,7 +14,7 @@ use crate::js::{now, random};
 /// Opens a socket that follows the log.
 pub(crate) fn open(driver: &Driver, request: &Request, query: FollowQuery) -> Answer {
     check_upgrade(request)?;
-    let replica = request.headers().has(internal::REPLICA)?;
+    let replica = request.headers().has(internal_headers::REPLICA)?;
     if replica && query.name.is_empty() {
         return Err(Problem::new(Code::BadRequest, "a replica has a name: add name=…").into());
     }

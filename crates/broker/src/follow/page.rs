@@ -1,7 +1,7 @@
 //! A page of the log, at once or when there is one.
 
 use newsreel_core::follow::topics::Topics;
-use newsreel_core::log::Reason;
+use newsreel_core::log::ResetReason;
 use newsreel_core::wire::query::PageQuery;
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, etag, page};
 use worker::{Request, ResponseBuilder, Result};
@@ -74,7 +74,7 @@ fn page_response(request: &Request, etag: &str, cache_control: &str, text: Strin
     Ok(ResponseBuilder::new().with_headers(headers).fixed(text.into_bytes()))
 }
 
-fn elsewhere(head: &Position, reason: Reason) -> Problem {
+fn elsewhere(head: &Position, reason: ResetReason) -> Problem {
     Problem::new(Code::Reset, "forget everything cached; continue from this position")
         .with("reason", reason.text())
         .with("epoch", head.epoch)

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use newsreel_core::follow::topics::Topics;
-use newsreel_core::log::{Reason, Standing};
+use newsreel_core::log::{ClaimStatus, ResetReason};
 use newsreel_core::wire::claim::Claim;
 use newsreel_core::wire::cursor::{FoldCursor, PageCursor};
-use newsreel_core::wire::{Position, Version, event, frame, page};
+use newsreel_core::wire::{Position, Version, frame, page, sse};
 use worker::Result;
 
 use crate::driver::Driver;
@@ -31,7 +31,7 @@ pub(crate) enum Found {
     /// What comes next.
     Part(LogPart),
     /// The claim is not on the log, which ends here.
-    Elsewhere(Position, Reason),
+    Elsewhere(Position, ResetReason),
 }
 
 /// A part of the log.
@@ -64,17 +64,17 @@ impl LogReader {
     ) -> Result<Found> {
         let head = self.driver.head()?;
         if fold.is_some_and(|fold| fold.epoch != head.epoch) {
-            return Ok(Found::Elsewhere(head, Reason::Epoch));
+            return Ok(Found::Elsewhere(head, ResetReason::Epoch));
         }
         if claim == Claim::from(head) {
             return Ok(Found::AtHead(head));
         }
         let logged = self.driver.logged(claim)?;
-        let standing = self.driver.hub()?.log().standing(claim, logged);
+        let standing = self.driver.hub()?.log().claim_status(claim, logged);
         let from = match standing {
-            Standing::Current => return Ok(Found::AtHead(head)),
-            Standing::Elsewhere(reason) => return Ok(Found::Elsewhere(head, reason)),
-            Standing::Behind { after } => after,
+            ClaimStatus::Current => return Ok(Found::AtHead(head)),
+            ClaimStatus::NotOnLog(reason) => return Ok(Found::Elsewhere(head, reason)),
+            ClaimStatus::Behind { after } => after,
         };
         let folded = self.driver.hub()?.log().folded();
         if from < folded.version {
@@ -146,11 +146,11 @@ impl LogPart {
     pub(crate) fn event(&self, from: Version) -> String {
         match &self.body {
             PartBody::Versions(rows) => {
-                event::event("changes", Some(&self.to), &frame::changes_text(from, &self.to, false, rows))
+                sse::event("changes", Some(&self.to), &frame::changes_text(from, &self.to, false, rows))
             }
             PartBody::Fold(part, changes, next) => {
                 let frame = frame::fold_text(from, &self.to, *part, changes, next.is_some());
-                event::event("fold", next.is_none().then_some(&self.to), &frame)
+                sse::event("fold", next.is_none().then_some(&self.to), &frame)
             }
         }
     }

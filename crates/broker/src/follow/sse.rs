@@ -14,7 +14,7 @@ use newsreel_core::wire::claim::Claim;
 use newsreel_core::wire::cursor::PageCursor;
 use newsreel_core::wire::position::PositionError;
 use newsreel_core::wire::query::PageQuery;
-use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version, event, frame};
+use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version, frame, sse};
 use worker::{Error, Method, Request, ResponseBuilder, console_error};
 
 use crate::driver::notify::Notify;
@@ -54,7 +54,7 @@ impl LogReader {
     /// Answers with the log from the query's position, or the one in `Last-Event-ID`, as events.
     pub(crate) fn events(self: &Rc<Self>, request: &Request, query: PageQuery) -> Answer {
         let at = last_event_id(request)?.map_or(query.since, Claim::from);
-        let about = [("Content-Type", event::MEDIA_TYPE), ("Cache-Control", "no-store"), ("Vary", VARY)];
+        let about = [("Content-Type", sse::MEDIA_TYPE), ("Cache-Control", "no-store"), ("Vary", VARY)];
         let builder = ResponseBuilder::new().with_headers(headers(&about)?);
         if request.method() == Method::Head {
             return Ok(builder.empty());
@@ -64,7 +64,7 @@ impl LogReader {
             return Err(Problem::new(Code::Busy, text).into());
         };
         // Not all at once: after a deploy every client comes back.
-        let retry = event::retry(Duration::from_secs_f64(1.0 + js_sys::Math::random() * 4.0));
+        let retry = sse::retry(Duration::from_secs_f64(1.0 + js_sys::Math::random() * 4.0));
         let events = Events {
             opening: Some(retry),
             reader: Rc::downgrade(self),
@@ -131,7 +131,7 @@ impl Events {
                     self.live = true;
                     return Some(self.bookmark(head));
                 }
-                silent.then(|| event::KEEP_ALIVE.to_owned())
+                silent.then(|| sse::KEEP_ALIVE.to_owned())
             }
         }
     }
@@ -161,7 +161,7 @@ impl Events {
     fn at_position(&mut self, kind: &str, at: Position, frame: &str) -> String {
         self.at = at.into();
         self.told = at.version;
-        event::event(kind, Some(&at), frame)
+        sse::event(kind, Some(&at), frame)
     }
 }
 

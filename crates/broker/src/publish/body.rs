@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use newsreel_core::wire::UnixMillis;
-use newsreel_core::wire::lines::{self, MAX_LINES_BYTES};
+use newsreel_core::wire::ndjson::{self, MAX_LINES_BYTES};
 use newsreel_core::wire::publish::MAX_BODY_BYTES;
 use worker::Request;
 
@@ -135,6 +135,6 @@ pub(crate) async fn read_body(
 
 /// Returns how many bytes the body of a publish may have: one of many lines may have more.
 pub(crate) fn max_body_bytes(request: &Request) -> worker::Result<usize> {
-    let lined = lines::are_in(&request.headers().get("Content-Type")?.unwrap_or_default());
+    let lined = ndjson::are_in(&request.headers().get("Content-Type")?.unwrap_or_default());
     Ok(if lined { MAX_LINES_BYTES } else { MAX_BODY_BYTES })
 }

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use futures_channel::oneshot;
 use newsreel_core::access::Grant;
 use newsreel_core::follow::hub::{Applied, Outcome};
-use newsreel_core::wire::lines;
+use newsreel_core::wire::ndjson;
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::query::PublishQuery;
-use newsreel_core::wire::{Code, Problem, Publish, Receipt, UnixMillis, internal};
+use newsreel_core::wire::{Code, Problem, Publish, Receipt, UnixMillis, internal_headers};
 use serde::Serialize;
 use worker::Request;
 
@@ -50,7 +50,7 @@ impl Publishing {
     ///
     /// The lines of a body queue all at once, in order.
     pub(crate) async fn publish(self: &Rc<Self>, request: &mut Request, query: PublishQuery) -> Answer {
-        let lined = lines::are_in(&request.headers().get("Content-Type")?.unwrap_or_default());
+        let lined = ndjson::are_in(&request.headers().get("Content-Type")?.unwrap_or_default());
         if lined && query.wait_applied.is_some() {
             let text = "wait is not for many publishes at once: publish alone to wait";
             return Err(Problem::new(Code::BadRequest, text).into());
@@ -67,7 +67,7 @@ impl Publishing {
         let mut outcomes = outcomes.await.map_err(|_| unknown())?;
         if lined {
             let lines: String = outcomes.iter().map(|outcome| outcome_json(outcome) + "\n").collect();
-            return Ok(text_response(lines::MEDIA_TYPE, lines)?);
+            return Ok(text_response(ndjson::MEDIA_TYPE, lines)?);
         }
         let (receipt, repeated) = match outcomes.pop() {
             Some(Outcome::Committed(receipt)) => (receipt, false),
@@ -95,8 +95,8 @@ impl Publishing {
 
     fn lines(&self, posted: &Posted) -> Result<Vec<QueuedPublish>, Problem> {
         let mut publishes = Vec::new();
-        for (index, line) in lines::split(&posted.body)?.into_iter().enumerate() {
-            let fallback = posted.idempotency_key.as_deref().map(|key| lines::nth_key(key, index + 1));
+        for (index, line) in ndjson::split(&posted.body)?.into_iter().enumerate() {
+            let fallback = posted.idempotency_key.as_deref().map(|key| ndjson::nth_key(key, index + 1));
             publishes.push(self.line(&posted.publisher, &posted.grant, line, fallback));
         }
         Ok(publishes)
@@ -105,7 +105,7 @@ impl Publishing {
     /// Reads a request. One whose publish is being read from another request is refused at once; after that
     /// the order in the queue decides.
     async fn posted(&self, request: &mut Request) -> Result<Posted, Failure> {
-        let publisher = request.headers().get(internal::CALLER)?.unwrap_or_default();
+        let publisher = request.headers().get(internal_headers::CALLER)?.unwrap_or_default();
         let grant = grant(request)?;
         let idempotency_key = request.headers().get("Idempotency-Key")?;
         idempotency_key.as_deref().map(check_idempotency_key).transpose().map_err(Problem::from)?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use newsreel_core::access::Grant;
 use newsreel_core::access::rate::{RateKey, RateLimiter};
 use newsreel_core::follow::hub::Outcome;
-use newsreel_core::wire::{Code, UnixMillis, frame, lines};
+use newsreel_core::wire::{Code, UnixMillis, frame, ndjson};
 use worker::{Result, State, WebSocket, console_error};
 
 use crate::js::{attach, attached, now};
@@ -171,7 +171,7 @@ impl Publishers {
             (publisher.unanswered, publisher.unanswered_bytes) = (0, 0);
             let answers = std::mem::take(&mut publisher.answers);
             // A socket that cannot take it is closing: its own close event follows.
-            let _ = publisher.socket.send_with_str(lines::answers_text(&answers));
+            let _ = publisher.socket.send_with_str(ndjson::answers_text(&answers));
         }
         drop(open);
         due.into_iter().for_each(|(pending, _)| pending.pay());

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use newsreel_core::access::rate;
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, PublishError};
-use newsreel_core::wire::{Problem, frame, internal};
+use newsreel_core::wire::{Problem, frame, internal_headers};
 use worker::{Request, Result, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
 use crate::http::{Answer, check_upgrade, grant, socket_response};
@@ -17,7 +17,7 @@ impl Publishing {
     /// Opens a socket that publishes.
     pub(crate) fn open(&self, request: &Request) -> Answer {
         check_upgrade(request)?;
-        let name = request.headers().get(internal::CALLER)?.unwrap_or_default();
+        let name = request.headers().get(internal_headers::CALLER)?.unwrap_or_default();
         let (grant, pair) = (grant(request)?, WebSocketPair::new()?);
         self.publishers.accept(&self.driver.state, Sender { name, grant }, pair.server)?;
         self.driver.arm(self.publishers.expiry());

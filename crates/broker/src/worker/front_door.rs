@@ -4,7 +4,7 @@
 use newsreel_core::access::{Caller, Scope};
 use newsreel_core::follow::hub::not_written;
 use newsreel_core::wire::frame::{self, BEARER_SUBPROTOCOL, SUBPROTOCOL};
-use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, internal};
+use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, internal_headers};
 use newsreel_gate::{self as gate, cors};
 use serde::Serialize;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, console_error};
@@ -172,12 +172,12 @@ async fn forward(
         headers.set(PROTOCOLS, SUBPROTOCOL)?;
     }
     // A header value is Latin-1 and a token's name need not be.
-    headers.set(internal::CALLER, &caller.name.escape_default().to_string())?;
+    headers.set(internal_headers::CALLER, &caller.name.escape_default().to_string())?;
     if let Some(grant) = caller.grant.to_text() {
-        headers.set(internal::GRANT, &grant)?;
+        headers.set(internal_headers::GRANT, &grant)?;
     }
-    if caller.admin && request.headers().get(internal::REPLICA)?.as_deref() == Some("1") {
-        headers.set(internal::REPLICA, "1")?;
+    if caller.admin && request.headers().get(internal_headers::REPLICA)?.as_deref() == Some("1") {
+        headers.set(internal_headers::REPLICA, "1")?;
     }
     let mut init = RequestInit::new();
     init.with_method(request.method())

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use newsreel_core::read::cache::Freshness;
-use newsreel_core::read::policy::{Age, Beyond, Cause, OnBump, Policies, Policy};
+use newsreel_core::read::policy::{Age, Cause, OnInvalidate, OnUnprovable, Policies, Policy};
 use serde_json::{Value, json};
 
 /// Returns the table of the classes, and for each the oldest that an answer can be.
@@ -102,17 +102,17 @@ fn marked(freshness: Freshness) -> &'static str {
     }
 }
 
-fn beyond(beyond: Beyond) -> &'static str {
+fn beyond(beyond: OnUnprovable) -> &'static str {
     match beyond {
-        Beyond::Stale => "stale",
-        Beyond::Fail => "fail",
+        OnUnprovable::Stale => "stale",
+        OnUnprovable::Fail => "fail",
     }
 }
 
-fn on_bump(on_bump: OnBump) -> &'static str {
+fn on_bump(on_bump: OnInvalidate) -> &'static str {
     match on_bump {
-        OnBump::Delete => "delete",
-        OnBump::Refresh => "refresh",
+        OnInvalidate::Delete => "delete",
+        OnInvalidate::Refresh => "refresh",
     }
 }
 

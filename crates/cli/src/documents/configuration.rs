@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::policy::{Beyond, OTHER, OnBump, Policies};
+use newsreel_core::read::policy::{OTHER, OnInvalidate, OnUnprovable, Policies};
 use newsreel_core::variables::{AnyVariable, BINDINGS, BindingKind, Half, SECRETS, VARIABLES};
 
 use super::{check, table};
@@ -63,13 +63,13 @@ fn policies() -> String {
             millis(policy.stale_for),
             millis(policy.lag_bound),
             match policy.beyond_bound {
-                Beyond::Stale => "`stale`",
-                Beyond::Fail => "`fail`",
+                OnUnprovable::Stale => "`stale`",
+                OnUnprovable::Fail => "`fail`",
             }
             .to_owned(),
             match policy.on_bump {
-                OnBump::Delete => "`delete`",
-                OnBump::Refresh => "`refresh`",
+                OnInvalidate::Delete => "`delete`",
+                OnInvalidate::Refresh => "`refresh`",
             }
             .to_owned(),
             policy.quorum.to_string(),

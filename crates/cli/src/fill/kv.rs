@@ -12,7 +12,7 @@ mod origin;
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt as _, stream};
-use newsreel_core::read::floors::{Carries, Judgement};
+use newsreel_core::read::floors::{EntryTags, Judgement};
 use newsreel_core::read::policy::Policies;
 use newsreel_core::wire::{Key, Position, Version};
 use reqwest::Url;
@@ -229,7 +229,7 @@ impl Kv {
     /// Says whether an entry of this fill may be served still.
     fn is_clear(&self, entry: &Fetched, position: Position) -> bool {
         let Fetched { hot, envelope, .. } = entry;
-        let carries = if envelope.found { Carries::Tags(&envelope.tags) } else { Carries::EveryTag };
+        let carries = if envelope.found { EntryTags::Tags(&envelope.tags) } else { EntryTags::EveryTag };
         let judgement = self.log.floors().judge(&hot.key, envelope.position.version, carries);
         envelope.position.epoch == position.epoch && matches!(judgement, Judgement::Clear | Judgement::Soft)
     }
@@ -240,7 +240,7 @@ impl Kv {
         let Some(envelope) = &held.envelope else {
             return is_newer || held.version == Some(version.number());
         };
-        let carries = if envelope.found { Carries::Tags(&envelope.tags) } else { Carries::EveryTag };
+        let carries = if envelope.found { EntryTags::Tags(&envelope.tags) } else { EntryTags::EveryTag };
         let judgement = self.log.floors().judge(key, envelope.position.version, carries);
         let is_of_this_log = envelope.position.epoch == position.epoch;
         let is_fresh = is_of_this_log && judgement == Judgement::Clear && now() < envelope.expires_at;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use newsreel_core::wire::lines::{Answer, Answers, nth_key};
+use newsreel_core::wire::ndjson::{Answer, Answers, nth_key};
 use newsreel_core::wire::{Line, Problem};
 use serde_json::value::RawValue;
 
@@ -149,7 +149,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use newsreel_core::wire::Code;
-    use newsreel_core::wire::lines::answers_text;
+    use newsreel_core::wire::ndjson::answers_text;
 
     use super::*;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use newsreel_core::follow::topics;
 use newsreel_core::metrics::counts::Counts;
 use newsreel_core::read::cache::{Envelope, Read};
-use newsreel_core::read::floors::{By, Carries, Floor, FloorRow, Judgement};
+use newsreel_core::read::floors::{EntryTags, Floor, FloorKind, FloorRow, Judgement};
 use newsreel_core::read::sync::{Applied, Knowledge, Reply};
 use newsreel_core::wire::change::Target;
 use newsreel_core::wire::{Epoch, Key, Position, Tag, UnixMillis, Version};
@@ -179,9 +179,11 @@ impl Desk {
         let under_way = !self.walks.is_empty() || !self.flights.is_empty();
         under_way
             || match &row.target {
-                Target::Key(key) => self.shelf.concerns(By::Key, key.as_str()),
-                Target::Tag(tag) => self.shelf.concerns(By::Tag, tag.as_str()) || self.shelf.has_not_found(),
-                Target::Prefix(prefix) => self.shelf.concerns(By::Prefix, prefix.as_str()),
+                Target::Key(key) => self.shelf.concerns(FloorKind::Key, key.as_str()),
+                Target::Tag(tag) => {
+                    self.shelf.concerns(FloorKind::Tag, tag.as_str()) || self.shelf.has_not_found()
+                }
+                Target::Prefix(prefix) => self.shelf.concerns(FloorKind::Prefix, prefix.as_str()),
                 Target::All => true,
             }
     }
@@ -198,7 +200,7 @@ impl Desk {
         // What is not found is refused by the newest floor of any tag, which is held apart from theirs.
         self.known.retain(|by, name, floor: &Floor| {
             let filled = oldest.is_some_and(|oldest| floor.newest() > oldest);
-            filled || shelf.concerns(by, name) || (by == By::Key && walked(name))
+            filled || shelf.concerns(by, name) || (by == FloorKind::Key && walked(name))
         });
         self.most_floors = self.known.floors().count() * 2 + SPARE_FLOORS;
     }
@@ -279,7 +281,7 @@ impl Desk {
     fn is_sound(&self, flight: &Flight) -> bool {
         let refused = flight.position.is_some_and(|position| {
             let floors = self.known.floors();
-            let judged = floors.judge(&flight.key, position.version, Carries::Tags(&[]));
+            let judged = floors.judge(&flight.key, position.version, EntryTags::Tags(&[]));
             let elsewhere = self.known.position().is_none_or(|mine| mine.epoch != position.epoch);
             elsewhere || matches!(judged, Judgement::Below(_) | Judgement::Unknown)
         });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::policy::{Beyond, OTHER, OnBump, Policy};
+use newsreel_core::read::policy::{OTHER, OnInvalidate, OnUnprovable, Policy};
 
 /// What is done when the bound of a class cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +43,8 @@ impl Classes {
         let said = find(class).or_else(|| find(OTHER)).map(|(_, promise)| *promise);
         let Promise { ttl, stale_for, lag_bound, unkept } = said.unwrap_or(Promise::NONE);
         let unkept = word.unwrap_or(unkept);
-        let beyond_bound = if unkept == Unkept::Fail { Beyond::Fail } else { Beyond::Stale };
-        let (lag_bound, on_bump) = (bound.unwrap_or(lag_bound), OnBump::Delete);
+        let beyond_bound = if unkept == Unkept::Fail { OnUnprovable::Fail } else { OnUnprovable::Stale };
+        let (lag_bound, on_bump) = (bound.unwrap_or(lag_bound), OnInvalidate::Delete);
         (Policy { ttl, stale_for, lag_bound, beyond_bound, on_bump, quorum: false }, unkept)
     }
 }
@@ -78,12 +78,12 @@ mod tests {
         let (policy, unkept) = classes.of("fare", None, None);
         assert_eq!(
             (policy.lag_bound, policy.beyond_bound, unkept),
-            (Duration::from_secs(2), Beyond::Stale, Unkept::Stale)
+            (Duration::from_secs(2), OnUnprovable::Stale, Unkept::Stale)
         );
         let (policy, unkept) = classes.of("title", None, None);
         assert_eq!(
             (policy.ttl, policy.beyond_bound, unkept),
-            (Duration::from_secs(70), Beyond::Fail, Unkept::Fail)
+            (Duration::from_secs(70), OnUnprovable::Fail, Unkept::Fail)
         );
     }
 
@@ -94,7 +94,7 @@ mod tests {
         let (policy, unkept) = classes.of("title", Some(Duration::ZERO), Some(Unkept::Fetch));
         assert_eq!(
             (policy.lag_bound, policy.beyond_bound, unkept),
-            (Duration::ZERO, Beyond::Stale, Unkept::Fetch)
+            (Duration::ZERO, OnUnprovable::Stale, Unkept::Fetch)
         );
     }
 }

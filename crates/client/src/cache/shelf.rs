@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use newsreel_core::read::cache::Envelope;
-use newsreel_core::read::floors::By;
+use newsreel_core::read::floors::FloorKind;
 use newsreel_core::wire::{Key, Position};
 
 /// What an entry takes beside its key, its tags and its value: the envelope, and what JavaScript keeps of it.
@@ -96,12 +96,12 @@ impl Shelf {
     }
 
     /// Says whether a floor of this concerns an entry: its key, a tag that it carries, how its key begins.
-    pub(super) fn concerns(&self, by: By, name: &str) -> bool {
+    pub(super) fn concerns(&self, by: FloorKind, name: &str) -> bool {
         match by {
-            By::Key => self.slot(name).is_some(),
-            By::Tag => self.carries(name),
-            By::Prefix => self.has_prefix(name),
-            By::All => true,
+            FloorKind::Key => self.slot(name).is_some(),
+            FloorKind::Tag => self.carries(name),
+            FloorKind::Prefix => self.has_prefix(name),
+            FloorKind::All => true,
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use newsreel_core::metrics::counts::Count;
 use newsreel_core::read::cache::{Answer, Event, Failure, Freshness, Read, Step, Tier};
-use newsreel_core::read::policy::{Beyond, Policy};
+use newsreel_core::read::policy::{OnUnprovable, Policy};
 use newsreel_core::read::sync::AtLeast;
 use newsreel_core::wire::{Key, UnixMillis};
 
@@ -245,7 +245,7 @@ impl Desk {
             return self.pass_on(walk);
         }
         let (policy, _) = self.promise(walk);
-        walk.read = Read::new(walk.key.clone(), Policy { beyond_bound: Beyond::Stale, ..policy }, None);
+        walk.read = Read::new(walk.key.clone(), Policy { beyond_bound: OnUnprovable::Stale, ..policy }, None);
         let step = walk.read.next(now, &self.known, Event::Begin);
         self.follow(walk, now, step);
     }

@@ -1,4 +1,4 @@
-//! What a caller may do beyond the call that was checked: until when, and of which keys. It goes with its sockets.
+//! Grants: the end and the key prefixes of a token. A grant stays with the sockets that its token opened.
 
 use crate::wire::change::{Change, Target};
 use crate::wire::position::UnixMillis;
@@ -7,14 +7,14 @@ use crate::wire::problem::{Code, Problem};
 /// The limits of a token, as they accompany the caller. A token without limits has the default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Grant {
-    /// When it ends; never, if none.
+    /// The moment when the token expires; `None` if the token has no end.
     pub until: Option<UnixMillis>,
-    /// Key prefixes, of which a key must begin with one; none means every key.
+    /// The key prefixes that the token reaches; an empty list means every key.
     pub topics: Vec<String>,
 }
 
 impl Grant {
-    /// Returns it as a header's value, for [`Grant::from_text`]; nothing when it has no limits.
+    /// Returns the grant as a header's value, for [`Grant::from_text`]; `None` when the grant has no limits.
     #[must_use]
     pub fn to_text(&self) -> Option<String> {
         if *self == Self::default() {
@@ -27,7 +27,7 @@ impl Grant {
         Some(text.extend_pairs(self.topics.iter().map(|topic| ("topic", topic))).finish())
     }
 
-    /// Reads what [`Grant::to_text`] wrote. What cannot be read is a grant that is over.
+    /// Reads a text of [`Grant::to_text`]. A text that cannot be read gives a grant that has expired.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         let mut grant = Self::default();
@@ -40,13 +40,13 @@ impl Grant {
         grant
     }
 
-    /// Says whether it has ended.
+    /// Says whether the grant has expired.
     #[must_use]
     pub fn is_over(&self, now: UnixMillis) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// Returns what is added to the query of whoever follows or pages: the topics, where it named none.
+    /// Returns the query that a follow or a page gets in addition: the topics of the grant, where the caller named none.
     ///
     /// # Errors
     /// `forbidden` when it asks for one that is not within a prefix of these.

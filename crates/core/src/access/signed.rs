@@ -1,7 +1,7 @@
 //! Signed tokens: JSON Web Tokens whose algorithm is their key's, and nothing that they say themselves.
 //!
 //! The signature is the platform's to verify: [`Keys::read`] says over what and with which key, and only
-//! [`Presented::verified`] gives the claims out. Knows no cryptography.
+//! [`UnverifiedToken::verified`] gives the claims out. Knows no cryptography.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ use crate::wire::query::{MAX_TOPICS, MAX_TOPICS_BYTES};
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;
 /// The shortest key of HS256, in bytes: as long as what it makes.
-pub const LEAST_SECRET_BYTES: usize = 32;
+pub const MIN_SECRET_BYTES: usize = 32;
 /// The most keys of a deployment.
 pub const MAX_TOKEN_KEYS: usize = 16;
 /// The longest `kid`, and the longest `sub`, in bytes.
@@ -49,7 +49,7 @@ impl Algorithm {
 
     fn takes(self, bytes: usize) -> bool {
         match self {
-            Self::Hs256 => bytes >= LEAST_SECRET_BYTES,
+            Self::Hs256 => bytes >= MIN_SECRET_BYTES,
             Self::Ed25519 => bytes == 32,
         }
     }
@@ -91,7 +91,7 @@ pub struct KeysError {
 
 /// A token of which nothing is believed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Presented<'a> {
+pub struct UnverifiedToken<'a> {
     /// With which key it says it is signed.
     pub key: &'a Key,
     /// What the signature is of.
@@ -165,15 +165,15 @@ impl Keys {
         self.items.contains(key)
     }
 
-    /// Takes a token apart; none of what it says counts before [`Presented::verified`].
+    /// Takes a token apart; none of what it says counts before [`UnverifiedToken::verified`].
     ///
     /// # Errors
     /// `unauthorized`, the same for whatever is wrong.
-    pub fn read<'a>(&'a self, token: &'a str) -> Result<Presented<'a>, Problem> {
+    pub fn read<'a>(&'a self, token: &'a str) -> Result<UnverifiedToken<'a>, Problem> {
         self.parts(token).ok_or_else(unknown)
     }
 
-    fn parts<'a>(&'a self, token: &'a str) -> Option<Presented<'a>> {
+    fn parts<'a>(&'a self, token: &'a str) -> Option<UnverifiedToken<'a>> {
         if token.len() > MAX_TOKEN_BYTES {
             return None;
         }
@@ -185,11 +185,11 @@ impl Keys {
         let key = self.items.iter().find(|key| key.kid == text(header, "kid"))?;
         let typed = header.get("typ").is_none_or(|typ| typ == "JWT");
         let right = typed && key.algorithm.text() == text(header, "alg");
-        right.then_some(Presented { key, signed, signature: decoded(signature)? })
+        right.then_some(UnverifiedToken { key, signed, signature: decoded(signature)? })
     }
 }
 
-impl Presented<'_> {
+impl UnverifiedToken<'_> {
     /// Gives the claims out, if the platform found the signature to be the key's.
     ///
     /// # Errors

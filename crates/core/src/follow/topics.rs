@@ -1,4 +1,4 @@
-//! What a follower is interested in, and which changes pass.
+//! Topics: the key prefixes that a follower asked for, and the changes that pass them.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What a reader counts, per class; how a replica adds it up, and how it is shown.
+//! Counters of a reader, per class of keys, and how a replica adds them up.
 //!
 //! Knows nothing of how a report travels. Every count saturates. Two things are kept for every read:
 //! - a tier that was asked counts once, as a hit, a miss or a failure; an entry that was refused is a miss of
@@ -37,7 +37,7 @@ pub struct Counts {
 /// Why a text is not one of [`Counts::to_text`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CountsError {
-    /// More than [`MAX_TEXT_BYTES`].
+    /// The text has more than [`MAX_TEXT_BYTES`].
     #[error("counts have at most {MAX_TEXT_BYTES} bytes")]
     TooLong,
     /// The line with this number, from 1, is not numbers, ':' and a class greater than the one before.
@@ -203,7 +203,7 @@ pub(super) fn of(row: &Row, count: Count) -> u64 {
     row.get(count as usize).copied().unwrap_or(0)
 }
 
-/// What each number of a data point adds up; see [`Counts::doubles`].
+/// The counters that each number of a data point adds up; see [`Counts::doubles`].
 const DOUBLES: [&[Count]; 20] = [
     &[Count::Reads],
     &[Count::MemoryHit],

@@ -1,4 +1,4 @@
-//! Which keys are read most: bounded, and forgetting what was read long ago.
+//! The keys that are read most, in bounded memory; old reads fade.
 //!
 //! An isolate touches keys and reports the hottest to its replica, which merges the reports. This is the
 //! *space-saving* count: when all room is taken, the lightest key makes room for a new one, which inherits its
@@ -19,13 +19,13 @@ use crate::wire::name::{Key, Tag};
 pub const MAX_HOT_TAGS: usize = 16;
 /// The longest report, in bytes.
 pub const MAX_REPORT_BYTES: usize = 64 << 10;
-/// What all keys may weigh, for each that there is room for, before everything is halved.
+/// The weight per key of room at which all weights are halved.
 const WEIGHT_PER_KEY: u64 = 64;
 
 /// A key that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HotKey {
-    /// Which.
+    /// The key itself.
     pub key: Key,
     /// How often it was read, lately.
     pub reads: u64,
@@ -55,7 +55,7 @@ struct Slot {
 /// Why a text is not one of [`to_text`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
-    /// More than [`MAX_REPORT_BYTES`].
+    /// The text has more than [`MAX_REPORT_BYTES`].
     #[error("a report has at most {MAX_REPORT_BYTES} bytes")]
     TooLong,
     /// The line with this number, from 1, is not one of a key.
@@ -164,7 +164,7 @@ impl Hot {
         Slot { weight, ..Slot::default() }
     }
 
-    /// Halves every weight.
+    /// Halves all weights and reads, so that old reads fade.
     fn halve(&mut self) {
         for slot in self.keys.values_mut() {
             slot.weight /= 2;

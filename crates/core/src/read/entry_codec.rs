@@ -1,8 +1,8 @@
-//! An entry as it is stored, the same bytes in KV and R2: `NRE2`, a letter, the length of the envelope, the
-//! envelope, the value. Knows nothing of where they are kept.
+//! The bytes of a stored entry, the same in KV and R2: `NRE2`, a letter, the length of the envelope, the envelope, the
+//! value. Knows nothing of KV and R2.
 //!
-//! The letter is `t` if the value is UTF-8, else `b`, so that who reads it back need not look. The length is 8
-//! hex digits: how many bytes of JSON follow. A value has no length of its own; it is all the rest.
+//! The letter is `t` if the value is UTF-8, else `b`, so a reader need not check the value again. The length is 8 hex
+//! digits: how many bytes of JSON follow. The value is all the rest, without a length of its own.
 
 use crate::read::cache::Envelope;
 
@@ -10,7 +10,7 @@ const MAGIC: &[u8] = b"NRE2";
 /// `NRE2`, the letter and the length.
 const FIXED_BYTES: usize = 13;
 
-/// Returns what stands before the value.
+/// Returns the bytes that stand before the value.
 #[must_use]
 pub fn head(envelope: &Envelope, text: bool) -> Vec<u8> {
     let json = serde_json::to_string(envelope).expect("an envelope is JSON");

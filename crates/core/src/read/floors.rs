@@ -1,6 +1,6 @@
-//! Floors: for each target the lowest version a cached entry may have. They only ever rise.
+//! Floors: for each target the lowest version that a cached entry may have. A floor only ever rises.
 //!
-//! Knows nothing of how they were learned; see [`crate::read::sync`].
+//! Knows nothing of how a reader learns floors; see [`crate::read::sync`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ pub struct Floor {
     pub hard: Version,
     /// An entry filled below it may be served, marked, while it is fetched again.
     pub soft: Version,
-    /// The newest removal. It holds while nothing newer was said of the key.
+    /// The newest removal, in force until a newer change names the key.
     pub removed: Version,
 }
 
@@ -48,13 +48,13 @@ impl Floor {
 
 /// A target and its floor, as rows and replies carry it: `[kind, name, hard, soft, removed]`.
 ///
-/// A replica's row, and so a reply, has all that was ever said of its target: who holds it misses nothing older.
+/// The row of a replica, and so a reply, holds all floors that the target ever had, so no older row is needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "RowFields", into = "RowFields")]
 pub struct FloorRow {
-    /// Whose.
+    /// The target of the floor.
     pub target: Target,
-    /// What.
+    /// The lowest versions of the target.
     pub floor: Floor,
 }
 
@@ -100,7 +100,7 @@ impl TryFrom<RowFields> for FloorRow {
     }
 }
 
-/// Returns what a run of versions raises, one row per target, in the order of the targets.
+/// Returns the floors that a run of versions raises, one row per target, in the order of the targets.
 #[must_use]
 pub fn raised_by<'a>(changes: impl IntoIterator<Item = (Version, &'a Change)>) -> Vec<FloorRow> {
     let mut raised: BTreeMap<&Target, Floor> = BTreeMap::new();
@@ -110,7 +110,7 @@ pub fn raised_by<'a>(changes: impl IntoIterator<Item = (Version, &'a Change)>) -
     raised.into_iter().map(|(target, floor)| FloorRow { target: target.clone(), floor }).collect()
 }
 
-/// What the floors say of an entry.
+/// The judgement of the floors about one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
     /// At or above every floor.
@@ -118,28 +118,28 @@ pub enum Judgement {
     /// Below a soft floor only: may be served, marked, while it is fetched.
     Soft,
     /// Below the hard floor of what is named.
-    Below(By),
-    /// Older than what is remembered of its key, or of one of its tags: ask somebody who knows.
+    Below(FloorKind),
+    /// Older than the floors that are remembered of its key or of one of its tags: look these up.
     Unknown,
 }
 
-/// Whose hard floor refused an entry.
+/// The kind of target whose hard floor refused an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// The key's own.
+pub enum FloorKind {
+    /// The key of the entry.
     Key,
-    /// A tag's.
+    /// A tag of the entry.
     Tag,
-    /// A prefix's.
+    /// A prefix of the key.
     Prefix,
-    /// Everything's.
+    /// All entries of the catalog.
     All,
 }
 
 /// The tags an entry stands for when it is judged.
 #[derive(Debug, Clone, Copy)]
-pub enum Carries<'a> {
-    /// These.
+pub enum EntryTags<'a> {
+    /// The tags that the entry carries.
     Tags(&'a [Tag]),
     /// "Not found" may come to carry any tag, so it counts as carrying all.
     EveryTag,
@@ -150,10 +150,10 @@ const MAX_PREFIXES: usize = 10_000;
 
 /// The floors of a catalog, as far as one reader was told.
 ///
-/// Bounded: the oldest floors of keys and tags may be dropped, and the mark W says up to which version. What has no
-/// floor here is then judged by its fill: at or above W nothing that was dropped can refuse it, below W
-/// the floor has to be asked for ([`Judgement::Unknown`]). Floors of prefixes are never dropped that way, since
-/// nobody could tell which one to ask for.
+/// Bounded: the oldest floors of keys and tags may be dropped, and the watermark W says up to which version. A key or tag
+/// without a floor here is judged by the fill of the entry: at or above W no dropped floor can refuse the entry, below W
+/// the floor has to be looked up ([`Judgement::Unknown`]). Floors of prefixes are never dropped that way, since a reader
+/// could not tell which one to look up.
 #[derive(Debug, Clone, Default)]
 pub struct Floors {
     keys: BTreeMap<Key, Floor>,
@@ -166,22 +166,22 @@ pub struct Floors {
     /// The highest floors of any tag, the dropped ones too.
     any_tag: Floor,
     /// W: a floor of a key or a tag raised up to here may be missing.
-    mark: Version,
+    watermark: Version,
 }
 
-/// A floor over an entry, as it is shown to who asks why.
+/// A floor over an entry, as `?explain=1` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consulted {
-    /// Whose.
-    pub by: By,
+    /// The target of the floor.
+    pub by: FloorKind,
     /// The name of the key, the tag, the prefix; empty for everything, and for the tags of a "not found".
     pub name: String,
-    /// What; nothing when it is not remembered here.
+    /// The floor; `None` when this reader does not remember it.
     pub floor: Option<Floor>,
 }
 
 impl Floors {
-    /// Raises one target's floor, to all that was ever said of it; to nothing where nothing was.
+    /// Raises one target's floor to that of a row.
     pub fn raise(&mut self, row: FloorRow) {
         match row.target {
             Target::Key(key) => self.keys.entry(key).or_default().raise(row.floor),
@@ -207,22 +207,22 @@ impl Floors {
         self.any_tag.raise(floor);
     }
 
-    /// Returns how many floors are held.
+    /// Returns the number of floors held.
     #[must_use]
     pub fn count(&self) -> usize {
         self.keys.len() + self.tags.len() + self.prefixes.len()
     }
 
-    /// Forgets every floor of keys and tags, for those up to `mark` were not told and some held here may be too low.
-    pub fn leave_out(&mut self, mark: Version) {
+    /// Forgets every floor of keys and tags: a reply left out those up to `mark`, so some held here may be too low.
+    pub fn drop_untold(&mut self, mark: Version) {
         self.keys.clear();
         self.tags.clear();
-        self.mark = self.mark.max(mark);
+        self.watermark = self.watermark.max(mark);
     }
 
     /// Drops the oldest floors of keys and tags when there are more than `most`, until `keep` are left, and raises the
-    /// mark to the newest one dropped. What a dropped floor would have refused is asked for, never served.
-    pub fn bound(&mut self, most: usize, keep: usize) {
+    /// watermark to the newest one dropped. An entry that a dropped floor could refuse is looked up, never served.
+    pub fn evict_oldest(&mut self, most: usize, keep: usize) {
         if self.keys.len() + self.tags.len() > most {
             let mut newest: Vec<Version> = newest_of(&self.keys).chain(newest_of(&self.tags)).collect();
             let last = newest.len() - keep.min(most) - 1;
@@ -230,14 +230,14 @@ impl Floors {
             let mark = *mark;
             keep_newer(&mut self.keys, mark);
             keep_newer(&mut self.tags, mark);
-            self.mark = self.mark.max(mark);
+            self.watermark = self.watermark.max(mark);
         }
-        self.bound_prefixes(MAX_PREFIXES);
+        self.evict_oldest_prefixes(MAX_PREFIXES);
     }
 
     /// Drops the older half of the floors of prefixes when there are more than `most`. The floor of everything rises
     /// to the newest one dropped: forgetting costs hits, never truth.
-    fn bound_prefixes(&mut self, most: usize) {
+    fn evict_oldest_prefixes(&mut self, most: usize) {
         if self.prefixes.len() <= most {
             return;
         }
@@ -249,59 +249,62 @@ impl Floors {
         self.raise_all(mark);
     }
 
-    /// Drops the floors of keys, tags and prefixes that are not needed: nothing is held that they could refuse, and
-    /// what is filled from here on is filled above them. So nothing has to be asked for, and W stays.
-    pub fn retain(&mut self, needed: impl Fn(By, &str, &Floor) -> bool) {
-        self.keys.retain(|key, floor| needed(By::Key, key.as_str(), floor));
-        self.tags.retain(|tag, floor| needed(By::Tag, tag.as_str(), floor));
-        self.prefixes.retain(|prefix, floor| needed(By::Prefix, prefix.as_str(), floor));
+    /// Drops the floors of keys, tags and prefixes that no held entry needs.
+    ///
+    /// Every later fill is above these floors, so nothing has to be looked up, and the watermark W stays.
+    pub fn retain(&mut self, needed: impl Fn(FloorKind, &str, &Floor) -> bool) {
+        self.keys.retain(|key, floor| needed(FloorKind::Key, key.as_str(), floor));
+        self.tags.retain(|tag, floor| needed(FloorKind::Tag, tag.as_str(), floor));
+        self.prefixes.retain(|prefix, floor| needed(FloorKind::Prefix, prefix.as_str(), floor));
         self.prefix_lengths = self.prefixes.keys().map(|prefix| prefix.as_str().len()).collect();
     }
 
     /// Returns W: a floor of a key or a tag raised up to here may be missing. 0 while none was dropped.
     #[must_use]
-    pub fn mark(&self) -> Version {
-        self.mark
+    pub fn watermark(&self) -> Version {
+        self.watermark
     }
 
     /// Says whether the key's own floor is the one here: its generation and its removal can be told.
     #[must_use]
     pub fn knows(&self, key: &Key) -> bool {
-        self.mark == Version::ZERO || self.keys.contains_key(key)
+        self.watermark == Version::ZERO || self.keys.contains_key(key)
     }
 
-    /// Returns the key's generation: its own hard floor, or 0. It names the KV entry to ask for.
+    /// Returns the key's generation: its own hard floor, or 0. The generation is a part of the entry's name in KV.
     #[must_use]
     pub fn generation(&self, key: &Key) -> Version {
         self.keys.get(key).map_or(Version::ZERO, |floor| floor.hard)
     }
 
-    /// Returns the version at which the key was removed, while that is the last that was said of it.
+    /// Returns the version at which the key was removed, unless a later change concerns the key.
     ///
-    /// A removal is a not-found entry filled at its version: any later floor over it ends it.
+    /// A removal counts as a not-found entry filled at its version, which any later floor over the key ends.
     #[must_use]
     pub fn removed(&self, key: &Key) -> Option<Version> {
         let removed = self.keys.get(key).map(|floor| floor.removed).filter(|at| *at > Version::ZERO)?;
-        (self.judge(key, removed, Carries::EveryTag) == Judgement::Clear).then_some(removed)
+        (self.judge(key, removed, EntryTags::EveryTag) == Judgement::Clear).then_some(removed)
     }
 
-    /// Says whether the key was removed after `fill`, whatever was said of it since. What was there before a
-    /// removal is not shown even while the origin is down. Where that is not remembered, it may have been.
+    /// Says whether the key was removed after `fill`, even if it was updated since.
+    ///
+    /// A value from before a removal is not shown even while the origin is down. A key whose floors were forgotten counts
+    /// as removed.
     #[must_use]
     pub fn was_removed_after(&self, key: &Key, fill: Version) -> bool {
-        let forgotten = self.all.removed > fill || (fill < self.mark && !self.keys.contains_key(key));
+        let forgotten = self.all.removed > fill || (fill < self.watermark && !self.keys.contains_key(key));
         forgotten || self.keys.get(key).is_some_and(|floor| floor.removed > fill)
     }
 
     /// Judges an entry of `key` that was filled at `fill`.
     #[must_use]
-    pub fn judge(&self, key: &Key, fill: Version, carries: Carries<'_>) -> Judgement {
+    pub fn judge(&self, key: &Key, fill: Version, carries: EntryTags<'_>) -> Judgement {
         let (mut soft, mut unknown) = (false, false);
-        for (by, _, floor) in self.over(key, carries) {
+        for (by, _, floor) in self.covering(key, carries) {
             match floor {
                 Some(floor) if fill < floor.hard => return Judgement::Below(by),
                 Some(floor) => soft |= fill < floor.soft,
-                None => unknown |= fill < self.mark,
+                None => unknown |= fill < self.watermark,
             }
         }
         match (unknown, soft) {
@@ -311,41 +314,44 @@ impl Floors {
         }
     }
 
-    /// Returns what [`Self::judge`] goes by, for people.
+    /// Returns the floors that [`Self::judge`] consults, for people.
     #[must_use]
-    pub fn consulted(&self, key: &Key, carries: Carries<'_>) -> Vec<Consulted> {
-        let over = self.over(key, carries);
+    pub fn consulted(&self, key: &Key, carries: EntryTags<'_>) -> Vec<Consulted> {
+        let over = self.covering(key, carries);
         over.map(|(by, name, floor)| Consulted { by, name: name.to_owned(), floor }).collect()
     }
 
-    /// Returns every floor over an entry, with whose it is; nothing where none is held.
-    fn over<'a>(
+    /// Returns every floor over an entry, with the kind and the name of its target; `None` for a floor that is not held.
+    fn covering<'a>(
         &'a self,
         key: &'a Key,
-        carries: Carries<'a>,
-    ) -> impl Iterator<Item = (By, &'a str, Option<Floor>)> + 'a {
+        carries: EntryTags<'a>,
+    ) -> impl Iterator<Item = (FloorKind, &'a str, Option<Floor>)> + 'a {
         let (named, every) = match carries {
-            Carries::Tags(tags) => (tags, None),
-            Carries::EveryTag => (&[] as &[Tag], Some((By::Tag, "", Some(self.any_tag)))),
+            EntryTags::Tags(tags) => (tags, None),
+            EntryTags::EveryTag => (&[] as &[Tag], Some((FloorKind::Tag, "", Some(self.any_tag)))),
         };
-        let own = (By::Key, key.as_str(), self.keys.get(key).copied());
-        let tags = named.iter().map(|tag| (By::Tag, tag.as_str(), self.tags.get(tag).copied()));
+        let own = (FloorKind::Key, key.as_str(), self.keys.get(key).copied());
+        let tags = named.iter().map(|tag| (FloorKind::Tag, tag.as_str(), self.tags.get(tag).copied()));
         [own].into_iter().chain(tags).chain(every).chain(self.prefixes_of(key)).chain([(
-            By::All,
+            FloorKind::All,
             "",
             Some(self.all),
         )])
     }
 
-    fn prefixes_of<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = (By, &'a str, Option<Floor>)> + 'a {
+    fn prefixes_of<'a>(
+        &'a self,
+        key: &'a Key,
+    ) -> impl Iterator<Item = (FloorKind, &'a str, Option<Floor>)> + 'a {
         self.prefix_lengths.iter().filter_map(|length| {
             let prefix = key.as_str().get(..*length)?;
-            self.prefixes.get(prefix).map(|floor| (By::Prefix, prefix, Some(*floor)))
+            self.prefixes.get(prefix).map(|floor| (FloorKind::Prefix, prefix, Some(*floor)))
         })
     }
 }
 
-/// Returns the newest version that touched each.
+/// Returns the newest version that touched each target.
 fn newest_of<K>(floors: &BTreeMap<K, Floor>) -> impl Iterator<Item = Version> {
     floors.values().map(Floor::newest)
 }

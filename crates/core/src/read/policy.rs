@@ -1,4 +1,4 @@
-//! What each class of keys promises: how long an entry lives, and how far behind an answer may be.
+//! Policies: how long an entry of each class lives, and how far behind an answer may be.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ mod age;
 mod check;
 
 pub use age::{Age, Cause, Part};
-pub use check::{LEAST_LAG_BOUND, LONGEST_TIME};
+pub use check::{MAX_POLICY_TIME, MIN_LAG_BOUND};
 
 /// The policy of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,32 +21,33 @@ pub struct Policy {
     pub stale_for: Duration,
     /// How long ago a reader may have last proved that it had heard everything. Zero: it asks every time.
     pub lag_bound: Duration,
-    /// What to do when that cannot be proved.
-    pub beyond_bound: Beyond,
-    /// What the replica that tends KV does when a change ends an entry.
-    pub on_bump: OnBump,
+    /// The answer when the lag bound cannot be proved.
+    pub beyond_bound: OnUnprovable,
+    /// The work of a replica when a change invalidates an entry.
+    pub on_bump: OnInvalidate,
     /// Whether KV, R2 and the origin are asked at once and the newest version wins.
     pub quorum: bool,
 }
 
-/// What is done about the entries that a change has ended. No guarantee depends on it.
+/// The work of a replica when a change invalidates entries. No guarantee depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OnBump {
+pub enum OnInvalidate {
     /// The old entry is deleted from KV.
     #[default]
     Delete,
-    /// And the new value is fetched, if the key was read recently: within a budget, the hottest first.
+    /// The old entry is deleted from KV, and the new value is fetched if the key was read recently: within a budget, the
+    /// hottest first.
     Refresh,
 }
 
-/// What a class does when its promise cannot be kept.
+/// The answer of a class when its lag bound cannot be proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Beyond {
-    /// Answers what is there, marked stale.
+pub enum OnUnprovable {
+    /// The newest entry, marked stale.
     Stale,
-    /// Answers 503.
+    /// The problem `bound-not-kept` (503).
     Fail,
 }
 
@@ -57,25 +58,25 @@ pub struct Policies {
     other: Policy,
 }
 
-/// What a deployment changes about a class; absent fields keep the default. All times in milliseconds.
+/// The changes of a deployment to the policy of a class. Absent fields keep the default; all times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Override {
-    /// See [`Policy::ttl`].
+    /// Replaces [`Policy::ttl`].
     pub ttl_ms: Option<u64>,
-    /// See [`Policy::stale_for`].
+    /// Replaces [`Policy::stale_for`].
     pub stale_for_ms: Option<u64>,
-    /// See [`Policy::lag_bound`].
+    /// Replaces [`Policy::lag_bound`].
     pub lag_bound_ms: Option<u64>,
-    /// See [`Policy::beyond_bound`].
-    pub beyond_bound: Option<Beyond>,
-    /// See [`Policy::on_bump`].
-    pub on_bump: Option<OnBump>,
-    /// See [`Policy::quorum`].
+    /// Replaces [`Policy::beyond_bound`].
+    pub beyond_bound: Option<OnUnprovable>,
+    /// Replaces [`Policy::on_bump`].
+    pub on_bump: Option<OnInvalidate>,
+    /// Replaces [`Policy::quorum`].
     pub quorum: Option<bool>,
 }
 
 impl Override {
-    /// Reads one from its JSON. By hand: what serde derives is five times as large, and there is one wasm for all.
+    /// Reads one from its JSON. FloorKind hand: what serde derives is five times as large, and there is one wasm for all.
     fn read(value: &Value) -> Result<Self, String> {
         let mut read = Self::default();
         let members = value.as_object().ok_or("invalid type, expected a table")?;
@@ -89,10 +90,14 @@ impl Override {
                 "stale_for_ms" => read.stale_for_ms = whole()?,
                 "lag_bound_ms" => read.lag_bound_ms = whole()?,
                 "beyond_bound" => {
-                    read.beyond_bound = one_of(value, &[("stale", Beyond::Stale), ("fail", Beyond::Fail)])?
+                    read.beyond_bound =
+                        one_of(value, &[("stale", OnUnprovable::Stale), ("fail", OnUnprovable::Fail)])?
                 }
                 "on_bump" => {
-                    read.on_bump = one_of(value, &[("delete", OnBump::Delete), ("refresh", OnBump::Refresh)])?
+                    read.on_bump = one_of(
+                        value,
+                        &[("delete", OnInvalidate::Delete), ("refresh", OnInvalidate::Refresh)],
+                    )?
                 }
                 "quorum" => {
                     read.quorum = match value.as_bool() {
@@ -136,18 +141,18 @@ impl Default for Policies {
         let hour = Duration::from_secs(3_600);
         let second = Duration::from_secs(1);
         let policy = |ttl, stale_for, lag_bound, beyond_bound| {
-            let (on_bump, quorum) = (OnBump::Delete, false);
+            let (on_bump, quorum) = (OnInvalidate::Delete, false);
             Policy { ttl, stale_for, lag_bound, beyond_bound, on_bump, quorum }
         };
         let classes = [
-            ("embedding", policy(24 * hour, 48 * hour, 60 * second, Beyond::Stale)),
-            ("availability", policy(12 * hour, 24 * hour, 2 * second, Beyond::Stale)),
-            ("trending", policy(300 * second, 900 * second, second, Beyond::Fail)),
-            ("live", policy(5 * second, 10 * second, Duration::ZERO, Beyond::Fail)),
+            ("embedding", policy(24 * hour, 48 * hour, 60 * second, OnUnprovable::Stale)),
+            ("availability", policy(12 * hour, 24 * hour, 2 * second, OnUnprovable::Stale)),
+            ("trending", policy(300 * second, 900 * second, second, OnUnprovable::Fail)),
+            ("live", policy(5 * second, 10 * second, Duration::ZERO, OnUnprovable::Fail)),
         ];
         Self {
             classes: classes.into_iter().map(|(class, policy)| (class.to_owned(), policy)).collect(),
-            other: policy(168 * hour, 168 * hour, 2 * second, Beyond::Stale),
+            other: policy(168 * hour, 168 * hour, 2 * second, OnUnprovable::Stale),
         }
     }
 }
@@ -257,7 +262,7 @@ mod tests {
         let policies = Policies::with(&serde_json::from_str(json).unwrap());
         assert_eq!(policies.of("live").ttl, Duration::from_secs(1));
         assert_eq!(policies.of("live").stale_for, Duration::from_secs(10));
-        assert_eq!(policies.of("title").beyond_bound, Beyond::Fail);
+        assert_eq!(policies.of("title").beyond_bound, OnUnprovable::Fail);
         assert_eq!(
             policies.of("fare").lag_bound,
             Duration::from_millis(500),

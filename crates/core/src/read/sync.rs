@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::read::floors::{By, Floor, FloorRow, Floors};
+use crate::read::floors::{Floor, FloorKind, FloorRow, Floors};
 use crate::wire::change::Target;
 use crate::wire::name::{Key, Tag};
 use crate::wire::position::{Epoch, Position, UnixMillis, Version};
@@ -177,7 +177,7 @@ impl Knowledge {
         let at = reply.position;
         let applied = self.apply(sent_at, reply);
         // What was looked up is right up to the reply's position; what was raised above the mark is held here already.
-        if self.epoch == Some(at.epoch) && at.version >= self.floors.mark() {
+        if self.epoch == Some(at.epoch) && at.version >= self.floors.watermark() {
             let none = Floor::default();
             let keys = look.keys.iter().map(|key| Target::Key(key.clone()));
             let tags = look.tags.iter().map(|tag| Target::Tag(tag.clone()));
@@ -200,14 +200,14 @@ impl Knowledge {
             Some(_) | None => *self = Self { epoch: Some(epoch), ..Self::default() },
         }
         if let Some(left_out) = reply.left_out.filter(|left_out| left_out.to > self.complete) {
-            self.floors.leave_out(left_out.to);
+            self.floors.drop_untold(left_out.to);
             let (hard, soft) = (left_out.tags_hard, left_out.tags_soft);
             self.floors.raise_any_tag(Floor { hard, soft, ..Floor::default() });
         }
         for row in reply.floors {
             self.floors.raise(row);
         }
-        self.floors.bound(MAX_FLOORS, SNAPSHOT_FLOORS as usize);
+        self.floors.evict_oldest(MAX_FLOORS, SNAPSHOT_FLOORS as usize);
         self.complete = self.complete.max(reply.to);
         if reply.to < reply.position.version {
             return Applied::Part;
@@ -237,7 +237,7 @@ impl Knowledge {
     }
 
     /// Drops floors that are not needed; see [`Floors::retain`].
-    pub fn retain(&mut self, needed: impl Fn(By, &str, &Floor) -> bool) {
+    pub fn retain(&mut self, needed: impl Fn(FloorKind, &str, &Floor) -> bool) {
         self.floors.retain(needed);
     }
 
@@ -252,7 +252,7 @@ impl Knowledge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::floors::{Carries, Judgement};
+    use crate::read::floors::{EntryTags, Judgement};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -275,7 +275,7 @@ mod tests {
 
     fn judge(knowledge: &Knowledge, fill: u64) -> Judgement {
         let key = Key::new("title:1").unwrap();
-        knowledge.floors().judge(&key, Version::new(fill).unwrap(), Carries::EveryTag)
+        knowledge.floors().judge(&key, Version::new(fill).unwrap(), EntryTags::EveryTag)
     }
 
     #[test]
@@ -359,7 +359,10 @@ mod tests {
         let floors = r#"[[0,"title:1",2,0,0]]"#;
         knowledge.apply(UnixMillis(0), Reply { left_out, ..reply(1, 0, 9, 9, floors) });
         let judged = [3, 4, 5, 6].map(|fill| judge(&knowledge, fill));
-        assert_eq!(judged, [Judgement::Below(By::Tag), Judgement::Soft, Judgement::Soft, Judgement::Clear]);
+        assert_eq!(
+            judged,
+            [Judgement::Below(FloorKind::Tag), Judgement::Soft, Judgement::Soft, Judgement::Clear]
+        );
     }
 
     #[test]
@@ -369,7 +372,7 @@ mod tests {
         let (to, none) = (Version::new(5).unwrap(), Version::ZERO);
         let left_out = Some(LeftOut { to, tags_hard: none, tags_soft: none });
         knowledge.apply(UnixMillis(0), Reply { left_out, ..reply(1, 0, 9, 9, "[]") });
-        assert_eq!(judge(&knowledge, 4), Judgement::Below(By::Key));
+        assert_eq!(judge(&knowledge, 4), Judgement::Below(FloorKind::Key));
         knowledge.retain(|_, _, _| false);
         assert_eq!(knowledge.floors().count(), 0, "nobody needs it");
     }
@@ -393,14 +396,14 @@ mod tests {
         knowledge.apply(UnixMillis(0), snapshot);
         let judge = |knowledge: &Knowledge, fill: u64| {
             let key = Key::new("title:1").unwrap();
-            knowledge.floors().judge(&key, Version::new(fill).unwrap(), Carries::Tags(&[]))
+            knowledge.floors().judge(&key, Version::new(fill).unwrap(), EntryTags::Tags(&[]))
         };
         assert_eq!(judge(&knowledge, 6), Judgement::Unknown);
         assert_eq!(judge(&knowledge, 7), Judgement::Clear);
         let nothing_there = knowledge.floors().judge(
             &Key::new("title:2").unwrap(),
             Version::new(2).unwrap(),
-            Carries::EveryTag,
+            EntryTags::EveryTag,
         );
         assert_ne!(nothing_there, Judgement::Clear, "a tag may have brought it");
 
@@ -416,7 +419,7 @@ mod tests {
         knowledge.learn(UnixMillis(0), &look, told);
         assert_eq!(
             (judge(&knowledge, 4), judge(&knowledge, 5)),
-            (Judgement::Below(By::Key), Judgement::Clear)
+            (Judgement::Below(FloorKind::Key), Judgement::Clear)
         );
     }
 
@@ -430,7 +433,7 @@ mod tests {
         let judged = knowledge.floors().judge(
             &Key::new("title:1").unwrap(),
             Version::new(5).unwrap(),
-            Carries::Tags(&[]),
+            EntryTags::Tags(&[]),
         );
         assert_eq!(judged, Judgement::Unknown, "it may have changed among what was left out");
     }

@@ -6,7 +6,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
 use crate::follow::hub;
-use crate::log::upkeep;
+use crate::log::maintenance::RetentionLimits;
 
 fn settings(name: &str, value: Value) -> Map<String, Value> {
     Map::from_iter([(name.to_owned(), value)])
@@ -116,7 +116,7 @@ fn a_secret_is_any_text_and_no_error_shows_it() {
 #[test]
 fn the_defaults_are_those_of_the_code_that_goes_by_them() {
     let none = Map::new();
-    let upkeep = upkeep::Limits::default();
+    let upkeep = RetentionLimits::default();
     assert_eq!(none.read(&LOG_SEGMENT_BYTES), Ok(upkeep.segment_bytes));
     assert_eq!(none.read(&LOG_KEEP_BYTES), Ok(upkeep.keep_bytes));
     assert_eq!(none.read(&FORGET_AFTER_MS).map(u128::from), Ok(upkeep.forget_after.as_millis()));

@@ -7,20 +7,20 @@ use super::name::{Key, NameError, Prefix, Tag};
 /// The most tags one published change may name.
 pub const MAX_TAGS: usize = 256;
 
-/// What a change names.
+/// The target that a change names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
-    /// One entry.
+    /// The entry of one key.
     Key(Key),
     /// Every entry that carries the tag.
     Tag(Tag),
-    /// Every entry whose key begins so.
+    /// Every entry with a key that begins with the prefix.
     Prefix(Prefix),
     /// Every entry of the catalog.
     All,
 }
 
-/// What happened to the target.
+/// The effect of a change on its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Operation {
     /// There is a new value: older ones may not be served.
@@ -35,9 +35,9 @@ pub enum Operation {
 /// One thing that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// What changed.
+    /// The target of the change.
     pub target: Target,
-    /// How.
+    /// The effect on the target.
     pub operation: Operation,
     /// The tags its entry carries after the change; only a key has any.
     pub tags: Vec<Tag>,
@@ -52,7 +52,7 @@ pub enum ChangeError {
     /// More than one of them.
     #[error("a change names only one of key, tag, prefix and all")]
     TwoTargets,
-    /// `"all": false`.
+    /// The field `all` is false.
     #[error("all is true or absent")]
     AllFalse,
     /// Neither `update` nor `remove`.
@@ -67,7 +67,7 @@ pub enum ChangeError {
     /// Tags on something that is not a key.
     #[error("only a key carries tags")]
     TagsWhere,
-    /// More than 256.
+    /// There are more than 256 tags.
     #[error("{0} tags; a change names at most {MAX_TAGS}")]
     TooManyTags(usize),
     /// The key is not one.

@@ -12,18 +12,18 @@ pub enum Start {
     At(Claim),
 }
 
-/// A position as somebody claims it; not checked against any log yet.
+/// A position that a follower or a reader of pages claims to hold, not checked against any log yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
     /// "I have nothing": everything that is kept.
     Nothing,
     /// "I have applied this version of this log."
     Held {
-        /// The log.
+        /// The epoch of the log.
         epoch: Epoch,
-        /// How far.
+        /// The last version that was applied.
         version: Version,
-        /// The hash there. Without it a log that was restored and grew past the version goes unnoticed.
+        /// The hash at the version. Without it a log that was restored and grew past the version goes unnoticed.
         hash: Option<Hash>,
     },
 }

@@ -14,7 +14,8 @@ use super::position::{Epoch, Version};
 pub struct FoldCursor {
     /// The version of the last change sent.
     pub version: Version,
-    /// Its place, when others of its version are still to be sent. Only whoever reads the rows looks into it.
+    /// The place of the last change sent, when others of its version are still to come. Only the storage of the rows
+    /// interprets it.
     ///
     /// Not a count: changes of that version may be folded away meanwhile, and later ones must not be skipped.
     pub place: Option<String>,
@@ -27,12 +28,12 @@ fn is_first(part: &u32) -> bool {
     *part == 0
 }
 
-/// How far the fold of a log was sent to somebody who keeps that itself, while the log may begin anew.
+/// A cursor that a reader of pages keeps itself. It names the epoch, since the log may begin anew between two pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageCursor {
-    /// The log.
+    /// The epoch of the log.
     pub epoch: Epoch,
-    /// How far.
+    /// The cursor within the fold of that log.
     pub cursor: FoldCursor,
 }
 

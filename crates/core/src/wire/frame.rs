@@ -22,7 +22,7 @@ use super::position::{Epoch, Hash, Position, UnixMillis, Version};
 
 /// The subprotocol of the follow WebSocket.
 pub const SUBPROTOCOL: &str = "newsreel.v1";
-/// Says whether what a socket offers as subprotocols, if anything, includes ours. Who offers none means ours.
+/// Says whether the subprotocols that a client offers include ours. A client that offers none means ours.
 #[must_use]
 pub fn is_spoken(offered: Option<&str>) -> bool {
     offered.is_none_or(|offered| offered.split(',').any(|one| one.trim() == SUBPROTOCOL))
@@ -30,9 +30,9 @@ pub fn is_spoken(offered: Option<&str>) -> bool {
 
 /// The prefix of the subprotocol in which a browser offers its token, in base64url.
 pub const BEARER_SUBPROTOCOL: &str = "newsreel.bearer.";
-/// What a follower sends to learn the head without waking the broker.
+/// The text that a follower sends to learn the head without waking the broker.
 pub const PING: &str = "ping";
-/// What the answer begins with; the head's position follows.
+/// The beginning of the answer to a ping; the head's position follows.
 pub const PONG_PREFIX: &str = "pong ";
 /// A `changes` frame ends with the first version past this many bytes.
 pub const FRAME_BYTES: usize = 256 << 10;
@@ -48,11 +48,11 @@ pub const EXPIRED: &str = "the token has expired";
 /// One version of the log, as it stands in its row and on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRow {
-    /// Its version.
+    /// The version of the row.
     pub version: Version,
     /// When the broker committed it, by the broker's clock.
     pub at: UnixMillis,
-    /// What changed, all at once.
+    /// The changes, all of which happen at once.
     pub changes: Vec<Change>,
 }
 
@@ -64,15 +64,15 @@ impl VersionRow {
     }
 }
 
-/// How a follower's position relates to the log, as the welcome tells it.
+/// How the broker resumes a follower, as the welcome tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resume {
-    /// It is the head.
+    /// The follower holds the head.
     Live,
-    /// It is on the log; what came after follows.
+    /// The position is on the log; the versions after it follow.
     Replay,
-    /// It is not on the log.
+    /// The position is not on the log; a reset follows.
     Reset,
 }
 
@@ -97,44 +97,44 @@ impl FoldedChange {
 /// A part of what is left of `(from, to]` after folding.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Fold {
-    /// After this version.
+    /// The version before the fold, exclusive.
     pub from: Version,
-    /// Up to this one, once the last part has come.
+    /// The version at which the fold ends, once the last part has come.
     pub to: Version,
     /// The hash at `to`.
     pub hash: Hash,
-    /// Ordered by version.
+    /// The changes, ordered by version.
     pub changes: Vec<FoldedChange>,
     /// Whether another part follows.
     #[serde(default)]
     pub more: bool,
-    /// Which part it is, from 0. Absent from a broker that does not say.
+    /// The zero-based number of the part. Older brokers leave it out.
     pub part: Option<u32>,
 }
 
 /// A frame from the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
-    /// The first frame.
+    /// The first frame of a connection.
     Welcome {
-        /// The log.
+        /// The epoch of the log.
         epoch: Epoch,
-        /// Its head.
+        /// The version of the head.
         head: Version,
         /// The hash at the head; what a follower without a position starts from.
         hash: Option<Hash>,
-        /// What comes next.
+        /// The frames that come next.
         resume: Resume,
     },
     /// Every version in `(from, to]` that passes the follower's filter.
     Changes {
-        /// After this version.
+        /// The version before the first, exclusive.
         from: Version,
-        /// Up to this one.
+        /// The version at the end, inclusive.
         to: Version,
         /// The hash at `to`.
         hash: Hash,
-        /// In order.
+        /// The rows, in order.
         versions: Vec<VersionRow>,
         /// Whether to acknowledge at once.
         ack: bool,
@@ -143,37 +143,38 @@ pub enum Frame {
     Fold(Fold),
     /// Everything up to this version has been sent.
     Live {
-        /// The head.
+        /// The version of the head.
         version: Version,
     },
-    /// How far a filtered follower has got.
+    /// A bookmark: how far a follower with topics has got.
     Head {
-        /// For who has heard everything up to here that matches its filter. Absent from a broker that does not say.
+        /// The version up to which the follower must have heard everything that passes its topics. Older brokers leave it
+        /// out.
         from: Option<Version>,
-        /// Nothing that matches its filter up to here is missing.
+        /// The version up to which nothing that passes the topics is missing.
         version: Version,
-        /// The hash there.
+        /// The hash at `version`.
         hash: Hash,
     },
     /// Forget everything; continue from here.
     Reset {
-        /// Where.
+        /// The position from which to continue.
         position: Position,
-        /// Why, for people.
+        /// The reason, for people.
         reason: String,
     },
-    /// What went wrong; a close follows.
+    /// An error; a close follows.
     Error {
-        /// A stable code.
+        /// The code of PROTOCOL.md.
         code: String,
-        /// For people.
+        /// The text for people.
         message: String,
-        /// How long to stay away.
+        /// The least time to wait before the next connection.
         retry_after_ms: Option<u64>,
     },
     /// The answer to a ping: the position of the head.
     Pong(Position),
-    /// A type this build does not know: ignored.
+    /// A frame of a type that this build does not know, which is ignored.
     Unknown(String),
 }
 

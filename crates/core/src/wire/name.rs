@@ -16,7 +16,7 @@ pub const MAX_CATALOG_BYTES: usize = 64;
 /// Why a name is not one. The text tells the sender what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Not `[a-z0-9-]{1,64}`.
+    /// The text does not match `[a-z0-9-]{1,64}`.
     #[error("a catalog is 1 to 64 of a-z, 0-9 and '-'")]
     Catalog,
     /// No `:` in the key, or nothing on one side of it.
@@ -62,7 +62,7 @@ macro_rules! name {
             }
         }
 
-        /// So that a map by these names is asked with a text. The order of names is the order of their texts.
+        /// Lets a map with names as keys be asked with a text. Names are ordered as their texts are.
         impl Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0
@@ -108,7 +108,7 @@ name!(
 );
 
 name!(
-    /// What an entry is called: `class:id`.
+    /// The name of an entry: `class:id`.
     Key,
     |text| {
         bounded(text)?;

@@ -1,4 +1,4 @@
-//! What the broker answers over plain HTTP: a page of the log, and its status.
+//! The answers of the broker over plain HTTP: pages of the log, its status, its followers.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,17 +12,17 @@ use super::query::PageQuery;
 /// A page of versions, `(from, to]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Page {
-    /// The log.
+    /// The epoch of the log.
     pub epoch: Epoch,
-    /// After this version; exclusive.
+    /// The version before the page, exclusive.
     pub from: Version,
-    /// Up to this one; equal to `from` when there is nothing.
+    /// The version at the end; equal to `from` when the page is empty.
     pub to: Version,
-    /// The newest version there is.
+    /// The newest version of the log.
     pub head: Version,
     /// The hash at `to`.
     pub hash: Hash,
-    /// In order.
+    /// The rows, in order.
     pub versions: Vec<VersionRow>,
 }
 
@@ -76,32 +76,32 @@ pub fn fold_etag(from: Version, to: &Position, head: Version) -> String {
     format!("\"{from}-{}-{head}-{}-fold\"", to.version, to.hash)
 }
 
-/// What is known of a catalog's log.
+/// The status of a catalog's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// The catalog.
+    /// The name of the catalog.
     pub catalog: Catalog,
-    /// Its log.
+    /// The epoch of its log.
     pub epoch: Epoch,
-    /// The head's version.
+    /// The version of the head.
     pub version: Version,
-    /// The head's position.
+    /// The position of the head.
     pub position: Position,
     /// The oldest version kept in full; `version` + 1 when none is kept.
     pub oldest: Version,
-    /// How many sockets follow.
+    /// The number of sockets that follow.
     pub followers: usize,
     /// The size of what is stored, in bytes.
     #[serde(default)]
     pub bytes: u64,
 }
 
-/// Who follows a catalog.
+/// The followers of a catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Followers {
-    /// The log's head.
+    /// The position of the head.
     pub position: Position,
-    /// One for each socket.
+    /// One item for each socket.
     pub followers: Vec<Follower>,
     /// How many answers wait for a version.
     pub polls: u32,
@@ -112,44 +112,44 @@ pub struct Followers {
 /// One follower, as the broker knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Follower {
-    /// What it calls itself.
+    /// The name that the follower gave.
     pub name: String,
-    /// Whether it is a replica.
+    /// Whether the follower is a replica.
     pub replica: bool,
-    /// The last version it acknowledged.
+    /// The last version that the follower acknowledged.
     pub acked: Version,
-    /// The position there; absent when that is forgotten.
+    /// The position at that version; `None` when its hash is forgotten.
     pub position: Option<Position>,
-    /// How many versions it has not acknowledged.
+    /// The number of versions that the follower has not acknowledged.
     pub lag: u64,
-    /// When it connected, by the broker's clock.
+    /// When the follower connected, by the broker's clock.
     pub since: UnixMillis,
-    /// When its last ping was answered; absent when it never pinged.
+    /// When the last ping was answered; `None` for a follower that never pinged.
     pub last_ping: Option<UnixMillis>,
-    /// Where it is.
+    /// How far the follower has got.
     pub stage: Phase,
 }
 
-/// Where a follower is.
+/// How far a follower has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Getting what it missed.
+    /// The follower is getting versions that it missed.
     Replaying,
-    /// Getting every version as it is made.
+    /// The follower gets every version as it is made.
     Live,
 }
 
-/// The answer to who wanted a new epoch.
+/// The answer to a request for a new epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEpoch {
-    /// The catalog.
+    /// The name of the catalog.
     pub catalog: Catalog,
     /// The epoch that began.
     pub epoch: Epoch,
-    /// Its head: 0.
+    /// The version of its head, which is 0.
     pub version: Version,
-    /// Its position.
+    /// The position of its head.
     pub position: Position,
     /// Where the log was before.
     pub previous: Position,

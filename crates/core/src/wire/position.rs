@@ -51,7 +51,7 @@ impl Version {
         (number <= Self::MAX.0).then_some(Self(number))
     }
 
-    /// Returns the number.
+    /// Returns the version as a number.
     #[must_use]
     pub fn number(self) -> u64 {
         self.0
@@ -118,8 +118,8 @@ impl Epoch {
         Self(text)
     }
 
-    /// Returns an epoch newer than this one, which is not the last, that begins at `at`, or later where this clock is
-    /// behind.
+    /// Returns an epoch newer than this one, which must not be the last. The new epoch begins at `at`, or right after this
+    /// one where the clock is behind.
     #[must_use]
     pub fn after(&self, at: UnixMillis, random: [u8; 10]) -> Self {
         let digit = |byte: &u8| Self::DIGITS.iter().position(|digit| digit == byte).unwrap_or(0);
@@ -242,11 +242,11 @@ impl FromStr for Hash {
 /// Where a follower stands: `epoch:version:hash` as text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// Which log.
+    /// The epoch of the log.
     pub epoch: Epoch,
-    /// How far.
+    /// The last version that is held.
     pub version: Version,
-    /// Proof that it is this log and not another that reached the same version.
+    /// The hash at the version, which tells this log from another that reached the same version.
     pub hash: Hash,
 }
 
@@ -288,10 +288,10 @@ impl FromStr for Position {
 /// Why a text is not a position or a part of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PositionError {
-    /// Not three parts.
+    /// The text has not three parts.
     #[error("a position is epoch:version:hash")]
     Shape,
-    /// Not a ULID.
+    /// The epoch is not a ULID.
     #[error("an epoch is a ULID: 26 digits of Crockford's base 32, in capitals")]
     Epoch,
     /// Not a whole number up to 2^53 - 1.

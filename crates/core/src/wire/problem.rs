@@ -10,7 +10,7 @@ pub const MAX_DETAIL_CHARS: usize = 2_000;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:literal, $title:literal;)*) => {
-        /// What went wrong. The code never changes its meaning; the detail is for people.
+        /// The kind of a problem. A code never changes its meaning; the detail is for people.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Code { $($(#[$doc])* $variant,)* }
 
@@ -54,11 +54,11 @@ codes! {
     DuplicateTarget = "duplicate-target", 400, "A target named twice in one publish";
     /// An operation, or a combination of fields, that does not exist.
     BadChange = "bad-change", 400, "A change that cannot be made";
-    /// Not a key.
+    /// The text is not a key.
     BadKey = "bad-key", 400, "Not a key";
-    /// Not a tag.
+    /// The text is not a tag.
     BadTag = "bad-tag", 400, "Not a tag";
-    /// Not a prefix.
+    /// The text is not a prefix.
     BadPrefix = "bad-prefix", 400, "Not a prefix";
     /// Not a catalog name.
     BadCatalog = "bad-catalog", 400, "Not a catalog name";
@@ -78,7 +78,7 @@ codes! {
     NotFound = "not-found", 404, "There is no such entry";
     /// The deployment serves other catalogs.
     UnknownCatalog = "unknown-catalog", 404, "There is no such catalog";
-    /// No such address.
+    /// There is no such address.
     UnknownPath = "unknown-path", 404, "No such address";
     /// The address exists, the method does not.
     MethodNotAllowed = "method-not-allowed", 405, "The method is not allowed here";
@@ -108,7 +108,7 @@ codes! {
     OriginFailed = "origin-failed", 502, "The origin could not answer";
     /// The answer could not be proved recent enough for its class.
     BoundNotKept = "bound-not-kept", 503, "The answer cannot be proved recent enough";
-    /// What is stored is of a newer build, which alone may use it.
+    /// The stored data was written by a newer build, which alone may use it.
     NewerSchema = "newer-schema", 503, "What is stored here is of a newer build";
     /// The log could not take the publish; nothing was written.
     NotWritten = "not-written", 503, "The publish could not be written";
@@ -203,7 +203,7 @@ impl Problem {
         headers
     }
 
-    /// Returns the body.
+    /// Returns the body as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut body = Map::new();

@@ -21,10 +21,10 @@ pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// The longest idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
-/// What a publisher asks for.
+/// The wish of a publisher: changes that get one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
-    /// What changed; no target twice.
+    /// The changes; no target occurs twice.
     pub changes: Vec<Change>,
     /// Where the publisher believes the head is.
     pub expect: Option<Expect>,
@@ -37,7 +37,7 @@ pub struct Expect {
     /// The log's epoch; any when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
-    /// The head's version.
+    /// The version of the head.
     pub version: Version,
 }
 
@@ -64,18 +64,18 @@ pub enum PublishError {
     /// Not an idempotency key.
     #[error("an idempotency key is 1 to {MAX_IDEMPOTENCY_KEY_BYTES} printable ASCII characters")]
     IdempotencyKey,
-    /// An empty list.
+    /// The list of changes is empty.
     #[error("changes is empty: name at least one")]
     NoChanges,
-    /// More than 1,000.
+    /// There are more than 1,000 changes.
     #[error("{0} changes; a version holds at most {MAX_CHANGES}: publish in several versions")]
     TooManyChanges(usize),
     /// One of the changes is not one.
     #[error("changes[{index}]: {why}")]
     Change {
-        /// Which, from 0.
+        /// The zero-based number of the change.
         index: usize,
-        /// What is wrong with it.
+        /// The reason for the refusal.
         why: ChangeError,
     },
     /// Two changes of one target.
@@ -303,7 +303,7 @@ impl From<PublishError> for problem::Problem {
 pub struct Receipt {
     /// The catalog published to.
     pub catalog: Catalog,
-    /// Its log.
+    /// The epoch of its log.
     pub epoch: Epoch,
     /// The version all changes of the publish share.
     pub version: Version,

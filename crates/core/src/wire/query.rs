@@ -15,8 +15,8 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The most topics of one follower.
 pub const MAX_TOPICS: usize = 32;
-/// The most bytes of all topics of a query together. They are kept in the socket's attachment of 16 KiB, where
-/// each may take three.
+/// The most bytes of all topics of a query together. A socket's attachment of 16 KiB keeps the topics, and each byte may
+/// take three there.
 pub const MAX_TOPICS_BYTES: usize = 4_096;
 /// The longest name of a follower, in bytes.
 pub const MAX_FOLLOWER_NAME_BYTES: usize = 128;
@@ -31,7 +31,7 @@ pub struct PublishQuery {
 /// The query of a changes page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageQuery {
-    /// Where the reader stands.
+    /// The position that the reader claims.
     pub since: Claim,
     /// The most versions to answer with.
     pub limit: u32,
@@ -39,16 +39,16 @@ pub struct PageQuery {
     pub topics: Vec<String>,
     /// How long the answer may wait for a version, when there is none yet.
     pub wait: Duration,
-    /// How much of a fold the reader has had, while it reads one.
+    /// The cursor of the fold, while the reader pages through one.
     pub fold: Option<PageCursor>,
 }
 
 /// The query of a follow.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FollowQuery {
-    /// Where the follower stands.
+    /// The place from which the follower wants to start.
     pub from: Start,
-    /// What it calls itself; empty when it did not say.
+    /// The name that the follower gives itself; empty when it gives none.
     pub name: String,
     /// Key prefixes of interest; empty means everything.
     pub topics: Vec<String>,

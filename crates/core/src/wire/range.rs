@@ -1,18 +1,18 @@
 //! `Range` and `If-Range`, for one range of bytes (RFC 9110).
 
-/// What a request wants of a value.
+/// The part of a value that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// All of it. So is everything that is not one range of bytes: who asks for more than it can say gets more.
+    /// The whole value. Also used when the header is not a single byte range, which RFC 9110 lets a server ignore.
     Whole,
     /// The bytes from the first to the last, both included.
     Part {
-        /// The first.
+        /// The first byte of the range.
         first: u64,
-        /// The last.
+        /// The last byte of the range.
         last: u64,
     },
-    /// None of it is there: 416.
+    /// The range has no byte of the value: 416.
     Nothing,
 }
 

@@ -5,7 +5,7 @@ use super::name::{Catalog, Key};
 use super::problem::{Code, Problem};
 use super::query::{FollowQuery, PageQuery, PublishQuery};
 
-/// What a request asks for.
+/// The call that a request makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     /// `POST /v1/catalogs/{catalog}/changes`
@@ -30,7 +30,7 @@ pub enum Route {
     Readyz,
 }
 
-/// What the edge is asked for.
+/// A call that the edge answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EdgeCall {
     /// `GET /v1/catalogs/{catalog}/entries/{key}`

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use newsreel_core::wire::frame::{FollowerFrame, Frame, VersionRow, close};
-use newsreel_core::wire::lines::{Answer, Answers, answers_text};
-use newsreel_core::wire::{Code, Epoch, Line, Position, event};
+use newsreel_core::wire::ndjson::{Answer, Answers, answers_text};
+use newsreel_core::wire::{Code, Epoch, Line, Position, sse};
 
 use crate::document::{PROTOCOL, quoted, table};
 
@@ -20,7 +20,7 @@ fn every_problem_code_stands_in_its_table_in_order() {
 fn every_close_code_stands_in_its_table() {
     let listed: Vec<u16> = table("### Close codes").iter().map(|row| row[0].parse().unwrap()).collect();
     let mut codes = vec![
-        close::GOING_AWAY,
+        close::TRY_LATER,
         close::TOO_SLOW,
         close::TOO_CHATTY,
         close::RESYNC,
@@ -49,12 +49,12 @@ fn every_example_frame_is_one() {
 fn every_example_event_is_one() {
     let stream = PROTOCOL.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let blocks: Vec<String> = stream.trim_end().split("\n\n").map(|block| format!("{block}\n\n")).collect();
-    assert_eq!(blocks.first(), Some(&event::retry(Duration::from_millis(2_741))));
-    assert_eq!(blocks.last().map(String::as_str), Some(event::KEEP_ALIVE));
+    assert_eq!(blocks.first(), Some(&sse::retry(Duration::from_millis(2_741))));
+    assert_eq!(blocks.last().map(String::as_str), Some(sse::KEEP_ALIVE));
     for block in &blocks[1..blocks.len() - 1] {
         let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         let (kind, id, frame) = (field("event: "), field("id: ").parse().unwrap(), field("data: "));
-        assert_eq!(*block, event::event(kind, Some(&id), frame));
+        assert_eq!(*block, sse::event(kind, Some(&id), frame));
         assert!(!matches!(Frame::parse(frame).unwrap(), Frame::Unknown(_)));
     }
 }

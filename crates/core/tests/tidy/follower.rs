@@ -246,7 +246,7 @@ fn check_frame(driven: &mut Driven, cell: &str, effects: &[Effect]) {
                 if *position == at(9) && *ack == acks(9));
             forgets && phase == Phase::CatchingUp
         }
-        "told to whoever watches" => matches!(effects, [Effect::Complaint { .. }]),
+        "told to whoever watches" => matches!(effects, [Effect::ServerError { .. }]),
         "a proof" => effects.is_empty() && driven.follower.proved_at() == Some(NOW),
         other => panic!("a cell that nobody checks: {other}"),
     };
@@ -291,7 +291,7 @@ fn the_rows_that_need_another_beginning_hold_too() {
     assert_eq!(driven.hear(frame::pong(&position("01ARYZ6S400000000000000000", 5))), []);
     // Nothing is held: whatever says where it ends is taken.
     for text in [changes(0, 0, false), fold_part(0, 0, false), frame::head(version(0), &at(0))] {
-        let mut driven = Driven::new(false, Cursor::Nothing);
+        let mut driven = Driven::new(false, Cursor::Beginning);
         driven.open();
         driven.hear(frame::welcome(&at(9), Resume::Replay));
         assert_eq!(driven.hear(frame::pong(&at(9))), [], "a pong proves nothing to it");

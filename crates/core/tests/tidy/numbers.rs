@@ -3,12 +3,12 @@
 use newsreel_core::access::rate;
 use newsreel_core::access::signed;
 use newsreel_core::follow::{follower, hub};
-use newsreel_core::log::upkeep::REMEMBER_FOR;
-use newsreel_core::log::{fold, upkeep};
+use newsreel_core::log::compaction;
+use newsreel_core::log::maintenance::{REMEMBER_FOR, RetentionLimits};
 use newsreel_core::metrics::counts;
 use newsreel_core::read::policy;
 use newsreel_core::read::sync;
-use newsreel_core::wire::{change, frame, keys, lines, name, problem, publish, query};
+use newsreel_core::wire::{change, frame, keys, name, ndjson, problem, publish, query};
 
 use crate::document::{PROTOCOL, amount, millis, quoted, table};
 use crate::sources::{self, Source};
@@ -62,7 +62,7 @@ const HOMONYMS: [(&str, &str); 3] = [("KEEP_ALIVE", "core"), ("KEEP_ALIVE", "edg
 #[expect(clippy::too_many_lines, reason = "a list")]
 fn public_numbers() -> Vec<(&'static str, u64)> {
     let bytes = |bytes: usize| bytes as u64;
-    let (upkeep, pace) = (upkeep::Limits::default(), hub::Limits::default());
+    let (upkeep, pace) = (RetentionLimits::default(), hub::Limits::default());
     let follower = follower::Config::default();
     vec![
         ("MAX_CHANGES", bytes(publish::MAX_CHANGES)),
@@ -70,22 +70,22 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("MAX_BODY_BYTES", bytes(publish::MAX_BODY_BYTES)),
         ("MAX_IDEMPOTENCY_KEY_BYTES", bytes(publish::MAX_IDEMPOTENCY_KEY_BYTES)),
         ("MAX_DETAIL_CHARS", bytes(problem::MAX_DETAIL_CHARS)),
-        ("MAX_LINES", bytes(lines::MAX_LINES)),
-        ("MAX_LINES_BYTES", bytes(lines::MAX_LINES_BYTES)),
+        ("MAX_LINES", bytes(ndjson::MAX_LINES)),
+        ("MAX_LINES_BYTES", bytes(ndjson::MAX_LINES_BYTES)),
         ("MAX_KEY_BYTES", bytes(name::MAX_KEY_BYTES)),
         ("MAX_TAG_BYTES", bytes(name::MAX_TAG_BYTES)),
         ("MAX_TAGS", bytes(change::MAX_TAGS)),
         ("MAX_CATALOG_BYTES", bytes(name::MAX_CATALOG_BYTES)),
-        ("LEAST_LAG_BOUND", millis(policy::LEAST_LAG_BOUND)),
-        ("LONGEST_TIME", millis(policy::LONGEST_TIME)),
-        ("MAX_FOLDED_TAGS", bytes(fold::MAX_FOLDED_TAGS)),
+        ("MIN_LAG_BOUND", millis(policy::MIN_LAG_BOUND)),
+        ("MAX_POLICY_TIME", millis(policy::MAX_POLICY_TIME)),
+        ("MAX_FOLDED_TAGS", bytes(compaction::MAX_FOLDED_TAGS)),
         ("MAX_KEYS", bytes(keys::MAX_KEYS)),
         ("SNAPSHOT_FLOORS", sync::SNAPSHOT_FLOORS.into()),
         ("MAX_FLOORS", bytes(sync::MAX_FLOORS)),
         ("MAX_CLASSES", bytes(counts::MAX_CLASSES)),
         ("MAX_TOKEN_BYTES", bytes(signed::MAX_TOKEN_BYTES)),
         ("MAX_TOKEN_KEYS", bytes(signed::MAX_TOKEN_KEYS)),
-        ("LEAST_SECRET_BYTES", bytes(signed::LEAST_SECRET_BYTES)),
+        ("MIN_SECRET_BYTES", bytes(signed::MIN_SECRET_BYTES)),
         ("FAILURES_PER_SECOND", rate::FAILURES_PER_SECOND.into()),
         ("MAX_RATE_KEYS", bytes(rate::MAX_RATE_KEYS)),
         ("MAX_TOPICS", bytes(query::MAX_TOPICS)),

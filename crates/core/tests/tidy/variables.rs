@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::policy::{self, Beyond, OnBump, Policies, Policy};
+use newsreel_core::read::policy::{self, OnInvalidate, OnUnprovable, Policies, Policy};
 use newsreel_core::variables::{SECRETS, VARIABLES};
 
 use crate::document::table;
@@ -30,8 +30,8 @@ fn the_policy_table_is_the_one_in_the_code() {
             ttl: duration(row[1]),
             stale_for: duration(row[2]),
             lag_bound: duration(row[3]),
-            beyond_bound: if row[4] == "fail" { Beyond::Fail } else { Beyond::Stale },
-            on_bump: OnBump::Delete,
+            beyond_bound: if row[4] == "fail" { OnUnprovable::Fail } else { OnUnprovable::Stale },
+            on_bump: OnInvalidate::Delete,
             quorum: false,
         };
         assert_eq!(policies.of(class), written, "{class}");
@@ -64,7 +64,7 @@ fn the_package_promises_what_the_protocol_does() {
     for row in rows.trim().lines() {
         let (class, promise) = row.trim().split_once(": {").expect("a class");
         let Policy { ttl, stale_for, lag_bound, beyond_bound, .. } = policies.of(class);
-        let beyond = if beyond_bound == Beyond::Fail { "'fetch'" } else { "'stale'" };
+        let beyond = if beyond_bound == OnUnprovable::Fail { "'fetch'" } else { "'stale'" };
         let times = ["ttlMs", "staleForMs", "lagBoundMs"]
             .map(|name| Duration::from_millis(value(&field(promise, name))));
         assert_eq!(
@@ -76,7 +76,7 @@ fn the_package_promises_what_the_protocol_does() {
     }
     assert_eq!(classes, table("### Policies").len());
     for (name, time) in
-        [("LONGEST_MS = ", policy::LONGEST_TIME), ("LEAST_BOUND_MS = ", policy::LEAST_LAG_BOUND)]
+        [("LONGEST_MS = ", policy::MAX_POLICY_TIME), ("LEAST_BOUND_MS = ", policy::MIN_LAG_BOUND)]
     {
         let (text, _) = after(name).split_once(';').expect("a statement");
         assert_eq!(Duration::from_millis(value(text)), time, "{name}");

@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::frame::SUBPROTOCOL;
 use newsreel_core::wire::query::FollowQuery;
-use newsreel_core::wire::{Catalog, internal};
+use newsreel_core::wire::{Catalog, internal_headers};
 use newsreel_gate::Deployment;
 use worker::{Env, Fetch, Headers, Response, Result, WebSocket, WebsocketEvent};
 
@@ -24,7 +24,7 @@ pub(crate) async fn dial(
     let headers = Headers::new();
     headers.set("Upgrade", "websocket")?;
     headers.set("Sec-WebSocket-Protocol", SUBPROTOCOL)?;
-    headers.set(internal::REPLICA, "1")?;
+    headers.set(internal_headers::REPLICA, "1")?;
     let path = format!("/v1/catalogs/{catalog}/follow{}", query.to_query());
     let mut response = match &config.broker {
         Some(broker) => {
@@ -34,7 +34,7 @@ pub(crate) async fn dial(
             Fetch::Request(request).send().await?
         }
         None => {
-            headers.set(internal::CALLER, &query.name)?;
+            headers.set(internal_headers::CALLER, &query.name)?;
             let stub = env.durable_object(BROKER)?.get_by_name(catalog.as_str())?;
             stub.fetch_with_request(http::get(&format!("https://broker{path}"), &headers)?).await?
         }

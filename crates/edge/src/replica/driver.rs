@@ -189,7 +189,7 @@ impl Inner {
                 self.rows.reset(position)?;
             }
             Effect::Phase(_) => {}
-            Effect::Complaint { code, message } => {
+            Effect::ServerError { code, message } => {
                 console_error!("{}@{}: the broker says {code}: {message}", self.catalog, self.edge);
             }
         }
@@ -367,5 +367,5 @@ fn stored(rows: &Rows) -> Result<Cursor> {
     }
     // What a fold left behind that was never finished.
     rows.clear()?;
-    Ok(Cursor::Nothing)
+    Ok(Cursor::Beginning)
 }

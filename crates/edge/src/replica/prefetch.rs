@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use newsreel_core::read::cache::Answer;
 use newsreel_core::read::floors::FloorRow;
-use newsreel_core::read::policy::OnBump;
+use newsreel_core::read::policy::OnInvalidate;
 use newsreel_core::read::sync::AtLeast;
 use newsreel_core::wire::{Key, Target};
 use worker::wasm_bindgen_futures::spawn_local;
@@ -34,13 +34,13 @@ impl Inner {
     /// Lists what was read lately and is covered by floors that have risen, where its class wants that.
     pub(crate) fn refresh_after(self: &Rc<Self>, floors: &[FloorRow]) -> Result<()> {
         let Ok(config) = &self.config else { return Ok(()) };
-        if config.policies.classes().all(|(_, policy)| policy.on_bump == OnBump::Delete) {
+        if config.policies.classes().all(|(_, policy)| policy.on_bump == OnInvalidate::Delete) {
             return Ok(());
         }
         let most = usize::try_from(config.refresh_per_minute).unwrap_or(usize::MAX);
         let alive = floors.iter().filter(|row| row.floor.removed < row.floor.newest());
         let targets: Vec<Target> = alive.map(|row| row.target.clone()).collect();
-        let wanted = |key: &Key| config.policies.of(key.class()).on_bump == OnBump::Refresh;
+        let wanted = |key: &Key| config.policies.of(key.class()).on_bump == OnInvalidate::Refresh;
         let listed = self.ledger.borrow().hottest_of(&targets, most, wanted);
         if listed.is_empty() {
             return Ok(());

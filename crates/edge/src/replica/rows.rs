@@ -171,7 +171,7 @@ impl Rows {
     /// Forgets some of the floors that are older than `life`, the longest of any entry.
     ///
     /// The floor of everything rises to the newest of them, as in
-    /// [`newsreel_core::read::floors::Floors::bound`], so what they would have refused is still refused. How old floors
+    /// [`newsreel_core::read::floors::Floors::evict_oldest`], so what they would have refused is still refused. How old floors
     /// are is known by a mark: what was `held`, and when. The mark moves once everything below it is forgotten, so a
     /// floor stays for one life to two.
     pub(crate) fn forget(&self, held: Version, now: UnixMillis, life: Duration) -> Result<()> {

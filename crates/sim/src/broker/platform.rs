@@ -9,7 +9,7 @@ use newsreel_core::follow::hub::{
 };
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::Log;
-use newsreel_core::log::upkeep::{Chore, REMEMBER_FOR, Stock};
+use newsreel_core::log::maintenance::{MaintenanceTask, REMEMBER_FOR, StorageStats};
 use newsreel_core::wire::{Position, UnixMillis, frame};
 
 use super::{DISAGREE, Output, UPKEEP};
@@ -124,37 +124,37 @@ impl Platform for Shell<'_> {
         Ok(true)
     }
 
-    fn hot_bytes(&self) -> u64 {
-        self.world.broker.storage.seen.stock().hot_bytes
+    fn active_bytes(&self) -> u64 {
+        self.world.broker.storage.seen.stock().active_bytes
     }
 
-    fn stock(&mut self, _log: &Log) -> Result<Stock, Failed> {
+    fn stock(&mut self, _log: &Log) -> Result<StorageStats, Failed> {
         Ok(self.world.broker.storage.seen.stock())
     }
 
     fn maintain(
         &mut self,
-        chore: Chore,
+        task: MaintenanceTask,
         now: UnixMillis,
         _head: &Position,
     ) -> Result<Option<Position>, Failed> {
         if self.world.is_ghost(self.id) || self.world.faults.strikes(Fault::BrokerWriteFails) {
             return Err(NOT_WRITTEN);
         }
-        self.world.say(|| format!("the broker's upkeep: {chore:?}"));
-        match chore {
-            Chore::Seal { bytes } => self.world.write_broker(Write::Seal { bytes }),
-            Chore::Fold => {
+        self.world.say(|| format!("the broker's upkeep: {task:?}"));
+        match task {
+            MaintenanceTask::Seal { bytes } => self.world.write_broker(Write::Seal { bytes }),
+            MaintenanceTask::Fold => {
                 self.world.write_broker(Write::Fold);
                 return Ok(self.world.broker.storage.seen.folded_to());
             }
-            Chore::Forget => {
+            MaintenanceTask::Forget => {
                 if let Some(last) = self.world.broker.storage.seen.oldest_block() {
                     self.check_forgotten(last);
                     self.world.write_broker(Write::Forget { last });
                 }
             }
-            Chore::ForgetKeys => {
+            MaintenanceTask::ForgetKeys => {
                 self.world.write_broker(Write::ForgetKeys { before: now.minus(REMEMBER_FOR) });
             }
         }

@@ -5,7 +5,7 @@
 //! be checked. Each move is one transaction.
 
 use js_sys::JsString;
-use newsreel_core::log::fold::{Cover, Fold};
+use newsreel_core::log::compaction::{Compaction, Superseding};
 use newsreel_core::wire::change::{Change, Operation, Target};
 use newsreel_core::wire::cursor::FoldCursor;
 use newsreel_core::wire::frame::{FOLD_BYTES, FRAME_BYTES, FoldedChange};
@@ -181,12 +181,12 @@ impl Rows {
         named.sort();
         named.dedup();
         let places: Vec<String> = named.into_iter().flat_map(places_of).collect();
-        let fold = Fold::of(self.folded_at(&places)?, &versions);
-        for cover in fold.covers.iter().take(MOST_COVERS) {
+        let fold = Compaction::of(self.folded_at(&places)?, &versions);
+        for cover in fold.superseding.iter().take(MOST_COVERS) {
             self.delete_covered(cover)?;
         }
         self.for_each_list(&places, "DELETE FROM folded WHERE place IN (SELECT value FROM json_each(?))")?;
-        let left = fold.left.values().flatten();
+        let left = fold.survivors.values().flatten();
         let rows: Vec<(String, Version, String)> =
             left.map(|folded| (place(&folded.change), folded.version, folded.to_json())).collect();
         self.for_each_list(
@@ -230,7 +230,7 @@ impl Rows {
         Ok(found)
     }
 
-    fn delete_covered(&self, cover: &Cover) -> worker::Result<()> {
+    fn delete_covered(&self, cover: &Superseding) -> worker::Result<()> {
         let kinds = if cover.soft { "s" } else { "hs" };
         let ranges = match &cover.target {
             Target::All => vec![(String::new(), ABOVE.to_owned())],

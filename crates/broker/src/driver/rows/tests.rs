@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use newsreel_core::follow::hub::{Asked, Remembered};
-use newsreel_core::log::upkeep::REMEMBER_FOR;
+use newsreel_core::log::maintenance::REMEMBER_FOR;
 use newsreel_core::log::{Log, Row};
 use newsreel_core::wire::cursor::FoldCursor;
 use newsreel_core::wire::frame::FoldedChange;
@@ -44,7 +44,7 @@ impl Kept {
 
     /// Seals everything, in segments of about this size, and folds so many.
     fn age(&mut self, size: u64, folds: u32) {
-        while self.rows.hot_bytes() > 0 {
+        while self.rows.active_bytes() > 0 {
             self.rows.seal_oldest(size).unwrap();
         }
         for _ in 0..folds {
@@ -167,7 +167,7 @@ async fn a_write_that_fails_undoes_those_before_it() {
     in_object("failing", async |state| {
         let mut kept = Kept::open(&state);
         let rows = kept.publish_keys(1..=2);
-        let before = kept.rows.hot_bytes();
+        let before = kept.rows.active_bytes();
         let mut log = kept.log;
         let failed = kept.rows.transaction(|| {
             kept.rows.append(&log.append(NOW, r#"[{"key":"title:3"}]"#))?;
@@ -175,7 +175,7 @@ async fn a_write_that_fails_undoes_those_before_it() {
         });
         assert!(failed.unwrap_err().to_string().contains("UNIQUE"), "a version is written once");
         kept.rows.count().unwrap();
-        assert_eq!(kept.rows.hot_bytes(), before);
+        assert_eq!(kept.rows.active_bytes(), before);
         assert_eq!(kept.rows.kept().unwrap().log, kept.log);
         kept.publish_keys(3..=3);
     })
@@ -375,7 +375,7 @@ async fn every_statement_runs() {
         assert!(kept.rows.size().unwrap() > 0);
         kept.rows.begin_epoch(&Position::genesis(Epoch::new(NOW, [9; 10]))).unwrap();
         let log = kept.rows.kept().unwrap().log;
-        assert_eq!((log.head().version, kept.rows.hot_bytes()), (Version::ZERO, 0));
+        assert_eq!((log.head().version, kept.rows.active_bytes()), (Version::ZERO, 0));
         [include_str!("../rows.rs"), include_str!("past.rs")].map(|source| statements.missing_of(source))
     })
     .await;

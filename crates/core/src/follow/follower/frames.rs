@@ -5,13 +5,14 @@ use super::machine::{Follower, State};
 use crate::wire::frame::{self, Fold, Frame, Resume, VersionRow, close};
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 
-/// What a frame brings to whoever holds a position.
+/// How the versions of a frame overlap those that the follower holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Brings {
-    News,
-    /// It is all held already.
-    Nothing,
-    /// Something before it is missing.
+enum RangeOverlap {
+    /// The frame has versions above the position.
+    New,
+    /// All versions of the frame are held already.
+    Duplicate,
+    /// A version before the frame is missing.
     Gap,
 }
 
@@ -25,7 +26,7 @@ impl Follower {
                 self.follow(now, epoch, frame)
             }
             (_, Frame::Error { code, message, retry_after_ms }) => {
-                self.complaint(code, message, retry_after_ms)
+                self.server_error(code, message, retry_after_ms)
             }
             (_, Frame::Pong(_) | Frame::Unknown(_)) => {}
             (_, _) => self.hang_up(now, close::RESYNC, "a frame before the welcome"),
@@ -38,14 +39,14 @@ impl Follower {
             self.cursor = Cursor::At(position);
             self.effects.push_back(Effect::Apply { position, versions: Vec::new() });
         }
-        if self.cursor == Cursor::Nothing && self.half_folded.is_some_and(|half| half != epoch) {
-            // Nothing is carried across epochs, and who holds nothing is not told that it holds something.
+        if self.cursor == Cursor::Beginning && self.half_folded.is_some_and(|half| half != epoch) {
+            // Nothing is carried across epochs: a follower without a position must not keep the part of an old fold.
             let position = Position::genesis(epoch);
             self.cursor = Cursor::At(position);
             self.effects.push_back(Effect::Reset { position, reason: "another epoch".to_owned() });
         }
         // An empty log has nothing to replay, but it is a position all the same.
-        if let (Cursor::Nothing, Resume::Live, Some(hash)) = (self.cursor, resume, hash) {
+        if let (Cursor::Beginning, Resume::Live, Some(hash)) = (self.cursor, resume, hash) {
             let position = Position { epoch, version: head, hash };
             self.cursor = Cursor::At(position);
             self.effects.push_back(Effect::Apply { position, versions: Vec::new() });
@@ -71,8 +72,8 @@ impl Follower {
             {
                 self.hang_up(now, close::RESYNC, "a frame before the reset that was announced");
             }
-            Frame::Changes { from, to, hash, versions, ack } => match self.judge(now, from, to) {
-                Brings::News => {
+            Frame::Changes { from, to, hash, versions, ack } => match self.classify(now, from, to) {
+                RangeOverlap::New => {
                     let held = self.version();
                     let new = |row: &VersionRow| row.version > held;
                     let versions = versions.into_iter().filter(new).collect();
@@ -81,12 +82,12 @@ impl Follower {
                     self.effects.push_back(Effect::Apply { position, versions });
                     self.applied(now, ack);
                 }
-                Brings::Nothing => self.applied(now, ack),
-                Brings::Gap => {}
+                RangeOverlap::Duplicate => self.applied(now, ack),
+                RangeOverlap::Gap => {}
             },
             Frame::Fold(fold) => self.fold(now, epoch, fold),
             Frame::Head { from, version, hash } => {
-                if self.judge(now, from.unwrap_or(self.version()), version) == Brings::News {
+                if self.classify(now, from.unwrap_or(self.version()), version) == RangeOverlap::New {
                     let position = Position { epoch, version, hash };
                     self.cursor = Cursor::At(position);
                     self.effects.push_back(Effect::Apply { position, versions: Vec::new() });
@@ -100,7 +101,9 @@ impl Follower {
             }
             Frame::Live { .. } => self.hang_up(now, close::RESYNC, "live before everything came"),
             Frame::Reset { position, reason } => self.reset(now, position, reason),
-            Frame::Error { code, message, retry_after_ms } => self.complaint(code, message, retry_after_ms),
+            Frame::Error { code, message, retry_after_ms } => {
+                self.server_error(code, message, retry_after_ms)
+            }
             Frame::Pong(head) => self.pong(now, head),
             Frame::Welcome { .. } => self.hang_up(now, close::RESYNC, "a second welcome"),
             Frame::Unknown(_) => {}
@@ -108,15 +111,15 @@ impl Follower {
     }
 
     /// Says what a frame that covers `(from, to]` brings; a gap ends the connection.
-    fn judge(&mut self, now: UnixMillis, from: Version, to: Version) -> Brings {
+    fn classify(&mut self, now: UnixMillis, from: Version, to: Version) -> RangeOverlap {
         let held = self.version();
         if from > held {
             self.hang_up(now, close::RESYNC, "a gap");
-            Brings::Gap
-        } else if to > held || self.cursor == Cursor::Nothing {
-            Brings::News
+            RangeOverlap::Gap
+        } else if to > held || self.cursor == Cursor::Beginning {
+            RangeOverlap::New
         } else {
-            Brings::Nothing
+            RangeOverlap::Duplicate
         }
     }
 
@@ -128,10 +131,10 @@ impl Follower {
         if fold.part.is_some_and(|part| part > 0 && part < self.next_part) {
             return;
         }
-        let brings = self.judge(now, fold.from, fold.to);
+        let brings = self.classify(now, fold.from, fold.to);
         self.next_part = fold.part.filter(|_| fold.more).map_or(0, |part| part.saturating_add(1));
         let position = (!fold.more).then_some(Position { epoch, version: fold.to, hash: fold.hash });
-        if brings == Brings::News {
+        if brings == RangeOverlap::New {
             match position {
                 Some(position) => self.cursor = Cursor::At(position),
                 None => self.half_folded = Some(epoch),
@@ -139,7 +142,7 @@ impl Follower {
             self.effects.push_back(Effect::ApplyFold { position, changes: fold.changes });
         }
         // The position does not move before the last part, but a part that has arrived makes room for the next.
-        if brings != Brings::Gap {
+        if brings != RangeOverlap::Gap {
             self.applied(now, fold.more);
         }
     }

@@ -1,4 +1,4 @@
-//! What goes into a follower and what comes out of it.
+//! The inputs and effects of a follower, its configuration, and its cursor.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ pub struct Config {
     pub pong_timeout: Duration,
     /// How long a frame may lag behind the pong that told of it.
     pub behind_grace: Duration,
-    /// How long catching up may go without a page. A broker that died between two pages sends no other.
+    /// How long catching up may go without a page. A broker that died between two pages sends no more of them.
     pub page_timeout: Duration,
     /// The longest time between a live change and its ack.
     pub ack_every: Duration,
     /// The first ceiling of the wait between attempts; it doubles from there.
     pub backoff_base: Duration,
-    /// The last ceiling.
+    /// The ceiling at which the doubling ends.
     pub backoff_cap: Duration,
-    /// Whether the follower hears only some of the changes, and so may not take a pong for a gap.
+    /// Whether topics hide changes from the follower. A pong ahead of the position is then no sign of a gap.
     pub filtered: bool,
 }
 
@@ -45,7 +45,7 @@ impl Default for Config {
     }
 }
 
-/// Where the follower is in its life, for those who watch.
+/// The phase of a follower, for display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Not started, or stopped.
@@ -54,90 +54,90 @@ pub enum Phase {
     Waiting,
     /// A socket is opening, or open and not greeted.
     Connecting,
-    /// What was missed is arriving.
+    /// The versions that were missed are arriving.
     CatchingUp,
-    /// Everything has arrived.
+    /// Every version up to the head has arrived.
     Live,
     /// The broker said not to come back.
     Closed,
 }
 
-/// What happened.
+/// An event that the shell reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Begin.
+    /// The shell asks the follower to begin.
     Start,
     /// The socket that [`Effect::Dial`] asked for is open.
     Opened,
-    /// It sent a text.
+    /// The socket received a text.
     Text(String),
-    /// It closed, or did not open (then the code is 1006).
+    /// The socket closed, or did not open (then the code is 1006).
     Closed {
-        /// The close code.
+        /// The close code of RFC 6455.
         code: u16,
     },
     /// The time of [`Follower::poll_timeout`] has come.
     Timer,
-    /// Somebody needs a proof that begins now.
+    /// A reader needs a proof that begins now.
     Prove,
-    /// End.
+    /// The shell asks the follower to end.
     Stop,
 }
 
-/// What the shell must do, in this order.
+/// An action that the shell must carry out, in the order of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Open a socket with this start.
     Dial(Start),
-    /// Send a text.
+    /// Send a text over the socket.
     Send(String),
     /// Close the socket; no `Closed` need follow.
     Hangup {
-        /// The close code.
+        /// The close code of RFC 6455.
         code: u16,
-        /// The reason.
+        /// The reason that the Close frame carries.
         reason: &'static str,
     },
     /// Apply versions and the position after them, in one transaction.
     Apply {
-        /// What the follower has when all is applied.
+        /// The position after these versions.
         position: Position,
-        /// In order; may be empty, when a filter hid them.
+        /// The versions in order; empty when topics hide all of them.
         versions: Vec<VersionRow>,
     },
     /// Apply a part of a fold; the position, if given, with it.
     ApplyFold {
-        /// Present with the last part.
+        /// The position after the fold; present with the last part only.
         position: Option<Position>,
-        /// In order.
+        /// The changes, ordered by version.
         changes: Vec<FoldedChange>,
     },
     /// Forget everything; continue from here.
     Reset {
-        /// The new position.
+        /// The position from which the follower continues.
         position: Position,
-        /// Why.
+        /// The reason that the broker gives.
         reason: String,
     },
-    /// The phase changed.
+    /// Show the new phase.
     Phase(Phase),
-    /// The broker said something is wrong.
-    Complaint {
-        /// The stable code.
+    /// Show an error that the broker reported; a close follows.
+    ServerError {
+        /// The code of PROTOCOL.md.
         code: String,
-        /// For people.
+        /// The text for people.
         message: String,
     },
 }
 
-/// What is held between connections.
+/// The place from which the follower resumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cursor {
-    /// Nothing, and nothing is wanted but what comes.
+    /// No position; the follower wants only versions that are yet to come.
     Head,
-    /// Nothing: everything kept is wanted.
-    Nothing,
-    /// This.
+    /// No position; the follower wants everything that the broker keeps.
+    Beginning,
+    /// The position that the follower holds.
     At(Position),
 }
 
@@ -145,7 +145,7 @@ impl Cursor {
     pub(super) fn start(self) -> Start {
         match self {
             Self::Head => Start::Head,
-            Self::Nothing => Start::At(Claim::Nothing),
+            Self::Beginning => Start::At(Claim::Nothing),
             Self::At(position) => Start::At(position.into()),
         }
     }

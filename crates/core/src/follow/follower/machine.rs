@@ -9,7 +9,7 @@ use super::proof::Proofs;
 use crate::wire::frame::{self, Frame, close};
 use crate::wire::position::{Epoch, Position, UnixMillis, Version};
 
-/// What is awaited.
+/// The state of a follower, named for the event that it awaits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Idle,
@@ -21,7 +21,7 @@ pub(super) enum State {
     Closed,
 }
 
-/// One subscription.
+/// The state machine of one subscription.
 #[derive(Debug, Clone)]
 pub struct Follower {
     pub(super) config: Config,
@@ -31,11 +31,11 @@ pub struct Follower {
     pub(super) backoff: Backoff,
     /// When the oldest change not acknowledged was applied.
     pub(super) unacked_since: Option<UnixMillis>,
-    /// The log of which a part of a fold was applied last. It counts while nothing is held.
+    /// The epoch of the last part of a fold that was applied, which matters while the follower holds no position.
     pub(super) half_folded: Option<Epoch>,
-    /// Which part of a fold comes next on this connection.
+    /// The number of the next part of a fold on this connection.
     pub(super) next_part: u32,
-    /// The welcome told of a reset that has not come.
+    /// Whether the welcome announced a reset that has not come.
     pub(super) reset_announced: bool,
     pub(super) effects: VecDeque<Effect>,
 }
@@ -58,10 +58,10 @@ impl Follower {
         }
     }
 
-    /// Begins anew from what is stored: after effects that were not carried out, or nobody knows how far.
+    /// Begins anew from the stored cursor, after effects that the shell could not carry out, or carried out in part.
     ///
-    /// All that was believed since is forgotten, the proof too, and what is left of the effects is not to be done.
-    /// Who was not at rest dials again after a wait that grows, so that what can never be stored makes no storm.
+    /// The follower forgets everything since, the proof too, and drops the effects that are still queued. A follower that
+    /// was not at rest dials again after a wait that grows, so that a frame that can never be stored makes no storm.
     pub fn start_again(&mut self, now: UnixMillis, stored: Cursor) {
         let before = self.phase();
         let mut backoff = self.backoff.clone();
@@ -78,12 +78,12 @@ impl Follower {
     }
 
     /// Makes the next wait at least so long, as an `error` frame would: the broker asked for it outside of a frame.
-    pub fn stay_away(&mut self, least: Duration) {
+    pub fn delay_reconnect(&mut self, least: Duration) {
         self.backoff.request(Some(least));
     }
 
-    /// Says that what came is still being applied, or only now was: whatever is to come is not due before that is
-    /// acknowledged.
+    /// Reports that the last frame is still being applied, or was applied only now. Nothing more is due from the broker
+    /// before that frame is acknowledged, so all deadlines begin anew.
     pub fn still_applying(&mut self, now: UnixMillis) {
         if let State::CatchingUp { epoch, .. } = self.state {
             self.catch_up(now, epoch);
@@ -113,7 +113,7 @@ impl Follower {
         ack.into_iter().fold(self.proofs.timeout(), UnixMillis::min)
     }
 
-    /// Returns what is held.
+    /// Returns the cursor.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.cursor
@@ -124,11 +124,11 @@ impl Follower {
     pub fn position(&self) -> Option<Position> {
         match self.cursor {
             Cursor::At(position) => Some(position),
-            Cursor::Head | Cursor::Nothing => None,
+            Cursor::Head | Cursor::Beginning => None,
         }
     }
 
-    /// Returns the phase.
+    /// Returns the phase of the state.
     #[must_use]
     pub fn phase(&self) -> Phase {
         match self.state {
@@ -143,7 +143,8 @@ impl Follower {
 
     /// Returns the latest moment of which it is proved that everything committed before is applied.
     ///
-    /// It is when the ping was sent whose pong told a position that is held; an open socket proves nothing.
+    /// The moment is the one at which the ping was sent; its pong told a version that the follower holds by now. An open
+    /// socket proves nothing.
     #[must_use]
     pub fn proved_at(&self) -> Option<UnixMillis> {
         self.proofs.proved_at()
@@ -195,7 +196,7 @@ impl Follower {
                 Input::Stop,
             ) => {
                 self.disconnect();
-                // Who starts again was asked to, and has heard of no wait.
+                // The next start is a new wish of the shell, so the wait of this connection does not count.
                 self.backoff.request(None);
                 self.effects.push_back(Effect::Hangup { code: 1000, reason: "done" });
                 self.state = State::Idle;
@@ -247,9 +248,9 @@ impl Follower {
         self.effects.push_back(Effect::Send(frame::PING.to_owned()));
     }
 
-    pub(super) fn complaint(&mut self, code: String, message: String, retry_after_ms: Option<u64>) {
+    pub(super) fn server_error(&mut self, code: String, message: String, retry_after_ms: Option<u64>) {
         self.backoff.request(retry_after_ms.map(Duration::from_millis));
-        self.effects.push_back(Effect::Complaint { code, message });
+        self.effects.push_back(Effect::ServerError { code, message });
     }
 
     fn dial(&mut self, now: UnixMillis) {

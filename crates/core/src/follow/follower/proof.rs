@@ -18,7 +18,7 @@ struct PendingProof {
     deadline: UnixMillis,
 }
 
-/// What one follower has asked, and what is proved.
+/// The open pings of one follower, the versions it waits for, and the latest proof.
 #[derive(Debug, Clone)]
 pub(super) struct Proofs {
     ping_every: Duration,

@@ -202,7 +202,7 @@ fn a_follower_without_a_position_takes_the_one_it_is_welcomed_with() {
 
 #[test]
 fn a_follower_that_wants_everything_starts_from_nothing_until_it_has_something() {
-    let mut story = Story::new(Cursor::Nothing);
+    let mut story = Story::new(Cursor::Beginning);
     let dial = [Effect::Dial(Start::At(Claim::Nothing)), Effect::Phase(Phase::Connecting)];
     story.expect(Input::Start, &dial);
     story.expect(Input::Closed { code: 1006 }, &[Effect::Phase(Phase::Waiting)]);
@@ -215,7 +215,7 @@ fn a_follower_that_wants_everything_starts_from_nothing_until_it_has_something()
 
 #[test]
 fn an_interrupted_fold_does_not_move_the_position() {
-    let mut story = Story::new(Cursor::Nothing);
+    let mut story = Story::new(Cursor::Beginning);
     story.follower.handle(story.now, Input::Start);
     story.follower.handle(story.now, Input::Opened);
     story.follower.handle(story.now, welcome(9, Resume::Replay));
@@ -229,7 +229,7 @@ fn an_interrupted_fold_does_not_move_the_position() {
     let changes: Vec<FoldedChange> = vec![serde_json::from_str(r#"{"version":3,"key":"title:3"}"#).unwrap()];
     // The part is acknowledged, with the version still held.
     story.expect(fold(true), &[Effect::ApplyFold { position: None, changes: changes.clone() }, ack(0)]);
-    assert_eq!(story.follower.cursor(), Cursor::Nothing);
+    assert_eq!(story.follower.cursor(), Cursor::Beginning);
     story.expect(fold(false), &[Effect::ApplyFold { position: Some(at(5)), changes }, ack(5)]);
     assert_eq!(story.follower.cursor(), Cursor::At(at(5)));
 }
@@ -312,7 +312,7 @@ fn g3_catching_up_without_pages_is_noticed() {
 #[test]
 fn the_timer_of_a_stalled_replay_does_not_hang_on_pings() {
     let quiet = Config { ping_every: Duration::from_secs(600), ..Config::default() };
-    let mut story = Story::with(quiet, Cursor::Nothing);
+    let mut story = Story::with(quiet, Cursor::Beginning);
     story.follower.handle(story.now, Input::Start);
     story.follower.handle(story.now, Input::Opened);
     story.follower.handle(story.now, welcome(6, Resume::Replay));
@@ -415,7 +415,7 @@ fn a_socket_without_pongs_is_dead() {
 fn the_wait_between_attempts_grows_with_full_jitter_and_keeps_retry_after() {
     let mut ceilings = Vec::new();
     for seed in 0..200 {
-        let mut follower = Follower::new(Config::default(), Cursor::Nothing, seed);
+        let mut follower = Follower::new(Config::default(), Cursor::Beginning, seed);
         let mut now = UnixMillis(0);
         follower.handle(now, Input::Start);
         for attempt in 0..9 {
@@ -435,7 +435,7 @@ fn the_wait_between_attempts_grows_with_full_jitter_and_keeps_retry_after() {
     let mut story = Story::live_at(7);
     story.expect(
         Input::Text(frame::error("busy", "later", Some(3_000))),
-        &[Effect::Complaint { code: "busy".into(), message: "later".into() }],
+        &[Effect::ServerError { code: "busy".into(), message: "later".into() }],
     );
     story.expect(Input::Closed { code: 4001 }, &[Effect::Phase(Phase::Waiting)]);
     let wait = story.follower.poll_timeout().unwrap().since(story.now);
@@ -449,13 +449,13 @@ fn nobody_stays_away_for_longer_than_an_hour_and_an_answer_over_http_counts_like
         story.follower.poll_timeout().unwrap().since(story.now)
     };
     let mut story = Story::live_at(7);
-    let complaint = Effect::Complaint { code: "busy".into(), message: "later".into() };
+    let complaint = Effect::ServerError { code: "busy".into(), message: "later".into() };
     story.expect(Input::Text(frame::error("busy", "later", Some(u64::MAX))), &[complaint]);
     let wait = waited(&mut story);
     assert!(wait >= LONGEST_RETRY && wait <= LONGEST_RETRY + Duration::from_millis(250), "{wait:?}");
 
     let mut story = Story::live_at(7);
-    story.follower.stay_away(Duration::from_secs(4));
+    story.follower.delay_reconnect(Duration::from_secs(4));
     let wait = waited(&mut story);
     assert!(wait >= Duration::from_secs(4) && wait <= Duration::from_millis(4_250), "{wait:?}");
 }
@@ -611,7 +611,7 @@ fn g6_a_bookmark_after_a_lost_frame_is_a_gap() {
 #[test]
 fn who_is_stopped_and_started_again_has_heard_of_no_wait() {
     let mut story = Story::live_at(7);
-    let busy = Effect::Complaint { code: "busy".into(), message: "later".into() };
+    let busy = Effect::ServerError { code: "busy".into(), message: "later".into() };
     story.expect(Input::Text(frame::error("busy", "later", Some(60_000))), &[busy]);
     story.follower.handle(story.now, Input::Stop);
     story.follower.handle(story.now, Input::Start);
@@ -642,10 +642,10 @@ fn s2_who_starts_again_holds_what_is_stored_and_hears_the_rest_once_more() {
 fn who_starts_again_and_again_waits_longer() {
     let mut longest = Duration::ZERO;
     for seed in 0..50 {
-        let mut follower = Follower::new(Config::default(), Cursor::Nothing, seed);
+        let mut follower = Follower::new(Config::default(), Cursor::Beginning, seed);
         follower.handle(UnixMillis(0), Input::Start);
         for _ in 0..5 {
-            follower.start_again(UnixMillis(0), Cursor::Nothing);
+            follower.start_again(UnixMillis(0), Cursor::Beginning);
             longest = longest.max(follower.poll_timeout().expect("a wait").since(UnixMillis(0)));
         }
     }
@@ -663,7 +663,7 @@ fn who_starts_again_at_rest_hangs_up_and_stays_at_rest() {
 
 #[test]
 fn a_timer_that_comes_early_changes_nothing() {
-    let mut story = Story::new(Cursor::Nothing);
+    let mut story = Story::new(Cursor::Beginning);
     story.follower.handle(story.now, Input::Start);
     while story.follower.poll_effect().is_some() {}
     for opened in [false, true] {

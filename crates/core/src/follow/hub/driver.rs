@@ -15,7 +15,7 @@ use super::{
 };
 use crate::follow::topics::Topics;
 use crate::log::Log;
-use crate::log::upkeep::{self, Chore, Stock};
+use crate::log::maintenance::{MaintenanceTask, RetentionLimits, StorageStats};
 use crate::wire::frame::close;
 use crate::wire::name::Catalog;
 use crate::wire::position::{Position, UnixMillis};
@@ -36,7 +36,7 @@ pub trait Platform {
     /// When the rows cannot be read.
     fn kept(&mut self) -> Result<Kept, Self::Error>;
 
-    /// Carries out writes in one transaction.
+    /// EntryTags out writes in one transaction.
     ///
     /// # Errors
     /// When nothing of them was written.
@@ -60,13 +60,13 @@ pub trait Platform {
     fn has_room_for_keys(&mut self) -> Result<bool, Self::Error>;
 
     /// Returns how many bytes of rows are in no segment, without reading them.
-    fn hot_bytes(&self) -> u64;
+    fn active_bytes(&self) -> u64;
 
     /// Returns what there is to seal, to fold and to forget.
     ///
     /// # Errors
     /// When the rows cannot be read.
-    fn stock(&mut self, log: &Log) -> Result<Stock, Self::Error>;
+    fn stock(&mut self, log: &Log) -> Result<StorageStats, Self::Error>;
 
     /// Takes one step of maintenance in one transaction; returns the position that everything is folded up to, if
     /// that moved.
@@ -75,7 +75,7 @@ pub trait Platform {
     /// When nothing of it was written.
     fn maintain(
         &mut self,
-        chore: Chore,
+        task: MaintenanceTask,
         now: UnixMillis,
         head: &Position,
     ) -> Result<Option<Position>, Self::Error>;
@@ -137,7 +137,7 @@ pub struct Driver {
     catalog: Catalog,
     limits: Limits,
     /// How much of the log is kept; nothing while the deployment is misconfigured, and then all of it is kept.
-    maintenance: Option<upkeep::Limits>,
+    maintenance: Option<RetentionLimits>,
     hub: Hub,
     /// A step began and has not ended well: what the hub believes may not be what is written.
     poisoned: bool,
@@ -157,7 +157,7 @@ impl Driver {
         platform: &mut P,
         catalog: Catalog,
         limits: Limits,
-        maintenance: Option<upkeep::Limits>,
+        maintenance: Option<RetentionLimits>,
     ) -> Result<Self, P::Error> {
         let hub = Hub::new(catalog.clone(), platform.kept()?, platform.sessions(), limits);
         let mut driver = Self {
@@ -261,7 +261,7 @@ impl Driver {
         writes
     }
 
-    /// Carries out tells in order, and those that follow from them; says whether all went well.
+    /// EntryTags out tells in order, and those that follow from them; says whether all went well.
     ///
     /// What is written stays written, so an error here fails no step.
     fn tell_all<P: Platform>(

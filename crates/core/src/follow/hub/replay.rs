@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::{Hub, Outstanding, Reset, Session, SessionId, Stage, Tell};
-use crate::log::Standing;
+use crate::log::ClaimStatus;
 use crate::wire::claim::{Claim, Start};
 use crate::wire::cursor::FoldCursor;
 use crate::wire::frame::{self, Resume, close};
@@ -127,14 +127,14 @@ impl Hub {
             let retry_after_ms = u64::try_from(stay.as_millis()).unwrap_or(u64::MAX);
             let message = "too many connect at once; come back later";
             let why = (Code::Busy.text(), message, Some(retry_after_ms));
-            return self.dismiss(id, why, close::GOING_AWAY, message);
+            return self.dismiss(id, why, close::TRY_LATER, message);
         }
         self.replace_older(&session);
         let standing = match from {
-            Start::Head => Standing::Current,
-            Start::At(claim) => self.log.standing(claim, logged),
+            Start::Head => ClaimStatus::Current,
+            Start::At(claim) => self.log.claim_status(claim, logged),
         };
-        if let (true, Start::At(Claim::Held { epoch, .. }), Standing::Elsewhere(reason)) =
+        if let (true, Start::At(Claim::Held { epoch, .. }), ClaimStatus::NotOnLog(reason)) =
             (session.replica, from, standing)
         {
             let ours = self.log.head().epoch;
@@ -146,9 +146,9 @@ impl Hub {
         let head = self.log.head();
         session.epoch = head.epoch;
         let resume = match standing {
-            Standing::Current => Resume::Live,
-            Standing::Behind { .. } => Resume::Replay,
-            Standing::Elsewhere(_) => Resume::Reset,
+            ClaimStatus::Current => Resume::Live,
+            ClaimStatus::Behind { .. } => Resume::Replay,
+            ClaimStatus::NotOnLog(_) => Resume::Reset,
         };
         // Who is reset has applied nothing until it says so.
         if resume == Resume::Live {
@@ -158,9 +158,9 @@ impl Hub {
         self.sessions.insert(id, session);
         self.send(id, frame::welcome(&head, resume));
         match standing {
-            Standing::Current => self.go_live(id),
-            Standing::Behind { after } => self.replay(id, after),
-            Standing::Elsewhere(reason) => {
+            ClaimStatus::Current => self.go_live(id),
+            ClaimStatus::Behind { after } => self.replay(id, after),
+            ClaimStatus::NotOnLog(reason) => {
                 self.send(id, frame::reset(&head, reason.text()));
                 self.go_live(id);
             }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::read::floors::Carries;
+use crate::read::floors::EntryTags;
 use crate::wire::name::Tag;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 
@@ -53,7 +53,7 @@ impl Envelope {
         Rank { epoch, version, fetched_at: self.fetched_at }
     }
 
-    pub(super) fn carries(&self) -> Carries<'_> {
-        if self.found { Carries::Tags(&self.tags) } else { Carries::EveryTag }
+    pub(super) fn carries(&self) -> EntryTags<'_> {
+        if self.found { EntryTags::Tags(&self.tags) } else { EntryTags::EveryTag }
     }
 }

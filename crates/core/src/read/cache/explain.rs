@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Answer, Envelope, Failure, Freshness, Tier, Visit};
-use crate::read::floors::{By, Consulted, Floor};
+use crate::read::floors::{Consulted, Floor, FloorKind};
 use crate::read::sync::Knowledge;
 use crate::wire::position::{Position, UnixMillis};
 
@@ -86,10 +86,10 @@ impl Visit {
             Self::OtherEpoch => "other-epoch",
             Self::Expired => "expired",
             Self::Soft => "below-soft-floor",
-            Self::Below(By::Key) => "below-floor-of-key",
-            Self::Below(By::Tag) => "below-floor-of-tag",
-            Self::Below(By::Prefix) => "below-floor-of-prefix",
-            Self::Below(By::All) => "below-floor-of-all",
+            Self::Below(FloorKind::Key) => "below-floor-of-key",
+            Self::Below(FloorKind::Tag) => "below-floor-of-tag",
+            Self::Below(FloorKind::Prefix) => "below-floor-of-prefix",
+            Self::Below(FloorKind::All) => "below-floor-of-all",
             Self::Unknown => "floors-unknown",
             Self::Outvoted => "outvoted",
             Self::Failed => "failed",
@@ -136,10 +136,10 @@ impl Answer {
 
 fn consulted(one: &Consulted) -> Value {
     let target = match one.by {
-        By::Key => "key",
-        By::Tag => "tag",
-        By::Prefix => "prefix",
-        By::All => "all",
+        FloorKind::Key => "key",
+        FloorKind::Tag => "tag",
+        FloorKind::Prefix => "prefix",
+        FloorKind::All => "all",
     };
     let Floor { hard, soft, removed } = one.floor.unwrap_or_default();
     let held = one.floor.is_some();

@@ -6,7 +6,7 @@ use super::machine::Read;
 use super::step::Found;
 use super::{Answer, Envelope, Failure, Freshness, Tier, Visit};
 use crate::read::floors::Judgement;
-use crate::read::policy::Beyond;
+use crate::read::policy::OnUnprovable;
 use crate::read::sync::{Knowledge, Look};
 use crate::wire::position::{Position, UnixMillis};
 
@@ -53,7 +53,7 @@ impl Read {
     #[must_use]
     pub fn late(&self, now: UnixMillis, known: &Knowledge, answer: &Answer) -> Answer {
         let unkept = Answer::Fail(Failure::BoundNotKept);
-        if self.policy.beyond_bound == Beyond::Fail || self.at_least.is_some() {
+        if self.policy.beyond_bound == OnUnprovable::Fail || self.at_least.is_some() {
             return unkept;
         }
         let freshness = Freshness::Stale;

@@ -3,7 +3,7 @@
 use super::explain::Note;
 use super::step::Found;
 use super::{Answer, Envelope, Event, Failure, Freshness, Step, Tier, Visit, quorum};
-use crate::read::policy::{Beyond, Policy};
+use crate::read::policy::{OnUnprovable, Policy};
 use crate::read::sync::{AtLeast, Knowledge, Look};
 use crate::wire::name::{Key, Tag};
 use crate::wire::position::{Position, UnixMillis};
@@ -174,7 +174,7 @@ impl Read {
         }
         // A class that always asks has its answer once it asked; the others need the lag itself.
         let kept = if self.policy.lag_bound.is_zero() { proved } else { self.within_bound(now, known) };
-        if !kept && (self.policy.beyond_bound == Beyond::Fail || self.at_least.is_some()) {
+        if !kept && (self.policy.beyond_bound == OnUnprovable::Fail || self.at_least.is_some()) {
             return Step::Answer(Answer::Fail(Failure::BoundNotKept));
         }
         self.unproved = !kept;
@@ -311,7 +311,7 @@ impl Read {
             Answer::Removed { at, freshness: self.marked(Freshness::Fresh) }
         } else if self.at_least.is_some() {
             Answer::Fail(Failure::MinVersion)
-        } else if self.policy.beyond_bound == Beyond::Fail {
+        } else if self.policy.beyond_bound == OnUnprovable::Fail {
             Answer::Fail(Failure::BoundNotKept)
         } else if known.position().is_none_or(|at| at.epoch != envelope.position.epoch)
             || known.floors().was_removed_after(&self.key, envelope.position.version)
@@ -324,7 +324,7 @@ impl Read {
     }
 
     pub(super) fn origin_failed(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
-        let refused_may = self.policy.beyond_bound == Beyond::Stale;
+        let refused_may = self.policy.beyond_bound == OnUnprovable::Stale;
         Step::Answer(match self.spare(now, known) {
             Some((from, refused)) if self.at_least.is_none() && (!refused || refused_may) => {
                 Answer::Serve { from, freshness: Freshness::Stale, refresh: false, fill: Vec::new() }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Envelope;
-use crate::read::floors::By;
+use crate::read::floors::FloorKind;
 use crate::read::sync::{AtLeast, Look};
 use crate::wire::position::Version;
 
@@ -48,7 +48,7 @@ pub enum Visit {
     /// An entry below a soft floor.
     Soft,
     /// An entry below a hard floor.
-    Below(By),
+    Below(FloorKind),
     /// An entry so old that its floors are not remembered here, and nobody could be asked.
     Unknown,
     /// An entry that could be served, but for a newer one of the same quorum that says otherwise.

@@ -2,7 +2,7 @@
 
 use super::{Answer, Failure, Freshness, Read, Tier, Visit};
 use crate::metrics::counts::{Count, Counts};
-use crate::read::floors::By;
+use crate::read::floors::FloorKind;
 
 impl Read {
     /// Counts this read, which was answered so; `found` says whether what was served is a value. Of one ahead of its
@@ -50,10 +50,10 @@ fn visited(tier: Tier, visit: Visit, found: bool) -> (Count, Option<Count>) {
         Visit::OtherEpoch => (miss, Some(Count::OtherEpoch)),
         Visit::Expired => (miss, Some(Count::Expired)),
         Visit::Soft => (miss, Some(Count::Soft)),
-        Visit::Below(By::Key) => (miss, Some(Count::BelowKey)),
-        Visit::Below(By::Tag) => (miss, Some(Count::BelowTag)),
-        Visit::Below(By::Prefix) => (miss, Some(Count::BelowPrefix)),
-        Visit::Below(By::All) => (miss, Some(Count::BelowAll)),
+        Visit::Below(FloorKind::Key) => (miss, Some(Count::BelowKey)),
+        Visit::Below(FloorKind::Tag) => (miss, Some(Count::BelowTag)),
+        Visit::Below(FloorKind::Prefix) => (miss, Some(Count::BelowPrefix)),
+        Visit::Below(FloorKind::All) => (miss, Some(Count::BelowAll)),
         Visit::Unknown => (miss, Some(Count::FloorsUnknown)),
         Visit::Outvoted => (miss, Some(Count::Outvoted)),
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::explain::Note;
 use super::machine::{KV, MEMORY, ORIGIN, R2};
 use super::*;
-use crate::read::floors::{By, raised_by};
-use crate::read::policy::{Beyond, OnBump, Policy};
+use crate::read::floors::{FloorKind, raised_by};
+use crate::read::policy::{OnInvalidate, OnUnprovable, Policy};
 use crate::read::sync::{Applied, AtLeast, Knowledge, Look, Reply};
 use crate::wire::change::Change;
 use crate::wire::name::{Key, Tag};
@@ -21,21 +21,28 @@ const BOUND: Duration = Duration::from_secs(2);
 const TTL: Duration = Duration::from_secs(100);
 const STALE_FOR: Duration = Duration::from_secs(50);
 
-fn policy(lag_bound: Duration, beyond_bound: Beyond) -> Policy {
-    Policy { ttl: TTL, stale_for: STALE_FOR, lag_bound, beyond_bound, on_bump: OnBump::Delete, quorum: false }
+fn policy(lag_bound: Duration, beyond_bound: OnUnprovable) -> Policy {
+    Policy {
+        ttl: TTL,
+        stale_for: STALE_FOR,
+        lag_bound,
+        beyond_bound,
+        on_bump: OnInvalidate::Delete,
+        quorum: false,
+    }
 }
 
 fn stale() -> Policy {
-    policy(BOUND, Beyond::Stale)
+    policy(BOUND, OnUnprovable::Stale)
 }
 
 fn fail() -> Policy {
-    policy(BOUND, Beyond::Fail)
+    policy(BOUND, OnUnprovable::Fail)
 }
 
 /// The policy of a class that asks every time.
 fn always() -> Policy {
-    policy(Duration::ZERO, Beyond::Fail)
+    policy(Duration::ZERO, OnUnprovable::Fail)
 }
 
 fn v(version: u64) -> Version {
@@ -264,7 +271,7 @@ fn not_found_is_an_entry_too_and_counts_as_carrying_every_tag() {
     story.hears(11, &[(11, r#"{"tag":"hulu"}"#)]);
     story.expect(Event::Begin, ask(Tier::Memory));
     story.expect(held(Tier::Memory, entry), ask(Tier::Kv));
-    story.visited(&[(Tier::Memory, Visit::Below(By::Tag))]);
+    story.visited(&[(Tier::Memory, Visit::Below(FloorKind::Tag))]);
     // An entry that is known not to carry the tag is not touched.
     let found = story.entry(3);
     story.expect(
@@ -283,14 +290,14 @@ fn not_found_is_an_entry_too_and_counts_as_carrying_every_tag() {
 #[test]
 fn s2_an_entry_below_any_hard_floor_is_refused_in_every_tier() {
     for (change, by) in [
-        (UPDATE, By::Key),
-        (r#"{"tag":"netflix"}"#, By::Tag),
-        (r#"{"prefix":"tit"}"#, By::Prefix),
-        (r#"{"all":true}"#, By::All),
+        (UPDATE, FloorKind::Key),
+        (r#"{"tag":"netflix"}"#, FloorKind::Tag),
+        (r#"{"prefix":"tit"}"#, FloorKind::Prefix),
+        (r#"{"all":true}"#, FloorKind::All),
     ] {
         let mut story = Story::new(stale());
         story.hears(11, &[(11, change)]);
-        let generation = if by == By::Key { 11 } else { 0 };
+        let generation = if by == FloorKind::Key { 11 } else { 0 };
         let asking = |tier| ask_for(tier, generation);
         let old = story.entry(10);
         story.expect(Event::Begin, asking(Tier::Memory));
@@ -433,7 +440,7 @@ fn a_refused_entry_stands_in_for_a_dead_origin_only_if_the_class_says_so() {
         story.expect(Event::Failed(Tier::Origin), answer);
         story.visited(&[
             (Tier::Memory, Visit::Miss),
-            (Tier::Kv, Visit::Below(By::Prefix)),
+            (Tier::Kv, Visit::Below(FloorKind::Prefix)),
             (Tier::Origin, Visit::Failed),
         ]);
     }
@@ -774,7 +781,7 @@ fn s1_a_bound_that_passes_while_a_tier_is_asked_is_proved_again_before_the_answe
     story.expect(Event::Synced { proved: true }, filled());
     story.visited(&[
         (Tier::Memory, Visit::Miss),
-        (Tier::Kv, Visit::Below(By::Tag)),
+        (Tier::Kv, Visit::Below(FloorKind::Tag)),
         (Tier::Origin, Visit::Hit),
     ]);
 }

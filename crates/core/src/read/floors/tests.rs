@@ -26,16 +26,16 @@ fn floors(changes: &[&str]) -> Floors {
 
 fn judge(floors: &Floors, fill: u64, tags: &[&str]) -> Judgement {
     let tags: Vec<Tag> = tags.iter().map(|tag| Tag::new(*tag).unwrap()).collect();
-    floors.judge(&key("title:1"), v(fill), Carries::Tags(&tags))
+    floors.judge(&key("title:1"), v(fill), EntryTags::Tags(&tags))
 }
 
 #[test]
 fn s2_an_entry_below_the_hard_floor_of_key_tag_prefix_or_everything_is_refused() {
     for (change, by) in [
-        (r#"{"key":"title:1"}"#, By::Key),
-        (r#"{"tag":"netflix"}"#, By::Tag),
-        (r#"{"prefix":"tit"}"#, By::Prefix),
-        (r#"{"all":true}"#, By::All),
+        (r#"{"key":"title:1"}"#, FloorKind::Key),
+        (r#"{"tag":"netflix"}"#, FloorKind::Tag),
+        (r#"{"prefix":"tit"}"#, FloorKind::Prefix),
+        (r#"{"all":true}"#, FloorKind::All),
     ] {
         let floors = floors(&[r#"{"key":"other:1"}"#, change]);
         assert_eq!(judge(&floors, 1, &["netflix"]), Judgement::Below(by));
@@ -52,7 +52,7 @@ fn what_does_not_cover_the_entry_does_not_refuse_it() {
 #[test]
 fn a_soft_floor_marks_and_does_not_lower_a_hard_one() {
     let floors = floors(&[r#"{"key":"title:1"}"#, r#"{"key":"title:1","soft":true}"#]);
-    assert_eq!(judge(&floors, 0, &[]), Judgement::Below(By::Key));
+    assert_eq!(judge(&floors, 0, &[]), Judgement::Below(FloorKind::Key));
     assert_eq!(judge(&floors, 1, &[]), Judgement::Soft);
     assert_eq!(judge(&floors, 2, &[]), Judgement::Clear);
 }
@@ -60,8 +60,8 @@ fn a_soft_floor_marks_and_does_not_lower_a_hard_one() {
 #[test]
 fn not_found_counts_as_carrying_every_tag() {
     let floors = floors(&[r#"{"tag":"hulu"}"#]);
-    assert_eq!(floors.judge(&key("title:1"), v(0), Carries::EveryTag), Judgement::Below(By::Tag));
-    assert_eq!(floors.judge(&key("title:1"), v(1), Carries::EveryTag), Judgement::Clear);
+    assert_eq!(floors.judge(&key("title:1"), v(0), EntryTags::EveryTag), Judgement::Below(FloorKind::Tag));
+    assert_eq!(floors.judge(&key("title:1"), v(1), EntryTags::EveryTag), Judgement::Clear);
 }
 
 #[test]
@@ -103,9 +103,9 @@ fn bounded() -> (Floors, Floors) {
     let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
     let whole = floors(&changes);
     let mut bounded = whole.clone();
-    bounded.bound(100, 40);
+    bounded.evict_oldest(100, 40);
     assert_eq!(bounded.count(), 100, "there is room");
-    bounded.bound(99, 40);
+    bounded.evict_oldest(99, 40);
     assert_eq!(bounded.count(), 40);
     (whole, bounded)
 }
@@ -117,20 +117,20 @@ fn s2_a_dropped_floor_is_asked_for_where_it_could_refuse() {
         for fill in 0..=101 {
             let name = key(&format!("title:{n}"));
             let (known, judged) = (
-                whole.judge(&name, v(fill), Carries::Tags(&[])),
-                bounded.judge(&name, v(fill), Carries::Tags(&[])),
+                whole.judge(&name, v(fill), EntryTags::Tags(&[])),
+                bounded.judge(&name, v(fill), EntryTags::Tags(&[])),
             );
             assert!(judged == known || judged == Judgement::Unknown, "title:{n} filled at {fill}");
             assert!(judged == known || fill < 60, "nothing at or above W is asked for");
         }
     }
     let tags = [Tag::new("netflix").unwrap()];
-    assert_eq!(bounded.judge(&key("title:90"), v(95), Carries::Tags(&tags)), Judgement::Clear);
+    assert_eq!(bounded.judge(&key("title:90"), v(95), EntryTags::Tags(&tags)), Judgement::Clear);
     let mut known = bounded.clone();
     known.raise(FloorRow { target: Target::Key(key("title:2")), floor: Floor::default() });
-    assert_eq!(known.judge(&key("title:2"), v(5), Carries::Tags(&tags)), Judgement::Unknown, "the tag");
+    assert_eq!(known.judge(&key("title:2"), v(5), EntryTags::Tags(&tags)), Judgement::Unknown, "the tag");
     known.raise(FloorRow { target: Target::Tag(tags[0].clone()), floor: Floor::default() });
-    assert_eq!(known.judge(&key("title:2"), v(5), Carries::Tags(&tags)), Judgement::Clear);
+    assert_eq!(known.judge(&key("title:2"), v(5), EntryTags::Tags(&tags)), Judgement::Clear);
 }
 
 #[test]
@@ -161,9 +161,9 @@ fn s2_a_dropped_removal_is_taken_for_one_until_it_is_told_again() {
 #[test]
 fn s2_dropped_floors_of_tags_refuse_what_is_not_found() {
     let mut floors = floors(&[r#"{"key":"title:1"}"#, r#"{"tag":"hulu"}"#, r#"{"key":"title:3"}"#]);
-    floors.bound(2, 1);
+    floors.evict_oldest(2, 1);
     assert_eq!(floors.count(), 1);
-    assert_eq!(floors.judge(&key("title:9"), v(1), Carries::EveryTag), Judgement::Below(By::Tag));
+    assert_eq!(floors.judge(&key("title:9"), v(1), EntryTags::EveryTag), Judgement::Below(FloorKind::Tag));
 }
 
 #[test]
@@ -172,13 +172,13 @@ fn s2_dropped_floors_of_prefixes_become_one_of_everything() {
     let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
     let whole = floors(&changes);
     let mut bounded = whole.clone();
-    bounded.bound_prefixes(10);
+    bounded.evict_oldest_prefixes(10);
     assert!(bounded.count() <= 10 && bounded.count() >= 5, "{}", bounded.count());
     for n in 1..=20 {
         for fill in 0..=20 {
             let name = key(&format!("title:{n}"));
-            if whole.judge(&name, v(fill), Carries::EveryTag) != Judgement::Clear {
-                assert_ne!(bounded.judge(&name, v(fill), Carries::EveryTag), Judgement::Clear);
+            if whole.judge(&name, v(fill), EntryTags::EveryTag) != Judgement::Clear {
+                assert_ne!(bounded.judge(&name, v(fill), EntryTags::EveryTag), Judgement::Clear);
             }
         }
     }
@@ -188,39 +188,39 @@ fn s2_dropped_floors_of_prefixes_become_one_of_everything() {
 fn what_nobody_needs_is_dropped_and_the_rest_judges_as_before() {
     let changes = [r#"{"key":"title:1"}"#, r#"{"tag":"a"}"#, r#"{"prefix":"tit"}"#, r#"{"key":"title:2"}"#];
     let mut floors = floors(&changes);
-    floors.retain(|by, name, floor| by != By::Prefix && name != "title:2" && floor.newest() > v(0));
-    assert_eq!((floors.count(), floors.mark()), (2, v(0)));
-    assert_eq!(judge(&floors, 0, &[]), Judgement::Below(By::Key));
-    assert_eq!(judge(&floors, 1, &["a"]), Judgement::Below(By::Tag));
+    floors.retain(|by, name, floor| by != FloorKind::Prefix && name != "title:2" && floor.newest() > v(0));
+    assert_eq!((floors.count(), floors.watermark()), (2, v(0)));
+    assert_eq!(judge(&floors, 0, &[]), Judgement::Below(FloorKind::Key));
+    assert_eq!(judge(&floors, 1, &["a"]), Judgement::Below(FloorKind::Tag));
     assert_eq!(judge(&floors, 1, &[]), Judgement::Clear, "the prefix is forgotten");
-    assert_eq!(floors.judge(&key("title:2"), v(0), Carries::Tags(&[])), Judgement::Clear);
+    assert_eq!(floors.judge(&key("title:2"), v(0), EntryTags::Tags(&[])), Judgement::Clear);
 }
 
 #[test]
 fn what_was_left_out_takes_what_is_held_with_it() {
     let mut floors = floors(&[r#"{"key":"title:1"}"#]);
-    floors.leave_out(v(9));
-    assert_eq!(floors.judge(&key("title:1"), v(1), Carries::Tags(&[])), Judgement::Unknown);
-    assert_eq!(floors.judge(&key("title:1"), v(9), Carries::Tags(&[])), Judgement::Clear);
+    floors.drop_untold(v(9));
+    assert_eq!(floors.judge(&key("title:1"), v(1), EntryTags::Tags(&[])), Judgement::Unknown);
+    assert_eq!(floors.judge(&key("title:1"), v(9), EntryTags::Tags(&[])), Judgement::Clear);
 }
 
 #[test]
 fn who_asks_why_is_shown_every_floor_over_the_entry() {
     let floors = floors(&[r#"{"key":"title:1"}"#, r#"{"prefix":"tit"}"#, r#"{"tag":"a"}"#]);
     let tags = [Tag::new("a").unwrap(), Tag::new("b").unwrap()];
-    let shown = floors.consulted(&key("title:1"), Carries::Tags(&tags));
-    let shown: Vec<(By, &str, Option<u64>)> = shown
+    let shown = floors.consulted(&key("title:1"), EntryTags::Tags(&tags));
+    let shown: Vec<(FloorKind, &str, Option<u64>)> = shown
         .iter()
         .map(|one| (one.by, one.name.as_str(), one.floor.map(|floor| floor.hard.number())))
         .collect();
     assert_eq!(
         shown,
         [
-            (By::Key, "title:1", Some(1)),
-            (By::Tag, "a", Some(3)),
-            (By::Tag, "b", None),
-            (By::Prefix, "tit", Some(2)),
-            (By::All, "", Some(0)),
+            (FloorKind::Key, "title:1", Some(1)),
+            (FloorKind::Tag, "a", Some(3)),
+            (FloorKind::Tag, "b", None),
+            (FloorKind::Prefix, "tit", Some(2)),
+            (FloorKind::All, "", Some(0)),
         ]
     );
 }

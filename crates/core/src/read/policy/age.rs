@@ -21,7 +21,7 @@
 
 use std::time::Duration;
 
-use super::{Beyond, Policy};
+use super::{OnUnprovable, Policy};
 use crate::read::cache::Freshness;
 
 /// What may make an answer old.
@@ -83,8 +83,8 @@ impl Policy {
         let life = vec![ttl, Part { name: "stale time", time: self.stale_for }];
         let of = |cause, marked, parts| Age { cause, marked: Some(marked), parts };
         let or_fail = |cause| match self.beyond_bound {
-            Beyond::Stale => of(cause, Freshness::Stale, life.clone()),
-            Beyond::Fail => Age { cause, marked: None, parts: Vec::new() },
+            OnUnprovable::Stale => of(cause, Freshness::Stale, life.clone()),
+            OnUnprovable::Fail => Age { cause, marked: None, parts: Vec::new() },
         };
         vec![
             of(Cause::Published, Freshness::Fresh, proof),

@@ -1,4 +1,4 @@
-//! What a deployment may promise: numbers that cannot be kept are refused at the start, not found out later.
+//! Checks of policies: promises that cannot be kept are refused when a deployment starts.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::wire::name::Key;
 /// within 125 ms the replica's ping goes to the broker and comes back, across an ocean if it must, and within
 /// the other 125 ms the reader's question to the replica does. Below that most reads would fail or be marked,
 /// whatever the class prefers; who wants less writes 0, and every read asks.
-pub const LEAST_LAG_BOUND: Duration = Duration::from_millis(250);
-/// The longest time of a policy: ten years. What is longer is a slip of the pen, and sums of such times overflow.
-pub const LONGEST_TIME: Duration = Duration::from_secs(3_650 * 24 * 3_600);
+pub const MIN_LAG_BOUND: Duration = Duration::from_millis(250);
+/// The longest time of a policy: ten years. A longer time is a typing mistake, and sums of such times overflow.
+pub const MAX_POLICY_TIME: Duration = Duration::from_secs(3_650 * 24 * 3_600);
 
 impl Policies {
     /// Says whether every promise can be kept.
@@ -71,11 +71,11 @@ impl Policy {
 }
 
 fn complaint(class: &str, field: &str, time: Duration) -> Option<String> {
-    let why = if time > LONGEST_TIME {
+    let why = if time > MAX_POLICY_TIME {
         "longer than ten years: write at most 315360000000"
     } else if field == "ttl_ms" && time.is_zero() {
         "no life at all: write at least 1"
-    } else if field == "lag_bound_ms" && !time.is_zero() && time < LEAST_LAG_BOUND {
+    } else if field == "lag_bound_ms" && !time.is_zero() && time < MIN_LAG_BOUND {
         "too short to be proved over a network: write at least 250, or 0 to ask before every answer"
     } else {
         return None;
@@ -107,7 +107,8 @@ mod tests {
     fn the_defaults_can_be_kept() {
         assert_eq!(Policies::default().check(), Ok(()));
         assert_eq!(
-            Policies::default().check_horizon(crate::log::upkeep::Limits::default().forget_after),
+            Policies::default()
+                .check_horizon(crate::log::maintenance::RetentionLimits::default().forget_after),
             Ok(())
         );
     }
@@ -154,8 +155,8 @@ mod tests {
 
     #[test]
     fn the_advice_is_what_the_constants_say() {
-        assert_eq!(LEAST_LAG_BOUND.as_millis().to_string(), "250");
-        assert_eq!(LONGEST_TIME.as_millis().to_string(), "315360000000");
+        assert_eq!(MIN_LAG_BOUND.as_millis().to_string(), "250");
+        assert_eq!(MAX_POLICY_TIME.as_millis().to_string(), "315360000000");
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub const TOO_CHATTY: u16 = 4009;
 /// A gap or a lie: resume from the position held.
 pub const RESYNC: u16 = 4010;
 /// Too many connect at once; come back later.
-pub const GOING_AWAY: u16 = 4001;
+pub const TRY_LATER: u16 = 4001;
 /// The token has expired: connect again with another.
 pub const EXPIRED: u16 = 4400;
 /// A frame that cannot be read.

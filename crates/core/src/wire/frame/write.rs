@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{PONG_PREFIX, Resume};
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 
-/// The frames whose fields are all their own, in the order in which the fields are written.
+/// The frames that hold no rows, with their fields in the order in which they are written.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Written<'a> {
@@ -47,7 +47,7 @@ impl Written<'_> {
     }
 }
 
-/// Writes the welcome.
+/// Writes the frame `welcome`.
 #[must_use]
 pub fn welcome(head: &Position, resume: Resume) -> String {
     let Position { epoch, version, hash } = *head;
@@ -115,7 +115,7 @@ pub fn reset(at: &Position, reason: &str) -> String {
     Written::Reset { epoch, version, hash, reason }.text()
 }
 
-/// Writes an error.
+/// Writes the frame `error`.
 #[must_use]
 pub fn error(code: &str, message: &str, retry_after_ms: Option<u64>) -> String {
     Written::Error { code, message, retry_after_ms }.text()
@@ -127,7 +127,7 @@ pub fn pong(head: &Position) -> String {
     format!("{PONG_PREFIX}{head}")
 }
 
-/// Writes an ack.
+/// Writes the frame `ack`.
 #[must_use]
 pub fn ack(version: Version) -> String {
     Written::Ack { version }.text()

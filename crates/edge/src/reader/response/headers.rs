@@ -171,7 +171,7 @@ fn seconds(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use newsreel_core::read::floors::By;
+    use newsreel_core::read::floors::FloorKind;
     use newsreel_core::read::policy::Policies;
 
     use super::*;
@@ -184,7 +184,7 @@ mod tests {
             policy: Policies::default().of("embedding"),
             from: Some(Tier::Kv),
             freshness,
-            visits: vec![(Tier::Memory, Visit::Below(By::Tag)), (Tier::Kv, Visit::Hit)],
+            visits: vec![(Tier::Memory, Visit::Below(FloorKind::Tag)), (Tier::Kv, Visit::Hit)],
             filled: vec![Tier::Memory],
             collapsed: false,
             found: true,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{Driver, Input, Platform};
-use crate::log::upkeep::{self, Next};
+use crate::log::maintenance::{NextTask, RetentionLimits};
 use crate::wire::position::UnixMillis;
 
 /// How many steps of maintenance one alarm takes before others have a turn.
@@ -32,13 +32,17 @@ impl Driver {
     pub fn alarm<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
         let next = self.do_what_is_due(platform, now).unwrap_or_else(|error| {
             platform.report("the alarm is tried again", &error);
-            Next::At(now.plus(AGAIN))
+            NextTask::At(now.plus(AGAIN))
         });
         self.alarm = Alarm::Unknown;
         self.arm_for(platform, now, next);
     }
 
-    fn do_what_is_due<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) -> Result<Next, P::Error> {
+    fn do_what_is_due<P: Platform>(
+        &mut self,
+        platform: &mut P,
+        now: UnixMillis,
+    ) -> Result<NextTask, P::Error> {
         // Never by what was counted and believed before a write that failed.
         self.recover(platform)?;
         self.alarm = Alarm::Ringing;
@@ -46,10 +50,10 @@ impl Driver {
             self.step(platform, now, Input::Timer)?;
         }
         for _ in 0..STEPS {
-            let Next::Now(chore) = self.next(platform, now)? else { break };
+            let NextTask::Now(task) = self.next(platform, now)? else { break };
             let head = self.hub.head();
             self.poisoned = true;
-            let folded = platform.maintain(chore, now, &head)?;
+            let folded = platform.maintain(task, now, &head)?;
             self.poisoned = false;
             if let Some(folded) = folded {
                 self.step(platform, now, Input::Folded(folded))?;
@@ -58,19 +62,19 @@ impl Driver {
         self.next(platform, now)
     }
 
-    fn next<P: Platform>(&self, platform: &mut P, now: UnixMillis) -> Result<Next, P::Error> {
-        let Some(limits) = self.maintenance else { return Ok(Next::Idle) };
+    fn next<P: Platform>(&self, platform: &mut P, now: UnixMillis) -> Result<NextTask, P::Error> {
+        let Some(limits) = self.maintenance else { return Ok(NextTask::Idle) };
         Ok(limits.next(now, &platform.stock(self.hub.log())?))
     }
 
     /// Sets the alarm if it is not set for as early already: for the timers, and for what a commit left to do.
     pub fn arm<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
-        let seals = |limits: upkeep::Limits| limits.segment_bytes <= platform.hot_bytes();
+        let seals = |limits: RetentionLimits| limits.segment_bytes <= platform.active_bytes();
         let next = match self.alarm {
             Alarm::Ringing => return,
-            Alarm::At(_) if !self.maintenance.is_some_and(seals) => Next::Idle,
+            Alarm::At(_) if !self.maintenance.is_some_and(seals) => NextTask::Idle,
             Alarm::At(_) | Alarm::Unknown => {
-                self.next(platform, now).unwrap_or_else(|_| Next::At(now.plus(AGAIN)))
+                self.next(platform, now).unwrap_or_else(|_| NextTask::At(now.plus(AGAIN)))
             }
         };
         self.arm_for(platform, now, next);
@@ -85,16 +89,16 @@ impl Driver {
 
     /// Sets the alarm for the hub's timer.
     pub(super) fn arm_for_timers<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
-        self.arm_for(platform, now, Next::Idle);
+        self.arm_for(platform, now, NextTask::Idle);
     }
 
     /// Sets the alarm for what comes next, or for a timer if that comes sooner.
-    fn arm_for<P: Platform>(&mut self, platform: &mut P, now: UnixMillis, next: Next) {
+    fn arm_for<P: Platform>(&mut self, platform: &mut P, now: UnixMillis, next: NextTask) {
         let soonest = now.plus(NEXT_EVENT);
         let maintenance = match next {
-            Next::Now(_) => Some(soonest),
-            Next::At(due) => Some(due),
-            Next::Idle => None,
+            NextTask::Now(_) => Some(soonest),
+            NextTask::At(due) => Some(due),
+            NextTask::Idle => None,
         };
         let timers = self.hub.poll_timeout().into_iter().chain(self.publisher_expiry);
         let due = maintenance.into_iter().chain(timers).min();

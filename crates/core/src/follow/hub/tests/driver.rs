@@ -2,7 +2,7 @@
 //! half-way leaves behind.
 
 use super::*;
-use crate::log::upkeep::{self, Chore, Stock};
+use crate::log::maintenance::{MaintenanceTask, RetentionLimits, StorageStats};
 
 /// What a platform was asked to do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,7 @@ enum Did {
     Closed(u32, u16),
     Answered(u64, &'static str),
     Alarm(u64),
-    Maintained(Chore),
+    Maintained(MaintenanceTask),
 }
 
 /// A machine that keeps what it is told, and fails when it is told to.
@@ -23,7 +23,7 @@ struct Machine {
     log: Log,
     sessions: BTreeMap<SessionId, Session>,
     pings: BTreeMap<SessionId, UnixMillis>,
-    stock: Stock,
+    stock: StorageStats,
     did: Vec<Did>,
     failing_writes: u32,
     parts_fail: bool,
@@ -36,7 +36,7 @@ impl Machine {
             log: Log::ending_at(at(version)),
             sessions: BTreeMap::new(),
             pings: BTreeMap::new(),
-            stock: Stock::default(),
+            stock: StorageStats::default(),
             did: Vec::new(),
             failing_writes: 0,
             parts_fail: false,
@@ -45,7 +45,7 @@ impl Machine {
     }
 
     fn wake(&mut self) -> Driver {
-        Driver::wake(self, tv(), Limits::default(), Some(upkeep::Limits::default())).unwrap()
+        Driver::wake(self, tv(), Limits::default(), Some(RetentionLimits::default())).unwrap()
     }
 
     #[track_caller]
@@ -93,17 +93,17 @@ impl Platform for Machine {
         Ok(!self.is_full)
     }
 
-    fn hot_bytes(&self) -> u64 {
-        self.stock.hot_bytes
+    fn active_bytes(&self) -> u64 {
+        self.stock.active_bytes
     }
 
-    fn stock(&mut self, _log: &Log) -> Result<Stock, Self::Error> {
+    fn stock(&mut self, _log: &Log) -> Result<StorageStats, Self::Error> {
         Ok(self.stock)
     }
 
     fn maintain(
         &mut self,
-        chore: Chore,
+        task: MaintenanceTask,
         _now: UnixMillis,
         head: &Position,
     ) -> Result<Option<Position>, Self::Error> {
@@ -111,13 +111,15 @@ impl Platform for Machine {
             self.failing_writes -= 1;
             return Err("the disk is full");
         }
-        self.did.push(Did::Maintained(chore));
-        self.stock = match chore {
-            Chore::Seal { .. } => Stock { hot_bytes: 0, sealed_bytes: 17 << 20, ..self.stock },
-            Chore::Fold => Stock { sealed_bytes: 0, ..self.stock },
-            Chore::Forget | Chore::ForgetKeys => self.stock,
+        self.did.push(Did::Maintained(task));
+        self.stock = match task {
+            MaintenanceTask::Seal { .. } => {
+                StorageStats { active_bytes: 0, sealed_bytes: 17 << 20, ..self.stock }
+            }
+            MaintenanceTask::Fold => StorageStats { sealed_bytes: 0, ..self.stock },
+            MaintenanceTask::Forget | MaintenanceTask::ForgetKeys => self.stock,
         };
-        Ok((chore == Chore::Fold).then_some(*head))
+        Ok((task == MaintenanceTask::Fold).then_some(*head))
     }
 
     fn sessions(&mut self) -> BTreeMap<SessionId, Session> {
@@ -281,12 +283,15 @@ fn a_socket_that_has_stopped_pinging_is_closed_when_something_is_published() {
 fn the_alarm_seals_and_folds_and_is_set_again_only_for_what_is_left() {
     let mut machine = Machine::new(7);
     let mut driver = machine.wake();
-    machine.stock.hot_bytes = 1 << 20;
+    machine.stock.active_bytes = 1 << 20;
     driver.step(&mut machine, NOW, publish(8)).unwrap();
     assert!(machine.did.contains(&Did::Alarm(NOW.0 + 1)), "there is something to seal: {:?}", machine.did);
     machine.did.clear();
     driver.alarm(&mut machine, NOW);
-    machine.expect(&[Did::Maintained(Chore::Seal { bytes: 256 << 10 }), Did::Maintained(Chore::Fold)]);
+    machine.expect(&[
+        Did::Maintained(MaintenanceTask::Seal { bytes: 256 << 10 }),
+        Did::Maintained(MaintenanceTask::Fold),
+    ]);
     assert_eq!(driver.hub().log().folded(), at(8));
     machine.stock.oldest_key = Some(NOW);
     driver.alarm(&mut machine, NOW);
@@ -298,14 +303,14 @@ fn maintenance_that_fails_is_tried_again_later() {
     let mut machine = Machine::new(7);
     let mut driver = machine.wake();
     machine.did.clear();
-    machine.stock.hot_bytes = 1 << 20;
+    machine.stock.active_bytes = 1 << 20;
     machine.failing_writes = 1;
     driver.alarm(&mut machine, NOW);
     machine.expect(&[Did::Alarm(NOW.0 + 10_000)]);
     driver.alarm(&mut machine, NOW);
     // By what the rows have.
     assert_eq!(machine.did[0], Did::Pong(7));
-    assert_eq!(machine.did[1], Did::Maintained(Chore::Seal { bytes: 256 << 10 }));
+    assert_eq!(machine.did[1], Did::Maintained(MaintenanceTask::Seal { bytes: 256 << 10 }));
 }
 
 #[test]

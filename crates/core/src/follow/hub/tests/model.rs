@@ -17,7 +17,7 @@ use crate::follow::hub::{
 use crate::follow::topics::Topics;
 use crate::log::Log;
 use crate::log::Row;
-use crate::log::fold::tests::{Stored, check_same, heard};
+use crate::log::compaction::tests::{Stored, check_same, heard};
 use crate::wire::change::Change;
 use crate::wire::claim::{Claim, Start};
 use crate::wire::cursor::FoldCursor;
@@ -104,9 +104,9 @@ impl Edge {
     fn new(topics: &[&str]) -> Self {
         let topics = Topics::new(topics.iter().map(|topic| (*topic).to_owned()).collect());
         let mut edge = Self {
-            follower: Follower::new(Config::default(), Cursor::Nothing, 0),
+            follower: Follower::new(Config::default(), Cursor::Beginning, 0),
             topics,
-            stored: Cursor::Nothing,
+            stored: Cursor::Beginning,
             applied: Vec::new(),
             folded: Vec::new(),
             ranges: Vec::new(),
@@ -120,7 +120,7 @@ impl Edge {
     }
 
     fn start_from_store(&mut self) {
-        if self.stored == Cursor::Nothing {
+        if self.stored == Cursor::Beginning {
             // As every shell does: what an unfinished fold left behind is of a log that nobody remembers.
             self.folded.clear();
         }
@@ -522,7 +522,7 @@ impl World {
                     edge.reset_to = position.version;
                 }
                 follower::Effect::Phase(_) => {}
-                follower::Effect::Complaint { code, message } => panic!("{code}: {message}"),
+                follower::Effect::ServerError { code, message } => panic!("{code}: {message}"),
             }
         }
     }
@@ -606,7 +606,7 @@ impl World {
 fn version(cursor: Cursor) -> Version {
     match cursor {
         Cursor::At(position) => position.version,
-        Cursor::Head | Cursor::Nothing => Version::ZERO,
+        Cursor::Head | Cursor::Beginning => Version::ZERO,
     }
 }
 

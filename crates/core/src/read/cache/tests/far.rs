@@ -55,14 +55,14 @@ fn a_fill_goes_into_r2_too() {
 #[test]
 fn s2_an_entry_below_a_hard_floor_is_refused_in_r2_as_in_kv() {
     for (change, by) in [
-        (UPDATE, By::Key),
-        (r#"{"tag":"netflix"}"#, By::Tag),
-        (r#"{"prefix":"tit"}"#, By::Prefix),
-        (r#"{"all":true}"#, By::All),
+        (UPDATE, FloorKind::Key),
+        (r#"{"tag":"netflix"}"#, FloorKind::Tag),
+        (r#"{"prefix":"tit"}"#, FloorKind::Prefix),
+        (r#"{"all":true}"#, FloorKind::All),
     ] {
         let mut story = with_r2(stale());
         story.hears(11, &[(11, change)]);
-        let generation = if by == By::Key { 11 } else { 0 };
+        let generation = if by == FloorKind::Key { 11 } else { 0 };
         let old = story.entry(10);
         story.expect(Event::Begin, ask_for(Tier::Memory, generation));
         story.expect(Event::Missed(Tier::Memory), ask_for(Tier::Kv, generation));
@@ -250,7 +250,7 @@ fn s1_an_answer_that_waited_for_others_is_judged_anew() {
 
 #[test]
 fn s1_an_answer_without_a_proof_does_not_become_fresh_by_waiting() {
-    let mut story = with_r2(policy(Duration::ZERO, Beyond::Stale));
+    let mut story = with_r2(policy(Duration::ZERO, OnUnprovable::Stale));
     let entry = story.entry(10);
     story.expect(Event::Begin, sync(Duration::ZERO));
     story.expect(Event::Synced { proved: false }, ask(Tier::Memory));

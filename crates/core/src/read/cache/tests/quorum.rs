@@ -67,7 +67,7 @@ fn a_copy_below_a_floor_has_no_vote() {
     let (kv, r2, origin) = (story.other(10), story.other(10), story.entry(11));
     story.copies_say(held(Tier::Kv, kv), held(Tier::R2, r2));
     story.expect(held(Tier::Origin, origin), elects(Tier::Origin, &[Tier::Kv, Tier::R2]));
-    let below = Visit::Below(By::Key);
+    let below = Visit::Below(FloorKind::Key);
     story.visited(&[(Tier::Kv, below), (Tier::R2, below), (Tier::Origin, Visit::Hit)]);
 }
 

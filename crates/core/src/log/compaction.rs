@@ -1,8 +1,8 @@
-//! The fold: what is left of versions that are no longer kept one by one. One change per target and kind.
+//! Compaction: folds old versions into at most one change per target and kind.
 //!
-//! Of each target there stays the newest hard change, the newest soft one if it is newer, the newest removal,
-//! and the union of its tags. So whoever hears the fold has the floors that the versions would have given.
-//! Knows nothing of storage: [`Fold::of`] says what to write and which older changes a wide one covers.
+//! Each target keeps its newest hard change, its newest soft change if that is newer, its newest removal, and the union
+//! of its tags. A follower that applies the fold gets the same floors as from the versions themselves. Knows nothing of
+//! storage: [`Compaction::of`] says what to write and which older changes a wide one supersedes.
 
 use std::collections::BTreeMap;
 
@@ -11,65 +11,64 @@ use crate::wire::frame::{FoldedChange, VersionRow};
 use crate::wire::name::Tag;
 use crate::wire::position::Version;
 
-/// The most tags that a folded change carries: of more, those named last. So a key whose tags change for years
-/// does not grow with them.
+/// The most tags of a folded change; the tags named last stay. A key whose tags change for years does not grow with them.
 pub const MAX_FOLDED_TAGS: usize = MAX_TAGS;
 
-/// What folding some versions into what was folded before leads to.
+/// The result of folding versions into the changes that were folded before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fold {
-    /// What is left of every target that the versions name; takes the place of what was left of it before.
-    pub left: BTreeMap<Target, Vec<FoldedChange>>,
-    /// What no longer counts for other targets; a prefix before those that it begins.
-    pub covers: Vec<Cover>,
+pub struct Compaction {
+    /// The changes that survive, for every target that the versions name. They replace all older ones of the target.
+    pub survivors: BTreeMap<Target, Vec<FoldedChange>>,
+    /// The wide changes that supersede changes of other targets, each prefix before longer ones.
+    pub superseding: Vec<Superseding>,
 }
 
-/// A wide change: what it covers at or below its version need not be told any more.
+/// A wide change that supersedes the changes of other targets at or below its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cover {
-    /// Everything, or a prefix of keys. A prefix covers no tags.
+pub struct Superseding {
+    /// Everything, or a prefix of keys. A prefix supersedes no tags.
     pub target: Target,
-    /// When.
+    /// The version of the wide change.
     pub version: Version,
-    /// Whether it is soft; then it covers only soft changes.
+    /// Whether the change is soft: then it supersedes only soft changes.
     pub soft: bool,
 }
 
-impl Fold {
+impl Compaction {
     /// Folds `versions`, in order, into what `before` says is left of the targets that they name.
     #[must_use]
     pub fn of(before: Vec<FoldedChange>, versions: &[VersionRow]) -> Self {
-        let mut targets: BTreeMap<Target, Left> = BTreeMap::new();
+        let mut targets: BTreeMap<Target, Survivors> = BTreeMap::new();
         for FoldedChange { version, change } in before {
             targets.entry(change.target.clone()).or_default().absorb(version, &change);
         }
-        let mut covers = Covers::default();
+        let mut wide = WideChanges::default();
         for row in versions {
             for change in &row.changes {
                 targets.entry(change.target.clone()).or_default().absorb(row.version, change);
-                covers.add(row.version, change);
+                wide.add(row.version, change);
             }
         }
-        for (target, left) in &mut targets {
-            covers.others_over(target).for_each(|cover| left.forget(cover));
+        for (target, survivors) in &mut targets {
+            wide.others_over(target).for_each(|change| survivors.drop_superseded(change));
         }
-        let covers = covers.by_prefix.into_values().flatten().collect();
-        let left = targets.into_iter().map(|(target, left)| {
-            let changes = left.changes(&target);
+        let superseding = wide.by_prefix.into_values().flatten().collect();
+        let survivors = targets.into_iter().map(|(target, survivors)| {
+            let changes = survivors.changes(&target);
             (target, changes)
         });
-        Self { left: left.collect(), covers }
+        Self { survivors: survivors.collect(), superseding }
     }
 }
 
 /// The wide changes of some versions: of each target the newest of each kind.
 #[derive(Debug, Default)]
-struct Covers {
-    /// By the prefix they name; everything is the empty one. So a prefix comes before those that are longer.
-    by_prefix: BTreeMap<String, Vec<Cover>>,
+struct WideChanges {
+    /// By prefix, of which the empty one stands for everything. The order puts each prefix before longer ones.
+    by_prefix: BTreeMap<String, Vec<Superseding>>,
 }
 
-impl Covers {
+impl WideChanges {
     fn add(&mut self, version: Version, change: &Change) {
         let prefix = match &change.target {
             Target::All => "",
@@ -80,12 +79,12 @@ impl Covers {
         let of_prefix = self.by_prefix.entry(prefix.to_owned()).or_default();
         match of_prefix.iter_mut().find(|older| older.soft == soft) {
             Some(older) => older.version = version,
-            None => of_prefix.push(Cover { target: change.target.clone(), version, soft }),
+            None => of_prefix.push(Superseding { target: change.target.clone(), version, soft }),
         }
     }
 
-    /// Returns those that reach a target, but for its own: looked up by every prefix that its name has.
-    fn others_over(&self, target: &Target) -> impl Iterator<Item = &Cover> {
+    /// Returns the wide changes that reach a target, without its own, looked up by every prefix of its name.
+    fn others_over(&self, target: &Target) -> impl Iterator<Item = &Superseding> {
         let name = match target {
             Target::Key(key) => key.as_str(),
             Target::Prefix(prefix) => prefix.as_str(),
@@ -93,13 +92,13 @@ impl Covers {
         };
         let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
         let over = ends.filter_map(|end| self.by_prefix.get(name.get(..end)?)).flatten();
-        over.filter(move |cover| cover.target != *target)
+        over.filter(move |wide| wide.target != *target)
     }
 }
 
-impl Cover {
-    /// Says whether changes of the target are covered, if they are old enough and of the right kind: for whoever looks
-    /// through what it stores, and cannot look up ranges.
+impl Superseding {
+    /// Says whether changes of the target are superseded, if they are old enough and of the right kind. A storage that can
+    /// look up ranges of keys does not need to ask for each target.
     #[must_use]
     pub fn reaches(&self, target: &Target) -> bool {
         match (&self.target, target) {
@@ -111,17 +110,17 @@ impl Cover {
     }
 }
 
-/// What is left of one target.
+/// The changes of one target that survive.
 #[derive(Debug, Clone, Default)]
-struct Left {
+struct Survivors {
     hard: Option<Version>,
     soft: Option<Version>,
     removed: Option<Version>,
-    /// In the order they were named last.
+    /// The tags, ordered by when a change named them last.
     tags: Vec<Tag>,
 }
 
-impl Left {
+impl Survivors {
     fn absorb(&mut self, version: Version, change: &Change) {
         let newest = |known: &mut Option<Version>| *known = (*known).max(Some(version));
         match change.operation {
@@ -137,12 +136,13 @@ impl Left {
         self.tags.drain(..over);
     }
 
-    /// Forgets what a wide change covers. A removal is never covered: what was there before it may not even be
-    /// shown while the origin is down, whatever came after.
-    fn forget(&mut self, cover: &Cover) {
-        let later = |version: &Version| *version > cover.version;
+    /// Drops the changes that a wide change supersedes.
+    ///
+    /// A removal is never superseded: a value from before the removal may not even be shown while the origin is down.
+    fn drop_superseded(&mut self, wide: &Superseding) {
+        let later = |version: &Version| *version > wide.version;
         self.soft = self.soft.filter(later);
-        if !cover.soft {
+        if !wide.soft {
             self.hard = self.hard.filter(later);
         }
     }

@@ -7,7 +7,7 @@ use super::position::Position;
 
 /// The media type of a stream of events; asking for it asks for one.
 pub const MEDIA_TYPE: &str = "text/event-stream";
-/// A comment, so that nobody on the way takes the silence for a dead connection.
+/// A comment that keeps proxies from taking the silence for a dead connection.
 pub const KEEP_ALIVE: &str = ":\n\n";
 
 /// Says whether an `Accept` header asks for events.

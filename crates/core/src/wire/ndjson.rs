@@ -1,5 +1,4 @@
-//! Many publishes at once: a line each, in a body of NDJSON or as the texts of a publishing socket; and what
-//! they are answered.
+//! Many publishes at once: one line each, in a body of NDJSON or as the texts of a publishing socket; and their answers.
 
 use serde::Deserialize;
 
@@ -16,9 +15,9 @@ pub const MAX_LINES_BYTES: usize = 8 << 20;
 /// One publish of many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// What is published.
+    /// The publish of the line.
     pub publish: Publish,
-    /// Its own idempotency key.
+    /// The idempotency key of this line alone.
     pub idempotency_key: Option<String>,
 }
 
@@ -77,28 +76,28 @@ pub fn answers_text(answers: &str) -> String {
 /// The frame that answers a publishing socket: one `T` per publish, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Answers<T> {
-    /// The answers.
+    /// The answers, in the order of the publishes.
     pub answers: Vec<T>,
 }
 
-/// What one publish of many was answered.
+/// The answer to one publish of many.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Answer {
-    /// It has a version.
+    /// The publish has a version.
     Published(Receipt),
-    /// It has none.
+    /// The publish was refused.
     Refused(Refusal),
 }
 
 /// A problem as a publisher reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Refusal {
-    /// The HTTP status it would have had.
+    /// The HTTP status that the refusal would have had alone.
     pub status: u16,
-    /// The stable code.
+    /// The code of PROTOCOL.md.
     pub code: String,
-    /// For people.
+    /// The text for people.
     pub detail: String,
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::read::floors::{self, Carries, Floors, Judgement};
+use crate::read::floors::{self, EntryTags, Floors, Judgement};
 use crate::wire::name::Key;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -21,15 +21,15 @@ fn log(changes: &[&str]) -> Vec<VersionRow> {
 }
 
 /// What the fold of a log says, in the order it is sent.
-fn told(fold: &Fold) -> Vec<String> {
-    let mut changes: Vec<&FoldedChange> = fold.left.values().flatten().collect();
+fn told(fold: &Compaction) -> Vec<String> {
+    let mut changes: Vec<&FoldedChange> = fold.survivors.values().flatten().collect();
     changes.sort_by_key(|folded| (folded.version, folded.change.target.clone()));
     changes.into_iter().map(FoldedChange::to_json).collect()
 }
 
 #[track_caller]
 fn expect(changes: &[&str], left: &[&str]) {
-    assert_eq!(told(&Fold::of(Vec::new(), &log(changes))), left);
+    assert_eq!(told(&Compaction::of(Vec::new(), &log(changes))), left);
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn the_tags_of_a_key_are_united_and_bounded() {
         &[r#"{"version":2,"key":"t:1","tags":["b","c","a"]}"#],
     );
     let many: Vec<String> = (0..400).map(|n| format!(r#"{{"key":"t:1","tags":["tag-{n}"]}}"#)).collect();
-    let fold = Fold::of(Vec::new(), &log(&many.iter().map(String::as_str).collect::<Vec<_>>()));
-    let tags = &fold.left.values().next().unwrap()[0].change.tags;
+    let fold = Compaction::of(Vec::new(), &log(&many.iter().map(String::as_str).collect::<Vec<_>>()));
+    let tags = &fold.survivors.values().next().unwrap()[0].change.tags;
     assert_eq!(tags.len(), MAX_FOLDED_TAGS);
     assert_eq!(tags.last().unwrap().as_str(), "tag-399");
 }
@@ -112,7 +112,7 @@ fn a_cover_reaches_what_begins_with_its_prefix() {
         r#"{"all":true}"#,
     ];
     let reached = |json: &str| {
-        let cover = Cover { target: target(json), version: v(1), soft: false };
+        let cover = Superseding { target: target(json), version: v(1), soft: false };
         others.map(|other| cover.reaches(&target(other)))
     };
     assert_eq!(reached(r#"{"prefix":"t:"}"#), [true, true, false, false, false]);
@@ -146,8 +146,11 @@ fn a_soft_wide_change_covers_no_hard_one() {
 fn the_same_wide_change_again_and_again_covers_once() {
     let wide =
         log(&[r#"{"prefix":"t:"}"#, r#"{"all":true}"#, r#"{"all":true,"soft":true}"#, r#"{"all":true}"#]);
-    let covers: Vec<_> =
-        Fold::of(Vec::new(), &wide).covers.into_iter().map(|cover| (cover.version, cover.soft)).collect();
+    let covers: Vec<_> = Compaction::of(Vec::new(), &wide)
+        .superseding
+        .into_iter()
+        .map(|cover| (cover.version, cover.soft))
+        .collect();
     assert_eq!(covers, [(v(4), false), (v(3), true), (v(1), false)], "everything before prefixes");
 }
 
@@ -158,15 +161,15 @@ fn what_was_folded_before_is_folded_on() {
         r#"{"key":"t:1","soft":true}"#,
         r#"{"key":"t:1","tags":["b"]}"#,
     ]);
-    let first = Fold::of(Vec::new(), &rows[..2]);
-    let both = Fold::of(first.left.into_values().flatten().collect(), &rows[2..]);
+    let first = Compaction::of(Vec::new(), &rows[..2]);
+    let both = Compaction::of(first.survivors.into_values().flatten().collect(), &rows[2..]);
     assert_eq!(told(&both), [r#"{"version":3,"key":"t:1","tags":["a","b"]}"#]);
 }
 
 #[test]
 fn a_target_of_which_nothing_is_left_is_named_so_that_it_is_cleared() {
-    let fold = Fold::of(Vec::new(), &log(&[r#"{"key":"t:1"}"#, r#"{"all":true}"#]));
-    assert_eq!(fold.left.get(&Target::Key(Key::new("t:1").unwrap())), Some(&Vec::new()));
+    let fold = Compaction::of(Vec::new(), &log(&[r#"{"key":"t:1"}"#, r#"{"all":true}"#]));
+    assert_eq!(fold.survivors.get(&Target::Key(Key::new("t:1").unwrap())), Some(&Vec::new()));
 }
 
 const TARGETS: [&str; 9] = [
@@ -208,8 +211,8 @@ impl Stored {
     pub(crate) fn fold(&mut self, versions: &[VersionRow]) {
         let named = versions.iter().flat_map(|row| &row.changes).map(|change| &change.target);
         let before = named.filter_map(|target| self.0.remove(target)).flatten().collect();
-        let fold = Fold::of(before, versions);
-        for cover in &fold.covers {
+        let fold = Compaction::of(before, versions);
+        for cover in &fold.superseding {
             for (_, changes) in self.0.iter_mut().filter(|(target, _)| cover.reaches(target)) {
                 changes.retain(|folded| match folded.change.operation {
                     Operation::Update => cover.soft || folded.version > cover.version,
@@ -218,7 +221,7 @@ impl Stored {
                 });
             }
         }
-        self.0.extend(fold.left);
+        self.0.extend(fold.survivors);
     }
 }
 
@@ -229,7 +232,7 @@ pub(crate) fn check_same(key: &Key, head: u64, one: &Floors, other: &Floors) {
         for tags in [&[][..], &["x"][..], &["x", "y"][..]] {
             let tags: Vec<Tag> = tags.iter().map(|tag| Tag::new(*tag).unwrap()).collect();
             // Which of several floors refuses it may differ.
-            let judge = |floors: &Floors| match floors.judge(key, fill, Carries::Tags(&tags)) {
+            let judge = |floors: &Floors| match floors.judge(key, fill, EntryTags::Tags(&tags)) {
                 Judgement::Unknown => unreachable!("nothing was dropped"),
                 Judgement::Below(_) => "below",
                 Judgement::Soft => "soft",

@@ -1,0 +1,155 @@
+//! Maintenance of a log: when rows are sealed into segments, segments folded, and the past forgotten.
+//!
+//! Each task is one bounded step in one transaction, so an interruption leaves the log as it was. Knows nothing of storage:
+//! takes the sizes and ages of a log, and returns the next task.
+
+use std::time::Duration;
+
+use crate::wire::frame::FRAME_BYTES;
+use crate::wire::position::UnixMillis;
+
+/// How much of a log is kept, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionLimits {
+    /// Rows are sealed when there are this many bytes of them, so many at a time, or a frame's worth if that is less.
+    pub segment_bytes: u64,
+    /// The most bytes of sealed segments that are kept in full; older ones are folded.
+    pub keep_bytes: u64,
+    /// How long a folded position can still be resumed from. Longer than any entry lives anywhere.
+    pub forget_after: Duration,
+}
+
+/// How long an idempotency key is remembered: 24 h.
+pub const REMEMBER_FOR: Duration = Duration::from_secs(24 * 3_600);
+
+impl Default for RetentionLimits {
+    fn default() -> Self {
+        let day = Duration::from_secs(24 * 3_600);
+        Self {
+            segment_bytes: FRAME_BYTES as u64,
+            // 100,000 single-change versions are 8 MB, so a follower that missed so many still gets each of them.
+            keep_bytes: 16 << 20,
+            forget_after: 15 * day,
+        }
+    }
+}
+
+/// The sizes and ages of a log in storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StorageStats {
+    /// Bytes of active rows, which are in no segment yet.
+    pub active_bytes: u64,
+    /// Bytes of segments that are not folded.
+    pub sealed_bytes: u64,
+    /// When the newest version of the oldest folded segment was made, as long as it is not forgotten.
+    pub oldest_folded: Option<UnixMillis>,
+    /// When the oldest idempotency key was used.
+    pub oldest_key: Option<UnixMillis>,
+}
+
+/// One bounded step of maintenance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaintenanceTask {
+    /// Put the oldest rows into a segment.
+    Seal {
+        /// The segment ends with the first row past this size, or past a frame's size if that is less.
+        bytes: u64,
+    },
+    /// Fold the oldest segment.
+    Fold,
+    /// Forget the oldest folded segment's positions, and what was folded at or below them.
+    Forget,
+    /// Forget idempotency keys older than [`REMEMBER_FOR`].
+    ForgetKeys,
+}
+
+/// The next task, or when to ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextTask {
+    /// A task is due.
+    Now(MaintenanceTask),
+    /// No task is due before this moment.
+    At(UnixMillis),
+    /// No task is due until a publish.
+    Idle,
+}
+
+impl RetentionLimits {
+    /// Returns the next task. Tasks that keep replays fast come first.
+    #[must_use]
+    pub fn next(&self, now: UnixMillis, stats: &StorageStats) -> NextTask {
+        let forget = stats.oldest_folded.map(|made| (made.plus(self.forget_after), MaintenanceTask::Forget));
+        let keys = stats.oldest_key.map(|used| (used.plus(REMEMBER_FOR), MaintenanceTask::ForgetKeys));
+        let due = forget.into_iter().chain(keys).min_by_key(|(due, _)| *due);
+        match due {
+            _ if stats.active_bytes >= self.segment_bytes => {
+                NextTask::Now(MaintenanceTask::Seal { bytes: self.segment_bytes })
+            }
+            _ if stats.sealed_bytes > self.keep_bytes => NextTask::Now(MaintenanceTask::Fold),
+            Some((due, task)) if due <= now => NextTask::Now(task),
+            Some((due, _)) => NextTask::At(due),
+            None => NextTask::Idle,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn next(now: UnixMillis, stats: &StorageStats) -> NextTask {
+        RetentionLimits::default().next(now, stats)
+    }
+
+    #[test]
+    fn nothing_is_done_without_need() {
+        assert_eq!(next(UnixMillis(0), &StorageStats::default()), NextTask::Idle);
+        let small = StorageStats { active_bytes: 1_000, sealed_bytes: 16 << 20, ..StorageStats::default() };
+        assert_eq!(next(UnixMillis(0), &small), NextTask::Idle);
+    }
+
+    #[test]
+    fn rows_are_sealed_before_segments_are_folded_before_the_past_is_forgotten() {
+        let all = StorageStats {
+            active_bytes: 256 << 10,
+            sealed_bytes: (16 << 20) + 1,
+            oldest_folded: Some(UnixMillis(0)),
+            oldest_key: None,
+        };
+        let late = UnixMillis(0).plus(15 * 24 * HOUR);
+        assert_eq!(next(late, &all), NextTask::Now(MaintenanceTask::Seal { bytes: 256 << 10 }));
+        assert_eq!(
+            next(late, &StorageStats { active_bytes: 0, ..all }),
+            NextTask::Now(MaintenanceTask::Fold)
+        );
+        let quiet = StorageStats { active_bytes: 0, sealed_bytes: 0, ..all };
+        assert_eq!(next(late, &quiet), NextTask::Now(MaintenanceTask::Forget));
+        assert_eq!(
+            next(UnixMillis(late.0 - 1), &quiet),
+            NextTask::At(late),
+            "not a moment before the horizon"
+        );
+    }
+
+    #[test]
+    fn d3_a_key_is_remembered_for_24_hours() {
+        let stats = StorageStats { oldest_key: Some(UnixMillis(5)), ..StorageStats::default() };
+        let due = UnixMillis(5).plus(24 * HOUR);
+        assert_eq!(next(UnixMillis(due.0 - 1), &stats), NextTask::At(due));
+        assert_eq!(next(due, &stats), NextTask::Now(MaintenanceTask::ForgetKeys));
+    }
+
+    #[test]
+    fn what_is_due_first_wakes_first() {
+        let stats = StorageStats {
+            oldest_folded: Some(UnixMillis(0)),
+            oldest_key: Some(UnixMillis(0)),
+            ..StorageStats::default()
+        };
+        assert_eq!(next(UnixMillis(0), &stats), NextTask::At(UnixMillis(0).plus(24 * HOUR)));
+    }
+}
