@@ -1,0 +1,126 @@
+// The examples of the documents: every `sh` block is run against `scripts/dev`, and prints what the block after it says.
+//
+// A block that says `sh norun` is left out. A block that says `text prints` is the expected output of the block before it:
+// `…` stands for any text within a line, and alone on a line for any lines.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+
+import { freePort, NEWSREEL, ROOT, temporaryFolder } from './system.mjs';
+
+const DOCUMENTS = ['README.md', 'docs/quick-start.md', 'docs/http.md', 'docs/operations.md'];
+/** Where the documents say that `scripts/dev` listens: broker and edge, and the origin. */
+const DOCUMENTED_PORTS = { deployment: 8787, origin: 8788 };
+/** Stands in the output of a document's shell between two blocks, with the exit code of the first. */
+const BOUNDARY = '\u001enewsreel-block-ended';
+
+/** Returns the blocks of a document that are run: their line, their code, and what they are to print, if it says so. */
+function examples(text) {
+  const blocks = [...text.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)].map((match) => ({
+    kind: match[1].trim(),
+    text: match[2],
+    line: text.slice(0, match.index).split('\n').length,
+  }));
+  return blocks.flatMap((block, at) => {
+    if (block.kind !== 'sh') return [];
+    const next = blocks[at + 1];
+    return [{ line: block.line, code: block.text, prints: next?.kind === 'text prints' ? next.text : undefined }];
+  });
+}
+
+/** Returns the pattern of an expected output. */
+function pattern(text) {
+  const escape = (part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const lines = text.trimEnd().split('\n').map((line) => {
+    if (line.trim() === '…') return '(?:.*\\n)*?.*';
+    return line.split('…').map(escape).join('.*');
+  });
+  return new RegExp(`^${lines.join('\\r?\\n')}\\r?\\n?$`);
+}
+
+/** Two ports that follow each other and are free. */
+async function freePair() {
+  for (;;) {
+    const port = await freePort();
+    if (port < 65_535 && (await isFree(port + 1))) return port;
+  }
+}
+
+async function isFree(port) {
+  const { createServer } = await import('node:net');
+  const server = createServer();
+  const listening = once(server, 'listening').then(() => true, () => false);
+  server.listen(port, '127.0.0.1');
+  if (!(await listening)) return false;
+  server.close();
+  await once(server, 'close');
+  return true;
+}
+
+/** Starts `scripts/dev` and returns its port once it is ready. The test's end ends it. */
+async function startDev(t) {
+  const port = await freePair();
+  const dev = spawn(join(ROOT, 'scripts/dev'), ['--port', `${port}`, '--state', temporaryFolder(t)], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const exited = once(dev, 'exit');
+  t.after(async () => {
+    dev.kill('SIGTERM');
+    await exited;
+  });
+  const said = [];
+  createInterface(dev.stderr).on('line', (line) => said.push(line));
+  const ready = new Promise((resolve) => {
+    createInterface(dev.stdout).on('line', (line) => line.startsWith('ready ') && resolve());
+  });
+  const ended = exited.then(([code]) => Promise.reject(new Error(`scripts/dev ended with ${code}:\n${said.join('\n')}`)));
+  await Promise.race([ready, ended]);
+  ended.catch(() => {});
+  return port;
+}
+
+/** Runs all blocks of a document in one shell, as a reader would, and returns the output and exit code of each. */
+async function runBlocks(blocks, port, folder) {
+  const here = (code) =>
+    code
+      .replaceAll(`127.0.0.1:${DOCUMENTED_PORTS.deployment}`, `127.0.0.1:${port}`)
+      .replaceAll(`127.0.0.1:${DOCUMENTED_PORTS.origin}`, `127.0.0.1:${port + 1}`);
+  const script = blocks.map(({ code }) => `${here(code)}\nprintf '%s %s\\n' "${BOUNDARY}" $?\n`).join('');
+  const shell = spawn('bash', ['-o', 'pipefail', '-s'], {
+    cwd: folder,
+    env: {
+      ...process.env,
+      PATH: `${dirname(NEWSREEL)}:${process.env.PATH}`,
+      NEWSREEL_BROKER: `http://127.0.0.1:${port}`,
+    },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  let output = '';
+  let complaints = '';
+  shell.stdout.setEncoding('utf8').on('data', (text) => (output += text));
+  shell.stderr.setEncoding('utf8').on('data', (text) => (complaints += text));
+  shell.stdin.end(script);
+  await once(shell, 'close');
+  const parts = output.split(new RegExp(`${BOUNDARY} (\\d+)\\n`));
+  return blocks.map((block, at) => ({ ...block, output: parts[2 * at], code: Number(parts[2 * at + 1]), complaints }));
+}
+
+test('the examples of the documents do what they say', async (t) => {
+  const port = await startDev(t);
+  for (const document of DOCUMENTS) {
+    const blocks = examples(readFileSync(join(ROOT, document), 'utf8'));
+    assert.ok(blocks.length > 0, `${document} has examples`);
+    for (const { line, output, code, prints, complaints } of await runBlocks(blocks, port, temporaryFolder(t))) {
+      await t.test(`${document}:${line}`, () => {
+        assert.equal(code, 0, `exit code; it printed:\n${output}\nand the document's shell said:\n${complaints}`);
+        assert.doesNotMatch(output, /"type":"urn:newsreel:problem/.test(prints ?? '') ? /^$/ : /urn:newsreel:problem/);
+        if (prints !== undefined) assert.match(output, pattern(prints));
+      });
+    }
+  }
+});
