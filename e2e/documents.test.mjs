@@ -6,7 +6,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
@@ -14,6 +15,13 @@ import { test } from 'node:test';
 import { freePort, NEWSREEL, ROOT, temporaryFolder } from './system.mjs';
 
 const DOCUMENTS = ['README.md', 'docs/quick-start.md', 'docs/http.md', 'docs/operations.md'];
+/** Documents whose links are checked, and whose examples are not run. */
+const OTHER_DOCUMENTS = [
+  ...readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'crates/core/PROTOCOL.md',
+];
 /** Where the documents say that `scripts/dev` listens: broker and edge, and the origin. */
 const DOCUMENTED_PORTS = { deployment: 8787, origin: 8788 };
 /** Stands in the output of a document's shell between two blocks, with the exit code of the first. */
@@ -52,7 +60,6 @@ async function freePair() {
 }
 
 async function isFree(port) {
-  const { createServer } = await import('node:net');
   const server = createServer();
   const listening = once(server, 'listening').then(() => true, () => false);
   server.listen(port, '127.0.0.1');
@@ -124,3 +131,23 @@ test('the examples of the documents do what they say', async (t) => {
     }
   }
 });
+
+test('the links of the documents lead somewhere', () => {
+  for (const document of [...DOCUMENTS, ...OTHER_DOCUMENTS]) {
+    const text = readFileSync(join(ROOT, document), 'utf8');
+    for (const [, target] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue;
+      const [path, anchor] = target.split('#');
+      const file = path === '' ? join(ROOT, document) : join(ROOT, dirname(document), path);
+      assert.ok(existsSync(file), `${document}: ${target} does not exist`);
+      if (anchor === undefined) continue;
+      assert.ok(anchors(readFileSync(file, 'utf8')).has(anchor), `${document}: ${target} has no such heading`);
+    }
+  }
+});
+
+/** Returns the anchors that GitHub gives the headings of a document. */
+function anchors(text) {
+  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => heading);
+  return new Set(headings.map((heading) => heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')));
+}
