@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use newsreel_core::wire::change::MAX_TAGS;
+use newsreel_core::wire::keys::MAX_KEYS;
 use newsreel_core::wire::name::{MAX_CATALOG_BYTES, MAX_KEY_BYTES, MAX_TAG_BYTES};
-use newsreel_core::wire::page::MAX_PAGE_VERSIONS;
 use newsreel_core::wire::publish::{MAX_CHANGES, MAX_IDEMPOTENCY_KEY_BYTES};
-use newsreel_core::wire::route::{EdgeCall, MAX_FOLLOWER_NAME_BYTES, MAX_KEYS, MAX_TOPICS};
+use newsreel_core::wire::query::{MAX_FOLLOWER_NAME_BYTES, MAX_PAGE_VERSIONS, MAX_TOPICS};
+use newsreel_core::wire::route::EdgeCall;
 use newsreel_core::wire::{Code, Route, Version};
 use serde_json::Value;
 
@@ -66,8 +67,20 @@ fn operation_id(route: &Route) -> &'static str {
 }
 
 const OPERATION_IDS: [&str; 14] = [
-    "publish", "publishSocket", "beginEpoch", "getChanges", "getStatus", "follow", "getFollowers", "getEntry",
-    "getEntries", "postEntries", "fill", "getMetrics", "getHealth", "getReadiness",
+    "publish",
+    "publishSocket",
+    "beginEpoch",
+    "getChanges",
+    "getStatus",
+    "follow",
+    "getFollowers",
+    "getEntry",
+    "getEntries",
+    "postEntries",
+    "fill",
+    "getMetrics",
+    "getHealth",
+    "getReadiness",
 ];
 
 #[test]
@@ -77,7 +90,8 @@ fn each_call_of_the_document_is_a_route_and_each_route_is_a_call() {
     for (path, operations) in paths(&document) {
         for (method, operation) in operations {
             let id = at(operation, "/operationId").as_str().expect("an operation has an id");
-            let route = route(method, path).unwrap_or_else(|code| panic!("{method} {path} is {}", code.text()));
+            let route =
+                route(method, path).unwrap_or_else(|code| panic!("{method} {path} is {}", code.text()));
             assert_eq!(operation_id(&route), id, "{method} {path}");
             described.insert(id.to_owned());
         }
@@ -146,22 +160,29 @@ fn the_limits_of_the_document_are_the_constants() {
     assert_eq!(number(schemas, "/Publish/anyOf/0/properties/changes/maxItems"), MAX_CHANGES as u64);
     assert_eq!(number(schemas, "/KeyChange/properties/tags/maxItems"), MAX_TAGS as u64);
     assert_eq!(number(schemas, "/Key/maxLength"), MAX_KEY_BYTES as u64);
-    assert_eq!(number(schemas, "/Version/maximum"), Version::MAX.get());
+    assert_eq!(number(schemas, "/Version/maximum"), Version::MAX.number());
     let pattern = |pointer: &str| at(schemas, pointer).as_str().expect("a pattern").to_owned();
     assert!(pattern("/Catalog/pattern").contains(&format!("{{1,{MAX_CATALOG_BYTES}}}")));
     assert!(pattern("/Tag/pattern").contains(&format!("{{1,{MAX_TAG_BYTES}}}")));
 
     let parameter = |path: &str, method: &str, name: &str| -> Value {
-        let operation = paths(&document).remove(path).and_then(|mut of| of.remove(method)).expect("an operation");
+        let operation =
+            paths(&document).remove(path).and_then(|mut of| of.remove(method)).expect("an operation");
         let parameters = at(operation, "/parameters").as_array().expect("parameters are a list");
         let found = parameters.iter().find(|parameter| parameter.get("name").is_some_and(|one| one == name));
         at(found.unwrap_or_else(|| panic!("{method} {path} has no {name}")), "/schema").clone()
     };
     let changes = "/v1/catalogs/{catalog}/changes";
-    assert_eq!(number(&parameter(changes, "post", "Idempotency-Key"), "/maxLength"), MAX_IDEMPOTENCY_KEY_BYTES as u64);
+    assert_eq!(
+        number(&parameter(changes, "post", "Idempotency-Key"), "/maxLength"),
+        MAX_IDEMPOTENCY_KEY_BYTES as u64
+    );
     assert_eq!(number(&parameter(changes, "get", "limit"), "/maximum"), u64::from(MAX_PAGE_VERSIONS));
     assert_eq!(number(&parameter(changes, "get", "topic"), "/maxItems"), MAX_TOPICS as u64);
-    assert_eq!(number(&parameter("/v1/catalogs/{catalog}/entries", "get", "key"), "/maxItems"), MAX_KEYS as u64);
+    assert_eq!(
+        number(&parameter("/v1/catalogs/{catalog}/entries", "get", "key"), "/maxItems"),
+        MAX_KEYS as u64
+    );
     let name = parameter("/v1/catalogs/{catalog}/follow", "get", "name");
     assert_eq!(number(&name, "/maxLength"), MAX_FOLLOWER_NAME_BYTES as u64);
 }
