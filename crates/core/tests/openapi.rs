@@ -158,7 +158,7 @@ fn the_limits_of_the_document_are_the_constants() {
     let schemas = at(&document, "/components/schemas");
     let number = |from: &Value, pointer: &str| at(from, pointer).as_u64().expect("a number");
     assert_eq!(number(schemas, "/Publish/anyOf/0/properties/changes/maxItems"), MAX_CHANGES as u64);
-    assert_eq!(number(schemas, "/KeyChange/properties/tags/maxItems"), MAX_TAGS as u64);
+    assert_eq!(number(schemas, "/KeyUpdate/properties/tags/maxItems"), MAX_TAGS as u64);
     assert_eq!(number(schemas, "/Key/maxLength"), MAX_KEY_BYTES as u64);
     assert_eq!(number(schemas, "/Version/maximum"), Version::MAX.number());
     let pattern = |pointer: &str| at(schemas, pointer).as_str().expect("a pattern").to_owned();
