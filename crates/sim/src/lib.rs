@@ -20,8 +20,8 @@
 
 mod broker;
 mod dice;
+mod event;
 mod faults;
-mod follow;
 mod machine;
 mod model;
 mod network;
@@ -31,9 +31,10 @@ mod reader;
 mod replica;
 mod rows;
 mod run;
+mod seat;
+mod shells;
 mod shrink;
 mod tiers;
-mod trouble;
 mod world;
 
 pub use faults::{Fault, Strike};

@@ -1,18 +1,12 @@
-//! The origin: what it has of every key, and its publishers, which commit first and publish after, in order, and try
-//! again until they have an answer.
+//! The origin: the value it has of every key, what it commits, and what its publishers still have to publish.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use newsreel_core::follow::hub::Outcome;
 use newsreel_core::read::policy::{Override, Policies, Policy};
 use newsreel_core::wire::publish::Expect;
-use newsreel_core::wire::{
-    Change, Code, Epoch, Key, Operation, Position, Prefix, Publish, Tag, Target, Version,
-};
+use newsreel_core::wire::{Change, Epoch, Key, Operation, Position, Prefix, Publish, Tag, Target, Version};
 
 use crate::dice::Dice;
-use crate::faults::Fault;
-use crate::world::{Event, World};
 
 /// How many publishers there are. Each has keys and tags of its own, so that what one says of a key is in order.
 pub(crate) const PUBLISHERS: usize = 2;
@@ -20,9 +14,6 @@ pub(crate) const PUBLISHERS: usize = 2;
 const TAGS: usize = 3;
 /// The classes, by what is promised of them.
 const CLASSES: [&str; 5] = ["title", "live", "trending", "fare", "embedding"];
-/// How long a publisher waits for an answer.
-const PATIENCE: u64 = 4_000;
-
 /// What is promised: times short enough that a run of minutes sees all of them pass.
 const POLICY: &str = r#"{
     "title": {"ttl_ms": 60000, "stale_for_ms": 60000, "lag_bound_ms": 2000, "beyond_bound": "stale"},
@@ -56,17 +47,17 @@ pub(crate) struct Publication {
     pub(crate) idempotency_key: Option<String>,
     pub(crate) wants_acks: bool,
     /// Which keys it changed, to which of their values, and whether hard.
-    touches: Vec<(usize, u64, bool)>,
+    pub(crate) touches: Vec<(usize, u64, bool)>,
     /// It may arrive late and twice, for it removes nothing.
-    harmless: bool,
+    pub(crate) harmless: bool,
 }
 
 #[derive(Debug, Default)]
-struct Publisher {
-    outbox: VecDeque<u64>,
+pub(crate) struct Publisher {
+    pub(crate) outbox: VecDeque<u64>,
     /// The request under way, and what is in it.
-    request: Option<(u64, Vec<u64>)>,
-    head: Option<Position>,
+    pub(crate) request: Option<(u64, Vec<u64>)>,
+    pub(crate) head: Option<Position>,
 }
 
 /// The origin.
@@ -75,16 +66,16 @@ pub(crate) struct Origin {
     pub(crate) keys: Vec<KeyOf>,
     pub(crate) values: Vec<Value>,
     pub(crate) publications: BTreeMap<u64, Publication>,
-    publishers: Vec<Publisher>,
-    next: u64,
-    dice: Dice,
+    pub(crate) publishers: Vec<Publisher>,
+    pub(crate) next: u64,
+    pub(crate) dice: Dice,
     /// Nothing is changed but keys by name.
-    keys_only: bool,
+    pub(crate) keys_only: bool,
     /// Until when it does not answer.
     pub(crate) away_until: u64,
     pub(crate) policies: Policies,
     /// Which value of a key a version made.
-    made: BTreeMap<(Epoch, Version, usize), u64>,
+    pub(crate) made: BTreeMap<(Epoch, Version, usize), u64>,
 }
 
 impl Origin {
@@ -139,12 +130,12 @@ impl Origin {
         self.publishers.iter().all(|publisher| publisher.outbox.is_empty())
     }
 
-    fn keys_of(&self, publisher: usize) -> Vec<usize> {
+    pub(crate) fn keys_of(&self, publisher: usize) -> Vec<usize> {
         (0..self.keys.len()).filter(|number| self.keys[*number].publisher == publisher).collect()
     }
 
     /// Commits a change of some kind, and returns what is to be published of it.
-    fn commit(&mut self, publisher: usize) -> Publication {
+    pub(crate) fn commit(&mut self, publisher: usize) -> Publication {
         let keys = self.keys_of(publisher);
         let (operation, soft) = match self.dice.below(100) {
             0..12 => (Operation::Remove, false),
@@ -217,7 +208,7 @@ impl Origin {
     }
 
     /// Changes every key that a wide change covers; now and then it brings one that was not there.
-    fn change_all(
+    pub(crate) fn change_all(
         &mut self,
         keys: &[usize],
         covers: impl Fn(&Key, &Value) -> bool,
@@ -241,7 +232,7 @@ impl Origin {
     }
 }
 
-fn name_of(publisher: usize) -> char {
+pub(crate) fn name_of(publisher: usize) -> char {
     if publisher == 0 { 'a' } else { 'b' }
 }
 
@@ -252,122 +243,4 @@ fn some_tag(publisher: usize, dice: &mut Dice) -> Tag {
 fn some_tags(publisher: usize, dice: &mut Dice) -> Vec<Tag> {
     let tags: BTreeSet<Tag> = (0..dice.below(3)).map(|_| some_tag(publisher, dice)).collect();
     tags.into_iter().collect()
-}
-
-impl World {
-    /// The origin commits something.
-    pub(crate) fn commit(&mut self, publisher: usize) {
-        let publication = self.origin.commit(publisher);
-        self.publish(publisher, publication);
-    }
-
-    /// The origin commits a change of everything.
-    pub(crate) fn commit_everything(&mut self, publisher: usize) {
-        let keys = self.origin.keys_of(publisher);
-        let mut touches = Vec::new();
-        self.origin.change_all(&keys, |_, _| true, None, false, &mut touches);
-        let publish = Publish { changes: vec![Change::of(Target::All)], expect: None };
-        let (idempotency_key, wants_acks, harmless) = (None, false, true);
-        self.publish(publisher, Publication { publish, idempotency_key, wants_acks, touches, harmless });
-    }
-
-    fn publish(&mut self, publisher: usize, publication: Publication) {
-        let id = self.origin.next;
-        self.origin.next += 1;
-        self.say(|| format!("origin commits {id}: {}", publication.publish.written().changes));
-        self.origin.publications.insert(id, publication);
-        self.origin.publishers[publisher].outbox.push_back(id);
-        self.publish_next(publisher);
-    }
-
-    /// Sends what is to be published next, unless a request is under way: one publish, or several of other keys.
-    fn publish_next(&mut self, publisher: usize) {
-        let Origin { publishers, publications, dice, .. } = &mut self.origin;
-        let this = &mut publishers[publisher];
-        if this.request.is_some() || this.outbox.is_empty() {
-            return;
-        }
-        let most = if dice.percent(40) { 8 } else { 1 };
-        let (mut some, mut touched) = (Vec::new(), BTreeSet::new());
-        for id in this.outbox.iter().take(most) {
-            let keys = publications[id].touches.iter().map(|(key, ..)| *key);
-            if !some.is_empty()
-                && (publications[id].wants_acks || keys.clone().any(|key| touched.contains(&key)))
-            {
-                break;
-            }
-            touched.extend(keys);
-            some.push(*id);
-            if publications[id].wants_acks {
-                break;
-            }
-        }
-        self.next_request += 1;
-        let request = self.next_request;
-        self.origin.publishers[publisher].request = Some((request, some.clone()));
-        self.schedule(PATIENCE, Event::PublishGivenUp { publisher, request });
-        let way = self.net.between(1, 30);
-        let harmless = some.iter().all(|id| self.origin.publications[id].harmless);
-        if harmless && self.faults.strikes(Fault::PublishDoubled) {
-            // Often at once, so that both are committed together.
-            let late = if self.net.percent(50) { self.net.below(3) } else { self.net.below(2_000) };
-            self.schedule(way + late, Event::PublishArrives { publisher, request, ids: some.clone() });
-        }
-        if self.faults.strikes(Fault::PublishLost) {
-            return;
-        }
-        self.schedule(way, Event::PublishArrives { publisher, request, ids: some });
-    }
-
-    /// A publisher has no answer in time and tries again.
-    pub(crate) fn publish_given_up(&mut self, publisher: usize, request: u64) {
-        let this = &mut self.origin.publishers[publisher];
-        if this.request.as_ref().is_some_and(|(number, _)| *number == request) {
-            this.request = None;
-            self.publish_next(publisher);
-        }
-    }
-
-    /// A publisher hears what became of its request.
-    pub(crate) fn publish_answered(&mut self, publisher: usize, request: u64, outcomes: Vec<(u64, Outcome)>) {
-        for (id, outcome) in outcomes {
-            match outcome {
-                Outcome::Committed(receipt) | Outcome::Repeated(receipt) => {
-                    self.acknowledge(publisher, id, receipt.position);
-                }
-                Outcome::Refused(problem) if problem.code() == "expect-failed" => {
-                    let fresh = format!("{}{id}+{request}", name_of(publisher));
-                    let publication = self.origin.publications.get_mut(&id).expect("what was sent is kept");
-                    publication.publish.expect = None;
-                    publication.idempotency_key = publication.idempotency_key.take().map(|_| fresh);
-                }
-                // It stays in the outbox, and is sent again.
-                Outcome::Refused(problem) if problem.kind() == Code::NotWritten => {}
-                Outcome::Refused(problem) => {
-                    let what = format!("publish {id} was refused: {}", problem.detail());
-                    self.note(crate::model::broken("D3", what));
-                }
-            }
-        }
-        let this = &mut self.origin.publishers[publisher];
-        if this.request.as_ref().is_some_and(|(number, _)| *number == request) {
-            this.request = None;
-        }
-        self.publish_next(publisher);
-    }
-
-    fn acknowledge(&mut self, publisher: usize, id: u64, at: Position) {
-        let publication = &self.origin.publications[&id];
-        let key = publication.idempotency_key.clone().map(|key| (publisher, key));
-        let kept = self.model.check_receipt(key, at, &publication.publish.changes);
-        self.note(kept);
-        let this = &mut self.origin.publishers[publisher];
-        this.head = Some(at);
-        let Some(place) = this.outbox.iter().position(|other| *other == id) else { return };
-        this.outbox.remove(place);
-        self.say(|| format!("publish {id} is acknowledged as {at}"));
-        for (key, index, hard) in self.origin.publications[&id].touches.clone() {
-            self.model.acknowledged(key, index, hard, self.now);
-        }
-    }
 }

@@ -1,151 +1,29 @@
-//! The replica's shell: what `crates/edge` does around the follower. Its rows, its readers' questions, their windows.
+//! An edge's replica: its follower, its rows, the questions that readers wait for and the windows they hold open.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use newsreel_core::follow::follower::{Cursor, Input, Phase};
-use newsreel_core::read::floors::{Floor, FloorRow};
-use newsreel_core::read::sync::{Ask, LeftOut, Look, Reply};
-use newsreel_core::wire::change::Operation;
+use newsreel_core::read::sync::{Ask, Reply};
 use newsreel_core::wire::claim::Start;
-use newsreel_core::wire::{Position, Target, UnixMillis, Version};
+use newsreel_core::wire::{Position, UnixMillis};
 
-use crate::faults::Fault;
-use crate::follow::Seat;
-use crate::machine::{Storage, Stored};
-use crate::world::{Event, Who, World};
+use crate::machine::Storage;
+use crate::seat::Seat;
 
-/// How many floors one reply holds, and how many of keys and tags are told at all: few, so that both are seen.
-const FLOORS_A_REPLY: usize = 6;
-const SNAPSHOT_FLOORS: usize = 12;
-/// How often its alarm rings.
-const ALARM: u64 = 30_000;
-/// How long after the last question it lets go of the broker.
-const IDLE_AFTER: u64 = 20_000;
+mod rows;
 
-/// What a replica writes at once.
-#[derive(Debug, Clone)]
-pub(crate) enum ReplicaWrite {
-    Apply { floors: Vec<FloorRow>, position: Option<Position> },
-    Reset(Position),
-    Clear,
-    Forget { held: Version, now: UnixMillis, life: Duration },
-}
-
-/// Its rows.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ReplicaRows {
-    floors: BTreeMap<Target, Floor>,
-    position: Option<Position>,
-    folding: bool,
-    mark: Option<(Version, UnixMillis)>,
-}
-
-impl Stored for ReplicaRows {
-    type Write = ReplicaWrite;
-
-    fn apply(&mut self, write: &ReplicaWrite) {
-        match write {
-            ReplicaWrite::Apply { floors, position } => {
-                floors.iter().for_each(|row| self.raise(row));
-                self.folding = position.is_none();
-                self.position = position.or(self.position);
-            }
-            ReplicaWrite::Reset(position) => {
-                *self = Self { position: Some(*position), ..Self::default() };
-                let all = Floor::of(Operation::Remove, position.version);
-                self.floors.insert(Target::All, all);
-            }
-            ReplicaWrite::Clear => *self = Self::default(),
-            ReplicaWrite::Forget { held, now, life } => self.forget(*held, *now, *life),
-        }
-    }
-}
-
-impl ReplicaRows {
-    pub(crate) fn position(&self) -> Option<Position> {
-        self.position
-    }
-
-    fn raise(&mut self, row: &FloorRow) {
-        self.floors.entry(row.target.clone()).or_default().raise(row.floor);
-    }
-
-    fn floor(&self, target: &Target) -> Floor {
-        self.floors.get(target).copied().unwrap_or_default()
-    }
-
-    fn forget(&mut self, held: Version, now: UnixMillis, life: Duration) {
-        let before = now.minus(life);
-        if let Some((mark, _)) = self.mark.filter(|(_, at)| *at <= before) {
-            let wide = |target: &Target| *target == Target::All;
-            let old = self.floors.iter().filter(|(target, floor)| !wide(target) && floor.newest() <= mark);
-            if let Some(old) = old.map(|(_, floor)| floor.newest()).max() {
-                self.floors.entry(Target::All).or_default().raise(Floor::of(Operation::Remove, old));
-            }
-            let removed = self.floor(&Target::All).removed;
-            self.floors.retain(|target, floor| wide(target) || floor.newest() > removed);
-        }
-        let spent = self.mark.is_none_or(|(mark, at)| {
-            at <= before
-                && self.floors.iter().all(|(target, floor)| *target == Target::All || floor.newest() > mark)
-        });
-        if spent {
-            self.mark = Some((held, now));
-        }
-    }
-
-    /// Returns what a reader that has every floor up to `since` is told.
-    fn reply(&self, since: Version, position: Position, look: &Look, proof_age_ms: Option<u64>) -> Reply {
-        let named = |target: &Target| matches!(target, Target::Key(_) | Target::Tag(_));
-        let mut newest: Vec<Version> = self
-            .floors
-            .iter()
-            .filter(|(target, floor)| named(target) && floor.newest() > since)
-            .map(|(_, floor)| floor.newest())
-            .collect();
-        newest.sort_unstable_by(|one, other| other.cmp(one));
-        let mark = newest.get(SNAPSHOT_FLOORS).copied();
-        let told_from = mark.map_or(since, |mark| mark.max(since));
-        let mut after: Vec<Version> =
-            self.floors.values().map(Floor::newest).filter(|newest| *newest > told_from).collect();
-        after.sort_unstable();
-        let before = |version: Version| Version::new(version.number() - 1).expect("a version");
-        let to = after.get(FLOORS_A_REPLY).map_or(position.version, |past| before(*past).max(told_from));
-        let to = to.min(position.version.max(told_from));
-        let told = |target: &Target, floor: &Floor| {
-            let newest = floor.newest();
-            (newest > told_from && newest <= to) || (!named(target) && newest > since && newest <= told_from)
-        };
-        let floors = self.floors.iter().filter(|(target, floor)| told(target, floor));
-        let row = |(target, floor): (&Target, &Floor)| FloorRow { target: target.clone(), floor: *floor };
-        let floors: Vec<FloorRow> = floors.map(row).collect();
-        let tags = || self.floors.iter().filter(|(target, _)| matches!(target, Target::Tag(_)));
-        let left_out = mark.map(|mark| LeftOut {
-            to: mark,
-            tags_hard: tags().map(|(_, floor)| floor.hard).max().unwrap_or_default(),
-            tags_soft: tags().map(|(_, floor)| floor.soft).max().unwrap_or_default(),
-        });
-        let keys = look.keys.iter().map(|key| Target::Key(key.clone()));
-        let wanted = keys.chain(look.tags.iter().map(|tag| Target::Tag(tag.clone())));
-        let wanted: Vec<Target> =
-            if look.is_empty() { Vec::new() } else { wanted.chain([Target::All]).collect() };
-        let looked = wanted.iter().filter_map(|target| self.floors.get_key_value(target)).map(row).collect();
-        Reply { position, from: since, to, proof_age_ms, floors, left_out, looked }
-    }
-}
+pub(crate) use rows::{ReplicaRows, ReplicaWrite};
 
 /// A reader's question that waits for its proof.
 #[derive(Debug)]
-struct Asking {
-    isolate: u64,
-    ticket: u64,
-    ask: Ask,
-    needed: UnixMillis,
-    deadline: u64,
+pub(crate) struct Asking {
+    pub(crate) isolate: u64,
+    pub(crate) ticket: u64,
+    pub(crate) ask: Ask,
+    pub(crate) needed: UnixMillis,
+    pub(crate) deadline: u64,
     /// It wants a window, not an answer.
-    window: bool,
-    asked_broker: bool,
+    pub(crate) window: bool,
+    pub(crate) asked_broker: bool,
 }
 
 /// What leaves a replica.
@@ -181,13 +59,13 @@ pub(crate) struct Edge {
     pub(crate) seat: Seat,
     pub(crate) storage: Storage<ReplicaRows, Left>,
     pub(crate) life: u64,
-    asking: Vec<Asking>,
-    in_vain: bool,
-    last_asked: u64,
-    proving: bool,
+    pub(crate) asking: Vec<Asking>,
+    pub(crate) in_vain: bool,
+    pub(crate) last_asked: u64,
+    pub(crate) proving: bool,
     /// The windows open on it, by number, and whose they are.
-    windows: BTreeMap<u64, u64>,
-    told: (Option<Position>, Option<UnixMillis>),
+    pub(crate) windows: BTreeMap<u64, u64>,
+    pub(crate) told: (Option<Position>, Option<UnixMillis>),
     pub(crate) was_restored: bool,
     pub(crate) snapshot: ReplicaRows,
 }
@@ -211,257 +89,16 @@ impl Edge {
         }
     }
 
-    fn tellable(&self) -> Option<Position> {
+    pub(crate) fn tellable(&self) -> Option<Position> {
         if self.storage.seen.folding { None } else { self.storage.seen.position }
     }
 
-    fn proof_age(&mut self, now: u64) -> Option<u64> {
+    pub(crate) fn proof_age(&mut self, now: u64) -> Option<u64> {
         let at = self.seat.follower.proved_at()?;
         u64::try_from(self.seat.clock.read(now).since(at).as_millis()).ok()
     }
 
     pub(crate) fn close_window(&mut self, window: u64) {
         self.windows.remove(&window);
-    }
-}
-
-impl World {
-    pub(crate) fn write_replica(&mut self, number: usize, write: ReplicaWrite) -> bool {
-        if self.faults.strikes(Fault::ReplicaWriteFails) {
-            return false;
-        }
-        self.tend_kv(number, &write);
-        if self.edges[number].storage.write(write) {
-            let (life, time) = (self.edges[number].life, self.net.between(1, 12));
-            self.schedule(time, Event::ReplicaSettles { edge: number, life });
-        }
-        !self.faults.strikes(Fault::ReplicaWriteUnacked)
-    }
-
-    /// KV's entries under the generations that are about to end are deleted, sooner or later.
-    fn tend_kv(&mut self, number: usize, write: &ReplicaWrite) {
-        let ReplicaWrite::Apply { floors, position: Some(position) } = write else { return };
-        for row in floors {
-            let Target::Key(key) = &row.target else { continue };
-            let known = self.origin.keys.iter().position(|one| one.key == *key);
-            let generation = self.edges[number].storage.seen.floor(&row.target).hard;
-            if let Some(key) = known.filter(|_| row.floor.hard > generation) {
-                let (way, name) = (self.net.between(1, 2_000), (position.epoch, key, generation));
-                self.schedule(way, Event::KvPut { location: number, name, entry: None });
-            }
-        }
-    }
-
-    pub(crate) fn replica_settles(&mut self, number: usize, life: u64) {
-        if self.edges[number].life != life {
-            return;
-        }
-        let (_, held) = self.edges[number].storage.settle();
-        held.into_iter().for_each(|left| self.release_replica(number, left));
-    }
-
-    /// Something is to leave a follower: a replica's waits for what was written before.
-    pub(crate) fn leave(&mut self, who: Who, left: Left) {
-        match who {
-            Who::Edge(number) => {
-                if let Some(left) = self.edges[number].storage.let_out(left) {
-                    self.release_replica(number, left);
-                }
-            }
-            Who::Client(_) => match left {
-                Left::Up { socket, text, stored } => self.left(who, socket, &text, stored),
-                Left::Dial { link, start } => self.dial(who, link, start),
-                Left::Answer { .. } | Left::Window { .. } => {}
-            },
-        }
-    }
-
-    fn release_replica(&mut self, number: usize, left: Left) {
-        match left {
-            Left::Dial { link, start } => self.dial(Who::Edge(number), link, start),
-            Left::Up { socket, text, stored } => self.left(Who::Edge(number), socket, &text, stored),
-            Left::Answer { isolate, ticket, reply } => {
-                if !self.faults.strikes(Fault::SyncLost) {
-                    let slow = self.faults.strikes(Fault::SyncSlow);
-                    let way = if slow { self.net.between(200, 4_000) } else { self.net.between(1, 8) };
-                    self.schedule(way, Event::Replied { isolate, ticket, reply: reply.map(Box::new) });
-                }
-            }
-            Left::Window { isolate, window, said_at, reply } => {
-                if !self.faults.strikes(Fault::WindowLost) {
-                    let due = self.window_due(window);
-                    let reply = Box::new(reply);
-                    self.schedule_at(due, Event::WindowSaid { isolate, window, said_at, reply });
-                }
-            }
-        }
-    }
-
-    /// The replica's process died: what it had in memory is gone, its sockets too.
-    pub(crate) fn replica_begins_again(&mut self, number: usize) {
-        let seed = self.net.next();
-        let edge = &mut self.edges[number];
-        edge.storage.crash();
-        edge.life += 1;
-        let rows = &mut edge.storage;
-        if rows.seen.position.is_none() {
-            // What a fold left behind that was never finished.
-            rows.seen.apply(&ReplicaWrite::Clear);
-            rows.disk.apply(&ReplicaWrite::Clear);
-        }
-        edge.asking.clear();
-        (edge.proving, edge.in_vain) = (false, false);
-        edge.windows.clear();
-        let cursor = edge.storage.seen.position.map_or(Cursor::Beginning, Cursor::At);
-        if let Some(socket) = edge.seat.socket() {
-            self.cut(socket);
-        }
-        self.edges[number].seat.begin_again(cursor, seed);
-        let life = self.edges[number].life;
-        self.schedule(ALARM, Event::ReplicaAlarm { edge: number, life });
-    }
-
-    /// A reader asks.
-    pub(crate) fn asked(&mut self, number: usize, isolate: u64, ticket: u64, ask: Ask, window: bool) {
-        let (now, who) = (self.now, Who::Edge(number));
-        let edge = &mut self.edges[number];
-        edge.last_asked = now;
-        let asked_at = edge.seat.clock.read(now);
-        if matches!(edge.seat.phase(), Phase::Idle | Phase::Closed) {
-            self.step_follower(who, Input::Start);
-        }
-        let edge = &mut self.edges[number];
-        let wait = match edge.seat.phase() {
-            _ if ask.at_least.is_some() => 3_000,
-            _ if edge.in_vain => 250,
-            Phase::Live => 1_000,
-            Phase::Idle | Phase::Waiting | Phase::Connecting | Phase::CatchingUp | Phase::Closed => 3_000,
-        };
-        let needed = asked_at.minus(Duration::from_millis(ask.max_age_ms));
-        let deadline = now + wait;
-        edge.asking.push(Asking { isolate, ticket, ask, needed, deadline, window, asked_broker: false });
-        self.schedule_at(deadline, Event::AskingEnds { edge: number });
-        self.answer_asking(number);
-    }
-
-    /// Answers those who have their proof, and those who have waited long enough.
-    pub(crate) fn answer_asking(&mut self, number: usize) {
-        let mut waiting = std::mem::take(&mut self.edges[number].asking);
-        let mut asks_broker = false;
-        let mut left = Vec::new();
-        for mut asking in waiting.drain(..) {
-            let edge = &self.edges[number];
-            let proved = edge.seat.follower.proved_at().is_some_and(|at| at >= asking.needed);
-            let position = edge.storage.seen.position;
-            let heard =
-                asking.ask.at_least.is_none_or(|wanted| position.is_some_and(|at| wanted.is_met_by(&at)));
-            let reachable = matches!(edge.seat.phase(), Phase::CatchingUp | Phase::Live);
-            if (proved && heard) || self.now >= asking.deadline {
-                self.edges[number].in_vain |= !proved;
-                self.answer_one(number, &asking, proved && heard);
-                continue;
-            }
-            if reachable && !proved && !asking.asked_broker {
-                asking.asked_broker = true;
-                asks_broker = true;
-            }
-            left.push(asking);
-        }
-        self.edges[number].asking.extend(left);
-        if asks_broker {
-            self.step_follower(Who::Edge(number), Input::Prove);
-        }
-    }
-
-    fn answer_one(&mut self, number: usize, asking: &Asking, proved: bool) {
-        let now = self.now;
-        let edge = &mut self.edges[number];
-        let age = edge.proof_age(now);
-        let said_at = edge.seat.clock.read(now);
-        let Asking { isolate, ticket, ask, window, .. } = asking;
-        let (isolate, ticket) = (*isolate, *ticket);
-        let reply = edge.tellable().map(|position| {
-            let since = match ask.epoch {
-                Some(epoch) if epoch == position.epoch => ask.since.min(position.version),
-                Some(_) | None => Version::ZERO,
-            };
-            edge.storage.seen.reply(since, position, &ask.look, age)
-        });
-        if !window {
-            let reply = reply.map(|reply| (reply, proved));
-            return self.leave(Who::Edge(number), Left::Answer { isolate, ticket, reply });
-        }
-        // Too much for one message, and it opens none: the reader syncs first.
-        let Some(reply) = reply.filter(|reply| reply.to >= reply.position.version) else {
-            return self.schedule(1, Event::WindowClosed { isolate, window: ticket });
-        };
-        edge.windows.insert(ticket, isolate);
-        self.leave(Who::Edge(number), Left::Window { isolate, window: ticket, said_at, reply });
-        if !std::mem::replace(&mut self.edges[number].proving, true) {
-            self.prove_later(number);
-        }
-    }
-
-    fn prove_later(&mut self, number: usize) {
-        let pause = self.origin.policies.tightest_bound() / 2;
-        let life = self.edges[number].life;
-        let pause = u64::try_from(pause.as_millis()).unwrap_or(1_000);
-        self.schedule(pause, Event::Proves { edge: number, life });
-    }
-
-    /// While windows are open, a proof every now and then.
-    pub(crate) fn proves(&mut self, number: usize, life: u64) {
-        if self.edges[number].life != life {
-            return;
-        }
-        if self.edges[number].windows.is_empty() {
-            self.edges[number].proving = false;
-            return;
-        }
-        self.step_follower(Who::Edge(number), Input::Prove);
-        self.prove_later(number);
-    }
-
-    /// After every step: windows are told what changed, and those who wait may have what they need.
-    pub(crate) fn replica_stepped(&mut self, number: usize) {
-        let now = self.now;
-        let edge = &mut self.edges[number];
-        let before = edge.told;
-        edge.told = (edge.storage.seen.position, edge.seat.follower.proved_at());
-        if edge.told.1 > before.1 {
-            edge.in_vain = false;
-        }
-        if let (true, Some(position), false) = (before != edge.told, edge.told.0, edge.windows.is_empty()) {
-            let known =
-                before.0.filter(|known| known.epoch == position.epoch && known.version <= position.version);
-            let since = known.map_or(Version::ZERO, |known| known.version);
-            let age = edge.proof_age(now);
-            let said_at = edge.seat.clock.read(now);
-            let reply = edge.storage.seen.reply(since, position, &Look::default(), age);
-            for (window, isolate) in edge.windows.clone() {
-                let reply = reply.clone();
-                self.leave(Who::Edge(number), Left::Window { isolate, window, said_at, reply });
-            }
-        }
-        if !self.edges[number].asking.is_empty() {
-            self.answer_asking(number);
-        }
-    }
-
-    /// Every half minute: floors are forgotten, and who has no readers lets go.
-    pub(crate) fn replica_alarm(&mut self, number: usize, life: u64) {
-        if self.edges[number].life != life {
-            return;
-        }
-        let (now, longest) = (self.now, self.origin.policies.longest_life());
-        let edge = &mut self.edges[number];
-        let at = edge.seat.clock.read(now);
-        if let Some(held) = edge.storage.seen.position {
-            self.write_replica(number, ReplicaWrite::Forget { held: held.version, now: at, life: longest });
-        }
-        if now > self.edges[number].last_asked + IDLE_AFTER {
-            self.step_follower(Who::Edge(number), Input::Stop);
-        }
-        self.schedule(ALARM, Event::ReplicaAlarm { edge: number, life });
     }
 }

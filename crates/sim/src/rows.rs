@@ -60,10 +60,10 @@ struct Block {
 pub(crate) struct Rows {
     epoch: Epoch,
     log: BTreeMap<u64, Hot>,
-    /// FloorKind their last version, as are the hashes.
+    /// By their last version, as are the hashes.
     segments: BTreeMap<u64, Segment>,
     hashes: BTreeMap<u64, Block>,
-    /// FloorKind version and place.
+    /// By version and place.
     folded: BTreeMap<(u64, String), FoldedChange>,
     versions: BTreeMap<String, u64>,
     folded_to: Option<Position>,

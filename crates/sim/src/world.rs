@@ -2,180 +2,26 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::fmt;
 
 use newsreel_core::follow::follower::{Cursor, Input};
-use newsreel_core::follow::hub::Outcome;
 use newsreel_core::follow::topics::Topics;
-use newsreel_core::read::cache::Tier;
-use newsreel_core::read::sync::{Ask, Reply};
-use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::{Epoch, UnixMillis};
 
 use crate::broker::Broker;
 use crate::dice::Dice;
+pub(crate) use crate::event::Event;
 use crate::faults::Faults;
-use crate::follow::{Client, Seat};
 use crate::machine::Clock;
 use crate::model::{Kept, Model, Violation};
-use crate::network::{Down, Socket, Up};
+use crate::network::Socket;
+pub(crate) use crate::network::Who;
 use crate::origin::{Origin, PUBLISHERS};
 use crate::plan::Plan;
 use crate::reader::Isolate;
 use crate::replica::Edge;
 use crate::rows::Rows;
-use crate::tiers::{Entry, Kv, Name, R2};
-
-/// Whoever follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Who {
-    Edge(usize),
-    Client(usize),
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Edge(number) => write!(f, "replica {number}"),
-            Self::Client(number) => write!(f, "client {number}"),
-        }
-    }
-}
-
-/// Something that happens.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// The world's own: the origin commits, readers read, something larger goes wrong.
-    Commits {
-        publisher: usize,
-    },
-    Reads {
-        slot: usize,
-    },
-    Trouble,
-    Snapshots,
-    /// Publishers and the broker.
-    PublishArrives {
-        publisher: usize,
-        request: u64,
-        ids: Vec<u64>,
-    },
-    PublishGivenUp {
-        publisher: usize,
-        request: u64,
-    },
-    PublishAnswered {
-        publisher: usize,
-        request: u64,
-        outcomes: Vec<(u64, Outcome)>,
-    },
-    Flush {
-        object: u64,
-    },
-    BrokerSettles {
-        life: u64,
-    },
-    BrokerAlarm {
-        due: u64,
-    },
-    GhostEnds {
-        object: u64,
-    },
-    BeginsEpoch,
-    /// Followers and their sockets.
-    Dialed {
-        who: Who,
-        link: u64,
-        start: Start,
-    },
-    Undialed {
-        who: Who,
-        link: u64,
-    },
-    Arrives {
-        socket: u64,
-        up: Up,
-    },
-    Hears {
-        socket: u64,
-        down: Down,
-    },
-    FollowerTimer {
-        who: Who,
-        due: u64,
-    },
-    Returns {
-        who: Who,
-    },
-    /// Replicas.
-    ReplicaSettles {
-        edge: usize,
-        life: u64,
-    },
-    ReplicaAlarm {
-        edge: usize,
-        life: u64,
-    },
-    Proves {
-        edge: usize,
-        life: u64,
-    },
-    AskingEnds {
-        edge: usize,
-    },
-    Asked {
-        edge: usize,
-        isolate: u64,
-        ticket: u64,
-        ask: Ask,
-        window: bool,
-    },
-    /// Readers.
-    Replied {
-        isolate: u64,
-        ticket: u64,
-        reply: Option<Box<(Reply, bool)>>,
-    },
-    WindowSaid {
-        isolate: u64,
-        window: u64,
-        said_at: UnixMillis,
-        reply: Box<Reply>,
-    },
-    WindowClosed {
-        isolate: u64,
-        window: u64,
-    },
-    TierAsked {
-        isolate: u64,
-        walk: u64,
-        tier: Tier,
-    },
-    OriginReads {
-        isolate: u64,
-        walk: u64,
-    },
-    OriginSaid {
-        isolate: u64,
-        walk: u64,
-        entry: Option<Entry>,
-    },
-    Waited {
-        isolate: u64,
-        walk: u64,
-    },
-    KvPut {
-        location: usize,
-        name: Name,
-        entry: Option<Entry>,
-    },
-    R2Put {
-        key: usize,
-        entry: Entry,
-        seen: Option<Option<(u64, Entry)>>,
-        tries: u32,
-    },
-}
+use crate::seat::{Client, Seat};
+use crate::tiers::{Kv, R2};
 
 struct Due {
     at: u64,

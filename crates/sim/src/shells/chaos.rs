@@ -1,10 +1,9 @@
 //! What goes wrong at large: processes die, storage is restored, clocks are set, a deploy cuts everything.
 
-use newsreel_core::follow::follower::{Cursor, Input, Phase};
-use newsreel_core::follow::hub::{BOOKMARK_EVERY, Input as HubInput};
+use newsreel_core::follow::follower::{Input, Phase};
+use newsreel_core::follow::hub::Input as HubInput;
 
 use crate::faults::Fault;
-use crate::model::broken;
 use crate::world::{Event, Who, World};
 
 /// How many states are kept to be restored.
@@ -232,63 +231,5 @@ impl World {
             edge.snapshot = edge.storage.disk.clone();
         }
         self.schedule(7_000, Event::Snapshots);
-    }
-
-    /// Everything heals; what was committed is published, and nobody commits any more.
-    pub(crate) fn heal(&mut self) {
-        self.say(|| "everything heals".to_owned());
-        (self.ending, self.faults.calm) = (true, true);
-        (self.broker.away_until, self.origin.away_until) = (0, 0);
-        for number in 0..self.clients.len() {
-            self.step_follower(Who::Client(number), Input::Start);
-        }
-    }
-
-    /// G6: who is live and filters is told how far the log has got, at least once in a thousand versions.
-    pub(crate) fn check_bookmarks(&mut self) {
-        // What is on its way, or was made meanwhile.
-        const UNDER_WAY: u64 = 200;
-        let head = self.broker.storage.disk.head();
-        for number in 0..self.clients.len() {
-            let seat = &self.clients[number].seat;
-            let Cursor::At(held) = self.clients[number].stored else { continue };
-            let behind = head.version.number().saturating_sub(held.version.number());
-            let is_told = seat.phase() == Phase::Live && held.epoch == head.epoch;
-            if is_told && self.faults.total() == 0 && behind > BOOKMARK_EVERY + UNDER_WAY {
-                self.note(broken(
-                    "G6",
-                    format!("client {number} is live at {held}, and the log is at {head}"),
-                ));
-            }
-        }
-    }
-
-    /// In the end everybody has heard everything.
-    pub(crate) fn check_heard(&mut self) {
-        if !self.origin.is_done() {
-            self.note(broken("alive", "a publisher was never answered"));
-        }
-        let head = self.broker.storage.disk.head();
-        for who in self.everybody() {
-            let phase = self.seat(who).phase();
-            let held = match self.stored(who) {
-                Cursor::At(held) => Some(held),
-                Cursor::Head | Cursor::Beginning => None,
-            };
-            // A replica that nobody reads at lets go, and hears no more.
-            if held != Some(head) || phase != Phase::Live {
-                let guarantee = if self.seat(who).topics.is_everything() { "G3" } else { "G6" };
-                self.note(broken(
-                    guarantee,
-                    format!("in the end {who} is {phase:?} at {held:?}, and the log at {head}"),
-                ));
-            }
-        }
-    }
-
-    pub(crate) fn everybody(&self) -> Vec<Who> {
-        // A replica that nobody reads at never starts.
-        let edges = (0..self.edges.len()).filter(|_| self.plan.isolates > 0).map(Who::Edge);
-        edges.chain((0..self.clients.len()).map(Who::Client)).collect()
     }
 }

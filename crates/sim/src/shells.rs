@@ -1,0 +1,9 @@
+//! What the shells of the system do, as methods of the [`World`](crate::world::World): each part acts on its own state, on
+//! the network and on the clock.
+
+mod chaos;
+mod ending;
+mod follower;
+mod network;
+mod publishers;
+mod replica;
