@@ -10,8 +10,7 @@ mod kv;
 mod progress;
 
 use std::collections::HashSet;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use newsreel_core::read::cache::etag_of;
 use newsreel_core::wire::Key;
@@ -19,6 +18,7 @@ use newsreel_core::wire::keys::MAX_KEYS;
 
 use crate::broker::BrokerOptions;
 use crate::exit::{Failure, asked_to_stop, say};
+use crate::input;
 use done::{Done, Run};
 use keys::Hot;
 use kv::{Kv, KvOptions};
@@ -53,7 +53,8 @@ pub(crate) struct Options {
 /// Fills, and tells what became of the keys.
 pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
     let stop = asked_to_stop()?;
-    let text = read(&options.file)?;
+    // What is not UTF-8 is no key, and its line is told.
+    let text = String::from_utf8_lossy(&input::bytes(&options.file)?).into_owned();
     let (mut hot, bad) = keys::read(&text, usize::try_from(options.top).unwrap_or(usize::MAX));
     for bad in &bad {
         say!("fill: line {}: {}; skipped", bad.number, bad.why);
@@ -109,16 +110,4 @@ fn run_of(text: &str, options: &Options, at: &BrokerOptions) -> Run {
     let namespace = options.kv.namespace_id.as_ref().map(|id| format!("the KV namespace {id}"));
     let to = namespace.unwrap_or_else(|| at.broker.to_string());
     Run { catalog: at.catalog.to_string(), input: etag_of(text.as_bytes()), to }
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    let mut text = Vec::new();
-    let read = if path.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text))
-    };
-    read.map_err(|error| Failure::Input(format!("{}: {error}", path.display())))?;
-    // What is not UTF-8 is no key, and its line is told.
-    Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -10,6 +10,7 @@ mod documents;
 mod exit;
 mod fill;
 mod http;
+mod input;
 mod link;
 mod load;
 mod origin;

@@ -4,8 +4,7 @@ mod keys;
 mod lines;
 mod stream;
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -15,6 +14,7 @@ use newsreel_core::wire::{Change, Epoch, Expect, Operation, Prefix, Publish, Tag
 use crate::broker::{Broker, BrokerOptions, Wait};
 use crate::exit::{Failure, print};
 use crate::http::{call_patiently, random_u32};
+use crate::input;
 use keys::KeyChanges;
 
 /// The command's own flags.
@@ -74,7 +74,7 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
         return stream::run(path, key, &at).await;
     }
     let body = match &options.file {
-        Some(path) => read(path)?,
+        Some(path) => input::text(path)?,
         None => given(options)?,
     };
     // Said here it costs no round trip.
@@ -104,17 +104,6 @@ fn given(mut options: Options) -> Result<String, Failure> {
         members.insert("expect".to_owned(), serde_json::json!(expect));
     }
     Ok(body.to_string())
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    let outcome = if path.as_os_str() == "-" {
-        std::io::stdin().read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
-    };
-    outcome.map_err(|error| Failure::Input(format!("{}: {error}", path.display())))?;
-    Ok(text)
 }
 
 fn random_key() -> String {

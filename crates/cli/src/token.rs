@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::exit::{Failure, print, say};
+use crate::input;
 
 /// What to do.
 #[derive(clap::Subcommand)]
@@ -135,9 +136,7 @@ fn make(KeyOptions { kid, alg, out }: KeyOptions) -> Result<(), Failure> {
 
 fn signing_key(options: &SignOptions) -> Result<SigningKey, Failure> {
     let text = match &options.key {
-        Some(file) => {
-            std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?
-        }
+        Some(file) => input::text(file)?,
         None => std::env::var("NEWSREEL_SIGNING_KEY")
             .map_err(|_| Failure::Input("name a key: --key FILE, or NEWSREEL_SIGNING_KEY".to_owned()))?,
     };

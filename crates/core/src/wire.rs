@@ -5,6 +5,7 @@
 //! nothing of sockets, storage or HTTP libraries.
 
 pub mod address;
+pub mod bom;
 pub mod change;
 pub mod claim;
 pub mod cursor;

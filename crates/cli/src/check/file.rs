@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::exit::Failure;
+use crate::input;
 
 /// What one deployment gets of the file.
 pub(super) struct Deployment {
@@ -22,7 +23,7 @@ impl Deployment {
     /// Reads a file and picks an environment of it.
     pub(super) fn read(path: &Path, env: Option<&str>) -> Result<Self, Failure> {
         let wrong = |why: String| Failure::Input(format!("{}: {why}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let text = input::text(path)?;
         let is_json = path.extension().is_some_and(|ending| ending == "json" || ending == "jsonc");
         let root: Result<Value, String> = if is_json {
             serde_json::from_str(&without_comments(&text)).map_err(|error| error.to_string())

@@ -8,6 +8,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use newsreel_core::wire::Key;
+use newsreel_core::wire::bom::without_bom;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
@@ -40,7 +41,7 @@ impl Done {
         file.read_to_end(&mut text).map_err(wrong)?;
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         text.truncate(whole);
-        let text = String::from_utf8_lossy(&text);
+        let text = String::from_utf8_lossy(without_bom(&text));
         let mut lines = text.lines();
         match lines.next() {
             Some(line) => check(path, line, run)?,

@@ -18,6 +18,7 @@ const MAX_TAG_HEADER_BYTES: usize = 16 << 10;
 
 /// Reads the writes of a transaction; of two of one key the later counts.
 pub(crate) fn parse(body: &str) -> Result<Vec<Write>, Problem> {
+    let body = body.strip_prefix('\u{feff}').unwrap_or(body);
     // Not `str::lines` and no other end of line: U+2028 may stand in a value.
     let lines = body.split('\n').enumerate().filter(|(_, line)| !line.trim().is_empty());
     let mut writes = Vec::new();

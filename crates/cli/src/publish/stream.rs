@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use newsreel_core::wire::bom::without_bom;
 use newsreel_core::wire::frame::close;
 use newsreel_core::wire::publish::MAX_BODY_BYTES;
 use tokio::sync::mpsc;
@@ -230,6 +231,7 @@ fn read(source: Box<dyn Read + Send>, lines: &mpsc::Sender<Result<String, Failur
             }
             Ok(_) if line.trim_ascii().is_empty() => continue,
             Ok(_) => {
+                let line = if number == 1 { without_bom(&line).to_vec() } else { line };
                 String::from_utf8(line).map_err(|_| Failure::Input(format!("line {number} is not UTF-8")))
             }
             Err(error) => Err(Failure::Input(format!("line {number}: {error}"))),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use newsreel_core::wire::Position;
+use newsreel_core::wire::bom::without_bom;
 
 use crate::exit::Failure;
 
@@ -14,8 +15,10 @@ pub(super) fn read(path: &Path) -> Result<Option<Position>, Failure> {
     let wrong = |why: &dyn std::fmt::Display| {
         Failure::Input(format!("{}: {why}; remove the file to start anew", path.display()))
     };
-    match fs::read_to_string(path) {
-        Ok(text) => text.trim().parse().map(Some).map_err(|why| wrong(&why)),
+    match fs::read(path) {
+        Ok(bytes) => {
+            String::from_utf8_lossy(without_bom(&bytes)).trim().parse().map(Some).map_err(|why| wrong(&why))
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(wrong(&error)),
     }

@@ -1,0 +1,31 @@
+//! The files that commands read, `-` being stdin. A byte order mark at the beginning of a file is skipped.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use newsreel_core::wire::bom::without_bom;
+
+use crate::exit::Failure;
+
+/// Returns the bytes of a file.
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = if path.as_os_str() == "-" {
+        io::stdin().read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+    };
+    read.map_err(|error| unreadable(path, &error))?;
+    Ok(without_bom(&bytes).to_vec())
+}
+
+/// Returns the text of a file, which must be UTF-8.
+pub(crate) fn text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(bytes(path)?)
+        .map_err(|error| Failure::Input(format!("{}: not UTF-8: {}", path.display(), error.utf8_error())))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::Input(format!("{}: {error}", path.display()))
+}
