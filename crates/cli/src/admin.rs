@@ -2,9 +2,9 @@
 
 use newsreel_core::wire::page::NewEpoch;
 
-use crate::broker::{Broker, BrokerOptions};
+use crate::broker::{BROKER, Broker, BrokerOptions};
 use crate::exit::{Failure, print, say};
-use crate::http::call_patiently;
+use crate::http::{self, call_patiently};
 
 /// What to do.
 #[derive(clap::Subcommand)]
@@ -26,9 +26,7 @@ pub(crate) async fn run(what: What, at: BrokerOptions) -> Result<(), Failure> {
 async fn new_epoch(at: BrokerOptions) -> Result<(), Failure> {
     let broker = Broker::new(at.clone())?;
     let body = call_patiently(&at.broker, at.patience(), || broker.new_epoch()).await?;
-    let NewEpoch { catalog, position, previous, .. } = serde_json::from_str(&body).map_err(|error| {
-        anyhow::anyhow!("the answer names no epoch ({error}); is this a broker's address?")
-    })?;
+    let NewEpoch { catalog, position, previous, .. } = http::read(&at.broker, BROKER, &body)?;
     print(&format!("{position}\n"))?;
     say!("admin: catalog {catalog} has a new epoch; the old log ended at {previous}");
     say!(

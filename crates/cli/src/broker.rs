@@ -10,8 +10,10 @@ use reqwest::header::HeaderValue;
 use reqwest::{Client, Method, RequestBuilder, Url};
 
 use crate::exit::Failure;
-use crate::http::{self, CallError};
+use crate::http::{self, CallError, WrongServer};
 
+/// The kind of server that is expected at the address. An edge is one too, as far as a command can tell.
+pub(crate) const BROKER: &str = "a broker";
 /// How long a fill may take: 100 keys of an origin that takes its time over each.
 const FILL_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -81,23 +83,23 @@ impl Broker {
 
     /// Returns the status of the catalog's log, as the broker wrote it.
     pub(crate) async fn status(&self) -> Result<String, CallError> {
-        http::call(self.request(Method::GET, "")).await
+        http::call(self.request(Method::GET, ""), BROKER).await
     }
 
     /// Returns a page of the log, as the broker wrote it.
     pub(crate) async fn changes(&self, query: &str) -> Result<String, CallError> {
-        http::call(self.request(Method::GET, &format!("/changes?{query}"))).await
+        http::call(self.request(Method::GET, &format!("/changes?{query}")), BROKER).await
     }
 
     /// Begins a new epoch and returns what the broker wrote of it.
     pub(crate) async fn new_epoch(&self) -> Result<String, CallError> {
-        http::call(self.request(Method::POST, "/epochs")).await
+        http::call(self.request(Method::POST, "/epochs"), BROKER).await
     }
 
     /// Has the edge at this address fill the keys of the body; returns what it wrote of them.
     pub(crate) async fn fill(&self, body: String) -> Result<String, CallError> {
         let request = self.request(Method::POST, "/fill").timeout(FILL_TIMEOUT);
-        http::call(request.header("Content-Type", "application/json").body(body)).await
+        http::call(request.header("Content-Type", "application/json").body(body), BROKER).await
     }
 
     /// Publishes once and returns the receipt as the broker wrote it. Only a receipt is an acknowledgement:
@@ -111,12 +113,12 @@ impl Broker {
             }
         };
         let request = request.header("Idempotency-Key", key).header("Content-Type", "application/json");
-        let answer = http::call(request.body(body)).await?;
+        let answer = http::call(request.body(body), BROKER).await?;
         match serde_json::from_str::<Receipt>(&answer) {
             Ok(_) => Ok(answer),
             Err(error) => {
-                let why = format!("the answer is not a receipt ({error}); is this address a broker's?");
-                Err(CallError::Passing { why, after: None, busy: false })
+                let answered = format!("JSON that is no receipt ({error})");
+                Err(CallError::WrongServer(WrongServer { expected: BROKER, answered }))
             }
         }
     }

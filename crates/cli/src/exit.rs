@@ -3,13 +3,15 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use crate::http::WrongServer;
+
 /// The exit codes, as `--help` shows them. Code 2 is clap's.
 pub(crate) const CODES: &str = "Exit codes:
   0  done; also when Ctrl-C or a closed pipe ended it
   1  failed in another way
   2  the command line is wrong
   3  bad input: a line, a body, a file
-  4  refused: the server says the request cannot be granted (4xx)
+  4  refused: the server says that the request cannot be granted (4xx), or is another server than expected
   5  unreachable: the server did not answer, also when asked again (--retry-for-ms)";
 
 /// Tells a person something on stderr. Unlike `eprintln!` it goes on when nobody listens.
@@ -43,6 +45,24 @@ pub(crate) enum Failure {
         /// What happened last.
         why: String,
     },
+    /// The server sends requests on to another address.
+    #[error("{server} sends requests on to {to}, which is not followed{}", instead_of(.instead.as_deref()))]
+    Redirected {
+        /// The address that was given.
+        server: String,
+        /// The address that the answer points to.
+        to: String,
+        /// The address to give instead, if it can be told from `to`.
+        instead: Option<String>,
+    },
+    /// Another kind of server answers at the address.
+    #[error("{server} {why}")]
+    WrongServer {
+        /// The address that was given.
+        server: String,
+        /// The kind of server that was expected, and the answer.
+        why: WrongServer,
+    },
     /// Nobody reads what is printed any more, which ends a command quietly.
     #[error("the reader of stdout went away")]
     Unread,
@@ -57,7 +77,7 @@ impl Failure {
             Self::Unread => 0,
             Self::Other(_) => 1,
             Self::Input(_) => 3,
-            Self::Refused { .. } => 4,
+            Self::Refused { .. } | Self::Redirected { .. } | Self::WrongServer { .. } => 4,
             Self::Unreachable { .. } => 5,
         }
     }
@@ -71,9 +91,19 @@ impl Failure {
                 Some("somebody else published: read the head with `newsreel status` and decide again")
             }
             Self::Unreachable { .. } => Some("is it running, and is the address right?"),
+            Self::Redirected { .. } => {
+                Some("a token is meant for one server: if the new address is right, give that one")
+            }
+            Self::WrongServer { .. } => {
+                Some("is the address right? A proxy or a login page may answer in the place of the server")
+            }
             Self::Refused { .. } | Self::Input(_) | Self::Unread | Self::Other(_) => None,
         }
     }
+}
+
+fn instead_of(instead: Option<&str>) -> String {
+    instead.map_or_else(String::new, |instead| format!("; give {instead} as the address"))
 }
 
 /// Tells a person what went wrong; returns the exit code.

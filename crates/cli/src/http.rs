@@ -1,17 +1,20 @@
 //! HTTP as every command needs it: problems read into errors, and trying again while that may help.
 
+use std::error::Error;
 use std::future::Future;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::exit::Failure;
+use crate::proxy::is_here;
 
 /// How long a connection may take to open.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take, when the request does not say otherwise.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The first ceiling of the wait between attempts; it doubles from there.
@@ -40,11 +43,32 @@ pub(crate) enum CallError {
         /// What the server says.
         detail: String,
     },
+    /// The server sends the request on to another address. A token is meant for one server, and a publish that became
+    /// a GET would be none, so no redirect is followed.
+    Redirected {
+        /// The address that was asked.
+        asked: Url,
+        /// The address that the answer points to.
+        to: Url,
+    },
+    /// The answer is not one of the server that was expected at the address.
+    WrongServer(WrongServer),
 }
 
-/// Returns a client for one server. A proxy of the environment is not asked for this machine's own addresses.
+/// A server that is not what was expected at its address.
+#[derive(Debug, thiserror::Error)]
+#[error("is not {expected}: it answered {answered}")]
+pub(crate) struct WrongServer {
+    /// The kind of server that was expected, such as `a broker`.
+    pub(crate) expected: &'static str,
+    /// The status of the answer and its type, or what its JSON lacks.
+    pub(crate) answered: String,
+}
+
+/// Returns a client for one server. It follows no redirects, and asks no proxy for an address of this machine.
 pub(crate) fn client(server: &Url) -> Result<Client, Failure> {
     let builder = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
+    let builder = builder.redirect(Policy::none());
     let builder = if is_here(server) { builder.no_proxy() } else { builder };
     Ok(builder.build().map_err(anyhow::Error::from)?)
 }
@@ -60,6 +84,8 @@ pub(crate) fn server(text: &str) -> Result<Url, String> {
 
 /// An answer of any status.
 pub(crate) struct Exchange {
+    /// The address that was asked.
+    asked: Url,
     /// The status.
     pub(crate) status: StatusCode,
     /// The headers.
@@ -74,21 +100,52 @@ impl Exchange {
         let seconds = self.headers.get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
         seconds.map(Duration::from_secs)
     }
+
+    /// Returns the address that the answer points to, if it is a redirect.
+    fn redirect(&self) -> Option<Url> {
+        redirect(self.status, &self.headers, &self.asked)
+    }
+}
+
+/// Returns the address that an answer points to, if it is a redirect.
+pub(crate) fn redirect(status: StatusCode, headers: &HeaderMap, asked: &Url) -> Option<Url> {
+    let location = headers.get(LOCATION).filter(|_| status.is_redirection())?;
+    asked.join(location.to_str().ok()?).ok()
+}
+
+/// Returns whether an answer is a page of HTML.
+pub(crate) fn is_html(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|media| media.eq_ignore_ascii_case("text/html"))
+}
+
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    text.split(';').next().map(str::trim).filter(|media| !media.is_empty())
+}
+
+/// Returns the status and the type of an answer, in words.
+pub(crate) fn described(status: StatusCode, headers: &HeaderMap) -> String {
+    format!("{status} with {}", media_type(headers).unwrap_or("no content type"))
 }
 
 /// Sends a request once and returns what was answered, whatever it is.
 pub(crate) async fn exchange(request: RequestBuilder) -> Result<Exchange, CallError> {
     let answer = request.send().await.map_err(|error| no_answer(&error))?;
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    let body = answer.bytes().await.map_err(|error| no_answer(&error))?.to_vec();
-    Ok(Exchange { status, headers, body })
+    let (status, headers, asked) = (answer.status(), answer.headers().clone(), answer.url().clone());
+    let body = answer.bytes().await.map_err(|error| broken_off(&error))?.to_vec();
+    Ok(Exchange { asked, status, headers, body })
 }
 
-/// Sends a request once and returns the body of a success.
-pub(crate) async fn call(request: RequestBuilder) -> Result<String, CallError> {
+/// Sends a request once and returns the body of a success, which is JSON. `expected` is the kind of server that is
+/// asked, such as `a broker`.
+pub(crate) async fn call(request: RequestBuilder, expected: &'static str) -> Result<String, CallError> {
     let answer = exchange(request).await?;
     let (status, after) = (answer.status, answer.retry_after());
-    if status.is_success() {
+    if let Some(to) = answer.redirect() {
+        return Err(CallError::Redirected { asked: answer.asked, to });
+    }
+    let is_json = serde_json::from_slice::<IgnoredAny>(&answer.body).is_ok();
+    if status.is_success() && is_json {
         return Ok(String::from_utf8_lossy(&answer.body).into_owned());
     }
     let (code, detail) = problem(status, &answer.body);
@@ -96,6 +153,10 @@ pub(crate) async fn call(request: RequestBuilder) -> Result<String, CallError> {
     if status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 425 | 429) {
         let busy = status == StatusCode::TOO_MANY_REQUESTS;
         return Err(CallError::Passing { why: format!("{status}: {code}: {detail}"), after, busy });
+    }
+    if status.is_success() || is_html(&answer.headers) {
+        let answered = described(status, &answer.headers);
+        return Err(CallError::WrongServer(WrongServer { expected, answered }));
     }
     Err(CallError::Refused { status, code, detail })
 }
@@ -139,6 +200,10 @@ where
         let (why, after, busy) = match attempt().await {
             Ok(answer) => return Ok(answer),
             Err(CallError::Refused { code, detail, .. }) => return Err(Failure::Refused { code, detail }),
+            Err(CallError::Redirected { asked, to }) => return Err(redirected(server, &asked, &to)),
+            Err(CallError::WrongServer(why)) => {
+                return Err(Failure::WrongServer { server: server.to_string(), why });
+            }
             Err(CallError::Passing { why, after, busy }) => (why, after, busy),
         };
         let wait = pause(failures).max(after.unwrap_or_default());
@@ -186,18 +251,51 @@ pub(crate) fn random_u32() -> u32 {
     getrandom::u32().expect("the system has randomness")
 }
 
-/// The outer text of the client's errors says only "error sending request"; the innermost says why.
-fn no_answer(error: &reqwest::Error) -> CallError {
-    let mut why: &dyn std::error::Error = error;
+/// Reads the JSON of a success. JSON of another shape came from another server.
+pub(crate) fn read<T: DeserializeOwned>(
+    server: &Url,
+    expected: &'static str,
+    answer: &str,
+) -> Result<T, Failure> {
+    serde_json::from_str(answer).map_err(|error| {
+        let answered = format!("JSON of another shape ({error})");
+        Failure::WrongServer { server: server.to_string(), why: WrongServer { expected, answered } }
+    })
+}
+
+/// Returns the failure of a call that was sent on. If the new address ends as the one that was asked, the beginning is
+/// the address to give instead.
+pub(crate) fn redirected(server: &Url, asked: &Url, to: &Url) -> Failure {
+    let of_call = asked.path().strip_prefix(server.path().trim_end_matches('/')).unwrap_or_default();
+    let instead = to.path().strip_suffix(of_call).filter(|_| !of_call.is_empty()).map(|path| {
+        let mut instead = to.clone();
+        instead.set_path(path);
+        instead.set_query(None);
+        instead.to_string()
+    });
+    Failure::Redirected { server: server.to_string(), to: to.to_string(), instead }
+}
+
+/// Returns the text of the innermost error: the outer ones of an HTTP client say only "error sending request".
+pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut why = error;
     while let Some(inner) = why.source() {
         why = inner;
     }
-    CallError::Passing { why: why.to_string(), after: None, busy: false }
+    why.to_string()
 }
 
-fn is_here(server: &Url) -> bool {
-    let host = server.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+fn no_answer(error: &reqwest::Error) -> CallError {
+    CallError::Passing { why: innermost(error), after: None, busy: false }
+}
+
+fn broken_off(error: &reqwest::Error) -> CallError {
+    let why = if error.is_timeout() {
+        "the answer took too long".to_owned()
+    } else {
+        format!("the connection ended in the middle of its answer ({})", innermost(error))
+    };
+    CallError::Passing { why, after: None, busy: false }
 }
 
 /// An answer that is not a problem may be a whole page of HTML.
@@ -225,11 +323,8 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_http_and_this_machine_needs_no_proxy() {
-        for here in ["http://localhost:1", "http://127.0.0.1:1/x", "http://[::1]:1"] {
-            assert!(is_here(&server(here).unwrap()), "{here}");
-        }
-        assert!(!is_here(&server("https://example.com").unwrap()));
+    fn an_address_is_http() {
+        assert!(server("https://example.com").is_ok());
         for bad in ["example.com", "ftp://example.com", "127.0.0.1:8787", ""] {
             assert!(server(bad).is_err(), "{bad}");
         }

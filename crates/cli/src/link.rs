@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::{SinkExt as _, StreamExt as _};
 use newsreel_core::wire::frame::SUBPROTOCOL;
-use reqwest::StatusCode;
+use reqwest::{StatusCode, Url};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -15,14 +15,15 @@ use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
-use crate::broker::BrokerOptions;
+use crate::broker::{BROKER, BrokerOptions};
 use crate::exit::Failure;
-use crate::http::problem;
+use crate::http::{CONNECT_TIMEOUT, WrongServer, described, is_html, problem, redirect, redirected};
+use crate::proxy::{ConnectError, connect};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-type Dialing = Pin<Box<dyn Future<Output = Result<Socket, SocketError>> + Send>>;
+type Dialing = Pin<Box<dyn Future<Output = Result<Socket, DialError>> + Send>>;
 
 /// How long a text may take to leave before the socket counts as dead.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,12 +36,32 @@ const MAX_FRAME_BYTES: usize = 32 << 20;
 pub(crate) enum Link {
     /// There is none.
     Down,
-    /// It is opening.
-    Dialing(Dialing),
+    /// It is opening, at the broker of this address.
+    Dialing(Url, Dialing),
     /// It is open.
     Up(Box<Socket>),
     /// It broke and that has not been told yet.
     Broken(String),
+}
+
+/// Why a socket did not open.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection did not open in time.
+    #[error("no connection within {} s", CONNECT_TIMEOUT.as_secs())]
+    TimedOut,
+    /// There is a connection, and no socket on it.
+    #[error(transparent)]
+    Socket(Box<SocketError>),
+}
+
+impl From<SocketError> for DialError {
+    fn from(error: SocketError) -> Self {
+        Self::Socket(Box::new(error))
+    }
 }
 
 /// What a link has to tell.
@@ -59,14 +80,19 @@ impl Link {
     /// Begins to dial an address of the catalog; what came of it is told by [`Link::next`].
     pub(crate) fn dial(at: &BrokerOptions, path: &str) -> Result<Self, Failure> {
         let request = request(at, path)?;
+        let server = at.broker.clone();
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_FRAME_BYTES))
             .max_frame_size(Some(MAX_FRAME_BYTES));
         let dialing = async move {
-            let (socket, _) = connect_async_with_config(request, Some(config), true).await?;
+            let stream = match timeout(CONNECT_TIMEOUT, connect(&server)).await {
+                Ok(stream) => stream?,
+                Err(_) => return Err(DialError::TimedOut),
+            };
+            let (socket, _) = client_async_tls_with_config(request, stream, Some(config), None).await?;
             Ok(socket)
         };
-        Ok(Self::Dialing(Box::pin(dialing)))
+        Ok(Self::Dialing(at.broker.clone(), Box::pin(dialing)))
     }
 
     /// Waits for news, for ever when there is no socket. May be dropped and called again; nothing is missed.
@@ -75,12 +101,15 @@ impl Link {
             let news = match self {
                 Self::Down => std::future::pending().await,
                 Self::Broken(why) => News::Closed(1006, std::mem::take(why)),
-                Self::Dialing(dialing) => match dialing.await {
+                Self::Dialing(server, dialing) => match dialing.await {
                     Ok(socket) => {
                         *self = Self::Up(Box::new(socket));
                         return News::Opened;
                     }
-                    Err(error) => not_opened(error),
+                    Err(DialError::Socket(error)) => not_opened(server, *error),
+                    Err(error @ (DialError::Connect(_) | DialError::TimedOut)) => {
+                        News::Closed(1006, error.to_string())
+                    }
                 },
                 Self::Up(socket) => match socket.next().await {
                     Some(Ok(Message::Text(text))) => return News::Text(text.as_str().to_owned()),
@@ -136,11 +165,21 @@ fn request(at: &BrokerOptions, path: &str) -> Result<Request, Failure> {
 }
 
 /// Tells whether a socket that did not open might open later.
-fn not_opened(error: SocketError) -> News {
+fn not_opened(server: &Url, error: SocketError) -> News {
     let refused = |code: String, detail: String| News::Refused(Failure::Refused { code, detail });
+    let wrong_server = |answered: String| {
+        let why = WrongServer { expected: BROKER, answered };
+        News::Refused(Failure::WrongServer { server: server.to_string(), why })
+    };
     match error {
         SocketError::Http(answer) => {
             let status = answer.status();
+            if let Some(to) = redirect(status, answer.headers(), server) {
+                return News::Refused(redirected(server, server, &to));
+            }
+            if status.is_success() || (is_html(answer.headers()) && !status.is_server_error()) {
+                return wrong_server(described(status, answer.headers()));
+            }
             let (code, detail) = match (answer.body().as_deref().unwrap_or_default(), status) {
                 // The library hands on only as much of the body as came together with the head.
                 ([], StatusCode::UNAUTHORIZED) => ("unauthorized".to_owned(), "no valid token".to_owned()),
@@ -160,7 +199,7 @@ fn not_opened(error: SocketError) -> News {
             | ProtocolError::SecWebSocketAcceptKeyMismatch
             | ProtocolError::MissingUpgradeWebSocketHeader
             | ProtocolError::MissingConnectionUpgradeHeader),
-        ) => refused("not-a-broker".to_owned(), format!("{why}; a broker speaks {SUBPROTOCOL}")),
+        ) => wrong_server(format!("a socket that does not speak {SUBPROTOCOL} ({why})")),
         SocketError::Url(why) => refused("bad-address".to_owned(), why.to_string()),
         other @ (SocketError::Protocol(_)
         | SocketError::ConnectionClosed

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use newsreel_core::wire::Key;
+use newsreel_core::wire::bom::without_bom;
 use reqwest::{Client, Url};
 
 use crate::broker::BrokerOptions;
@@ -62,10 +63,11 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
         if read == 0 {
             break;
         }
+        let line = if number == 1 { without_bom(&line) } else { &line };
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match (Title::parse(&line), options.on_error) {
+        match (Title::parse(line), options.on_error) {
             (Ok(title), _) => loader.add(title).await?,
             (Err(why), OnError::Skip) => {
                 loader.skipped += 1;
@@ -166,7 +168,7 @@ impl Loader {
         }
         let post = || {
             let request = self.client.post(&self.url).header("Content-Type", "application/x-ndjson");
-            http::call(request.body(body.clone()))
+            http::call(request.body(body.clone()), "an origin")
         };
         call_patiently(&self.origin, self.patience, post).await?;
         self.transactions += 1;

@@ -14,6 +14,7 @@ mod input;
 mod link;
 mod load;
 mod origin;
+mod proxy;
 mod publish;
 mod status;
 mod tail;

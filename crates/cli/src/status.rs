@@ -3,9 +3,9 @@
 use clap::builder::BoolishValueParser;
 use newsreel_core::wire::Status;
 
-use crate::broker::{Broker, BrokerOptions};
+use crate::broker::{BROKER, Broker, BrokerOptions};
 use crate::exit::{Failure, print};
-use crate::http::call_patiently;
+use crate::http::{self, call_patiently};
 
 /// The command's own flags.
 #[derive(clap::Args)]
@@ -23,7 +23,7 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
         return print(&format!("{body}\n"));
     }
     let Status { catalog, epoch, version, position, oldest, followers, bytes } =
-        serde_json::from_str(&body).map_err(anyhow::Error::from)?;
+        http::read(&at.broker, BROKER, &body)?;
     print(&format!(
         "catalog    {catalog}\nepoch      {epoch}\nversion    {version}\nposition   {position}\n\
          oldest     {oldest}\nfollowers  {followers}\nbytes      {bytes}\n"

@@ -5,9 +5,9 @@ use newsreel_core::wire::Key;
 use serde_json::json;
 
 use super::progress::{Outcome, Pace, Progress};
-use crate::broker::{Broker, BrokerOptions};
+use crate::broker::{BROKER, Broker, BrokerOptions};
 use crate::exit::Failure;
-use crate::http::call_while_alive;
+use crate::http::{self, call_while_alive};
 
 /// Fills batches, several at a time.
 pub(super) async fn run(
@@ -30,9 +30,7 @@ pub(super) async fn run(
     let mut filled = stream::iter(batches).map(fill).buffer_unordered(parallel);
     while let Some(answer) = filled.next().await {
         let (batch, answer) = answer?;
-        let outcome: Outcome = serde_json::from_str(&answer).map_err(|error| {
-            anyhow::anyhow!("the answer is not that of a fill ({error}); is this address an edge's?")
-        })?;
+        let outcome: Outcome = http::read(&at.broker, BROKER, &answer)?;
         progress.take(&batch, outcome)?;
     }
     Ok(())

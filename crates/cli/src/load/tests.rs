@@ -22,7 +22,10 @@ async fn load(content: &[u8], flags: &str) -> (Result<(), Failure>, Vec<String>)
     let _ = rustls::crypto::ring::default_provider().install_default();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&heard);
-    let note = move |body: String| async move { noted.lock().unwrap().push(body) };
+    let note = move |body: String| async move {
+        noted.lock().unwrap().push(body);
+        "{}"
+    };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, Router::new().route("/tv", post(note))).await });

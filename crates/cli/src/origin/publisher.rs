@@ -75,6 +75,14 @@ impl Publisher {
         match self.broker.publish(&outgoing.key, outgoing.body.clone(), Wait::Acknowledged).await {
             Ok(_) => Outcome::Acknowledged,
             Err(CallError::Passing { why, after, .. }) => Outcome::Again { why, after },
+            Err(CallError::Redirected { to, .. }) => {
+                let why =
+                    format!("the broker sends requests on to {to}; start again with the right --broker");
+                Outcome::Again { why, after: None }
+            }
+            Err(CallError::WrongServer(why)) => {
+                Outcome::Again { why: format!("the server at --broker {why}"), after: None }
+            }
             // What is wrong with these is the publish itself; with all others, something around it.
             Err(CallError::Refused { status, code, detail }) => match status.as_u16() {
                 400 | 413 => Outcome::Refused(Fault::Body, format!("{code}: {detail}")),

@@ -10,6 +10,9 @@ pub(crate) fn newsreel(broker: &str, words: &str) -> Command {
     {
         command.env_remove(name);
     }
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_ascii_lowercase());
+    }
     command.env("NEWSREEL_BROKER", broker).env("NEWSREEL_RETRY_FOR_MS", "0");
     command.args(words.split_whitespace()).stdin(Stdio::null());
     command

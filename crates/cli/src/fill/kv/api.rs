@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::body::Bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +17,8 @@ use serde_json::{Value, json};
 use crate::exit::Failure;
 use crate::http::{self, CallError, call_while_alive, pause};
 
+/// The kind of server that is expected at the address.
+const API: &str = "Cloudflare's API";
 /// How long a write of up to 100 MB may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How often a pair is written that the API says it could not write.
@@ -106,13 +107,13 @@ impl Api {
         let mut all = BTreeMap::new();
         for name in names {
             let ask = || async {
-                match http::call(self.request(Method::GET, &["metadata", name])).await {
+                match http::call(self.request(Method::GET, &["metadata", name]), API).await {
                     Err(CallError::Refused { status, .. }) if status.as_u16() == 404 => Ok(None),
                     answer => answer.map(Some),
                 }
             };
             if let Some(answer) = call_while_alive(&self.base, self.patience, ask).await? {
-                let metadata: Value = result_of(&answer)?;
+                let metadata: Value = self.result_of(&answer)?;
                 all.insert(name.clone(), Held { version: version_of(&metadata), envelope: None });
             }
         }
@@ -166,8 +167,12 @@ impl Api {
     }
 
     async fn call<T: DeserializeOwned>(&self, request: impl Fn() -> RequestBuilder) -> Result<T, Failure> {
-        let answer = call_while_alive(&self.base, self.patience, || http::call(request())).await?;
-        result_of(&answer)
+        let answer = call_while_alive(&self.base, self.patience, || http::call(request(), API)).await?;
+        self.result_of(&answer)
+    }
+
+    fn result_of<T: DeserializeOwned>(&self, answer: &str) -> Result<T, Failure> {
+        http::read(&self.base, API, answer).map(|Wrapped { result }| result)
     }
 
     fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
@@ -198,12 +203,8 @@ fn version_of(metadata: &Value) -> Option<u64> {
     metadata.get("version").and_then(Value::as_u64)
 }
 
-/// Reads the result out of what the API wraps it in.
-fn result_of<T: DeserializeOwned>(answer: &str) -> Result<T, Failure> {
-    #[derive(Deserialize)]
-    struct Answer<T> {
-        result: T,
-    }
-    let read = serde_json::from_str(answer).map(|Answer { result }| result);
-    Ok(read.context("the answer is not one of Cloudflare's API: is --api-base right?")?)
+/// What the API wraps a result in.
+#[derive(Deserialize)]
+struct Wrapped<T> {
+    result: T,
 }

@@ -5,9 +5,9 @@ use newsreel_core::wire::frame::{FoldedChange, VersionRow};
 use newsreel_core::wire::{Epoch, Hash, Position, Version};
 use serde::Deserialize;
 
-use crate::broker::{Broker, BrokerOptions};
+use crate::broker::{BROKER, Broker, BrokerOptions};
 use crate::exit::Failure;
-use crate::http::{CallError, call_while_alive};
+use crate::http::{self, CallError, call_while_alive};
 
 /// What is known of the log.
 pub(super) struct Log {
@@ -92,9 +92,6 @@ impl Log {
             }
         };
         let answer = call_while_alive(&self.at.broker, self.at.patience(), ask).await?;
-        let page = answer.map(|text| serde_json::from_str(&text)).transpose();
-        page.map_err(|error| {
-            anyhow::anyhow!("the answer is no page ({error}); is this a broker's address?").into()
-        })
+        answer.map(|text| http::read(&self.at.broker, BROKER, &text)).transpose()
     }
 }

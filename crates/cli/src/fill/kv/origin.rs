@@ -64,6 +64,14 @@ impl Origin {
                     missed = (why, false);
                     continue;
                 }
+                Err(CallError::Redirected { to, .. }) => {
+                    missed = (format!("the origin sends requests on to {to}"), true);
+                    continue;
+                }
+                Err(CallError::WrongServer(why)) => {
+                    missed = (why.to_string(), true);
+                    continue;
+                }
             };
             let entry = match answer.status.as_u16() {
                 200 => found(&read, position, fetched_at, &answer.headers, &answer.body),
