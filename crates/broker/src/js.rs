@@ -13,13 +13,6 @@ extern "C" {
     /// `DurableObjectStorage`, for what its wrapper lacks.
     pub(crate) type Storage;
 
-    /// Runs the closure in one transaction; if it throws, nothing of it was written.
-    #[wasm_bindgen(method, catch, js_name = transactionSync)]
-    pub(crate) fn transaction(
-        this: &Storage,
-        body: &mut dyn FnMut() -> Result<JsValue, JsValue>,
-    ) -> Result<JsValue, JsValue>;
-
     /// Sets the alarm to a moment, in Unix milliseconds. What it returns need not be awaited: the output gate
     /// waits for it as for any write.
     #[wasm_bindgen(method, catch, js_name = setAlarm)]

@@ -26,6 +26,12 @@ extern "C" {
         this: &Transactions,
         body: &mut dyn FnMut() -> std::result::Result<JsValue, JsValue>,
     ) -> std::result::Result<JsValue, JsValue>;
+
+    /// The size of a database, which crate `worker` cuts off at 4 GiB.
+    type Size;
+
+    #[wasm_bindgen(method, getter, js_name = databaseSize)]
+    fn bytes(this: &Size) -> f64;
 }
 
 /// Why a database was not opened.
@@ -169,8 +175,14 @@ impl Database {
 
     /// Returns how many bytes the database takes.
     #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.sql.database_size()
+    pub fn bytes(&self) -> u64 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a size is a whole number below 2^53"
+        )]
+        let bytes = AsRef::<JsValue>::as_ref(&self.sql).unchecked_ref::<Size>().bytes() as u64;
+        bytes
     }
 }
 

@@ -84,8 +84,7 @@ impl Platform for Shell<'_> {
     }
 
     fn write(&mut self, writes: Vec<Write>) -> Result<()> {
-        let rows = &self.machine.rows;
-        rows.transaction(|| writes.iter().try_for_each(|write| rows.write(write)))
+        self.machine.rows.write(&writes)
     }
 
     fn remembered(&mut self, publisher: &str, key: &str, now: UnixMillis) -> Result<Option<Remembered>> {
@@ -93,7 +92,7 @@ impl Platform for Shell<'_> {
     }
 
     fn has_room_for_keys(&mut self) -> Result<bool> {
-        Ok(self.machine.rows.size()? <= KEYS_UNTIL_BYTES)
+        Ok(self.machine.rows.size() <= KEYS_UNTIL_BYTES)
     }
 
     fn active_bytes(&self) -> u64 {
@@ -114,7 +113,7 @@ impl Platform for Shell<'_> {
         match chore {
             MaintenanceTask::Seal { bytes } => rows.seal_oldest(bytes)?,
             MaintenanceTask::Fold => return rows.fold_oldest(head),
-            MaintenanceTask::Forget => rows.transaction(|| rows.forget())?,
+            MaintenanceTask::Forget => rows.forget()?,
             MaintenanceTask::ForgetKeys => rows.forget_keys(now.minus(REMEMBER_FOR))?,
         }
         Ok(None)

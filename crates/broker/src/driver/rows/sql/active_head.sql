@@ -1,0 +1,1 @@
+SELECT version, hash FROM log ORDER BY version DESC LIMIT 1

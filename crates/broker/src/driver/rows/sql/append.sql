@@ -1,0 +1,1 @@
+INSERT INTO log (version, hash, text) VALUES (?, ?, ?)

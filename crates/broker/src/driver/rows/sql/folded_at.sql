@@ -1,0 +1,1 @@
+SELECT text FROM folded WHERE place IN (SELECT value FROM json_each(?))

@@ -1,0 +1,1 @@
+DELETE FROM folded WHERE place IN (SELECT place FROM folded WHERE version <= ? LIMIT ?)

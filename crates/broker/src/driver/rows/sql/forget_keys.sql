@@ -1,0 +1,1 @@
+DELETE FROM keys WHERE digest IN (SELECT digest FROM keys WHERE at <= ? ORDER BY at LIMIT ?)

@@ -1,0 +1,1 @@
+SELECT name FROM replicas ORDER BY name

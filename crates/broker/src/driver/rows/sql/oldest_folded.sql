@@ -1,0 +1,1 @@
+SELECT at FROM hashes WHERE last <= ? ORDER BY last LIMIT 1

@@ -1,0 +1,1 @@
+SELECT first, last FROM hashes ORDER BY last LIMIT 1

@@ -1,0 +1,1 @@
+SELECT min(at) AS at FROM keys

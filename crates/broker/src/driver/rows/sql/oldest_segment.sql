@@ -1,0 +1,1 @@
+SELECT last, hash, bytes, rows FROM segments ORDER BY last LIMIT 1

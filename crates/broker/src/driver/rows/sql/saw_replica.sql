@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO replicas (name, seen) VALUES (?, ?)

@@ -1,0 +1,1 @@
+SELECT last AS version, hash FROM segments ORDER BY last DESC LIMIT 1
