@@ -2,13 +2,13 @@
 
 use newsreel_core::wire::page::NewEpoch;
 
-use crate::broker::{BROKER, Broker, BrokerOptions};
-use crate::exit::{Failure, print, say};
-use crate::http::{self, call_patiently};
+use crate::broker::{BROKER, BrokerClient, BrokerOptions};
+use crate::exit::{Failure, note, print};
+use crate::http::{self, call_with_retries};
 
-/// What to do.
+/// AdminCommand to do.
 #[derive(clap::Subcommand)]
-pub(crate) enum What {
+pub(crate) enum AdminCommand {
     /// Starts a new epoch of the log: every cache forgets everything and continues from there.
     ///
     /// For when the log cannot be believed any more, as after a restore. Prints the new position. If no answer
@@ -17,19 +17,19 @@ pub(crate) enum What {
 }
 
 /// Does it.
-pub(crate) async fn run(what: What, at: BrokerOptions) -> Result<(), Failure> {
-    match what {
-        What::NewEpoch => new_epoch(at).await,
+pub(crate) async fn run(command: AdminCommand, at: BrokerOptions) -> Result<(), Failure> {
+    match command {
+        AdminCommand::NewEpoch => new_epoch(at).await,
     }
 }
 
 async fn new_epoch(at: BrokerOptions) -> Result<(), Failure> {
-    let broker = Broker::new(at.clone())?;
-    let body = call_patiently(&at.broker, at.patience(), || broker.new_epoch()).await?;
+    let broker = BrokerClient::new(at.clone())?;
+    let body = call_with_retries(&at.broker, at.retry_for(), || broker.new_epoch()).await?;
     let NewEpoch { catalog, position, previous, .. } = http::read(&at.broker, BROKER, &body)?;
     print(&format!("{position}\n"))?;
-    say!("admin: catalog {catalog} has a new epoch; the old log ended at {previous}");
-    say!(
+    note!("admin: catalog {catalog} has a new epoch; the old log ended at {previous}");
+    note!(
         "  every follower and cache that is connected has been told to forget what it holds, or closed so that it comes back"
     );
     Ok(())

@@ -51,7 +51,7 @@ pub(crate) enum Wait {
 
 /// A client of one catalog's broker.
 #[derive(Clone, Debug)]
-pub(crate) struct Broker {
+pub(crate) struct BrokerClient {
     client: Client,
     options: BrokerOptions,
     bearer: Option<HeaderValue>,
@@ -59,7 +59,7 @@ pub(crate) struct Broker {
 
 impl BrokerOptions {
     /// Returns how long to go on asking.
-    pub(crate) fn patience(&self) -> Duration {
+    pub(crate) fn retry_for(&self) -> Duration {
         Duration::from_millis(self.retry_for_ms)
     }
 
@@ -74,7 +74,7 @@ impl BrokerOptions {
     }
 }
 
-impl Broker {
+impl BrokerClient {
     /// Returns a client.
     pub(crate) fn new(options: BrokerOptions) -> Result<Self, Failure> {
         let bearer = options.bearer()?;

@@ -12,13 +12,13 @@ use clap::builder::BoolishValueParser;
 use newsreel_core::read::policy::Policies;
 use serde_json::json;
 
-use crate::exit::{Failure, print, say};
-use file::Deployment;
+use crate::exit::{Failure, note, print};
+use file::DeploymentFile;
 use vars::Findings;
 
 /// The command's own flags.
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct CheckOptions {
     /// Wrangler's configuration: TOML, or JSON (also .jsonc).
     #[arg(env = "NEWSREEL_CONFIG", default_value = "wrangler.toml")]
     file: PathBuf,
@@ -32,11 +32,11 @@ pub(crate) struct Options {
 }
 
 /// Checks the file and prints what the classes promise.
-pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let deployment = Deployment::read(&options.file, options.env.as_deref())?;
+pub(crate) fn run(options: &CheckOptions) -> Result<(), Failure> {
+    let deployment = DeploymentFile::read(&options.file, options.env.as_deref())?;
     let Findings { complaints, warnings, policies } = vars::check(&deployment);
     for warning in &warnings {
-        say!("check-config: warning: {warning}");
+        note!("check-config: warning: {warning}");
     }
     if options.json {
         let ok = complaints.is_empty();
@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 /// # Errors
 /// If anything about it is wrong: it does not run like that.
 pub(crate) fn policies(file: &Path, env: Option<&str>) -> Result<Policies, Failure> {
-    let Findings { complaints, policies, .. } = vars::check(&Deployment::read(file, env)?);
+    let Findings { complaints, policies, .. } = vars::check(&DeploymentFile::read(file, env)?);
     all_right(file, &complaints).map(|()| policies)
 }
 

@@ -15,13 +15,13 @@ pub(crate) const CODES: &str = "Exit codes:
   5  unreachable: the server did not answer, also when asked again (--retry-for-ms)";
 
 /// Tells a person something on stderr. Unlike `eprintln!` it goes on when nobody listens.
-macro_rules! say {
+macro_rules! note {
     ($($text:tt)*) => {{
         use std::io::Write as _;
         let _ = writeln!(std::io::stderr(), $($text)*);
     }};
 }
-pub(crate) use say;
+pub(crate) use note;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -109,10 +109,10 @@ fn instead_of(instead: Option<&str>) -> String {
 /// Tells a person what went wrong; returns the exit code.
 pub(crate) fn report(failure: &Failure) -> ExitCode {
     if !matches!(failure, Failure::Unread) {
-        say!("newsreel: {failure}");
+        note!("newsreel: {failure}");
     }
     if let Some(advice) = failure.advice() {
-        say!("  {advice}");
+        note!("  {advice}");
     }
     ExitCode::from(failure.code())
 }

@@ -3,11 +3,11 @@
 //! Either through an edge, or past it into KV by Cloudflare's API. It can be stopped at any moment: with a resume
 //! file the next run goes on, and without one it only asks again for what is there.
 
-mod done;
 mod edge;
 mod keys;
 mod kv;
 mod progress;
+mod resume;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -17,16 +17,16 @@ use newsreel_core::wire::Key;
 use newsreel_core::wire::keys::MAX_KEYS;
 
 use crate::broker::BrokerOptions;
-use crate::exit::{Failure, asked_to_stop, say};
+use crate::exit::{Failure, asked_to_stop, note};
 use crate::input;
-use done::{Done, Run};
 use keys::Hot;
 use kv::{Kv, KvOptions};
-use progress::{Pace, Progress};
+use progress::{Progress, Throttle};
+use resume::{ResumeFile, Run};
 
 /// The command's own flags.
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct FillOptions {
     /// One key a line, plain or as JSON: {"key":"title:1"}, with "reads" if known; `-` reads stdin. If any line has
     /// "reads", the most read come first. A line that is neither is told, with its number, and skipped.
     #[arg(env = "NEWSREEL_FILL_FILE")]
@@ -51,13 +51,13 @@ pub(crate) struct Options {
 }
 
 /// Fills, and tells what became of the keys.
-pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
+pub(crate) async fn run(options: FillOptions, at: BrokerOptions) -> Result<(), Failure> {
     let stop = asked_to_stop()?;
     // What is not UTF-8 is no key, and its line is told.
     let text = String::from_utf8_lossy(&input::bytes(&options.file)?).into_owned();
     let (mut hot, bad) = keys::read(&text, usize::try_from(options.top).unwrap_or(usize::MAX));
     for bad in &bad {
-        say!("fill: line {}: {}; skipped", bad.number, bad.why);
+        note!("fill: line {}: {}; skipped", bad.number, bad.why);
     }
     if hot.is_empty() {
         return Err(Failure::Input(format!("{} names no key", options.file.display())));
@@ -65,7 +65,7 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
     let all = hot.len();
     let (done, before) = match &options.resume {
         Some(path) => {
-            Done::open(path, &run_of(&text, &options, &at)).map(|(done, keys)| (Some(done), keys))?
+            ResumeFile::open(path, &run_of(&text, &options, &at)).map(|(done, keys)| (Some(done), keys))?
         }
         None => (None, HashSet::new()),
     };
@@ -79,18 +79,18 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
     let (left, finished) = (progress.left(), progress.finish());
     if left > 0 {
         let how = if options.resume.is_some() { "goes on from here" } else { "finds what is there" };
-        say!("  {left} not asked for: the same command {how}");
+        note!("  {left} not asked for: the same command {how}");
     }
     outcome.and(finished)
 }
 
 async fn work(
-    options: &Options,
+    options: &FillOptions,
     at: &BrokerOptions,
     hot: &[Hot],
     progress: &mut Progress,
 ) -> Result<(), Failure> {
-    let (pace, parallel) = (Pace::new(options.rate), usize::from(options.parallel));
+    let (pace, parallel) = (Throttle::new(options.rate), usize::from(options.parallel));
     // At most what begins in a second.
     let most = usize::try_from(options.rate).unwrap_or(MAX_KEYS).clamp(1, MAX_KEYS);
     let keys = |batch: &[Hot]| batch.iter().map(|hot| hot.key.clone()).collect::<Vec<_>>();
@@ -106,7 +106,7 @@ async fn work(
     Ok(())
 }
 
-fn run_of(text: &str, options: &Options, at: &BrokerOptions) -> Run {
+fn run_of(text: &str, options: &FillOptions, at: &BrokerOptions) -> Run {
     let namespace = options.kv.namespace_id.as_ref().map(|id| format!("the KV namespace {id}"));
     let to = namespace.unwrap_or_else(|| at.broker.to_string());
     Run { catalog: at.catalog.to_string(), input: etag_of(text.as_bytes()), to }

@@ -161,34 +161,34 @@ pub(crate) async fn call(request: RequestBuilder, expected: &'static str) -> Res
     Err(CallError::Refused { status, code, detail })
 }
 
-/// Makes calls until one is answered or `patience` is used up.
-pub(crate) async fn call_patiently<T, F>(
+/// Makes calls until one is answered or `retry_for` is used up.
+pub(crate) async fn call_with_retries<T, F>(
     server: &Url,
-    patience: Duration,
+    retry_for: Duration,
     attempt: impl FnMut() -> F,
 ) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, CallError>>,
 {
-    call_until(server, patience, false, attempt).await
+    call_until(server, retry_for, false, attempt).await
 }
 
-/// Makes calls until one is answered, or until the server has given nothing but silence and faults for `patience`. One
+/// Makes calls until one is answered, or until the server has given nothing but silence and faults for `retry_for`. One
 /// that is busy is alive: it is asked again for as long as it takes.
 pub(crate) async fn call_while_alive<T, F>(
     server: &Url,
-    patience: Duration,
+    retry_for: Duration,
     attempt: impl FnMut() -> F,
 ) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, CallError>>,
 {
-    call_until(server, patience, true, attempt).await
+    call_until(server, retry_for, true, attempt).await
 }
 
 async fn call_until<T, F>(
     server: &Url,
-    patience: Duration,
+    retry_for: Duration,
     busy_is_alive: bool,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, Failure>
@@ -209,7 +209,7 @@ where
         let wait = pause(failures).max(after.unwrap_or_default());
         if busy && busy_is_alive {
             alive = Instant::now() + wait;
-        } else if alive.elapsed() + wait > patience {
+        } else if alive.elapsed() + wait > retry_for {
             return Err(Failure::Unreachable { what: server.to_string(), why });
         }
         tokio::time::sleep(wait).await;

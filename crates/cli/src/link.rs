@@ -65,7 +65,7 @@ impl From<SocketError> for DialError {
 }
 
 /// What a link has to tell.
-pub(crate) enum News {
+pub(crate) enum SocketEvent {
     /// It is open.
     Opened,
     /// A text came.
@@ -96,32 +96,32 @@ impl Link {
     }
 
     /// Waits for news, for ever when there is no socket. May be dropped and called again; nothing is missed.
-    pub(crate) async fn next(&mut self) -> News {
+    pub(crate) async fn next(&mut self) -> SocketEvent {
         loop {
             let news = match self {
                 Self::Down => std::future::pending().await,
-                Self::Broken(why) => News::Closed(1006, std::mem::take(why)),
+                Self::Broken(why) => SocketEvent::Closed(1006, std::mem::take(why)),
                 Self::Dialing(server, dialing) => match dialing.await {
                     Ok(socket) => {
                         *self = Self::Up(Box::new(socket));
-                        return News::Opened;
+                        return SocketEvent::Opened;
                     }
                     Err(DialError::Socket(error)) => not_opened(server, *error),
                     Err(error @ (DialError::Connect(_) | DialError::TimedOut)) => {
-                        News::Closed(1006, error.to_string())
+                        SocketEvent::Closed(1006, error.to_string())
                     }
                 },
                 Self::Up(socket) => match socket.next().await {
-                    Some(Ok(Message::Text(text))) => return News::Text(text.as_str().to_owned()),
+                    Some(Ok(Message::Text(text))) => return SocketEvent::Text(text.as_str().to_owned()),
                     Some(Ok(Message::Close(Some(frame)))) => {
-                        News::Closed(frame.code.into(), frame.reason.as_str().to_owned())
+                        SocketEvent::Closed(frame.code.into(), frame.reason.as_str().to_owned())
                     }
-                    Some(Ok(Message::Close(None))) | None => News::Closed(1005, String::new()),
+                    Some(Ok(Message::Close(None))) | None => SocketEvent::Closed(1005, String::new()),
                     // The library answers pings; the protocol has no binary frames.
                     Some(Ok(
                         Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_),
                     )) => continue,
-                    Some(Err(error)) => News::Closed(1006, error.to_string()),
+                    Some(Err(error)) => SocketEvent::Closed(1006, error.to_string()),
                 },
             };
             *self = Self::Down;
@@ -165,17 +165,17 @@ fn request(at: &BrokerOptions, path: &str) -> Result<Request, Failure> {
 }
 
 /// Tells whether a socket that did not open might open later.
-fn not_opened(server: &Url, error: SocketError) -> News {
-    let refused = |code: String, detail: String| News::Refused(Failure::Refused { code, detail });
+fn not_opened(server: &Url, error: SocketError) -> SocketEvent {
+    let refused = |code: String, detail: String| SocketEvent::Refused(Failure::Refused { code, detail });
     let wrong_server = |answered: String| {
         let why = WrongServer { expected: BROKER, answered };
-        News::Refused(Failure::WrongServer { server: server.to_string(), why })
+        SocketEvent::Refused(Failure::WrongServer { server: server.to_string(), why })
     };
     match error {
         SocketError::Http(answer) => {
             let status = answer.status();
             if let Some(to) = redirect(status, answer.headers(), server) {
-                return News::Refused(redirected(server, server, &to));
+                return SocketEvent::Refused(redirected(server, server, &to));
             }
             if status.is_success() || (is_html(answer.headers()) && !status.is_server_error()) {
                 return wrong_server(described(status, answer.headers()));
@@ -191,7 +191,11 @@ fn not_opened(server: &Url, error: SocketError) -> News {
             };
             let passing = status.is_server_error()
                 || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-            if passing { News::Closed(1006, format!("{code}: {detail}")) } else { refused(code, detail) }
+            if passing {
+                SocketEvent::Closed(1006, format!("{code}: {detail}"))
+            } else {
+                refused(code, detail)
+            }
         }
         // Anything else that breaks the protocol may be a broker that ended in the middle of a sentence.
         SocketError::Protocol(
@@ -210,6 +214,6 @@ fn not_opened(server: &Url, error: SocketError) -> News {
         | SocketError::WriteBufferFull(_)
         | SocketError::Utf8(_)
         | SocketError::AttackAttempt
-        | SocketError::HttpFormat(_)) => News::Closed(1006, other.to_string()),
+        | SocketError::HttpFormat(_)) => SocketEvent::Closed(1006, other.to_string()),
     }
 }

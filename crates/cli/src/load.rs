@@ -14,8 +14,8 @@ use newsreel_core::wire::bom::without_bom;
 use reqwest::{Client, Url};
 
 use crate::broker::BrokerOptions;
-use crate::exit::{Failure, say};
-use crate::http::{self, call_patiently};
+use crate::exit::{Failure, note};
+use crate::http::{self, call_with_retries};
 pub(crate) use title::Title;
 
 /// The most bytes of values in one transaction; far below what the origin takes.
@@ -27,7 +27,7 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// The command's own flags.
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct LoadOptions {
     /// The file, one JSON object a line with at least an `id`; may be gzipped, `-` reads stdin.
     #[arg(env = "NEWSREEL_LOAD_FILE")]
     file: PathBuf,
@@ -52,7 +52,7 @@ enum OnError {
 }
 
 /// Loads the file.
-pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
+pub(crate) async fn run(options: LoadOptions, at: BrokerOptions) -> Result<(), Failure> {
     let (mut reader, bar) = open(&options.file)?;
     let mut loader = Loader::new(&options, &at)?;
     let mut line = Vec::new();
@@ -71,12 +71,12 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
             (Ok(title), _) => loader.add(title).await?,
             (Err(why), OnError::Skip) => {
                 loader.skipped += 1;
-                bar.suspend(|| say!("load: line {number}: {why}; skipped"));
+                bar.suspend(|| note!("load: line {number}: {why}; skipped"));
             }
             (Err(why), OnError::Stop) => {
                 loader.send().await?;
                 bar.finish_and_clear();
-                say!("load: {}", loader.summary());
+                note!("load: {}", loader.summary());
                 let advice = "correct it, or go on over bad lines with --on-error skip";
                 return Err(Failure::Input(format!("line {number}: {why}; {advice}")));
             }
@@ -84,7 +84,7 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
     }
     loader.send().await?;
     bar.finish_and_clear();
-    say!("load: {}", loader.summary());
+    note!("load: {}", loader.summary());
     Ok(())
 }
 
@@ -117,7 +117,7 @@ struct Loader {
     client: Client,
     origin: Url,
     url: String,
-    patience: std::time::Duration,
+    retry_for: std::time::Duration,
     most: usize,
     /// The lines of the next transaction; a later line of the same title takes the place of an earlier one.
     batch: BTreeMap<Key, String>,
@@ -129,13 +129,13 @@ struct Loader {
 }
 
 impl Loader {
-    fn new(options: &Options, at: &BrokerOptions) -> Result<Self, Failure> {
+    fn new(options: &LoadOptions, at: &BrokerOptions) -> Result<Self, Failure> {
         let origin = options.origin.clone();
         Ok(Self {
             client: http::client(&origin)?,
             url: format!("{}/{}", origin.as_str().trim_end_matches('/'), at.catalog),
             origin,
-            patience: at.patience(),
+            retry_for: at.retry_for(),
             most: usize::from(options.batch),
             batch: BTreeMap::new(),
             bytes: 0,
@@ -170,7 +170,7 @@ impl Loader {
             let request = self.client.post(&self.url).header("Content-Type", "application/x-ndjson");
             http::call(request.body(body.clone()), "an origin")
         };
-        call_patiently(&self.origin, self.patience, post).await?;
+        call_with_retries(&self.origin, self.retry_for, post).await?;
         self.transactions += 1;
         Ok(())
     }

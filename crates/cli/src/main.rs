@@ -28,64 +28,64 @@ use crate::exit::Failure;
 /// Keep every edge cache of a catalogue honest.
 #[derive(Parser)]
 #[command(name = "newsreel", version, after_help = exit::CODES, propagate_version = true)]
-struct Command {
+struct Cli {
     #[command(flatten)]
     broker: BrokerOptions,
     #[command(subcommand)]
-    what: What,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum What {
+enum Command {
     /// Serves values from SQLite and publishes every change of them: a whole origin in one process.
-    Origin(origin::Options),
+    Origin(origin::OriginOptions),
     /// Loads titles (NDJSON, also .gz) into an origin.
-    Load(load::Options),
+    Load(load::LoadOptions),
     /// Publishes changes.
-    Publish(publish::Options),
+    Publish(publish::PublishOptions),
     /// Follows a catalog: replays what was missed, then prints what happens.
-    Tail(tail::Options),
+    Tail(tail::TailOptions),
     /// Shows where a catalog's log is.
-    Status(status::Options),
+    Status(status::StatusOptions),
     /// Writes the hot set ahead: through an edge, or by Cloudflare's API into KV.
     ///
     /// Prints the keys that failed as JSON, one a line, on stdout: {"key", "code", "detail"}; the exit code is 1 then. A
     /// newer entry is never replaced.
-    Fill(fill::Options),
+    Fill(fill::FillOptions),
     /// Checks a deployment's variables and bindings, and prints what its classes of keys promise.
     ///
     /// For each class: its numbers, and the oldest that an answer can be, as the sum of its parts. All that is wrong is
     /// told at once, on stderr, each with what to write; the exit code is 3 then.
     #[command(name = "check-config")]
-    CheckConfig(check::Options),
+    CheckConfig(check::CheckOptions),
     /// Makes keys and signed tokens.
     #[command(subcommand)]
-    Token(token::What),
+    Token(token::TokenCommand),
     /// Does what takes an admin token.
     #[command(subcommand)]
-    Admin(admin::What),
+    Admin(admin::AdminCommand),
 }
 
 fn main() -> std::process::ExitCode {
-    let command = Command::parse();
+    let cli = Cli::parse();
     // The provider is linked in, so it is there to be installed; a second time it would already be.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&Failure::Other(error.into())),
     };
-    let Command { broker, what } = command;
+    let Cli { broker, command } = cli;
     let outcome = runtime.block_on(async {
-        match what {
-            What::Origin(options) => origin::run(options, broker).await,
-            What::Load(options) => load::run(options, broker).await,
-            What::Publish(options) => publish::run(options, broker).await,
-            What::Tail(options) => tail::run(options, broker).await,
-            What::Status(options) => status::run(options, broker).await,
-            What::Fill(options) => fill::run(options, broker).await,
-            What::CheckConfig(options) => check::run(&options),
-            What::Token(what) => token::run(what),
-            What::Admin(what) => admin::run(what, broker).await,
+        match command {
+            Command::Origin(options) => origin::run(options, broker).await,
+            Command::Load(options) => load::run(options, broker).await,
+            Command::Publish(options) => publish::run(options, broker).await,
+            Command::Tail(options) => tail::run(options, broker).await,
+            Command::Status(options) => status::run(options, broker).await,
+            Command::Fill(options) => fill::run(options, broker).await,
+            Command::CheckConfig(options) => check::run(&options),
+            Command::Token(command) => token::run(command),
+            Command::Admin(command) => admin::run(command, broker).await,
         }
     });
     match outcome {
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed_and_every_flag_has_a_variable() {
-        let mut command = Command::command();
+        let mut command = Cli::command();
         command.build();
         let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
         for (command, flag) in

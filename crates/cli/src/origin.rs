@@ -22,8 +22,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::builder::BoolishValueParser;
 
-use crate::broker::{Broker, BrokerOptions};
-use crate::exit::{Failure, asked_to_stop, print, say};
+use crate::broker::{BrokerClient, BrokerOptions};
+use crate::exit::{Failure, asked_to_stop, note, print};
 use publisher::Publisher;
 use store::Store;
 
@@ -32,7 +32,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// The command's own flags.
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct OriginOptions {
     /// Where to listen. There is no authentication: keep it to this machine or a trusted network.
     #[arg(long, env = "NEWSREEL_LISTEN", default_value = "127.0.0.1:8788", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -48,7 +48,7 @@ pub(crate) struct Options {
 }
 
 /// Serves and publishes until it is asked to stop.
-pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
+pub(crate) async fn run(options: OriginOptions, at: BrokerOptions) -> Result<(), Failure> {
     let (stop, give_up) = (asked_to_stop()?, asked_to_stop()?);
     let catalog = at.catalog.clone();
     let store = Arc::new(Store::open(&options.db, &catalog)?);
@@ -61,9 +61,9 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
     })?;
     let address = listener.local_addr().context("the socket has an address")?;
 
-    say!("origin: {catalog} from {}, {pending} publishes to send to {}", options.db.display(), at.broker);
+    note!("origin: {catalog} from {}, {pending} publishes to send to {}", options.db.display(), at.broker);
     let hold = Duration::from_millis(options.hold_publish_ms);
-    let publisher = Publisher::new(Arc::clone(&store), Broker::new(at)?, hold);
+    let publisher = Publisher::new(Arc::clone(&store), BrokerClient::new(at)?, hold);
     tokio::spawn(publisher.run());
     // An origin serves on, whether or not somebody reads this.
     let _ = print(&format!("ready http://{address}/{catalog}\n"));

@@ -11,9 +11,9 @@ use clap::builder::BoolishValueParser;
 use newsreel_core::wire::publish;
 use newsreel_core::wire::{Change, Epoch, Expect, Operation, Prefix, Publish, Tag, Target, Version};
 
-use crate::broker::{Broker, BrokerOptions, Wait};
+use crate::broker::{BrokerClient, BrokerOptions, Wait};
 use crate::exit::{Failure, print};
-use crate::http::{call_patiently, random_u32};
+use crate::http::{call_with_retries, random_u32};
 use crate::input;
 use keys::KeyChanges;
 
@@ -22,7 +22,7 @@ use keys::KeyChanges;
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(
     ["keys", "changed_tags", "prefixes", "all", "file", "ndjson"]
 ))]
-pub(crate) struct Options {
+pub(crate) struct PublishOptions {
     #[command(flatten)]
     keys: KeyChanges,
     /// A tag all of whose entries changed; may be given again.
@@ -66,7 +66,7 @@ pub(crate) struct Options {
 }
 
 /// Publishes and prints the receipt.
-pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
+pub(crate) async fn run(options: PublishOptions, at: BrokerOptions) -> Result<(), Failure> {
     let waiting = Wait::Applied(Duration::from_millis(options.timeout_ms));
     let wait = if options.wait_applied { waiting } else { Wait::Acknowledged };
     let key = options.idempotency_key.clone().unwrap_or_else(random_key);
@@ -79,14 +79,14 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
     };
     // Said here it costs no round trip.
     Publish::parse(body.as_bytes()).map_err(|error| Failure::Input(error.to_string()))?;
-    let broker = Broker::new(at.clone())?;
+    let broker = BrokerClient::new(at.clone())?;
     let publish = || broker.publish(&key, body.clone(), wait);
-    let receipt = call_patiently(&at.broker, at.patience(), publish).await?;
+    let receipt = call_with_retries(&at.broker, at.retry_for(), publish).await?;
     print(&format!("{receipt}\n"))
 }
 
 /// Returns the body that the flags describe.
-fn given(mut options: Options) -> Result<String, Failure> {
+fn given(mut options: PublishOptions) -> Result<String, Failure> {
     let operation = if options.soft { Operation::Soften } else { Operation::Update };
     if options.soft {
         options.keys.soften().map_err(|why| Failure::Input(why.to_owned()))?;

@@ -3,22 +3,22 @@
 use clap::builder::BoolishValueParser;
 use newsreel_core::wire::Status;
 
-use crate::broker::{BROKER, Broker, BrokerOptions};
+use crate::broker::{BROKER, BrokerClient, BrokerOptions};
 use crate::exit::{Failure, print};
-use crate::http::{self, call_patiently};
+use crate::http::{self, call_with_retries};
 
 /// The command's own flags.
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct StatusOptions {
     /// Print the broker's answer as it came.
     #[arg(long, env = "NEWSREEL_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }
 
 /// Prints the status.
-pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
-    let broker = Broker::new(at.clone())?;
-    let body = call_patiently(&at.broker, at.patience(), || broker.status()).await?;
+pub(crate) async fn run(options: StatusOptions, at: BrokerOptions) -> Result<(), Failure> {
+    let broker = BrokerClient::new(at.clone())?;
+    let body = call_with_retries(&at.broker, at.retry_for(), || broker.status()).await?;
     if options.json {
         return print(&format!("{body}\n"));
     }

@@ -18,15 +18,15 @@ use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Position, UnixMillis, Version};
 
 use crate::broker::BrokerOptions;
-use crate::exit::{Failure, asked_to_stop, print as out, say};
-use crate::link::{Link, News};
+use crate::exit::{Failure, asked_to_stop, note, print as out};
+use crate::link::{Link, SocketEvent};
 
 /// The command's own flags.
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct TailOptions {
     /// Where to start: `head`, `start` (everything kept) or a position. A resume file comes before this.
     #[arg(long, env = "NEWSREEL_FROM", default_value = "head", value_name = "WHERE")]
-    from: From,
+    from: StartAt,
     /// Print one JSON object a version instead of a line for people.
     #[arg(long, env = "NEWSREEL_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
@@ -48,13 +48,13 @@ pub(crate) struct Options {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum From {
+enum StartAt {
     Head,
     Start,
     At(Position),
 }
 
-impl FromStr for From {
+impl FromStr for StartAt {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
@@ -67,7 +67,7 @@ impl FromStr for From {
     }
 }
 
-impl From {
+impl StartAt {
     fn cursor(self) -> Cursor {
         match self {
             Self::Head => Cursor::Head,
@@ -78,7 +78,7 @@ impl From {
 }
 
 /// Follows until it is far enough, asked to stop, or nobody reads any more.
-pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failure> {
+pub(crate) async fn run(options: TailOptions, at: BrokerOptions) -> Result<(), Failure> {
     let stop = asked_to_stop()?;
     let mut tail = Tail::new(options, at)?;
     tokio::select! {
@@ -89,11 +89,11 @@ pub(crate) async fn run(options: Options, at: BrokerOptions) -> Result<(), Failu
 }
 
 struct Tail {
-    options: Options,
+    options: TailOptions,
     at: BrokerOptions,
     follower: Follower,
     link: Link,
-    clock: Clock,
+    clock: TailClock,
     /// The position of what has been printed.
     held: Option<Position>,
     /// The head as the last welcome told it.
@@ -106,7 +106,7 @@ struct Tail {
 }
 
 impl Tail {
-    fn new(options: Options, at: BrokerOptions) -> Result<Self, Failure> {
+    fn new(options: TailOptions, at: BrokerOptions) -> Result<Self, Failure> {
         let kept = options.resume.as_deref().map(resume::read).transpose()?.flatten();
         let cursor = kept.map_or_else(|| options.from.cursor(), Cursor::At);
         let config = Config { filtered: !options.topics.is_empty(), ..Config::default() };
@@ -118,7 +118,7 @@ impl Tail {
             options,
             at,
             link: Link::Down,
-            clock: Clock::new(),
+            clock: TailClock::new(),
             head: Version::ZERO,
             greeted: false,
             trouble: String::new(),
@@ -149,19 +149,19 @@ impl Tail {
             news = self.link.next() => news,
         };
         Ok(match news {
-            News::Opened => Input::Opened,
-            News::Text(text) => {
+            SocketEvent::Opened => Input::Opened,
+            SocketEvent::Text(text) => {
                 // The follower does not tell how much it will have to catch up; the welcome does.
                 if let (false, Ok(Frame::Welcome { head, .. })) = (self.is_following(), Frame::parse(&text)) {
                     self.head = head;
                 }
                 Input::Text(text)
             }
-            News::Closed(code, why) => {
+            SocketEvent::Closed(code, why) => {
                 self.trouble = if why.is_empty() { format!("closed with {code}") } else { why };
                 Input::Closed { code }
             }
-            News::Refused(failure) => return Err(failure),
+            SocketEvent::Refused(failure) => return Err(failure),
         })
     }
 
@@ -193,13 +193,13 @@ impl Tail {
             Effect::ApplyFold { position, changes } => self.apply_fold(position, &changes),
             Effect::Reset { position, reason } => {
                 out(&print::reset(&position, &reason, self.options.json))?;
-                say!("tail: reset: {reason}");
+                note!("tail: reset: {reason}");
                 self.keep(position)
             }
             Effect::Phase(phase) => self.phase(phase),
             Effect::ServerError { code, message } => {
                 self.trouble = format!("{code}: {message}");
-                say!("tail: the broker says {code}: {message}");
+                note!("tail: the broker says {code}: {message}");
                 Ok(())
             }
         }
@@ -254,27 +254,27 @@ impl Tail {
         let held = self.held.map_or(Version::ZERO, |position| position.version);
         match phase {
             Phase::Idle => {}
-            Phase::Connecting => say!("tail: connecting to {}", self.at.broker),
+            Phase::Connecting => note!("tail: connecting to {}", self.at.broker),
             Phase::CatchingUp => {
                 self.greeted = true;
                 match self.head.number().saturating_sub(held.number()) {
                     // Or it is about to be reset, and tells that itself.
                     0 => {}
-                    1 => say!("tail: catching up: 1 version, from {held} to {}", self.head),
-                    missed => say!("tail: catching up: {missed} versions, from {held} to {}", self.head),
+                    1 => note!("tail: catching up: 1 version, from {held} to {}", self.head),
+                    missed => note!("tail: catching up: {missed} versions, from {held} to {}", self.head),
                 }
             }
             Phase::Live => {
-                say!("tail: live at {held}");
+                note!("tail: live at {held}");
                 let far_enough = self.options.until.is_some_and(|until| held >= until);
                 self.done |= self.options.exit_when_live || far_enough;
             }
-            Phase::Waiting if !self.greeted && self.clock.elapsed() > self.at.patience() => {
+            Phase::Waiting if !self.greeted && self.clock.elapsed() > self.at.retry_for() => {
                 let (what, why) = (self.at.broker.to_string(), self.trouble.clone());
                 return Err(Failure::Unreachable { what, why });
             }
-            Phase::Waiting if !self.greeted => say!("tail: not connected ({}); trying again", self.trouble),
-            Phase::Waiting => say!("tail: cut off at {held} ({}); trying again", self.trouble),
+            Phase::Waiting if !self.greeted => note!("tail: not connected ({}); trying again", self.trouble),
+            Phase::Waiting => note!("tail: cut off at {held} ({}); trying again", self.trouble),
             Phase::Closed => {
                 let detail = format!("{}; the broker said not to come back", self.trouble);
                 return Err(Failure::Refused { code: "closed".to_owned(), detail });
@@ -285,12 +285,12 @@ impl Tail {
 }
 
 /// Time that never goes back, told as the follower wants it.
-struct Clock {
+struct TailClock {
     began: Instant,
     at: UnixMillis,
 }
 
-impl Clock {
+impl TailClock {
     fn new() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { began: Instant::now(), at: UnixMillis(0).plus(since_1970) }

@@ -17,12 +17,12 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::exit::{Failure, print, say};
+use crate::exit::{Failure, note, print};
 use crate::input;
 
-/// What to do.
+/// TokenCommand to do.
 #[derive(clap::Subcommand)]
-pub(crate) enum What {
+pub(crate) enum TokenCommand {
     /// Makes a key: writes the signing key to a file, and prints the item for the secret TOKEN_KEYS.
     ///
     /// TOKEN_KEYS is a JSON list of such items. To rotate: add the new item, sign with the new key, and take the old item
@@ -64,7 +64,7 @@ pub(crate) struct SignOptions {
         value_delimiter = ','
     )]
     catalogs: Vec<String>,
-    /// What it may do; repeat for more.
+    /// TokenCommand it may do; repeat for more.
     #[arg(long, env = "NEWSREEL_SCOPE", required = true, value_delimiter = ',')]
     scope: Vec<Scope>,
     /// A key prefix that it is held to; repeat for more. Without any it reaches every key.
@@ -105,10 +105,10 @@ struct SigningKey {
 }
 
 /// Does it.
-pub(crate) fn run(what: What) -> Result<(), Failure> {
-    match what {
-        What::Key(options) => make(options),
-        What::Sign(options) => print(&format!("{}\n", sign(&options, &signing_key(&options)?)?)),
+pub(crate) fn run(command: TokenCommand) -> Result<(), Failure> {
+    match command {
+        TokenCommand::Key(options) => make(options),
+        TokenCommand::Sign(options) => print(&format!("{}\n", sign(&options, &signing_key(&options)?)?)),
     }
 }
 
@@ -127,9 +127,9 @@ fn make(KeyOptions { kid, alg, out }: KeyOptions) -> Result<(), Failure> {
     writeln!(file, "{text}").and_then(|()| file.sync_all()).with_context(named)?;
     let item = json!({ "kid": key.kid, "alg": alg, "key": public });
     print(&format!("{item}\n"))?;
-    say!("token: the signing key is in {}; add the line above to the list TOKEN_KEYS", out.display());
+    note!("token: the signing key is in {}; add the line above to the list TOKEN_KEYS", out.display());
     if alg == Algorithm::Hs256 {
-        say!("  it is a secret too: `wrangler secret put TOKEN_KEYS`, and nowhere else");
+        note!("  it is a secret too: `wrangler secret put TOKEN_KEYS`, and nowhere else");
     }
     Ok(())
 }
@@ -140,7 +140,7 @@ fn signing_key(options: &SignOptions) -> Result<SigningKey, Failure> {
         None => std::env::var("NEWSREEL_SIGNING_KEY")
             .map_err(|_| Failure::Input("name a key: --key FILE, or NEWSREEL_SIGNING_KEY".to_owned()))?,
     };
-    // What serde says of it would quote it.
+    // TokenCommand serde says of it would quote it.
     serde_json::from_str(&text).map_err(|_| {
         Failure::Input("the signing key is not one that `newsreel token key` has written".to_owned())
     })

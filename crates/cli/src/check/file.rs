@@ -8,7 +8,7 @@ use crate::exit::Failure;
 use crate::input;
 
 /// What one deployment gets of the file.
-pub(super) struct Deployment {
+pub(super) struct DeploymentFile {
     /// Its variables.
     pub(super) vars: Map<String, Value>,
     /// Its own table: that of the environment, or the whole file.
@@ -19,7 +19,7 @@ pub(super) struct Deployment {
     pub(super) env: Option<String>,
 }
 
-impl Deployment {
+impl DeploymentFile {
     /// Reads a file and picks an environment of it.
     pub(super) fn read(path: &Path, env: Option<&str>) -> Result<Self, Failure> {
         let wrong = |why: String| Failure::Input(format!("{}: {why}", path.display()));
@@ -144,14 +144,14 @@ mod tests {
              name = 'BROKER'",
         )
         .unwrap();
-        let all = Deployment::pick(root.clone(), None).unwrap();
+        let all = DeploymentFile::pick(root.clone(), None).unwrap();
         assert_eq!((all.bindings("kv_namespaces").len(), all.vars.len()), (1, 1));
-        let staging = Deployment::pick(root.clone(), Some("staging")).unwrap();
+        let staging = DeploymentFile::pick(root.clone(), Some("staging")).unwrap();
         assert!(staging.vars.contains_key("KV_TENDER") && !staging.vars.contains_key("EDGE"));
         assert_eq!(staging.bindings("kv_namespaces").len(), 0);
         assert_eq!(staging.bindings("durable_objects").len(), 1);
         assert!(staging.is_scheduled());
-        let why = Deployment::pick(root, Some("prod")).err().unwrap();
+        let why = DeploymentFile::pick(root, Some("prod")).err().unwrap();
         assert!(why.contains("no [env.prod]") && why.contains("(staging)"), "{why}");
     }
 }

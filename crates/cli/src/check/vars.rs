@@ -9,7 +9,7 @@ use newsreel_core::variables::{
 };
 use serde_json::{Map, Value};
 
-use super::file::Deployment;
+use super::file::DeploymentFile;
 
 /// What a check came to.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct Findings {
 const ALIKE: f64 = 0.85;
 
 /// Checks everything; stops at nothing.
-pub(super) fn check(deployment: &Deployment) -> Findings {
+pub(super) fn check(deployment: &DeploymentFile) -> Findings {
     let mut findings = Findings::default();
     for (name, value) in &deployment.vars {
         findings.check_variable(deployment, name, value);
@@ -43,7 +43,7 @@ impl Findings {
         self.complaints.push(text.into());
     }
 
-    fn check_variable(&mut self, deployment: &Deployment, name: &str, value: &Value) {
+    fn check_variable(&mut self, deployment: &DeploymentFile, name: &str, value: &Value) {
         if name == POLICY.name {
             return;
         }
@@ -105,7 +105,7 @@ impl Findings {
         }
     }
 
-    fn check_bindings(&mut self, deployment: &Deployment) {
+    fn check_bindings(&mut self, deployment: &DeploymentFile) {
         let follows = is_given(&deployment.vars, &BROKER_URL);
         for Binding { name, kind, .. } in [BROKER, REPLICA] {
             let BindingKind::DurableObjects { class } = kind else { continue };
@@ -132,7 +132,7 @@ impl Findings {
         }
     }
 
-    fn check_what_goes_together(&mut self, deployment: &Deployment) {
+    fn check_what_goes_together(&mut self, deployment: &DeploymentFile) {
         if !is_bound(deployment, &COPIES) {
             let classes = self.policies.classes().filter(|(_, policy)| policy.quorum);
             let (table, name) = (deployment.table(COPIES.kind.table()), COPIES.name);
@@ -181,7 +181,7 @@ fn says(binding: &Map<String, Value>, field: &str, wanted: &str) -> bool {
     binding.get(field).and_then(Value::as_str) == Some(wanted)
 }
 
-fn is_bound(deployment: &Deployment, Binding { kind, name, .. }: &Binding) -> bool {
+fn is_bound(deployment: &DeploymentFile, Binding { kind, name, .. }: &Binding) -> bool {
     deployment.bindings(kind.table()).iter().any(|binding| says(binding, "binding", name))
 }
 
@@ -190,7 +190,7 @@ fn is_given(vars: &Map<String, Value>, address: &Variable<Address>) -> bool {
     vars.read(address).map_or(true, |address| address.is_some())
 }
 
-fn uninherited(deployment: &Deployment) -> &'static str {
+fn uninherited(deployment: &DeploymentFile) -> &'static str {
     if deployment.env.is_some() { " (an environment inherits no bindings)" } else { "" }
 }
 

@@ -18,13 +18,13 @@ use newsreel_core::wire::{Key, Position, Version};
 use reqwest::Url;
 
 use super::keys::Hot;
-use super::progress::{Failed, Outcome};
+use super::progress::{BatchOutcome, Failed};
 use crate::broker::{BrokerOptions, Token};
-use crate::exit::{Failure, say};
+use crate::exit::{Failure, note};
 use crate::{check, http};
-use api::{Api, Held, Pair};
-use log::Log;
-use origin::{Fetched, Missed, Origin, now};
+use api::{Held, KvApi, Pair};
+use log::LogReader;
+use origin::{Fetched, Missed, OriginClient, now};
 
 /// How often the origin is asked for a key when changes overtake its answers.
 const FETCHES: u32 = 3;
@@ -67,9 +67,9 @@ pub(crate) struct KvOptions {
 /// Fills one namespace.
 pub(super) struct Kv {
     at: BrokerOptions,
-    api: Api,
-    log: Log,
-    origin: Origin,
+    api: KvApi,
+    log: LogReader,
+    origin: OriginClient,
     /// For whoever reads that it cannot be reached.
     origin_address: Url,
     policies: Policies,
@@ -95,9 +95,9 @@ impl Kv {
         let (account, namespace, bearer) = (account.clone(), namespace.clone(), token.bearer()?);
         Ok(Some(Self {
             at: at.clone(),
-            api: Api::new(&options.api_base, account, namespace, bearer, at.patience())?,
-            log: Log::new(at)?,
-            origin: Origin::new(&options.origin, &at.catalog)?,
+            api: KvApi::new(&options.api_base, account, namespace, bearer, at.retry_for())?,
+            log: LogReader::new(at)?,
+            origin: OriginClient::new(&options.origin, &at.catalog)?,
             origin_address: options.origin.clone(),
             policies: policies(options)?,
             parallel,
@@ -105,8 +105,8 @@ impl Kv {
     }
 
     /// Fills at most 100 keys.
-    pub(super) async fn fill(&mut self, keys: &[Hot]) -> Result<Outcome, Failure> {
-        let mut outcome = Outcome::default();
+    pub(super) async fn fill(&mut self, keys: &[Hot]) -> Result<BatchOutcome, Failure> {
+        let mut outcome = BatchOutcome::default();
         let mut wanted = keys.to_vec();
         for _ in 0..FETCHES {
             let position = self.log.catch_up().await?;
@@ -126,7 +126,7 @@ impl Kv {
     }
 
     /// Takes out what the log says is removed: nobody asks KV for that.
-    fn without_removed(&self, keys: Vec<Hot>, outcome: &mut Outcome) -> Vec<Hot> {
+    fn without_removed(&self, keys: Vec<Hot>, outcome: &mut BatchOutcome) -> Vec<Hot> {
         let (removed, left): (Vec<Hot>, _) =
             keys.into_iter().partition(|hot| self.log.floors().removed(&hot.key).is_some());
         outcome.absent.extend(removed.into_iter().map(|hot| hot.key));
@@ -138,7 +138,7 @@ impl Kv {
         &self,
         keys: Vec<Hot>,
         position: Position,
-        outcome: &mut Outcome,
+        outcome: &mut BatchOutcome,
     ) -> Result<Vec<Hot>, Failure> {
         let names: Vec<String> = keys.iter().map(|hot| self.name(&hot.key, position)).collect();
         let held = self.api.look(&names).await?;
@@ -155,7 +155,7 @@ impl Kv {
         &mut self,
         keys: Vec<Hot>,
         position: Position,
-        outcome: &mut Outcome,
+        outcome: &mut BatchOutcome,
     ) -> Result<Vec<Hot>, Failure> {
         let asked = keys.len();
         let fetches = keys.into_iter().map(|hot| {
@@ -194,7 +194,7 @@ impl Kv {
     }
 
     /// Stores what has landed; returns the keys that changes have overtaken since they were asked for.
-    async fn store(&mut self, landed: Vec<Fetched>, outcome: &mut Outcome) -> Result<Vec<Hot>, Failure> {
+    async fn store(&mut self, landed: Vec<Fetched>, outcome: &mut BatchOutcome) -> Result<Vec<Hot>, Failure> {
         if landed.is_empty() {
             return Ok(Vec::new());
         }
@@ -264,10 +264,10 @@ fn policies(options: &KvOptions) -> Result<Policies, Failure> {
     let beside = Path::new(WRANGLER_TOML);
     let path = options.config.as_deref().or_else(|| beside.exists().then_some(beside));
     if let Some(path) = path {
-        say!("fill: entries live as {} says", path.display());
+        note!("fill: entries live as {} says", path.display());
         return check::policies(path, options.env.as_deref());
     }
-    say!(
+    note!(
         "fill: there is no {WRANGLER_TOML} here, so entries live as the default policies say; --config names another"
     );
     Ok(Policies::default())

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use super::done::Done;
-use crate::exit::{Failure, print, say};
+use super::resume::ResumeFile;
+use crate::exit::{Failure, note, print};
 
 /// What became of the keys of a batch; an edge answers the same.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub(super) struct Outcome {
+pub(super) struct BatchOutcome {
     /// They have a value, fetched or found further down.
     pub(super) filled: Vec<Key>,
     /// KV had an entry of them that may be served, or a newer one.
@@ -40,7 +40,7 @@ pub(super) struct Failed {
 /// Counts, the bar, and the resume file.
 pub(super) struct Progress {
     bar: ProgressBar,
-    done: Option<Done>,
+    done: Option<ResumeFile>,
     filled: usize,
     kept: usize,
     absent: usize,
@@ -51,7 +51,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Returns a bar for so many keys.
-    pub(super) fn new(keys: usize, before: usize, done: Option<Done>) -> Self {
+    pub(super) fn new(keys: usize, before: usize, done: Option<ResumeFile>) -> Self {
         // On anything but a terminal it stays hidden.
         let bar = ProgressBar::new(keys as u64);
         if let Ok(style) =
@@ -63,8 +63,8 @@ impl Progress {
     }
 
     /// Takes what became of a batch. Keys of it that nothing is said about have failed.
-    pub(super) fn take(&mut self, batch: &[Key], mut outcome: Outcome) -> Result<(), Failure> {
-        let Outcome { filled, kept, absent, failed } = &mut outcome;
+    pub(super) fn take(&mut self, batch: &[Key], mut outcome: BatchOutcome) -> Result<(), Failure> {
+        let BatchOutcome { filled, kept, absent, failed } = &mut outcome;
         let silent = |key: &&Key| {
             let named = filled.contains(key) || kept.contains(key) || absent.contains(key);
             !named && !failed.iter().any(|failed| failed.key == **key)
@@ -103,7 +103,7 @@ impl Progress {
         self.bar.finish_and_clear();
         let Self { filled, kept, absent, failed, before, .. } = self;
         let before = if *before == 0 { String::new() } else { format!(", {before} done before") };
-        say!("fill: {filled} filled, {kept} kept, {absent} absent, {failed} failed{before}");
+        note!("fill: {filled} filled, {kept} kept, {absent} absent, {failed} failed{before}");
         match failed {
             0 => Ok(()),
             1 => Err(anyhow::anyhow!("1 key could not be filled; the same command tries it again").into()),
@@ -116,12 +116,12 @@ impl Progress {
 }
 
 /// Lets so many keys begin a second, evenly.
-pub(super) struct Pace {
+pub(super) struct Throttle {
     per_second: u32,
     next: Mutex<Instant>,
 }
 
-impl Pace {
+impl Throttle {
     /// Returns a pace whose first keys begin at once.
     pub(super) fn new(per_second: u32) -> Self {
         Self { per_second, next: Mutex::new(Instant::now()) }
@@ -163,7 +163,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn keys_begin_evenly_and_never_faster() {
-        let pace = Pace::new(100);
+        let pace = Throttle::new(100);
         let began = Instant::now();
         pace.wait(50).await;
         assert_eq!(began.elapsed(), Duration::ZERO);

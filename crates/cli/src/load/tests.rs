@@ -12,7 +12,7 @@ use super::*;
 #[derive(Parser)]
 struct Line {
     #[command(flatten)]
-    options: Options,
+    options: LoadOptions,
     #[command(flatten)]
     at: BrokerOptions,
 }

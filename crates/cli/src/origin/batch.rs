@@ -60,7 +60,7 @@ pub(crate) fn fitting(tags: Vec<Tag>) -> Result<Vec<Tag>, Problem> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line<'a> {
+struct TransactionLine<'a> {
     key: String,
     #[serde(borrow, default, deserialize_with = "present")]
     value: Option<&'a RawValue>,
@@ -78,7 +78,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 fn write(line: &str) -> Result<Write, Problem> {
     let bad = |text: &str| Problem::new(Code::BadJson, text);
-    let Line { key: name, value, text, content_type, tags, op } =
+    let TransactionLine { key: name, value, text, content_type, tags, op } =
         serde_json::from_str(line).map_err(|error| bad(&error.to_string()))?;
     let key = key(name)?;
     let (kind, body) = match (op.as_deref(), value, text) {

@@ -10,14 +10,14 @@ use std::time::Duration;
 use super::on_disk;
 use super::outbox::{Fault, Outgoing};
 use super::store::Store;
-use crate::broker::{Broker, Wait};
-use crate::exit::say;
+use crate::broker::{BrokerClient, Wait};
+use crate::exit::note;
 use crate::http::{CallError, pause};
 
 /// Sends what waits and what is committed later, for ever.
 pub(crate) struct Publisher {
     store: Arc<Store>,
-    broker: Broker,
+    broker: BrokerClient,
     /// For tests of crashes: how long a publish is held back.
     hold: Duration,
     /// How often in a row it did not work.
@@ -26,7 +26,7 @@ pub(crate) struct Publisher {
 
 /// What came of an attempt.
 #[derive(Debug)]
-enum Outcome {
+enum Delivery {
     /// The publish has a version: on to the next.
     Acknowledged,
     /// It will never have one.
@@ -37,7 +37,7 @@ enum Outcome {
 
 impl Publisher {
     /// Returns a publisher of what `store` commits.
-    pub(crate) fn new(store: Arc<Store>, broker: Broker, hold: Duration) -> Self {
+    pub(crate) fn new(store: Arc<Store>, broker: BrokerClient, hold: Duration) -> Self {
         Self { store, broker, hold, failures: 0 }
     }
 
@@ -56,9 +56,9 @@ impl Publisher {
         tokio::time::sleep(self.hold).await;
         let number = outgoing.transaction;
         match self.send(&outgoing).await {
-            Outcome::Acknowledged => {
+            Delivery::Acknowledged => {
                 if self.failures > 0 {
-                    say!("origin: the broker takes publishes again, from transaction {number} on");
+                    note!("origin: the broker takes publishes again, from transaction {number} on");
                 }
                 self.failures = 0;
                 let noted = on_disk(&self.store, move |store| store.acknowledged(&outgoing)).await;
@@ -66,32 +66,32 @@ impl Publisher {
                     self.wait(&format!("the outbox cannot be written: {error}"), None).await;
                 }
             }
-            Outcome::Refused(fault, why) => self.replace(outgoing, fault, why).await,
-            Outcome::Again { why, after } => self.wait(&format!("publish {number}: {why}"), after).await,
+            Delivery::Refused(fault, why) => self.replace(outgoing, fault, why).await,
+            Delivery::Again { why, after } => self.wait(&format!("publish {number}: {why}"), after).await,
         }
     }
 
-    async fn send(&self, outgoing: &Outgoing) -> Outcome {
+    async fn send(&self, outgoing: &Outgoing) -> Delivery {
         match self.broker.publish(&outgoing.key, outgoing.body.clone(), Wait::Acknowledged).await {
-            Ok(_) => Outcome::Acknowledged,
-            Err(CallError::Passing { why, after, .. }) => Outcome::Again { why, after },
+            Ok(_) => Delivery::Acknowledged,
+            Err(CallError::Passing { why, after, .. }) => Delivery::Again { why, after },
             Err(CallError::Redirected { to, .. }) => {
                 let why =
                     format!("the broker sends requests on to {to}; start again with the right --broker");
-                Outcome::Again { why, after: None }
+                Delivery::Again { why, after: None }
             }
             Err(CallError::WrongServer(why)) => {
-                Outcome::Again { why: format!("the server at --broker {why}"), after: None }
+                Delivery::Again { why: format!("the server at --broker {why}"), after: None }
             }
             // What is wrong with these is the publish itself; with all others, something around it.
             Err(CallError::Refused { status, code, detail }) => match status.as_u16() {
-                400 | 413 => Outcome::Refused(Fault::Body, format!("{code}: {detail}")),
-                422 => Outcome::Refused(Fault::Key, format!("{code}: {detail}")),
+                400 | 413 => Delivery::Refused(Fault::Body, format!("{code}: {detail}")),
+                422 => Delivery::Refused(Fault::Key, format!("{code}: {detail}")),
                 401 | 403 => {
                     let why = format!("{code}: {detail}; start again with the right --token");
-                    Outcome::Again { why, after: None }
+                    Delivery::Again { why, after: None }
                 }
-                _ => Outcome::Again { why: format!("{code}: {detail}; is --broker right?"), after: None },
+                _ => Delivery::Again { why: format!("{code}: {detail}; is --broker right?"), after: None },
             },
         }
     }
@@ -101,7 +101,7 @@ impl Publisher {
         let because = why.clone();
         let replaced = on_disk(&self.store, move |store| store.rejected(&outgoing, fault, &because)).await;
         match replaced {
-            Ok(Some(instead)) => say!(
+            Ok(Some(instead)) => note!(
                 "origin: PUBLISH {number} WAS REFUSED ({why}). It is kept in the table `rejected`; published \
                  in its place: {}",
                 instead.get(..200).unwrap_or(&instead)
@@ -115,7 +115,7 @@ impl Publisher {
     async fn wait(&mut self, why: &str, after: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
         if self.failures.is_power_of_two() {
-            say!("origin: {why}; nothing is lost, trying again (attempt {})", self.failures);
+            note!("origin: {why}; nothing is lost, trying again (attempt {})", self.failures);
         }
         tokio::time::sleep(pause(self.failures - 1).max(after.unwrap_or_default())).await;
     }

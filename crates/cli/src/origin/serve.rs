@@ -21,7 +21,7 @@ use serde_json::json;
 use super::hot::Reads;
 use super::store::{CommitError, Committed, Store, Value, Write};
 use super::{batch, on_disk};
-use crate::exit::say;
+use crate::exit::note;
 
 /// The largest value: what KV takes.
 const MAX_BODY_BYTES: usize = 25 << 20;
@@ -137,13 +137,13 @@ async fn put_many(
 /// Which part of the listing: `limit` entries after the key `after`; or the `hot` keys that are read most.
 #[derive(Deserialize)]
 #[serde(default)]
-struct Page {
+struct ListingQuery {
     after: String,
     limit: u32,
     hot: Option<u32>,
 }
 
-impl Default for Page {
+impl Default for ListingQuery {
     fn default() -> Self {
         Self { after: String::new(), limit: 1_000, hot: None }
     }
@@ -152,10 +152,10 @@ impl Default for Page {
 async fn list(
     State(origin): State<Origin>,
     Path(catalog): Path<String>,
-    page: Result<Query<Page>, QueryRejection>,
+    page: Result<Query<ListingQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     origin.own(&catalog)?;
-    let Query(Page { after, limit, hot }) =
+    let Query(ListingQuery { after, limit, hot }) =
         page.map_err(|why| Problem::new(Code::BadRequest, why.body_text()))?;
     let lines: String = if let Some(most) = hot {
         let reads = Arc::clone(&origin.reads);
@@ -232,7 +232,7 @@ impl From<Problem> for Refusal {
 
 impl From<rusqlite::Error> for Refusal {
     fn from(error: rusqlite::Error) -> Self {
-        say!("origin: the database failed: {error}");
+        note!("origin: the database failed: {error}");
         Self(Problem::new(Code::Internal, "the database failed; nothing was changed"))
     }
 }

@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::lines::{Heard, Lines};
 use crate::broker::BrokerOptions;
-use crate::exit::{Failure, print, say};
+use crate::exit::{Failure, note, print};
 use crate::http::pause;
-use crate::link::{Link, News};
+use crate::link::{Link, SocketEvent};
 
 /// How long the oldest publish may go without an answer before the connection counts as dead.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,9 +55,9 @@ pub(super) async fn run(path: &Path, key: String, at: &BrokerOptions) -> Result<
     stream.link.hang_up(1000, "done").await;
     bar.finish_and_clear();
     let Lines { answered, refused, .. } = stream.lines;
-    say!("publish: {} published, {refused} refused", answered - refused);
+    note!("publish: {} published, {refused} refused", answered - refused);
     if outcome.is_err() {
-        say!("  the same file with --idempotency-key {key} goes on from here: nothing is published twice");
+        note!("  the same file with --idempotency-key {key} goes on from here: nothing is published twice");
     }
     outcome?;
     match stream.lines.first_refusal {
@@ -118,9 +118,9 @@ impl Stream<'_> {
         self.cut.take().map_or(Ok(()), Err)
     }
 
-    async fn hear(&mut self, news: News) -> Result<(), Failure> {
+    async fn hear(&mut self, news: SocketEvent) -> Result<(), Failure> {
         match news {
-            News::Opened => {
+            SocketEvent::Opened => {
                 (self.opened, self.heard) = (true, Instant::now());
                 if self.lines.is_done() {
                     (self.failures, self.lost) = (0, None);
@@ -130,7 +130,7 @@ impl Stream<'_> {
                 }
                 Ok(())
             }
-            News::Text(text) => {
+            SocketEvent::Text(text) => {
                 let heard = self.lines.hear(&text);
                 if !heard.lines.is_empty() {
                     (self.failures, self.lost, self.heard) = (0, None, Instant::now());
@@ -141,11 +141,11 @@ impl Stream<'_> {
                     None => Ok(()),
                 }
             }
-            News::Closed(code, reason) if !close::may_reconnect(code) => {
+            SocketEvent::Closed(code, reason) if !close::may_reconnect(code) => {
                 Err(Failure::Refused { code: format!("closed-{code}"), detail: reason })
             }
-            News::Closed(code, reason) => self.give_up(format!("closed with {code} {reason}")).await,
-            News::Refused(failure) => Err(failure),
+            SocketEvent::Closed(code, reason) => self.give_up(format!("closed with {code} {reason}")).await,
+            SocketEvent::Refused(failure) => Err(failure),
         }
     }
 
@@ -183,17 +183,17 @@ impl Stream<'_> {
         self.bar.suspend(|| print(&heard.lines))
     }
 
-    /// Hangs up and dials again later, unless patience has run out.
+    /// Hangs up and dials again later, unless retry_for has run out.
     async fn give_up(&mut self, why: String) -> Result<(), Failure> {
         self.link.hang_up(1000, "again").await;
         self.opened = false;
         if self.trouble != why {
-            self.bar.suspend(|| say!("publish: {why}; connecting again"));
+            self.bar.suspend(|| note!("publish: {why}; connecting again"));
             self.trouble.clone_from(&why);
         }
         let redial = Instant::now() + pause(self.failures);
         self.failures += 1;
-        if redial.duration_since(*self.lost.get_or_insert_with(Instant::now)) > self.at.patience() {
+        if redial.duration_since(*self.lost.get_or_insert_with(Instant::now)) > self.at.retry_for() {
             return Err(Failure::Unreachable { what: self.at.broker.to_string(), why });
         }
         self.redial = Some(redial);

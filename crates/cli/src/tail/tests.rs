@@ -120,9 +120,9 @@ fn at(broker: reqwest::Url) -> BrokerOptions {
     BrokerOptions { broker, token, catalog, retry_for_ms: 60_000 }
 }
 
-fn options(until: Option<u64>, resume: Option<&Path>) -> Options {
-    Options {
-        from: From::Start,
+fn options(until: Option<u64>, resume: Option<&Path>) -> TailOptions {
+    TailOptions {
+        from: StartAt::Start,
         json: true,
         resume: resume.map(Path::to_owned),
         topics: Vec::new(),

@@ -11,7 +11,7 @@ const BINDINGS: &str = "
 
 fn found(rest: &str) -> Findings {
     let root = toml::from_str(&format!("{BINDINGS}{rest}")).unwrap();
-    check(&Deployment::pick(root, None).unwrap())
+    check(&DeploymentFile::pick(root, None).unwrap())
 }
 
 /// Checks variables and expects a complaint that holds each of these, in order.
@@ -28,7 +28,7 @@ fn expect(vars: &str, complaints: &[&str]) -> Findings {
 #[test]
 fn the_repositorys_own_file_is_right() {
     let root = toml::from_str(include_str!("../../../../../wrangler.toml")).unwrap();
-    let found = check(&Deployment::pick(root, None).unwrap());
+    let found = check(&DeploymentFile::pick(root, None).unwrap());
     assert!(found.complaints.is_empty() && found.warnings.is_empty(), "{found:?}");
 }
 
@@ -101,8 +101,9 @@ fn a_quorum_needs_three() {
 
 #[test]
 fn bindings_are_there_and_an_environment_has_its_own() {
-    let of =
-        |text: &str, env| check(&Deployment::pick(toml::from_str(text).unwrap(), env).unwrap()).complaints;
+    let of = |text: &str, env| {
+        check(&DeploymentFile::pick(toml::from_str(text).unwrap(), env).unwrap()).complaints
+    };
     assert_eq!(of("", None).len(), 3);
     let complaints = of(&format!("{BINDINGS}[env.prod.vars]\nEDGE = 'x'"), Some("prod"));
     assert_eq!(complaints.len(), 3);

@@ -25,13 +25,13 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 const ATTEMPTS: u32 = 4;
 
 /// One namespace.
-pub(super) struct Api {
+pub(super) struct KvApi {
     client: Client,
     base: Url,
     account: String,
     namespace: String,
     bearer: HeaderValue,
-    patience: Duration,
+    retry_for: Duration,
 }
 
 /// What is there under a name.
@@ -53,16 +53,16 @@ pub(super) struct Pair {
     pub(super) popularity: u64,
 }
 
-impl Api {
+impl KvApi {
     /// Returns a client of one namespace.
     pub(super) fn new(
         base: &Url,
         account: String,
         namespace: String,
         bearer: HeaderValue,
-        patience: Duration,
+        retry_for: Duration,
     ) -> Result<Self, Failure> {
-        Ok(Self { client: http::client(base)?, base: base.clone(), account, namespace, bearer, patience })
+        Ok(Self { client: http::client(base)?, base: base.clone(), account, namespace, bearer, retry_for })
     }
 
     /// Returns what is there under each of at most 100 names; a name that has nothing is left out.
@@ -112,7 +112,7 @@ impl Api {
                     answer => answer.map(Some),
                 }
             };
-            if let Some(answer) = call_while_alive(&self.base, self.patience, ask).await? {
+            if let Some(answer) = call_while_alive(&self.base, self.retry_for, ask).await? {
                 let metadata: Value = self.result_of(&answer)?;
                 all.insert(name.clone(), Held { version: version_of(&metadata), envelope: None });
             }
@@ -167,7 +167,7 @@ impl Api {
     }
 
     async fn call<T: DeserializeOwned>(&self, request: impl Fn() -> RequestBuilder) -> Result<T, Failure> {
-        let answer = call_while_alive(&self.base, self.patience, || http::call(request(), API)).await?;
+        let answer = call_while_alive(&self.base, self.retry_for, || http::call(request(), API)).await?;
         self.result_of(&answer)
     }
 

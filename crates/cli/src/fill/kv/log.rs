@@ -5,14 +5,14 @@ use newsreel_core::wire::frame::{FoldedChange, VersionRow};
 use newsreel_core::wire::{Epoch, Hash, Position, Version};
 use serde::Deserialize;
 
-use crate::broker::{BROKER, Broker, BrokerOptions};
+use crate::broker::{BROKER, BrokerClient, BrokerOptions};
 use crate::exit::Failure;
 use crate::http::{self, CallError, call_while_alive};
 
 /// What is known of the log.
-pub(super) struct Log {
+pub(super) struct LogReader {
     at: BrokerOptions,
-    broker: Broker,
+    broker: BrokerClient,
     floors: Floors,
     /// Every floor up to here is held.
     position: Option<Position>,
@@ -20,7 +20,7 @@ pub(super) struct Log {
 
 /// A page of versions, or of a fold.
 #[derive(Deserialize)]
-struct Page {
+struct LogPage {
     epoch: Epoch,
     to: Version,
     head: Version,
@@ -35,10 +35,10 @@ struct Page {
     next: String,
 }
 
-impl Log {
+impl LogReader {
     /// Returns what knows nothing yet.
     pub(super) fn new(at: &BrokerOptions) -> Result<Self, Failure> {
-        let (at, broker) = (at.clone(), Broker::new(at.clone())?);
+        let (at, broker) = (at.clone(), BrokerClient::new(at.clone())?);
         Ok(Self { at, broker, floors: Floors::default(), position: None })
     }
 
@@ -84,14 +84,14 @@ impl Log {
     }
 
     /// Asks for a page; none if the position is not on the log.
-    async fn page(&self, query: &str) -> Result<Option<Page>, Failure> {
+    async fn page(&self, query: &str) -> Result<Option<LogPage>, Failure> {
         let ask = || async {
             match self.broker.changes(query).await {
                 Err(CallError::Refused { code, .. }) if code == "reset" => Ok(None),
                 answer => answer.map(Some),
             }
         };
-        let answer = call_while_alive(&self.at.broker, self.at.patience(), ask).await?;
+        let answer = call_while_alive(&self.at.broker, self.at.retry_for(), ask).await?;
         answer.map(|text| http::read(&self.at.broker, BROKER, &text)).transpose()
     }
 }

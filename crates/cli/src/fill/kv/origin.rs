@@ -20,7 +20,7 @@ const ATTEMPTS: u32 = 3;
 
 /// The origin of a catalog.
 #[derive(Clone)]
-pub(super) struct Origin {
+pub(super) struct OriginClient {
     client: Client,
     /// Up to the slash before the key.
     url: String,
@@ -41,7 +41,7 @@ pub(super) struct Missed {
     pub(super) answered: bool,
 }
 
-impl Origin {
+impl OriginClient {
     /// Returns the origin at an address.
     pub(super) fn new(address: &Url, catalog: &Catalog) -> Result<Self, Failure> {
         let url = format!("{}/{catalog}/", address.as_str().trim_end_matches('/'));

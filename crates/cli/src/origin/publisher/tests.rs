@@ -40,7 +40,7 @@ struct Heard {
 struct Story {
     folder: tempfile::TempDir,
     store: Arc<Store>,
-    broker: Broker,
+    broker: BrokerClient,
     heard: Arc<Heard>,
 }
 
@@ -58,7 +58,7 @@ impl Story {
         let options = BrokerOptions { broker, token: Some("t".parse().unwrap()), catalog, retry_for_ms: 0 };
         let folder = tempfile::tempdir().unwrap();
         let store = opened(&folder);
-        Self { folder, store, broker: Broker::new(options).unwrap(), heard }
+        Self { folder, store, broker: BrokerClient::new(options).unwrap(), heard }
     }
 
     fn commit(&self, key: &str) {

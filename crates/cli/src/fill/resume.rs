@@ -26,12 +26,12 @@ pub(super) struct Run {
 
 /// The file, open for the keys to come.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(super) struct ResumeFile {
     path: PathBuf,
     file: File,
 }
 
-impl Done {
+impl ResumeFile {
     /// Opens the file, or begins one; returns the keys that are done.
     pub(super) fn open(path: &Path, run: &Run) -> Result<(Self, HashSet<String>), Failure> {
         let wrong = |error: std::io::Error| Failure::Input(format!("{}: {error}", path.display()));
@@ -104,7 +104,7 @@ mod tests {
     fn what_is_done_comes_back_also_after_a_crash() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("done");
-        let (mut done, before) = Done::open(&path, &run()).unwrap();
+        let (mut done, before) = ResumeFile::open(&path, &run()).unwrap();
         assert!(before.is_empty());
         done.add([&key("a:1"), &key("a:2")]).unwrap();
         done.add([]).unwrap();
@@ -112,11 +112,11 @@ mod tests {
         let mut text = std::fs::read(&path).unwrap();
         text.extend_from_slice("a:half é".as_bytes().split_last().unwrap().1);
         std::fs::write(&path, &text).unwrap();
-        let (mut done, before) = Done::open(&path, &run()).unwrap();
+        let (mut done, before) = ResumeFile::open(&path, &run()).unwrap();
         assert_eq!(before, HashSet::from(["a:1".to_owned(), "a:2".to_owned()]));
         done.add([&key("a:3")]).unwrap();
         drop(done);
-        assert_eq!(Done::open(&path, &run()).unwrap().1.len(), 3);
+        assert_eq!(ResumeFile::open(&path, &run()).unwrap().1.len(), 3);
     }
 
     #[test]
@@ -124,24 +124,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("done");
         std::fs::write(&path, "{\"catalog\":\"t").unwrap();
-        assert!(Done::open(&path, &run()).unwrap().1.is_empty());
-        assert!(Done::open(&path, &run()).unwrap().1.is_empty());
+        assert!(ResumeFile::open(&path, &run()).unwrap().1.is_empty());
+        assert!(ResumeFile::open(&path, &run()).unwrap().1.is_empty());
     }
 
     #[test]
     fn a_file_of_another_run_is_not_taken() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("done");
-        Done::open(&path, &run()).unwrap();
+        ResumeFile::open(&path, &run()).unwrap();
         for (other, why) in [
             (Run { catalog: "shop".into(), ..run() }, "of the catalog tv, not of shop"),
             (Run { input: "\"2\"".into(), ..run() }, "another input file"),
             (Run { to: "http://y".into(), ..run() }, "of http://x, not of http://y"),
         ] {
-            let told = Done::open(&path, &other).unwrap_err().to_string();
+            let told = ResumeFile::open(&path, &other).unwrap_err().to_string();
             assert!(told.contains(why) && told.contains("--resume"), "{told}");
         }
         std::fs::write(&path, "rubbish\n").unwrap();
-        assert!(Done::open(&path, &run()).unwrap_err().to_string().contains("no resume file"));
+        assert!(ResumeFile::open(&path, &run()).unwrap_err().to_string().contains("no resume file"));
     }
 }
