@@ -6,13 +6,14 @@ use crate::broker::{BROKER, BrokerClient, BrokerOptions};
 use crate::exit::{Failure, note, print};
 use crate::http::{self, call_with_retries};
 
-/// AdminCommand to do.
+/// The commands of `newsreel admin`.
 #[derive(clap::Subcommand)]
 pub(crate) enum AdminCommand {
-    /// Starts a new epoch of the log: every cache forgets everything and continues from there.
+    /// Begin a new epoch of the log: every cache forgets everything and continues from there.
     ///
-    /// For when the log cannot be believed any more, as after a restore. Prints the new position. If no answer
-    /// comes it is asked for again, which may start one more; that does no harm.
+    /// For a log that can no longer be believed, as after a restore of the database. Prints the new position. A call
+    /// that gets no answer is repeated, which may begin one more epoch and does no harm.
+    #[command(after_long_help = "Examples:\n  newsreel admin new-epoch --catalog tv --token dev-admin")]
     NewEpoch,
 }
 

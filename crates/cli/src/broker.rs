@@ -25,13 +25,14 @@ pub(crate) struct BrokerOptions {
     #[arg(long, global = true, env = "NEWSREEL_BROKER", default_value = "http://127.0.0.1:8787")]
     #[arg(value_name = "URL", value_parser = http::server)]
     pub(crate) broker: Url,
-    /// The token to show.
+    /// The token that allows the command.
     #[arg(long, global = true, env = "NEWSREEL_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<Token>,
-    /// The catalog.
+    /// The catalog, one keyspace with one log.
     #[arg(long, global = true, env = "NEWSREEL_CATALOG", default_value = "tv", value_name = "NAME")]
     pub(crate) catalog: Catalog,
-    /// How long a server that does not answer is asked again. (The outbox of `origin` never gives up.)
+    /// How long a call is repeated while the server does not answer or fails. `origin` repeats its publishes until they
+    /// are acknowledged.
     #[arg(long, global = true, env = "NEWSREEL_RETRY_FOR_MS", default_value_t = 15_000, value_name = "MS")]
     pub(crate) retry_for_ms: u64,
 }

@@ -16,17 +16,22 @@ use crate::exit::{Failure, note, print};
 use file::DeploymentFile;
 use vars::Findings;
 
+/// Examples for `--help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  newsreel check-config
+  newsreel check-config wrangler.jsonc --env staging
+  newsreel check-config --json";
+
 /// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct CheckOptions {
-    /// Wrangler's configuration: TOML, or JSON (also .jsonc).
+    /// The configuration of Wrangler: .toml, .json or .jsonc.
     #[arg(env = "NEWSREEL_CONFIG", default_value = "wrangler.toml")]
     file: PathBuf,
-    /// Check [env.NAME], which inherits neither variables nor bindings.
+    /// Check the environment [env.NAME]. An environment inherits neither variables nor bindings.
     #[arg(long, env = "NEWSREEL_ENV", value_name = "NAME")]
     env: Option<String>,
-    /// Print one JSON object: ok, complaints, warnings, and, if it is ok, the classes with their numbers in
-    /// milliseconds.
+    /// Print one JSON object with ok, complaints, warnings and, if ok, the classes with their numbers in milliseconds.
     #[arg(long, env = "NEWSREEL_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }

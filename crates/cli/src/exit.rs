@@ -12,9 +12,9 @@ pub(crate) const CODES: &str = "Exit codes:
   2  the command line is wrong
   3  bad input: a line, a body, a file
   4  refused: the server says that the request cannot be granted (4xx), or is another server than expected
-  5  unreachable: the server did not answer, also when asked again (--retry-for-ms)";
+  5  unreachable: the server did not answer in the time of --retry-for-ms";
 
-/// Tells a person something on stderr. Unlike `eprintln!` it goes on when nobody listens.
+/// Writes a line for people to stderr. Unlike `eprintln!` it does not panic when stderr is closed.
 macro_rules! note {
     ($($text:tt)*) => {{
         use std::io::Write as _;

@@ -24,26 +24,32 @@ use kv::{Kv, KvOptions};
 use progress::{Progress, Throttle};
 use resume::{ResumeFile, Run};
 
+/// Examples for `--help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  newsreel fill hot.ndjson --top 10000 --token dev-admin
+  newsreel fill hot.ndjson --rate 20 --resume fill.done --token dev-admin
+  newsreel fill hot.ndjson --namespace-id ID --account-id ID --origin https://origin.example --token dev-follow";
+
 /// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct FillOptions {
-    /// One key a line, plain or as JSON: {"key":"title:1"}, with "reads" if known; `-` reads stdin. If any line has
-    /// "reads", the most read come first. A line that is neither is told, with its number, and skipped.
+    /// The file: one key a line, plain or as JSON such as {"key":"title:1","reads":7}; `-` reads stdin. With "reads" the
+    /// keys that are read most come first. A line that names no key is reported with its number, and skipped.
     #[arg(env = "NEWSREEL_FILL_FILE")]
     file: PathBuf,
-    /// Take the first so many keys.
+    /// The most keys to fill.
     #[arg(long, env = "NEWSREEL_TOP", value_name = "N", default_value_t = 10_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
-    /// How many keys begin in a second at most.
+    /// The most keys to begin in a second.
     #[arg(long, env = "NEWSREEL_RATE", value_name = "KEYS", default_value_t = 100)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
-    /// How many requests are under way at once.
+    /// The most requests under way at once.
     #[arg(long, env = "NEWSREEL_PARALLEL", value_name = "N", default_value_t = 4)]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=32))]
     parallel: u8,
-    /// Keep in this file which keys are done, and skip those that it says are.
+    /// Keep the keys that are done in this file, and skip the keys that it lists.
     #[arg(long, env = "NEWSREEL_FILL_RESUME", value_name = "FILE")]
     resume: Option<PathBuf>,
     #[command(flatten)]

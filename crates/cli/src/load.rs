@@ -25,29 +25,36 @@ const BATCH_NAME_BYTES: usize = 900 << 10;
 /// How the two bytes that begin every gzip file look.
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
+/// Examples for `--help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  newsreel load titles.ndjson.gz
+  newsreel load titles.ndjson --on-error skip --batch 100
+  zcat titles.ndjson.gz | newsreel load -";
+
 /// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct LoadOptions {
-    /// The file, one JSON object a line with at least an `id`; may be gzipped, `-` reads stdin.
+    /// The file: one JSON object a line, with an `id` and, if wanted, `platforms`, `genres` and `type`. The file may be
+    /// packed with gzip; `-` reads stdin.
     #[arg(env = "NEWSREEL_LOAD_FILE")]
     file: PathBuf,
     /// The origin's address.
     #[arg(long, env = "NEWSREEL_ORIGIN", default_value = "http://127.0.0.1:8788", value_name = "URL")]
     #[arg(value_parser = http::server)]
     origin: Url,
-    /// What to do with a line that is not a title.
+    /// Whether a line that is no title ends the command.
     #[arg(long, env = "NEWSREEL_ON_ERROR", value_enum, default_value = "stop")]
     on_error: OnError,
-    /// How many titles make one transaction, and so one version.
+    /// The most titles in one transaction, which is one version.
     #[arg(long, env = "NEWSREEL_BATCH", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=1000))]
     batch: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum OnError {
-    /// Reports it and goes on.
+    /// Report the line and go on.
     Skip,
-    /// Reports it and stops. What stands before it is loaded.
+    /// Report the line and stop. The lines before it are loaded.
     Stop,
 }
 

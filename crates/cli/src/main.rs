@@ -16,6 +16,7 @@ mod load;
 mod origin;
 mod proxy;
 mod publish;
+mod shell;
 mod status;
 mod tail;
 mod token;
@@ -26,6 +27,9 @@ use crate::broker::BrokerOptions;
 use crate::exit::Failure;
 
 /// Keep every edge cache of a catalogue honest.
+///
+/// The tools of Newsreel: an embedded origin, and commands that load values, publish changes, follow a catalog, fill
+/// caches ahead, and check and administer a deployment. Results go to stdout, messages to stderr.
 #[derive(Parser)]
 #[command(name = "newsreel", version, after_help = exit::CODES, propagate_version = true)]
 struct Cli {
@@ -37,33 +41,59 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serves values from SQLite and publishes every change of them: a whole origin in one process.
+    /// Serve values from SQLite and publish every change of them.
+    ///
+    /// A whole origin in one process, for trying Newsreel out and for small catalogues. A write and the publish that
+    /// announces it are one transaction; the publish is sent until the broker acknowledges it. Prints `ready ADDRESS`
+    /// once it serves.
+    #[command(after_long_help = origin::EXAMPLES)]
     Origin(origin::OriginOptions),
-    /// Loads titles (NDJSON, also .gz) into an origin.
+    /// Load titles into an origin, from lines of JSON.
+    ///
+    /// A title becomes the entry `title:ID`, tagged with its platforms, genres and type. Many titles are one
+    /// transaction of the origin, and so one version of the log.
+    #[command(after_long_help = load::EXAMPLES)]
     Load(load::LoadOptions),
-    /// Publishes changes.
+    /// Publish changes: tell every cache that keys, tags, prefixes or everything changed.
+    ///
+    /// Prints the receipt of each publish: its version and position in the log. A publish that gets no answer is sent
+    /// again under the same idempotency key, so it has one effect however often it is sent.
+    #[command(after_long_help = publish::EXAMPLES)]
     Publish(publish::PublishOptions),
-    /// Follows a catalog: replays what was missed, then prints what happens.
+    /// Follow a catalog: print the versions that were missed, then each new one as it is published.
+    ///
+    /// A connection that is lost is opened again from the last printed version: none is skipped.
+    #[command(after_long_help = tail::EXAMPLES)]
     Tail(tail::TailOptions),
-    /// Shows where a catalog's log is.
+    /// Show the newest version of a catalog's log, the oldest that is kept in full, and its size.
+    #[command(after_long_help = status::EXAMPLES)]
     Status(status::StatusOptions),
-    /// Writes the hot set ahead: through an edge, or by Cloudflare's API into KV.
+    /// Fill caches ahead with the keys that are read most.
     ///
-    /// Prints the keys that failed as JSON, one a line, on stdout: {"key", "code", "detail"}; the exit code is 1 then. A
-    /// newer entry is never replaced.
+    /// The keys are fetched through an edge, or, with --namespace-id, from the origin straight into Workers KV. A newer
+    /// entry is never replaced by an older one. Each key that failed is printed as one line of JSON with key, code and
+    /// detail; the exit code is 1 then.
+    #[command(after_long_help = fill::EXAMPLES)]
     Fill(fill::FillOptions),
-    /// Checks a deployment's variables and bindings, and prints what its classes of keys promise.
+    /// Check a deployment's configuration, and print what its classes of keys promise.
     ///
-    /// For each class: its numbers, and the oldest that an answer can be, as the sum of its parts. All that is wrong is
-    /// told at once, on stderr, each with what to write; the exit code is 3 then.
-    #[command(name = "check-config")]
+    /// Reads wrangler.toml by the rules of the Worker and reports everything that is wrong at once, each with what to
+    /// write; the exit code is 3 then. Prints for each class its numbers, and the oldest that an answer can be, as the
+    /// sum of its parts.
+    #[command(name = "check-config", after_long_help = check::EXAMPLES)]
     CheckConfig(check::CheckOptions),
-    /// Makes keys and signed tokens.
+    /// Make signing keys, and sign tokens that expire.
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Does what takes an admin token.
+    /// Administer a catalog. Needs an admin token.
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    /// Print a completion script for a shell.
+    #[command(after_long_help = shell::EXAMPLES)]
+    Completions(shell::CompletionsOptions),
+    /// Write a manual page for each command into a folder.
+    #[command(after_long_help = "Examples:\n  newsreel man ~/.local/share/man/man1")]
+    Man(shell::ManOptions),
 }
 
 fn main() -> std::process::ExitCode {
@@ -85,6 +115,8 @@ fn main() -> std::process::ExitCode {
             Command::Fill(options) => fill::run(options, broker).await,
             Command::CheckConfig(options) => check::run(&options),
             Command::Token(command) => token::run(command),
+            Command::Completions(options) => shell::completions(&options),
+            Command::Man(options) => shell::manual_pages(&options),
             Command::Admin(command) => admin::run(command, broker).await,
         }
     });

@@ -30,16 +30,22 @@ use store::Store;
 /// How long the requests under way may take to end after the signal to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// Examples for `--help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  newsreel origin --sample --token dev-publish
+  newsreel origin --db shop.sqlite --listen 127.0.0.1:9000 --catalog shop --token dev-publish
+  curl -X PUT --data hello -H 'Cache-Tag: platform:netflix' http://127.0.0.1:8788/tv/title:1";
+
 /// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct OriginOptions {
-    /// Where to listen. There is no authentication: keep it to this machine or a trusted network.
+    /// The address to listen on. There is no authentication: listen on this machine or a trusted network only.
     #[arg(long, env = "NEWSREEL_LISTEN", default_value = "127.0.0.1:8788", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// The database file.
     #[arg(long, env = "NEWSREEL_DB", default_value = "origin.sqlite", value_name = "FILE")]
     db: PathBuf,
-    /// Put a made-up sample catalogue into a database that was never written to.
+    /// Begin with a made-up sample catalogue, if the database is new.
     #[arg(long, env = "NEWSREEL_SAMPLE", value_parser = BoolishValueParser::new())]
     sample: bool,
     /// For tests of crashes: hold every publish back for so long after its commit.

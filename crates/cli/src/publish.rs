@@ -17,6 +17,15 @@ use crate::http::{call_with_retries, random_u32};
 use crate::input;
 use keys::KeyChanges;
 
+/// Examples for `--help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  newsreel publish --key title:1 --token dev-publish
+  newsreel publish --key title:1 --op remove
+  newsreel publish --tag platform:netflix --soft
+  newsreel publish --all --expect-version 46
+  newsreel publish --file changes.json --wait-applied
+  printf '{\"key\":\"title:1\"}\\n{\"key\":\"title:2\"}\\n' | newsreel publish --ndjson -";
+
 /// The command's own flags.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(
@@ -25,42 +34,44 @@ use keys::KeyChanges;
 pub(crate) struct PublishOptions {
     #[command(flatten)]
     keys: KeyChanges,
-    /// A tag all of whose entries changed; may be given again.
+    /// A tag: every entry that carries it changed. May be repeated.
     #[arg(long = "tag", env = "NEWSREEL_TAG", value_name = "TAG")]
     changed_tags: Vec<Tag>,
-    /// A prefix all of whose keys changed; may be given again.
+    /// A prefix: every key that begins with it changed. May be repeated.
     #[arg(long = "prefix", env = "NEWSREEL_PREFIX", value_name = "PREFIX")]
     prefixes: Vec<Prefix>,
     /// Everything changed.
     #[arg(long, env = "NEWSREEL_ALL", value_parser = BoolishValueParser::new())]
     all: bool,
-    /// A publish as JSON; `-` reads stdin.
+    /// A file with one publish as JSON; `-` reads stdin.
     #[arg(long, env = "NEWSREEL_FILE", value_name = "FILE", conflicts_with_all = [
         "keys", "op", "tags", "changed_tags", "prefixes", "all", "soft", "expect_version",
     ])]
     file: Option<PathBuf>,
-    /// Publishes as JSON, one a line, each a version of its own; `-` reads stdin. Prints the answers in order.
+    /// A file with many publishes as JSON, one a line, each a version of its own; `-` reads stdin. The answers are
+    /// printed in the order of the lines.
     #[arg(long, env = "NEWSREEL_NDJSON", value_name = "FILE", conflicts_with_all = [
         "keys", "op", "tags", "changed_tags", "prefixes", "all", "soft", "expect_version", "file", "wait_applied",
     ])]
     ndjson: Option<PathBuf>,
-    /// What is older may be served, marked, while it is fetched anew.
+    /// Let caches serve the older value, marked as stale, while they fetch the new one.
     #[arg(long, env = "NEWSREEL_SOFT", value_parser = BoolishValueParser::new())]
     soft: bool,
-    /// Publish only if this is the newest version.
+    /// Publish only if this is the newest version of the log.
     #[arg(long, env = "NEWSREEL_EXPECT_VERSION", value_name = "VERSION")]
     expect_version: Option<Version>,
-    /// And this the epoch.
+    /// Publish only if the log is in this epoch.
     #[arg(long, env = "NEWSREEL_EXPECT_EPOCH", value_name = "EPOCH", requires = "expect_version")]
     expect_epoch: Option<Epoch>,
-    /// The same key and the same changes are one publish, however often they are sent [default: a random one].
-    /// With --ndjson the nth line has this key and #n.
+    /// The idempotency key: the same key with the same changes is one publish, however often it is sent [default: a
+    /// random one]. With --ndjson the nth line has this key with #n added.
     #[arg(long, env = "NEWSREEL_IDEMPOTENCY_KEY", value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<String>,
-    /// Wait until every live follower has acknowledged it; the receipt then names the replicas that have and have not.
+    /// Wait until every live replica has applied the publish. The receipt then names the replicas that have applied it,
+    /// those that have not, and those that are offline.
     #[arg(long, env = "NEWSREEL_WAIT_APPLIED", value_parser = BoolishValueParser::new())]
     wait_applied: bool,
-    /// How long to wait for the replicas.
+    /// How long --wait-applied waits.
     #[arg(long, env = "NEWSREEL_TIMEOUT_MS", value_name = "MS", default_value_t = 5_000)]
     timeout_ms: u64,
 }

@@ -7,10 +7,15 @@ use crate::broker::{BROKER, BrokerClient, BrokerOptions};
 use crate::exit::{Failure, print};
 use crate::http::{self, call_with_retries};
 
+/// Examples for `--help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  newsreel status --token dev-follow
+  newsreel status --json --broker https://newsreel.example.workers.dev --catalog shop";
+
 /// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct StatusOptions {
-    /// Print the broker's answer as it came.
+    /// Print the broker's answer, a JSON object.
     #[arg(long, env = "NEWSREEL_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }

@@ -21,28 +21,35 @@ use crate::broker::BrokerOptions;
 use crate::exit::{Failure, asked_to_stop, note, print as out};
 use crate::link::{Link, SocketEvent};
 
+/// Examples for `--help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  newsreel tail --token dev-follow
+  newsreel tail --from start --json --resume tail.position
+  newsreel tail --from start --topic availability:netflix: --exit-when-live";
+
 /// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct TailOptions {
-    /// Where to start: `head`, `start` (everything kept) or a position. A resume file comes before this.
+    /// Where to start: `head` (only what is published from now on), `start` (everything that is kept) or a position.
+    /// A position in the file of --resume comes first.
     #[arg(long, env = "NEWSREEL_FROM", default_value = "head", value_name = "WHERE")]
     from: StartAt,
-    /// Print one JSON object a version instead of a line for people.
+    /// Print one JSON object for each version.
     #[arg(long, env = "NEWSREEL_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
-    /// Keep the position in this file and continue from it the next time.
+    /// Keep the position of the last printed version in this file, and continue from it the next time.
     #[arg(long, env = "NEWSREEL_RESUME", value_name = "FILE")]
     resume: Option<PathBuf>,
-    /// Hear only of keys that begin so (a class is `class:`); may be given again.
+    /// Follow only the keys that begin with this; a class is `class:`. May be repeated.
     #[arg(long = "topic", env = "NEWSREEL_TOPIC", value_name = "PREFIX")]
     topics: Vec<String>,
-    /// The name to follow under.
+    /// The name that the broker lists this follower under.
     #[arg(long, env = "NEWSREEL_NAME", default_value = "tail")]
     name: String,
-    /// Stop once this version is printed.
+    /// Stop after this version.
     #[arg(long, env = "NEWSREEL_UNTIL", value_name = "VERSION")]
     until: Option<Version>,
-    /// Stop once everything missed is printed.
+    /// Stop after the versions that were missed.
     #[arg(long, env = "NEWSREEL_EXIT_WHEN_LIVE", value_parser = BoolishValueParser::new())]
     exit_when_live: bool,
 }

@@ -20,28 +20,38 @@ use serde_json::json;
 use crate::exit::{Failure, note, print};
 use crate::input;
 
-/// TokenCommand to do.
+/// Examples for `--help`.
+const KEY_EXAMPLES: &str = "Examples:
+  newsreel token key --kid 2026-11 --out signing-key.json";
+/// Examples for `--help`.
+const SIGN_EXAMPLES: &str = "Examples:
+  newsreel token sign --key signing-key.json --sub tv-app --for tv --scope follow --topic title:
+  newsreel token sign --key signing-key.json --sub importer --for '*' --scope publish --expires-in 86400";
+
+/// The commands of `newsreel token`.
 #[derive(clap::Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Makes a key: writes the signing key to a file, and prints the item for the secret TOKEN_KEYS.
+    /// Make a key: write the signing key to a file, and print the item for the secret TOKEN_KEYS.
     ///
-    /// TOKEN_KEYS is a JSON list of such items. To rotate: add the new item, sign with the new key, and take the old item
-    /// away when the last token that it signed has expired.
+    /// TOKEN_KEYS is a JSON list of such items. To rotate, add the new item, sign with the new key, and remove the old
+    /// item when the last token of the old key has expired.
+    #[command(after_long_help = KEY_EXAMPLES)]
     Key(KeyOptions),
-    /// Signs a token and prints it.
+    /// Sign a token and print it.
+    #[command(after_long_help = SIGN_EXAMPLES)]
     Sign(SignOptions),
 }
 
 /// The flags of `key`.
 #[derive(clap::Args)]
 pub(crate) struct KeyOptions {
-    /// Its name, in every token that it signs; no two keys of a deployment have the same.
+    /// The name of the key, which every token that it signs carries. Each key of a deployment has another name.
     #[arg(long, env = "NEWSREEL_KID")]
     kid: String,
-    /// How it signs.
+    /// The algorithm of the key.
     #[arg(long, env = "NEWSREEL_ALG", default_value = "EdDSA")]
     alg: Algorithm,
-    /// Where the signing key goes: a new file that only you can read.
+    /// The new file for the signing key, which only you can read.
     #[arg(long, env = "NEWSREEL_KEY_FILE", value_name = "FILE")]
     out: PathBuf,
 }
@@ -49,13 +59,13 @@ pub(crate) struct KeyOptions {
 /// The flags of `sign`.
 #[derive(clap::Args)]
 pub(crate) struct SignOptions {
-    /// The file with the signing key; else it is the text of the variable NEWSREEL_SIGNING_KEY.
+    /// The file with the signing key [default: the text of the variable NEWSREEL_SIGNING_KEY].
     #[arg(long, env = "NEWSREEL_KEY_FILE", value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Who: idempotency keys and rates are its own.
+    /// The name of the holder, who has idempotency keys and rates of its own.
     #[arg(long, env = "NEWSREEL_SUB", value_name = "NAME")]
     sub: String,
-    /// A catalog that it may call; repeat for more. "*" is every catalog.
+    /// A catalog that the token is for; "*" is every catalog. May be repeated.
     #[arg(
         long = "for",
         env = "NEWSREEL_FOR",
@@ -64,24 +74,24 @@ pub(crate) struct SignOptions {
         value_delimiter = ','
     )]
     catalogs: Vec<String>,
-    /// TokenCommand it may do; repeat for more.
+    /// What the token allows its holder to do. May be repeated.
     #[arg(long, env = "NEWSREEL_SCOPE", required = true, value_delimiter = ',')]
     scope: Vec<Scope>,
-    /// A key prefix that it is held to; repeat for more. Without any it reaches every key.
+    /// A prefix that the keys of every call must have. May be repeated; without any the token reaches every key.
     #[arg(long, env = "NEWSREEL_TOPIC", value_name = "PREFIX")]
     topic: Vec<String>,
-    /// For how long, in seconds.
+    /// How many seconds the token is good for.
     #[arg(long, env = "NEWSREEL_EXPIRES_IN", default_value_t = 3_600, value_name = "SECONDS")]
     expires_in: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 enum Algorithm {
-    /// HMAC with SHA-256: who can verify can sign.
+    /// HMAC with SHA-256. The deployment holds the same secret, and could sign too.
     #[value(name = "HS256")]
     #[serde(rename = "HS256")]
     Hs256,
-    /// Ed25519: the deployment has the public half only.
+    /// Ed25519. The deployment holds the public half only.
     #[value(name = "EdDSA")]
     #[serde(rename = "EdDSA")]
     Ed25519,
@@ -140,7 +150,7 @@ fn signing_key(options: &SignOptions) -> Result<SigningKey, Failure> {
         None => std::env::var("NEWSREEL_SIGNING_KEY")
             .map_err(|_| Failure::Input("name a key: --key FILE, or NEWSREEL_SIGNING_KEY".to_owned()))?,
     };
-    // TokenCommand serde says of it would quote it.
+    // The error of serde would quote the key.
     serde_json::from_str(&text).map_err(|_| {
         Failure::Input("the signing key is not one that `newsreel token key` has written".to_owned())
     })

@@ -177,6 +177,24 @@ async fn the_exit_code_tells_what_went_wrong() {
     assert!(String::from_utf8(run(&good, "--help").stdout).unwrap().contains("Exit codes:"));
 }
 
+#[test]
+fn shells_get_completions_and_man_gets_pages() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run("http://127.0.0.1:1", &format!("completions {shell}"));
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(script.contains("check-config") && script.contains("idempotency-key"), "{shell}");
+    }
+    assert_eq!(run("http://127.0.0.1:1", "completions csh").status.code(), Some(2));
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let output = run("http://127.0.0.1:1", &format!("man {}", pages.display()));
+    assert_eq!(output.status.code(), Some(0));
+    let page = std::fs::read_to_string(pages.join("newsreel-publish.1")).unwrap();
+    assert!(page.contains("idempotency") && page.contains("Examples"), "{page}");
+    assert!(pages.join("newsreel-token-sign.1").exists() && pages.join("newsreel.1").exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_epoch_is_printed_and_explained() {
     let (url, _heard) = broker(200, RECEIPT).await;

@@ -38,28 +38,28 @@ const WRANGLER_TOML: &str = "wrangler.toml";
 #[derive(clap::Args)]
 #[command(next_help_heading = "Into KV by Cloudflare's API (given --namespace-id)")]
 pub(crate) struct KvOptions {
-    /// The KV namespace that is bound as ENTRIES. Then the token of --token is one to follow with.
+    /// The KV namespace that the deployment binds as ENTRIES. --token is then a token that may follow.
     #[arg(long, env = "NEWSREEL_NAMESPACE_ID", hide_env_values = true, value_name = "ID")]
     #[arg(requires_all = ["account_id", "api_token"])]
     pub(super) namespace_id: Option<String>,
-    /// The account.
+    /// The Cloudflare account of the namespace.
     #[arg(long, env = "CLOUDFLARE_ACCOUNT_ID", hide_env_values = true, value_name = "ID")]
     account_id: Option<String>,
     /// An API token with the permission "Workers KV Storage Write".
     #[arg(long, env = "CLOUDFLARE_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     api_token: Option<Token>,
-    /// Where the API is.
+    /// The address of Cloudflare's API.
     #[arg(long, env = "NEWSREEL_API_BASE", default_value = "https://api.cloudflare.com/client/v4")]
     #[arg(value_name = "URL", value_parser = http::server)]
     api_base: Url,
-    /// The origin's address, as ORIGIN_URL of the deployment.
+    /// The address of the origin: ORIGIN_URL of the deployment.
     #[arg(long, env = "NEWSREEL_ORIGIN", default_value = "http://127.0.0.1:8788", value_name = "URL")]
     #[arg(value_parser = http::server)]
     origin: Url,
-    /// The deployment's configuration, for its POLICY [default: wrangler.toml, if it is there].
+    /// The deployment's configuration, whose POLICY says how long an entry lives [default: wrangler.toml, if it exists].
     #[arg(long, env = "NEWSREEL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// And its [env.NAME].
+    /// The environment [env.NAME] of the configuration.
     #[arg(long, env = "NEWSREEL_ENV", value_name = "NAME")]
     env: Option<String>,
 }

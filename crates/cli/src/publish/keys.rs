@@ -20,21 +20,18 @@ impl clap::Args for KeyChanges {
         let tags = Arg::new(TAGS).long("tags").value_parser(tag_list).value_name("TAG,…");
         command
             .arg(
-                key.action(ArgAction::Append)
-                    .env("NEWSREEL_KEY")
-                    .help("A key that changed; may be given again"),
+                key.action(ArgAction::Append).env("NEWSREEL_KEY").help("A key that changed. May be repeated"),
             )
             .arg(
                 op.action(ArgAction::Append)
                     .env("NEWSREEL_OP")
                     .requires(KEY)
-                    .help("What happened to the key before it [default: update]"),
+                    .help("The operation on the key before it: update or remove [default: update]"),
             )
             .arg(
-                tags.action(ArgAction::Append)
-                    .env("NEWSREEL_TAGS")
-                    .requires(KEY)
-                    .help("The tags that the entry of the key before them carries after the change"),
+                tags.action(ArgAction::Append).env("NEWSREEL_TAGS").requires(KEY).help(
+                    "The tags that the entry of the key before it carries after the change, with commas",
+                ),
             )
     }
 

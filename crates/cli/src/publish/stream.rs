@@ -183,7 +183,7 @@ impl Stream<'_> {
         self.bar.suspend(|| print(&heard.lines))
     }
 
-    /// Hangs up and dials again later, unless retry_for has run out.
+    /// Closes the connection and dials again later, unless the time for retries has run out.
     async fn give_up(&mut self, why: String) -> Result<(), Failure> {
         self.link.hang_up(1000, "again").await;
         self.opened = false;
