@@ -10,7 +10,7 @@
 
 use serde_json::Value;
 
-use crate::read::policy::Policies;
+use crate::read::policy::{Policies, PolicyError};
 use crate::wire::problem::{Code, Problem};
 
 mod bindings;
@@ -74,9 +74,9 @@ pub enum VariableError {
         /// The rule that the item breaks, in brackets; empty if `expected` says it.
         why: String,
     },
-    /// A table of policies that cannot be read or cannot be kept. The text names the class and the field.
-    #[error("{0}")]
-    Policy(String),
+    /// A table of policies that cannot be read or cannot be kept.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
 }
 
 impl From<VariableError> for Problem {
@@ -167,5 +167,5 @@ impl<K: Kind + Sync> AnyVariable for Variable<K> {
 /// # Errors
 /// [`VariableError::Policy`] names the class and says what to write.
 pub fn check_horizon(policies: &Policies, forget_after_ms: u64) -> Result<(), VariableError> {
-    policies.check_horizon(std::time::Duration::from_millis(forget_after_ms)).map_err(VariableError::Policy)
+    Ok(policies.check_horizon(std::time::Duration::from_millis(forget_after_ms))?)
 }

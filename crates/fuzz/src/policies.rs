@@ -9,7 +9,7 @@ pub(crate) fn policy(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let policies = match Policies::from_json(text) {
         Ok(policies) => policies,
-        Err(error) => return assert!(error.contains("POLICY")),
+        Err(error) => return assert!(error.to_string().contains("POLICY")),
     };
     assert_eq!(policies.check(), Ok(()));
     let mut tightest = Duration::MAX;

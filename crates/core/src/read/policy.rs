@@ -6,10 +6,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::wire::json::Object;
+
 mod age;
 mod check;
 
-pub use age::{Age, Cause, Part};
+pub use age::{Age, AgePart, Cause};
 pub use check::{MAX_POLICY_TIME, MIN_LAG_BOUND};
 
 /// The policy of one class.
@@ -59,7 +61,8 @@ pub struct Policies {
 }
 
 /// The changes of a deployment to the policy of a class. Absent fields keep the default; all times are in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Override {
     /// Replaces [`Policy::ttl`].
     pub ttl_ms: Option<u64>,
@@ -75,62 +78,40 @@ pub struct Override {
     pub quorum: Option<bool>,
 }
 
-impl Override {
-    /// Reads one from its JSON. FloorKind hand: what serde derives is five times as large, and there is one wasm for all.
-    fn read(value: &Value) -> Result<Self, String> {
-        let mut read = Self::default();
-        let members = value.as_object().ok_or("invalid type, expected a table")?;
-        for (name, value) in members {
-            let whole = || match value.as_u64() {
-                None if !value.is_null() => Err("invalid type, expected u64"),
-                number => Ok(number),
-            };
-            match name.as_str() {
-                "ttl_ms" => read.ttl_ms = whole()?,
-                "stale_for_ms" => read.stale_for_ms = whole()?,
-                "lag_bound_ms" => read.lag_bound_ms = whole()?,
-                "beyond_bound" => {
-                    read.beyond_bound =
-                        one_of(value, &[("stale", OnUnprovable::Stale), ("fail", OnUnprovable::Fail)])?
-                }
-                "on_bump" => {
-                    read.on_bump = one_of(
-                        value,
-                        &[("delete", OnInvalidate::Delete), ("refresh", OnInvalidate::Refresh)],
-                    )?
-                }
-                "quorum" => {
-                    read.quorum = match value.as_bool() {
-                        None if !value.is_null() => return Err("invalid type, expected a boolean".to_owned()),
-                        quorum => quorum,
-                    }
-                }
-                other => {
-                    let known =
-                        "`ttl_ms`, `stale_for_ms`, `lag_bound_ms`, `beyond_bound`, `on_bump`, `quorum`";
-                    return Err(format!("unknown field `{other}`, expected one of {known}"));
-                }
-            }
-        }
-        Ok(read)
-    }
+/// Why the policies of a deployment cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// `POLICY` is not JSON, or not a table of classes.
+    #[error("POLICY is {TABLE}: {0}")]
+    NotATable(String),
+    /// The table of a class cannot be read.
+    #[error("POLICY is {TABLE}: {class}: {why}")]
+    Class {
+        /// The name of the class.
+        class: String,
+        /// The reason, as the JSON reader gives it.
+        why: String,
+    },
+    /// Promises that no deployment can keep, each with the number to write.
+    #[error("{}", .0.join("; "))]
+    Unkeepable(Vec<String>),
+    /// The log forgets floors while an entry below them may still be served.
+    #[error(
+        "FORGET_AFTER_MS is {forget_after_ms}, and an entry of the class {class} may be served for {life_ms} ms: \
+         write more than that, or shorten its ttl_ms and stale_for_ms"
+    )]
+    Horizon {
+        /// The class whose entries may be served for longest.
+        class: String,
+        /// How long that is.
+        life_ms: u128,
+        /// How long the log remembers.
+        forget_after_ms: u128,
+    },
 }
 
-impl<'de> Deserialize<'de> for Override {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::read(&Value::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
-
-fn one_of<T: Copy>(value: &Value, known: &[(&str, T)]) -> Result<Option<T>, String> {
-    let found = known.iter().find(|(text, _)| value == text).map(|(_, one)| *one);
-    if found.is_none() && !value.is_null() {
-        let known: Vec<&str> = known.iter().map(|(text, _)| *text).collect();
-        let given = value.as_str().unwrap_or("no text");
-        return Err(format!("unknown variant `{given}`, expected one of {}", known.join(", ")));
-    }
-    Ok(found)
-}
+/// The shape of the variable, for people.
+const TABLE: &str = "a table per class of ttl_ms, stale_for_ms, lag_bound_ms, beyond_bound, on_bump, quorum";
 
 /// The name under which a deployment changes the policy of every class it does not name.
 pub const OTHER: &str = "other";
@@ -175,21 +156,18 @@ impl Policies {
     /// Reads what a deployment changes from the JSON of its `POLICY` variable; nothing when that is empty.
     ///
     /// # Errors
-    /// A text that says what to write there.
-    pub fn from_json(json: &str) -> Result<Self, String> {
+    /// [`PolicyError`] says what to write there.
+    pub fn from_json(json: &str) -> Result<Self, PolicyError> {
         if json.trim().is_empty() {
             return Ok(Self::default());
         }
-        let wrong = |why: String| {
-            format!(
-                "POLICY is a table per class of ttl_ms, stale_for_ms, lag_bound_ms, beyond_bound, on_bump, quorum: {why}"
-            )
-        };
-        let tables: Value = serde_json::from_slice(json.as_bytes()).map_err(|why| wrong(why.to_string()))?;
+        let tables: BTreeMap<String, Value> =
+            serde_json::from_str(json).map_err(|why| PolicyError::NotATable(why.to_string()))?;
         let mut overrides = BTreeMap::new();
-        for (class, table) in tables.as_object().ok_or_else(|| wrong("it is none".to_owned()))? {
-            let change = Override::read(table).map_err(|why| wrong(format!("{class}: {why}")))?;
-            overrides.insert(class.clone(), change);
+        for (class, table) in tables {
+            let Object(change): Object<Override> = serde_json::from_value(table)
+                .map_err(|why| PolicyError::Class { class: class.clone(), why: why.to_string() })?;
+            overrides.insert(class, change);
         }
         let policies = Self::with(&overrides);
         policies.check()?;

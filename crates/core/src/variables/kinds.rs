@@ -255,7 +255,7 @@ impl Kind for PolicyTable {
             Some(Value::String(json)) => json.clone(),
             Some(table) => table.to_string(),
         };
-        Policies::from_json(&json).map_err(VariableError::Policy)
+        Ok(Policies::from_json(&json)?)
     }
 
     fn expected(&self) -> String {

@@ -28,8 +28,8 @@ pub(crate) fn texts(value: &Value) -> Option<Vec<String>> {
     value.as_array()?.iter().map(|one| one.as_str().map(str::to_owned)).collect()
 }
 
-/// What stands in JSON as an object. (serde takes an array for a struct too, field by field.)
-pub(super) struct Object<T>(pub(super) T);
+/// A value that stands in JSON as an object. (serde takes an array for a struct too, field by field.)
+pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

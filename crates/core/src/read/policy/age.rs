@@ -2,16 +2,15 @@
 //!
 //! Worked out from `core::read::cache` and `core::read::sync`:
 //!
-//! - What was *published* is bounded by the lag. An entry is judged `fresh` only while the lag is within the
+//! - A *published* change is bounded by the lag. An entry is judged `fresh` only while the lag is within the
 //!   bound, also after a tier took its time. The lag is the age that the replica's proof had when it answered, of
 //!   which half the bound is asked for, and all the time since the question was sent. A fill is stamped with the
 //!   position from before the origin was asked, so it adds nothing; `Cache-Control` lets shared caches reuse only
 //!   what is unused of the bound, and of the ttl, so they add nothing either.
-//! - With a bound of 0 each read asks and waits for a proof that begins after its question: what was acknowledged
-//!   when the read began is in the floors it is judged by.
-//! - What was *never published* no floor knows. It is bounded by the entry's own time, which counts from the start
-//!   of its fetch.
-//! - A fill is served by whoever waited for it even if its fetch took longer than the ttl: it is the newest there is.
+//! - With a bound of 0 each read asks and waits for a proof that begins after its question, so every change that was
+//!   acknowledged when the read began is in the floors that judge the entry.
+//! - A change that was *never published* raises no floor. The entry's own time bounds it, from the start of the fetch.
+//! - A reader that waited for a fill serves it even if the fetch took longer than the ttl, since no newer value exists.
 //! - A published change is on the clock of its acknowledgement, an entry's time on that of its fetch. The origin's
 //!   own delay between a commit and its publish is not in the sums.
 //!
@@ -24,7 +23,7 @@ use std::time::Duration;
 use super::{OnUnprovable, Policy};
 use crate::read::cache::Freshness;
 
-/// What may make an answer old.
+/// The cause of an old answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// A change was published.
@@ -33,7 +32,7 @@ pub enum Cause {
     Unproved,
     /// A change was never published.
     Unpublished,
-    /// A change was never published, and the entry has expired; or it was published as soft. It is fetched
+    /// A change was never published and the entry has expired, or the change was published as soft. The value is fetched
     /// behind the answer.
     Revalidating,
     /// The origin does not answer, and a change was published.
@@ -43,20 +42,20 @@ pub enum Cause {
 /// The oldest that an answer can be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Age {
-    /// What may make it old.
+    /// The cause of the age.
     pub cause: Cause,
-    /// How it is marked; absent when nothing that old is answered: the read fails.
+    /// The mark of such an answer; `None` when the read fails instead.
     pub marked: Option<Freshness>,
-    /// What it consists of. They add up to [`Age::total`].
-    pub parts: Vec<Part>,
+    /// The parts of the age, which add up to [`Age::total`].
+    pub parts: Vec<AgePart>,
 }
 
 /// One part of an age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
-    /// What takes the time.
+pub struct AgePart {
+    /// The name of the step that takes the time.
     pub name: &'static str,
-    /// At most so much.
+    /// The longest time that the step may take.
     pub time: Duration,
 }
 
@@ -74,13 +73,13 @@ impl Policy {
     pub fn ages(&self) -> Vec<Age> {
         let half = self.lag_bound / 2;
         let proof = if self.lag_bound.is_zero() {
-            vec![Part { name: "asked", time: Duration::ZERO }]
+            vec![AgePart { name: "asked", time: Duration::ZERO }]
         } else {
-            let way = Part { name: "way", time: self.lag_bound - half };
-            vec![Part { name: "proof", time: half }, way]
+            let way = AgePart { name: "way", time: self.lag_bound - half };
+            vec![AgePart { name: "proof", time: half }, way]
         };
-        let ttl = Part { name: "ttl", time: self.ttl };
-        let life = vec![ttl, Part { name: "stale time", time: self.stale_for }];
+        let ttl = AgePart { name: "ttl", time: self.ttl };
+        let life = vec![ttl, AgePart { name: "stale time", time: self.stale_for }];
         let of = |cause, marked, parts| Age { cause, marked: Some(marked), parts };
         let or_fail = |cause| match self.beyond_bound {
             OnUnprovable::Stale => of(cause, Freshness::Stale, life.clone()),

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::{OTHER, Policies, Policy};
+use super::{OTHER, Policies, Policy, PolicyError};
 use crate::wire::name::Key;
 
 /// The least lag bound that is not 0.
 ///
-/// A proof may be half as old as the bound when a reader asks for it, and the other half is for the way back. So
-/// within 125 ms the replica's ping goes to the broker and comes back, across an ocean if it must, and within
-/// the other 125 ms the reader's question to the replica does. Below that most reads would fail or be marked,
-/// whatever the class prefers; who wants less writes 0, and every read asks.
+/// A proof may be half as old as the bound when a reader asks for it; the other half is for the answer to come back. At
+/// 250 ms the replica's ping has 125 ms to the broker and back, across an ocean if need be, and the reader's question
+/// to the replica has the other 125 ms. Below that most reads would fail or be marked stale. A deployment that wants a
+/// tighter bound writes 0, and every read asks.
 pub const MIN_LAG_BOUND: Duration = Duration::from_millis(250);
 /// The longest time of a policy: ten years. A longer time is a typing mistake, and sums of such times overflow.
 pub const MAX_POLICY_TIME: Duration = Duration::from_secs(3_650 * 24 * 3_600);
@@ -19,13 +19,13 @@ impl Policies {
     /// Says whether every promise can be kept.
     ///
     /// # Errors
-    /// A text that names each class and number that is wrong, and what to write there.
-    pub fn check(&self) -> Result<(), String> {
+    /// [`PolicyError::Unkeepable`] names each class and number that is wrong, and what to write there.
+    pub fn check(&self) -> Result<(), PolicyError> {
         let complaints = self.complaints();
-        if complaints.is_empty() { Ok(()) } else { Err(complaints.join("; ")) }
+        if complaints.is_empty() { Ok(()) } else { Err(PolicyError::Unkeepable(complaints)) }
     }
 
-    /// Returns what cannot be kept, each with the class, the number and what to write.
+    /// Returns the promises that cannot be kept, each with the class, the number and what to write.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
@@ -43,24 +43,22 @@ impl Policies {
         complaints
     }
 
-    /// Says whether a log remembers for longer than any entry may be served: one that was folded away and
+    /// Says whether a log remembers floors for longer than any entry may be served. A floor that was folded away and
     /// forgotten would refuse nothing.
     ///
     /// # Errors
-    /// A text that names the class and what to write.
-    pub fn check_horizon(&self, forget_after: Duration) -> Result<(), String> {
+    /// [`PolicyError::Horizon`] names the class and what to write.
+    pub fn check_horizon(&self, forget_after: Duration) -> Result<(), PolicyError> {
         let life = self.longest_life();
         if forget_after > life {
             return Ok(());
         }
         let longest = self.classes().find(|(_, policy)| policy.life() == life);
-        Err(format!(
-            "FORGET_AFTER_MS is {}, and an entry of the class {} may be served for {} ms: write more than that, or \
-             shorten its ttl_ms and stale_for_ms",
-            forget_after.as_millis(),
-            longest.map_or(OTHER, |(class, _)| class),
-            life.as_millis(),
-        ))
+        Err(PolicyError::Horizon {
+            class: longest.map_or(OTHER, |(class, _)| class).to_owned(),
+            life_ms: life.as_millis(),
+            forget_after_ms: forget_after.as_millis(),
+        })
     }
 }
 
@@ -149,7 +147,7 @@ mod tests {
     fn all_that_is_wrong_is_said_at_once() {
         let json = r#"{"a":{"ttl_ms":0},"b":{"ttl_ms":1,"lag_bound_ms":3},"other":{"ttl_ms":0}}"#;
         expect(json, &["POLICY.a.ttl_ms", "POLICY.b.lag_bound_ms", "POLICY.other.ttl_ms"]);
-        let told = Policies::from_json(json).unwrap_err();
+        let told = Policies::from_json(json).unwrap_err().to_string();
         assert!(told.contains("POLICY.a.") && told.contains("POLICY.b.") && told.contains("POLICY.other."));
     }
 
@@ -163,7 +161,7 @@ mod tests {
     fn the_log_remembers_for_longer_than_any_entry_is_served() {
         let policies = Policies::from_json(r#"{"fare":{"ttl_ms":1209600000,"stale_for_ms":500}}"#).unwrap();
         let life = Duration::from_millis(1_209_600_500);
-        let why = policies.check_horizon(life).unwrap_err();
+        let why = policies.check_horizon(life).unwrap_err().to_string();
         assert!(why.contains("FORGET_AFTER_MS is 1209600500") && why.contains("the class fare"), "{why}");
         assert_eq!(policies.check_horizon(life + Duration::from_millis(1)), Ok(()));
     }
