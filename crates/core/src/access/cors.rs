@@ -62,7 +62,7 @@ impl Origins {
         Ok(origins)
     }
 
-    /// Says whether pages of `origin` may call a deployment whose own origin is `own`, in lower case.
+    /// Says whether pages of `origin` may call a deployment with the origin `own`, in lower case.
     #[must_use]
     pub fn allow(&self, origin: &str, own: &str) -> bool {
         let origin = origin.to_ascii_lowercase();

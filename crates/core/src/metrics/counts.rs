@@ -3,8 +3,8 @@
 //! Knows nothing of how a report travels. Every count saturates. Two things are kept for every read:
 //! - a tier that was asked counts once, as a hit, a miss or a failure; an entry that was refused is a miss of
 //!   its tier, and its refusal is counted beside it;
-//! - a read ends once, as an answer or a failure. `Stale` and `Revalidating` count whatever was answered so;
-//!   `Removed` and `NotFound` only what was fresh.
+//! - a read ends once, as an answer or a failure. `Stale` and `Revalidating` count all answers with that mark;
+//!   `Removed` and `NotFound` only fresh ones.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,9 +20,9 @@ use histogram::{millis, observe};
 use crate::read::policy::OTHER;
 use crate::wire::name::MAX_KEY_BYTES;
 
-/// How many classes are told apart; further ones are counted as `other`.
+/// The most classes that are counted apart; further ones are counted as `other`.
 pub const MAX_CLASSES: usize = 64;
-/// The longest text of counts, in bytes. It holds 65 lines with the longest class and the greatest numbers.
+/// The longest text of counts, in bytes: 65 lines with the longest class and the greatest numbers.
 pub const MAX_TEXT_BYTES: usize = 128 << 10;
 
 pub(super) type Row = [u64; Count::ALL.len()];

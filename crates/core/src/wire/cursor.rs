@@ -28,7 +28,7 @@ fn is_first(part: &u32) -> bool {
     *part == 0
 }
 
-/// A cursor that a reader of pages keeps itself. It names the epoch, since the log may begin anew between two pages.
+/// A cursor that a reader of pages keeps itself. The epoch is a part of the cursor, since the log may begin anew between two pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageCursor {
     /// The epoch of the log.

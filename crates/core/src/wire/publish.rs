@@ -330,7 +330,7 @@ mod tests {
     fn a_body_of_very_many_objects_is_not_even_read() {
         let nested = format!(r#"{{"changes":[{{"changes":[{}{{}}]}}]}}"#, "{},".repeat(MAX_OBJECTS - 2));
         assert_eq!(Publish::parse(nested.as_bytes()), Err(PublishError::TooManyChanges(MAX_OBJECTS)));
-        // What stands in a text is no object.
+        // A brace within a text begins no object.
         let key = r#"{"key":"title:\"{{{","tags":["{\\","{"]}"#;
         assert_eq!(objects(key), 1);
         assert_eq!(Publish::parse(key.as_bytes()).unwrap().changes.len(), 1);
@@ -392,7 +392,7 @@ mod tests {
         let refused = Problem::from(Publish::parse(tagged(MAX_TAGS + 1).as_bytes()).unwrap_err());
         assert_eq!(refused.code(), "bad-change");
         assert_eq!(refused.detail(), "changes[1]: 257 tags; a change names at most 256");
-        // They are counted before they are looked at.
+        // The tags are counted before any is read.
         let many = format!(r#"{{"key":"a:1","tags":["{}"]}}"#, vec!["a b"; MAX_TAGS + 1].join(r#"",""#));
         assert_eq!(code(&many), "bad-change");
         let frame = tagged(MAX_TAGS + 1).replace(r#"{"changes":"#, r#"{"version":1,"at":1,"changes":"#);

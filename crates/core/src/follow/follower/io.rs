@@ -76,7 +76,7 @@ pub enum Input {
         /// The close code of RFC 6455.
         code: u16,
     },
-    /// The time of [`Follower::poll_timeout`] has come.
+    /// The time of [`Follower::poll_timeout`](super::Follower::poll_timeout) has come.
     Timer,
     /// A reader needs a proof that begins now.
     Prove,

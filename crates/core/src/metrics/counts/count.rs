@@ -2,7 +2,7 @@
 
 macro_rules! counts {
     ($($(#[$doc:meta])* $count:ident,)+) => {
-        /// What is counted. The order is that of the text form: a further one goes to the end.
+        /// The name of a counter. The order is that of the text form, so a further counter goes to the end.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Count {
             $($(#[$doc])* $count,)+
@@ -20,57 +20,57 @@ counts! {
     Reads,
     /// Memory gave an entry that could be served.
     MemoryHit,
-    /// Memory had none.
+    /// Memory had no entry that could be served.
     MemoryMiss,
-    /// Memory failed.
+    /// Memory did not answer.
     MemoryFailed,
     /// KV gave an entry that could be served.
     KvHit,
-    /// KV had none.
+    /// KV had no entry that could be served.
     KvMiss,
     /// KV did not answer.
     KvFailed,
     /// R2 gave an entry that could be served.
     R2Hit,
-    /// R2 had none.
+    /// R2 had no entry that could be served.
     R2Miss,
     /// R2 did not answer.
     R2Failed,
     /// The origin gave a value.
     OriginHit,
-    /// The origin has none.
+    /// The origin has no value.
     OriginMiss,
     /// The origin did not answer.
     OriginFailed,
     /// An entry was refused: below the hard floor of its key.
     BelowKey,
-    /// Of one of its tags.
+    /// An entry was refused: below the hard floor of one of its tags.
     BelowTag,
-    /// Of a prefix of its key.
+    /// An entry was refused: below the hard floor of a prefix of its key.
     BelowPrefix,
-    /// Of everything.
+    /// An entry was refused: below the hard floor of everything.
     BelowAll,
-    /// Below a soft floor.
+    /// An entry was not fresh: below a soft floor.
     Soft,
-    /// Past its time.
+    /// An entry was not fresh: past its time.
     Expired,
-    /// Of another epoch.
+    /// An entry was refused: filled in another epoch.
     OtherEpoch,
     /// Answers that were fresh, with a value.
     Fresh,
-    /// Answers that are fetched anew behind the answer.
+    /// Answers marked `revalidating`, with a fetch behind the answer.
     Revalidating,
-    /// Answers marked stale.
+    /// Answers that were marked `stale`.
     Stale,
-    /// Fresh answers of the log: it was removed.
+    /// Fresh answers that the key was removed, by the log.
     Removed,
-    /// Fresh answers that there is none.
+    /// Fresh answers that the origin has no value.
     NotFound,
     /// Reads that failed because the bound could not be kept.
     BoundNotKept,
-    /// Because the version asked for was not heard.
+    /// Reads that failed because the version asked for was not heard.
     MinVersion,
-    /// Because the origin did not answer.
+    /// Reads that failed because the origin did not answer.
     OriginDown,
     /// Entries put into memory.
     MemoryFill,
@@ -84,48 +84,48 @@ counts! {
     Syncs,
     /// Reads that asked KV, R2 and the origin at once.
     QuorumReads,
-    /// Those in which not all that answered held the same.
+    /// Quorum reads in which the tiers that answered held different entries.
     Disagreements,
     /// Misses that waited for the fetch of another request.
     Shared,
     /// Fetches of the origin that ended; see [`Counts::origin_took`](super::Counts::origin_took).
     OriginFetches,
-    /// How long they took, added up, in milliseconds.
+    /// The sum of how long fetches of the origin took, in milliseconds.
     OriginMs,
-    /// Those of at most 10 ms.
+    /// Fetches of the origin of at most 10 ms.
     OriginIn10,
-    /// Those of more, up to 50 ms.
+    /// Fetches of the origin of 10 to 50 ms.
     OriginIn50,
-    /// Those of more, up to 100 ms.
+    /// Fetches of the origin of 50 to 100 ms.
     OriginIn100,
-    /// Those of more, up to 500 ms.
+    /// Fetches of the origin of 100 to 500 ms.
     OriginIn500,
-    /// Those of more, up to 1 s.
+    /// Fetches of the origin of 0.5 to 1 s.
     OriginIn1000,
-    /// Those of more, up to 5 s.
+    /// Fetches of the origin of 1 to 5 s.
     OriginIn5000,
-    /// Answers whose lag was known; see [`Counts::lag`](super::Counts::lag).
+    /// Answers with a known lag; see [`Counts::lag`](super::Counts::lag).
     Lags,
-    /// Their lag, added up, in milliseconds.
+    /// The sum of the known lags, in milliseconds.
     LagMs,
-    /// Those with a lag of at most 0.1 s.
+    /// Answers with a lag of at most 0.1 s.
     LagIn100,
-    /// Those with more, up to 0.5 s.
+    /// Answers with a lag of 0.1 to 0.5 s.
     LagIn500,
-    /// Those with more, up to 1 s.
+    /// Answers with a lag of 0.5 to 1 s.
     LagIn1000,
-    /// Those with more, up to 2 s.
+    /// Answers with a lag of 1 to 2 s.
     LagIn2000,
-    /// Those with more, up to 10 s.
+    /// Answers with a lag of 2 to 10 s.
     LagIn10000,
-    /// Those with more, up to 60 s.
+    /// Answers with a lag of 10 to 60 s.
     LagIn60000,
     /// Answers of which nothing was ever proved.
     LagUnknown,
-    /// The greatest lag, in milliseconds: the only one that is not added up.
+    /// The greatest lag, in milliseconds: the only counter that is not a sum.
     LagMaxMs,
-    /// An entry was refused: its floors were not remembered, and nobody could be asked.
+    /// An entry was refused: its floors were not remembered and could not be looked up.
     FloorsUnknown,
-    /// An entry was refused: a newer one of the same quorum says otherwise.
+    /// An entry was refused: a newer entry of the same quorum says otherwise.
     Outvoted,
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 use super::count::Count;
 use super::{Row, raise};
 
-/// Counts of how long things took.
+/// The counters that make up one histogram of times.
 pub(crate) struct Histogram {
     pub(crate) name: &'static str,
     pub(crate) help: &'static str,
-    /// How many; those past the last bound are counted only here.
+    /// Counts every observation; those past the last bound are counted only here.
     pub(crate) all: Count,
-    /// All their milliseconds.
+    /// Sums the milliseconds of all observations.
     pub(crate) sum: Count,
-    /// A bound in milliseconds and as a label in seconds; how many took so long, but longer than the one before.
+    /// The buckets: a bound in milliseconds, its label in seconds, and the counter of observations up to the bound and
+    /// past the bound before.
     pub(crate) bounds: [(u64, &'static str, Count); 6],
 }
 

@@ -37,7 +37,7 @@ impl Read {
         counted && !self.within_bound(now, known)
     }
 
-    /// Says whether an answer that waited for others is to be judged anew ([`Event::Delayed`]): something was heard
+    /// Says whether an answer that waited for others is to be judged anew ([`Event::Delayed`](super::step::Event::Delayed)): something was heard
     /// since it was judged, or its bound has passed meanwhile. `judged_by` is the position that was held then.
     #[must_use]
     pub fn is_outdated(&self, now: UnixMillis, known: &Knowledge, judged_by: Option<Position>) -> bool {
