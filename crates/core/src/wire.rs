@@ -29,7 +29,7 @@ pub use address::Address;
 pub use change::{Change, Operation, Target};
 pub use frame::{Fold, Frame, VersionRow};
 pub use name::{Catalog, Key, NameError, Prefix, Tag};
-pub use ndjson::Line;
+pub use ndjson::PublishLine;
 pub use page::{Page, Status};
 pub use position::{Epoch, Hash, Position, UnixMillis, Version};
 pub use problem::{Code, Problem};

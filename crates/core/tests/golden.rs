@@ -15,13 +15,13 @@ use newsreel_core::wire::claim::{Claim, Start};
 use newsreel_core::wire::cursor::PageCursor;
 use newsreel_core::wire::frame::{self, FoldedChange, FollowerFrame, Frame, Resume, VersionRow, close};
 use newsreel_core::wire::keys;
-use newsreel_core::wire::ndjson::{self, Answer, Answers, answers_text};
+use newsreel_core::wire::ndjson::{self, PublishAnswer, PublishAnswers, answers_text};
 use newsreel_core::wire::page::{self, Followers, NewEpoch, Page};
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::query::{FollowQuery, PageQuery};
 use newsreel_core::wire::{
-    Catalog, Change, Code, Epoch, Hash, Key, Line, Operation, Position, Prefix, Problem, Publish, Receipt,
-    Route, Status, Tag, Target, Version, sse,
+    Catalog, Change, Code, Epoch, Hash, Key, Operation, Position, Prefix, Problem, Publish, PublishLine,
+    Receipt, Route, Status, Tag, Target, Version, sse,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -157,7 +157,7 @@ fn publish(case: &Case) {
 }
 
 fn line(case: &Case) {
-    let line = Line::parse(case.text("body").as_bytes()).unwrap();
+    let line = PublishLine::parse(case.text("body").as_bytes()).unwrap();
     is_publish(case, &line.publish);
     assert_eq!(line.idempotency_key, case.read::<Option<String>>("idempotency_key"));
 }
@@ -168,7 +168,7 @@ fn refused_publish(case: &Case) {
 }
 
 fn refused_line(case: &Case) {
-    let refused = Line::parse(case.text("body").as_bytes()).unwrap_err();
+    let refused = PublishLine::parse(case.text("body").as_bytes()).unwrap_err();
     assert_eq!(Problem::from(refused).code(), case.text("code"));
 }
 
@@ -509,9 +509,10 @@ fn problem(case: &Case) {
 }
 
 fn answers(case: &Case) {
-    let Answers { answers } = serde_json::from_str::<Answers<Answer>>(case.text("text")).unwrap();
+    let PublishAnswers { answers } =
+        serde_json::from_str::<PublishAnswers<PublishAnswer>>(case.text("text")).unwrap();
     let each = case.texts("answers");
-    let alone: Vec<Answer> = each.iter().map(|one| serde_json::from_str(one).unwrap()).collect();
+    let alone: Vec<PublishAnswer> = each.iter().map(|one| serde_json::from_str(one).unwrap()).collect();
     assert_eq!(answers, alone);
     assert_eq!(answers_text(&each.join(",")), case.text("text"));
 }
@@ -521,8 +522,8 @@ fn answer_lines(case: &Case) {
     let told: Vec<&str> = case.text("text").split_terminator('\n').collect();
     assert_eq!(told, case.texts("answers"));
     for line in told {
-        let answer: Answer = serde_json::from_str(line).unwrap();
-        assert_eq!(matches!(answer, Answer::Refused(_)), line.contains("urn:newsreel:problem:"));
+        let answer: PublishAnswer = serde_json::from_str(line).unwrap();
+        assert_eq!(matches!(answer, PublishAnswer::Refused(_)), line.contains("urn:newsreel:problem:"));
     }
 }
 

@@ -6,7 +6,7 @@ use newsreel_core::wire::frame::{BEARER_SUBPROTOCOL, is_spoken};
 use newsreel_core::wire::name::tags_from_header;
 use newsreel_core::wire::ndjson;
 use newsreel_core::wire::publish::check_idempotency_key;
-use newsreel_core::wire::range::{Wanted, wanted};
+use newsreel_core::wire::range::{RequestedRange, wanted};
 use newsreel_core::wire::sse;
 
 use crate::first_lines;
@@ -43,14 +43,14 @@ pub(crate) fn of_request(bytes: &[u8]) {
 
 fn check_range(range: &str, tag: &str, if_range: Option<&str>, length: u64) {
     match wanted(Some(range), if_range, tag, length) {
-        Wanted::Part { first, last } => {
+        RequestedRange::Part { first, last } => {
             assert!(first <= last && last < length, "{first}-{last} of {length}");
             let same = if_range.is_none_or(|named| named.trim() == tag && !tag.starts_with("W/"));
             assert!(same, "a part is only of the value that was named");
             let said = format!("bytes={first}-{last}");
-            assert_eq!(wanted(Some(&said), None, tag, length), Wanted::Part { first, last });
+            assert_eq!(wanted(Some(&said), None, tag, length), RequestedRange::Part { first, last });
         }
-        Wanted::Whole | Wanted::Nothing => {}
+        RequestedRange::Whole | RequestedRange::Nothing => {}
     }
-    assert_eq!(wanted(None, if_range, tag, length), Wanted::Whole);
+    assert_eq!(wanted(None, if_range, tag, length), RequestedRange::Whole);
 }

@@ -11,7 +11,7 @@ use newsreel_core::log::{Log, Row};
 use newsreel_core::wire::claim::{Claim, Start};
 use newsreel_core::wire::cursor::FoldCursor;
 use newsreel_core::wire::frame::{self, Frame};
-use newsreel_core::wire::ndjson::Line;
+use newsreel_core::wire::ndjson::PublishLine;
 use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Catalog, Epoch, Position, Route, UnixMillis, Version};
 
@@ -75,7 +75,9 @@ impl Shell {
     }
 
     fn submit(&mut self, line: &str) {
-        let Ok(Line { publish, idempotency_key }) = Line::parse(line.as_bytes()) else { return };
+        let Ok(PublishLine { publish, idempotency_key }) = PublishLine::parse(line.as_bytes()) else {
+            return;
+        };
         let publisher = "guide".to_owned();
         let key = idempotency_key.clone().unwrap_or_default();
         let remembered = self.remembered.get(&(publisher.clone(), key)).cloned();

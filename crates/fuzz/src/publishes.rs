@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use newsreel_core::follow::topics;
 use newsreel_core::wire::change::MAX_TAGS;
 use newsreel_core::wire::frame::row_text;
-use newsreel_core::wire::ndjson::{self, Line};
+use newsreel_core::wire::ndjson::{self, PublishLine};
 use newsreel_core::wire::problem::Problem;
 use newsreel_core::wire::publish::{
     MAX_CHANGES, MAX_IDEMPOTENCY_KEY_BYTES, Publish, PublishError, check_idempotency_key, digest_of_key,
@@ -21,7 +21,7 @@ const TIMES: usize = 64;
 
 /// A body.
 pub(crate) fn publish(bytes: &[u8]) {
-    let line = assert_bounded(bytes.len(), TIMES, || Line::parse(bytes));
+    let line = assert_bounded(bytes.len(), TIMES, || PublishLine::parse(bytes));
     match Publish::parse(bytes) {
         Ok(publish) => {
             check(&publish);
@@ -85,7 +85,7 @@ pub(crate) fn lines(bytes: &[u8]) {
     let filled = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     assert!(filled.eq(split.iter().copied()), "every line that says something, in order");
     for line in split {
-        match Line::parse(line) {
+        match PublishLine::parse(line) {
             Ok(line) => {
                 check(&line.publish);
                 let key = line.idempotency_key.unwrap_or_default();

@@ -8,7 +8,7 @@ use newsreel_core::log::compaction::Compaction;
 use newsreel_core::wire::change::{Change, Operation, Target};
 use newsreel_core::wire::frame::{FoldedChange, VersionRow};
 use newsreel_core::wire::name::MAX_KEY_BYTES;
-use newsreel_core::wire::ndjson::{Answer, Answers};
+use newsreel_core::wire::ndjson::{PublishAnswer, PublishAnswers};
 use newsreel_core::wire::page::{self, Followers, NewEpoch, Page, Status};
 use newsreel_core::wire::position::Position;
 use newsreel_core::wire::publish::Receipt;
@@ -96,7 +96,7 @@ pub(crate) fn answers(bytes: &[u8]) {
         assert_eq!(serde_json::from_str::<Session>(&json).expect("an attachment comes back").to_json(), json);
     }
     // Only read; what has read all of it must not have panicked.
-    let _ = serde_json::from_str::<Answers<Answer>>(text);
+    let _ = serde_json::from_str::<PublishAnswers<PublishAnswer>>(text);
     let Ok(page) = serde_json::from_str::<Page>(text) else { return };
     let to = Position { epoch: page.epoch, version: page.to, hash: page.hash };
     let rows: Vec<String> = page.versions.iter().map(VersionRow::to_json).collect();

@@ -1,7 +1,7 @@
 //! What there is to know of a catalog: where its log is, and which followers it has; and a new epoch for it.
 
 use newsreel_core::follow::hub::{Input, Session, Stage};
-use newsreel_core::wire::page::{Follower, Followers, NewEpoch, Phase};
+use newsreel_core::wire::page::{FollowerStage, FollowerStatus, Followers, NewEpoch};
 use newsreel_core::wire::{Position, Status, UnixMillis};
 
 use crate::driver::Driver;
@@ -39,8 +39,8 @@ fn follower(
     position: Option<Position>,
     head: &Position,
     last_ping: Option<UnixMillis>,
-) -> Follower {
-    Follower {
+) -> FollowerStatus {
+    FollowerStatus {
         name: session.name.clone(),
         replica: session.replica,
         acked: session.acked,
@@ -49,8 +49,8 @@ fn follower(
         since: session.since,
         last_ping,
         stage: match session.stage {
-            Stage::Live => Phase::Live,
-            Stage::Replaying { .. } => Phase::Replaying,
+            Stage::Live => FollowerStage::Live,
+            Stage::Replaying { .. } => FollowerStage::Replaying,
         },
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use newsreel_core::access::Grant;
 use newsreel_core::follow::hub::{Outcome, Submission, not_written};
-use newsreel_core::wire::{Line, Problem, Publish};
+use newsreel_core::wire::{Problem, Publish, PublishLine};
 use worker::{Delay, console_error};
 
 use crate::driver::Driver;
@@ -73,7 +73,7 @@ impl Publishing {
         line: &[u8],
         fallback: Option<String>,
     ) -> QueuedPublish {
-        let Line { publish, idempotency_key } = Line::parse(line)?;
+        let PublishLine { publish, idempotency_key } = PublishLine::parse(line)?;
         grant.check(&publish.changes)?;
         Ok(self.submission(publisher.to_owned(), &publish, idempotency_key.or(fallback)))
     }

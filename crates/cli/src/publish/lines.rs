@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use newsreel_core::wire::ndjson::{Answer, Answers, nth_key};
-use newsreel_core::wire::{Line, Problem};
+use newsreel_core::wire::ndjson::{PublishAnswer, PublishAnswers, nth_key};
+use newsreel_core::wire::{Problem, PublishLine};
 use serde_json::value::RawValue;
 
 /// How many publishes may be under way.
@@ -72,9 +72,9 @@ impl Lines {
     pub(super) fn take(&mut self, line: &str, heard: &mut Heard) -> Option<String> {
         self.read += 1;
         let line = line.trim();
-        let text = match Line::parse(line.as_bytes()) {
-            Ok(Line { idempotency_key: Some(_), .. }) => line.to_owned(),
-            Ok(Line { idempotency_key: None, .. }) => {
+        let text = match PublishLine::parse(line.as_bytes()) {
+            Ok(PublishLine { idempotency_key: Some(_), .. }) => line.to_owned(),
+            Ok(PublishLine { idempotency_key: None, .. }) => {
                 let key = serde_json::Value::from(nth_key(&self.key, self.read));
                 // It was read as an object with something in it.
                 format!(r#"{},"idempotency_key":{key}}}"#, line.strip_suffix('}').unwrap_or(line))
@@ -94,13 +94,14 @@ impl Lines {
     /// after it would be printed out of order.
     pub(super) fn hear(&mut self, frame: &str) -> Heard {
         let mut heard = Heard::default();
-        let Ok(Answers { answers }) = serde_json::from_str::<Answers<Box<RawValue>>>(frame) else {
+        let Ok(PublishAnswers { answers }) = serde_json::from_str::<PublishAnswers<Box<RawValue>>>(frame)
+        else {
             return heard;
         };
         for answer in answers {
             let refusal = match serde_json::from_str(answer.get()) {
-                Ok(Answer::Published(_)) => None,
-                Ok(Answer::Refused(refusal)) => Some(refusal),
+                Ok(PublishAnswer::Published(_)) => None,
+                Ok(PublishAnswer::Refused(refusal)) => Some(refusal),
                 Err(error) => {
                     heard.broken = Some(format!("an answer that is none: {error}"));
                     return heard;
@@ -172,7 +173,7 @@ mod tests {
         assert_eq!(take(&mut lines, own).0.as_deref(), Some(own));
         let sent = take(&mut lines, " {\"changes\":[{\"all\":true}] } \r\n").0;
         assert_eq!(sent.as_deref(), Some(r#"{"changes":[{"all":true}] ,"idempotency_key":"k#2"}"#));
-        assert!(Line::parse(sent.unwrap().as_bytes()).is_ok());
+        assert!(PublishLine::parse(sent.unwrap().as_bytes()).is_ok());
     }
 
     #[test]

@@ -25,13 +25,13 @@ pub const MAX_CLASSES: usize = 64;
 /// The longest text of counts, in bytes: 65 lines with the longest class and the greatest numbers.
 pub const MAX_TEXT_BYTES: usize = 128 << 10;
 
-pub(super) type Row = [u64; Count::ALL.len()];
+pub(super) type CountRow = [u64; Count::ALL.len()];
 
 /// The counts of each class.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
     /// By class; no row is all zero.
-    pub(super) rows: BTreeMap<String, Row>,
+    pub(super) rows: BTreeMap<String, CountRow>,
 }
 
 /// Why a text is not one of [`Counts::to_text`].
@@ -157,7 +157,7 @@ impl Counts {
     }
 
     /// Returns the row of a class, or of `other` when there is no room for it or it cannot be written.
-    fn row(&mut self, class: &str) -> &mut Row {
+    fn row(&mut self, class: &str) -> &mut CountRow {
         let is_known = class == OTHER || self.rows.contains_key(class);
         let named = self.rows.len() - usize::from(self.rows.contains_key(OTHER));
         let class = if is_known || (named < MAX_CLASSES && is_class(class)) { class } else { OTHER };
@@ -171,7 +171,7 @@ fn is_class(text: &str) -> bool {
 }
 
 /// Reads a line of [`Counts::to_text`].
-fn read(line: &str) -> Option<(&str, Row)> {
+fn read(line: &str) -> Option<(&str, CountRow)> {
     let (numbers, class) = line.split_once(':')?;
     let mut row = [0; _];
     for (at, number) in numbers.split(' ').enumerate() {
@@ -187,19 +187,19 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-fn raise(row: &mut Row, at: usize, n: u64) {
+fn raise(row: &mut CountRow, at: usize, n: u64) {
     if let Some(count) = row.get_mut(at) {
         *count = if at == Count::LagMaxMs as usize { n.max(*count) } else { n.saturating_add(*count) };
     }
 }
 
-fn raise_all(row: &mut Row, counted: &Row) {
+fn raise_all(row: &mut CountRow, counted: &CountRow) {
     for (at, n) in counted.iter().enumerate() {
         raise(row, at, *n);
     }
 }
 
-pub(super) fn of(row: &Row, count: Count) -> u64 {
+pub(super) fn of(row: &CountRow, count: Count) -> u64 {
     row.get(count as usize).copied().unwrap_or(0)
 }
 

@@ -1,6 +1,6 @@
 //! Counts as Prometheus reads them: text format 0.0.4.
 
-use super::counts::{Count, Counts, Histogram, LAG, ORIGIN, Row, of};
+use super::counts::{Count, CountRow, Counts, Histogram, LAG, ORIGIN, of};
 
 /// The media type of what [`Counts::prometheus`] returns.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -11,7 +11,7 @@ impl Counts {
     #[must_use]
     pub fn prometheus(&self, catalog: &str, edge: &str) -> String {
         let mut text = String::new();
-        let classes: Vec<(String, &Row)> =
+        let classes: Vec<(String, &CountRow)> =
             self.rows.iter().map(|(class, row)| (labels([catalog, edge, class]), row)).collect();
         for (name, help, series) in &COUNTERS {
             metric(&mut text, [name, "counter", help], &classes, &|sample, row| {
@@ -59,8 +59,8 @@ impl Sample<'_> {
 fn metric(
     text: &mut String,
     [name, kind, help]: [&str; 3],
-    classes: &[(String, &Row)],
-    samples: &dyn Fn(&mut Sample<'_>, &Row),
+    classes: &[(String, &CountRow)],
+    samples: &dyn Fn(&mut Sample<'_>, &CountRow),
 ) {
     let start = text.len();
     push(text, &["# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind, "\n"]);
@@ -73,7 +73,7 @@ fn metric(
     }
 }
 
-fn buckets(sample: &mut Sample<'_>, row: &Row, histogram: &Histogram) {
+fn buckets(sample: &mut Sample<'_>, row: &CountRow, histogram: &Histogram) {
     let all = of(row, histogram.all);
     if all == 0 {
         return;

@@ -104,7 +104,7 @@ impl Change {
 /// The fields of a change as they stand in JSON, before they are checked.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub(super) struct Fields {
+pub(super) struct ChangeFields {
     pub(super) key: Option<String>,
     pub(super) tag: Option<String>,
     pub(super) prefix: Option<String>,
@@ -114,10 +114,10 @@ pub(super) struct Fields {
     pub(super) soft: Option<bool>,
 }
 
-impl TryFrom<Fields> for Change {
+impl TryFrom<ChangeFields> for Change {
     type Error = ChangeError;
 
-    fn try_from(fields: Fields) -> Result<Self, ChangeError> {
+    fn try_from(fields: ChangeFields) -> Result<Self, ChangeError> {
         let target = target(fields.key, fields.tag, fields.prefix, fields.all)?;
         let is_key = matches!(target, Target::Key(_));
         let soft = fields.soft.unwrap_or(false);
@@ -178,7 +178,7 @@ fn shortened(text: String) -> String {
 impl<'de> Deserialize<'de> for Change {
     /// Reads a change from a frame or page: unknown fields are ignored.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Fields::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
+        ChangeFields::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
     }
 }
 
@@ -212,7 +212,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn read(json: &str) -> Result<Change, ChangeError> {
-        serde_json::from_str::<Fields>(json).unwrap().try_into()
+        serde_json::from_str::<ChangeFields>(json).unwrap().try_into()
     }
 
     #[test]

@@ -14,14 +14,14 @@ pub const MAX_LINES_BYTES: usize = 8 << 20;
 
 /// One publish of many.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct PublishLine {
     /// The publish of the line.
     pub publish: Publish,
     /// The idempotency key of this line alone.
     pub idempotency_key: Option<String>,
 }
 
-impl Line {
+impl PublishLine {
     /// Reads a line: a publish, which may hold an `idempotency_key`.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ pub fn answers_text(answers: &str) -> String {
 
 /// The frame that answers a publishing socket: one `T` per publish, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Answers<T> {
+pub struct PublishAnswers<T> {
     /// The answers, in the order of the publishes.
     pub answers: Vec<T>,
 }
@@ -83,16 +83,16 @@ pub struct Answers<T> {
 /// The answer to one publish of many.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
-pub enum Answer {
+pub enum PublishAnswer {
     /// The publish has a version.
     Published(Receipt),
     /// The publish was refused.
-    Refused(Refusal),
+    Refused(RefusedPublish),
 }
 
 /// A problem as a publisher reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Refusal {
+pub struct RefusedPublish {
     /// The HTTP status that the refusal would have had alone.
     pub status: u16,
     /// The code of PROTOCOL.md.
@@ -108,17 +108,17 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn code(line: &str) -> String {
-        Problem::from(Line::parse(line.as_bytes()).unwrap_err()).code().to_owned()
+        Problem::from(PublishLine::parse(line.as_bytes()).unwrap_err()).code().to_owned()
     }
 
     #[test]
     fn a_line_is_a_publish_and_perhaps_its_key() {
-        let bare = Line::parse(br#" {"key":"a:1","idempotency_key":"k 1"} "#).unwrap();
+        let bare = PublishLine::parse(br#" {"key":"a:1","idempotency_key":"k 1"} "#).unwrap();
         assert_eq!(bare.idempotency_key.as_deref(), Some("k 1"));
         assert_eq!(bare.publish, Publish::parse(br#"{"key":"a:1"}"#).unwrap());
         let list = br#"{"changes":[{"tag":"x"}],"expect":{"version":1},"idempotency_key":"k"}"#;
-        assert!(Line::parse(list).unwrap().publish.expect.is_some());
-        assert_eq!(Line::parse(br#"{"all":true}"#).unwrap().idempotency_key, None);
+        assert!(PublishLine::parse(list).unwrap().publish.expect.is_some());
+        assert_eq!(PublishLine::parse(br#"{"all":true}"#).unwrap().idempotency_key, None);
         let long = "k".repeat(publish::MAX_IDEMPOTENCY_KEY_BYTES + 1);
         for bad in ["", "é", "\\n", &long] {
             assert_eq!(code(&format!(r#"{{"all":true,"idempotency_key":"{bad}"}}"#)), "bad-request", "{bad}");
@@ -151,8 +151,10 @@ mod tests {
         let receipt = r#"{"catalog":"tv","epoch":"01ARYZ6S410000000000000000","version":1,"position":"01ARYZ6S410000000000000000:1:0011223344556677","at":1,"changes":1}"#;
         let refused = Problem::new(Code::Busy, "later").to_json();
         let frame = answers_text(&[receipt, &refused].join(","));
-        let Answers { answers } = serde_json::from_str::<Answers<Answer>>(&frame).unwrap();
-        let [Answer::Published(published), Answer::Refused(refusal)] = answers.as_slice() else {
+        let PublishAnswers { answers } =
+            serde_json::from_str::<PublishAnswers<PublishAnswer>>(&frame).unwrap();
+        let [PublishAnswer::Published(published), PublishAnswer::Refused(refusal)] = answers.as_slice()
+        else {
             panic!("{answers:?}")
         };
         assert_eq!(serde_json::to_string(published).unwrap(), receipt);

@@ -102,7 +102,7 @@ pub struct Followers {
     /// The position of the head.
     pub position: Position,
     /// One item for each socket.
-    pub followers: Vec<Follower>,
+    pub followers: Vec<FollowerStatus>,
     /// How many answers wait for a version.
     pub polls: u32,
     /// How many streams of events are open.
@@ -111,7 +111,7 @@ pub struct Followers {
 
 /// One follower, as the broker knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Follower {
+pub struct FollowerStatus {
     /// The name that the follower gave.
     pub name: String,
     /// Whether the follower is a replica.
@@ -127,13 +127,13 @@ pub struct Follower {
     /// When the last ping was answered; `None` for a follower that never pinged.
     pub last_ping: Option<UnixMillis>,
     /// How far the follower has got.
-    pub stage: Phase,
+    pub stage: FollowerStage,
 }
 
 /// How far a follower has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Phase {
+pub enum FollowerStage {
     /// The follower is getting versions that it missed.
     Replaying,
     /// The follower gets every version as it is made.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::change::{Change, ChangeError, Fields, MAX_TAGS};
+use super::change::{Change, ChangeError, ChangeFields, MAX_TAGS};
 use super::json::Object;
 use super::name::Catalog;
 use super::position::{Epoch, Position, UnixMillis, Version};
@@ -89,7 +89,7 @@ pub enum PublishError {
 /// The body of a publish: a list of changes, or the fields of one bare change.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct PublishBody {
     changes: Option<Vec<Object<ListedChange>>>,
     expect: Option<Object<Expect>>,
     idempotency_key: Option<String>,
@@ -115,15 +115,15 @@ struct ListedChange {
     soft: Option<bool>,
 }
 
-impl Body {
+impl PublishBody {
     /// Returns the fields of the bare change, and the list if there is one.
-    fn split(self) -> (Fields, Option<Vec<Object<ListedChange>>>) {
+    fn split(self) -> (ChangeFields, Option<Vec<Object<ListedChange>>>) {
         let Self { changes, key, tag, prefix, all, op, tags, soft, expect: _, idempotency_key: _ } = self;
-        (Fields { key, tag, prefix, all, op, tags, soft }, changes)
+        (ChangeFields { key, tag, prefix, all, op, tags, soft }, changes)
     }
 }
 
-impl From<ListedChange> for Fields {
+impl From<ListedChange> for ChangeFields {
     fn from(listed: ListedChange) -> Self {
         let ListedChange { key, tag, prefix, all, op, tags, soft } = listed;
         Self { key, tag, prefix, all, op, tags, soft }
@@ -183,12 +183,13 @@ pub(super) fn read(body: &[u8]) -> Result<(Publish, Option<String>), PublishErro
     if objects > MAX_OBJECTS {
         return Err(PublishError::TooManyChanges(objects - 1));
     }
-    let Object(mut body): Object<Body> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+    let Object(mut body): Object<PublishBody> =
+        serde_json::from_str(text).map_err(|error| unreadable(&error))?;
     let expect = body.expect.take().map(|Object(expect)| expect);
     let idempotency_key = body.idempotency_key.take();
-    let changes: Vec<Fields> = match body.split() {
+    let changes: Vec<ChangeFields> = match body.split() {
         (bare, None) => vec![bare],
-        (bare, Some(listed)) if bare == Fields::default() => {
+        (bare, Some(listed)) if bare == ChangeFields::default() => {
             listed.into_iter().map(|Object(change)| change.into()).collect()
         }
         (_, Some(_)) => {
@@ -237,7 +238,7 @@ pub fn check_idempotency_key(key: &str) -> Result<(), PublishError> {
     if fits && plain { Ok(()) } else { Err(PublishError::IdempotencyKey) }
 }
 
-fn checked(listed: Vec<Fields>) -> Result<Vec<Change>, PublishError> {
+fn checked(listed: Vec<ChangeFields>) -> Result<Vec<Change>, PublishError> {
     match listed.len() {
         0 => return Err(PublishError::NoChanges),
         1..=MAX_CHANGES => {}

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use newsreel_core::wire::frame::{FollowerFrame, Frame, VersionRow, close};
-use newsreel_core::wire::ndjson::{Answer, Answers, answers_text};
-use newsreel_core::wire::{Code, Epoch, Line, Position, sse};
+use newsreel_core::wire::ndjson::{PublishAnswer, PublishAnswers, answers_text};
+use newsreel_core::wire::{Code, Epoch, Position, PublishLine, sse};
 
 use crate::document::{PROTOCOL, quoted, table};
 
@@ -62,12 +62,14 @@ fn every_example_event_is_one() {
 #[test]
 fn every_example_line_and_its_answers_are_read() {
     let block = |kind: &str| PROTOCOL.split(kind).nth(1).unwrap().split("```").next().unwrap().lines();
-    let lines: Vec<Line> = block("```ndjson\n").map(|line| Line::parse(line.as_bytes()).unwrap()).collect();
+    let lines: Vec<PublishLine> =
+        block("```ndjson\n").map(|line| PublishLine::parse(line.as_bytes()).unwrap()).collect();
     assert!(lines.iter().any(|line| line.idempotency_key.is_some() && line.publish.changes.len() == 2));
     assert!(lines.iter().any(|line| line.publish.expect.is_some()));
     for frame in block("```answers\n") {
-        let Answers { answers } = serde_json::from_str::<Answers<Answer>>(frame).unwrap();
-        assert!(matches!(answers.as_slice(), [Answer::Published(_), Answer::Refused(_)]));
+        let PublishAnswers { answers } =
+            serde_json::from_str::<PublishAnswers<PublishAnswer>>(frame).unwrap();
+        assert!(matches!(answers.as_slice(), [PublishAnswer::Published(_), PublishAnswer::Refused(_)]));
         let texts: Vec<&str> = frame.split("\"answers\":[").nth(1).unwrap().split("]}").collect();
         assert_eq!(answers_text(texts[0]), frame);
     }

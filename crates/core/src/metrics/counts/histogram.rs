@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::count::Count;
-use super::{Row, raise};
+use super::{CountRow, raise};
 
 /// The counters that make up one histogram of times.
 pub(crate) struct Histogram {
@@ -18,7 +18,7 @@ pub(crate) struct Histogram {
     pub(crate) bounds: [(u64, &'static str, Count); 6],
 }
 
-pub(super) fn observe(row: &mut Row, histogram: &Histogram, took: Duration) {
+pub(super) fn observe(row: &mut CountRow, histogram: &Histogram, took: Duration) {
     let ms = millis(took);
     raise(row, histogram.all as usize, 1);
     raise(row, histogram.sum as usize, ms);

@@ -9,13 +9,13 @@ use crate::wire::position::{Epoch, Hash, Position, Version};
 
 /// The type of a frame. The other fields of a type that this build does not know may mean anything.
 #[derive(Deserialize)]
-struct Kind<'a> {
+struct FrameType<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
-struct Welcome {
+struct WelcomeFields {
     epoch: Epoch,
     head: Version,
     hash: Option<Hash>,
@@ -23,7 +23,7 @@ struct Welcome {
 }
 
 #[derive(Deserialize)]
-struct Changes {
+struct ChangesFields {
     from: Version,
     to: Version,
     hash: Hash,
@@ -33,19 +33,19 @@ struct Changes {
 }
 
 #[derive(Deserialize)]
-struct Live {
+struct LiveFields {
     version: Version,
 }
 
 #[derive(Deserialize)]
-struct Head {
+struct HeadFields {
     from: Option<Version>,
     version: Version,
     hash: Hash,
 }
 
 #[derive(Deserialize)]
-struct Reset {
+struct ResetFields {
     epoch: Epoch,
     version: Version,
     hash: Hash,
@@ -53,7 +53,7 @@ struct Reset {
 }
 
 #[derive(Deserialize)]
-struct Error {
+struct ErrorFields {
     code: String,
     message: Option<String>,
     retry_after_ms: Option<u64>,
@@ -68,14 +68,14 @@ impl Frame {
         if let Some(position) = text.strip_prefix(PONG_PREFIX) {
             return position.parse().map(Self::Pong).map_err(|_| FrameError::Pong);
         }
-        let Kind { kind } = serde_json::from_str(text)?;
+        let FrameType { kind } = serde_json::from_str(text)?;
         Ok(match kind.as_ref() {
             "welcome" => {
-                let Welcome { epoch, head, hash, resume } = serde_json::from_str(text)?;
+                let WelcomeFields { epoch, head, hash, resume } = serde_json::from_str(text)?;
                 Self::Welcome { epoch, head, hash, resume }
             }
             "changes" => {
-                let Changes { from, to, hash, versions, ack } = serde_json::from_str(text)?;
+                let ChangesFields { from, to, hash, versions, ack } = serde_json::from_str(text)?;
                 ordered(from, to, versions.iter().map(|row| row.version), |next, last| next > last)?;
                 Self::Changes { from, to, hash, versions, ack }
             }
@@ -86,22 +86,22 @@ impl Frame {
                 Self::Fold(fold)
             }
             "live" => {
-                let Live { version } = serde_json::from_str(text)?;
+                let LiveFields { version } = serde_json::from_str(text)?;
                 Self::Live { version }
             }
             "head" => {
-                let Head { from, version, hash } = serde_json::from_str(text)?;
+                let HeadFields { from, version, hash } = serde_json::from_str(text)?;
                 Self::Head { from, version, hash }
             }
             "reset" => {
-                let Reset { epoch, version, hash, reason } = serde_json::from_str(text)?;
+                let ResetFields { epoch, version, hash, reason } = serde_json::from_str(text)?;
                 Self::Reset {
                     position: Position { epoch, version, hash },
                     reason: reason.unwrap_or_default(),
                 }
             }
             "error" => {
-                let Error { code, message, retry_after_ms } = serde_json::from_str(text)?;
+                let ErrorFields { code, message, retry_after_ms } = serde_json::from_str(text)?;
                 Self::Error { code, message: message.unwrap_or_default(), retry_after_ms }
             }
             _ => Self::Unknown(kind.into_owned()),

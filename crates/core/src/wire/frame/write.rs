@@ -9,7 +9,7 @@ use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 /// The frames that hold no rows, with their fields in the order in which they are written.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-enum Written<'a> {
+enum PlainFrame<'a> {
     Welcome {
         epoch: Epoch,
         head: Version,
@@ -41,7 +41,7 @@ enum Written<'a> {
     },
 }
 
-impl Written<'_> {
+impl PlainFrame<'_> {
     fn text(&self) -> String {
         serde_json::to_string(self).expect("wire types serialize")
     }
@@ -51,7 +51,7 @@ impl Written<'_> {
 #[must_use]
 pub fn welcome(head: &Position, resume: Resume) -> String {
     let Position { epoch, version, hash } = *head;
-    Written::Welcome { epoch, head: version, hash, resume }.text()
+    PlainFrame::Welcome { epoch, head: version, hash, resume }.text()
 }
 
 /// Writes what stands before the rows of a `changes` frame; [`CHANGES_TAIL`] follows them.
@@ -99,26 +99,26 @@ pub fn row_text(version: Version, at: UnixMillis, changes: &str) -> String {
 /// Writes `live`: everything up to this version has been sent.
 #[must_use]
 pub fn live(version: Version) -> String {
-    Written::Live { version }.text()
+    PlainFrame::Live { version }.text()
 }
 
 /// Writes a bookmark for a follower that was told of everything up to `from`.
 #[must_use]
 pub fn head(from: Version, at: &Position) -> String {
-    Written::Head { from, version: at.version, hash: at.hash }.text()
+    PlainFrame::Head { from, version: at.version, hash: at.hash }.text()
 }
 
 /// Writes a reset to `at`.
 #[must_use]
 pub fn reset(at: &Position, reason: &str) -> String {
     let Position { epoch, version, hash } = *at;
-    Written::Reset { epoch, version, hash, reason }.text()
+    PlainFrame::Reset { epoch, version, hash, reason }.text()
 }
 
 /// Writes the frame `error`.
 #[must_use]
 pub fn error(code: &str, message: &str, retry_after_ms: Option<u64>) -> String {
-    Written::Error { code, message, retry_after_ms }.text()
+    PlainFrame::Error { code, message, retry_after_ms }.text()
 }
 
 /// Writes the auto-response to a ping.
@@ -130,5 +130,5 @@ pub fn pong(head: &Position) -> String {
 /// Writes the frame `ack`.
 #[must_use]
 pub fn ack(version: Version) -> String {
-    Written::Ack { version }.text()
+    PlainFrame::Ack { version }.text()
 }

@@ -1,7 +1,7 @@
 //! A value as it leaves: whole, a part of it, only its headers, or within JSON.
 
 use newsreel_core::read::cache::Freshness;
-use newsreel_core::wire::range::{self, Wanted};
+use newsreel_core::wire::range::{self, RequestedRange};
 use newsreel_core::wire::{Address, Code, Problem, etag};
 use serde::de::IgnoredAny;
 use worker::web_sys::ReadableStream;
@@ -43,15 +43,15 @@ pub(crate) async fn respond(
     let (range, if_range) = (header("Range")?.filter(|_| !is_head), header("If-Range")?);
     let (builder, from, count) =
         match range::wanted(range.as_deref(), if_range.as_deref(), &envelope.etag, whole) {
-            Wanted::Nothing => {
+            RequestedRange::Nothing => {
                 let text = format!("the value has {whole} bytes");
                 return Ok(Err(Problem::new(Code::RangeNotSatisfiable, text).with("length", whole)));
             }
-            Wanted::Part { first, last } if !matches!(entry.body, Body::Stream(..)) => {
+            RequestedRange::Part { first, last } if !matches!(entry.body, Body::Stream(..)) => {
                 headers.set("Content-Range", &format!("bytes {first}-{last}/{whole}"))?;
                 (ResponseBuilder::new().with_status(206), first, last - first + 1)
             }
-            Wanted::Whole | Wanted::Part { .. } => (ResponseBuilder::new(), 0, whole),
+            RequestedRange::Whole | RequestedRange::Part { .. } => (ResponseBuilder::new(), 0, whole),
         };
     if is_head {
         return Ok(Ok(with_length(headers, whole)?.empty()));
