@@ -343,7 +343,7 @@ fn follower_frames() {
 
 // --- folds, topics ---
 
-/// What is left after these steps, as whoever stores a fold keeps it.
+/// Returns the changes that survive these steps, as a storage keeps them.
 fn fold(case: &Case) {
     let mut stored: BTreeMap<Target, Vec<FoldedChange>> = BTreeMap::new();
     for rows in case.read::<Vec<Vec<String>>>("steps") {
@@ -517,7 +517,7 @@ fn answers(case: &Case) {
     assert_eq!(answers_text(&each.join(",")), case.text("text"));
 }
 
-/// What a body of lines is answered: each line alone is a receipt or a problem.
+/// Reads the answer to a body of lines: each line alone is a receipt or a problem.
 fn answer_lines(case: &Case) {
     let told: Vec<&str> = case.text("text").split_terminator('\n').collect();
     assert_eq!(told, case.texts("answers"));

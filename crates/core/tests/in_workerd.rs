@@ -1,4 +1,4 @@
-//! What must be the same on the host and as wasm in workerd, where `usize` has 32 bits: pinned texts, run in both.
+//! Pinned texts that must be the same on the host and as wasm in workerd, where `usize` has 32 bits.
 
 use newsreel_core::wire::{Change, Epoch, Frame, Key, Position, UnixMillis, Version, VersionRow};
 #[cfg(target_arch = "wasm32")]

@@ -20,7 +20,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
 
-/// What the origin has: how often it has changed, and whether there is a value.
+/// The origin: how often its value has changed, and whether there is a value.
 type Value = (u64, bool);
 
 /// An entry is its envelope and what the origin had when it was asked.
@@ -49,7 +49,7 @@ fn position(version: u64) -> Position {
     Position { version: v(version), ..Position::genesis(Epoch::new(UnixMillis(1), [0; 10])) }
 }
 
-/// What one isolate holds.
+/// The state of one isolate.
 #[derive(Clone, Default)]
 struct Isolate {
     known: Knowledge,
@@ -68,10 +68,10 @@ struct Walk {
     asked_with: Option<Position>,
     fetched: Option<Entry>,
     held: BTreeMap<Tier, Entry>,
-    /// What R2 had when this read looked.
+    /// The entry of R2 when this read looked.
     seen: Option<Entry>,
     answer: Option<Answer>,
-    /// What is still to be put, in this order.
+    /// The entries that are still to be put, in this order.
     puts: Vec<Tier>,
 }
 
@@ -86,7 +86,7 @@ struct World {
     quorum: bool,
 }
 
-/// One thing that happens. Those of one actor happen in order, those of different ones in any.
+/// One event. The events of one actor happen in order, those of different actors in any order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Act {
     /// The first reader goes on with its read by one step.

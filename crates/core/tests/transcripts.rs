@@ -1,4 +1,4 @@
-//! What the first release's broker said, said again to this follower: `e2e/transcripts/v1`, recorded once.
+//! Transcripts of the first release's broker (`e2e/transcripts/v1`, recorded once), played to this follower.
 //!
 //! And what a newer broker of the same protocol may say in its place: fields, frames and codes that nobody here knows.
 //! `e2e/upgrade.test.mjs` plays the same to the command and to the npm package, and the clients' side to this broker.
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// The transcripts in which somebody follows.
+/// The transcripts of followers.
 const TRANSCRIPTS: [&str; 8] = [
     include_str!("../../../e2e/transcripts/v1/live.jsonl"),
     include_str!("../../../e2e/transcripts/v1/head.jsonl"),
@@ -29,7 +29,7 @@ const TRANSCRIPTS: [&str; 8] = [
     include_str!("../../../e2e/transcripts/v1/slow.jsonl"),
 ];
 
-/// What one follower of a transcript asked for and heard.
+/// The request and the frames of one follower of a transcript.
 struct Conversation {
     cursor: Cursor,
     filtered: bool,
@@ -114,7 +114,7 @@ impl Conversation {
     }
 }
 
-/// What a follower was given to apply since its last reset, as the wire writes it.
+/// The changes that a follower had to apply since its last reset, as the wire writes them.
 fn applied(effects: &[Effect]) -> Vec<(u64, Value)> {
     let mut all = Vec::new();
     for effect in effects {
@@ -136,7 +136,7 @@ fn applied(effects: &[Effect]) -> Vec<(u64, Value)> {
     all.iter().map(|(version, json)| (version.number(), serde_json::from_str(json).unwrap())).collect()
 }
 
-/// Puts a field that nobody knows into every object.
+/// Puts an unknown field into every object.
 fn with_unknown_fields(value: &mut Value) {
     match value {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! What a deployment says of who may call, and what strangers then show.
+//! Token lists, keys and tokens: the settings of a deployment, and the tokens that strangers present.
 
 use newsreel_core::access::cors::Origins;
 use newsreel_core::access::signed::Keys;
@@ -27,7 +27,7 @@ pub(crate) fn tokens(bytes: &[u8]) {
     };
     let Ok(catalog) = Catalog::new(name) else { return };
     for scope in [Scope::Publish, Scope::Follow, Scope::Admin] {
-        // What the lists say, read by hand.
+        // The tokens of the lists, read by hand.
         let items = lists.iter().flat_map(|(of, list)| items(list).map(move |item| (*of, item)));
         let known: Vec<_> = items.filter(|(_, (_, _, secret))| *secret == shown).collect();
         let reaching: Vec<_> = known

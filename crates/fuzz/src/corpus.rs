@@ -24,7 +24,7 @@ const HEADER: &str = "# The corpus of one target of crates/fuzz: a name, a tab, 
 pub struct Entry {
     /// The name that a person gave the entry; `None` for what libFuzzer found.
     pub name: Option<String>,
-    /// The input.
+    /// The bytes of the input.
     pub bytes: Vec<u8>,
 }
 
@@ -34,9 +34,9 @@ pub enum CorpusError {
     /// The file is missing or unreadable.
     #[error("the corpus {} cannot be read", path.display())]
     File {
-        /// The file.
+        /// The path of the corpus.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// A line is not a name, a tab and escaped bytes.

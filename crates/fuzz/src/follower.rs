@@ -1,4 +1,4 @@
-//! What a follower makes of any texts, closes and timers: its position goes back only by a reset.
+//! A follower with any texts, closes and timers: its position goes back only by a reset.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What must hold of every reader of bytes from outside, whatever the bytes.
+//! Properties of every reader of bytes from outside, for any bytes.
 //!
 //! A [`Target`] is more than "does not panic": what is read is written and read again, keeps its limits, and where
 //! it is put into something that has a state, that keeps its invariants. Texts that are the *steps* of something are
@@ -36,7 +36,7 @@ pub struct Target {
 
 macro_rules! targets {
     ($($name:ident = $holds:path;)*) => {
-        /// Every target.
+        /// All fuzz targets.
         pub const TARGETS: &[Target] = &[$(Target { name: stringify!($name), holds: $holds },)*];
     };
 }

@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The allocator of whatever links this crate. Counts for each thread.
+/// The allocator of every program that links this crate. Counts the bytes of each thread.
 struct Counting;
 
 #[global_allocator]

@@ -22,7 +22,7 @@ impl Random {
     }
 }
 
-/// What parsers trip over.
+/// Bytes that parsers often mistake.
 const ODD: &[&[u8]] = &[
     b"\n",
     b"\0",

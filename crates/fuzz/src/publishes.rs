@@ -19,7 +19,7 @@ use crate::rows::check_change;
 /// How many times its size a body may take while it is read.
 const TIMES: usize = 64;
 
-/// A body.
+/// The body of a publish.
 pub(crate) fn publish(bytes: &[u8]) {
     let line = assert_bounded(bytes.len(), TIMES, || PublishLine::parse(bytes));
     match Publish::parse(bytes) {
@@ -50,13 +50,13 @@ fn check(publish: &Publish) {
     let written = publish.written();
     assert!(written.changes.is_ascii());
     assert_eq!(written.count, publish.changes.len());
-    // What the log keeps is what was published.
+    // The log keeps the changes as they were published.
     let row = row_text(Version::MAX, UnixMillis(u64::MAX), &written.changes);
     assert!(row.len() < 2_000_000, "a row has its place in a database: {} bytes", row.len());
     let rows = topics::versions(&row).expect("a row is read");
     let kept: Vec<&Change> = rows.iter().flat_map(|row| &row.changes).collect();
     assert_eq!(kept, publish.changes.iter().collect::<Vec<_>>());
-    // And so is what it would be written as by who publishes it again.
+    // A publisher that sends the written form again publishes the same.
     let expect = serde_json::to_string(&publish.expect).expect("what is expected is JSON");
     let again = format!(r#"{{"expect":{expect},"changes":{}}}"#, written.changes);
     if let Ok(again) = Publish::parse(again.as_bytes()) {

@@ -1,4 +1,4 @@
-//! What a reader makes of any replies: floors and its position never go down.
+//! A reader with any replies: its floors and its position never go down.
 
 use newsreel_core::read::floors::{EntryTags, Judgement};
 use newsreel_core::read::sync::{Applied, Ask, Knowledge, Look, Reply};
@@ -29,7 +29,7 @@ pub(crate) fn steps(bytes: &[u8]) {
     }
 }
 
-/// What a reader would say.
+/// The question of a reader.
 struct Told {
     position: Option<Position>,
     epoch: Option<Epoch>,
@@ -78,7 +78,7 @@ impl Told {
         // A reader that heard nothing new may have been proved more recent, never less.
         assert!(before.lag.is_none() || self.lag <= before.lag);
         if self.mark > before.mark {
-            // What was forgotten is asked for, and what the replica says then stands.
+            // A forgotten floor is looked up, and the answer of the replica stands.
             return;
         }
         for ((fill, every, tagged, generation), (_, every_before, tagged_before, generation_before)) in
@@ -92,7 +92,7 @@ impl Told {
     }
 }
 
-/// Orders judgements by what they refuse. What is not known may turn out to be clear.
+/// Orders judgements by how much they refuse. An unknown one may turn out to be clear.
 fn strictness(judged: &Judgement) -> u8 {
     match judged {
         Judgement::Clear | Judgement::Unknown => 0,

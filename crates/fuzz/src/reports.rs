@@ -1,4 +1,4 @@
-//! What isolates report to their replica: the hottest keys, and counts.
+//! Reports of isolates to their replica: the hottest keys, and counts.
 
 use newsreel_core::metrics::counts::{Count, Counts};
 use newsreel_core::metrics::hot::{self, Hot, MAX_HOT_TAGS, MAX_REPORT_BYTES};

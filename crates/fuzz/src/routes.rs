@@ -14,7 +14,7 @@ use newsreel_core::wire::route::{EdgeCall, Route};
 use crate::memory::assert_bounded;
 use crate::names::check_key;
 
-/// Asserts what holds of every problem, whatever a stranger did to cause it.
+/// Asserts the properties of every problem that a stranger can cause.
 pub(crate) fn check_problem(problem: &Problem) {
     assert!((400..600).contains(&problem.status()));
     assert!(problem.detail().chars().count() <= MAX_DETAIL_CHARS, "{} characters", problem.detail().len());
@@ -27,7 +27,7 @@ pub(crate) fn check_problem(problem: &Problem) {
     }
 }
 
-/// `METHOD address`.
+/// An input is a method, a space and an address.
 pub(crate) fn route(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (method, url) = text.split_once(' ').unwrap_or(("GET", text));

@@ -65,7 +65,7 @@ fn check_rows(topics: &Topics, rows: &str, versions: &[VersionRow]) {
     check_fold(versions);
 }
 
-/// What is left after folding is left after folding it again.
+/// Compaction of a fold changes nothing.
 fn check_fold(versions: &[VersionRow]) {
     if !versions.is_sorted_by(|one, next| one.version < next.version) {
         return;
@@ -83,7 +83,7 @@ fn check_fold(versions: &[VersionRow]) {
     assert_eq!(again.survivors, fold.survivors.into_iter().filter(|(_, left)| !left.is_empty()).collect());
 }
 
-/// What a broker answers, and what it keeps of its sockets.
+/// The answers of a broker, and the attachments of its sockets.
 pub(crate) fn answers(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     comes_back::<Status>(text);

@@ -1,4 +1,4 @@
-//! An entry as KV and R2 hand it back: whatever lies there is judged like any other.
+//! Entries as KV and R2 return them: any bytes there are judged like any other entry.
 
 use newsreel_core::read::cache::{Answer, Envelope, Event, Freshness, Read, Step, Tier};
 use newsreel_core::read::entry_codec::{decode, encode, head};
@@ -8,7 +8,7 @@ use newsreel_core::wire::{Key, Position, UnixMillis, Version};
 
 use crate::names::check_tag;
 
-/// Stored bytes.
+/// An input is the bytes of a stored entry.
 pub(crate) fn entry(bytes: &[u8]) {
     let Some((envelope, at, text)) = decode(bytes) else { return };
     let body = bytes.get(at..).expect("a value begins within its bytes");
@@ -25,7 +25,7 @@ pub(crate) fn entry(bytes: &[u8]) {
     }
 }
 
-/// Reads a key whose every tier has this entry.
+/// Reads a key with this entry in every tier.
 fn read(envelope: &Envelope, now: UnixMillis, forgotten: bool) {
     let known = knowledge(envelope.position, now, forgotten);
     for class in ["title", "live", "availability"] {
@@ -56,7 +56,8 @@ fn read(envelope: &Envelope, now: UnixMillis, forgotten: bool) {
     }
 }
 
-/// What a reader knows that has heard everything up to the entry; or, one version later, that everything changed.
+/// Returns the state of a reader that has heard everything up to the entry, or one version more, at which everything
+/// changed.
 fn knowledge(at: Position, now: UnixMillis, changed: bool) -> Knowledge {
     let changed = changed && at.version < Version::MAX;
     let position = if changed { at.then(b"everything") } else { at };

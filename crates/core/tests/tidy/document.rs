@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The document.
+/// The text of `PROTOCOL.md`.
 pub(crate) const PROTOCOL: &str = include_str!("../../PROTOCOL.md");
 
 /// Returns the cells of the rows of the table under a heading's first words.

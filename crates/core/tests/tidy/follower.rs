@@ -163,7 +163,7 @@ fn the_follower_does_what_the_table_of_its_states_says() {
     }
 }
 
-/// The frames that a row of the second table is about, for whoever holds version 5.
+/// Returns the frames that a row of the second table is about, for a follower at version 5.
 fn frames_of(row: &str) -> Vec<String> {
     let older = "01ARYZ6S400000000000000000";
     match row {
@@ -197,7 +197,7 @@ fn frames_of(row: &str) -> Vec<String> {
         "`pong` above it" => vec![frame::pong(&at(7))],
         "an unknown type" => vec![r#"{"type":"weather"}"#.to_owned()],
         "what is no frame" => vec!["hello".to_owned(), "pong 5".to_owned()],
-        // Those that need another beginning have tests of their own.
+        // The rows that need another beginning have tests of their own.
         "`changes`, `fold`, `head`, `live` of another epoch than the one held"
         | "`pong`: no ping is open, or nothing is held" => Vec::new(),
         other => panic!("no frames are known for {other}"),
@@ -289,7 +289,7 @@ fn the_rows_that_need_another_beginning_hold_too() {
     let mut driven = Driven::into_state("Live");
     driven.hear(frame::pong(&at(5)));
     assert_eq!(driven.hear(frame::pong(&position("01ARYZ6S400000000000000000", 5))), []);
-    // Nothing is held: whatever says where it ends is taken.
+    // A follower without a position takes any frame that says where it ends.
     for text in [changes(0, 0, false), fold_part(0, 0, false), frame::head(version(0), &at(0))] {
         let mut driven = Driven::new(false, Cursor::Beginning);
         driven.open();

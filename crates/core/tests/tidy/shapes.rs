@@ -38,7 +38,7 @@ fn what_the_golden_files_hold_has_the_shapes_of_the_grammar() {
     for case in files.iter().flat_map(|file| file.lines()) {
         let case: Value = serde_json::from_str(case).expect("a case");
         let kind = case["case"].as_str().expect("a kind");
-        // What the broker writes; what it must put up with may look otherwise.
+        // Only frames that this broker writes have exactly these fields; others may have more.
         if kind == "frame" && case["ours"] != true {
             continue;
         }

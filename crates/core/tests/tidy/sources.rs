@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Source {
     /// The path below the workspace's root, with `/` between its parts.
     pub(crate) path: String,
-    /// The whole file.
+    /// The contents of the file.
     pub(crate) text: String,
 }
 
@@ -40,7 +40,7 @@ fn walk(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Reads every file below a folder of the workspace whose name ends so, in the order of their paths.
+/// Reads every file below a folder of the workspace with a name that ends so, in the order of the paths.
 #[track_caller]
 fn files(folder: &str, ending: &str) -> Vec<Source> {
     let root = root();
@@ -63,7 +63,7 @@ pub(crate) fn rust() -> Vec<Source> {
     sources
 }
 
-/// Returns the Rust files of the crates whose numbers the protocol speaks of.
+/// Returns the Rust files of the crates with numbers that the protocol documents.
 pub(crate) fn deployed() -> Vec<Source> {
     let mut sources = rust();
     sources.retain(|source| !["cli", "client", "fuzz", "in-workerd", "sim"].contains(&source.krate()));

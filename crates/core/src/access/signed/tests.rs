@@ -1,4 +1,4 @@
-//! What signed tokens are refused for. The signature is taken for right where the token is one at all.
+//! Refusals of signed tokens. The tests take the signature of every well-formed token for right.
 
 use super::*;
 #[cfg(target_arch = "wasm32")]
@@ -25,7 +25,7 @@ fn token(header: &str, claims: &str) -> String {
     format!("{}.{}.{}", base64(header), base64(claims), base64("signature"))
 }
 
-/// What the token comes to if its signature is right.
+/// Returns the caller of a token with a right signature, or the refusal.
 fn authorize(header: &str, claims: &str, scope: Scope, catalog: &str) -> Result<Caller, Problem> {
     let claims = keys().read(&token(header, claims))?.verified(true)?;
     claims.authorize(NOW, scope, &Catalog::new(catalog).unwrap())

@@ -265,7 +265,7 @@ fn s1_pongs_that_run_ahead_of_a_busy_log_prove_what_has_come() {
     let mut story = Story::live_at(7);
     let first = story.now.plus(Duration::from_millis(100));
     for version in 8..=40 {
-        // The pong may overtake the frame: only that waits for the disk. So one is always ahead.
+        // The pong may overtake the frame, since only the frame waits for the disk, so a pong is always ahead.
         story.now = first.plus(Duration::from_millis(100 * (version - 8)));
         story.expect(Input::Prove, &[ping()]);
         story.expect(pong(version), &[]);
@@ -367,7 +367,7 @@ fn g6_a_filter_may_hide_everything_up_to_live_and_the_bookmark_follows() {
     story.follower.handle(story.now, welcome(6, Resume::Replay));
     while story.follower.poll_effect().is_some() {}
     story.expect(live(6), &[Effect::Phase(Phase::Live)]);
-    // From a broker that does not say for whom it is.
+    // An older broker leaves out for whom the bookmark is.
     let bookmark = frame::head(at(2).version, &at(6)).replace(r#""from":2,"#, "");
     story.expect(Input::Text(bookmark), &[Effect::Apply { position: at(6), versions: Vec::new() }]);
 }

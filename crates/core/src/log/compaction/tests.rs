@@ -1,4 +1,4 @@
-//! Stories of the fold, and random logs whose folds must say the same floors as the logs.
+//! Stories of compaction, and random logs with folds that must raise the same floors as the logs.
 
 use proptest::prelude::*;
 
@@ -20,7 +20,7 @@ fn log(changes: &[&str]) -> Vec<VersionRow> {
     rows.collect()
 }
 
-/// What the fold of a log says, in the order it is sent.
+/// Returns the changes of a fold, in the order in which the broker sends them.
 fn told(fold: &Compaction) -> Vec<String> {
     let mut changes: Vec<&FoldedChange> = fold.survivors.values().flatten().collect();
     changes.sort_by_key(|folded| (folded.version, folded.change.target.clone()));
@@ -200,7 +200,7 @@ fn change() -> impl Strategy<Value = String> {
 pub(crate) struct Stored(BTreeMap<Target, Vec<FoldedChange>>);
 
 impl Stored {
-    /// What is left after `from`, in the order it is sent.
+    /// Returns the changes that survive after `from`, in the order in which the broker sends them.
     pub(crate) fn after(&self, from: Version) -> Vec<&FoldedChange> {
         let mut left: Vec<&FoldedChange> =
             self.0.values().flatten().filter(|folded| folded.version > from).collect();
@@ -231,7 +231,7 @@ pub(crate) fn check_same(key: &Key, head: u64, one: &Floors, other: &Floors) {
     for fill in (0..=head).map(v) {
         for tags in [&[][..], &["x"][..], &["x", "y"][..]] {
             let tags: Vec<Tag> = tags.iter().map(|tag| Tag::new(*tag).unwrap()).collect();
-            // Which of several floors refuses it may differ.
+            // Several floors may refuse the entry, and the fold may name another of them.
             let judge = |floors: &Floors| match floors.judge(key, fill, EntryTags::Tags(&tags)) {
                 Judgement::Unknown => unreachable!("nothing was dropped"),
                 Judgement::Below(_) => "below",
@@ -268,7 +268,7 @@ proptest! {
             done = cut.max(done);
         }
         let from = v(from.min(rows.len() as u64));
-        // Somebody who holds `from` hears the rest as a fold, or version by version.
+        // A follower at `from` gets the rest as a fold, or version by version.
         let missed = rows.iter().filter(|row| row.version > from);
         let by_versions = heard(missed.flat_map(|row| row.changes.iter().map(|change| (row.version, change))));
         let left = stored.after(from);

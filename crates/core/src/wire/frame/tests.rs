@@ -1,4 +1,4 @@
-//! What the broker writes the follower reads; what neither may say is refused.
+//! Frames that the broker writes and the follower reads, and texts that neither may send.
 
 use super::*;
 #[cfg(target_arch = "wasm32")]
