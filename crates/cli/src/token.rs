@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::ValueEnum;
+use newsreel_core::access::signed::is_in_milliseconds;
 use ring::hmac;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde::{Deserialize, Serialize};
@@ -158,8 +159,13 @@ fn signing_key(options: &SignOptions) -> Result<SigningKey, Failure> {
 
 fn sign(options: &SignOptions, key: &SigningKey) -> Result<String, Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
+    let exp = now.saturating_add(options.expires_in);
+    if is_in_milliseconds(exp) {
+        let text = "--expires-in is how many seconds from now, neither milliseconds nor a date";
+        return Err(Failure::Input(text.to_owned()));
+    }
     let mut claims = json!({
-        "exp": now.saturating_add(options.expires_in),
+        "exp": exp,
         "iat": now,
         "sub": options.sub,
         "catalog": options.catalogs,
@@ -226,6 +232,13 @@ mod tests {
             let key: SigningKey = serde_json::from_str(&text).unwrap();
             assert!(sign(&options(), &key).is_ok());
         }
+    }
+
+    #[test]
+    fn a_time_that_can_only_be_milliseconds_is_refused() {
+        let key = SigningKey { kid: "k".into(), alg: Algorithm::Hs256, key: URL_SAFE_NO_PAD.encode([9; 32]) };
+        let options = SignOptions { expires_in: 1_800_000_000_000, ..options() };
+        assert!(sign(&options, &key).unwrap_err().to_string().contains("seconds"));
     }
 
     #[test]

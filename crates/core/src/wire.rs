@@ -4,6 +4,7 @@
 //! read strictly (an unknown field is an error), those of a broker leniently, so that a newer broker may add fields. Knows
 //! nothing of sockets, storage or HTTP libraries.
 
+pub mod accept;
 pub mod address;
 pub mod bom;
 pub mod change;

@@ -28,6 +28,10 @@ const MAX_NAME_BYTES: usize = 128;
 /// How far the clock of who signs may be ahead: what is said of `nbf` and `iat`, and of nothing else.
 const LEEWAY_MS: u64 = 60_000;
 
+/// The detail of the problem of a token whose dates are in milliseconds.
+const IN_MILLISECONDS: &str =
+    "exp, nbf and iat of the token are milliseconds; RFC 7519 has seconds there: divide by 1,000";
+
 /// How a key signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
@@ -206,7 +210,7 @@ impl Claims {
         let claims = claims.as_object()?;
         let at = |name: &str| match claims.get(name) {
             None => Some(UnixMillis(0)),
-            Some(seconds) => seconds.as_u64().map(|seconds| UnixMillis(seconds.saturating_mul(1_000))),
+            Some(date) => date.as_f64().and_then(numeric_date),
         };
         let catalog = claims.get("catalog")?;
         let catalogs = match catalog.as_str() {
@@ -234,6 +238,9 @@ impl Claims {
     pub fn authorize(self, now: UnixMillis, scope: Scope, catalog: &Catalog) -> Result<Caller, Problem> {
         if self.until <= now {
             return Err(Problem::new(Code::Unauthorized, EXPIRED));
+        }
+        if [self.until, self.from].iter().any(|date| is_in_milliseconds(date.0 / 1_000)) {
+            return Err(Problem::new(Code::Unauthorized, IN_MILLISECONDS));
         }
         if self.from.0 > now.0.saturating_add(LEEWAY_MS) {
             return Err(Problem::new(Code::Unauthorized, "the token is not valid yet"));
@@ -264,6 +271,19 @@ impl Claims {
             // An admin token may do everything, so it cannot be held to a part.
             && (self.topics.is_empty() || !self.has(Scope::Admin))
     }
+}
+
+/// Reads a date of RFC 7519, section 2: seconds since 1970, with or without a fraction.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
+fn numeric_date(seconds: f64) -> Option<UnixMillis> {
+    (seconds >= 0.0).then_some(UnixMillis((seconds * 1_000.0).round() as u64))
+}
+
+/// Says whether a date in seconds can only have been meant in milliseconds: of 2001 to 5138, where seconds would be
+/// of the year 33658 or later. Greater numbers are signed for "never", and pass.
+#[must_use]
+pub fn is_in_milliseconds(seconds: u64) -> bool {
+    (1_000_000_000_000..100_000_000_000_000).contains(&seconds)
 }
 
 /// Returns an object that has no other members than these.

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::{fmt, io};
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::ser::{CompactFormatter, Formatter};
@@ -21,6 +21,31 @@ pub(crate) fn to_ascii<T: Serialize + ?Sized>(value: &T) -> String {
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Ascii(CompactFormatter));
     value.serialize(&mut serializer).expect("wire types serialize");
     String::from_utf8(bytes).expect("JSON is UTF-8")
+}
+
+/// Reads a whole number, however JSON spells it: `51`, `51.0` and `5.1e1` are one number, as they are to JavaScript.
+pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Whole;
+    impl Visitor<'_> for Whole {
+        type Value = u64;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number of at most 2^53 - 1")
+        }
+        fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
+            Ok(number)
+        }
+        fn visit_f64<E: Error>(self, number: f64) -> Result<u64, E> {
+            whole_of(number).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
+        }
+    }
+    deserializer.deserialize_u64(Whole)
+}
+
+/// Returns a number that is a whole one of 0 to 2^53 - 1.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the line before checks both")]
+pub(crate) fn whole_of(number: f64) -> Option<u64> {
+    let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_991.0).contains(&number);
+    is_whole.then_some(number as u64)
 }
 
 /// Returns a list of texts, if it is one.
@@ -82,5 +107,18 @@ mod tests {
         assert!(json.is_ascii(), "{json}");
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
         assert_eq!(to_ascii("😀"), r#""\ud83d\ude00""#);
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_spelled() {
+        let read = |text: &str| whole(&mut serde_json::Deserializer::from_str(text)).ok();
+        for text in ["51", "51.0", "5.1e1", "510E-1"] {
+            assert_eq!(read(text), Some(51), "{text}");
+        }
+        assert_eq!(read("9007199254740991.0"), Some((1 << 53) - 1));
+        assert_eq!((read("0.0"), read("-0.0")), (Some(0), Some(0)));
+        for text in ["51.5", "-1", "-1.0", "9007199254740992.0", "1e300", "\"51\"", "null"] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 }

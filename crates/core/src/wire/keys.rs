@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 
+use super::bom::without_bom;
 use super::json;
 use super::name::Key;
 use super::problem::{Code, Problem};
@@ -39,7 +40,7 @@ pub const MAX_KEYS: usize = 100;
 pub fn keys_of_body(body: &[u8]) -> Result<Vec<Key>, Problem> {
     let wrong =
         |why: String| Problem::new(Code::BadJson, format!("the body is {{\"keys\":[\"class:id\",…]}}{why}"));
-    let body: Value = serde_json::from_slice(body).map_err(|why| wrong(format!(": {why}")))?;
+    let body: Value = serde_json::from_slice(without_bom(body)).map_err(|why| wrong(format!(": {why}")))?;
     let alone = body.as_object().filter(|body| body.len() == 1).and_then(|body| body.get("keys"));
     let texts = alone.and_then(json::texts).ok_or_else(|| wrong(String::new()))?;
     keys(texts.into_iter())

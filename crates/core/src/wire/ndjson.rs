@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::bom::without_bom;
 use super::problem::{Code, Problem};
 use super::publish::{self, Publish, PublishError, Receipt};
 
@@ -50,7 +51,8 @@ pub fn are_in(content_type: &str) -> bool {
 /// `no-changes` when there is none, `body-too-large` when there are too many.
 pub fn split(body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
     let filled = |line: &&[u8]| !line.trim_ascii().is_empty();
-    let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').filter(filled).take(MAX_LINES + 1).collect();
+    let lines: Vec<&[u8]> =
+        without_bom(body).split(|byte| *byte == b'\n').filter(filled).take(MAX_LINES + 1).collect();
     match lines.len() {
         0 => Err(Problem::new(Code::NoChanges, "a body without a line: a line is one publish")),
         1..=MAX_LINES => Ok(lines),

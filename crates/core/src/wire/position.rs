@@ -7,10 +7,12 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::json;
+
 /// A moment, in Unix milliseconds of the machine that says it. Moments of two machines are never compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct UnixMillis(pub u64);
+pub struct UnixMillis(#[serde(deserialize_with = "json::whole")] pub u64);
 
 impl UnixMillis {
     /// Returns the moment `later` after this one.
@@ -91,7 +93,7 @@ impl FromStr for Version {
 
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = u64::deserialize(deserializer)?;
+        let number = json::whole(deserializer)?;
         Self::new(number).ok_or_else(|| serde::de::Error::custom("a version is at most 2^53 - 1"))
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::bom::without_bom;
 use super::change::{Change, ChangeError, ChangeFields, MAX_TAGS};
 use super::json::Object;
 use super::name::Catalog;
@@ -136,7 +137,7 @@ impl Publish {
     /// # Errors
     /// [`PublishError`] names the first thing that is wrong.
     pub fn parse(body: &[u8]) -> Result<Self, PublishError> {
-        let (publish, idempotency_key) = read(body)?;
+        let (publish, idempotency_key) = read(without_bom(body))?;
         if idempotency_key.is_some() {
             let text = "idempotency_key belongs to a line; alone a publish has the header Idempotency-Key";
             return Err(PublishError::UnknownField(text.to_owned()));
@@ -343,8 +344,12 @@ mod tests {
         assert_eq!(listed.written().changes, r#"[{"key":"title:1"},{"tag":"x"}]"#);
         let bare = Publish::parse(br#"{"key":"title:1","tags":["a"]}"#).unwrap();
         assert_eq!(bare.written().changes, r#"[{"key":"title:1","tags":["a"]}]"#);
+        let marked = Publish::parse("\u{feff}{\"key\":\"title:1\",\"tags\":[\"a\"]}".as_bytes());
+        assert_eq!(marked.unwrap(), bare);
         let expecting = Publish::parse(br#"{"all":true,"expect":{"version":4}}"#).unwrap();
         assert_eq!(expecting.expect.unwrap().version, Version::new(4).unwrap());
+        let spelled = Publish::parse(br#"{"all":true,"expect":{"version":51.0}}"#).unwrap();
+        assert_eq!(spelled.expect.unwrap().version, Version::new(51).unwrap());
     }
 
     #[test]
@@ -358,6 +363,8 @@ mod tests {
             ("{\"changes\":", "bad-json"),
             (r#"{"changes":{}}"#, "bad-json"),
             (r#"{"changes":[{"key":7}]}"#, "bad-json"),
+            (r#"{"all":true,"expect":{"version":51.5}}"#, "bad-json"),
+            (r#"{"all":true,"expect":{"version":9007199254740992}}"#, "bad-json"),
             (r#"{"changes":[{"key":"a:1","key":"a:2"}]}"#, "bad-json"),
             (r#"{"changes":[{"key":"a:1"}]} x"#, "bad-json"),
             (r#"{"changes":[],"x":1}"#, "unknown-field"),

@@ -1,5 +1,9 @@
 //! Addresses: method, path and query of every call of the outside contract, read once for all.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
 use super::keys::{decoded_key, keys_of_query};
 use super::name::{Catalog, Key};
 use super::problem::{Code, Problem};
@@ -51,39 +55,40 @@ impl Route {
     /// # Errors
     /// A [`Problem`]: unknown path, wrong method, bad catalog, bad key or bad query.
     pub fn parse(method: &str, path: &str, query: &str) -> Result<Self, Problem> {
-        let segments: Vec<&str> = path.split('/').skip(1).collect();
-        match segments.as_slice() {
-            ["healthz"] => only(method, "GET").map(|()| Self::Healthz),
-            ["readyz"] => only(method, "GET").map(|()| Self::Readyz),
-            ["v1", "catalogs", name] => {
+        let (segments, rest) = segments(path);
+        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+        match (segments.as_slice(), rest) {
+            (["healthz"], None) => only(method, "GET").map(|()| Self::Healthz),
+            (["readyz"], None) => only(method, "GET").map(|()| Self::Readyz),
+            (["v1", "catalogs", name], None) => {
                 only(method, "GET")?;
                 Ok(Self::Status(catalog(name)?))
             }
-            ["v1", "catalogs", name, "changes"] if method == "POST" => {
+            (["v1", "catalogs", name, "changes"], None) if method == "POST" => {
                 Ok(Self::Publish(catalog(name)?, PublishQuery::parse(query)?))
             }
-            ["v1", "catalogs", name, "changes"] => {
+            (["v1", "catalogs", name, "changes"], None) => {
                 only(method, "GET, POST")?;
                 Ok(Self::Changes(catalog(name)?, PageQuery::parse(query)?))
             }
-            ["v1", "catalogs", name, "publish"] => {
+            (["v1", "catalogs", name, "publish"], None) => {
                 only(method, "GET")?;
                 Ok(Self::PublishSocket(catalog(name)?))
             }
-            ["v1", "catalogs", name, "epochs"] => {
+            (["v1", "catalogs", name, "epochs"], None) => {
                 only(method, "POST")?;
                 Ok(Self::NewEpoch(catalog(name)?))
             }
-            ["v1", "catalogs", name, "follow"] => {
+            (["v1", "catalogs", name, "follow"], None) => {
                 only(method, "GET")?;
                 Ok(Self::Follow(catalog(name)?, FollowQuery::parse(query)?))
             }
-            ["v1", "catalogs", name, "followers"] => {
+            (["v1", "catalogs", name, "followers"], None) => {
                 only(method, "GET")?;
                 Ok(Self::Followers(catalog(name)?))
             }
-            ["v1", "catalogs", name, what @ ("entries" | "fill" | "metrics"), ..] => {
-                Ok(Self::Edge(catalog(name)?, EdgeCall::parse(method, path, what, query)?))
+            (["v1", "catalogs", name, what], rest) if EdgeCall::NAMES.contains(what) => {
+                Ok(Self::Edge(catalog(name)?, EdgeCall::parse(method, what, rest, query)?))
             }
             _ => Err(unknown()),
         }
@@ -107,10 +112,11 @@ impl Route {
 }
 
 impl EdgeCall {
+    /// The calls of the edge, as they stand after the catalog.
+    const NAMES: [&str; 3] = ["entries", "fill", "metrics"];
+
     /// Reads a call of the edge: what stands after the catalog, and what follows it.
-    fn parse(method: &str, path: &str, what: &str, query: &str) -> Result<Self, Problem> {
-        // A key's own slashes may come unescaped: everything after `entries/` is the key.
-        let rest = path.match_indices('/').nth(4).map(|(at, _)| path.get(at + 1..).unwrap_or_default());
+    fn parse(method: &str, what: &str, rest: Option<&str>, query: &str) -> Result<Self, Problem> {
         match (what, rest) {
             ("entries", Some(key)) => {
                 only(method, "GET")?;
@@ -126,6 +132,29 @@ impl EdgeCall {
             (_, _) => Err(unknown()),
         }
     }
+}
+
+/// Says whether the edge answers an address, and no broker.
+#[must_use]
+pub fn is_of_the_edge(path: &str) -> bool {
+    let (segments, _) = segments(path);
+    let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+    match segments.as_slice() {
+        ["v1", "catalogs", _, call] => EdgeCall::NAMES.contains(call),
+        segments => segments == ["readyz"],
+    }
+}
+
+/// Splits a path into its first four segments, each percent-decoded once, and what follows them, as it is: a key, which
+/// may hold slashes.
+///
+/// A segment that is not UTF-8 stays encoded. With its `%` it is neither a word of an address nor a catalog, and
+/// neither is one with a slash or a control character in it.
+fn segments(path: &str) -> (Vec<Cow<'_, str>>, Option<&str>) {
+    let mut parts = path.splitn(6, '/').skip(1);
+    let decoded = |part| percent_decode_str(part).decode_utf8().unwrap_or(Cow::Borrowed(part));
+    let segments = parts.by_ref().take(4).map(decoded).collect();
+    (segments, parts.next())
 }
 
 fn unknown() -> Problem {
@@ -208,7 +237,10 @@ mod tests {
         assert_eq!(code("DELETE", entries, "key=title:1"), "method-not-allowed");
         assert_eq!(code("GET", "/v1/catalogs/tv/fill", ""), "method-not-allowed");
 
-        assert_eq!(keys_of_body("{\"keys\":[\"title:ü&b\",\"live:1\"]}".as_bytes()), Ok(keys));
+        for mark in ["", "\u{feff}"] {
+            let body = format!("{mark}{{\"keys\":[\"title:ü&b\",\"live:1\"]}}");
+            assert_eq!(keys_of_body(body.as_bytes()), Ok(keys.clone()));
+        }
         let refused = |body: &str| keys_of_body(body.as_bytes()).unwrap_err().code();
         assert_eq!(refused(r#"{"keys":[]}"#), "bad-request");
         assert_eq!(refused(r#"{"keys":["a b"]}"#), "bad-key");
@@ -216,6 +248,51 @@ mod tests {
         assert_eq!(refused(r#"{"keys":["title:1"],"key":"x"}"#), "bad-json");
         let many: Vec<String> = (0..=MAX_KEYS).map(|id| format!("title:{id}")).collect();
         assert_eq!(refused(&serde_json::json!({ "keys": many }).to_string()), "bad-request");
+    }
+
+    #[test]
+    fn a_path_is_percent_decoded_once() {
+        let tv = || Catalog::new("tv").unwrap();
+        for path in ["/v1/catalogs/t%76", "/v1/catalogs/%74%76", "/%761/c%61talogs/tv"] {
+            assert_eq!(Route::parse("GET", path, ""), Ok(Route::Status(tv())), "{path}");
+        }
+        let publish = Route::parse("POST", "/v1/catalogs/t%76/ch%61nges", "");
+        assert_eq!(publish, Ok(Route::Publish(tv(), PublishQuery::default())));
+        let entry = "/v1/catalogs/t%76/entri%65s/title:a%2Fb";
+        let key = Key::new("title:a/b").unwrap();
+        assert_eq!(Route::parse("GET", entry, ""), Ok(Route::Edge(tv(), EdgeCall::Entry(key))));
+        assert!(is_of_the_edge(entry) && is_of_the_edge("/read%79z") && is_of_the_edge("/v1/catalogs//fill"));
+        assert!(!is_of_the_edge("/v1/catalogs/tv/changes") && !is_of_the_edge("/v1/catalogs/tv"));
+        for name in ["t%2576", "t%2Fv", "t%00", "%74%", "t%zz", "%ff", "t%C3"] {
+            assert_eq!(code("GET", &format!("/v1/catalogs/{name}/changes"), ""), "bad-catalog", "{name}");
+        }
+        for path in
+            ["/v1/catalogs/tv/ch%ff", "/v1/catalogs/tv/changes%2F", "/v1%2Fcatalogs/tv", "/healthz%00"]
+        {
+            assert_eq!(code("GET", path, ""), "unknown-path", "{path}");
+        }
+    }
+
+    #[test]
+    fn a_method_that_no_call_has_is_not_allowed() {
+        for method in ["PURGE", "BAN", "QUERY", "PROPFIND", "TRACE", "OPTIONS", "get", ""] {
+            for (path, query) in [
+                ("/healthz", ""),
+                ("/readyz", ""),
+                ("/v1/catalogs/tv", ""),
+                ("/v1/catalogs/tv/changes", ""),
+                ("/v1/catalogs/tv/publish", ""),
+                ("/v1/catalogs/tv/epochs", ""),
+                ("/v1/catalogs/tv/follow", ""),
+                ("/v1/catalogs/tv/followers", ""),
+                ("/v1/catalogs/tv/entries/title:1", ""),
+                ("/v1/catalogs/tv/entries", "key=title:1"),
+                ("/v1/catalogs/tv/fill", ""),
+                ("/v1/catalogs/tv/metrics", ""),
+            ] {
+                assert_eq!(code(method, path, query), "method-not-allowed", "{method} {path}");
+            }
+        }
     }
 
     #[test]

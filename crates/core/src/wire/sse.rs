@@ -3,17 +3,19 @@
 
 use std::time::Duration;
 
+use super::accept::wish;
 use super::position::Position;
 
-/// The media type of a stream of events; asking for it asks for one.
+/// The media type of a stream of events.
 pub const MEDIA_TYPE: &str = "text/event-stream";
 /// A comment that keeps proxies from taking the silence for a dead connection.
 pub const KEEP_ALIVE: &str = ":\n\n";
 
-/// Says whether an `Accept` header asks for events.
+/// Says whether an `Accept` header asks for events: it names them, and wants a page no more than them.
 #[must_use]
 pub fn is_wanted(accept: &str) -> bool {
-    accept.split([',', ';']).any(|one| one.trim().eq_ignore_ascii_case(MEDIA_TYPE))
+    let (events, page) = (wish(accept, MEDIA_TYPE), wish(accept, "application/json"));
+    events.by_name && events.weight > 0 && events.weight >= page.weight
 }
 
 /// Writes how long a client that lost its connection waits before it comes back.
@@ -59,6 +61,12 @@ mod tests {
     fn events_are_asked_for_by_their_media_type() {
         assert!(is_wanted("text/event-stream"));
         assert!(is_wanted("application/json;q=0.1, Text/Event-Stream;q=0.9"));
+        assert!(is_wanted("application/json, text/event-stream"));
         assert!(!is_wanted("*/*") && !is_wanted("application/json") && !is_wanted(""));
+        assert!(
+            !is_wanted("text/event-stream;q=0") && !is_wanted("application/json, text/event-stream;q=0.0")
+        );
+        assert!(!is_wanted("text/event-stream;q=0.5, */*"), "a page is wanted more");
+        assert!(!is_wanted("application/json;profile=\"a;text/event-stream\""));
     }
 }
