@@ -9,6 +9,7 @@ pub mod address;
 pub mod bom;
 pub mod change;
 pub mod claim;
+pub mod coding;
 pub mod cursor;
 pub mod etag;
 pub mod frame;

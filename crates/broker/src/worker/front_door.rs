@@ -4,7 +4,7 @@
 use newsreel_core::access::{Caller, Scope};
 use newsreel_core::follow::hub::not_written;
 use newsreel_core::wire::frame::{self, BEARER_SUBPROTOCOL, SUBPROTOCOL};
-use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, internal_headers};
+use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, coding, internal_headers};
 use newsreel_gate::{self as gate, cors};
 use serde::Serialize;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, console_error};
@@ -18,16 +18,10 @@ use crate::publish::{DRAIN_BYTES, max_body_bytes, too_large};
 const BINDING: &str = newsreel_core::variables::BROKER.name;
 
 /// What of a request the object gets to see.
-const PASSED: &[&str] = &[
-    "Accept",
-    "Content-Length",
-    "Content-Type",
-    "Idempotency-Key",
-    "If-None-Match",
-    "Last-Event-ID",
-    PROTOCOLS,
-    "Upgrade",
-];
+const PASSED: &[&str] =
+    &["Accept", "Idempotency-Key", "If-None-Match", "Last-Event-ID", PROTOCOLS, "Upgrade"];
+/// What of a request with a body it gets to see beside that.
+const PASSED_WITH_BODY: &[&str] = &["Content-Length", "Content-Type"];
 const PROTOCOLS: &str = "Sec-WebSocket-Protocol";
 
 /// What `/healthz` says.
@@ -73,7 +67,7 @@ fn refused(request: &Request, failure: Failure) -> worker::Result<Response> {
 }
 
 async fn answer(request: &Request, env: &Env, address: &Address) -> Answer {
-    let route = Route::parse(request.method().as_ref(), address.path(), address.query())?;
+    let route = Route::parse(&request.inner().method(), address.path(), address.query())?;
     let (scope, catalog, topics) = match &route {
         Route::Healthz => return json_response(&Health { status: "ok" }),
         Route::Publish(catalog, _) | Route::PublishSocket(catalog) => (Scope::Publish, catalog, None),
@@ -89,6 +83,9 @@ async fn answer(request: &Request, env: &Env, address: &Address) -> Answer {
     // A caller that may hear of some keys only asks for those, in so many words.
     let narrowed = topics.map(|topics| caller.grant.narrow(topics)).transpose()?.flatten();
     let narrowed = narrowed.map(|topics| address.with_query(&topics));
+    if matches!(route, Route::Publish(..)) {
+        coding::check(&request.headers().get("Content-Encoding")?.unwrap_or_default())?;
+    }
     refuse_too_large(request, &route).await?;
     let url = narrowed.as_deref().unwrap_or(address.as_str());
     let response = forward(request, env, url, catalog, &caller).await?;
@@ -180,9 +177,16 @@ async fn forward(
         headers.set(internal_headers::REPLICA, "1")?;
     }
     let mut init = RequestInit::new();
-    init.with_method(request.method())
-        .with_headers(headers)
-        .with_body(request.inner().body().map(Into::into));
+    // A body means nothing to GET and HEAD (RFC 9110, 9.3.1), and the platform throws at a request that has one.
+    if request.method() == Method::Post {
+        for name in PASSED_WITH_BODY {
+            if let Some(value) = request.headers().get(name)? {
+                headers.set(name, &value)?;
+            }
+        }
+        init.with_body(request.inner().body().map(Into::into));
+    }
+    init.with_method(request.method()).with_headers(headers);
     let inner = Request::new_with_init(url, &init)?;
     let stub = env.durable_object(BINDING)?.get_by_name(catalog.as_str())?;
     stub.fetch_with_request(inner).await

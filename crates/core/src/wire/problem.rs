@@ -90,6 +90,8 @@ codes! {
     ExpectFailed = "expect-failed", 412, "The head is not the expected one";
     /// The body is too large.
     BodyTooLarge = "body-too-large", 413, "The body is too large";
+    /// The body has a content coding that is not undone here.
+    UnsupportedEncoding = "unsupported-encoding", 415, "The body has a content coding that is not taken";
     /// None of the bytes asked for is there.
     RangeNotSatisfiable = "range-not-satisfiable", 416, "None of these bytes is there";
     /// An idempotency key that was used for another body.
@@ -187,6 +189,11 @@ impl Problem {
         }
         if let (Code::MethodNotAllowed, Some(Value::String(allow))) = (self.kind, self.members.get("allow")) {
             headers.push(("Allow", allow.clone()));
+        }
+        if let (Code::UnsupportedEncoding, Some(Value::String(accepted))) =
+            (self.kind, self.members.get("accept_encoding"))
+        {
+            headers.push(("Accept-Encoding", accepted.clone()));
         }
         if let (Code::RangeNotSatisfiable, Some(Value::Number(length))) =
             (self.kind, self.members.get("length"))

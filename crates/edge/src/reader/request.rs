@@ -3,7 +3,7 @@
 use futures_util::StreamExt as _;
 use newsreel_core::read::sync::AtLeast;
 use newsreel_core::wire::keys::keys_of_body;
-use newsreel_core::wire::{Code, Key, Problem};
+use newsreel_core::wire::{Code, Key, Problem, coding};
 use worker::{Request, Response, Result};
 
 pub(crate) type Answered = std::result::Result<Response, Problem>;
@@ -13,6 +13,9 @@ const BODY_BYTES: usize = 256 << 10;
 
 /// Reads the keys that the body lists.
 pub(crate) async fn body_keys(request: &mut Request) -> Result<std::result::Result<Vec<Key>, Problem>> {
+    if let Err(problem) = coding::check(&request.headers().get("Content-Encoding")?.unwrap_or_default()) {
+        return Ok(Err(problem));
+    }
     let length = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
     let too_large =
         || Problem::new(Code::BodyTooLarge, format!("a list of keys has at most {BODY_BYTES} bytes"));

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use newsreel_core::access::Scope;
-use newsreel_core::wire::route::EdgeCall;
+use newsreel_core::wire::route::{EdgeCall, is_of_the_edge};
 use newsreel_core::wire::{Address, Catalog, Code, Problem, Route};
 use newsreel_gate::{self as gate, GateError};
 use worker::{Context, Env, Request, Response, Result, console_error};
@@ -24,13 +24,7 @@ use crate::tiers::kv;
 /// # Errors
 /// When the request has no address that can be read.
 pub fn serves(request: &Request) -> Result<bool> {
-    let path = request.path();
-    let ours = |path: &str| {
-        let call = path.strip_prefix("/v1/catalogs/")?.split_once('/')?.1;
-        let call = call.split_once('/').map_or(call, |(call, _)| call);
-        matches!(call, "entries" | "fill" | "metrics").then_some(())
-    };
-    Ok(path == "/readyz" || ours(&path).is_some())
+    Ok(is_of_the_edge(&request.path()))
 }
 
 /// Answers a request that is for the edge.
@@ -46,7 +40,7 @@ pub fn serve(request: Request, env: Env, context: Context) -> Task<'static, Resu
 
 async fn serve_here(mut request: Request, env: Env, context: Context) -> Result<Response> {
     let address = Address::new(request.inner().url());
-    let route = Route::parse(request.method().as_ref(), address.path(), address.query());
+    let route = Route::parse(&request.inner().method(), address.path(), address.query());
     let answer = match route {
         Ok(Route::Edge(catalog, call)) => answer(&mut request, &address, env, context, catalog, call).await,
         Ok(Route::Readyz) => ready(&env).await,
