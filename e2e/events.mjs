@@ -36,7 +36,8 @@ export class Events extends EventEmitter {
     this.response = response;
     assert.equal(response.status, 200, response.ok ? '' : await response.text());
     assert.equal(response.headers.get('content-type'), 'text/event-stream');
-    assert.equal(response.headers.get('cache-control'), 'no-store');
+    assert.equal(response.headers.get('cache-control'), 'no-store, no-transform');
+    assert.equal(response.headers.get('x-accel-buffering'), 'no');
     this.#hear(response.body);
     return this;
   }

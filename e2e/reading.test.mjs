@@ -285,6 +285,27 @@ test('events', async (t) => {
     while ((await readersOf(broker, catalog)).streams > 0) await broker.publish({ key: 'a:1' }, { catalog });
   });
 
+  await t.test('clients that left keep nobody out, however many they were', async () => {
+    const catalog = 'visited';
+    for (let round = 0; round < 3; round += 1) {
+      const readers = await Promise.all(Array.from({ length: 217 }, () => new Events(broker, { catalog }).connect()));
+      for (const reader of readers) reader.leave();
+    }
+    const readers = await Promise.all(Array.from({ length: 256 }, () => new Events(broker, { catalog }).connect()));
+    problem(await broker.changes('', { catalog, headers: { accept: 'text/event-stream' } }), 429, 'busy');
+    const receipt = await broker.publish({ key: 'a:1' }, { catalog });
+    await Promise.all(readers.map((reader) => reader.reached(receipt)));
+    for (const reader of readers) reader.leave();
+    while ((await readersOf(broker, catalog)).streams > 0) await broker.publish({ key: 'a:1' }, { catalog });
+  });
+
+  await t.test('an Accept that wants no events gets none', async () => {
+    for (const accept of ['text/event-stream;q=0', 'application/json, text/event-stream;q=0.0', 'text/event-stream;q=0.5, */*']) {
+      const answer = await broker.changes('', { catalog: 'headed', headers: { accept } });
+      assert.deepEqual([answer.status, answer.headers.get('content-type')], [200, 'application/json'], accept);
+    }
+  });
+
   await t.test('HEAD says what GET would, and opens nothing', async () => {
     const headers = { accept: 'text/event-stream', authorization: `Bearer ${TOKENS.follow}` };
     const answer = await fetch(broker.at('/changes', 'headed'), { method: 'HEAD', headers });

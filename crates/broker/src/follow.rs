@@ -6,3 +6,4 @@ mod permits;
 pub(crate) mod reader;
 pub(crate) mod sse;
 pub(crate) mod status;
+mod streams;

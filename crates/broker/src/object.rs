@@ -141,7 +141,7 @@ impl Parts {
             Route::Changes(_, query) => {
                 let accept = request.headers().get("Accept")?.unwrap_or_default();
                 match sse::is_wanted(&accept) {
-                    true => self.reader.events(&request, query),
+                    true => self.reader.events(&request, query).await,
                     false => page::page(&self.reader, &request, query).await,
                 }
             }

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use event_listener::Event;
+use event_listener::{Event, IntoNotification as _};
 use futures_util::future::{Either, select};
 use worker::Delay;
 
@@ -15,6 +15,11 @@ impl Notify {
     /// Waits for the next [`Notify::notify`], but at most so long; says whether it came.
     pub(crate) async fn notified(&self, at_most: Duration) -> bool {
         matches!(select(self.0.listen(), pin!(Delay::from(at_most))).await, Either::Left(_))
+    }
+
+    /// Wakes one more waiter.
+    pub(crate) fn notify_one(&self) {
+        self.0.notify(1.additional());
     }
 
     /// Wakes everybody who waits.

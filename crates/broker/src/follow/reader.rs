@@ -11,6 +11,7 @@ use worker::Result;
 
 use crate::driver::Driver;
 use crate::follow::permits::Permits;
+use crate::follow::streams::Streams;
 
 /// The same address is a page or a stream of events, and answers each web page in its own name.
 pub(crate) const VARY: &str = "Accept, Origin";
@@ -21,7 +22,7 @@ pub(crate) struct LogReader {
     /// Answers that wait for a version.
     pub(crate) polls: Permits,
     /// Streams of events.
-    pub(crate) streams: Permits,
+    pub(crate) streams: Rc<Streams>,
 }
 
 /// What the log has for a reader at a claimed position.
@@ -50,7 +51,8 @@ enum PartBody {
 
 impl LogReader {
     pub(crate) fn new(driver: Rc<Driver>) -> Self {
-        Self { driver, polls: Permits::default(), streams: Permits::default() }
+        let streams = Rc::new(Streams::new(Rc::clone(&driver.moved)));
+        Self { driver, polls: Permits::default(), streams }
     }
 
     /// Reads what comes after `claim`: at most `limit` versions, and of those what passes the topics. Of what is

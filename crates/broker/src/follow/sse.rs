@@ -17,9 +17,9 @@ use newsreel_core::wire::query::PageQuery;
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version, frame, sse};
 use worker::{Error, Method, Request, ResponseBuilder, console_error};
 
-use crate::driver::notify::Notify;
 use crate::follow::permits::Permit;
 use crate::follow::reader::{Found, LogPart, LogReader, VARY};
+use crate::follow::streams::Streams;
 use crate::http::{Answer, Failure, grant, headers};
 use crate::js::now;
 
@@ -32,7 +32,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 struct Events {
     opening: Option<String>,
     reader: Weak<LogReader>,
-    moved: Rc<Notify>,
+    streams: Rc<Streams>,
     topics: Topics,
     limit: u32,
     /// The position read up to.
@@ -45,6 +45,8 @@ struct Events {
     live: bool,
     /// When the silence gets too long.
     silent_until: UnixMillis,
+    /// How often the streams had been asked to write something when this one wrote last.
+    probes: u32,
     /// When its token ends.
     grant: Grant,
     _permit: Permit,
@@ -52,14 +54,20 @@ struct Events {
 
 impl LogReader {
     /// Answers with the log from the query's position, or the one in `Last-Event-ID`, as events.
-    pub(crate) fn events(self: &Rc<Self>, request: &Request, query: PageQuery) -> Answer {
+    pub(crate) async fn events(self: &Rc<Self>, request: &Request, query: PageQuery) -> Answer {
         let at = last_event_id(request)?.map_or(query.since, Claim::from);
-        let about = [("Content-Type", sse::MEDIA_TYPE), ("Cache-Control", "no-store"), ("Vary", VARY)];
+        let about = [
+            ("Content-Type", sse::MEDIA_TYPE),
+            ("Cache-Control", "no-store, no-transform"),
+            // Proxies such as nginx would keep events back until a buffer is full.
+            ("X-Accel-Buffering", "no"),
+            ("Vary", VARY),
+        ];
         let builder = ResponseBuilder::new().with_headers(headers(&about)?);
         if request.method() == Method::Head {
             return Ok(builder.empty());
         }
-        let Some(permit) = self.streams.take(MAX_STREAMS) else {
+        let Some(permit) = self.streams.permit(MAX_STREAMS).await else {
             let text = "too many streams of events are open; follow with a WebSocket, or try again";
             return Err(Problem::new(Code::Busy, text).into());
         };
@@ -68,7 +76,7 @@ impl LogReader {
         let events = Events {
             opening: Some(retry),
             reader: Rc::downgrade(self),
-            moved: Rc::clone(&self.driver.moved),
+            streams: Rc::clone(&self.streams),
             topics: Topics::new(query.topics),
             limit: query.limit,
             at,
@@ -76,6 +84,7 @@ impl LogReader {
             told: at.version(),
             live: false,
             silent_until: UnixMillis::default(),
+            probes: 0,
             grant: grant(request)?,
             _permit: permit,
         };
@@ -94,6 +103,7 @@ impl Events {
             return Ok(Some(opening));
         }
         self.silent_until = now().plus(KEEP_ALIVE);
+        self.probes = self.streams.probes();
         loop {
             let Some(reader) = self.reader.upgrade().filter(|_| !self.grant.is_over(now())) else {
                 return Ok(None);
@@ -109,7 +119,10 @@ impl Events {
             drop(reader);
             if at_head {
                 let until = self.grant.until.map_or(self.silent_until, |end| end.min(self.silent_until));
-                self.moved.notified(until.since(now())).await;
+                self.streams.moved.notified(until.since(now())).await;
+                if self.streams.probes() != self.probes {
+                    self.silent_until = now();
+                }
             }
         }
     }

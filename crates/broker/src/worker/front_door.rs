@@ -90,7 +90,10 @@ async fn answer(request: &Request, env: &Env, address: &Address) -> Answer {
     let url = narrowed.as_deref().unwrap_or(address.as_str());
     let response = forward(request, env, url, catalog, &caller).await?;
     // The same address says more to others.
-    if narrowed.is_some() && response.status_code() != 101 {
+    let may_be_kept = |headers: &Headers| {
+        headers.get("Cache-Control").map(|said| !said.is_some_and(|said| said.contains("no-store")))
+    };
+    if narrowed.is_some() && response.status_code() != 101 && may_be_kept(response.headers())? {
         let headers = response.headers().clone();
         headers.set("Cache-Control", "no-store")?;
         return Ok(response.with_headers(headers));
