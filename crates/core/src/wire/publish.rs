@@ -391,6 +391,12 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_field_is_told_by_the_words_of_serde() {
+        let error = serde_json::from_str::<Expect>(r#"{"version":1,"x":2}"#).unwrap_err();
+        assert!(error.to_string().starts_with("unknown field `x`"), "{error}: mend `unreadable`");
+    }
+
+    #[test]
     fn a_change_names_at_most_256_tags() {
         let tagged = |tags: usize| {
             let tags: Vec<_> = (0..tags).map(|n| format!(r#""t:{n}""#)).collect();
