@@ -220,6 +220,7 @@ impl Shell {
                     self.parts.clear();
                 }
                 Effect::Write(Write::NoteAsked(asked)) => self.asked = Some(asked),
+                Effect::Write(Write::SawReplica { .. }) => {}
                 Effect::Tell(Tell::SetPong(position)) => pong = position,
                 Effect::Tell(Tell::Broadcast { sessions, text }) => {
                     assert!(

@@ -152,6 +152,7 @@ impl Rows {
                 Write::Remember { publisher, key, remembered } => self.remember(publisher, key, remembered),
                 Write::BeginEpoch(head) => self.begin_epoch(head),
                 Write::NoteAsked(asked) => self.database.set_meta(ASKED, &serde_json::to_string(asked)?),
+                Write::SawReplica { name, at } => self.saw_replica(name, *at),
             })
         })
     }

@@ -9,7 +9,7 @@ use worker::{Request, WebSocketPair};
 
 use crate::driver::Driver;
 use crate::http::{Answer, check_upgrade, grant, socket_response};
-use crate::js::{now, random};
+use crate::js::random;
 
 /// Opens a socket that follows the log.
 pub(crate) fn open(driver: &Driver, request: &Request, query: FollowQuery) -> Answer {
@@ -26,9 +26,6 @@ pub(crate) fn open(driver: &Driver, request: &Request, query: FollowQuery) -> An
         Start::At(claim) => driver.logged(claim)?,
     };
     let (name, topics) = (query.name, Topics::new(query.topics));
-    if replica {
-        driver.rows().saw_replica(&name, now())?;
-    }
     let (from, until, random) = (query.from, grant(request)?.until, random());
     driver.step(Input::Open { session, from, logged, name, topics, replica, until, random })?;
     socket_response(request, pair.client)

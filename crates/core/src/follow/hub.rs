@@ -145,6 +145,13 @@ pub enum Write {
     BeginEpoch(Position),
     /// Note which ack every follower was asked for last.
     NoteAsked(Asked),
+    /// Note that a replica connected and was let in: a publish that waits for every replica names it.
+    SawReplica {
+        /// The name of the replica.
+        name: String,
+        /// When it connected.
+        at: UnixMillis,
+    },
 }
 
 /// What is sent, kept with a socket, or answered.

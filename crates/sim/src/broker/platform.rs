@@ -76,6 +76,8 @@ impl<'a> Shell<'a> {
                 Write::BeginEpoch(head)
             }
             HubWrite::NoteAsked(asked) => Write::Asked(asked),
+            // No publisher here waits for replicas by name.
+            HubWrite::SawReplica { .. } => return,
         };
         self.world.write_broker(write);
     }

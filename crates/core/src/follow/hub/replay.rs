@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::bucket::Bucket;
-use super::{Hub, Outstanding, Reset, Session, SessionId, Stage, Tell};
+use super::{Hub, Outstanding, Reset, Session, SessionId, Stage, Tell, Write};
 use crate::log::ClaimStatus;
 use crate::wire::claim::{Claim, Start};
 use crate::wire::cursor::FoldCursor;
@@ -128,6 +128,9 @@ impl Hub {
             let message = "too many connect at once; come back later";
             let why = (Code::Busy.text(), message, Some(retry_after_ms));
             return self.dismiss(id, why, close::TRY_LATER, message);
+        }
+        if session.replica {
+            self.write(Write::SawReplica { name: session.name.clone(), at: now });
         }
         self.replace_older(&session);
         let standing = match from {

@@ -172,6 +172,15 @@ fn replica(session: u32, name: &str, version: u64) -> Input {
     }
 }
 
+fn saw(name: &str) -> Effect {
+    Effect::Write(Write::SawReplica { name: name.into(), at: NOW })
+}
+
+/// What a replica at the head leads to.
+fn admitted_live(session: u32, name: &str, head: u64) -> Vec<Effect> {
+    [vec![saw(name)], greeted_live(session, head)].concat()
+}
+
 /// What a follower at the head is greeted with.
 fn greeted_live(session: u32, head: u64) -> Vec<Effect> {
     vec![
@@ -677,9 +686,10 @@ fn g3_writes_that_fail_again_and_again_leave_nobody_out() {
 #[test]
 fn a_replica_that_connects_anew_replaces_its_older_connection() {
     let mut story = Story::at(7);
-    story.expect(replica(1, "fra", 7), &greeted_live(1, 7));
-    story.expect(replica(2, "ams", 7), &greeted_live(2, 7));
-    let mut effects = vec![close(1, close::REPLACED, "a newer connection of this replica took its place")];
+    story.expect(replica(1, "fra", 7), &admitted_live(1, "fra", 7));
+    story.expect(replica(2, "ams", 7), &admitted_live(2, "ams", 7));
+    let mut effects =
+        vec![saw("fra"), close(1, close::REPLACED, "a newer connection of this replica took its place")];
     effects.extend(greeted_live(3, 7));
     story.expect(replica(3, "fra", 7), &effects);
     assert_eq!(story.hub.sessions().keys().copied().collect::<Vec<_>>(), [SessionId(2), SessionId(3)]);
@@ -688,7 +698,7 @@ fn a_replica_that_connects_anew_replaces_its_older_connection() {
 #[test]
 fn a_follower_that_is_no_replica_replaces_nobody() {
     let mut story = Story::at(7);
-    story.expect(replica(1, "fra", 7), &greeted_live(1, 7));
+    story.expect(replica(1, "fra", 7), &admitted_live(1, "fra", 7));
     let Input::Open { from, logged, name, topics, .. } = replica(2, "fra", 7) else { unreachable!() };
     let stranger = Input::Open {
         session: SessionId(2),
@@ -863,7 +873,9 @@ fn every_stage_answers_every_input() {
 #[track_caller]
 fn check_order(effects: &[Effect], known: &[SessionId], context: &str) {
     let rank = |effect: &Effect| match effect {
-        Effect::Write(Write::Append(_) | Write::Remember { .. } | Write::BeginEpoch(_)) => 0,
+        Effect::Write(
+            Write::Append(_) | Write::Remember { .. } | Write::BeginEpoch(_) | Write::SawReplica { .. },
+        ) => 0,
         Effect::Tell(Tell::SetPong(_)) => 1,
         Effect::Write(Write::NoteAsked(_))
         | Effect::Tell(

@@ -222,6 +222,21 @@ fn a_fleet_that_comes_back_at_once_is_spread() {
 }
 
 #[test]
+fn a_replica_that_is_turned_away_was_not_seen() {
+    let mut story = Story::at(7);
+    for id in 1..=2_000 {
+        story.hub.handle(NOW, resume(id, 7, &[]));
+    }
+    story.effects();
+    story.hub.handle(NOW, replica(2_001, "fra", 7));
+    assert!(story.effects().iter().all(|effect| matches!(effect, Effect::Tell(_))));
+    let later = NOW.plus(Duration::from_secs(2));
+    story.hub.handle(later, replica(2_002, "fra", 7));
+    let saw = Effect::Write(Write::SawReplica { name: "fra".into(), at: later });
+    assert_eq!(story.effects().first(), Some(&saw));
+}
+
+#[test]
 fn a_fleet_that_goes_on_arriving_is_spread_as_it_is_let_in() {
     let (mut story, mut id, mut last) = (Story::at(7), 0, 0);
     for millis in 0..1_000 {
