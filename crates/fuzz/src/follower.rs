@@ -77,7 +77,7 @@ impl Story {
         );
     }
 
-    /// EntryTags the effects out, and checks that they lead from what was held to what is.
+    /// Carries the effects out, and checks that they lead from what was held to what is.
     fn effects(&mut self, before: Cursor) {
         let mut held = before;
         let mut phase = self.phase;

@@ -36,7 +36,7 @@ pub trait Platform {
     /// When the rows cannot be read.
     fn kept(&mut self) -> Result<Kept, Self::Error>;
 
-    /// EntryTags out writes in one transaction.
+    /// Carries out writes in one transaction.
     ///
     /// # Errors
     /// When nothing of them was written.
@@ -261,7 +261,7 @@ impl Driver {
         writes
     }
 
-    /// EntryTags out tells in order, and those that follow from them; says whether all went well.
+    /// Carries out tells in order, and those that follow from them; says whether all went well.
     ///
     /// What is written stays written, so an error here fails no step.
     fn tell_all<P: Platform>(
