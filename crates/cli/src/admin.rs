@@ -17,7 +17,7 @@ pub(crate) enum AdminCommand {
     NewEpoch,
 }
 
-/// Does it.
+/// Runs a command of `newsreel admin`.
 pub(crate) async fn run(command: AdminCommand, at: BrokerOptions) -> Result<(), Failure> {
     match command {
         AdminCommand::NewEpoch => new_epoch(at).await,

@@ -17,7 +17,7 @@ pub(crate) const BROKER: &str = "a broker";
 /// How long a fill may take: 100 keys of an origin that takes its time over each.
 const FILL_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Which broker, and as whom.
+/// The broker, the catalog and the token of a command.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Broker")]
 pub(crate) struct BrokerOptions {
@@ -37,7 +37,7 @@ pub(crate) struct BrokerOptions {
     pub(crate) retry_for_ms: u64,
 }
 
-/// A secret: it can be shown to the broker and to nobody else.
+/// A secret that is sent to the broker and never printed.
 #[derive(Clone)]
 pub(crate) struct Token(String);
 
@@ -76,7 +76,7 @@ impl BrokerOptions {
 }
 
 impl BrokerClient {
-    /// Returns a client.
+    /// Returns a client of the broker of these options.
     pub(crate) fn new(options: BrokerOptions) -> Result<Self, Failure> {
         let bearer = options.bearer()?;
         Ok(Self { client: http::client(&options.broker)?, options, bearer })

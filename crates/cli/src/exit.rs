@@ -23,26 +23,26 @@ macro_rules! note {
 }
 pub(crate) use note;
 
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The input is wrong: correct it.
     #[error("{0}")]
     Input(String),
-    /// The server refused: the code tells programs why.
+    /// The server refused. The code is for programs.
     #[error("refused: {code}: {detail}")]
     Refused {
         /// The stable code of the problem.
         code: String,
-        /// What the server says.
+        /// The detail that the server gives.
         detail: String,
     },
-    /// No answer: is it running, is the address right?
+    /// The server gave no answer that can be used, in the time for retries.
     #[error("{what} gives no answer: {why}")]
     Unreachable {
-        /// Which server.
+        /// The address of the server.
         what: String,
-        /// What happened last.
+        /// The reason that the last attempt gave.
         why: String,
     },
     /// The server sends requests on to another address.
@@ -63,10 +63,16 @@ pub(crate) enum Failure {
         /// The kind of server that was expected, and the answer.
         why: WrongServer,
     },
-    /// Nobody reads what is printed any more, which ends a command quietly.
+    /// A fill has ended, and some of its keys failed.
+    #[error("{}; the same command tries again", keys_not_filled(*.keys))]
+    NotFilled {
+        /// How many keys failed.
+        keys: usize,
+    },
+    /// The reader of stdout has gone, which ends a command quietly.
     #[error("the reader of stdout went away")]
     Unread,
-    /// Anything else.
+    /// A failure without an exit code of its own.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
 }
@@ -75,7 +81,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Unread => 0,
-            Self::Other(_) => 1,
+            Self::NotFilled { .. } | Self::Other(_) => 1,
             Self::Input(_) => 3,
             Self::Refused { .. } | Self::Redirected { .. } | Self::WrongServer { .. } => 4,
             Self::Unreachable { .. } => 5,
@@ -97,16 +103,24 @@ impl Failure {
             Self::WrongServer { .. } => {
                 Some("is the address right? A proxy or a login page may answer in the place of the server")
             }
-            Self::Refused { .. } | Self::Input(_) | Self::Unread | Self::Other(_) => None,
+            Self::Refused { .. }
+            | Self::NotFilled { .. }
+            | Self::Input(_)
+            | Self::Unread
+            | Self::Other(_) => None,
         }
     }
+}
+
+fn keys_not_filled(keys: usize) -> String {
+    format!("{keys} {} could not be filled", if keys == 1 { "key" } else { "keys" })
 }
 
 fn instead_of(instead: Option<&str>) -> String {
     instead.map_or_else(String::new, |instead| format!("; give {instead} as the address"))
 }
 
-/// Tells a person what went wrong; returns the exit code.
+/// Writes a failure and what to do about it to stderr; returns the exit code.
 pub(crate) fn report(failure: &Failure) -> ExitCode {
     if !matches!(failure, Failure::Unread) {
         note!("newsreel: {failure}");
@@ -127,9 +141,8 @@ pub(crate) fn print(lines: &str) -> Result<(), Failure> {
     }
 }
 
-/// Returns what waits for Ctrl-C or the signal to terminate. Both are caught from this call on, not only once
-/// the wait has begun.
-#[cfg(unix)]
+/// Returns a future that waits for Ctrl-C or the signal to terminate. Both signals are caught from this call on, also
+/// before the future is polled.
 pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::from)?;
@@ -140,11 +153,4 @@ pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>, Failure> {
             _ = terminate.recv() => {}
         }
     })
-}
-
-/// Returns what waits for Ctrl-C.
-#[cfg(windows)]
-pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>, Failure> {
-    let mut ctrl_c = tokio::signal::windows::ctrl_c().map_err(anyhow::Error::from)?;
-    Ok(async move { drop(ctrl_c.recv().await) })
 }

@@ -56,14 +56,14 @@ pub(crate) struct FillOptions {
     kv: KvOptions,
 }
 
-/// Fills, and tells what became of the keys.
+/// Fills, and reports the result of every key.
 pub(crate) async fn run(options: FillOptions, at: BrokerOptions) -> Result<(), Failure> {
     let stop = asked_to_stop()?;
-    // What is not UTF-8 is no key, and its line is told.
+    // A line that is not UTF-8 names no key, and is reported as such.
     let text = String::from_utf8_lossy(&input::bytes(&options.file)?).into_owned();
     let (mut hot, bad) = keys::read(&text, usize::try_from(options.top).unwrap_or(usize::MAX));
     for bad in &bad {
-        note!("fill: line {}: {}; skipped", bad.number, bad.why);
+        note!("fill: line {}: {}; skipped", bad.number, bad.error);
     }
     if hot.is_empty() {
         return Err(Failure::Input(format!("{} names no key", options.file.display())));

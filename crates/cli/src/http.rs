@@ -17,9 +17,9 @@ use crate::proxy::is_here;
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take, when the request does not say otherwise.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The first ceiling of the wait between attempts; it doubles from there.
+/// The ceiling of the wait after the first failure. The ceiling doubles with each further failure.
 const PAUSE_BASE: Duration = Duration::from_millis(100);
-/// The last ceiling.
+/// The highest ceiling of the wait between attempts.
 const PAUSE_CAP: Duration = Duration::from_secs(5);
 
 /// An answer that is not a success.
@@ -27,7 +27,7 @@ const PAUSE_CAP: Duration = Duration::from_secs(5);
 pub(crate) enum CallError {
     /// Trying again may help: no answer, a fault, or too much at once.
     Passing {
-        /// What happened.
+        /// The reason that the last attempt gave.
         why: String,
         /// How long the server wants to be left alone.
         after: Option<Duration>,
@@ -36,11 +36,11 @@ pub(crate) enum CallError {
     },
     /// The answer would be the same again.
     Refused {
-        /// The status.
+        /// The status of the answer.
         status: StatusCode,
         /// The stable code of the problem.
         code: String,
-        /// What the server says.
+        /// The detail that the server gives.
         detail: String,
     },
     /// The server sends the request on to another address. A token is meant for one server, and a publish that became
@@ -73,24 +73,33 @@ pub(crate) fn client(server: &Url) -> Result<Client, Failure> {
     Ok(builder.build().map_err(anyhow::Error::from)?)
 }
 
+/// A text that is not the address of a server.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum AddressError {
+    /// The text is no URL. The reason is that of the URL's grammar.
+    #[error("{0}; an address is http://host:port")]
+    NoUrl(String),
+    /// The URL is of another scheme, or has no host.
+    #[error("an address begins with http:// or https://")]
+    NoServer,
+}
+
 /// Reads a flag's value as the address of a server.
-pub(crate) fn server(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|why| format!("{why}; an address is http://host:port"))?;
-    match url.scheme() {
-        "http" | "https" if url.has_host() => Ok(url),
-        _ => Err("an address begins with http:// or https://".to_owned()),
-    }
+pub(crate) fn server(text: &str) -> Result<Url, AddressError> {
+    let url = Url::parse(text).map_err(|why| AddressError::NoUrl(why.to_string()))?;
+    let is_server = matches!(url.scheme(), "http" | "https") && url.has_host();
+    if is_server { Ok(url) } else { Err(AddressError::NoServer) }
 }
 
 /// An answer of any status.
 pub(crate) struct Exchange {
     /// The address that was asked.
     asked: Url,
-    /// The status.
+    /// The status of the answer.
     pub(crate) status: StatusCode,
-    /// The headers.
+    /// The headers of the answer.
     pub(crate) headers: HeaderMap,
-    /// The body.
+    /// The whole body of the answer.
     pub(crate) body: Vec<u8>,
 }
 
@@ -161,7 +170,7 @@ pub(crate) async fn call(request: RequestBuilder, expected: &'static str) -> Res
     Err(CallError::Refused { status, code, detail })
 }
 
-/// Makes calls until one is answered or `retry_for` is used up.
+/// Makes calls until one is answered or the time for retries has run out.
 pub(crate) async fn call_with_retries<T, F>(
     server: &Url,
     retry_for: Duration,
@@ -173,8 +182,8 @@ where
     call_until(server, retry_for, false, attempt).await
 }
 
-/// Makes calls until one is answered, or until the server has given nothing but silence and faults for `retry_for`. One
-/// that is busy is alive: it is asked again for as long as it takes.
+/// Makes calls until one is answered, or until the server has failed or been silent for the time of retries. A server that
+/// says that it is busy is alive, and is asked again for as long as it takes.
 pub(crate) async fn call_while_alive<T, F>(
     server: &Url,
     retry_for: Duration,

@@ -1,4 +1,4 @@
-//! The socket to the broker: being dialed, open, or neither. Decides nothing: it tells what happened.
+//! The WebSocket to the broker: being dialed, open, or neither. Reports events and decides nothing.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -34,13 +34,13 @@ const MAX_FRAME_BYTES: usize = 32 << 20;
 
 /// The one socket of a follower or a publisher.
 pub(crate) enum Link {
-    /// There is none.
+    /// No socket, and none on its way.
     Down,
-    /// It is opening, at the broker of this address.
+    /// A socket that is opening, to the broker at this address.
     Dialing(Url, Dialing),
-    /// It is open.
+    /// An open socket.
     Up(Box<Socket>),
-    /// It broke and that has not been told yet.
+    /// A socket that broke, with the reason. The next event reports it.
     Broken(String),
 }
 
@@ -64,20 +64,20 @@ impl From<SocketError> for DialError {
     }
 }
 
-/// What a link has to tell.
+/// An event of the socket.
 pub(crate) enum SocketEvent {
-    /// It is open.
+    /// The socket has opened.
     Opened,
-    /// A text came.
+    /// A text has arrived.
     Text(String),
-    /// It closed with this code and reason.
+    /// The socket has closed, with this code and reason.
     Closed(u16, String),
-    /// It did not open, and would not if it were tried again.
+    /// The socket did not open, and another attempt would fail as well.
     Refused(Failure),
 }
 
 impl Link {
-    /// Begins to dial an address of the catalog; what came of it is told by [`Link::next`].
+    /// Begins to dial an address of the catalog. [`Link::next`] reports the outcome.
     pub(crate) fn dial(at: &BrokerOptions, path: &str) -> Result<Self, Failure> {
         let request = request(at, path)?;
         let server = at.broker.clone();
@@ -95,10 +95,10 @@ impl Link {
         Ok(Self::Dialing(at.broker.clone(), Box::pin(dialing)))
     }
 
-    /// Waits for news, for ever when there is no socket. May be dropped and called again; nothing is missed.
+    /// Waits for an event; for ever when there is no socket. May be dropped and called again: no event is lost.
     pub(crate) async fn next(&mut self) -> SocketEvent {
         loop {
-            let news = match self {
+            let event = match self {
                 Self::Down => std::future::pending().await,
                 Self::Broken(why) => SocketEvent::Closed(1006, std::mem::take(why)),
                 Self::Dialing(server, dialing) => match dialing.await {
@@ -125,11 +125,11 @@ impl Link {
                 },
             };
             *self = Self::Down;
-            return news;
+            return event;
         }
     }
 
-    /// Sends a text. If that does not work, [`Link::next`] tells.
+    /// Sends a text. [`Link::next`] reports a failure.
     pub(crate) async fn send(&mut self, text: String) {
         let Self::Up(socket) = self else { return };
         let why = match timeout(SEND_TIMEOUT, socket.send(Message::text(text))).await {
@@ -140,11 +140,11 @@ impl Link {
         *self = Self::Broken(why);
     }
 
-    /// Says goodbye, if there is anybody to say it to, and lets go.
+    /// Sends a close frame if the socket is open, and drops the socket.
     pub(crate) async fn hang_up(&mut self, code: u16, reason: &'static str) {
         if let Self::Up(mut socket) = std::mem::replace(self, Self::Down) {
             let frame = CloseFrame { code: code.into(), reason: reason.into() };
-            // Whether it hears that makes no difference to either side.
+            // The socket is dropped whether or not the broker receives the close frame.
             let _ = timeout(CLOSE_TIMEOUT, socket.close(Some(frame))).await;
         }
     }
@@ -164,7 +164,7 @@ fn request(at: &BrokerOptions, path: &str) -> Result<Request, Failure> {
     Ok(request)
 }
 
-/// Tells whether a socket that did not open might open later.
+/// Returns the event for a socket that did not open: refused for good, or closed and worth another attempt.
 fn not_opened(server: &Url, error: SocketError) -> SocketEvent {
     let refused = |code: String, detail: String| SocketEvent::Refused(Failure::Refused { code, detail });
     let wrong_server = |answered: String| {
@@ -197,7 +197,7 @@ fn not_opened(server: &Url, error: SocketError) -> SocketEvent {
                 refused(code, detail)
             }
         }
-        // Anything else that breaks the protocol may be a broker that ended in the middle of a sentence.
+        // Any other breach of the protocol may be a broker that went down in the middle of its answer.
         SocketError::Protocol(
             why @ (ProtocolError::SecWebSocketSubProtocolError(_)
             | ProtocolError::SecWebSocketAcceptKeyMismatch

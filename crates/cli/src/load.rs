@@ -95,10 +95,10 @@ pub(crate) async fn run(options: LoadOptions, at: BrokerOptions) -> Result<(), F
     Ok(())
 }
 
-/// Opens the file, packed or not, and a bar that tells how much of it has been read.
+/// Opens the file, packed or not, and a bar that shows how much of it has been read.
 fn open(path: &Path) -> Result<(Box<dyn BufRead>, ProgressBar), Failure> {
     let wrong = |error: std::io::Error| Failure::Input(format!("{}: {error}", path.display()));
-    // On anything but a terminal it stays hidden.
+    // The bar shows on a terminal only.
     let bar = ProgressBar::no_length();
     let source: Box<dyn Read> = if path.as_os_str() == "-" {
         Box::new(std::io::stdin())

@@ -1,6 +1,6 @@
 //! The `newsreel` command: an embedded origin, and the tools to load, publish, follow and look.
 //!
-//! What a program reads goes to stdout, what a person reads to stderr. Every flag has an environment variable.
+//! Output for programs goes to stdout, messages for people to stderr. Every flag has an environment variable.
 
 mod admin;
 mod broker;
@@ -143,7 +143,7 @@ mod tests {
             let name = flag.get_id().as_str();
             let variable = flag.get_env().map(|variable| variable.to_string_lossy().into_owned());
             let built_in = name == "help" || name == "version";
-            // Those of Cloudflare's own tools are not asked for twice.
+            // Cloudflare's own tools read the variables with their prefix, so a user has set them already.
             let prefixes = ["NEWSREEL_", "CLOUDFLARE_"];
             let named =
                 variable.is_some_and(|variable| prefixes.iter().any(|prefix| variable.starts_with(prefix)));

@@ -1,10 +1,10 @@
 //! `newsreel origin`: values in SQLite, served over HTTP, and every change of them published.
 //!
-//! A transaction is a version: the rows and the publish that tells of them are committed together, and the
+//! A transaction is a version: the rows and the publish that announces them are committed together, and the
 //! publisher sends them on in order. A crash at any moment loses no change and publishes none twice:
 //! before the commit nothing happened; after it the outbox has the publish; after the broker's answer the
-//! same idempotency key finds the same version. A read that begins after a commit sees it, so whoever was told
-//! of a version and asks gets that value or a newer one.
+//! same idempotency key finds the same version. A read that begins after a commit sees it, so an
+//! edge that has heard a version and asks gets that value or a newer one.
 
 mod batch;
 mod hot;
@@ -57,9 +57,10 @@ pub(crate) struct OriginOptions {
 pub(crate) async fn run(options: OriginOptions, at: BrokerOptions) -> Result<(), Failure> {
     let (stop, give_up) = (asked_to_stop()?, asked_to_stop()?);
     let catalog = at.catalog.clone();
-    let store = Arc::new(Store::open(&options.db, &catalog)?);
+    let store =
+        Arc::new(Store::open(&options.db, &catalog).with_context(|| options.db.display().to_string())?);
     if options.sample && store.is_untouched().context("reading the database")? {
-        store.commit(&sample::writes()?).context("committing the sample catalogue")?;
+        store.commit(&sample::writes()).context("committing the sample catalogue")?;
     }
     let pending = store.pending().context("reading the outbox")?;
     let listener = tokio::net::TcpListener::bind(options.listen).await.with_context(|| {
@@ -71,17 +72,17 @@ pub(crate) async fn run(options: OriginOptions, at: BrokerOptions) -> Result<(),
     let hold = Duration::from_millis(options.hold_publish_ms);
     let publisher = Publisher::new(Arc::clone(&store), BrokerClient::new(at)?, hold);
     tokio::spawn(publisher.run());
-    // An origin serves on, whether or not somebody reads this.
+    // The origin serves on when stdout is closed.
     let _ = print(&format!("ready http://{address}/{catalog}\n"));
     let served = axum::serve(listener, serve::router(store, catalog)).with_graceful_shutdown(stop);
     tokio::select! {
         served = served => Ok(served.context("serving")?),
-        // What is not published by then is in the outbox, for the next start.
+        // Publishes that are not acknowledged by then stay in the outbox for the next start.
         () = async { give_up.await; tokio::time::sleep(GRACE).await } => Ok(()),
     }
 }
 
-/// Does what waits for the disk away from the threads that serve. It is done even when nobody waits for it.
+/// Runs work that waits for the disk on a thread of its own. The work is done even when its caller has gone.
 async fn on_disk<T: Send + 'static>(
     store: &Arc<Store>,
     work: impl FnOnce(&Store) -> T + Send + 'static,

@@ -88,7 +88,7 @@ pub(crate) async fn run(options: PublishOptions, at: BrokerOptions) -> Result<()
         Some(path) => input::text(path)?,
         None => given(options)?,
     };
-    // Said here it costs no round trip.
+    // A body that the broker would refuse is refused here, without a round trip.
     Publish::parse(body.as_bytes()).map_err(|error| Failure::Input(error.to_string()))?;
     let broker = BrokerClient::new(at.clone())?;
     let publish = || broker.publish(&key, body.clone(), wait);
@@ -100,7 +100,7 @@ pub(crate) async fn run(options: PublishOptions, at: BrokerOptions) -> Result<()
 fn given(mut options: PublishOptions) -> Result<String, Failure> {
     let operation = if options.soft { Operation::Soften } else { Operation::Update };
     if options.soft {
-        options.keys.soften().map_err(|why| Failure::Input(why.to_owned()))?;
+        options.keys.soften().map_err(|why| Failure::Input(why.to_string()))?;
     }
     let tags = options.changed_tags.into_iter().map(Target::Tag);
     let prefixes = options.prefixes.into_iter().map(Target::Prefix);

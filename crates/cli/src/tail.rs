@@ -1,7 +1,7 @@
-//! `newsreel tail`: follows a catalog and prints what happens; what it missed while away comes first.
+//! `newsreel tail`: follows a catalog and prints its versions, those that were missed first.
 //!
-//! `core::follow::follower` decides; this dials, prints and keeps the position. The position is written after what it
-//! stands for was printed, so a crash repeats a version and never skips one.
+//! `core::follow::follower` decides; this module dials, prints and keeps the position. A position is written after its
+//! version was printed, so a crash repeats a version and never skips one.
 
 mod print;
 mod resume;
@@ -14,6 +14,7 @@ use clap::builder::BoolishValueParser;
 use newsreel_core::follow::follower::{Config, Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::frame::{FoldedChange, Frame, VersionRow};
+use newsreel_core::wire::position::PositionError;
 use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Position, UnixMillis, Version};
 
@@ -61,15 +62,19 @@ enum StartAt {
     At(Position),
 }
 
+/// A text that is no place to start at.
+#[derive(Debug, thiserror::Error)]
+#[error("write head, start or a position ({0})")]
+struct StartError(#[from] PositionError);
+
 impl FromStr for StartAt {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = StartError;
+
+    fn from_str(text: &str) -> Result<Self, StartError> {
         match text {
             "head" => Ok(Self::Head),
             "start" => Ok(Self::Start),
-            position => {
-                position.parse().map(Self::At).map_err(|why| format!("head, start or a position ({why})"))
-            }
+            position => Ok(Self::At(position.parse()?)),
         }
     }
 }
@@ -84,7 +89,7 @@ impl StartAt {
     }
 }
 
-/// Follows until it is far enough, asked to stop, or nobody reads any more.
+/// Follows until the version of --until, a signal to stop, or the end of stdout's reader.
 pub(crate) async fn run(options: TailOptions, at: BrokerOptions) -> Result<(), Failure> {
     let stop = asked_to_stop()?;
     let mut tail = Tail::new(options, at)?;
@@ -103,12 +108,12 @@ struct Tail {
     clock: TailClock,
     /// The position of what has been printed.
     held: Option<Position>,
-    /// The head as the last welcome told it.
+    /// The head of the log in the last welcome.
     head: Version,
-    /// Whether a broker was ever heard.
+    /// Whether a broker has ever answered.
     greeted: bool,
-    /// What went wrong last.
-    trouble: String,
+    /// The reason of the last disconnection.
+    last_error: String,
     done: bool,
 }
 
@@ -128,7 +133,7 @@ impl Tail {
             clock: TailClock::new(),
             head: Version::ZERO,
             greeted: false,
-            trouble: String::new(),
+            last_error: String::new(),
             done: false,
         })
     }
@@ -142,7 +147,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Waits for what happens next: news of the socket, or the follower's own timer.
+    /// Waits for the next event: one of the socket, or the follower's own timer.
     async fn next(&mut self) -> Result<Input, Failure> {
         let timeout = self.follower.poll_timeout().map(|at| at.since(self.clock.now()));
         let timer = async {
@@ -151,11 +156,11 @@ impl Tail {
                 None => std::future::pending().await,
             }
         };
-        let news = tokio::select! {
+        let event = tokio::select! {
             () = timer => return Ok(Input::Timer),
-            news = self.link.next() => news,
+            event = self.link.next() => event,
         };
-        Ok(match news {
+        Ok(match event {
             SocketEvent::Opened => Input::Opened,
             SocketEvent::Text(text) => {
                 // The follower does not tell how much it will have to catch up; the welcome does.
@@ -165,7 +170,7 @@ impl Tail {
                 Input::Text(text)
             }
             SocketEvent::Closed(code, why) => {
-                self.trouble = if why.is_empty() { format!("closed with {code}") } else { why };
+                self.last_error = if why.is_empty() { format!("closed with {code}") } else { why };
                 Input::Closed { code }
             }
             SocketEvent::Refused(failure) => return Err(failure),
@@ -192,7 +197,7 @@ impl Tail {
                 Ok(())
             }
             Effect::Hangup { code, reason } => {
-                self.trouble = reason.to_owned();
+                self.last_error = reason.to_owned();
                 self.link.hang_up(code, reason).await;
                 Ok(())
             }
@@ -205,7 +210,7 @@ impl Tail {
             }
             Effect::Phase(phase) => self.phase(phase),
             Effect::ServerError { code, message } => {
-                self.trouble = format!("{code}: {message}");
+                self.last_error = format!("{code}: {message}");
                 note!("tail: the broker says {code}: {message}");
                 Ok(())
             }
@@ -256,7 +261,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Tells people what is going on, and notices when it leads nowhere.
+    /// Reports the follower's new phase to people, and fails when no retry can help.
     fn phase(&mut self, phase: Phase) -> Result<(), Failure> {
         let held = self.held.map_or(Version::ZERO, |position| position.version);
         match phase {
@@ -265,7 +270,7 @@ impl Tail {
             Phase::CatchingUp => {
                 self.greeted = true;
                 match self.head.number().saturating_sub(held.number()) {
-                    // Or it is about to be reset, and tells that itself.
+                    // A reset may follow, which is reported by itself.
                     0 => {}
                     1 => note!("tail: catching up: 1 version, from {held} to {}", self.head),
                     missed => note!("tail: catching up: {missed} versions, from {held} to {}", self.head),
@@ -277,13 +282,15 @@ impl Tail {
                 self.done |= self.options.exit_when_live || far_enough;
             }
             Phase::Waiting if !self.greeted && self.clock.elapsed() > self.at.retry_for() => {
-                let (what, why) = (self.at.broker.to_string(), self.trouble.clone());
+                let (what, why) = (self.at.broker.to_string(), self.last_error.clone());
                 return Err(Failure::Unreachable { what, why });
             }
-            Phase::Waiting if !self.greeted => note!("tail: not connected ({}); trying again", self.trouble),
-            Phase::Waiting => note!("tail: cut off at {held} ({}); trying again", self.trouble),
+            Phase::Waiting if !self.greeted => {
+                note!("tail: not connected ({}); trying again", self.last_error)
+            }
+            Phase::Waiting => note!("tail: cut off at {held} ({}); trying again", self.last_error),
             Phase::Closed => {
-                let detail = format!("{}; the broker said not to come back", self.trouble);
+                let detail = format!("{}; the broker said not to come back", self.last_error);
                 return Err(Failure::Refused { code: "closed".to_owned(), detail });
             }
         }
@@ -291,7 +298,7 @@ impl Tail {
     }
 }
 
-/// Time that never goes back, told as the follower wants it.
+/// A clock that never goes back, in the follower's unit.
 struct TailClock {
     began: Instant,
     at: UnixMillis,

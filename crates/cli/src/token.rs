@@ -1,4 +1,4 @@
-//! `newsreel token`: makes keys, and signs tokens with them. Asks nobody.
+//! `newsreel token`: makes keys, and signs tokens with them. Contacts no server.
 //!
 //! A signing key is a file, or a variable: never a word of the command line, which every process can read.
 
@@ -115,7 +115,7 @@ struct SigningKey {
     key: String,
 }
 
-/// Does it.
+/// Runs a command of `newsreel token`.
 pub(crate) fn run(command: TokenCommand) -> Result<(), Failure> {
     match command {
         TokenCommand::Key(options) => make(options),

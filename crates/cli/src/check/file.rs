@@ -7,9 +7,33 @@ use serde_json::{Map, Value};
 use crate::exit::Failure;
 use crate::input;
 
-/// What one deployment gets of the file.
+/// Why a file is no configuration of a deployment.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConfigError {
+    /// The file is not JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// The file is not TOML.
+    #[error(transparent)]
+    Toml(#[from] toml::de::Error),
+    /// The file holds something else than a table.
+    #[error("the file is no table")]
+    NoTable,
+    /// The environment does not stand in the file.
+    #[error(
+        "there is no [env.{name}]: write one, or give --env one of the environments in the file ({there})"
+    )]
+    NoEnvironment {
+        /// The environment that was asked for.
+        name: String,
+        /// The environments in the file, with commas.
+        there: String,
+    },
+}
+
+/// The part of the file that concerns one deployment.
 pub(super) struct DeploymentFile {
-    /// Its variables.
+    /// The variables of the deployment.
     pub(super) vars: Map<String, Value>,
     /// Its own table: that of the environment, or the whole file.
     own: Map<String, Value>,
@@ -22,21 +46,21 @@ pub(super) struct DeploymentFile {
 impl DeploymentFile {
     /// Reads a file and picks an environment of it.
     pub(super) fn read(path: &Path, env: Option<&str>) -> Result<Self, Failure> {
-        let wrong = |why: String| Failure::Input(format!("{}: {why}", path.display()));
+        let wrong = |why: ConfigError| Failure::Input(format!("{}: {why}", path.display()));
         let text = input::text(path)?;
         let is_json = path.extension().is_some_and(|ending| ending == "json" || ending == "jsonc");
-        let root: Result<Value, String> = if is_json {
-            serde_json::from_str(&without_comments(&text)).map_err(|error| error.to_string())
+        let root: Result<Value, ConfigError> = if is_json {
+            serde_json::from_str(&without_comments(&text)).map_err(ConfigError::from)
         } else {
-            toml::from_str(&text).map_err(|error| error.to_string())
+            toml::from_str(&text).map_err(ConfigError::from)
         };
         let root = root.map_err(wrong)?;
         Self::pick(root, env).map_err(wrong)
     }
 
     /// Picks an environment. Wrangler lets one inherit neither variables nor bindings.
-    pub(super) fn pick(root: Value, env: Option<&str>) -> Result<Self, String> {
-        let Value::Object(root) = root else { return Err("this is no table".to_owned()) };
+    pub(super) fn pick(root: Value, env: Option<&str>) -> Result<Self, ConfigError> {
+        let Value::Object(root) = root else { return Err(ConfigError::NoTable) };
         let own = match env {
             None => root.clone(),
             Some(name) => {
@@ -45,9 +69,7 @@ impl DeploymentFile {
                 named.cloned().ok_or_else(|| {
                     let names: Vec<&str> = all.into_iter().flat_map(Map::keys).map(String::as_str).collect();
                     let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-                    format!(
-                        "there is no [env.{name}]: write one, or give --env one of those there are ({there})"
-                    )
+                    ConfigError::NoEnvironment { name: name.to_owned(), there }
                 })?
             }
         };
@@ -151,7 +173,7 @@ mod tests {
         assert_eq!(staging.bindings("kv_namespaces").len(), 0);
         assert_eq!(staging.bindings("durable_objects").len(), 1);
         assert!(staging.is_scheduled());
-        let why = DeploymentFile::pick(root, Some("prod")).err().unwrap();
+        let why = DeploymentFile::pick(root, Some("prod")).err().unwrap().to_string();
         assert!(why.contains("no [env.prod]") && why.contains("(staging)"), "{why}");
     }
 }

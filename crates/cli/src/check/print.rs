@@ -1,4 +1,4 @@
-//! What the classes promise, as a person reads it and as a program does.
+//! The promises of the classes, as a table for people and as JSON for programs.
 
 use std::fmt::Write as _;
 use std::time::Duration;

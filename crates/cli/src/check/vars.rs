@@ -11,21 +11,21 @@ use serde_json::{Map, Value};
 
 use super::file::DeploymentFile;
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// What must be written otherwise.
+    /// Errors: the deployment does not run like this.
     pub(super) complaints: Vec<String>,
-    /// What may be meant, and may not.
+    /// Suspicions: the deployment runs, perhaps not as it was meant.
     pub(super) warnings: Vec<String>,
-    /// What the classes promise, as far as `POLICY` can be read.
+    /// The promises of the classes, as far as `POLICY` can be read.
     pub(super) policies: Policies,
 }
 
-/// From how alike on two names may be the same one, mistyped.
+/// The similarity from which on one name may be another, mistyped.
 const ALIKE: f64 = 0.85;
 
-/// Checks everything; stops at nothing.
+/// Checks everything, so that all complaints come at once.
 pub(super) fn check(deployment: &DeploymentFile) -> Findings {
     let mut findings = Findings::default();
     for (name, value) in &deployment.vars {
@@ -186,7 +186,7 @@ fn is_bound(deployment: &DeploymentFile, Binding { kind, name, .. }: &Binding) -
 }
 
 fn is_given(vars: &Map<String, Value>, address: &Variable<Address>) -> bool {
-    // One that cannot be read is meant to be there.
+    // An address that cannot be read was meant to be there, and has been complained about.
     vars.read(address).map_or(true, |address| address.is_some())
 }
 

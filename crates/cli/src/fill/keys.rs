@@ -2,37 +2,48 @@
 
 use std::collections::HashMap;
 
-use newsreel_core::wire::Key;
+use newsreel_core::wire::{Key, NameError};
 use serde::Deserialize;
 
 /// One key of the hot set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hot {
-    /// Which.
+    /// The key itself.
     pub(super) key: Key,
-    /// How often it is read; 0 where nobody says.
+    /// How often the key is read; 0 if the input does not say.
     pub(super) reads: u64,
 }
 
 /// A line that names no key.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct BadLine {
-    /// Its number, from 1.
+    /// The number of the line, from 1.
     pub(super) number: usize,
-    /// Why.
-    pub(super) why: String,
+    /// The rule that the line breaks.
+    pub(super) error: HotKeyError,
 }
 
-/// Reads one key a line, plain or as JSON; returns those of the first places, and the lines that are none. If any
-/// line tells its reads, the most read stand first; else they stay in their order. A key counts once.
+/// Why a line names no key.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HotKeyError {
+    /// The line begins with a brace and is not the JSON of a key.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// The line is not a key.
+    #[error(transparent)]
+    Key(#[from] NameError),
+}
+
+/// Reads one key a line, plain or as JSON. Returns at most `top` keys, and the lines that name none. The keys with the
+/// most reads come first; a key that stands twice counts once.
 pub(super) fn read(text: &str, top: usize) -> (Vec<Hot>, Vec<BadLine>) {
     let (mut hot, mut bad): (Vec<Hot>, _) = (Vec::new(), Vec::new());
     let mut places: HashMap<Key, usize> = HashMap::new();
     for (index, line) in text.lines().enumerate() {
         match parse(line.trim()) {
-            None => {}
-            Some(Err(why)) => bad.push(BadLine { number: index + 1, why }),
-            Some(Ok(found)) => {
+            Ok(None) => {}
+            Err(error) => bad.push(BadLine { number: index + 1, error }),
+            Ok(Some(found)) => {
                 let held = places.get(&found.key).and_then(|place| hot.get_mut(*place));
                 if let Some(held) = held {
                     held.reads = held.reads.max(found.reads);
@@ -43,14 +54,14 @@ pub(super) fn read(text: &str, top: usize) -> (Vec<Hot>, Vec<BadLine>) {
             }
         }
     }
-    // Those read alike stay in their order.
+    // The sort is stable: keys with equal reads stay in their order.
     hot.sort_by_key(|hot| std::cmp::Reverse(hot.reads));
     hot.truncate(top);
     (hot, bad)
 }
 
-/// Reads a line; `None` if it is empty. What begins with a brace is JSON.
-fn parse(line: &str) -> Option<Result<Hot, String>> {
+/// Reads a line; `None` if it is empty. A line that begins with a brace is JSON.
+fn parse(line: &str) -> Result<Option<Hot>, HotKeyError> {
     #[derive(Deserialize)]
     struct Line {
         key: Key,
@@ -58,13 +69,13 @@ fn parse(line: &str) -> Option<Result<Hot, String>> {
         reads: u64,
     }
     if line.is_empty() {
-        return None;
+        return Ok(None);
     }
     if line.starts_with('{') {
-        let read = serde_json::from_str(line).map(|Line { key, reads }| Hot { key, reads });
-        return Some(read.map_err(|why| why.to_string()));
+        let Line { key, reads } = serde_json::from_str(line)?;
+        return Ok(Some(Hot { key, reads }));
     }
-    Some(Key::new(line).map(|key| Hot { key, reads: 0 }).map_err(|why| why.to_string()))
+    Ok(Some(Hot { key: Key::new(line)?, reads: 0 }))
 }
 
 #[cfg(test)]
@@ -96,6 +107,6 @@ mod tests {
             read("a:1\ntitle\n{\"key\":1}\n{\"key\":\"a:2\"\n\na:3\n{\"key\":\"a:4\",\"reads\":-1}", 9);
         assert_eq!(hot.len(), 2);
         assert_eq!(bad.iter().map(|bad| bad.number).collect::<Vec<_>>(), [2, 3, 4, 7]);
-        assert!(bad[0].why.contains("class:id"), "{bad:?}");
+        assert!(bad[0].error.to_string().contains("class:id"), "{bad:?}");
     }
 }

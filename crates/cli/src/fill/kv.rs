@@ -1,6 +1,6 @@
 //! Filling past the edge: from the origin into KV, by Cloudflare's API.
 //!
-//! It does what an edge does, with the same code. The position is taken before the origin is asked and stamps the
+//! The same code as in an edge judges and encodes. The position is taken before the origin is asked and stamps the
 //! entry; before a write the log is read again, and what a change has overtaken is dropped and asked for anew. KV
 //! has no conditional write: it is looked at before the fetch and again right before the write. Should an entry
 //! be replaced in the moment between by an older one, the floors still judge it: that costs a fetch, and no truth.
@@ -64,13 +64,13 @@ pub(crate) struct KvOptions {
     env: Option<String>,
 }
 
-/// Fills one namespace.
+/// The way of a fill past the edge into one KV namespace.
 pub(super) struct Kv {
     at: BrokerOptions,
     api: KvApi,
     log: LogReader,
     origin: OriginClient,
-    /// For whoever reads that it cannot be reached.
+    /// The origin's address, for the message that it cannot be reached.
     origin_address: Url,
     policies: Policies,
     parallel: usize,
@@ -125,7 +125,7 @@ impl Kv {
         Ok(outcome)
     }
 
-    /// Takes out what the log says is removed: nobody asks KV for that.
+    /// Takes out the keys that the log says are removed: a read never asks KV for them.
     fn without_removed(&self, keys: Vec<Hot>, outcome: &mut BatchOutcome) -> Vec<Hot> {
         let (removed, left): (Vec<Hot>, _) =
             keys.into_iter().partition(|hot| self.log.floors().removed(&hot.key).is_some());

@@ -1,4 +1,4 @@
-//! What became of each key: counted, kept for the next run, and told.
+//! The result of each key: counted, kept for the next run, and reported.
 
 use std::time::Duration;
 
@@ -11,28 +11,28 @@ use tokio::time::{Instant, sleep_until};
 use super::resume::ResumeFile;
 use crate::exit::{Failure, note, print};
 
-/// What became of the keys of a batch; an edge answers the same.
+/// The result of each key of a batch, as an edge answers it.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct BatchOutcome {
-    /// They have a value, fetched or found further down.
+    /// Keys that have a value, fetched from the origin or found in a lower tier.
     pub(super) filled: Vec<Key>,
-    /// KV had an entry of them that may be served, or a newer one.
+    /// Keys whose entry in KV may be served already, or is newer.
     pub(super) kept: Vec<Key>,
-    /// The origin has none of them.
+    /// Keys that the origin does not have.
     pub(super) absent: Vec<Key>,
-    /// And these are not done.
+    /// Keys that are not done.
     pub(super) failed: Vec<Failed>,
 }
 
 /// A key that is not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Failed {
-    /// Which.
+    /// The key that failed.
     pub(super) key: Key,
-    /// Why, for programs.
+    /// The stable code of the failure.
     pub(super) code: String,
-    /// Why, for people.
+    /// The failure in words.
     #[serde(default)]
     pub(super) detail: String,
 }
@@ -62,7 +62,7 @@ impl Progress {
         Self { bar, done, filled: 0, kept: 0, absent: 0, failed: 0, before }
     }
 
-    /// Takes what became of a batch. Keys of it that nothing is said about have failed.
+    /// Takes the result of a batch. A key that the result does not name has failed.
     pub(super) fn take(&mut self, batch: &[Key], mut outcome: BatchOutcome) -> Result<(), Failure> {
         let BatchOutcome { filled, kept, absent, failed } = &mut outcome;
         let silent = |key: &&Key| {
@@ -90,15 +90,15 @@ impl Progress {
         if lines.is_empty() { Ok(()) } else { self.bar.suspend(|| print(&lines)) }
     }
 
-    /// Returns how many keys nothing is known of yet.
+    /// Returns how many keys have no result yet.
     pub(super) fn left(&self) -> u64 {
         self.bar.length().unwrap_or_default().saturating_sub(self.bar.position())
     }
 
-    /// Tells what became of all of them.
+    /// Reports the result of all keys.
     ///
     /// # Errors
-    /// If any failed.
+    /// [`Failure::NotFilled`] if any key failed.
     pub(super) fn finish(&self) -> Result<(), Failure> {
         self.bar.finish_and_clear();
         let Self { filled, kept, absent, failed, before, .. } = self;
@@ -106,11 +106,7 @@ impl Progress {
         note!("fill: {filled} filled, {kept} kept, {absent} absent, {failed} failed{before}");
         match failed {
             0 => Ok(()),
-            1 => Err(anyhow::anyhow!("1 key could not be filled; the same command tries it again").into()),
-            more => {
-                Err(anyhow::anyhow!("{more} keys could not be filled; the same command tries them again")
-                    .into())
-            }
+            keys => Err(Failure::NotFilled { keys: *keys }),
         }
     }
 }
@@ -132,7 +128,7 @@ impl Throttle {
         let takes = Duration::from_secs_f64(keys as f64 / f64::from(self.per_second));
         let begins = {
             let mut next = self.next.lock().await;
-            // What was not used before is not made up for.
+            // Time that passed without keys allows no burst.
             let begins = (*next).max(Instant::now());
             *next = begins + takes;
             begins

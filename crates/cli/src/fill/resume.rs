@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
 
-/// What a run fills. The keys that are done are done for that alone.
+/// The work of a run. The keys in its file are done for that work alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Run {
-    /// The catalog.
+    /// The catalog that is filled.
     pub(super) catalog: String,
     /// The hash of the input.
     pub(super) input: String,

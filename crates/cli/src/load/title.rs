@@ -1,7 +1,39 @@
 //! A title: a line of NDJSON with an `id`, as the origin is to hold it.
 
-use newsreel_core::wire::{Key, Tag};
+use newsreel_core::wire::{Key, NameError, Tag};
 use serde::Deserialize;
+
+/// Why a line is no title.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TitleError {
+    /// The line is not UTF-8.
+    #[error("not UTF-8: {0}")]
+    NoText(#[from] std::str::Utf8Error),
+    /// The line is not a JSON object.
+    #[error("not a JSON object")]
+    NoObject,
+    /// The object cannot be read, or lacks an id.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// The id is none that a key can have.
+    #[error("id {id:?}: {why}")]
+    Id {
+        /// The id as the line has it.
+        id: String,
+        /// The rule of keys that the id breaks.
+        why: NameError,
+    },
+    /// A platform, genre or type is none that a tag can have.
+    #[error("{group} {slug}: {why}")]
+    Tag {
+        /// The group of tags: platform, genre or type.
+        group: &'static str,
+        /// The word, as a tag would have it.
+        slug: String,
+        /// The rule of tags that the word breaks.
+        why: NameError,
+    },
+}
 
 /// A line of the file, as an entry of the origin.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,27 +47,27 @@ pub(crate) struct Title {
 }
 
 impl Title {
-    /// Reads a line.
-    pub(crate) fn parse(line: &[u8]) -> Result<Self, String> {
-        let line = std::str::from_utf8(line).map_err(|why| format!("not UTF-8: {why}"))?.trim();
+    /// Reads a line of the file.
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, TitleError> {
+        let line = std::str::from_utf8(line)?.trim();
         // serde takes an array of the right length for a struct.
         if !line.starts_with('{') {
-            return Err("not a JSON object".to_owned());
+            return Err(TitleError::NoObject);
         }
-        let fields: Fields = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let fields: Fields = serde_json::from_str(line)?;
         let id = match fields.id {
             Id::Text(text) => text,
             Id::Number(number) => number.to_string(),
         };
-        let key = Key::new(format!("title:{id}")).map_err(|why| format!("id {id:?}: {why}"))?;
+        let key = Key::new(format!("title:{id}")).map_err(|why| TitleError::Id { id, why })?;
         let mut tags: Vec<Tag> = Vec::new();
         let kind = fields.kind.into_iter().collect();
         for (group, words) in
             [("platform", fields.platforms.list()), ("genre", fields.genres.list()), ("type", kind)]
         {
             for slug in words.iter().filter_map(|word| slug(word)) {
-                let tag =
-                    Tag::new(format!("{group}:{slug}")).map_err(|why| format!("{group} {slug}: {why}"))?;
+                let tag = Tag::new(format!("{group}:{slug}"));
+                let tag = tag.map_err(|why| TitleError::Tag { group, slug, why })?;
                 if !tags.contains(&tag) {
                     tags.push(tag);
                 }
@@ -134,10 +166,10 @@ mod tests {
             (r#"{"id":"a\nb"}"#, "no control characters"),
             (r#"{"id":1,"genres":[7]}"#, "lists of texts"),
         ] {
-            let error = Title::parse(line.as_bytes()).unwrap_err();
+            let error = Title::parse(line.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(why), "{line}: {error}");
         }
-        assert!(Title::parse(b"{\"id\":\"\xff\"}").unwrap_err().contains("not UTF-8"));
+        assert!(Title::parse(b"{\"id\":\"\xff\"}").unwrap_err().to_string().contains("not UTF-8"));
     }
 
     #[test]

@@ -39,12 +39,12 @@ pub(crate) fn parse(body: &str) -> Result<Vec<Write>, Problem> {
     }
 }
 
-/// Reads a key.
+/// Reads a key of a line.
 pub(crate) fn key(text: String) -> Result<Key, Problem> {
     Key::new(text).map_err(|why| Problem::new(Code::BadKey, why.to_string()))
 }
 
-/// Checks that the tags of an entry fit the change that tells of it and the header they are served in.
+/// Checks that the tags of an entry fit the change that announces it and the header that carries them.
 pub(crate) fn fitting(tags: Vec<Tag>) -> Result<Vec<Tag>, Problem> {
     if tags.len() > MAX_TAGS {
         let text = format!("{} tags; an entry has at most {MAX_TAGS}", tags.len());

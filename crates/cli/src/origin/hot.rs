@@ -1,4 +1,4 @@
-//! Which keys are asked for most. In memory, so a new start begins anew, and bounded.
+//! The keys that are read most. Counted in bounded memory, so a new start counts anew.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};

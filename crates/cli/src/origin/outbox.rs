@@ -18,15 +18,15 @@ use super::store::Store;
 /// A publish that is to be sent, or sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outgoing {
-    /// The transaction it tells of.
+    /// The number of the transaction that the publish announces.
     pub(crate) transaction: i64,
-    /// Its idempotency key: the same at every attempt, also after a crash.
+    /// The idempotency key: the same at every attempt, also after a crash.
     pub(crate) key: String,
-    /// Its body: the same bytes at every attempt.
+    /// The body: the same bytes at every attempt.
     pub(crate) body: String,
 }
 
-/// What is wrong with a refused publish.
+/// The fault of a refused publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The broker will not take this body.

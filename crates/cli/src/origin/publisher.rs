@@ -24,14 +24,14 @@ pub(crate) struct Publisher {
     failures: u32,
 }
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug)]
 enum Delivery {
     /// The publish has a version: on to the next.
     Acknowledged,
-    /// It will never have one.
+    /// The publish will never have a version.
     Refused(Fault, String),
-    /// Time or a person can mend it.
+    /// Another attempt may succeed, perhaps after somebody has acted.
     Again { why: String, after: Option<Duration> },
 }
 
@@ -83,7 +83,7 @@ impl Publisher {
             Err(CallError::WrongServer(why)) => {
                 Delivery::Again { why: format!("the server at --broker {why}"), after: None }
             }
-            // What is wrong with these is the publish itself; with all others, something around it.
+            // These statuses find fault with the publish itself; all others with the token, the address or the server.
             Err(CallError::Refused { status, code, detail }) => match status.as_u16() {
                 400 | 413 => Delivery::Refused(Fault::Body, format!("{code}: {detail}")),
                 422 => Delivery::Refused(Fault::Key, format!("{code}: {detail}")),

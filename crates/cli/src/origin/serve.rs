@@ -79,7 +79,7 @@ async fn read(
     }
     let known = headers.get_all(IF_NONE_MATCH).iter().any(|given| matches(given.as_bytes(), &etag));
     let tags: Vec<&str> = value.tags.iter().map(Tag::as_str).collect();
-    // Caches ask again each time: only Newsreel's own are told of changes.
+    // Other caches revalidate each time, since only Newsreel's own hear of changes.
     let about = [(ETAG, etag), (CACHE_TAG, tags.join(",")), (CACHE_CONTROL, "no-cache".to_owned())];
     if known {
         return Ok((StatusCode::NOT_MODIFIED, about).into_response());
@@ -134,7 +134,7 @@ async fn put_many(
     Ok(answer(StatusCode::OK, committed))
 }
 
-/// Which part of the listing: `limit` entries after the key `after`; or the `hot` keys that are read most.
+/// The part of the listing that is asked for: `limit` entries after the key `after`, or the `hot` keys that are read most.
 #[derive(Deserialize)]
 #[serde(default)]
 struct ListingQuery {

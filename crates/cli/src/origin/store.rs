@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context as _, anyhow, ensure};
 use newsreel_core::log::schema;
 use newsreel_core::read::cache::etag_of;
 use newsreel_core::wire::publish::PublishError;
-use newsreel_core::wire::{Catalog, Change, Key, Publish, Tag};
+use newsreel_core::wire::{Catalog, Change, Key, Problem, Publish, Tag};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use tokio::sync::Notify;
 
@@ -32,34 +31,34 @@ pub(crate) struct Store {
     writer: Mutex<Connection>,
     /// Reads do not wait for the disk; in WAL mode they see every commit that came before them.
     reader: Mutex<Connection>,
-    /// Told of each commit.
+    /// Notified of each commit.
     pub(crate) committed: Notify,
 }
 
-/// What a transaction does to one key.
+/// The change of one key in a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Write {
-    /// Which.
+    /// The key that changes.
     pub(crate) key: Key,
-    /// Its value afterwards; none removes it.
+    /// The new value; none removes the key.
     pub(crate) value: Option<Value>,
 }
 
 /// A value as it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Value {
-    /// Its media type.
+    /// The media type of the value.
     pub(crate) content_type: String,
     /// The tags of its entry.
     pub(crate) tags: Vec<Tag>,
-    /// The value.
+    /// The bytes of the value.
     pub(crate) body: Vec<u8>,
 }
 
-/// What a committed transaction is called, and which of its keys were there before.
+/// A committed transaction: its number, and how many of its keys were there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Committed {
-    /// The number of the transaction; its publish has it too.
+    /// The number of the transaction, which is also the number of its publish.
     pub(crate) transaction: i64,
     /// How many keys had a value before.
     pub(crate) existed: usize,
@@ -67,7 +66,7 @@ pub(crate) struct Committed {
     pub(crate) changes: usize,
 }
 
-/// Why a transaction was not committed; nothing of it is stored then.
+/// Why a transaction was not committed. Nothing of the transaction is stored then.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommitError {
     /// No version can hold it: write it in several transactions.
@@ -76,12 +75,31 @@ pub(crate) enum CommitError {
     /// There is nothing to remove.
     #[error("there is no such entry")]
     Absent,
-    /// The database failed.
+    /// The database failed, or its disk.
     #[error("the database failed: {0}")]
     Database(#[from] rusqlite::Error),
 }
 
-/// One line of the listing.
+/// Why a database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// The file cannot be opened, or is no database.
+    #[error("cannot be used as an origin's database: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// A newer build has written the database.
+    #[error("cannot be used as an origin's database: {}", .0.detail())]
+    Newer(Problem),
+    /// The database is of another catalog.
+    #[error("holds the catalog {kept}, not {wanted}: give another --db or --catalog")]
+    OtherCatalog {
+        /// The catalog in the database.
+        kept: String,
+        /// The catalog that was asked for.
+        wanted: Catalog,
+    },
+}
+
+/// An entry in the listing.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Listed {
     key: String,
@@ -91,17 +109,16 @@ pub(crate) struct Listed {
 
 impl Store {
     /// Opens the database of a catalog, making it where there is none.
-    pub(crate) fn open(path: &Path, catalog: &Catalog) -> anyhow::Result<Self> {
-        let open = || Connection::open(path).with_context(|| format!("cannot open {}", path.display()));
-        let (mut writer, reader) = (open()?, open()?);
-        let prepared = migrate(&mut writer, MIGRATIONS).and_then(|()| Ok(catalog_of(&writer, catalog)?));
-        let kept =
-            prepared.with_context(|| format!("{} cannot be used as an origin's database", path.display()))?;
-        ensure!(
-            kept == catalog.as_str(),
-            "{} holds the catalog {kept}, not {catalog}: give another --db or --catalog",
-            path.display()
-        );
+    ///
+    /// # Errors
+    /// [`OpenError`] says whether the file, its schema or its catalog is in the way.
+    pub(crate) fn open(path: &Path, catalog: &Catalog) -> Result<Self, OpenError> {
+        let (mut writer, reader) = (Connection::open(path)?, Connection::open(path)?);
+        migrate(&mut writer, MIGRATIONS)?;
+        let kept = catalog_of(&writer, catalog)?;
+        if kept != catalog.as_str() {
+            return Err(OpenError::OtherCatalog { kept, wanted: catalog.clone() });
+        }
         Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader), committed: Notify::new() })
     }
 
@@ -123,7 +140,7 @@ impl Store {
         found.optional()
     }
 
-    /// Writes the rows and the publish that tells of them, in one transaction. No key may come twice.
+    /// Writes the rows and the publish that announces them, in one transaction. No key may come twice.
     pub(crate) fn commit(&self, writes: &[Write]) -> Result<Committed, CommitError> {
         self.commit_if(writes, |_| true)
     }
@@ -191,7 +208,7 @@ impl Store {
 }
 
 /// Brings a database to the schema of this build.
-fn migrate(database: &mut Connection, migrations: &[&str]) -> anyhow::Result<()> {
+fn migrate(database: &mut Connection, migrations: &[&str]) -> Result<(), OpenError> {
     database.execute_batch(SETTINGS)?;
     // Two origins may be started on one file; the schema is read when it is locked.
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -200,7 +217,7 @@ fn migrate(database: &mut Connection, migrations: &[&str]) -> anyhow::Result<()>
         .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get(0))
         .optional()?;
     let pending = schema::pending(stored.as_deref(), migrations);
-    for (schema, statements) in pending.map_err(|newer| anyhow!("{}", newer.detail()))? {
+    for (schema, statements) in pending.map_err(OpenError::Newer)? {
         transaction.execute_batch(statements)?;
         transaction.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", [schema.to_string()])?;
     }
@@ -216,7 +233,7 @@ fn catalog_of(database: &Connection, catalog: &Catalog) -> rusqlite::Result<Stri
     database.query_row("SELECT value FROM meta WHERE name = 'catalog'", [], |row| row.get(0))
 }
 
-/// Returns the body of the publish that tells of a transaction. The broker's own rules judge it before the
+/// Returns the body of the publish that announces a transaction. The broker's own rules judge it before the
 /// commit, so a publish that the broker must refuse is never committed.
 fn publish_of(writes: &[Write]) -> Result<String, PublishError> {
     let changes = writes.iter().map(|Write { key, value }| match value {
@@ -237,7 +254,7 @@ fn put(transaction: &Transaction<'_>, Write { key, value }: &Write) -> rusqlite:
         return Ok(existed);
     };
     let tags = serde_json::json!(tags).to_string();
-    // An entry that only changed its type or its tags is another entry for whoever asks `If-None-Match`.
+    // A change of type or tags alone gives another entity tag, so that `If-None-Match` finds it.
     let etag = etag_of(format!("{} {content_type} {tags}", etag_of(body)).as_bytes());
     let sql = "INSERT OR REPLACE INTO entries (key, content_type, tags, etag, body) VALUES (?, ?, ?, ?, ?)";
     transaction.prepare_cached(sql)?.execute(params![key, content_type, tags, etag, body])?;
@@ -339,7 +356,7 @@ mod tests {
         (folder, database)
     }
 
-    fn opened(folder: &tempfile::TempDir) -> anyhow::Result<Store> {
+    fn opened(folder: &tempfile::TempDir) -> Result<Store, OpenError> {
         Store::open(&folder.path().join("o.db"), &"tv".parse().unwrap())
     }
 

@@ -9,6 +9,11 @@ use newsreel_core::wire::{Change, Key, Operation, Tag};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct KeyChanges(pub(crate) Vec<Change>);
 
+/// A remove that should be soft. A removed key has no older value to serve.
+#[derive(Debug, thiserror::Error)]
+#[error("a remove cannot be soft")]
+pub(crate) struct SoftRemove;
+
 const KEY: &str = "keys";
 const OP: &str = "op";
 const TAGS: &str = "tags";
@@ -62,12 +67,15 @@ impl FromArgMatches for KeyChanges {
 }
 
 impl KeyChanges {
-    /// Lets old values of the updated keys be served, marked, meanwhile. A remove leaves none to serve.
-    pub(crate) fn soften(&mut self) -> Result<(), &'static str> {
+    /// Makes every change soft, so that caches may serve the older values meanwhile.
+    ///
+    /// # Errors
+    /// [`SoftRemove`] if a key is removed.
+    pub(crate) fn soften(&mut self) -> Result<(), SoftRemove> {
         for change in &mut self.0 {
             match change.operation {
                 Operation::Update | Operation::Soften => change.operation = Operation::Soften,
-                Operation::Remove => return Err("a remove cannot be soft"),
+                Operation::Remove => return Err(SoftRemove),
             }
         }
         Ok(())

@@ -33,12 +33,12 @@ enum Entry {
     Refused(Problem),
 }
 
-/// What answers come to.
+/// The outcome of some answers.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// What to print.
+    /// The lines to print.
     pub(super) lines: String,
-    /// Why the rest is to be sent again, over a new connection.
+    /// The reason to send the rest again over a new connection.
     pub(super) broken: Option<String>,
 }
 
@@ -76,7 +76,7 @@ impl Lines {
             Ok(PublishLine { idempotency_key: Some(_), .. }) => line.to_owned(),
             Ok(PublishLine { idempotency_key: None, .. }) => {
                 let key = serde_json::Value::from(nth_key(&self.key, self.read));
-                // It was read as an object with something in it.
+                // The line is a JSON object with at least one member, so a comma fits.
                 format!(r#"{},"idempotency_key":{key}}}"#, line.strip_suffix('}').unwrap_or(line))
             }
             Err(error) => {

@@ -49,7 +49,7 @@ pub(super) async fn run(path: &Path, key: String, at: &BrokerOptions) -> Result<
         heard: Instant::now(),
         lost: None,
         redial: Some(Instant::now()),
-        trouble: String::new(),
+        last_error: String::new(),
     };
     let outcome = stream.run().await;
     stream.link.hang_up(1000, "done").await;
@@ -81,19 +81,19 @@ struct Stream<'a> {
     bar: ProgressBar,
     /// Whether the input has ended.
     ended: bool,
-    /// Why it did, if not at its end.
+    /// Why the input ended early.
     cut: Option<Failure>,
     opened: bool,
-    /// Connections in a row that brought nothing.
+    /// How many connections in a row brought no answer.
     failures: u32,
-    /// When an answer last came, or one began to be owed.
+    /// When the last answer came, or the oldest unanswered publish was sent.
     heard: Instant,
-    /// Since when no connection has been of use.
+    /// Since when no connection has brought an answer.
     lost: Option<Instant>,
     /// When to dial again.
     redial: Option<Instant>,
-    /// What went wrong last.
-    trouble: String,
+    /// The reason of the last disconnection.
+    last_error: String,
 }
 
 impl Stream<'_> {
@@ -102,7 +102,7 @@ impl Stream<'_> {
             let dial = self.redial;
             let idle = self.lines.is_done();
             tokio::select! {
-                news = self.link.next() => self.hear(news).await?,
+                event = self.link.next() => self.on_event(event).await?,
                 line = self.input.recv(), if self.opened && !self.ended && self.lines.has_room() => {
                     self.take(line).await?;
                 }
@@ -118,8 +118,8 @@ impl Stream<'_> {
         self.cut.take().map_or(Ok(()), Err)
     }
 
-    async fn hear(&mut self, news: SocketEvent) -> Result<(), Failure> {
-        match news {
+    async fn on_event(&mut self, event: SocketEvent) -> Result<(), Failure> {
+        match event {
             SocketEvent::Opened => {
                 (self.opened, self.heard) = (true, Instant::now());
                 if self.lines.is_done() {
@@ -152,7 +152,7 @@ impl Stream<'_> {
     async fn take(&mut self, line: Option<Result<String, Failure>>) -> Result<(), Failure> {
         let line = match line {
             Some(Ok(line)) => line,
-            // What was read before is still answered.
+            // The lines before it are still published.
             Some(Err(failure)) => {
                 (self.ended, self.cut) = (true, Some(failure));
                 return Ok(());
@@ -187,9 +187,9 @@ impl Stream<'_> {
     async fn give_up(&mut self, why: String) -> Result<(), Failure> {
         self.link.hang_up(1000, "again").await;
         self.opened = false;
-        if self.trouble != why {
+        if self.last_error != why {
             self.bar.suspend(|| note!("publish: {why}; connecting again"));
-            self.trouble.clone_from(&why);
+            self.last_error.clone_from(&why);
         }
         let redial = Instant::now() + pause(self.failures);
         self.failures += 1;
@@ -201,7 +201,7 @@ impl Stream<'_> {
     }
 }
 
-/// Opens the file and a bar that tells how much of it has been read. On anything but a terminal it stays hidden.
+/// Opens the file, and a bar that shows how much of it has been read. The bar shows on a terminal only.
 fn open(path: &Path) -> Result<(Box<dyn Read + Send>, ProgressBar), Failure> {
     let wrong = |error: std::io::Error| Failure::Input(format!("{}: {error}", path.display()));
     if path.as_os_str() == "-" {
@@ -216,7 +216,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read + Send>, ProgressBar), Failure> {
     Ok((Box::new(bar.wrap_read(file)), bar))
 }
 
-/// Reads lines until the end, or until nobody wants more. Runs on a thread of its own: stdin may wait for ever.
+/// Reads lines until the end, or until the receiver has gone. Runs on a thread of its own, since stdin may wait for ever.
 fn read(source: Box<dyn Read + Send>, lines: &mpsc::Sender<Result<String, Failure>>) {
     let mut source = BufReader::new(source);
     for number in 1.. {

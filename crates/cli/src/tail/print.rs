@@ -1,4 +1,4 @@
-//! What a tail prints of versions, folds and resets: a line for people or one JSON object.
+//! The output of `tail` for versions, folds and resets: a line for people or one JSON object.
 
 use newsreel_core::wire::frame::{FoldedChange, VersionRow};
 use newsreel_core::wire::{Change, Operation, Position, Target, UnixMillis};
@@ -7,9 +7,9 @@ use serde_json::json;
 /// A version and, where it is known, its position.
 pub(super) type Placed = (VersionRow, Option<Position>);
 
-/// Gives each version its position. A frame tells only the last one's hash; those before it follow from the
-/// rows, and are right if the last one comes out as told. Where a filter hid rows it does not, and then only
-/// the last has one.
+/// Gives each version its position. A frame has the hash of its last version only. The hashes before it are computed
+/// from the rows, and are right if the last one comes out as in the frame. Where a filter hid rows they are not, and then
+/// only the last version has a position.
 pub(super) fn placed(held: Option<Position>, to: Position, versions: Vec<VersionRow>) -> Vec<Placed> {
     let mut at = held.filter(|held| held.epoch == to.epoch).unwrap_or(Position::genesis(to.epoch));
     let mut positions = Vec::with_capacity(versions.len());
@@ -62,7 +62,7 @@ pub(super) fn plain_fold(changes: &[FoldedChange]) -> String {
     changes.iter().map(line).collect()
 }
 
-/// Writes a reset.
+/// Writes the line of a reset.
 pub(super) fn reset(position: &Position, reason: &str, as_json: bool) -> String {
     if as_json {
         format!("{}\n", json!({ "reset": { "position": position, "reason": reason } }))

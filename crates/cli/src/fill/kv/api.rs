@@ -24,7 +24,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How often a pair is written that the API says it could not write.
 const ATTEMPTS: u32 = 4;
 
-/// One namespace.
+/// A client of Cloudflare's API for one KV namespace.
 pub(super) struct KvApi {
     client: Client,
     base: Url,
@@ -34,7 +34,7 @@ pub(super) struct KvApi {
     retry_for: Duration,
 }
 
-/// What is there under a name.
+/// The entry under a name, as far as the API tells.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// The version of the metadata.
@@ -43,11 +43,11 @@ pub(super) struct Held {
     pub(super) envelope: Option<Envelope>,
 }
 
-/// What is written under a name.
+/// An entry to write, with its name.
 pub(super) struct Pair {
     pub(super) name: String,
     pub(super) bytes: Vec<u8>,
-    /// For how long.
+    /// How long KV keeps the entry.
     pub(super) life: Duration,
     pub(super) version: u64,
     pub(super) popularity: u64,
@@ -83,14 +83,14 @@ impl KvApi {
         let request = || self.request(Method::POST, &["bulk", "get"]).body(body.clone());
         let Values { values } = match self.call(request).await {
             Ok(answer) => answer,
-            // It reads texts only, and so many bytes at most. The metadata of each name it always tells.
+            // The bulk read takes texts only, of limited size together. The metadata of each name can always be read.
             Err(Failure::Refused { .. }) => return self.look_at_each(names).await,
             Err(other) => return Err(other),
         };
         let held = values.into_iter().filter_map(|(name, one)| one.map(|one| (name, one)));
         Ok(held
             .map(|(name, One { value, metadata })| {
-                // What stands before the value is a text, also where the value is none.
+                // The envelope before the value is a text, also where the value is binary.
                 let envelope = value.as_str().and_then(|text| entry_codec::decode(text.as_bytes()));
                 (
                     name,
@@ -123,7 +123,7 @@ impl KvApi {
     /// Writes pairs, of at most 100 MB together. Returns those that could not be written, each with why.
     pub(super) async fn put(&self, pairs: &[Pair]) -> Result<BTreeMap<String, String>, Failure> {
         match self.put_at_once(pairs).await {
-            // One pair that is refused takes the others with it.
+            // The API refuses all pairs if it refuses one.
             Err(Failure::Refused { .. }) if pairs.len() > 1 => {
                 let mut unwritten = BTreeMap::new();
                 for pair in pairs {
@@ -203,7 +203,7 @@ fn version_of(metadata: &Value) -> Option<u64> {
     metadata.get("version").and_then(Value::as_u64)
 }
 
-/// What the API wraps a result in.
+/// The object that the API wraps a result in.
 #[derive(Deserialize)]
 struct Wrapped<T> {
     result: T,

@@ -9,7 +9,7 @@ use crate::broker::{BROKER, BrokerClient, BrokerOptions};
 use crate::exit::Failure;
 use crate::http::{self, CallError, call_while_alive};
 
-/// What is known of the log.
+/// The log as far as it has been read: the floors and the position.
 pub(super) struct LogReader {
     at: BrokerOptions,
     broker: BrokerClient,
