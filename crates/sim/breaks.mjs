@@ -84,7 +84,7 @@ export const BREAKS = {
     meaning: 'The broker never tells a follower with topics how far the log has got.',
     noticed: ['G6'],
     play: HIDDEN,
-    edits: [{ at: '(true, true) => «frame::head(told, last)»', becomes: 'continue' }],
+    edits: [{ at: '(true, true) => «frame::head(sent_to, last)»', becomes: 'continue' }],
   },
   AnswerFirst: {
     meaning: 'The broker answers a publisher before it writes the row.',

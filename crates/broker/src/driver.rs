@@ -1,6 +1,6 @@
 //! The machine of one catalog: rows in SQLite, sockets, an alarm, and the hub's driver that runs on them.
 //!
-//! Publishing and following go through [`Driver`], and it knows neither. Deciding and writing is one synchronous step,
+//! Publishing and following go through [`BrokerDriver`], and it knows neither. Deciding and writing is one synchronous step,
 //! so nothing interleaves. The platform's output gate holds every answer and every send until the rows are durable,
 //! so the order of the calls is enough (D1, D2).
 
@@ -8,7 +8,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use newsreel_core::follow::hub::{self, Hub, Input, Outcome, Submission};
+use newsreel_core::follow::hub::{self, Hub, Input, PublishOutcome, Submission};
 use newsreel_core::wire::claim::Claim;
 use newsreel_core::wire::{Catalog, Hash, Position, UnixMillis};
 use worker::{Error, Result, State, WebSocket};
@@ -27,11 +27,11 @@ pub(crate) mod rows;
 pub(crate) mod sockets;
 
 /// The hub of one catalog, and the machine under it.
-pub(crate) struct Driver {
+pub(crate) struct BrokerDriver {
     pub(crate) state: State,
     pub(crate) config: Config,
     machine: Machine,
-    hub: RefCell<hub::Driver>,
+    hub: RefCell<hub::HubDriver>,
     /// Notified after every step: one of them may have brought an ack.
     pub(crate) stepped: Notify,
     /// Notified when the head moves. Streams hold it without holding the rest, so that an evicted object goes away.
@@ -39,7 +39,7 @@ pub(crate) struct Driver {
     notified_head: Cell<Option<Position>>,
 }
 
-impl Driver {
+impl BrokerDriver {
     /// Opens the rows, finds the sockets that stayed open, and makes the hub from both.
     pub(crate) fn wake(state: State, config: Config) -> std::result::Result<Self, OpenError> {
         let name = state.id().name().ok_or(Error::from("the broker is addressed by its catalog's name"))?;
@@ -48,7 +48,7 @@ impl Driver {
         let machine = Machine { catalog, rows, sockets };
         let mut shell = Shell::new(&machine);
         let hub =
-            hub::Driver::wake(&mut shell, machine.catalog.clone(), config.hub_limits, config.maintenance)?;
+            hub::HubDriver::wake(&mut shell, machine.catalog.clone(), config.hub_limits, config.maintenance)?;
         Ok(Self {
             state,
             config,
@@ -69,7 +69,7 @@ impl Driver {
     }
 
     /// Commits publishes; returns the outcome of each, by its ticket.
-    pub(crate) fn publish(&self, submissions: Vec<Submission>) -> BTreeMap<u64, Outcome> {
+    pub(crate) fn publish(&self, submissions: Vec<Submission>) -> BTreeMap<u64, PublishOutcome> {
         self.drive(|hub, shell, now| hub.publish(shell, now, submissions)).1
     }
 
@@ -98,7 +98,7 @@ impl Driver {
     pub(crate) fn hub(&self) -> Result<Ref<'_, Hub>> {
         // No step: notifying here would make two that wait for acks wake each other for ever.
         self.hub.borrow_mut().settle(&mut Shell::new(&self.machine), now())?;
-        Ok(Ref::map(self.hub.borrow(), hub::Driver::hub))
+        Ok(Ref::map(self.hub.borrow(), hub::HubDriver::hub))
     }
 
     /// Returns the newest position that is written.
@@ -137,8 +137,8 @@ impl Driver {
     /// Lets the hub's driver take a step; returns what it returned, and the answers to publishers.
     fn drive<T>(
         &self,
-        act: impl FnOnce(&mut hub::Driver, &mut Shell<'_>, UnixMillis) -> T,
-    ) -> (T, BTreeMap<u64, Outcome>) {
+        act: impl FnOnce(&mut hub::HubDriver, &mut Shell<'_>, UnixMillis) -> T,
+    ) -> (T, BTreeMap<u64, PublishOutcome>) {
         let mut shell = Shell::new(&self.machine);
         let (done, head) = {
             let mut hub = self.hub.borrow_mut();

@@ -16,7 +16,7 @@ use worker::{
 };
 
 use crate::config::Config;
-use crate::driver::Driver;
+use crate::driver::BrokerDriver;
 use crate::driver::rows::OpenError;
 use crate::follow::reader::LogReader;
 use crate::follow::{open, page, status};
@@ -36,7 +36,7 @@ impl UnwindSafe for Broker {}
 impl RefUnwindSafe for Broker {}
 
 struct Parts {
-    driver: Rc<Driver>,
+    driver: Rc<BrokerDriver>,
     publishing: Rc<Publishing>,
     reader: Rc<LogReader>,
 }
@@ -45,7 +45,7 @@ impl DurableObject for Broker {
     fn new(state: State, env: Env) -> Self {
         // The front refuses every request of such a deployment, but alarms and open sockets do not pass it.
         let config = Config::read(&env).unwrap_or_else(|_| Config::misconfigured());
-        let parts = match Driver::wake(state, config) {
+        let parts = match BrokerDriver::wake(state, config) {
             Ok(driver) => Ok(Parts::new(Rc::new(driver))),
             Err(OpenError::Refused(problem)) => Err(problem),
             // The event fails, and the next one tries again.
@@ -127,7 +127,7 @@ impl Broker {
 }
 
 impl Parts {
-    fn new(driver: Rc<Driver>) -> Self {
+    fn new(driver: Rc<BrokerDriver>) -> Self {
         let publishing = Rc::new(Publishing::wake(Rc::clone(&driver)));
         let reader = Rc::new(LogReader::new(Rc::clone(&driver)));
         Self { driver, publishing, reader }

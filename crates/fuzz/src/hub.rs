@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use newsreel_core::follow::hub::{
-    Asked, Effect, Hub, Input, Kept, Limits, Outcome, Part, PartSent, REPLAY_WINDOW, Remembered, Session,
-    SessionId, Submission, Tell, Write,
+    AckRequest, Effect, Hub, Input, Limits, PartSent, Persisted, PublishOutcome, REPLAY_WINDOW, Remembered,
+    ReplayPart, Session, SessionId, Submission, Tell, Write,
 };
 use newsreel_core::follow::topics::{self, Topics};
 use newsreel_core::log::{Log, Row};
@@ -43,25 +43,30 @@ struct Shell {
     now: UnixMillis,
     /// The positions of the rows kept, and of the beginning.
     rows: BTreeMap<Version, Position>,
-    asked: Option<Asked>,
+    ack_requested: Option<AckRequest>,
     remembered: BTreeMap<(String, String), Remembered>,
     submissions: Vec<Submission>,
     tickets: u64,
     waiting: BTreeSet<u64>,
     open: BTreeSet<SessionId>,
-    parts: VecDeque<(SessionId, Part)>,
+    parts: VecDeque<(SessionId, ReplayPart)>,
     random: u8,
 }
 
 impl Shell {
     fn new() -> Self {
         let log = Log::empty(Epoch::new(UnixMillis(1), [0; 10]));
-        let hub = Hub::new(catalog(), Kept { log, asked: None }, BTreeMap::new(), Limits::default());
+        let hub = Hub::new(
+            catalog(),
+            Persisted { log, last_ack_request: None },
+            BTreeMap::new(),
+            Limits::default(),
+        );
         let mut shell = Self {
             hub,
             now: UnixMillis(1_000),
             rows: BTreeMap::from([(Version::ZERO, log.head())]),
-            asked: None,
+            ack_requested: None,
             remembered: BTreeMap::new(),
             submissions: Vec::new(),
             tickets: 0,
@@ -167,11 +172,11 @@ impl Shell {
             return;
         }
         let sent = match part {
-            Part::Versions { after } => {
+            ReplayPart::Versions { after } => {
                 let to = self.rows.keys().copied().filter(|version| *version > after).take(2).last();
                 PartSent::Versions { to: to.unwrap_or(self.hub.head().version) }
             }
-            Part::Fold { from, cursor } => {
+            ReplayPart::Fold { from, cursor } => {
                 let to = self.hub.log().folded().version;
                 assert!(from < to, "only what was folded is read from the fold");
                 let next = FoldCursor { version: to, place: Some("b".to_owned()), part: 1 };
@@ -192,7 +197,7 @@ impl Shell {
             })
             .collect();
         let before = self.hub.head();
-        let kept = Kept { log: *self.hub.log(), asked: self.asked };
+        let kept = Persisted { log: *self.hub.log(), last_ack_request: self.ack_requested };
         self.hub = Hub::new(catalog(), kept, sessions, Limits::default());
         self.parts.clear();
         self.effects(before);
@@ -215,11 +220,13 @@ impl Shell {
                 }
                 Effect::Write(Write::BeginEpoch(position)) => {
                     assert!(position.epoch > head.epoch && position.version == Version::ZERO);
-                    (head, self.asked) = (position, None);
+                    (head, self.ack_requested) = (position, None);
                     self.rows = BTreeMap::from([(Version::ZERO, position)]);
                     self.parts.clear();
                 }
-                Effect::Write(Write::NoteAsked(asked)) => self.asked = Some(asked),
+                Effect::Write(Write::NoteAckRequest(ack_requested)) => {
+                    self.ack_requested = Some(ack_requested)
+                }
                 Effect::Write(Write::SawReplica { .. }) => {}
                 Effect::Tell(Tell::SetPong(position)) => pong = position,
                 Effect::Tell(Tell::Broadcast { sessions, text }) => {
@@ -256,10 +263,10 @@ impl Shell {
         row.position
     }
 
-    fn answered(&mut self, ticket: u64, outcome: Outcome, head: Position) {
+    fn answered(&mut self, ticket: u64, outcome: PublishOutcome, head: Position) {
         assert!(self.waiting.remove(&ticket), "a publish is answered once");
         match outcome {
-            Outcome::Committed(receipt) => {
+            PublishOutcome::Committed(receipt) => {
                 assert!(receipt.position.epoch == head.epoch && receipt.version <= head.version);
                 assert_eq!(
                     self.rows.get(&receipt.version),
@@ -267,10 +274,10 @@ impl Shell {
                     "written before answered"
                 );
             }
-            Outcome::Repeated(receipt) => {
+            PublishOutcome::Repeated(receipt) => {
                 assert!(self.remembered.values().any(|earlier| earlier.position == receipt.position));
             }
-            Outcome::Refused(problem) => crate::routes::check_problem(&problem),
+            PublishOutcome::Refused(problem) => crate::routes::check_problem(&problem),
         }
     }
 
@@ -279,7 +286,7 @@ impl Shell {
         assert_eq!(self.hub.sessions().keys().copied().collect::<BTreeSet<_>>(), self.open);
         for session in self.hub.sessions().values() {
             assert_eq!(session.epoch, head.epoch, "who follows another epoch was closed");
-            assert!(session.acked <= head.version && session.told <= head.version, "{session:?}");
+            assert!(session.acked <= head.version && session.sent_to <= head.version, "{session:?}");
             assert!(session.window.len() <= REPLAY_WINDOW);
             assert!(session.to_json().len() <= ATTACHMENT_BYTES);
         }

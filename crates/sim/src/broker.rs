@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use newsreel_core::follow::hub::{Driver, Hub, Input, Limits, Outcome, Session, SessionId, Submission};
+use newsreel_core::follow::hub::{
+    Hub, HubDriver, Input, Limits, PublishOutcome, Session, SessionId, Submission,
+};
 use newsreel_core::log::maintenance::RetentionLimits;
 use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::{Catalog, Position, UnixMillis, Version, frame};
@@ -32,7 +34,7 @@ pub(crate) const DISAGREE: u64 = 250_000;
 #[derive(Debug)]
 pub(crate) enum Output {
     Down { socket: u64, down: Down },
-    Outcome { ticket: u64, outcome: Outcome },
+    PublishOutcome { ticket: u64, outcome: PublishOutcome },
 }
 
 /// One object: what the platform keeps of it, and what is in memory while it is awake.
@@ -44,13 +46,13 @@ pub(crate) struct Object {
     pong: Option<String>,
     pings: BTreeMap<SessionId, UnixMillis>,
     /// While it is in memory and no step is under way.
-    driver: Option<Driver>,
+    driver: Option<HubDriver>,
     queue: Vec<Submission>,
     flushing: bool,
 }
 
 /// A request under way: how many outcomes it waits for, and those it has.
-type Pending = (usize, Vec<(u64, Outcome)>);
+type Pending = (usize, Vec<(u64, PublishOutcome)>);
 
 /// The broker of the catalog.
 #[derive(Debug)]
@@ -179,7 +181,7 @@ impl World {
         }
         let catalog = Catalog::new("tv").expect("a catalog");
         let mut shell = Shell::new(self, id);
-        let driver = Driver::wake(&mut shell, catalog, Limits::default(), Some(UPKEEP));
+        let driver = HubDriver::wake(&mut shell, catalog, Limits::default(), Some(UPKEEP));
         let driver = driver.expect("rows in memory can be read");
         self.broker.object(id).expect("it was just there").driver = Some(driver);
         true
@@ -189,7 +191,7 @@ impl World {
     fn drive<T>(
         &mut self,
         id: u64,
-        act: impl FnOnce(&mut Driver, &mut Shell<'_>, UnixMillis) -> T,
+        act: impl FnOnce(&mut HubDriver, &mut Shell<'_>, UnixMillis) -> T,
     ) -> Option<T> {
         let now = self.broker_now();
         let mut driver = self.broker.object(id)?.driver.take().expect("it was woken");
@@ -358,7 +360,7 @@ impl World {
                 Write::Remember { publisher, key, remembered } => {
                     self.model.remembers(publisher, key, remembered.position)
                 }
-                Write::Asked(_) | Write::Seal { .. } | Write::Fold | Write::ForgetKeys { .. } => Ok(()),
+                Write::AckRequest(_) | Write::Seal { .. } | Write::Fold | Write::ForgetKeys { .. } => Ok(()),
             };
             self.note(kept);
         }
@@ -374,7 +376,7 @@ impl World {
     fn release(&mut self, output: Output) {
         match output {
             Output::Down { socket, down } => self.send_down(socket, &down),
-            Output::Outcome { ticket, outcome } => {
+            Output::PublishOutcome { ticket, outcome } => {
                 let Some((publisher, request, id)) = self.broker.tickets.remove(&ticket) else { return };
                 let Some((left, outcomes)) = self.broker.requests.get_mut(&(publisher, request)) else {
                     return;

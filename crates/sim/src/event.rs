@@ -1,6 +1,6 @@
 //! The events of a run: everything that happens at a moment of the simulated clock, as data.
 
-use newsreel_core::follow::hub::Outcome;
+use newsreel_core::follow::hub::PublishOutcome;
 use newsreel_core::read::cache::Tier;
 use newsreel_core::read::sync::{Ask, Reply};
 use newsreel_core::wire::UnixMillis;
@@ -34,7 +34,7 @@ pub(crate) enum Event {
     PublishAnswered {
         publisher: usize,
         request: u64,
-        outcomes: Vec<(u64, Outcome)>,
+        outcomes: Vec<(u64, PublishOutcome)>,
     },
     Flush {
         object: u64,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use newsreel_core::follow::hub::{Asked, Kept, Remembered};
+use newsreel_core::follow::hub::{AckRequest, Persisted, Remembered};
 use newsreel_core::log::compaction::Compaction;
 use newsreel_core::log::maintenance::{REMEMBER_FOR, StorageStats};
 use newsreel_core::log::{Log, Row};
@@ -27,7 +27,7 @@ pub(crate) enum Write {
     Row(Row),
     Remember { publisher: String, key: String, remembered: Remembered },
     BeginEpoch(Position),
-    Asked(Asked),
+    AckRequest(AckRequest),
     Seal { bytes: u64 },
     Fold,
     Forget { last: u64 },
@@ -67,7 +67,7 @@ pub(crate) struct Rows {
     folded: BTreeMap<(u64, String), FoldedChange>,
     versions: BTreeMap<String, u64>,
     folded_to: Option<Position>,
-    asked: Option<Asked>,
+    ack_requested: Option<AckRequest>,
     keys: BTreeMap<(String, String), Remembered>,
 }
 
@@ -87,7 +87,7 @@ impl Rows {
             folded: BTreeMap::new(),
             versions: BTreeMap::new(),
             folded_to: None,
-            asked: None,
+            ack_requested: None,
             keys: BTreeMap::new(),
         }
     }
@@ -107,9 +107,9 @@ impl Rows {
         self.folded_to.unwrap_or_else(|| Position::genesis(self.epoch))
     }
 
-    pub(crate) fn kept(&self) -> Kept {
+    pub(crate) fn persisted(&self) -> Persisted {
         let folded = self.folded_to.unwrap_or_else(|| Position::genesis(self.epoch));
-        Kept { log: Log::new(self.head(), folded), asked: self.asked }
+        Persisted { log: Log::new(self.head(), folded), last_ack_request: self.ack_requested }
     }
 
     pub(crate) fn remembered(&self, publisher: &str, key: &str, now: UnixMillis) -> Option<Remembered> {
@@ -271,7 +271,7 @@ impl Stored for Rows {
                 let keys = std::mem::take(&mut self.keys);
                 *self = Self { keys, ..Self::new(head.epoch) };
             }
-            Write::Asked(asked) => self.asked = Some(*asked),
+            Write::AckRequest(ack_requested) => self.ack_requested = Some(*ack_requested),
             Write::Seal { bytes } => self.seal(*bytes),
             Write::Fold => self.fold(),
             Write::Forget { .. } => self.forget(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use js_sys::JsString;
 use newsreel_core::follow::hub::{
-    Kept, Outcome, Part, PartSent, Platform, Remembered, Session, SessionId, Write,
+    PartSent, Persisted, Platform, PublishOutcome, Remembered, ReplayPart, Session, SessionId, Write,
 };
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::Log;
@@ -30,7 +30,7 @@ pub(super) struct Machine {
 /// The machine for the time of one call of the driver, and the answers that the call gave.
 pub(super) struct Shell<'a> {
     machine: &'a Machine,
-    answers: BTreeMap<u64, Outcome>,
+    answers: BTreeMap<u64, PublishOutcome>,
 }
 
 impl<'a> Shell<'a> {
@@ -38,7 +38,7 @@ impl<'a> Shell<'a> {
         Self { machine, answers: BTreeMap::new() }
     }
 
-    pub(super) fn into_answers(self) -> BTreeMap<u64, Outcome> {
+    pub(super) fn into_answers(self) -> BTreeMap<u64, PublishOutcome> {
         self.answers
     }
 
@@ -77,10 +77,10 @@ impl<'a> Shell<'a> {
 impl Platform for Shell<'_> {
     type Error = Error;
 
-    fn kept(&mut self) -> Result<Kept> {
+    fn persisted(&mut self) -> Result<Persisted> {
         // What was counted of a write that then failed is not there.
         self.machine.rows.count()?;
-        self.machine.rows.kept()
+        self.machine.rows.persisted()
     }
 
     fn write(&mut self, writes: Vec<Write>) -> Result<()> {
@@ -142,13 +142,13 @@ impl Platform for Shell<'_> {
     fn send_part(
         &mut self,
         session: SessionId,
-        part: &Part,
+        part: &ReplayPart,
         log: &Log,
         topics: &Topics,
     ) -> Result<(PartSent, u32)> {
         match part {
-            Part::Versions { after } => self.send_versions(session, log, topics, *after),
-            Part::Fold { from, cursor } => self.send_fold(session, log, topics, *from, cursor),
+            ReplayPart::Versions { after } => self.send_versions(session, log, topics, *after),
+            ReplayPart::Fold { from, cursor } => self.send_fold(session, log, topics, *from, cursor),
         }
     }
 
@@ -160,7 +160,7 @@ impl Platform for Shell<'_> {
         self.machine.sockets.close(session, code, reason);
     }
 
-    fn answer(&mut self, ticket: u64, outcome: Outcome) {
+    fn answer(&mut self, ticket: u64, outcome: PublishOutcome) {
         self.answers.insert(ticket, outcome);
     }
 

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use newsreel_core::follow::hub::{Asked, Kept, Write};
+use newsreel_core::follow::hub::{AckRequest, Persisted, Write};
 use newsreel_core::log::Log;
 use newsreel_core::log::maintenance::StorageStats;
 use newsreel_core::wire::{Epoch, Hash, Position, UnixMillis, Version};
@@ -96,13 +96,13 @@ impl Rows {
     }
 
     /// Returns what is kept of a hub.
-    pub(crate) fn kept(&self) -> Result<Kept> {
+    pub(crate) fn persisted(&self) -> Result<Persisted> {
         let epoch: Epoch = parsed(self.database.meta(EPOCH)?.ok_or("the rows have no epoch")?)?;
         let folded = self.folded()?.unwrap_or_else(|| Position::genesis(epoch));
         let log = Log::new(self.head(epoch)?.unwrap_or(folded), folded);
-        let asked: Option<Asked> =
+        let ack_requested: Option<AckRequest> =
             self.database.meta(ASKED)?.and_then(|json| serde_json::from_str(&json).ok());
-        Ok(Kept { log, asked })
+        Ok(Persisted { log, last_ack_request: ack_requested })
     }
 
     fn folded(&self) -> Result<Option<Position>> {
@@ -151,7 +151,9 @@ impl Rows {
                 Write::Append(row) => self.append(row),
                 Write::Remember { publisher, key, remembered } => self.remember(publisher, key, remembered),
                 Write::BeginEpoch(head) => self.begin_epoch(head),
-                Write::NoteAsked(asked) => self.database.set_meta(ASKED, &serde_json::to_string(asked)?),
+                Write::NoteAckRequest(ack_requested) => {
+                    self.database.set_meta(ASKED, &serde_json::to_string(ack_requested)?)
+                }
                 Write::SawReplica { name, at } => self.saw_replica(name, *at),
             })
         })

@@ -7,12 +7,12 @@ use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Code, Problem, internal_headers};
 use worker::{Request, WebSocketPair};
 
-use crate::driver::Driver;
+use crate::driver::BrokerDriver;
 use crate::http::{Answer, check_upgrade, grant, socket_response};
 use crate::js::random;
 
 /// Opens a socket that follows the log.
-pub(crate) fn open(driver: &Driver, request: &Request, query: FollowQuery) -> Answer {
+pub(crate) fn open(driver: &BrokerDriver, request: &Request, query: FollowQuery) -> Answer {
     check_upgrade(request)?;
     let replica = request.headers().has(internal_headers::REPLICA)?;
     if replica && query.name.is_empty() {

@@ -9,7 +9,7 @@ use newsreel_core::wire::cursor::{FoldCursor, PageCursor};
 use newsreel_core::wire::{Position, Version, frame, page, sse};
 use worker::Result;
 
-use crate::driver::Driver;
+use crate::driver::BrokerDriver;
 use crate::follow::permits::Permits;
 use crate::follow::streams::Streams;
 
@@ -18,7 +18,7 @@ pub(crate) const VARY: &str = "Accept, Origin";
 
 /// Reads the log of one catalog for callers without a socket.
 pub(crate) struct LogReader {
-    pub(crate) driver: Rc<Driver>,
+    pub(crate) driver: Rc<BrokerDriver>,
     /// Answers that wait for a version.
     pub(crate) polls: Permits,
     /// Streams of events.
@@ -50,7 +50,7 @@ enum PartBody {
 }
 
 impl LogReader {
-    pub(crate) fn new(driver: Rc<Driver>) -> Self {
+    pub(crate) fn new(driver: Rc<BrokerDriver>) -> Self {
         let streams = Rc::new(Streams::new(Rc::clone(&driver.moved)));
         Self { driver, polls: Permits::default(), streams }
     }

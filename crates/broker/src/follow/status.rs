@@ -4,13 +4,13 @@ use newsreel_core::follow::hub::{Input, Session, Stage};
 use newsreel_core::wire::page::{FollowerStage, FollowerStatus, Followers, NewEpoch};
 use newsreel_core::wire::{Position, Status, UnixMillis};
 
-use crate::driver::Driver;
+use crate::driver::BrokerDriver;
 use crate::follow::reader::LogReader;
 use crate::http::{Answer, json_response};
 use crate::js::random;
 
 /// Says where the log is.
-pub(crate) fn status(driver: &Driver) -> Answer {
+pub(crate) fn status(driver: &BrokerDriver) -> Answer {
     let hub = driver.hub()?;
     let position = hub.head();
     let Position { epoch, version, .. } = position;
@@ -20,7 +20,7 @@ pub(crate) fn status(driver: &Driver) -> Answer {
 }
 
 /// Lists who follows, and how far each has acknowledged.
-pub(crate) fn followers(driver: &Driver, reader: &LogReader) -> Answer {
+pub(crate) fn followers(driver: &BrokerDriver, reader: &LogReader) -> Answer {
     driver.close_silent()?;
     let pings = driver.sockets().last_pings();
     let hub = driver.hub()?;
@@ -56,7 +56,7 @@ fn follower(
 }
 
 /// Begins a new epoch: the log is empty, and every follower forgets what it has.
-pub(crate) fn new_epoch(driver: &Driver) -> Answer {
+pub(crate) fn new_epoch(driver: &BrokerDriver) -> Answer {
     let previous = driver.head()?;
     driver.step(Input::NewEpoch { random: random() })?;
     let position = driver.head()?;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use futures_channel::oneshot;
 use newsreel_core::access::Grant;
-use newsreel_core::follow::hub::{Applied, Outcome};
+use newsreel_core::follow::hub::{Applied, PublishOutcome};
 use newsreel_core::wire::ndjson;
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::query::PublishQuery;
@@ -70,9 +70,9 @@ impl Publishing {
             return Ok(text_response(ndjson::MEDIA_TYPE, lines)?);
         }
         let (receipt, repeated) = match outcomes.pop() {
-            Some(Outcome::Committed(receipt)) => (receipt, false),
-            Some(Outcome::Repeated(receipt)) => (receipt, true),
-            Some(Outcome::Refused(problem)) => return Err(problem.into()),
+            Some(PublishOutcome::Committed(receipt)) => (receipt, false),
+            Some(PublishOutcome::Repeated(receipt)) => (receipt, true),
+            Some(PublishOutcome::Refused(problem)) => return Err(problem.into()),
             None => return Err(unknown().into()),
         };
         let response = match query.wait_applied {

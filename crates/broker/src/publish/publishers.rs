@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use newsreel_core::access::Grant;
 use newsreel_core::access::rate::{RateKey, RateLimiter};
-use newsreel_core::follow::hub::Outcome;
+use newsreel_core::follow::hub::PublishOutcome;
 use newsreel_core::wire::{Code, UnixMillis, frame, ndjson};
 use worker::{Result, State, WebSocket, console_error};
 
@@ -150,7 +150,7 @@ impl Publishers {
     /// Sends each socket the answers that it is owed, in one frame; returns those sockets.
     ///
     /// A flush answers everything that was heard, so no socket is owed more than is due.
-    pub(super) fn answer(&self, due: Vec<(PendingAnswer, Vec<Outcome>)>) -> Vec<AnswerSent> {
+    pub(super) fn answer(&self, due: Vec<(PendingAnswer, Vec<PublishOutcome>)>) -> Vec<AnswerSent> {
         let mut answered = Vec::new();
         let mut open = self.open.borrow_mut();
         for (pending, outcomes) in &due {
@@ -253,12 +253,12 @@ impl Drop for PendingAnswer {
 }
 
 /// Writes an outcome as one answer among many.
-pub(super) fn outcome_json(outcome: &Outcome) -> String {
+pub(super) fn outcome_json(outcome: &PublishOutcome) -> String {
     match outcome {
-        Outcome::Committed(receipt) | Outcome::Repeated(receipt) => {
+        PublishOutcome::Committed(receipt) | PublishOutcome::Repeated(receipt) => {
             serde_json::to_string(receipt).expect("a receipt serializes")
         }
-        Outcome::Refused(problem) => problem.to_json(),
+        PublishOutcome::Refused(problem) => problem.to_json(),
     }
 }
 

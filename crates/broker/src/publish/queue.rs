@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use newsreel_core::access::Grant;
-use newsreel_core::follow::hub::{Outcome, Submission, not_written};
+use newsreel_core::follow::hub::{PublishOutcome, Submission, not_written};
 use newsreel_core::wire::{Problem, Publish, PublishLine};
 use worker::{Delay, console_error};
 
-use crate::driver::Driver;
+use crate::driver::BrokerDriver;
 use crate::publish::body::Bodies;
 use crate::publish::publishers::{AnswerSent, PendingAnswer, Publishers};
 
@@ -26,7 +26,7 @@ const SETTLE_ROUNDS: u32 = 4;
 
 /// Everything that publishes to one catalog.
 pub(crate) struct Publishing {
-    pub(crate) driver: Rc<Driver>,
+    pub(crate) driver: Rc<BrokerDriver>,
     pub(super) publishers: Rc<Publishers>,
     pub(super) bodies: Bodies,
     queue: RefCell<Vec<Queued>>,
@@ -47,13 +47,13 @@ pub(super) type QueuedPublish = Result<Submission, Problem>;
 
 /// The sender that waits for one outcome per publish.
 pub(super) enum AnswerTo {
-    Request(oneshot::Sender<Vec<Outcome>>),
+    Request(oneshot::Sender<Vec<PublishOutcome>>),
     Socket(PendingAnswer),
 }
 
 impl Publishing {
     /// Begins with nothing queued, and with the publishing sockets that stayed open.
-    pub(crate) fn wake(driver: Rc<Driver>) -> Self {
+    pub(crate) fn wake(driver: Rc<BrokerDriver>) -> Self {
         Self {
             publishers: Publishers::wake(&driver.state),
             driver,
@@ -147,10 +147,12 @@ impl Publishing {
         let mut due = Vec::new();
         for (tickets, answer) in waiting {
             let outcome = |ticket| match ticket {
-                Ok(ticket) => outcomes.remove(&ticket).unwrap_or_else(|| Outcome::Refused(not_written())),
-                Err(problem) => Outcome::Refused(problem),
+                Ok(ticket) => {
+                    outcomes.remove(&ticket).unwrap_or_else(|| PublishOutcome::Refused(not_written()))
+                }
+                Err(problem) => PublishOutcome::Refused(problem),
             };
-            let outcomes: Vec<Outcome> = tickets.into_iter().map(outcome).collect();
+            let outcomes: Vec<PublishOutcome> = tickets.into_iter().map(outcome).collect();
             match answer {
                 // A publisher that left does not undo its publish.
                 AnswerTo::Request(answer) => drop(answer.send(outcomes)),

@@ -16,18 +16,18 @@ use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 use crate::wire::problem::{Code, Problem};
 use crate::wire::publish::{Expect, Receipt, Written};
 
-mod bucket;
+mod acks;
 mod driver;
 mod epoch;
 mod fan_out;
-mod pace;
 mod replay;
 mod session;
+mod token_bucket;
 
-pub use driver::{Driver, Platform, not_written};
+pub use acks::{AckRequest, Limits};
+pub use driver::{HubDriver, Platform, not_written};
 pub use fan_out::BOOKMARK_EVERY;
-pub use pace::{Asked, Limits};
-pub use replay::{Part, PartSent, REPLAY_WINDOW};
+pub use replay::{PartSent, REPLAY_WINDOW, ReplayPart};
 pub use session::{Outstanding, Reset, Session, SessionId, Stage};
 
 /// One publish, waiting for its turn.
@@ -144,7 +144,7 @@ pub enum Write {
     /// Empty the log: it goes on from here, version 0 of a new epoch.
     BeginEpoch(Position),
     /// Note which ack every follower was asked for last.
-    NoteAsked(Asked),
+    NoteAckRequest(AckRequest),
     /// Note that a replica connected and was let in: a publish that waits for every replica names it.
     SawReplica {
         /// The name of the replica.
@@ -178,7 +178,7 @@ pub enum Tell {
         /// The follower that gets it.
         session: SessionId,
         /// Where the part begins.
-        part: Part,
+        part: ReplayPart,
     },
     /// Write the session to its socket's attachment.
     Save(SessionId),
@@ -196,7 +196,7 @@ pub enum Tell {
         /// The ticket of its submission.
         ticket: u64,
         /// What the publish came to.
-        outcome: Outcome,
+        outcome: PublishOutcome,
     },
 }
 
@@ -214,7 +214,7 @@ impl From<Tell> for Effect {
 
 /// What a publish came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PublishOutcome {
     /// It has a version.
     Committed(Receipt),
     /// It had one already: the receipt as it was given then.
@@ -246,11 +246,11 @@ impl Applied {
 
 /// What the rows tell of a hub that was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct Persisted {
     /// The log.
     pub log: Log,
     /// What every follower was asked last.
-    pub asked: Option<Asked>,
+    pub last_ack_request: Option<AckRequest>,
 }
 
 /// The broker of one catalog.
@@ -259,13 +259,13 @@ pub struct Hub {
     catalog: Catalog,
     log: Log,
     sessions: BTreeMap<SessionId, Session>,
-    /// Followers that may lack something nobody will send them: see [`Session::is_doubtful`].
-    doubtful: BTreeSet<SessionId>,
+    /// Followers that may lack something nobody will send them: see [`Session::is_uncertain`].
+    uncertain: BTreeSet<SessionId>,
     /// Ids are not given twice: the close of an old socket may still be on its way.
     next_session: u32,
     replays: replay::Budget,
-    pace: pace::Pace,
-    opens: replay::Opens,
+    acks: acks::AckTracker,
+    admission: replay::ConnectionAdmission,
     /// No session's token ends before.
     expiry: Option<UnixMillis>,
     effects: VecDeque<Effect>,
@@ -276,28 +276,38 @@ impl Hub {
     #[must_use]
     pub fn new(
         catalog: Catalog,
-        kept: Kept,
+        persisted: Persisted,
         mut sessions: BTreeMap<SessionId, Session>,
         limits: Limits,
     ) -> Self {
-        let head = kept.log.head();
-        let mut doubtful = BTreeSet::new();
+        let head = persisted.log.head();
+        let mut uncertain = BTreeSet::new();
         for (id, session) in &mut sessions {
-            if session.take_back(head.version) || session.is_doubtful(head.version) {
-                doubtful.insert(*id);
+            if session.roll_back_to(head.version) || session.is_uncertain(head.version) {
+                uncertain.insert(*id);
             }
         }
         let next_session = sessions.last_key_value().map_or(1, |(last, _)| last.0.wrapping_add(1));
         let replays = replay::Budget::of(&sessions);
-        let pace = pace::Pace::new(limits, kept.asked, &sessions);
+        let acks = acks::AckTracker::new(limits, persisted.last_ack_request, &sessions);
         let effects = VecDeque::from([Tell::SetPong(head).into()]);
-        let opens = replay::Opens::default();
+        let admission = replay::ConnectionAdmission::default();
         let expiry = sessions.values().filter_map(|session| session.until).min();
-        let log = kept.log;
-        let mut hub =
-            Self { catalog, log, sessions, doubtful, next_session, replays, pace, opens, expiry, effects };
+        let log = persisted.log;
+        let mut hub = Self {
+            catalog,
+            log,
+            sessions,
+            uncertain,
+            next_session,
+            replays,
+            acks,
+            admission,
+            expiry,
+            effects,
+        };
         // The beginning of this epoch did not reach them.
-        hub.close_stragglers(|session| session.epoch != head.epoch);
+        hub.close_unresettable(|session| session.epoch != head.epoch);
         hub
     }
 
@@ -328,8 +338,8 @@ impl Hub {
     /// Returns when to hand in [`Input::Timer`]: at once when a follower may lack something.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<UnixMillis> {
-        match self.doubtful.is_empty() {
-            true => self.pace.due().into_iter().chain(self.expiry).min(),
+        match self.uncertain.is_empty() {
+            true => self.acks.due().into_iter().chain(self.expiry).min(),
             false => Some(UnixMillis::default()),
         }
     }
@@ -394,7 +404,7 @@ impl Hub {
             let ticket = submission.ticket;
             let outcome = match self.refusal(&submission, &fresh) {
                 Some(outcome) => outcome,
-                None => Outcome::Committed(self.commit(now, submission, &mut rows, &mut fresh)),
+                None => PublishOutcome::Committed(self.commit(now, submission, &mut rows, &mut fresh)),
             };
             outcomes.push(Effect::from(Tell::Answer { ticket, outcome }));
         }
@@ -402,7 +412,7 @@ impl Hub {
             self.tell(Tell::SetPong(self.log.head()));
             self.fan_out(now, before, &rows, wants_acks);
         } else if wants_acks {
-            self.ask_everyone();
+            self.request_acks();
         }
         self.effects.extend(outcomes);
     }
@@ -412,7 +422,7 @@ impl Hub {
         &self,
         submission: &Submission,
         fresh: &BTreeMap<(String, String), Remembered>,
-    ) -> Option<Outcome> {
+    ) -> Option<PublishOutcome> {
         let this_commit = submission
             .idempotency_key
             .as_ref()
@@ -420,16 +430,20 @@ impl Hub {
         let before = submission.remembered.as_ref();
         if let Some(earlier) = this_commit.or(before) {
             if earlier.fingerprint == submission.publish.fingerprint() {
-                return Some(Outcome::Repeated(self.receipt(earlier.position, earlier.at, earlier.changes)));
+                return Some(PublishOutcome::Repeated(self.receipt(
+                    earlier.position,
+                    earlier.at,
+                    earlier.changes,
+                )));
             }
             let detail = "this Idempotency-Key was used for another publish; take a new key for new changes";
-            return Some(Outcome::Refused(Problem::new(Code::IdempotencyReuse, detail)));
+            return Some(PublishOutcome::Refused(Problem::new(Code::IdempotencyReuse, detail)));
         }
         let head = self.log.head();
         let unexpected = |expect: &Expect| !expect.is(&head);
         submission.publish.expect.filter(unexpected).map(|expect| {
             let detail = format!("expected version {}, the log is at {head}", expect.version);
-            Outcome::Refused(
+            PublishOutcome::Refused(
                 Problem::new(Code::ExpectFailed, detail)
                     .with("epoch", head.epoch)
                     .with("version", head.version)
@@ -473,15 +487,15 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if text.len() > MAX_FOLLOWER_FRAME_BYTES {
             let most = format!("a follower's frame has at most {MAX_FOLLOWER_FRAME_BYTES} bytes");
-            return self.refuse(id, &most, "a frame that is too large");
+            return self.close_bad_frame(id, &most, "a frame that is too large");
         }
         match FollowerFrame::parse(text) {
-            Ok(FollowerFrame::Ping) if session.patience.take(now) => {
+            Ok(FollowerFrame::Ping) if session.unsolicited.take(now) => {
                 self.send(id, frame::pong(&self.log.head()));
             }
-            Ok(FollowerFrame::Ping) => self.hush(id),
+            Ok(FollowerFrame::Ping) => self.close_chatty(id),
             Ok(FollowerFrame::Ack { version }) => self.ack(now, id, version),
-            Err(error) => self.refuse(id, &error.to_string(), "a frame that cannot be read"),
+            Err(error) => self.close_bad_frame(id, &error.to_string(), "a frame that cannot be read"),
         }
     }
 
@@ -491,7 +505,7 @@ impl Hub {
             return;
         }
         for id in self.ids(|session| session.until.is_some_and(|until| until <= now)) {
-            self.dismiss(
+            self.close_with_error(
                 id,
                 (Code::Unauthorized.text(), frame::EXPIRED, None),
                 close::EXPIRED,
@@ -502,18 +516,18 @@ impl Hub {
     }
 
     /// Closes the socket of somebody who does not speak the protocol.
-    fn refuse(&mut self, id: SessionId, message: &str, reason: &'static str) {
-        self.dismiss(id, ("bad-frame", message, None), close::BAD_FRAME, reason);
+    fn close_bad_frame(&mut self, id: SessionId, message: &str, reason: &'static str) {
+        self.close_with_error(id, ("bad-frame", message, None), close::BAD_FRAME, reason);
     }
 
     /// Closes the socket of somebody who says too much.
-    fn hush(&mut self, id: SessionId) {
+    fn close_chatty(&mut self, id: SessionId) {
         let message = "too many frames that nobody asked for";
-        self.dismiss(id, (Code::Busy.text(), message, Some(1_000)), close::TOO_CHATTY, message);
+        self.close_with_error(id, (Code::Busy.text(), message, Some(1_000)), close::TOO_CHATTY, message);
     }
 
     /// Says what is wrong (a code, a text, and when to come back), and closes.
-    fn dismiss(
+    fn close_with_error(
         &mut self,
         session: SessionId,
         (code, message, retry_after_ms): (&str, &str, Option<u64>),
@@ -545,7 +559,7 @@ impl Hub {
         if let Some(gone) = self.sessions.remove(&session) {
             self.replays.forget(session, &gone);
         }
-        self.doubtful.remove(&session);
+        self.uncertain.remove(&session);
     }
 }
 

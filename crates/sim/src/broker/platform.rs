@@ -5,7 +5,8 @@ use std::fmt;
 use std::panic::resume_unwind;
 
 use newsreel_core::follow::hub::{
-    Kept, Outcome, Part, PartSent, Platform, Remembered, Session, SessionId, Write as HubWrite,
+    PartSent, Persisted, Platform, PublishOutcome, Remembered, ReplayPart, Session, SessionId,
+    Write as HubWrite,
 };
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::Log;
@@ -75,7 +76,7 @@ impl<'a> Shell<'a> {
                 self.world.model.wrote(head);
                 Write::BeginEpoch(head)
             }
-            HubWrite::NoteAsked(asked) => Write::Asked(asked),
+            HubWrite::NoteAckRequest(ack_requested) => Write::AckRequest(ack_requested),
             // No publisher here waits for replicas by name.
             HubWrite::SawReplica { .. } => return,
         };
@@ -86,8 +87,8 @@ impl<'a> Shell<'a> {
     fn check_forgotten(&mut self, last: u64) {
         let now = self.world.now;
         let made = self.world.model.made(last).unwrap_or(now);
-        let kept = u64::try_from(UPKEEP.forget_after.as_millis()).unwrap_or(0) - DISAGREE;
-        if now < made + kept {
+        let persisted = u64::try_from(UPKEEP.forget_after.as_millis()).unwrap_or(0) - DISAGREE;
+        if now < made + persisted {
             let what = format!("version {last} is forgotten {} ms after it was made", now - made);
             self.world.note(broken("G7", what));
         }
@@ -97,8 +98,8 @@ impl<'a> Shell<'a> {
 impl Platform for Shell<'_> {
     type Error = Failed;
 
-    fn kept(&mut self) -> Result<Kept, Failed> {
-        Ok(self.world.broker.storage.seen.kept())
+    fn persisted(&mut self) -> Result<Persisted, Failed> {
+        Ok(self.world.broker.storage.seen.persisted())
     }
 
     fn write(&mut self, writes: Vec<HubWrite>) -> Result<(), Failed> {
@@ -195,7 +196,7 @@ impl Platform for Shell<'_> {
     fn send_part(
         &mut self,
         session: SessionId,
-        part: &Part,
+        part: &ReplayPart,
         log: &Log,
         topics: &Topics,
     ) -> Result<(PartSent, u32), Failed> {
@@ -205,13 +206,13 @@ impl Platform for Shell<'_> {
             if topics.is_everything() { items } else { by(topics, &items).expect("what the log writes") }
         };
         let (text, sent) = match part {
-            Part::Versions { after } => {
+            ReplayPart::Versions { after } => {
                 let page = rows.page(*after).ok_or(Failed("a version below the head has no row"))?;
                 let rows = pass(page.rows, Topics::filtered);
                 let text = frame::changes_text(*after, &page.to, true, &rows);
                 (text, PartSent::Versions { to: page.to.version })
             }
-            Part::Fold { from, cursor } => {
+            ReplayPart::Fold { from, cursor } => {
                 let (changes, next) = rows.fold_part(*from, cursor);
                 let (changes, to) = (pass(changes, Topics::filtered_fold), log.folded());
                 let text = frame::fold_text(*from, &to, cursor.part, &changes, next.is_some());
@@ -240,14 +241,14 @@ impl Platform for Shell<'_> {
         }
     }
 
-    fn answer(&mut self, ticket: u64, outcome: Outcome) {
+    fn answer(&mut self, ticket: u64, outcome: PublishOutcome) {
         self.may_panic();
-        if let (Outcome::Committed(receipt), Some((_, _, id))) =
+        if let (PublishOutcome::Committed(receipt), Some((_, _, id))) =
             (&outcome, self.world.broker.tickets.get(&ticket))
         {
             self.world.origin.versioned(*id, receipt.position);
         }
-        self.world.let_out(Output::Outcome { ticket, outcome });
+        self.world.let_out(Output::PublishOutcome { ticket, outcome });
     }
 
     fn set_alarm(&mut self, at: UnixMillis) -> Result<(), Failed> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use newsreel_core::follow::hub::Outcome;
+use newsreel_core::follow::hub::PublishOutcome;
 use newsreel_core::wire::{Change, Code, Position, Publish, Target};
 
 use crate::faults::Fault;
@@ -88,21 +88,26 @@ impl World {
     }
 
     /// A publisher hears what became of its request.
-    pub(crate) fn publish_answered(&mut self, publisher: usize, request: u64, outcomes: Vec<(u64, Outcome)>) {
+    pub(crate) fn publish_answered(
+        &mut self,
+        publisher: usize,
+        request: u64,
+        outcomes: Vec<(u64, PublishOutcome)>,
+    ) {
         for (id, outcome) in outcomes {
             match outcome {
-                Outcome::Committed(receipt) | Outcome::Repeated(receipt) => {
+                PublishOutcome::Committed(receipt) | PublishOutcome::Repeated(receipt) => {
                     self.acknowledge(publisher, id, receipt.position);
                 }
-                Outcome::Refused(problem) if problem.code() == "expect-failed" => {
+                PublishOutcome::Refused(problem) if problem.code() == "expect-failed" => {
                     let fresh = format!("{}{id}+{request}", name_of(publisher));
                     let publication = self.origin.publications.get_mut(&id).expect("what was sent is kept");
                     publication.publish.expect = None;
                     publication.idempotency_key = publication.idempotency_key.take().map(|_| fresh);
                 }
                 // The publish stays in the outbox and is sent again.
-                Outcome::Refused(problem) if problem.kind() == Code::NotWritten => {}
-                Outcome::Refused(problem) => {
+                PublishOutcome::Refused(problem) if problem.kind() == Code::NotWritten => {}
+                PublishOutcome::Refused(problem) => {
                     let what = format!("publish {id} was refused: {}", problem.detail());
                     self.note(broken("D3", what));
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::follow::hub::{Asked, Remembered};
+use newsreel_core::follow::hub::{AckRequest, Remembered};
 use newsreel_core::log::maintenance::REMEMBER_FOR;
 use newsreel_core::log::{Log, Row};
 use newsreel_core::wire::cursor::FoldCursor;
@@ -27,7 +27,7 @@ struct Kept {
 impl Kept {
     fn open(state: &State) -> Self {
         let rows = Rows::open(state).unwrap();
-        let log = rows.kept().unwrap().log;
+        let log = rows.persisted().unwrap().log;
         Self { rows, log }
     }
 
@@ -176,7 +176,7 @@ async fn a_write_that_fails_undoes_those_before_it() {
         assert!(failed.unwrap_err().to_string().contains("UNIQUE"), "a version is written once");
         kept.rows.count().unwrap();
         assert_eq!(kept.rows.active_bytes(), before);
-        assert_eq!(kept.rows.kept().unwrap().log, kept.log);
+        assert_eq!(kept.rows.persisted().unwrap().log, kept.log);
         kept.publish_keys(3..=3);
     })
     .await;
@@ -193,7 +193,7 @@ async fn a_panic_in_a_transaction_undoes_it_and_the_object_goes_on() {
             panic!("half-way");
         });
         assert!(failed.is_err());
-        assert_eq!(kept.rows.kept().unwrap().log, kept.log);
+        assert_eq!(kept.rows.persisted().unwrap().log, kept.log);
         kept.publish_keys(1..=2);
     })
     .await;
@@ -214,19 +214,19 @@ async fn a_panic_fails_its_event_and_the_next_finds_what_was_written() {
 async fn the_greatest_version_is_kept_exactly() {
     in_object("greatest", async |state| {
         let rows = Rows::open(&state).unwrap();
-        let epoch = rows.kept().unwrap().log.head().epoch;
+        let epoch = rows.persisted().unwrap().log.head().epoch;
         let last = Position { version: at(Version::MAX.number() - 1), ..Position::genesis(epoch) };
         let row = Log::ending_at(last).append(NOW, r#"[{"all":true}]"#);
         rows.append(&row).unwrap();
-        let log = rows.kept().unwrap().log;
+        let log = rows.persisted().unwrap().log;
         assert_eq!(log.head(), row.position);
         assert_eq!(rows.page(&log.head(), last.version, 1).unwrap().unwrap().to, row.position);
         assert_eq!(rows.hash_at(&log, Version::MAX).unwrap(), Some(row.position.hash));
         rows.seal_oldest(1).unwrap();
-        assert_eq!(rows.kept().unwrap().log.head(), row.position, "as a segment too");
+        assert_eq!(rows.persisted().unwrap().log.head(), row.position, "as a segment too");
         let folded = rows.fold_oldest(&row.position).unwrap();
         assert_eq!(folded, Some(row.position));
-        assert_eq!(rows.kept().unwrap().log.folded(), row.position);
+        assert_eq!(rows.persisted().unwrap().log.folded(), row.position);
         let long_ago = UnixMillis(Version::MAX.number());
         rows.remember("me", "key", &remembered(long_ago, row.position)).unwrap();
         assert_eq!(rows.remembered("me", "key", long_ago).unwrap().unwrap().at, long_ago);
@@ -302,7 +302,7 @@ async fn wide_changes_cover_what_is_folded_below_them() {
 async fn a_key_is_remembered_for_its_publisher_for_a_day() {
     in_object("keys", async |state| {
         let rows = Rows::open(&state).unwrap();
-        let position = rows.kept().unwrap().log.head();
+        let position = rows.persisted().unwrap().log.head();
         rows.remember("me", "order-7", &remembered(NOW, position)).unwrap();
         let later = |after: Duration| NOW.plus(after);
         assert_eq!(rows.remembered("me", "order-7", NOW).unwrap(), Some(remembered(NOW, position)));
@@ -390,12 +390,12 @@ async fn every_statement_runs() {
     let missing = in_object("statements", async |state| {
         let statements = Statements::of(&state);
         let mut kept = Kept::open(&state);
-        let asked = Asked { version: at(1), at: NOW };
-        kept.rows.write(&[Write::NoteAsked(asked)]).unwrap();
-        assert_eq!(kept.rows.kept().unwrap().asked, Some(asked));
+        let asked = AckRequest { version: at(1), at: NOW };
+        kept.rows.write(&[Write::NoteAckRequest(asked)]).unwrap();
+        assert_eq!(kept.rows.persisted().unwrap().last_ack_request, Some(asked));
         kept.publish(r#"[{"key":"title:1"},{"prefix":"title:"},{"all":true,"soft":true}]"#);
         kept.age(u64::MAX, 1);
-        assert!(kept.rows.kept().unwrap().log.folded() == kept.log.head());
+        assert!(kept.rows.persisted().unwrap().log.folded() == kept.log.head());
         kept.publish_keys(2..=4);
         kept.read(at(1), 2);
         kept.age(u64::MAX, 0);
@@ -412,7 +412,7 @@ async fn every_statement_runs() {
         kept.rows.known_replicas().unwrap();
         assert!(kept.rows.size() > 0);
         kept.rows.begin_epoch(&Position::genesis(Epoch::new(NOW, [9; 10]))).unwrap();
-        let log = kept.rows.kept().unwrap().log;
+        let log = kept.rows.persisted().unwrap().log;
         assert_eq!((log.head().version, kept.rows.active_bytes()), (Version::ZERO, 0));
         statements.missing_in(STATEMENTS)
     })

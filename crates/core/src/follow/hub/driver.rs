@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use super::{
-    Effect, Hub, Input, Kept, Limits, Outcome, Part, PartSent, Remembered, Session, SessionId, Tell, Write,
+    Effect, Hub, Input, Limits, PartSent, Persisted, PublishOutcome, Remembered, ReplayPart, Session,
+    SessionId, Tell, Write,
 };
 use crate::follow::topics::Topics;
 use crate::log::Log;
@@ -34,7 +35,7 @@ pub trait Platform {
     ///
     /// # Errors
     /// When the rows cannot be read.
-    fn kept(&mut self) -> Result<Kept, Self::Error>;
+    fn persisted(&mut self) -> Result<Persisted, Self::Error>;
 
     /// Carries out writes in one transaction.
     ///
@@ -105,7 +106,7 @@ pub trait Platform {
     fn send_part(
         &mut self,
         session: SessionId,
-        part: &Part,
+        part: &ReplayPart,
         log: &Log,
         topics: &Topics,
     ) -> Result<(PartSent, u32), Self::Error>;
@@ -117,7 +118,7 @@ pub trait Platform {
     fn close(&mut self, session: SessionId, code: u16, reason: &'static str);
 
     /// Answers a publisher.
-    fn answer(&mut self, ticket: u64, outcome: Outcome);
+    fn answer(&mut self, ticket: u64, outcome: PublishOutcome);
 
     /// Sets the alarm, in the place of the one that is set.
     ///
@@ -133,7 +134,7 @@ pub trait Platform {
 ///
 /// Every call takes the platform, which the driver does not own: a simulated one is part of a larger world.
 #[derive(Debug)]
-pub struct Driver {
+pub struct HubDriver {
     catalog: Catalog,
     limits: Limits,
     /// How much of the log is kept; nothing while the deployment is misconfigured, and then all of it is kept.
@@ -148,7 +149,7 @@ pub struct Driver {
     checked_silence_at: UnixMillis,
 }
 
-impl Driver {
+impl HubDriver {
     /// Makes the hub from the rows and the sockets, and tells them where the log is.
     ///
     /// # Errors
@@ -159,7 +160,7 @@ impl Driver {
         limits: Limits,
         maintenance: Option<RetentionLimits>,
     ) -> Result<Self, P::Error> {
-        let hub = Hub::new(catalog.clone(), platform.kept()?, platform.sessions(), limits);
+        let hub = Hub::new(catalog.clone(), platform.persisted()?, platform.sessions(), limits);
         let mut driver = Self {
             catalog,
             limits,
@@ -231,8 +232,8 @@ impl Driver {
     fn recover<P: Platform>(&mut self, platform: &mut P) -> Result<(), P::Error> {
         if self.poisoned {
             // As the sockets carry them: what the hub was about to say of them may never have been said.
-            let (kept, sessions) = (platform.kept()?, platform.sessions());
-            self.hub = Hub::new(self.catalog.clone(), kept, sessions, self.limits);
+            let (persisted, sessions) = (platform.persisted()?, platform.sessions());
+            self.hub = Hub::new(self.catalog.clone(), persisted, sessions, self.limits);
             self.alarm = alarm::Alarm::Unknown;
             self.poisoned = false;
             self.greet(platform);

@@ -16,11 +16,11 @@ impl Hub {
         self.write(Write::BeginEpoch(head));
         self.tell(Tell::SetPong(head));
         self.replays = super::replay::Budget::default();
-        self.pace.begin_epoch();
-        self.doubtful.clear();
-        self.close_stragglers(|session| !session.can_be_reset());
+        self.acks.begin_epoch();
+        self.uncertain.clear();
+        self.close_unresettable(|session| !session.can_be_reset());
         for session in self.sessions.values_mut() {
-            session.strand(head.epoch);
+            session.reset_in_place(head.epoch);
         }
         let everyone: Vec<SessionId> = self.sessions.keys().copied().collect();
         let filtered = self.ids(|session| !session.topics.is_everything());
@@ -31,8 +31,8 @@ impl Hub {
     }
 
     /// Closes those who cannot be told in place: they come back with the position they hold, and are reset.
-    pub(super) fn close_stragglers(&mut self, straggles: impl Fn(&Session) -> bool) {
-        for id in self.ids(straggles) {
+    pub(super) fn close_unresettable(&mut self, must_reconnect: impl Fn(&Session) -> bool) {
+        for id in self.ids(must_reconnect) {
             self.close(id, close::RESYNC, "another epoch began; resume from the position held");
         }
     }

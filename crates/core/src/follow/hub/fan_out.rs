@@ -14,16 +14,16 @@ pub const BOOKMARK_EVERY: u64 = 1_000;
 impl Hub {
     /// Sends rows to everyone live: the text is built once per interest, not per follower.
     pub(super) fn fan_out(&mut self, now: UnixMillis, before: Position, rows: &[Row], wants_acks: bool) {
-        self.settle_doubts();
-        self.close_swamped(now);
+        self.resync_uncertain();
+        self.close_over_backlog(now);
         let live = |session: &Session| session.stage == Stage::Live && !session.awaits_reset();
         let everything: Vec<SessionId> = self.ids(|session| live(session) && session.topics.is_everything());
         let filtered: Vec<SessionId> = self.ids(|session| live(session) && !session.topics.is_everything());
         if !filtered.is_empty() {
             // If this dies half-way, no pong tells a filtered follower: the alarm, set before the sends, does.
-            self.pace.look_again(now);
+            self.acks.arm(now);
         }
-        let overdue = self.question_awaiting(before.version.next());
+        let overdue = self.request_acks_of_resets(before.version.next());
         let mut from = before.version;
         let mut runs = runs(rows).peekable();
         while let Some(run) = runs.next() {
@@ -31,8 +31,9 @@ impl Hub {
             let texts: Vec<&str> = run.iter().map(|row| row.text.as_str()).collect();
             let joined = texts.join(",");
             let bytes = joined.len() as u64;
-            let ask = self.pace.asks(now, bytes) || overdue || (wants_acks && runs.peek().is_none());
-            self.note_sent(now, last.position.version, bytes, ask);
+            let ask =
+                self.acks.should_request_ack(now, bytes) || overdue || (wants_acks && runs.peek().is_none());
+            self.record_sent(now, last.position.version, bytes, ask);
             if !everything.is_empty() {
                 let text = frame::changes_text(from, &last.position, ask, &joined);
                 self.tell(Tell::Broadcast { sessions: everything.clone(), text });
@@ -44,11 +45,11 @@ impl Hub {
 
     /// Counts whoever has not said that it was reset as asked for the first version that it is not sent: if it never
     /// says so, its time runs out. Says whether there was anybody new.
-    fn question_awaiting(&mut self, first: Version) -> bool {
-        let awaiting = self.ids(|session| session.awaits_reset() && session.asked <= session.acked);
+    fn request_acks_of_resets(&mut self, first: Version) -> bool {
+        let awaiting = self.ids(|session| session.awaits_reset() && session.ack_requested <= session.acked);
         for id in &awaiting {
             if let Some(session) = self.sessions.get_mut(id) {
-                session.asked = first;
+                session.ack_requested = first;
             }
             self.tell(Tell::Save(*id));
         }
@@ -61,7 +62,7 @@ impl Hub {
         for id in filtered {
             if let Some(session) = self.sessions.get(id) {
                 let audience = audiences.entry(session.topics.clone()).or_default();
-                audience.entry(session.told).or_default().push(*id);
+                audience.entry(session.sent_to).or_default().push(*id);
             }
         }
         if audiences.is_empty() {
@@ -70,15 +71,15 @@ impl Hub {
         let versions = topics::versions(rows).expect("rows are what the log writes");
         for (topics, audience) in audiences {
             let left = topics.left_of(&versions);
-            for (told, sessions) in audience {
-                let text = match (left.is_empty(), crosses_a_bookmark(told, last.version)) {
+            for (sent_to, sessions) in audience {
+                let text = match (left.is_empty(), crosses_a_bookmark(sent_to, last.version)) {
                     (true, false) => continue,
-                    (true, true) => frame::head(told, last),
-                    (false, _) => frame::changes_text(told, last, ask, &left),
+                    (true, true) => frame::head(sent_to, last),
+                    (false, _) => frame::changes_text(sent_to, last, ask, &left),
                 };
                 self.tell(Tell::Broadcast { sessions: sessions.clone(), text });
                 for id in sessions {
-                    self.told(id, last.version, ask && !left.is_empty());
+                    self.sent_to(id, last.version, ask && !left.is_empty());
                 }
             }
         }
@@ -86,18 +87,18 @@ impl Hub {
 
     /// Notes that a filtered follower was told of everything up to `version`. The first question that it has not
     /// answered stands, however many follow.
-    fn told(&mut self, id: SessionId, version: Version, asked: bool) {
+    fn sent_to(&mut self, id: SessionId, version: Version, ack_requested: bool) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.told = version;
-            if asked && session.asked <= session.acked {
-                session.asked = version;
+            session.sent_to = version;
+            if ack_requested && session.ack_requested <= session.acked {
+                session.ack_requested = version;
             }
         }
         self.tell(Tell::Save(id));
     }
 
     /// Asks everyone live who has not acknowledged the head to do so: a frame that brings nothing but the question.
-    pub(super) fn ask_everyone(&mut self) {
+    pub(super) fn request_acks(&mut self) {
         let head = self.log.head();
         let late = |session: &Session| {
             session.stage == Stage::Live
@@ -113,11 +114,11 @@ impl Hub {
     }
 
     /// Reads from the log, for every doubtful follower, what came after the last it was sent.
-    pub(super) fn settle_doubts(&mut self) {
-        for id in std::mem::take(&mut self.doubtful) {
+    pub(super) fn resync_uncertain(&mut self) {
+        for id in std::mem::take(&mut self.uncertain) {
             if let Some(session) = self.sessions.get_mut(&id) {
                 if session.stage == Stage::Live {
-                    let sent = session.told;
+                    let sent = session.sent_to;
                     session.stage = Stage::Replaying { sent, fold: None };
                 }
                 self.replay_on(id);

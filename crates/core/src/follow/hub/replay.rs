@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::bucket::Bucket;
+use super::token_bucket::TokenBucket;
 use super::{Hub, Outstanding, Reset, Session, SessionId, Stage, Tell, Write};
 use crate::log::ClaimStatus;
 use crate::wire::claim::{Claim, Start};
@@ -19,7 +19,7 @@ const BUDGET: u64 = 32 << 20;
 
 /// A part of the past, to be read and sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum ReplayPart {
     /// The versions after this one: what is left of a segment, or a frame's worth of rows.
     Versions {
         /// Exclusive.
@@ -85,31 +85,31 @@ impl Budget {
 /// How fast sockets may open: 2,000 at once, 500 a second. After a restart a whole fleet comes back; those past
 /// this are told to come later, each at another moment.
 #[derive(Debug, Default)]
-pub(super) struct Opens {
-    bucket: Bucket<2_000, 2>,
-    /// When the one that is turned away next is to come back, but for [`Self::LEAST`].
+pub(super) struct ConnectionAdmission {
+    token_bucket: TokenBucket<2_000, 2>,
+    /// When the one that is turned away next is to come back, but for [`Self::MIN_DELAY`].
     turn: UnixMillis,
 }
 
-impl Opens {
+impl ConnectionAdmission {
     /// The least that one who is turned away stays away.
-    const LEAST: Duration = Duration::from_secs(1);
+    const MIN_DELAY: Duration = Duration::from_secs(1);
     /// Past this the turns begin anew. Nobody is kept away for longer, whatever the clock does.
-    const MOST: Duration = Duration::from_secs(60);
+    const MAX_DELAY: Duration = Duration::from_secs(60);
     /// As they are let in.
     const APART: Duration = Duration::from_millis(2);
 
     /// Returns how long the newcomer is to stay away, if it is: each to another moment, those who came before it
     /// first, however long they go on arriving.
     fn turn_away(&mut self, now: UnixMillis) -> Option<Duration> {
-        if self.bucket.take(now) {
+        if self.token_bucket.take(now) {
             return None;
         }
-        if self.turn < now || self.turn > now.plus(Self::MOST) {
+        if self.turn < now || self.turn > now.plus(Self::MAX_DELAY) {
             self.turn = now;
         }
         self.turn = self.turn.plus(Self::APART);
-        Some(Self::LEAST + self.turn.since(now))
+        Some(Self::MIN_DELAY + self.turn.since(now))
     }
 }
 
@@ -123,11 +123,11 @@ impl Hub {
         random: [u8; 10],
     ) {
         self.next_session = self.next_session.max(id.0.wrapping_add(1));
-        if let Some(stay) = self.opens.turn_away(now) {
+        if let Some(stay) = self.admission.turn_away(now) {
             let retry_after_ms = u64::try_from(stay.as_millis()).unwrap_or(u64::MAX);
             let message = "too many connect at once; come back later";
             let why = (Code::Busy.text(), message, Some(retry_after_ms));
-            return self.dismiss(id, why, close::TRY_LATER, message);
+            return self.close_with_error(id, why, close::TRY_LATER, message);
         }
         if session.replica {
             self.write(Write::SawReplica { name: session.name.clone(), at: now });
@@ -202,7 +202,7 @@ impl Hub {
         session.window.push_back(Outstanding { to, held, bytes, at: now });
         self.replays.reading.remove(&id);
         self.replays.bytes += u64::from(bytes);
-        self.pace.part_sent(now);
+        self.acks.part_sent(now);
         self.replay_on(id);
         self.tell(Tell::Save(id));
     }
@@ -217,7 +217,7 @@ impl Hub {
         let Some(session) = self.sessions.get(&id) else { return };
         let Stage::Replaying { sent, fold } = &session.stage else { return };
         let (sent, fold, room) = (*sent, fold.clone(), session.has_room());
-        self.doubtful.remove(&id);
+        self.uncertain.remove(&id);
         if fold.is_none() && sent >= head {
             return self.go_live(id);
         }
@@ -232,8 +232,8 @@ impl Hub {
         }
         self.replays.reading.insert(id);
         let part = match fold {
-            None if sent >= folded => Part::Versions { after: sent },
-            None | Some(_) => Part::Fold { from: sent, cursor: fold.unwrap_or_default() },
+            None if sent >= folded => ReplayPart::Versions { after: sent },
+            None | Some(_) => ReplayPart::Fold { from: sent, cursor: fold.unwrap_or_default() },
         };
         self.tell(Tell::SendPart { session: id, part });
     }
@@ -251,8 +251,8 @@ impl Hub {
         let head = self.log.head();
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.stage = Stage::Live;
-        session.told = head.version;
-        session.asked = session.asked.min(session.acked);
+        session.sent_to = head.version;
+        session.ack_requested = session.ack_requested.min(session.acked);
         let filtered = !session.topics.is_everything();
         self.send(id, frame::live(head.version));
         if filtered {
@@ -265,8 +265,8 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match session.reset {
             // Of the log before.
-            Some(Reset::InPlace) if version != Version::ZERO && session.patience.take(now) => return,
-            Some(Reset::InPlace) if version != Version::ZERO => return self.hush(id),
+            Some(Reset::InPlace) if version != Version::ZERO && session.unsolicited.take(now) => return,
+            Some(Reset::InPlace) if version != Version::ZERO => return self.close_chatty(id),
             Some(Reset::InPlace) => {
                 session.reset = None;
                 if head > Version::ZERO {
@@ -278,7 +278,7 @@ impl Hub {
             Some(Reset::Opening) | None if version <= head => session.reset = None,
             Some(_) | None => {
                 let message = "an ack of a version that does not exist";
-                return self.refuse(id, message, message);
+                return self.close_bad_frame(id, message, message);
             }
         }
         let before = session.outstanding_bytes();
@@ -291,8 +291,8 @@ impl Hub {
         let told_something = covered || applied > session.acked;
         session.acked = session.acked.max(applied);
         self.replays.release(before.saturating_sub(session.outstanding_bytes()));
-        if !told_something && !session.patience.take(now) {
-            return self.hush(id);
+        if !told_something && !session.unsolicited.take(now) {
+            return self.close_chatty(id);
         }
         // Also when the window was not full: then the object died before the next part went out.
         self.replay_on(id);

@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::REPLAY_WINDOW;
-use super::bucket::Bucket;
+use super::token_bucket::TokenBucket;
 use crate::follow::topics::Topics;
 use crate::wire::cursor::FoldCursor;
 use crate::wire::json;
 use crate::wire::position::{Epoch, UnixMillis, Version};
 
 /// Frames that nobody asked for: 200 at once, 20 a second.
-pub(super) type Patience = Bucket<200, 50>;
+pub(super) type UnsolicitedFrames = TokenBucket<200, 50>;
 
 /// One socket, for as long as it is open; also across hibernation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,9 +38,11 @@ pub struct Session {
     /// The last version it said it applied.
     pub acked: Version,
     /// The last version it was told of. What a filter hid since then is covered by its next frame.
-    pub told: Version,
+    #[serde(rename = "told")]
+    pub sent_to: Version,
     /// The first version it was asked to acknowledge and has not; else the last.
-    pub asked: Version,
+    #[serde(rename = "asked")]
+    pub ack_requested: Version,
     /// A reset that it has not acknowledged.
     pub reset: Option<Reset>,
     /// Where it is.
@@ -49,7 +51,7 @@ pub struct Session {
     pub window: VecDeque<Outstanding>,
     /// How much it may still say unasked.
     #[serde(skip)]
-    pub(super) patience: Patience,
+    pub(super) unsolicited: UnsolicitedFrames,
 }
 
 /// How a session was reset.
@@ -102,12 +104,12 @@ impl Session {
             epoch,
             topics,
             acked: Version::ZERO,
-            told: Version::ZERO,
-            asked: Version::ZERO,
+            sent_to: Version::ZERO,
+            ack_requested: Version::ZERO,
             reset: None,
             stage: Stage::Live,
             window: VecDeque::new(),
-            patience: Patience::default(),
+            unsolicited: UnsolicitedFrames::default(),
         }
     }
 
@@ -132,13 +134,13 @@ impl Session {
     /// Says whether an ack of version 0 can only be the answer to a reset: it is live, and has acknowledged all
     /// that it was sent before it was.
     pub(super) fn can_be_reset(&self) -> bool {
-        self.reset.is_none() && self.stage == Stage::Live && self.acked >= self.told
+        self.reset.is_none() && self.stage == Stage::Live && self.acked >= self.sent_to
     }
 
     /// Puts it at the beginning of a new epoch.
-    pub(super) fn strand(&mut self, epoch: Epoch) {
+    pub(super) fn reset_in_place(&mut self, epoch: Epoch) {
         self.epoch = epoch;
-        (self.acked, self.told, self.asked) = (Version::ZERO, Version::ZERO, Version::ZERO);
+        (self.acked, self.sent_to, self.ack_requested) = (Version::ZERO, Version::ZERO, Version::ZERO);
         self.reset = Some(Reset::InPlace);
         self.window.clear();
     }
@@ -146,9 +148,9 @@ impl Session {
     /// Says whether a hub made anew, whose log ends at `head`, cannot know that the follower was sent all it
     /// should have been: what a filter hid looks like a fan-out that died half-way, and a replay with room in
     /// its window like a page that was never sent.
-    pub(super) fn is_doubtful(&self, head: Version) -> bool {
+    pub(super) fn is_uncertain(&self, head: Version) -> bool {
         match &self.stage {
-            Stage::Live => !self.topics.is_everything() && self.told != head && !self.awaits_reset(),
+            Stage::Live => !self.topics.is_everything() && self.sent_to != head && !self.awaits_reset(),
             Stage::Replaying { .. } => self.has_room(),
         }
     }
@@ -160,11 +162,11 @@ impl Session {
 
     /// Takes back what was sent of rows that were then not written, for that never left: nor did a part that ends
     /// with such a row, wherever it began, so only what was acknowledged is sure. Says whether that was anything.
-    pub(super) fn take_back(&mut self, head: Version) -> bool {
+    pub(super) fn roll_back_to(&mut self, head: Version) -> bool {
         let sure = self.acked.min(head);
         let lost_part = self.window.back().is_some_and(|part| part.to > head);
         let lost = match &mut self.stage {
-            Stage::Live => self.told > head || lost_part,
+            Stage::Live => self.sent_to > head || lost_part,
             Stage::Replaying { sent, fold } => {
                 let lost = *sent > head || lost_part;
                 if lost {
@@ -174,10 +176,10 @@ impl Session {
             }
         };
         if lost {
-            self.told = sure;
+            self.sent_to = sure;
             self.window.clear();
         }
-        self.asked = self.asked.min(head);
+        self.ack_requested = self.ack_requested.min(head);
         lost
     }
 
@@ -245,7 +247,7 @@ mod tests {
         }
         let at = |version| Version::new(version).unwrap();
         let stages: Vec<_> =
-            sessions.iter().map(|one| (&one.stage, one.reset, one.acked, one.told)).collect();
+            sessions.iter().map(|one| (&one.stage, one.reset, one.acked, one.sent_to)).collect();
         let replaying = |sent, fold| Stage::Replaying { sent: at(sent), fold };
         let fold = Some(FoldCursor { version: at(3), place: Some("ktitle:2h".into()), part: 0 });
         assert_eq!(

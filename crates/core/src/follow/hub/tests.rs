@@ -9,11 +9,11 @@ use crate::wire::publish::Publish;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+mod acks;
 mod driver;
 mod epochs;
 mod expiry;
 mod model;
-mod pace;
 mod replays;
 
 /// The clock of the stories.
@@ -84,11 +84,11 @@ fn receipt(version: u64) -> Receipt {
 }
 
 fn committed(ticket: u64, version: u64) -> Effect {
-    Effect::Tell(Tell::Answer { ticket, outcome: Outcome::Committed(receipt(version)) })
+    Effect::Tell(Tell::Answer { ticket, outcome: PublishOutcome::Committed(receipt(version)) })
 }
 
 fn repeated(ticket: u64, version: u64) -> Effect {
-    Effect::Tell(Tell::Answer { ticket, outcome: Outcome::Repeated(receipt(version)) })
+    Effect::Tell(Tell::Answer { ticket, outcome: PublishOutcome::Repeated(receipt(version)) })
 }
 
 fn remember(version: u64, key: &str) -> Effect {
@@ -119,7 +119,10 @@ fn send(session: u32, text: String) -> Effect {
 }
 
 fn page(session: u32, after: u64) -> Effect {
-    Effect::Tell(Tell::SendPart { session: SessionId(session), part: Part::Versions { after: v(after) } })
+    Effect::Tell(Tell::SendPart {
+        session: SessionId(session),
+        part: ReplayPart::Versions { after: v(after) },
+    })
 }
 
 fn save(session: u32) -> Effect {
@@ -195,13 +198,16 @@ fn greeted_replay(session: u32, after: u64, head: u64) -> Vec<Effect> {
 }
 
 /// The rows of a log that is kept in full, whose followers have just been asked for acks.
-fn kept(head: u64) -> Kept {
-    Kept { log: Log::ending_at(at(head)), asked: Some(Asked { version: v(head), at: NOW }) }
+fn persisted(head: u64) -> Persisted {
+    Persisted {
+        log: Log::ending_at(at(head)),
+        last_ack_request: Some(AckRequest { version: v(head), at: NOW }),
+    }
 }
 
 /// A hub on those rows.
 fn hub(head: u64, sessions: BTreeMap<SessionId, Session>) -> Hub {
-    Hub::new(tv(), kept(head), sessions, Limits::default())
+    Hub::new(tv(), persisted(head), sessions, Limits::default())
 }
 
 /// A hub whose log ends at some version of the stories' log.
@@ -306,7 +312,7 @@ fn g1_a_refused_publish_between_good_ones_leaves_no_gap() {
             pong(9),
             broadcast(&[1], changes(7, 9, &[8, 9])),
             committed(8, 8),
-            Effect::Tell(Tell::Answer { ticket: 99, outcome: Outcome::Refused(refused) }),
+            Effect::Tell(Tell::Answer { ticket: 99, outcome: PublishOutcome::Refused(refused) }),
             committed(9, 9),
         ],
     );
@@ -317,7 +323,8 @@ fn a_commit_of_refused_publishes_only_answers() {
     let mut story = Story::live_at(7);
     story.hub.handle(NOW, Input::Publish(vec![expecting(keyed(8, "k"), 3)]));
     let effects = story.effects();
-    let [Effect::Tell(Tell::Answer { ticket: 8, outcome: Outcome::Refused(problem) })] = effects.as_slice()
+    let [Effect::Tell(Tell::Answer { ticket: 8, outcome: PublishOutcome::Refused(problem) })] =
+        effects.as_slice()
     else {
         panic!("{effects:?}")
     };
@@ -349,7 +356,7 @@ fn an_expected_epoch_must_be_the_logs() {
     elsewhere.publish.expect = Some(Expect { epoch: Some(epoch(2)), version: v(7) });
     story.hub.handle(NOW, Input::Publish(vec![elsewhere]));
     assert!(
-        matches!(story.effects().as_slice(), [Effect::Tell(Tell::Answer { outcome: Outcome::Refused(problem), .. })]
+        matches!(story.effects().as_slice(), [Effect::Tell(Tell::Answer { outcome: PublishOutcome::Refused(problem), .. })]
             if problem.kind() == Code::ExpectFailed)
     );
 }
@@ -396,7 +403,7 @@ fn d3_the_same_key_twice_within_one_commit_is_one_publish() {
 fn d3_a_key_used_for_another_body_is_refused() {
     let refused = |ticket| {
         let detail = "this Idempotency-Key was used for another publish; take a new key for new changes";
-        let outcome = Outcome::Refused(Problem::new(Code::IdempotencyReuse, detail));
+        let outcome = PublishOutcome::Refused(Problem::new(Code::IdempotencyReuse, detail));
         Effect::Tell(Tell::Answer { ticket, outcome })
     };
     let mut story = Story::at(7);
@@ -661,7 +668,7 @@ fn d2_a_session_is_never_told_of_more_than_the_rows_hold() {
     // The write failed: the hub is made anew from rows that end at 7 and the sessions it had in memory.
     story.hub = hub(7, story.hub.sessions().clone());
     assert_eq!(story.effects(), [pong(7)]);
-    assert_eq!(story.hub.sessions()[&SessionId(1)].told, v(7));
+    assert_eq!(story.hub.sessions()[&SessionId(1)].sent_to, v(7));
     story.expect(publish(8), &[persist(8), pong(8), page(1, 7), committed(8, 8)]);
 }
 
@@ -850,12 +857,12 @@ fn every_stage_answers_every_input() {
                     epoch: epoch(1),
                     topics: topics.clone(),
                     acked: v(0),
-                    told: v(7),
-                    asked: v(0),
+                    sent_to: v(7),
+                    ack_requested: v(0),
                     reset: None,
                     stage,
                     window,
-                    patience: Default::default(),
+                    unsolicited: Default::default(),
                 });
                 let sessions = session.map(|session| (SessionId(1), session)).into_iter().collect();
                 let mut story = Story { hub: hub(7, sessions) };
@@ -877,7 +884,7 @@ fn check_order(effects: &[Effect], known: &[SessionId], context: &str) {
             Write::Append(_) | Write::Remember { .. } | Write::BeginEpoch(_) | Write::SawReplica { .. },
         ) => 0,
         Effect::Tell(Tell::SetPong(_)) => 1,
-        Effect::Write(Write::NoteAsked(_))
+        Effect::Write(Write::NoteAckRequest(_))
         | Effect::Tell(
             Tell::Broadcast { .. }
             | Tell::Send { .. }

@@ -65,8 +65,8 @@ fn is_the_first_log(state: &State) {
     assert_eq!(kept.log.head(), head);
     assert_eq!(kept.log.folded(), Position { epoch, version: at(3), hash: hash("f1795b4da6baf509") });
     assert_eq!(
-        kept.rows.kept().unwrap().asked,
-        Some(Asked { version: at(2), at: UnixMillis(1_795_713_911_556) })
+        kept.rows.persisted().unwrap().last_ack_request,
+        Some(AckRequest { version: at(2), at: UnixMillis(1_795_713_911_556) })
     );
     let folded: Vec<u64> = kept.fold().iter().map(|change| change.version.number()).collect();
     assert_eq!(folded, [1, 2, 3]);

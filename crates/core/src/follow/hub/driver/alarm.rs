@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Driver, Input, Platform};
+use super::{HubDriver, Input, Platform};
 use crate::log::maintenance::{NextTask, RetentionLimits};
 use crate::wire::position::UnixMillis;
 
@@ -27,7 +27,7 @@ pub(super) enum Alarm {
     Ringing,
 }
 
-impl Driver {
+impl HubDriver {
     /// Does what is due, and sets the alarm for what comes next.
     pub fn alarm<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
         let next = self.do_what_is_due(platform, now).unwrap_or_else(|error| {

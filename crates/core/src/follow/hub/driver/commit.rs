@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use std::vec::IntoIter;
 
 use super::super::Submission;
-use super::{Driver, Input, Outcome, Platform};
+use super::{HubDriver, Input, Platform, PublishOutcome};
 use crate::wire::position::UnixMillis;
 use crate::wire::problem::{Code, Problem};
 
@@ -22,7 +22,7 @@ pub fn not_written() -> Problem {
     Problem::new(Code::NotWritten, "the publish could not be written and left nothing behind; try it again")
 }
 
-impl Driver {
+impl HubDriver {
     /// Commits publishes, a transaction's worth at a time, and answers each of them once. What cannot be written
     /// together is tried one by one.
     pub fn publish<P: Platform>(&mut self, platform: &mut P, now: UnixMillis, submissions: Vec<Submission>) {
@@ -37,11 +37,11 @@ impl Driver {
                 let written = failures < FAILURES && self.commit(platform, now, vec![one]).is_ok();
                 failures = if written { 0 } else { failures + 1 };
                 if !written {
-                    platform.answer(ticket, Outcome::Refused(not_written()));
+                    platform.answer(ticket, PublishOutcome::Refused(not_written()));
                 }
             }
         }
-        left.for_each(|one| platform.answer(one.ticket, Outcome::Refused(not_written())));
+        left.for_each(|one| platform.answer(one.ticket, PublishOutcome::Refused(not_written())));
     }
 
     /// Decides on publishes and writes them in one step.
@@ -65,7 +65,9 @@ impl Driver {
             let refused = submissions.extract_if(.., |one| !writes(one)).map(|one| one.ticket);
             let refused: Vec<u64> = refused.collect();
             self.step(platform, now, Input::Publish(submissions))?;
-            refused.into_iter().for_each(|ticket| platform.answer(ticket, Outcome::Refused(not_written())));
+            refused
+                .into_iter()
+                .for_each(|ticket| platform.answer(ticket, PublishOutcome::Refused(not_written())));
             return Ok(());
         }
         self.step(platform, now, Input::Publish(submissions))

@@ -10,7 +10,7 @@ enum Did {
     Wrote(Vec<Write>),
     Pong(u64),
     Sent(Vec<u32>),
-    Part(u32),
+    ReplayPart(u32),
     Saved(u32),
     Closed(u32, u16),
     Answered(u64, &'static str),
@@ -44,8 +44,8 @@ impl Machine {
         }
     }
 
-    fn wake(&mut self) -> Driver {
-        Driver::wake(self, tv(), Limits::default(), Some(RetentionLimits::default())).unwrap()
+    fn wake(&mut self) -> HubDriver {
+        HubDriver::wake(self, tv(), Limits::default(), Some(RetentionLimits::default())).unwrap()
     }
 
     #[track_caller]
@@ -62,8 +62,8 @@ impl Machine {
 impl Platform for Machine {
     type Error = &'static str;
 
-    fn kept(&mut self) -> Result<Kept, Self::Error> {
-        Ok(Kept { log: self.log, asked: None })
+    fn persisted(&mut self) -> Result<Persisted, Self::Error> {
+        Ok(Persisted { log: self.log, last_ack_request: None })
     }
 
     fn write(&mut self, writes: Vec<Write>) -> Result<(), Self::Error> {
@@ -146,14 +146,14 @@ impl Platform for Machine {
     fn send_part(
         &mut self,
         session: SessionId,
-        _part: &Part,
+        _part: &ReplayPart,
         log: &Log,
         _topics: &Topics,
     ) -> Result<(PartSent, u32), Self::Error> {
         if self.parts_fail {
             return Err("the rows cannot be read");
         }
-        self.did.push(Did::Part(session.0));
+        self.did.push(Did::ReplayPart(session.0));
         Ok((PartSent::Versions { to: log.head().version }, 100))
     }
 
@@ -167,11 +167,11 @@ impl Platform for Machine {
         self.did.push(Did::Closed(session.0, code));
     }
 
-    fn answer(&mut self, ticket: u64, outcome: Outcome) {
+    fn answer(&mut self, ticket: u64, outcome: PublishOutcome) {
         let what = match outcome {
-            Outcome::Committed(_) => "committed",
-            Outcome::Repeated(_) => "repeated",
-            Outcome::Refused(problem) => problem.code(),
+            PublishOutcome::Committed(_) => "committed",
+            PublishOutcome::Repeated(_) => "repeated",
+            PublishOutcome::Refused(problem) => problem.code(),
         };
         self.did.push(Did::Answered(ticket, what));
     }
@@ -195,10 +195,10 @@ fn d1_d2_a_step_writes_sets_the_alarm_tells_and_answers_in_this_order() {
     driver.step(&mut machine, NOW, open(1, Start::Head, None, &[])).unwrap();
     machine.expect(&[Did::Sent(vec![1]), Did::Sent(vec![1]), Did::Saved(1)]);
     driver.publish(&mut machine, NOW, vec![submission(8)]);
-    let asked = Write::NoteAsked(Asked { version: v(8), at: NOW });
+    let ack_requested = Write::NoteAckRequest(AckRequest { version: v(8), at: NOW });
     let row = Write::Append(Row { position: at(8), text: row(8) });
     machine.expect(&[
-        Did::Wrote(vec![row, asked]),
+        Did::Wrote(vec![row, ack_requested]),
         Did::Alarm(SLOW),
         Did::Pong(8),
         Did::Sent(vec![1]),

@@ -61,16 +61,17 @@ fn e1_g3_who_has_not_said_that_it_was_reset_is_sent_nothing_of_the_new_epoch() {
     story.hub.handle(NOW, new_epoch());
     story.effects();
     story.expect(ack(2, 0), &[save(2)]);
-    let told = |story: &mut Story| -> Vec<Vec<SessionId>> {
+    let sent_to = |story: &mut Story| -> Vec<Vec<SessionId>> {
         let sent = story.effects().into_iter().filter_map(|effect| {
             if let Effect::Tell(Tell::Broadcast { sessions, .. }) = effect { Some(sessions) } else { None }
         });
         sent.collect()
     };
     story.hub.handle(NOW, publish(1));
-    assert_eq!(told(&mut story), [[SessionId(2)]]);
+    assert_eq!(sent_to(&mut story), [[SessionId(2)]]);
     story.hub.handle(NOW, ack(1, 0));
-    let part = Effect::Tell(Tell::SendPart { session: SessionId(1), part: Part::Versions { after: v(0) } });
+    let part =
+        Effect::Tell(Tell::SendPart { session: SessionId(1), part: ReplayPart::Versions { after: v(0) } });
     assert!(story.effects().contains(&part), "what was made since is replayed");
 }
 
@@ -123,7 +124,12 @@ fn e1_whom_the_new_epoch_did_not_reach_is_closed_when_the_hub_wakes() {
     let mut story = Story::live_at(7);
     let sessions = story.hub.sessions().clone();
     let head = next_epoch();
-    story.hub = Hub::new(tv(), Kept { log: Log::ending_at(head), asked: None }, sessions, Limits::default());
+    story.hub = Hub::new(
+        tv(),
+        Persisted { log: Log::ending_at(head), last_ack_request: None },
+        sessions,
+        Limits::default(),
+    );
     let closed = close(1, close::RESYNC, "another epoch began; resume from the position held");
     assert_eq!(story.effects(), [Effect::Tell(Tell::SetPong(head)), closed]);
 }

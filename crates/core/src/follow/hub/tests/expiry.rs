@@ -54,8 +54,8 @@ fn what_is_published_after_the_end_of_a_token_is_not_sent_to_it() {
     story.hub.handle(END, publish(8));
     let effects = story.effects();
     assert_eq!(effects[..2], expired(1));
-    let told = |effect: &Effect| matches!(effect, Effect::Tell(Tell::Broadcast { sessions, .. }) if sessions[..] == [SessionId(2)]);
-    assert_eq!(effects.iter().filter(|effect| told(effect)).count(), 1, "{effects:?}");
+    let sent_to = |effect: &Effect| matches!(effect, Effect::Tell(Tell::Broadcast { sessions, .. }) if sessions[..] == [SessionId(2)]);
+    assert_eq!(effects.iter().filter(|effect| sent_to(effect)).count(), 1, "{effects:?}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use super::{closed, epoch, tv, v};
 use crate::follow::follower::{self, Config, Cursor, Follower, Phase};
 use crate::follow::hub::{
-    Asked, Effect, Hub, Input, Kept, Limits, Outcome, Part, PartSent, Remembered, Session, SessionId,
-    Submission, Tell, Write,
+    AckRequest, Effect, Hub, Input, Limits, PartSent, Persisted, PublishOutcome, Remembered, ReplayPart,
+    Session, SessionId, Submission, Tell, Write,
 };
 use crate::follow::topics::Topics;
 use crate::log::Log;
@@ -141,13 +141,13 @@ impl Edge {
             |row: &VersionRow| row.changes.iter().map(|change| (row.version, change.clone())).collect();
         let versions: Vec<(Version, Change)> =
             expected.iter().flat_map(|row| -> Vec<_> { changes(row) }).collect();
-        let mut told: Vec<(Version, Change)> =
+        let mut sent_to: Vec<(Version, Change)> =
             self.applied.iter().flat_map(|row| -> Vec<_> { changes(row) }).collect();
-        told.extend(self.folded.iter().map(|folded| (folded.version, folded.change.clone())));
+        sent_to.extend(self.folded.iter().map(|folded| (folded.version, folded.change.clone())));
         let floors =
             |changes: &[(Version, Change)]| heard(changes.iter().map(|(version, change)| (*version, change)));
         for key in ["live:1", "live:2", "live:9", "title:1", "title:12", "title:2", "other:1"] {
-            check_same(&Key::new(key).unwrap(), head, &floors(&versions), &floors(&told));
+            check_same(&Key::new(key).unwrap(), head, &floors(&versions), &floors(&sent_to));
         }
     }
 
@@ -167,7 +167,7 @@ struct World {
     /// How many of the rows are folded, and what is left of them.
     folded: usize,
     view: Stored,
-    asked: Option<Asked>,
+    ack_requested: Option<AckRequest>,
     remembered: BTreeMap<String, Remembered>,
     attachments: BTreeMap<SessionId, Session>,
     pong: Position,
@@ -189,7 +189,7 @@ impl World {
             now: UnixMillis(1_000),
             hub: Hub::new(
                 tv(),
-                Kept { log: Log::ending_at(genesis), asked: None },
+                Persisted { log: Log::ending_at(genesis), last_ack_request: None },
                 BTreeMap::new(),
                 Limits::default(),
             ),
@@ -197,7 +197,7 @@ impl World {
             rows: Vec::new(),
             folded: 0,
             view: Stored::default(),
-            asked: None,
+            ack_requested: None,
             remembered: BTreeMap::new(),
             attachments: BTreeMap::new(),
             pong: genesis,
@@ -228,7 +228,7 @@ impl World {
     /// The hub as the rows and these sessions tell it.
     fn made_anew(&self, sessions: BTreeMap<SessionId, Session>) -> Hub {
         let log = Log::new(self.head(), self.position(self.folded));
-        Hub::new(tv(), Kept { log, asked: self.asked }, sessions, Limits::default())
+        Hub::new(tv(), Persisted { log, last_ack_request: self.ack_requested }, sessions, Limits::default())
     }
 
     fn take(&mut self, step: Step) {
@@ -352,9 +352,9 @@ impl World {
             self.epoch = head.epoch;
             (self.rows, self.folded, self.view) = (Vec::new(), 0, Stored::default());
             self.published.clear();
-            self.asked = None;
-        } else if let Write::NoteAsked(asked) = write {
-            self.asked = Some(*asked);
+            self.ack_requested = None;
+        } else if let Write::NoteAckRequest(ack_requested) = write {
+            self.ack_requested = Some(*ack_requested);
         }
     }
 
@@ -365,8 +365,10 @@ impl World {
                 sessions.into_iter().for_each(|session| self.send(session, text.clone()));
             }
             Tell::Send { session, text } => self.send(session, text),
-            Tell::SendPart { session, part: Part::Versions { after } } => self.send_page(session, after),
-            Tell::SendPart { session, part: Part::Fold { from, cursor } } => {
+            Tell::SendPart { session, part: ReplayPart::Versions { after } } => {
+                self.send_page(session, after)
+            }
+            Tell::SendPart { session, part: ReplayPart::Fold { from, cursor } } => {
                 self.send_fold(session, from, cursor);
             }
             Tell::Save(session) => {
@@ -384,9 +386,9 @@ impl World {
             Tell::Answer { ticket, outcome } => outcomes.push((
                 ticket,
                 match outcome {
-                    Outcome::Committed(_) => "committed",
-                    Outcome::Repeated(_) => "repeated",
-                    Outcome::Refused(_) => "refused",
+                    PublishOutcome::Committed(_) => "committed",
+                    PublishOutcome::Repeated(_) => "repeated",
+                    PublishOutcome::Refused(_) => "refused",
                 },
             )),
         }

@@ -9,14 +9,17 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// A hub whose log ends at 7 and is folded up to 4.
 fn folded() -> Story {
-    let kept = Kept { log: Log::new(at(7), at(4)), ..kept(7) };
-    let mut story = Story { hub: Hub::new(tv(), kept, BTreeMap::new(), Limits::default()) };
+    let persisted = Persisted { log: Log::new(at(7), at(4)), ..persisted(7) };
+    let mut story = Story { hub: Hub::new(tv(), persisted, BTreeMap::new(), Limits::default()) };
     story.effects();
     story
 }
 
 fn fold(session: u32, from: u64, cursor: FoldCursor) -> Effect {
-    Effect::Tell(Tell::SendPart { session: SessionId(session), part: Part::Fold { from: v(from), cursor } })
+    Effect::Tell(Tell::SendPart {
+        session: SessionId(session),
+        part: ReplayPart::Fold { from: v(from), cursor },
+    })
 }
 
 fn fold_sent(session: u32, to: u64, next: Option<FoldCursor>) -> Input {
@@ -119,7 +122,7 @@ fn replays_that_end_within_their_window_are_bounded_by_the_budget_too() {
     for id in 1..=200 {
         story.hub.handle(NOW, resume(id, 4, &[]));
         while let Some(effect) = story.hub.poll_effect() {
-            if let Effect::Tell(Tell::SendPart { session, part: Part::Versions { after } }) = effect {
+            if let Effect::Tell(Tell::SendPart { session, part: ReplayPart::Versions { after } }) = effect {
                 bytes += 1 << 20;
                 story.hub.handle(NOW, sent_bytes(session.0, (after.number() + 1).min(7), 1 << 20));
             }

@@ -57,7 +57,7 @@ impl Default for Limits {
 
 /// A frame that asked everyone live for an ack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct AckRequest {
     /// Its last version.
     pub version: Version,
     /// When it was sent.
@@ -65,33 +65,38 @@ pub struct Asked {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Mark {
-    asked: Asked,
+struct AckCheckpoint {
+    request: AckRequest,
     /// How much everyone live had been sent before it.
     before: u64,
 }
 
 /// What everyone live was sent and asked.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct AckTracker {
     limits: Limits,
     /// Bytes of live text, since this hub was made.
     sent: u64,
     /// Oldest first. Those that everyone has acknowledged are dropped.
-    marks: VecDeque<Mark>,
+    checkpoints: VecDeque<AckCheckpoint>,
     /// When the newest mark was made, and what had been sent then.
     last: Option<(UnixMillis, u64)>,
     /// Nobody is too slow before.
     due: Option<UnixMillis>,
 }
 
-impl Pace {
-    pub(super) fn new(limits: Limits, asked: Option<Asked>, sessions: &BTreeMap<SessionId, Session>) -> Self {
-        let marks = asked.map(|asked| Mark { asked, before: 0 }).into_iter().collect();
-        let last = asked.map(|asked| (asked.at, 0));
-        let mut pace = Self { limits, sent: 0, marks, last, due: None };
-        pace.due = sessions.values().filter_map(|session| pace.deadline(session)).min();
-        pace
+impl AckTracker {
+    pub(super) fn new(
+        limits: Limits,
+        last_request: Option<AckRequest>,
+        sessions: &BTreeMap<SessionId, Session>,
+    ) -> Self {
+        let checkpoints =
+            last_request.map(|request| AckCheckpoint { request, before: 0 }).into_iter().collect();
+        let last = last_request.map(|request| (request.at, 0));
+        let mut acks = Self { limits, sent: 0, checkpoints, last, due: None };
+        acks.due = sessions.values().filter_map(|session| acks.deadline(session)).min();
+        acks
     }
 
     pub(super) fn due(&self) -> Option<UnixMillis> {
@@ -99,12 +104,12 @@ impl Pace {
     }
 
     pub(super) fn begin_epoch(&mut self) {
-        self.marks.clear();
+        self.checkpoints.clear();
         self.last = None;
     }
 
     /// Says whether a frame of so many bytes is to ask for acks.
-    pub(super) fn asks(&self, now: UnixMillis, bytes: u64) -> bool {
+    pub(super) fn should_request_ack(&self, now: UnixMillis, bytes: u64) -> bool {
         self.last.is_none_or(|(at, sent)| {
             now.since(at) >= Limits::ASK_EVERY || self.sent + bytes - sent >= Limits::ASK_BYTES
         })
@@ -116,7 +121,7 @@ impl Pace {
     }
 
     /// Sees to it that the timer comes within the time an ack may take.
-    pub(super) fn look_again(&mut self, now: UnixMillis) {
+    pub(super) fn arm(&mut self, now: UnixMillis) {
         self.wake_at(now.plus(self.limits.slow_after));
     }
 
@@ -125,62 +130,70 @@ impl Pace {
     }
 
     /// Returns the oldest mark that a live follower has not answered.
-    fn unanswered(&self, session: &Session) -> Option<&Mark> {
-        let first_above = |version: Version| self.marks.partition_point(|mark| mark.asked.version <= version);
+    fn unanswered(&self, session: &Session) -> Option<&AckCheckpoint> {
+        let first_above = |version: Version| {
+            self.checkpoints.partition_point(|checkpoint| checkpoint.request.version <= version)
+        };
         if session.topics.is_everything() {
             // It was sent everything since it went live.
-            return self.marks.get(first_above(session.acked.max(session.told)));
+            return self.checkpoints.get(first_above(session.acked.max(session.sent_to)));
         }
         // The question itself. A hub made anew knows only the newest, which is no older.
-        let first_at = |version: Version| self.marks.partition_point(|mark| mark.asked.version < version);
-        (session.asked > session.acked).then(|| self.marks.get(first_at(session.asked))).flatten()
+        let first_at = |version: Version| {
+            self.checkpoints.partition_point(|checkpoint| checkpoint.request.version < version)
+        };
+        (session.ack_requested > session.acked)
+            .then(|| self.checkpoints.get(first_at(session.ack_requested)))
+            .flatten()
     }
 
     /// Returns when a follower that says nothing more is too slow.
     fn deadline(&self, session: &Session) -> Option<UnixMillis> {
         let stuck = session.waiting_since().map(|at| at.plus(self.limits.stuck_after));
         let slow = match session.stage {
-            Stage::Live => self.unanswered(session).map(|mark| mark.asked.at.plus(self.limits.slow_after)),
+            Stage::Live => {
+                self.unanswered(session).map(|checkpoint| checkpoint.request.at.plus(self.limits.slow_after))
+            }
             Stage::Replaying { .. } => None,
         };
         stuck.into_iter().chain(slow).min()
     }
 
     /// Says whether a follower lacks more than it may.
-    fn is_swamped(&self, now: UnixMillis, session: &Session) -> bool {
+    fn exceeds_backlog(&self, now: UnixMillis, session: &Session) -> bool {
         session.stage == Stage::Live
-            && self.unanswered(session).is_some_and(|mark| {
-                let had_time = now.since(mark.asked.at) >= Limits::MOMENT;
-                had_time && self.sent - mark.before > self.limits.slow_bytes
+            && self.unanswered(session).is_some_and(|checkpoint| {
+                let had_time = now.since(checkpoint.request.at) >= Limits::MOMENT;
+                had_time && self.sent - checkpoint.before > self.limits.slow_bytes
             })
     }
 }
 
 impl Hub {
     /// Notes that everyone live is being sent `bytes` up to `version`, and asked for an ack if `ask`.
-    pub(super) fn note_sent(&mut self, now: UnixMillis, version: Version, bytes: u64, ask: bool) {
-        let before = self.pace.sent;
-        self.pace.sent += bytes;
+    pub(super) fn record_sent(&mut self, now: UnixMillis, version: Version, bytes: u64, ask: bool) {
+        let before = self.acks.sent;
+        self.acks.sent += bytes;
         if !ask || self.sessions.is_empty() {
             return;
         }
-        let asked = Asked { version, at: now };
-        self.pace.marks.push_back(Mark { asked, before });
-        self.pace.last = Some((now, self.pace.sent));
-        self.pace.wake_at(now.plus(self.pace.limits.slow_after));
-        self.write(Write::NoteAsked(asked));
+        let request = AckRequest { version, at: now };
+        self.acks.checkpoints.push_back(AckCheckpoint { request, before });
+        self.acks.last = Some((now, self.acks.sent));
+        self.acks.wake_at(now.plus(self.acks.limits.slow_after));
+        self.write(Write::NoteAckRequest(request));
     }
 
     /// Closes who lacks too many bytes: it catches up by replay, and the others never notice.
-    pub(super) fn close_swamped(&mut self, now: UnixMillis) {
-        for id in self.ids(|session| self.pace.is_swamped(now, session)) {
+    pub(super) fn close_over_backlog(&mut self, now: UnixMillis) {
+        for id in self.ids(|session| self.acks.exceeds_backlog(now, session)) {
             self.close(id, close::TOO_SLOW, "too much is unacknowledged; resume from the position held");
         }
     }
 
     /// Closes who has pinged before and has stopped: its socket died without a word.
     pub(super) fn close_silent(&mut self, now: UnixMillis, pings: &BTreeMap<SessionId, UnixMillis>) {
-        let silent_after = self.pace.limits.silent_after;
+        let silent_after = self.acks.limits.silent_after;
         for (id, _) in pings.iter().filter(|(_, at)| now.since(**at) >= silent_after) {
             if self.sessions.contains_key(id) {
                 self.close(*id, close::TOO_SLOW, "no ping in time; resume from the position held");
@@ -190,15 +203,17 @@ impl Hub {
 
     /// Closes who is too slow, and finds out when to look again.
     pub(super) fn timer(&mut self, now: UnixMillis) {
-        let late = |session: &Session| self.pace.deadline(session).is_some_and(|due| due <= now);
+        let late = |session: &Session| self.acks.deadline(session).is_some_and(|due| due <= now);
         for id in self.ids(late) {
             self.close(id, close::TOO_SLOW, "no ack in time; resume from the position held");
         }
         // Who is left has answered every mark before its oldest unanswered one.
-        let oldest = self.sessions.values().filter_map(|session| self.pace.unanswered(session));
-        let oldest = oldest.map(|mark| mark.asked.version).min();
-        self.pace.marks.retain(|mark| oldest.is_some_and(|oldest| mark.asked.version >= oldest));
-        self.pace.due = self.sessions.values().filter_map(|session| self.pace.deadline(session)).min();
-        self.settle_doubts();
+        let oldest = self.sessions.values().filter_map(|session| self.acks.unanswered(session));
+        let oldest = oldest.map(|checkpoint| checkpoint.request.version).min();
+        self.acks
+            .checkpoints
+            .retain(|checkpoint| oldest.is_some_and(|oldest| checkpoint.request.version >= oldest));
+        self.acks.due = self.sessions.values().filter_map(|session| self.acks.deadline(session)).min();
+        self.resync_uncertain();
     }
 }

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use crate::wire::position::UnixMillis;
 
-/// Holds at most `MOST`; one comes back every `REFILL_MS` milliseconds. Full when made.
+/// Holds at most `MAX`; one comes back every `REFILL_MS` milliseconds. Full when made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bucket<const MOST: u32, const REFILL_MS: u64> {
+pub(super) struct TokenBucket<const MAX: u32, const REFILL_MS: u64> {
     left: u32,
     at: UnixMillis,
 }
 
-impl<const MOST: u32, const REFILL_MS: u64> Bucket<MOST, REFILL_MS> {
+impl<const MAX: u32, const REFILL_MS: u64> TokenBucket<MAX, REFILL_MS> {
     /// Takes one out; says whether there was one.
     pub(super) fn take(&mut self, now: UnixMillis) -> bool {
         // A clock that went back would otherwise give nothing until it has caught up.
         self.at = self.at.min(now);
         let earned = now.since(self.at).as_millis() / Duration::from_millis(REFILL_MS).as_millis();
         if earned > 0 {
-            self.left = self.left.saturating_add(u32::try_from(earned).unwrap_or(u32::MAX)).min(MOST);
+            self.left = self.left.saturating_add(u32::try_from(earned).unwrap_or(u32::MAX)).min(MAX);
             self.at = now;
         }
         let taken = self.left > 0;
@@ -27,9 +27,9 @@ impl<const MOST: u32, const REFILL_MS: u64> Bucket<MOST, REFILL_MS> {
     }
 }
 
-impl<const MOST: u32, const REFILL_MS: u64> Default for Bucket<MOST, REFILL_MS> {
+impl<const MAX: u32, const REFILL_MS: u64> Default for TokenBucket<MAX, REFILL_MS> {
     fn default() -> Self {
-        Self { left: MOST, at: UnixMillis(0) }
+        Self { left: MAX, at: UnixMillis(0) }
     }
 }
 
@@ -41,8 +41,8 @@ mod tests {
 
     #[test]
     fn so_much_at_once_and_one_more_every_so_often() {
-        let mut bucket = Bucket::<2, 50>::default();
-        let mut take = |at| bucket.take(UnixMillis(at));
+        let mut token_bucket = TokenBucket::<2, 50>::default();
+        let mut take = |at| token_bucket.take(UnixMillis(at));
         assert_eq!([take(1_000), take(1_000), take(1_000)], [true, true, false]);
         assert_eq!([take(1_049), take(1_050), take(1_050)], [false, true, false]);
         assert_eq!([take(9_000), take(9_000), take(9_000)], [true, true, false], "it never holds more");

@@ -10,8 +10,14 @@ const SLOW: &str = "no ack in time; resume from the position held";
 
 /// A hub with so many followers of everything, live at version 7, that nobody has been asked yet.
 fn hub_with(followers: u32) -> Story {
-    let mut story =
-        Story { hub: Hub::new(tv(), Kept { asked: None, ..kept(7) }, BTreeMap::new(), Limits::default()) };
+    let mut story = Story {
+        hub: Hub::new(
+            tv(),
+            Persisted { last_ack_request: None, ..persisted(7) },
+            BTreeMap::new(),
+            Limits::default(),
+        ),
+    };
     story.effects();
     for id in 1..=followers {
         story.expect(resume(id, 7, &[]), &greeted_live(id, 7));
@@ -24,7 +30,7 @@ fn asking(from: u64, to: u64) -> String {
 }
 
 fn noted(version: u64, at: UnixMillis) -> Effect {
-    Effect::Write(Write::NoteAsked(Asked { version: v(version), at }))
+    Effect::Write(Write::NoteAckRequest(AckRequest { version: v(version), at }))
 }
 
 /// Hands in an input some time after the stories' clock.
@@ -131,8 +137,14 @@ fn a_slow_follower_is_found_after_a_sleep_too() {
     let mut story = hub_with(1);
     story.hub.handle(NOW, publish(8));
     story.effects();
-    let (sessions, asked) = (story.hub.sessions().clone(), Some(Asked { version: v(8), at: NOW }));
-    story.hub = Hub::new(tv(), Kept { asked, ..kept(8) }, sessions, Limits::default());
+    let (sessions, ack_requested) =
+        (story.hub.sessions().clone(), Some(AckRequest { version: v(8), at: NOW }));
+    story.hub = Hub::new(
+        tv(),
+        Persisted { last_ack_request: ack_requested, ..persisted(8) },
+        sessions,
+        Limits::default(),
+    );
     assert_eq!(story.effects(), [pong(8)]);
     assert_eq!(story.hub.poll_timeout(), Some(NOW.plus(Duration::from_secs(30))));
     assert_eq!(later(&mut story, 30, Input::Timer), [close(1, close::TOO_SLOW, SLOW)]);
@@ -158,9 +170,9 @@ fn a_filtered_follower_answers_only_for_what_it_was_asked() {
     assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Tell(Tell::Broadcast { .. }))));
     assert_eq!(later(&mut story, 60, Input::Timer), []);
     story.hub.handle(NOW.plus(Duration::from_secs(61)), publish(10));
-    let asked = story.effects();
+    let ack_requested = story.effects();
     assert!(
-        asked.iter().any(
+        ack_requested.iter().any(
             |effect| matches!(effect, Effect::Tell(Tell::Broadcast { text, .. }) if text.contains("ack"))
         )
     );
@@ -175,7 +187,8 @@ fn a_megabyte_asks_and_four_unanswered_are_too_many() {
         let seconds = (version - 8) * 2;
         let effects = later(&mut story, seconds, large(version, 333));
         assert!(
-            effects.iter().any(|effect| matches!(effect, Effect::Write(Write::NoteAsked(_)))) || version > 8
+            effects.iter().any(|effect| matches!(effect, Effect::Write(Write::NoteAckRequest(_))))
+                || version > 8
         );
         closed
             .extend(effects.into_iter().filter(|effect| matches!(effect, Effect::Tell(Tell::Close { .. }))));
@@ -288,8 +301,8 @@ fn a_new_epoch_forgets_what_was_asked_before() {
     story.expect(ack(1, 0), &[save(1)]);
     assert_eq!(later(&mut story, 60, Input::Timer), [], "version 8 is of another log");
     assert_eq!(story.hub.poll_timeout(), None);
-    let asked = later(&mut story, 61, publish(8));
-    assert!(asked.contains(&noted(1, NOW.plus(Duration::from_secs(61)))), "{asked:?}");
+    let ack_requested = later(&mut story, 61, publish(8));
+    assert!(ack_requested.contains(&noted(1, NOW.plus(Duration::from_secs(61)))), "{ack_requested:?}");
 }
 
 #[test]
@@ -304,27 +317,29 @@ fn a_filtered_follower_owes_no_answer_for_what_it_was_sent_unasked() {
     let unasked = |effect: &Effect| matches!(effect, Effect::Tell(Tell::Broadcast { text, .. }) if !text.contains("ack"));
     assert!(sent.iter().any(unasked), "{sent:?}");
     // This question is hidden from it.
-    let asked = later(&mut story, 20, publish(11));
-    assert!(asked.contains(&noted(11, NOW.plus(Duration::from_secs(20)))), "{asked:?}");
+    let ack_requested = later(&mut story, 20, publish(11));
+    assert!(ack_requested.contains(&noted(11, NOW.plus(Duration::from_secs(20)))), "{ack_requested:?}");
     assert_eq!(later(&mut story, 60, Input::Timer), []);
 }
 
 #[test]
 fn what_was_sent_before_a_question_does_not_bring_the_next_one_nearer() {
     let mut story = hub_with(1);
-    let asks = |effects: &[Effect]| {
-        effects.iter().any(|effect| matches!(effect, Effect::Write(Write::NoteAsked(_))))
+    let should_request_ack = |effects: &[Effect]| {
+        effects.iter().any(|effect| matches!(effect, Effect::Write(Write::NoteAckRequest(_))))
     };
-    assert!(asks(&later(&mut story, 0, large(8, 333))), "the first always does");
-    let next = (9..20).find(|version| asks(&later(&mut story, 1, large(*version, 333))));
+    assert!(should_request_ack(&later(&mut story, 0, large(8, 333))), "the first always does");
+    let next = (9..20).find(|version| should_request_ack(&later(&mut story, 1, large(*version, 333))));
     assert!(next.is_some_and(|version| version >= 11), "a megabyte does: {next:?}");
-    assert!(!asks(&later(&mut story, 2, publish(20))));
+    assert!(!should_request_ack(&later(&mut story, 2, publish(20))));
 }
 
 #[test]
 fn what_was_sent_before_a_question_swamps_nobody() {
     let limits = Limits { slow_bytes: 1_000, ..Limits::default() };
-    let mut story = Story { hub: Hub::new(tv(), Kept { asked: None, ..kept(7) }, BTreeMap::new(), limits) };
+    let mut story = Story {
+        hub: Hub::new(tv(), Persisted { last_ack_request: None, ..persisted(7) }, BTreeMap::new(), limits),
+    };
     story.hub.handle(NOW, resume(1, 7, &[]));
     story.hub.handle(NOW, large(8, 333));
     story.effects();
