@@ -3,10 +3,11 @@
 //! - [`floors`]: the lowest version that may still be served;
 //! - [`sync`]: how a reader learns floors from a replica, and what that proves;
 //! - [`policy`]: what each class of keys promises;
-//! - [`cache`]: the decision of one read;
+//! - [`cache`]: the decision of one read; [`drive`]: drives reads through the tiers;
 //! - [`entry_codec`]: an entry's bytes in KV and R2.
 
 pub mod cache;
+pub mod drive;
 pub mod entry_codec;
 pub mod floors;
 pub mod policy;

@@ -59,7 +59,7 @@ impl Look {
 }
 
 /// A version somebody wants to have been heard: `<epoch>:<version>`. A newer epoch satisfies an older one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AtLeast {
     /// The log.
     pub epoch: Epoch,

@@ -83,6 +83,30 @@ impl Read {
         Self { notes: Some(Vec::new()), ..self }
     }
 
+    /// Returns the key that is read.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Returns what the key's class promises.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Returns the version that the caller wants to have been heard.
+    #[must_use]
+    pub fn at_least(&self) -> Option<AtLeast> {
+        self.at_least
+    }
+
+    /// Says whether nobody waits for the value.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        self.ahead
+    }
+
     /// Returns what each tier had, in the order asked.
     #[must_use]
     pub fn visits(&self) -> &[(Tier, Visit)] {

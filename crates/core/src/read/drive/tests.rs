@@ -1,0 +1,183 @@
+//! Stories of reads that are driven together; each step asserts everything that is asked.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::read::cache::{Failure, Freshness};
+use crate::read::policy::{Beyond, OnBump, Policy};
+use crate::read::sync::Reply as SyncReply;
+use crate::wire::position::Epoch;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const NOW: UnixMillis = UnixMillis(1_000_000);
+const BOUND: Duration = Duration::from_secs(2);
+
+impl HasEnvelope for Envelope {
+    fn envelope(&self) -> &Envelope {
+        self
+    }
+}
+
+#[derive(Default)]
+struct Isolate {
+    known: Knowledge,
+    memory: BTreeMap<Key, Envelope>,
+}
+
+impl Local for Isolate {
+    type Entry = Envelope;
+    fn known(&self) -> &Knowledge {
+        &self.known
+    }
+    fn recall(&mut self, key: &Key) -> Option<Envelope> {
+        self.memory.get(key).cloned()
+    }
+}
+
+impl Isolate {
+    /// An isolate that was told of everything up to `version`, at `NOW`.
+    fn at(version: u64) -> Self {
+        let mut isolate = Self::default();
+        isolate.hears(NOW, version, "[]");
+        isolate
+    }
+
+    fn hears(&mut self, sent_at: UnixMillis, version: u64, floors: &str) {
+        let (position, floors) = (position(version), serde_json::from_str(floors).unwrap());
+        let to = position.version;
+        let (from, looked) = (Version::ZERO, Vec::new());
+        let reply = SyncReply { position, from, to, proof_age_ms: Some(0), left_out: None, looked, floors };
+        self.known.apply(sent_at, reply);
+    }
+
+    fn poll(&mut self, driver: &mut ReadDriver<Envelope>, now: UnixMillis) -> Poll {
+        driver.poll(now, self)
+    }
+}
+
+fn position(version: u64) -> Position {
+    let epoch = Epoch::new(UnixMillis(1), [0; 10]);
+    Position { version: Version::new(version).unwrap(), ..Position::genesis(epoch) }
+}
+
+fn key(id: u64) -> Key {
+    Key::new(format!("title:{id}")).unwrap()
+}
+
+fn read(id: u64) -> Read {
+    let (ttl, stale_for) = (Duration::from_secs(100), Duration::from_secs(50));
+    let (lag_bound, beyond_bound, on_bump) = (BOUND, Beyond::Stale, OnBump::Delete);
+    Read::new(key(id), Policy { ttl, stale_for, lag_bound, beyond_bound, on_bump, quorum: false }, None)
+}
+
+fn entry(version: u64) -> Envelope {
+    read(0).filled(position(version), NOW, true, Vec::new(), "text/plain".into(), "\"x\"".into())
+}
+
+fn ask(read: usize, tier: Tier, at: u64) -> TierQuestion {
+    TierQuestion { read, tier, generation: Version::ZERO, position: position(at) }
+}
+
+#[track_caller]
+fn freshness(driver: &ReadDriver<Envelope>, read: usize) -> Freshness {
+    match driver.task(read).unwrap().answer() {
+        Some(Answer::Serve { freshness, .. } | Answer::Removed { freshness, .. }) => *freshness,
+        other => panic!("it is no answer: {other:?}"),
+    }
+}
+
+#[test]
+fn what_memory_has_asks_nobody() {
+    let mut isolate = Isolate::at(5);
+    isolate.memory.insert(key(1), entry(5));
+    let mut driver = ReadDriver::begin([read(1)], NOW, &mut isolate);
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Done);
+    assert_eq!(driver.task(0).unwrap().entry(), Some(&entry(5)));
+}
+
+#[test]
+fn tiers_of_several_reads_are_asked_together_and_heard_together() {
+    let mut isolate = Isolate::at(5);
+    let mut driver = ReadDriver::begin([read(1), read(2)], NOW, &mut isolate);
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Ask(vec![ask(0, Tier::Kv, 5), ask(1, Tier::Kv, 5)]));
+    driver.replied(0, Tier::Kv, TierReply::Entry(entry(5)));
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Wait);
+    assert!(driver.task(0).unwrap().answer().is_none(), "the other may take its time");
+    driver.replied(1, Tier::Kv, TierReply::Nothing);
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Ask(vec![ask(1, Tier::Origin, 5)]));
+    driver.replied(1, Tier::Origin, TierReply::Failed);
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Done);
+    let tasks = driver.into_tasks();
+    assert_eq!(tasks[0].entry(), Some(&entry(5)));
+    assert_eq!(tasks[1].answer(), Some(&Answer::Fail(Failure::Origin)));
+}
+
+#[test]
+fn one_sync_serves_all_and_the_strictest_bound_is_asked_for() {
+    let mut isolate = Isolate::default();
+    let wants =
+        |version| Some(AtLeast { epoch: position(version).epoch, version: position(version).version });
+    let strict =
+        |version| Read::new(key(2), Policy { lag_bound: BOUND / 4, ..*read(2).policy() }, wants(version));
+    let mut driver = ReadDriver::begin([read(1), strict(3), strict(4)], NOW, &mut isolate);
+    let (max_age, at_least) = (BOUND / 8, wants(4));
+    assert_eq!(
+        isolate.poll(&mut driver, NOW),
+        Poll::Sync(SyncQuestion { max_age, at_least, look: Look::default() })
+    );
+    isolate.hears(NOW, 4, "[]");
+    driver.synced(true);
+    let asked = (0..3).map(|read| ask(read, Tier::Kv, 4)).collect();
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Ask(asked));
+    assert_eq!(driver.task(1).unwrap().syncs(), 1);
+}
+
+#[test]
+fn where_nothing_is_known_no_tier_is_asked() {
+    let mut isolate = Isolate::default();
+    let mut driver = ReadDriver::refetch(read(1), NOW, &mut isolate);
+    let (max_age, at_least, look) = (BOUND / 2, None, Look::default());
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Sync(SyncQuestion { max_age, at_least, look }));
+    driver.synced(false);
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Done);
+    assert_eq!(driver.task(0).unwrap().answer(), Some(&Answer::Fail(Failure::BoundNotKept)));
+}
+
+#[test]
+fn s2_an_answer_that_waited_is_judged_by_what_was_heard_meanwhile() {
+    let mut isolate = Isolate::at(5);
+    isolate.memory.insert(key(1), entry(5));
+    let mut driver = ReadDriver::begin([read(1), read(2)], NOW, &mut isolate);
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Ask(vec![ask(1, Tier::Kv, 5)]));
+    isolate.hears(NOW, 6, r#"[[0,"title:1",6,0,0]]"#);
+    driver.replied(1, Tier::Kv, TierReply::Entry(entry(6)));
+    let asked = TierQuestion { generation: position(6).version, ..ask(0, Tier::Kv, 6) };
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Ask(vec![asked]), "memory's entry is below a floor now");
+    driver.replied(0, Tier::Kv, TierReply::Entry(entry(6)));
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Done);
+    assert_eq!(freshness(&driver, 0), Freshness::Fresh);
+    assert_eq!(driver.task(0).unwrap().generation(), position(6).version);
+}
+
+#[test]
+fn s1_an_answer_that_others_keep_waiting_again_and_again_is_given_marked() {
+    let mut isolate = Isolate::at(5);
+    isolate.memory.extend([(key(0), entry(5)), (key(1), entry(5))]);
+    let mut driver = ReadDriver::begin([read(0), read(1)], NOW, &mut isolate);
+    // While one of the two asks a tier, the other one's key changes.
+    for (version, asks, tier) in [(6, 0, Tier::Kv), (7, 1, Tier::Kv), (8, 0, Tier::Origin)] {
+        isolate.hears(NOW, version, &format!(r#"[[0,"title:{asks}",{version},0,0]]"#));
+        if version > 6 {
+            driver.replied(1 - asks, Tier::Kv, TierReply::Entry(entry(version)));
+        }
+        let generation = position(version).version;
+        let asked = TierQuestion { generation, ..ask(asks, tier, version) };
+        assert_eq!(isolate.poll(&mut driver, NOW), Poll::Ask(vec![asked]));
+    }
+    isolate.hears(NOW, 9, r#"[[0,"title:1",9,0,0]]"#);
+    driver.replied(0, Tier::Origin, TierReply::Entry(entry(9)));
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Done);
+    assert_eq!((freshness(&driver, 0), freshness(&driver, 1)), (Freshness::Fresh, Freshness::Stale));
+    assert!(driver.task(1).unwrap().is_overdue() && !driver.task(0).unwrap().is_overdue());
+}
