@@ -4,11 +4,12 @@
 //! - [`sync`]: how a reader learns floors from a replica, and what that proves;
 //! - [`policy`]: what each class of keys promises;
 //! - [`cache`]: the decision of one read; [`drive`]: drives reads through the tiers;
-//! - [`entry_codec`]: an entry's bytes in KV and R2.
+//! - [`entry_codec`] and [`entry_names`]: an entry's bytes in KV and R2, and the names there.
 
 pub mod cache;
 pub mod drive;
 pub mod entry_codec;
+pub mod entry_names;
 pub mod floors;
 pub mod policy;
 pub mod sync;

@@ -12,7 +12,9 @@ mod origin;
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt as _, stream};
-use newsreel_core::read::floors::{EntryTags, Judgement};
+use newsreel_core::read::cache::FETCHES;
+use newsreel_core::read::entry_names::kv_name;
+use newsreel_core::read::floors::Judgement;
 use newsreel_core::read::policy::Policies;
 use newsreel_core::wire::{Key, Position, Version};
 use reqwest::Url;
@@ -26,8 +28,6 @@ use api::{Held, KvApi, Pair};
 use log::LogReader;
 use origin::{Fetched, Missed, OriginClient, now};
 
-/// How often the origin is asked for a key when changes overtake its answers.
-const FETCHES: u32 = 3;
 /// The largest value of KV.
 const KV_VALUE_BYTES: usize = 25 << 20;
 /// So many bytes are gathered before they are written. One more value and base64 keep it below the API's 100 MB.
@@ -229,8 +229,7 @@ impl Kv {
     /// Says whether an entry of this fill may be served still.
     fn is_clear(&self, entry: &Fetched, position: Position) -> bool {
         let Fetched { hot, envelope, .. } = entry;
-        let carries = if envelope.found { EntryTags::Tags(&envelope.tags) } else { EntryTags::EveryTag };
-        let judgement = self.log.floors().judge(&hot.key, envelope.position.version, carries);
+        let judgement = self.log.floors().judge(&hot.key, envelope.position.version, envelope.carries());
         envelope.position.epoch == position.epoch && matches!(judgement, Judgement::Clear | Judgement::Soft)
     }
 
@@ -240,8 +239,7 @@ impl Kv {
         let Some(envelope) = &held.envelope else {
             return is_newer || held.version == Some(version.number());
         };
-        let carries = if envelope.found { EntryTags::Tags(&envelope.tags) } else { EntryTags::EveryTag };
-        let judgement = self.log.floors().judge(key, envelope.position.version, carries);
+        let judgement = self.log.floors().judge(key, envelope.position.version, envelope.carries());
         let is_of_this_log = envelope.position.epoch == position.epoch;
         let is_fresh = is_of_this_log && judgement == Judgement::Clear && now() < envelope.expires_at;
         is_newer || is_fresh
@@ -250,7 +248,7 @@ impl Kv {
     /// Returns the name that a reader who knows the same floors asks KV for.
     fn name(&self, key: &Key, position: Position) -> String {
         let generation = self.log.floors().generation(key);
-        format!("{}/{}/{key}@{generation}", self.at.catalog, position.epoch)
+        kv_name(&self.at.catalog, &position.epoch, key, generation)
     }
 }
 

@@ -185,11 +185,7 @@ impl Shelf {
     }
 
     fn is_newer(&self, slot: u32, envelope: &Envelope) -> bool {
-        let rank = |envelope: &Envelope| {
-            let Position { epoch, version, .. } = envelope.position;
-            (epoch, version, envelope.fetched_at)
-        };
-        self.get(slot).is_some_and(|held| rank(&held.envelope) > rank(envelope))
+        self.get(slot).is_some_and(|held| held.envelope.rank() > envelope.rank())
     }
 
     fn take(&mut self, slot: u32) -> Option<Held> {

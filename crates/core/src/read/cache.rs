@@ -17,7 +17,7 @@ mod step;
 mod tally;
 
 pub use envelope::{Envelope, Rank, etag_of};
-pub use machine::Read;
+pub use machine::{FETCHES, Read};
 pub use step::{Answer, Event, Failure, Freshness, Step, Tier, Visit};
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use worker::{Context, Request, Result};
 use crate::http::text_response;
 use crate::reader::background::keep_up;
 use crate::reader::context::Place;
-use crate::reader::drive::{Walk, run};
+use crate::reader::drive::{Values, Walk, run};
 use crate::reader::outcome::{Outcome, outcome};
 use crate::reader::request::{Answered, min_version};
 use crate::reader::response::body::{WRAPPED_BYTES, heard, members, quoted};
@@ -26,9 +26,8 @@ pub(crate) async fn many(
         Ok(at_least) => at_least,
         Err(problem) => return Ok(Err(problem)),
     };
-    let mut walks: Vec<Walk> =
-        keys.iter().map(|key| Walk::new(place, key, place.read(key, at_least)).one_of_many()).collect();
-    run(place, &mut walks).await;
+    let reads = keys.iter().map(|key| place.read(key, at_least)).collect();
+    let walks = run(place, reads, Values::Small).await;
     let (mut entries, mut head, mut room) = (Vec::new(), String::new(), WRAPPED_BYTES);
     for walk in &walks {
         let served = Served::by(place, walk);
@@ -58,7 +57,7 @@ fn entry(place: &Place, walk: &Walk, at_least: Option<AtLeast>, served: &Served,
     };
     format!(
         r#"{{"key":{},{rest},"cache_status":{}}}"#,
-        quoted(walk.key.as_str()),
+        quoted(walk.key().as_str()),
         quoted(&served.cache_status(fetched_at))
     )
 }

@@ -10,7 +10,6 @@ use crate::config::{Config, config};
 use crate::js;
 use crate::protocol::Call;
 use crate::reader::context::Place;
-use crate::reader::drive::Task;
 use crate::reader::sync::post;
 
 /// The edge whose replica fetches ahead where no edge is named to tend KV.
@@ -22,12 +21,7 @@ const KEYS_A_CALL: usize = 2_000;
 /// Asks the origin for the hot keys of each catalog in `FILL_CATALOGS`, and has a replica fetch them ahead.
 ///
 /// What fails is logged; the next time is soon enough.
-#[must_use]
-pub fn scheduled(env: Env) -> Task<'static, ()> {
-    Box::pin(list_all(env))
-}
-
-async fn list_all(env: Env) {
+pub async fn scheduled(env: Env) {
     let config = match config(&env) {
         Ok(config) => config,
         Err(problem) => return console_error!("{}", problem.detail()),

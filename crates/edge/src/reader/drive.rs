@@ -1,13 +1,17 @@
-//! Reads under way: `core::cache` says what to ask, this asks, of many reads together where the tier can.
+//! Drives reads in the Worker: `core::read::drive` says what to ask, this asks, of many reads together where a tier can.
 
-use std::pin::Pin;
+use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
-use newsreel_core::read::cache::{Answer, Event, Freshness, Read, Step, Tier};
-use newsreel_core::read::sync::{AtLeast, Look};
-use newsreel_core::wire::{Key, Position, UnixMillis, Version};
-use worker::{Delay, Result, console_warn};
+use futures_util::future::{Either, join, select};
+use futures_util::{StreamExt as _, stream};
+use newsreel_core::read::cache::{Answer, Freshness, Read, Tier};
+use newsreel_core::read::drive::{HasEnvelope, Local, Poll, ReadDriver, ReadTask, TierQuestion, TierReply};
+use newsreel_core::read::entry_names::{kv_name, r2_name};
+use newsreel_core::read::sync::Knowledge;
+use newsreel_core::wire::Key;
+use worker::{Delay, Error, Result, console_warn};
 
 use crate::clock::now;
 use crate::reader::context::Place;
@@ -16,344 +20,261 @@ use crate::reader::singleflight;
 use crate::reader::state::{Reader, reader};
 use crate::reader::sync::sync;
 use crate::tiers::origin::Question;
-use crate::tiers::{Entry, kv, kv_name, r2, r2_name};
-
-/// A read under way, and what the tiers gave it.
-pub(crate) struct Walk {
-    pub(crate) key: Key,
-    pub(crate) read: Read,
-    step: Step,
-    /// What each tier gave last.
-    held: Vec<(Tier, Entry)>,
-    /// The generation that was asked for last; a fill goes there.
-    pub(crate) generation: Version,
-    /// What R2 was seen to have.
-    pub(crate) seen: Option<r2::Seen>,
-    /// What the origin said instead of answering.
-    pub(crate) origin_error: Option<String>,
-    /// How long the origin took, and whether the fetch was another read's.
-    pub(crate) origin: Option<(Duration, bool)>,
-    /// How many syncs it took part in.
-    pub(crate) syncs: u64,
-    /// One of many: values above 1 MiB are given up, or a hundred of them would be an isolate's end.
-    one_of_many: bool,
-    /// What was known when it was answered.
-    judged_by: Option<Position>,
-}
+use crate::tiers::{Entry, kv, r2};
 
 /// How many tiers are asked at once: six requests of an isolate may wait for their headers.
-const GROUP: usize = 6;
-/// How often answers are judged anew that waited for others, which took their time.
-const ROUNDS: usize = 3;
+const AT_ONCE: usize = 6;
+
+/// Which values an answer can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// Values of every size.
+    All,
+    /// Values of at most 1 MiB: a hundred larger ones would be an isolate's end.
+    Small,
+}
+
+/// A read that has its answer.
+pub(crate) struct Walk {
+    task: ReadTask<Entry>,
+    told: Told,
+}
+
+/// What the tiers told beside their entries.
+#[derive(Default)]
+struct Told {
+    seen: Option<r2::Seen>,
+    origin_error: Option<String>,
+    origin: Option<(Duration, bool)>,
+}
 
 impl Walk {
-    /// Returns a walk that has begun: what memory has of the key is judged.
-    pub(crate) fn new(place: &Place, key: &Key, read: Read) -> Self {
-        let mut walk = Self::unbegun(key, read);
-        walk.hear(place, Event::Begin);
-        walk
+    /// Returns the read.
+    pub(crate) fn read(&self) -> &Read {
+        self.task.read()
     }
 
-    fn unbegun(key: &Key, read: Read) -> Self {
-        Self {
-            key: key.clone(),
-            read,
-            step: Step::Listen,
-            held: Vec::new(),
-            generation: Version::ZERO,
-            seen: None,
-            origin_error: None,
-            origin: None,
-            syncs: 0,
-            one_of_many: false,
-            judged_by: None,
-        }
+    /// Returns the key that was read.
+    pub(crate) fn key(&self) -> &Key {
+        self.read().key()
     }
 
-    /// Makes it one of many that share an answer.
-    pub(crate) fn one_of_many(self) -> Self {
-        Self { one_of_many: true, ..self }
+    /// Returns the read with the entries that the tiers gave.
+    pub(crate) fn task(&self) -> &ReadTask<Entry> {
+        &self.task
     }
 
-    /// Returns a walk that goes to the origin at once, behind an answer that has been given.
-    pub(crate) fn anew(place: &Place, key: &Key) -> Self {
-        let mut walk = Self::unbegun(key, place.read(key, None));
-        walk.step = reader(&place.catalog, |reader| walk.read.refetch(&reader.known));
-        walk
-    }
-
-    /// Returns the answer of a walk that has ended.
+    /// Returns the answer.
     pub(crate) fn answer(&self) -> &Answer {
-        match &self.step {
-            Step::Answer(answer) => answer,
-            Step::Sync { .. } | Step::Ask { .. } | Step::Listen => {
-                unreachable!("a walk is run until it has an answer")
-            }
-        }
+        self.task.answer().expect("a driver is polled until every read has its answer")
     }
 
     /// Returns the entry that is served.
     pub(crate) fn entry(&self) -> Option<&Entry> {
-        let Answer::Serve { from, .. } = self.answer() else { return None };
-        self.held_by(*from)
+        self.task.entry()
     }
 
-    fn held_by(&self, tier: Tier) -> Option<&Entry> {
-        self.held.iter().rev().find(|(one, _)| *one == tier).map(|(_, entry)| entry)
+    /// Returns what R2 was seen to have.
+    pub(crate) fn seen(&self) -> Option<&r2::Seen> {
+        self.told.seen.as_ref()
     }
 
-    /// Hands the read an event; what memory has it is told at once.
-    fn hear(&mut self, place: &Place, event: Event) {
-        reader(&place.catalog, |reader| {
-            let mut event = Some(event);
-            while let Some(said) = event.take() {
-                self.step = self.read.next(now(), &reader.known, said);
-                if self.asks(Tier::Memory) {
-                    event = Some(self.ask_memory(reader));
-                }
-            }
-            self.judged_by = reader.known.position();
-        });
+    /// Returns what the origin said instead of answering.
+    pub(crate) fn origin_error(&self) -> Option<&str> {
+        self.told.origin_error.as_deref()
     }
 
-    fn ask_memory(&mut self, reader: &mut Reader) -> Event {
-        match reader.memory.get(&self.key) {
-            Some(entry) => self.got(Tier::Memory, entry),
-            None => Event::Missed(Tier::Memory),
-        }
-    }
-
-    fn got(&mut self, tier: Tier, mut entry: Entry) -> Event {
-        if self.one_of_many {
-            entry.leave_large();
-        }
-        let envelope = entry.envelope.clone();
-        self.held.push((tier, entry));
-        Event::Held(tier, envelope)
-    }
-
-    fn asks(&self, tier: Tier) -> bool {
-        matches!(&self.step, Step::Ask { tiers, .. } if tiers.contains(&tier))
-    }
-
-    /// Returns what a tier's answer is to the read.
-    fn event(&mut self, place: &Place, tier: Tier, found: Result<Option<Entry>>) -> Event {
-        match found {
-            Ok(Some(entry)) => self.got(tier, entry),
-            Ok(None) => Event::Missed(tier),
-            Err(error) => {
-                console_warn!("{}/{}: {}: {error}", place.catalog, self.key, tier.name());
-                if tier == Tier::Origin {
-                    self.origin_error = Some(error.to_string());
-                }
-                Event::Failed(tier)
-            }
-        }
+    /// Returns how long the origin took, and whether the fetch was another read's.
+    pub(crate) fn origin(&self) -> Option<(Duration, bool)> {
+        self.told.origin
     }
 }
 
-/// Does what the reads say until all have an answer. Those that had theirs early are judged anew by what is known when
-/// the last one has.
-pub(crate) async fn run(place: &Place, walks: &mut [Walk]) {
-    for _ in 0..ROUNDS {
-        go_on(place, walks).await;
-        let mut judged_anew = false;
-        for walk in old(place, walks) {
-            judged_anew = true;
-            walk.hear(place, Event::Delayed);
-        }
-        if !judged_anew {
-            return;
-        }
-    }
-    go_on(place, walks).await;
-    for walk in old(place, walks) {
-        let late = reader(&place.catalog, |reader| walk.read.late(now(), &reader.known, walk.answer()));
-        walk.hear(place, Event::Delayed);
-        // What needs nobody to be asked is judged once more.
-        if !matches!(walk.step, Step::Answer(_)) {
-            walk.step = Step::Answer(late);
-        }
+impl HasEnvelope for Entry {
+    fn envelope(&self) -> &newsreel_core::read::cache::Envelope {
+        &self.envelope
     }
 }
 
-/// Returns those whose answer is from before something was heard, or longer ago than their bound.
-fn old<'a>(place: &Place, walks: &'a mut [Walk]) -> Vec<&'a mut Walk> {
-    let is_old = |walk: &&mut Walk| {
-        let failed = matches!(walk.step, Step::Answer(Answer::Fail(_)));
-        !failed
-            && reader(&place.catalog, |reader| walk.read.is_outdated(now(), &reader.known, walk.judged_by))
-    };
-    walks.iter_mut().filter(is_old).collect()
+impl Local for Reader {
+    type Entry = Entry;
+
+    fn known(&self) -> &Knowledge {
+        &self.known
+    }
+
+    fn recall(&mut self, key: &Key) -> Option<Entry> {
+        self.memory.get(key)
+    }
 }
 
-async fn go_on(place: &Place, walks: &mut [Walk]) {
+/// Drives reads until all have their answer.
+pub(crate) async fn run(place: &Place, reads: Vec<Read>, values: Values) -> Vec<Walk> {
+    let driver = reader(&place.catalog, |reader| ReadDriver::begin(reads, now(), reader));
+    drive(place, driver, values).await
+}
+
+/// Fetches an entry from the origin, behind an answer that has been given.
+pub(crate) async fn fetch(place: &Place, key: &Key) -> Vec<Walk> {
+    let read = place.read(key, None);
+    let driver = reader(&place.catalog, |reader| ReadDriver::refetch(read, now(), reader));
+    drive(place, driver, Values::All).await
+}
+
+async fn drive(place: &Place, mut driver: ReadDriver<Entry>, values: Values) -> Vec<Walk> {
+    let mut told = BTreeMap::<usize, Told>::new();
     loop {
-        if let Some(wanted) = Wanted::of(walks) {
-            let outcome = sync(place, wanted.max_age, wanted.at_least, &wanted.look).await;
-            if let Err(error) = &outcome {
-                console_warn!("{}@{}: {error}", place.catalog, place.edge);
+        match reader(&place.catalog, |reader| driver.poll(now(), reader)) {
+            Poll::Sync(question) => {
+                let proved = sync(place, &question).await.unwrap_or_else(|error| {
+                    console_warn!("{}@{}: {error}", place.catalog, place.edge);
+                    false
+                });
+                driver.synced(proved);
             }
-            let proved = outcome.unwrap_or(false);
-            for walk in walks.iter_mut().filter(|walk| matches!(walk.step, Step::Sync { .. })) {
-                walk.syncs += 1;
-                walk.hear(place, Event::Synced { proved });
+            Poll::Ask(questions) => {
+                for gave in ask(place, &driver, &questions).await {
+                    let (read, tier) = (gave.read, gave.tier);
+                    let reply = told.entry(read).or_default().take(place, gave, values);
+                    driver.replied(read, tier, reply);
+                }
             }
-        } else if walks.iter().any(|walk| matches!(walk.step, Step::Ask { .. })) {
-            ask(place, walks).await;
-        } else {
-            return;
+            // Every question has had its reply, so none is waited for.
+            Poll::Wait | Poll::Done => break,
         }
     }
+    let tasks = driver.into_tasks().into_iter().enumerate();
+    tasks.map(|(read, task)| Walk { task, told: told.remove(&read).unwrap_or_default() }).collect()
 }
-
-/// One sync that serves all reads that want one.
-struct Wanted {
-    max_age: Duration,
-    at_least: Option<AtLeast>,
-    look: Look,
-}
-
-impl Wanted {
-    fn of(walks: &[Walk]) -> Option<Self> {
-        let mut wanted: Option<Self> = None;
-        for walk in walks {
-            let Step::Sync { max_age, at_least, look } = &walk.step else { continue };
-            let all =
-                wanted.get_or_insert(Self { max_age: *max_age, at_least: *at_least, look: Look::default() });
-            all.max_age = all.max_age.min(*max_age);
-            all.look.join(look.clone());
-        }
-        wanted
-    }
-}
-
-/// Something to be awaited beside others. Boxed: a type of its own for each would be half of this crate in the wasm.
-pub(crate) type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// What a tier gave.
 struct Gave {
-    /// The number of the read.
-    to: usize,
+    read: usize,
     tier: Tier,
     found: Result<Option<Entry>>,
-    /// What R2 was seen to have.
     seen: Option<r2::Seen>,
-    /// How long the origin took, and whether the fetch was another read's.
-    took: Option<(Duration, bool)>,
+    origin: Option<(Duration, bool)>,
 }
 
 impl Gave {
-    fn new(to: usize, tier: Tier, found: Result<Option<Entry>>) -> Self {
-        Self { to, tier, found, seen: None, took: None }
+    fn new(question: TierQuestion, found: Result<Option<Entry>>) -> Self {
+        Self { read: question.read, tier: question.tier, found, seen: None, origin: None }
+    }
+
+    fn late(question: TierQuestion) -> Self {
+        Self::new(question, Err("it did not answer in time".into()))
     }
 }
 
-/// Asks every tier that the reads want asked, all at once, and hands the reads what was said.
-async fn ask(place: &Place, walks: &mut [Walk]) {
-    let Some(position) = reader(&place.catalog, |reader| reader.known.position()) else {
-        for walk in walks.iter_mut() {
-            if let Step::Ask { tiers, .. } = walk.step {
-                tiers.iter().for_each(|tier| walk.hear(place, Event::Failed(*tier)));
+impl Told {
+    /// Keeps what a tier told, and returns what is a reply to the read.
+    fn take(&mut self, place: &Place, gave: Gave, values: Values) -> TierReply<Entry> {
+        let Gave { tier, found, seen, origin, .. } = gave;
+        self.seen = seen.or(self.seen.take());
+        self.origin = origin.or(self.origin);
+        match found {
+            Ok(Some(mut entry)) => {
+                if values == Values::Small {
+                    entry.leave_large();
+                }
+                TierReply::Entry(entry)
             }
-        }
-        return;
-    };
-    for walk in walks.iter_mut() {
-        if let Step::Ask { generation, .. } = walk.step {
-            walk.generation = generation;
-        }
-    }
-    let gave = {
-        let walks: &[Walk] = walks;
-        let of_kv = (0..walks.len()).filter(|to| walks.get(*to).is_some_and(|walk| walk.asks(Tier::Kv)));
-        let kv = Box::pin(ask_kv(place, walks, position));
-        let mut tasks: Vec<Task<'_, Vec<Gave>>> =
-            vec![Box::pin(in_time(place, Tier::Kv, of_kv.collect(), kv))];
-        for (to, walk) in walks.iter().enumerate() {
-            if walk.asks(Tier::R2) {
-                let r2 = Box::pin(ask_r2(place, to, walk, position));
-                tasks.push(Box::pin(in_time(place, Tier::R2, vec![to], r2)));
+            Ok(None) => TierReply::Nothing,
+            Err(error) => {
+                console_warn!("{}: {}: {error}", place.catalog, tier.name());
+                if tier == Tier::Origin {
+                    self.origin_error = Some(error.to_string());
+                }
+                TierReply::Failed
             }
-            if walk.asks(Tier::Origin) {
-                tasks.push(Box::pin(ask_origin(place, to, walk, position)));
-            }
-        }
-        in_groups(tasks).await
-    };
-    for Gave { to, tier, found, seen, took } in gave.into_iter().flatten() {
-        let Some(walk) = walks.get_mut(to) else { continue };
-        walk.seen = seen.or(walk.seen.take());
-        walk.origin = took.or(walk.origin);
-        let event = walk.event(place, tier, found);
-        walk.hear(place, event);
-    }
-}
-
-/// Waits for a tier as long as for the origin; one that takes longer has failed the reads that asked it.
-async fn in_time(place: &Place, tier: Tier, asked: Vec<usize>, gives: Task<'_, Vec<Gave>>) -> Vec<Gave> {
-    match select(gives, Box::pin(Delay::from(place.config.origin_timeout))).await {
-        Either::Left((gave, _)) => gave,
-        Either::Right(_) => {
-            let late = |to| Gave::new(to, tier, Err("it did not answer in time".into()));
-            asked.into_iter().map(late).collect()
         }
     }
 }
 
-async fn ask_kv(place: &Place, walks: &[Walk], position: Position) -> Vec<Gave> {
-    let asking = walks.iter().enumerate().filter(|(_, walk)| walk.asks(Tier::Kv));
-    let (numbers, names): (Vec<usize>, Vec<String>) = asking
-        .map(|(to, walk)| (to, kv_name(&place.catalog, &position.epoch, &walk.key, walk.generation)))
-        .unzip();
-    let told = kv::get_many(&place.env, &names).await;
-    let (mut gave, mut alone) = (Vec::new(), Vec::<Task<'_, Vec<Gave>>>::new());
-    for ((to, name), told) in numbers.into_iter().zip(&names).zip(told) {
-        match told {
-            Some(entry) => gave.push(Gave::new(to, Tier::Kv, Ok(entry))),
-            None => {
-                alone.push(Box::pin(
-                    async move { vec![Gave::new(to, Tier::Kv, kv::get(&place.env, name).await)] },
-                ))
-            }
-        }
-    }
-    gave.extend(in_groups(alone).await.into_iter().flatten());
+/// Asks the tiers: KV for all of its names at once, the others one by one.
+async fn ask(place: &Place, driver: &ReadDriver<Entry>, questions: &[TierQuestion]) -> Vec<Gave> {
+    let (of_kv, others): (Vec<TierQuestion>, Vec<_>) =
+        questions.iter().partition(|question| question.tier == Tier::Kv);
+    let others = stream::iter(others)
+        .map(|question| ask_one(place, driver, question))
+        .buffer_unordered(AT_ONCE - 1)
+        .collect::<Vec<_>>();
+    let (mut gave, others) = join(ask_kv(place, driver, of_kv), others).await;
+    gave.extend(others);
     gave
 }
 
-/// Awaits a few at once: what each brings may be 25 MiB. (The first of a round asks KV for all that it can.)
-async fn in_groups<T>(tasks: Vec<Task<'_, T>>) -> Vec<T> {
-    let mut outcomes = Vec::with_capacity(tasks.len());
-    let mut tasks = tasks.into_iter().peekable();
-    while tasks.peek().is_some() {
-        let group: Vec<_> = tasks.by_ref().take(GROUP).collect();
-        outcomes.extend(join_all(group).await);
+/// Asks KV; where it takes longer than the origin may, it has failed the reads that asked.
+async fn ask_kv(place: &Place, driver: &ReadDriver<Entry>, questions: Vec<TierQuestion>) -> Vec<Gave> {
+    if questions.is_empty() {
+        return Vec::new();
     }
-    outcomes
+    match within(place.config.origin_timeout, get_from_kv(place, driver, &questions)).await {
+        Some(gave) => gave,
+        None => questions.into_iter().map(Gave::late).collect(),
+    }
 }
 
-async fn ask_r2(place: &Place, to: usize, walk: &Walk, position: Position) -> Vec<Gave> {
-    let name = r2_name(&place.catalog, &position.epoch, &walk.key);
-    vec![match r2::get(&place.env, &name).await {
-        Ok((entry, seen)) => Gave { seen: Some(seen), ..Gave::new(to, Tier::R2, Ok(entry)) },
-        Err(error) => Gave::new(to, Tier::R2, Err(error)),
-    }]
+async fn get_from_kv(place: &Place, driver: &ReadDriver<Entry>, questions: &[TierQuestion]) -> Vec<Gave> {
+    let named: Vec<(TierQuestion, String)> = questions
+        .iter()
+        .filter_map(|question| {
+            let key = driver.task(question.read)?.read().key();
+            let epoch = question.position.epoch;
+            Some((*question, kv_name(&place.catalog, &epoch, key, question.generation)))
+        })
+        .collect();
+    let names: Vec<String> = named.iter().map(|(_, name)| name.clone()).collect();
+    let mut found = kv::get_many(&place.env, &names).await;
+    let (mut gave, mut alone) = (Vec::new(), Vec::new());
+    for (question, name) in named {
+        match found.remove(&name) {
+            Some(entry) => gave.push(Gave::new(question, Ok(entry))),
+            None => alone.push((question, name)),
+        }
+    }
+    // A few at once: what each brings may be 25 MiB.
+    let alone = stream::iter(alone)
+        .map(|(question, name)| async move { Gave::new(question, kv::get(&place.env, &name).await) })
+        .buffer_unordered(AT_ONCE);
+    gave.extend(alone.collect::<Vec<_>>().await);
+    gave
 }
 
-async fn ask_origin(place: &Place, to: usize, walk: &Walk, position: Position) -> Vec<Gave> {
-    let question = Question {
+async fn ask_one(place: &Place, driver: &ReadDriver<Entry>, question: TierQuestion) -> Gave {
+    let Some(task) = driver.task(question.read) else { return Gave::late(question) };
+    if question.tier == Tier::Origin {
+        return ask_origin(place, task.read(), question).await;
+    }
+    let name = r2_name(&place.catalog, &question.position.epoch, task.read().key());
+    match within(place.config.origin_timeout, r2::get(&place.env, &name)).await {
+        Some(Ok((entry, seen))) => Gave { seen: Some(seen), ..Gave::new(question, Ok(entry)) },
+        Some(Err(error)) => Gave::new(question, Err(error)),
+        None => Gave::late(question),
+    }
+}
+
+async fn ask_origin(place: &Place, read: &Read, question: TierQuestion) -> Gave {
+    let began = now();
+    let (outcome, shared) = singleflight::fetch(&Question {
         env: &place.env,
         config: &place.config,
         catalog: &place.catalog,
-        key: &walk.key,
-        read: &walk.read,
-        position,
-    };
-    let began: UnixMillis = now();
-    let (outcome, shared) = singleflight::fetch(&question).await;
-    let found = outcome.map(Some).map_err(worker::Error::from);
-    vec![Gave { took: Some((now().since(began), shared)), ..Gave::new(to, Tier::Origin, found) }]
+        key: read.key(),
+        read,
+        position: question.position,
+    })
+    .await;
+    let found = outcome.map(Some).map_err(Error::from);
+    Gave { origin: Some((now().since(began), shared)), ..Gave::new(question, found) }
+}
+
+/// Waits for something, but not longer than that.
+async fn within<T>(limit: Duration, something: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(something), pin!(Delay::from(limit))).await {
+        Either::Left((outcome, _)) => Some(outcome),
+        Either::Right(_) => None,
+    }
 }
 
 impl Served {
@@ -368,8 +289,8 @@ impl Served {
             Answer::Fail(_) => (None, Freshness::Stale),
         };
         let filled = walk.filled();
-        let (policy, visits) = (place.policy(&walk.key), walk.read.visits().to_vec());
-        let collapsed = walk.origin.is_some_and(|(_, shared)| shared);
+        let (policy, visits) = (place.policy(walk.key()), walk.read().visits().to_vec());
+        let collapsed = walk.origin().is_some_and(|(_, shared)| shared);
         let found = walk.entry().is_some_and(|entry| entry.envelope.found);
         Self { now, position, lag, policy, from, freshness, visits, filled, collapsed, found }
     }

@@ -8,7 +8,7 @@ use worker::{Context, Response, Result};
 use crate::http::text_response;
 use crate::reader::background::keep_up;
 use crate::reader::context::Place;
-use crate::reader::drive::{Walk, run};
+use crate::reader::drive::{Values, run};
 use crate::reader::metrics;
 use crate::reader::outcome::{Outcome, outcome};
 use crate::reader::response::body::{heard, quoted};
@@ -46,9 +46,8 @@ pub(crate) async fn ahead(place: &Rc<Place>, context: &Context, keys: &[Key]) ->
 impl Filled {
     /// Fills some keys. Whoever fills ahead is told when it is done, not when it has begun.
     async fn fill(&mut self, place: &Place, keys: &[Key]) {
-        let mut walks: Vec<Walk> =
-            keys.iter().map(|key| Walk::new(place, key, place.read(key, None).ahead())).collect();
-        run(place, &mut walks).await;
+        let reads = keys.iter().map(|key| place.read(key, None).ahead()).collect();
+        let walks = run(place, reads, Values::All).await;
         metrics::count_fills(place, &walks);
         let fills: Vec<Option<Fill>> = walks.iter().map(|walk| walk.fill(place)).collect();
         let is_filled: Vec<bool> = fills.iter().map(Option::is_some).collect();
@@ -56,7 +55,7 @@ impl Filled {
         for (walk, is_filled) in walks.iter().zip(is_filled) {
             let served = Served::by(place, walk);
             self.head = heard(place, &served);
-            let key = quoted(walk.key.as_str());
+            let key = quoted(walk.key().as_str());
             let refused = is_filled.then(|| refused.next().flatten()).flatten();
             match (outcome(place, walk, None, &served), refused) {
                 (Outcome::Failed(problem), _) => self.failed(&key, &problem),

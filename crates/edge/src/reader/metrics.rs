@@ -39,8 +39,8 @@ pub(crate) fn count(place: &Place, walks: &[Walk]) {
     reader(&place.catalog, |reader| {
         let lag = reader.known.lag(now);
         for walk in walks {
-            let (class, entry) = (walk.key.class(), walk.entry());
-            walk.read.count(
+            let (class, entry) = (walk.key().class(), walk.entry());
+            walk.read().count(
                 walk.answer(),
                 entry.is_some_and(|entry| entry.envelope.found),
                 &mut reader.counts,
@@ -51,14 +51,14 @@ pub(crate) fn count(place: &Place, walks: &[Walk]) {
             if matches!(walk.answer(), Answer::Serve { refresh: true, .. }) {
                 reader.counts.add(class, Count::Refreshes, 1);
             }
-            match walk.origin {
+            match walk.origin() {
                 Some((_, true)) => reader.counts.add(class, Count::Shared, 1),
                 Some((took, false)) => reader.counts.origin_took(class, took),
                 None => {}
             }
-            reader.counts.add(class, Count::Syncs, walk.syncs);
+            reader.counts.add(class, Count::Syncs, walk.task().syncs());
             let tags: &[Tag] = entry.map_or(&[], |entry| &entry.envelope.tags);
-            reader.hot.touch(&walk.key, tags);
+            reader.hot.touch(walk.key(), tags);
         }
     });
 }
@@ -67,8 +67,8 @@ pub(crate) fn count(place: &Place, walks: &[Walk]) {
 pub(crate) fn count_fetch(place: &Place, walks: &[Walk]) {
     reader(&place.catalog, |reader| {
         for walk in walks {
-            if let Some((took, false)) = walk.origin {
-                reader.counts.origin_took(walk.key.class(), took);
+            if let Some((took, false)) = walk.origin() {
+                reader.counts.origin_took(walk.key().class(), took);
             }
         }
     });
@@ -78,7 +78,7 @@ pub(crate) fn count_fetch(place: &Place, walks: &[Walk]) {
 pub(crate) fn count_fills(place: &Place, walks: &[Walk]) {
     reader(&place.catalog, |reader| {
         for walk in walks {
-            walk.read.count(walk.answer(), true, &mut reader.counts);
+            walk.read().count(walk.answer(), true, &mut reader.counts);
         }
     });
     count_fetch(place, walks);

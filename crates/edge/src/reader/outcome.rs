@@ -25,7 +25,7 @@ pub(crate) fn outcome(place: &Place, walk: &Walk, at_least: Option<AtLeast>, ser
             entry => entry.map(|entry| entry.envelope.position),
         },
     };
-    Outcome::NotFound(Problem::new(Code::NotFound, format!("{} has no {}", place.catalog, walk.key)), at)
+    Outcome::NotFound(Problem::new(Code::NotFound, format!("{} has no {}", place.catalog, walk.key())), at)
 }
 
 fn failed(
@@ -38,7 +38,7 @@ fn failed(
     let lag = served.lag.map(|lag| lag.as_millis());
     match failure {
         Failure::BoundNotKept => {
-            let (class, bound) = (walk.key.class(), place.policy(&walk.key).lag_bound.as_millis());
+            let (class, bound) = (walk.key().class(), place.policy(walk.key()).lag_bound.as_millis());
             let text = format!("class {class} promises a lag of {bound} ms, which cannot be proved now");
             Problem::new(Code::BoundNotKept, text).with("lag_ms", lag)
         }
@@ -49,7 +49,7 @@ fn failed(
                 .with("position", served.position)
         }
         Failure::Origin => {
-            let why = walk.origin_error.clone().unwrap_or_default();
+            let why = walk.origin_error().unwrap_or_default();
             let text = format!("the origin could not answer, and nothing may be served in its place: {why}");
             Problem::new(Code::OriginFailed, text)
         }

@@ -12,7 +12,6 @@ use crate::config::{ENTRIES, REPLICA, config};
 use crate::http::{problem_response, text_response};
 use crate::reader::bulk::many;
 use crate::reader::context::Place;
-use crate::reader::drive::Task;
 use crate::reader::fill::ahead;
 use crate::reader::metrics;
 use crate::reader::request::{Answered, body_keys};
@@ -31,14 +30,7 @@ pub fn serves(request: &Request) -> Result<bool> {
 ///
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
-///
-/// Boxed: a future that another crate polls is in the wasm twice, once for each.
-#[must_use]
-pub fn serve(request: Request, env: Env, context: Context) -> Task<'static, Result<Response>> {
-    Box::pin(serve_here(request, env, context))
-}
-
-async fn serve_here(mut request: Request, env: Env, context: Context) -> Result<Response> {
+pub async fn serve(mut request: Request, env: Env, context: Context) -> Result<Response> {
     let address = Address::new(request.inner().url());
     let route = Route::parse(&request.inner().method(), address.path(), address.query());
     let answer = match route {

@@ -9,7 +9,7 @@ use worker::{Context, Request, Result};
 use crate::http::text_response;
 use crate::reader::background::keep_up;
 use crate::reader::context::Place;
-use crate::reader::drive::{Walk, run};
+use crate::reader::drive::{Values, Walk, run};
 use crate::reader::explain::explanation;
 use crate::reader::outcome::{Outcome, outcome};
 use crate::reader::request::{Answered, min_version};
@@ -29,16 +29,16 @@ pub(crate) async fn one(
         Err(problem) => return Ok(Err(problem)),
     };
     let read = place.read(key, at_least);
-    let mut walks = [Walk::new(place, key, if explain { read.explained() } else { read })];
-    run(place, &mut walks).await;
-    let [walk] = walks;
-    let served = Served::by(place, &walk);
+    let read = if explain { read.explained() } else { read };
+    let walks = run(place, vec![read], Values::All).await;
+    let walk = walks.first().expect("one read has one answer");
+    let served = Served::by(place, walk);
     let answered = if explain {
-        text_response("application/json", explanation(place, &walk, &served)).map(Ok)
+        text_response("application/json", explanation(place, walk, &served)).map(Ok)
     } else {
-        respond(request, place, &walk, at_least, &served).await
+        respond(request, place, walk, at_least, &served).await
     };
-    keep_up(place, context, &[walk]);
+    keep_up(place, context, &walks);
     answered
 }
 

@@ -1,13 +1,14 @@
 //! Puts what a read served into the tiers nearer to the reader: memory at once, KV and R2 behind the answer.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use newsreel_core::read::cache::{Answer, Tier};
+use newsreel_core::read::entry_names::{kv_name, r2_name};
 use worker::console_warn;
 
 use crate::reader::context::Place;
-use crate::reader::drive::{Task, Walk};
+use crate::reader::drive::Walk;
 use crate::reader::state::reader;
-use crate::tiers::{Body, Entry, kv, kv_name, r2, r2_name};
+use crate::tiers::{Body, Entry, kv, r2};
 
 impl Walk {
     /// Returns the tiers that take what is served.
@@ -25,14 +26,15 @@ impl Walk {
         let (entry, mut tiers) = (self.entry()?, self.filled());
         tiers.retain(|tier| entry.fits(*tier));
         if tiers.contains(&Tier::Memory) {
-            reader(&place.catalog, |reader| reader.memory.put(&self.key, entry.clone()));
+            reader(&place.catalog, |reader| reader.memory.put(self.key(), entry.clone()));
         }
         let epoch = entry.envelope.position.epoch;
-        let kv =
-            tiers.contains(&Tier::Kv).then(|| kv_name(&place.catalog, &epoch, &self.key, self.generation));
-        let r2 = tiers.contains(&Tier::R2).then(|| r2_name(&place.catalog, &epoch, &self.key));
-        let popularity = reader(&place.catalog, |reader| reader.hot.reads(&self.key));
-        let (entry, seen) = (entry.clone(), self.seen.clone());
+        let kv = tiers
+            .contains(&Tier::Kv)
+            .then(|| kv_name(&place.catalog, &epoch, self.key(), self.task().generation()));
+        let r2 = tiers.contains(&Tier::R2).then(|| r2_name(&place.catalog, &epoch, self.key()));
+        let popularity = reader(&place.catalog, |reader| reader.hot.reads(self.key()));
+        let (entry, seen) = (entry.clone(), self.seen().cloned());
         (kv.is_some() || r2.is_some()).then_some(Fill { entry, kv, r2, seen, popularity })
     }
 }
@@ -50,22 +52,19 @@ pub(crate) struct Fill {
 impl Fill {
     /// Puts it there; returns what refused it, if something did. Then it is only missed there.
     async fn put(self, place: &Place) -> Option<String> {
-        let (entry, popularity, mut tasks) =
-            (&self.entry, self.popularity, Vec::<Task<'_, Option<String>>>::new());
-        if let Some(name) = &self.kv {
-            tasks.push(Box::pin(async move {
-                let put = kv::put(&place.env, name, entry.clone(), popularity).await;
-                put.err().map(|error| format!("{name} is not in KV: {error}"))
-            }));
-        }
-        if let Some(name) = &self.r2 {
-            let seen = self.seen.clone();
-            tasks.push(Box::pin(async move {
-                let put = r2::put(&place.env, name, entry, seen).await;
-                put.err().map(|error| format!("{name} is not in R2: {error}"))
-            }));
-        }
-        let refused = join_all(tasks).await.into_iter().flatten().next();
+        let Self { entry, kv, r2, seen, popularity } = &self;
+        let to_kv = async {
+            let name = kv.as_ref()?;
+            let put = kv::put(&place.env, name, entry.clone(), *popularity).await;
+            put.err().map(|error| format!("{name} is not in KV: {error}"))
+        };
+        let to_r2 = async {
+            let name = r2.as_ref()?;
+            let put = r2::put(&place.env, name, entry, seen.clone()).await;
+            put.err().map(|error| format!("{name} is not in R2: {error}"))
+        };
+        let (kv, r2) = join(to_kv, to_r2).await;
+        let refused = kv.or(r2);
         if let Some(refused) = &refused {
             console_warn!("{refused}");
         }
@@ -75,6 +74,5 @@ impl Fill {
 
 /// Puts all of them there; returns what refused each, if something did.
 pub(crate) async fn put_all(place: &Place, fills: Vec<Fill>) -> Vec<Option<String>> {
-    let tasks = fills.into_iter().map(|fill| -> Task<'_, Option<String>> { Box::pin(fill.put(place)) });
-    join_all(tasks.collect::<Vec<_>>()).await
+    join_all(fills.into_iter().map(|fill| fill.put(place))).await
 }

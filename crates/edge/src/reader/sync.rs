@@ -5,7 +5,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use newsreel_core::read::sync::{Applied, Ask, AtLeast, Look, Reply};
+use newsreel_core::read::drive::SyncQuestion;
+use newsreel_core::read::sync::{Applied, Ask, Reply};
 use newsreel_core::wire::{Catalog, UnixMillis};
 use worker::web_sys::{self, RequestInit};
 use worker::{Delay, Env, Result, Stub};
@@ -28,15 +29,10 @@ const LOOK: Duration = Duration::from_millis(8);
 ///
 /// # Errors
 /// When the replica cannot be reached or has not reached its broker.
-pub(crate) async fn sync(
-    place: &Place,
-    max_age: Duration,
-    at_least: Option<AtLeast>,
-    look: &Look,
-) -> Result<bool> {
+pub(crate) async fn sync(place: &Place, question: &SyncQuestion) -> Result<bool> {
     let catalog = &place.catalog;
     let is_first = place.replica.is_none() && is_first(catalog).await;
-    let proved = ask_for_all(place, max_age, at_least, look).await;
+    let proved = ask_for_all(place, question).await;
     if is_first {
         reader(catalog, |reader| (reader.loading_until, reader.loaded_at) = (UnixMillis(0), now()));
     }
@@ -58,19 +54,14 @@ async fn is_first(catalog: &Catalog) -> bool {
     false
 }
 
-async fn ask_for_all(
-    place: &Place,
-    max_age: Duration,
-    at_least: Option<AtLeast>,
-    look: &Look,
-) -> Result<bool> {
-    let catalog = &place.catalog;
+async fn ask_for_all(place: &Place, question: &SyncQuestion) -> Result<bool> {
+    let (catalog, SyncQuestion { max_age, at_least, look }) = (&place.catalog, question);
     for _ in 0..REPLIES {
-        let ask = reader(catalog, |reader| reader.known.ask(max_age, at_least, look.clone()));
+        let ask = reader(catalog, |reader| reader.known.ask(*max_age, *at_least, look.clone()));
         let sent_at = now();
         let (reply, proved) = match &place.replica {
             Some(replica) => Rc::clone(replica).answer(ask).await?,
-            None => question(place, &ask).await?,
+            None => ask_replica(place, &ask).await?,
         };
         match reader(catalog, |reader| reader.known.learn(sent_at, look, reply)) {
             Applied::Part => {}
@@ -83,7 +74,7 @@ async fn ask_for_all(
 }
 
 /// Asks the replica; returns its reply, and whether it proved what was asked for.
-async fn question(place: &Place, ask: &Ask) -> Result<(Reply, bool)> {
+async fn ask_replica(place: &Place, ask: &Ask) -> Result<(Reply, bool)> {
     let body = serde_json::to_string(ask)?;
     let response = post(place, Call::Sync, &body).await?;
     let proved = response.headers().has(PROVED)?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use newsreel_core::follow::follower::{Config as FollowerConfig, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::read::entry_names;
 use newsreel_core::read::floors::{FloorRow, raised_by};
 use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::frame::close;
@@ -199,7 +200,7 @@ impl Inner {
     fn apply(self: &Rc<Self>, floors: &[FloorRow], position: Option<Position>) -> Result<()> {
         let tends = self.config.as_ref().is_ok_and(|config| config.tends_kv(&self.edge));
         let epoch = position.or(self.follower.borrow().position()).map(|position| position.epoch);
-        let prefix = epoch.filter(|_| tends).map(|epoch| crate::tiers::prefix(&self.catalog, &epoch));
+        let prefix = epoch.filter(|_| tends).map(|epoch| entry_names::prefix(&self.catalog, &epoch));
         self.rows.apply(floors, position, prefix.as_deref())?;
         if tends && !floors.is_empty() {
             self.tend_kv();

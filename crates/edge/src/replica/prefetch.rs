@@ -18,7 +18,7 @@ use worker::{Delay, Response, Result};
 use crate::clock::now;
 use crate::protocol::LocalReplica;
 use crate::reader::context::Place;
-use crate::reader::drive::{Walk, run};
+use crate::reader::drive::{Values, run};
 use crate::reader::metrics;
 use crate::reader::store::put_all;
 use crate::replica::driver::{Ended, Inner};
@@ -89,17 +89,13 @@ impl Inner {
         let place = Place { env, config, catalog, edge: self.edge.clone(), replica: Some(local) };
         // Floors as they are here: what this isolate's readers know may be from before the change.
         let here = self.position().map(|at| AtLeast { epoch: at.epoch, version: at.version });
-        let mut walks = Vec::new();
-        for Task { name, .. } in &tasks {
-            if let Ok(key) = Key::new(name.as_str()) {
-                walks.push(Walk::new(&place, &key, place.read(&key, here).ahead()));
-            }
-        }
-        run(&place, &mut walks).await;
+        let keys = tasks.iter().filter_map(|task| Key::new(task.name.as_str()).ok());
+        let reads = keys.map(|key| place.read(&key, here).ahead()).collect();
+        let walks = run(&place, reads, Values::All).await;
         metrics::count_fills(&place, &walks);
         put_all(&place, walks.iter().filter_map(|walk| walk.fill(&place)).collect()).await;
         let failed = |task: &Task| {
-            let walk = walks.iter().find(|walk| walk.key.as_str() == task.name);
+            let walk = walks.iter().find(|walk| walk.key().as_str() == task.name);
             walk.is_some_and(|walk| matches!(walk.answer(), Answer::Fail(_)))
         };
         let mut done = Vec::new();

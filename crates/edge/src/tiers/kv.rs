@@ -5,9 +5,9 @@
 //! again; the floor holds meanwhile.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use newsreel_core::read::cache::Envelope;
 use newsreel_core::wire::UnixMillis;
 use worker::{Delay, Env, Result};
 
@@ -41,21 +41,23 @@ pub(crate) async fn get(env: &Env, name: &str) -> Result<Option<Entry>> {
     Ok(bytes.and_then(|bytes| Entry::from_array(&bytes)))
 }
 
-/// Returns what KV has under up to 100 names, in their order, by one call; `None` for what has to be asked for alone:
-/// what is no text, or together over 25 MB.
-pub(crate) async fn get_many(env: &Env, names: &[String]) -> Vec<Option<Option<Entry>>> {
+/// Returns what KV has under up to 100 names, by one call. A name that is missing has to be asked for alone: its value is
+/// no text, or all together are over 25 MB.
+pub(crate) async fn get_many(env: &Env, names: &[String]) -> BTreeMap<String, Option<Entry>> {
+    if names.len() < 2 {
+        return BTreeMap::new();
+    }
     let texts = match namespace(env) {
-        Ok(kv) if names.len() > 1 => kv.texts(names, CACHE_TTL).await,
-        Ok(_) => Ok(Vec::new()),
+        Ok(kv) => kv.texts(names, CACHE_TTL).await,
         Err(error) => Err(error),
     };
-    let mut texts = texts.unwrap_or_default().into_iter();
-    let each = names.iter().map(|_| match texts.next()? {
-        None => Some(None),
+    let each = names.iter().cloned().zip(texts.unwrap_or_default());
+    each.filter_map(|(name, text)| match text {
+        None => Some((name, None)),
         // Bytes that are no text came mangled.
-        Some(text) => text.starts_with("NRE2t").then(|| Entry::from_bytes(text.as_bytes())),
-    });
-    each.collect()
+        Some(text) => text.starts_with("NRE2t").then(|| (name, Entry::from_bytes(text.as_bytes()))),
+    })
+    .collect()
 }
 
 /// Puts an entry into KV, for as long as it may be served at all.
@@ -131,7 +133,7 @@ impl Writes {
             self.names.push(Write { name, waiting: None, until: never, last: never });
         }
         let write = self.of(name)?;
-        if write.waiting.as_ref().is_none_or(|held| is_older(&held.envelope, &entry.envelope)) {
+        if write.waiting.as_ref().is_none_or(|held| held.envelope.rank() <= entry.envelope.rank()) {
             write.waiting = Some(entry);
         }
         if now < write.until {
@@ -174,12 +176,6 @@ impl Writes {
         write.until = UnixMillis(0);
         true
     }
-}
-
-fn is_older(held: &Envelope, offered: &Envelope) -> bool {
-    let rank =
-        |envelope: &Envelope| (envelope.position.epoch, envelope.position.version, envelope.fetched_at);
-    rank(held) <= rank(offered)
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use newsreel_core::read::cache::{Read, etag_of};
+use newsreel_core::read::entry_names::r2_name;
 use newsreel_core::wire::keys::encoded_key;
 use newsreel_core::wire::name::tags_from_header;
 use newsreel_core::wire::{Catalog, Key, Position, UnixMillis};
 use worker::web_sys::{self, AbortController, RequestCache, RequestInit};
 use worker::{Delay, Env, Result};
 
-use super::{Body, Entry, KV_VALUE_BYTES, r2, r2_name};
+use super::{Body, Entry, KV_VALUE_BYTES, r2};
 use crate::clock::now;
 use crate::config::Config;
 use crate::js;

@@ -4,9 +4,9 @@
 //! An object's metadata repeats how new it is, so that who only writes need not read it.
 
 use js_sys::{Promise, Reflect, Uint8Array};
-use newsreel_core::read::cache::Envelope;
+use newsreel_core::read::cache::{Envelope, Rank};
 use newsreel_core::read::entry_codec;
-use newsreel_core::wire::{UnixMillis, Version};
+use newsreel_core::wire::{Epoch, UnixMillis, Version};
 use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::JsFuture;
@@ -35,13 +35,6 @@ pub(crate) enum Seen {
     },
 }
 
-/// How new an entry of an epoch is.
-type Rank = (Version, UnixMillis);
-
-fn rank(envelope: &Envelope) -> Rank {
-    (envelope.position.version, envelope.fetched_at)
-}
-
 fn bucket(env: &Env) -> Result<R2> {
     js::binding(env, COPIES).ok_or_else(|| format!("there is no R2 bucket bound as {COPIES}").into())
 }
@@ -59,7 +52,7 @@ async fn find(bucket: &R2, name: &str) -> Result<(Option<Entry>, Seen)> {
         object.leave();
         large(bucket, name, &object).await?
     };
-    let rank = entry.as_ref().map(|entry| rank(&entry.envelope));
+    let rank = entry.as_ref().map(|entry| entry.envelope.rank());
     Ok((entry, Seen::There { etag: object.etag(), rank }))
 }
 
@@ -109,7 +102,7 @@ pub(crate) async fn put(env: &Env, name: &str, entry: &Entry, seen: Option<Seen>
     for _ in 0..TRIES {
         let held = match seen.take() {
             Some(seen) => seen,
-            None => look(&bucket, name).await?,
+            None => look(&bucket, name, entry.envelope.position.epoch).await?,
         };
         let Some(how) = condition(&held, &entry.envelope) else { return Ok(()) };
         if bucket.put(name, &array, &how).await?.is_some() {
@@ -131,7 +124,7 @@ pub(crate) async fn take(
     length: u64,
 ) -> Result<Entry> {
     let bucket = bucket(env)?;
-    let held = look(&bucket, name).await?;
+    let held = look(&bucket, name, envelope.position.epoch).await?;
     let Some(how) = condition(&held, &envelope) else { return newer(&bucket, name).await };
     let head = entry_codec::head(&envelope, false);
     let offset = head.len() as u64;
@@ -152,15 +145,16 @@ async fn newer(bucket: &R2, name: &str) -> Result<Entry> {
     entry.ok_or_else(|| "others wrote to R2 at the same time, and it is gone".into())
 }
 
-/// Returns what is there without reading it.
-async fn look(bucket: &R2, name: &str) -> Result<Seen> {
+/// Returns what is there without reading it. The name is of that epoch, and so is what is there.
+async fn look(bucket: &R2, name: &str, epoch: Epoch) -> Result<Seen> {
     let Some(object) = bucket.head(name).await? else { return Ok(Seen::Nothing) };
     let metadata = object.metadata();
     let field = |name: &str| {
         let text = Reflect::get(&metadata, &name.into()).ok()?.as_string()?;
         text.parse::<u64>().ok()
     };
-    let rank = field("version").and_then(Version::new).zip(field("fetched_at").map(UnixMillis));
+    let written = field("version").and_then(Version::new).zip(field("fetched_at").map(UnixMillis));
+    let rank = written.map(|(version, fetched_at)| Rank { epoch, version, fetched_at });
     Ok(Seen::There { etag: object.etag(), rank })
 }
 
@@ -168,10 +162,10 @@ async fn look(bucket: &R2, name: &str) -> Result<Seen> {
 fn condition(held: &Seen, envelope: &Envelope) -> Option<String> {
     let only_if = match held {
         Seen::Nothing => r#"{"etagDoesNotMatch":"*"}"#.to_owned(),
-        Seen::There { rank: Some(held), .. } if *held >= rank(envelope) => return None,
+        Seen::There { rank: Some(held), .. } if *held >= envelope.rank() => return None,
         Seen::There { etag, .. } => format!(r#"{{"etagMatches":"{etag}"}}"#),
     };
-    let (version, fetched_at) = rank(envelope);
+    let Rank { version, fetched_at, .. } = envelope.rank();
     Some(format!(
         r#"{{"onlyIf":{only_if},"customMetadata":{{"version":"{version}","fetched_at":"{}"}}}}"#,
         fetched_at.0
@@ -188,7 +182,11 @@ mod tests {
         let envelope = entry(7, b"").envelope;
         let there = |version: u64, fetched_at: u64| Seen::There {
             etag: "e".to_owned(),
-            rank: Some((Version::new(version).unwrap(), UnixMillis(fetched_at))),
+            rank: Some(Rank {
+                epoch: envelope.position.epoch,
+                version: Version::new(version).unwrap(),
+                fetched_at: UnixMillis(fetched_at),
+            }),
         };
         let at = envelope.fetched_at.0;
         assert_eq!(condition(&there(8, at - 1), &envelope), None);

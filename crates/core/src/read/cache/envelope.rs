@@ -53,7 +53,9 @@ impl Envelope {
         Rank { epoch, version, fetched_at: self.fetched_at }
     }
 
-    pub(super) fn carries(&self) -> EntryTags<'_> {
+    /// Returns what is known of the tags of the entry: "not found" counts as carrying every tag.
+    #[must_use]
+    pub fn carries(&self) -> EntryTags<'_> {
         if self.found { EntryTags::Tags(&self.tags) } else { EntryTags::EveryTag }
     }
 }

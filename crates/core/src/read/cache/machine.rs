@@ -9,7 +9,7 @@ use crate::wire::name::{Key, Tag};
 use crate::wire::position::{Position, UnixMillis};
 
 /// How often the origin is asked when changes overtake its answers.
-const FETCHES: u32 = 3;
+pub const FETCHES: u32 = 3;
 
 pub(super) const MEMORY: &[Tier] = &[Tier::Memory];
 pub(super) const KV: &[Tier] = &[Tier::Kv];
