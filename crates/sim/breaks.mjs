@@ -130,7 +130,7 @@ export const BREAKS = {
   LagFromReply: {
     meaning: 'A reader counts its lag from when the answer came, and not from when it asked.',
     noticed: ['S1'],
-    edits: [{ at: 'at.known.learn(«question.sent_at», &question.look, reply)', becomes: 'at.clock.read(self.now)' }],
+    edits: [{ at: 'at.known.learn(«question.sent_at», &question.wanted.look, reply)', becomes: 'at.clock.read(self.now)' }],
   },
   BoundUnchecked: {
     meaning: 'A reader takes its lag bound for kept, whatever the lag.',
@@ -193,7 +193,7 @@ export const BREAKS = {
     noticed: ['S1', 'S2'],
     edits: [
       {
-        at: 'match «entry.clone()» { Some(entry) => self.tier_gave(isolate, walk, Tier::Origin, Some(entry))',
+        at: '«entry.clone()».map_or(TierReply::Failed, TierReply::Entry)',
         becomes: `entry.clone().map(|mut entry| {
           let known = self.isolates.get(&isolate).and_then(|at| at.known.position());
           entry.envelope.position = known.unwrap_or(entry.envelope.position);

@@ -1,7 +1,7 @@
 //! The events of a run: everything that happens at a moment of the simulated clock, as data.
 
 use newsreel_core::follow::hub::PublishOutcome;
-use newsreel_core::read::cache::Tier;
+use newsreel_core::read::drive::TierQuestion;
 use newsreel_core::read::sync::{Ask, Reply};
 use newsreel_core::wire::UnixMillis;
 use newsreel_core::wire::claim::Start;
@@ -115,21 +115,19 @@ pub(crate) enum Event {
     },
     TierAsked {
         isolate: u64,
-        walk: u64,
-        tier: Tier,
+        request: u64,
+        question: TierQuestion,
     },
     OriginReads {
         isolate: u64,
-        walk: u64,
+        request: u64,
+        read: usize,
     },
     OriginSaid {
         isolate: u64,
-        walk: u64,
+        request: u64,
+        read: usize,
         entry: Option<Entry>,
-    },
-    Waited {
-        isolate: u64,
-        walk: u64,
     },
     KvPut {
         location: usize,

@@ -6,4 +6,5 @@ mod ending;
 mod follower;
 mod network;
 mod publishers;
+mod reader;
 mod replica;

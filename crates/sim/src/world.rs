@@ -277,10 +277,11 @@ impl World {
                 self.window_said(isolate, window, said_at, *reply);
             }
             Event::WindowClosed { isolate, window } => self.window_closed(isolate, window),
-            Event::TierAsked { isolate, walk, tier } => self.tier_asked(isolate, walk, tier),
-            Event::OriginReads { isolate, walk } => self.origin_reads(isolate, walk),
-            Event::OriginSaid { isolate, walk, entry } => self.origin_said(isolate, walk, entry),
-            Event::Waited { isolate, walk } => self.waited(isolate, walk),
+            Event::TierAsked { isolate, request, question } => self.tier_asked(isolate, request, question),
+            Event::OriginReads { isolate, request, read } => self.origin_reads(isolate, request, read),
+            Event::OriginSaid { isolate, request, read, entry } => {
+                self.origin_said(isolate, request, read, entry);
+            }
             Event::KvPut { location, name, entry } => self.kv_put(location, name, entry),
             Event::R2Put { key, entry, seen, tries } => self.r2_put(key, entry, seen, tries),
         }

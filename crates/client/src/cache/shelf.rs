@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use newsreel_core::read::cache::Envelope;
 use newsreel_core::read::floors::FloorKind;
-use newsreel_core::wire::{Key, Position};
+use newsreel_core::wire::Key;
 
 /// What an entry takes beside its key, its tags and its value: the envelope, and what JavaScript keeps of it.
 const ENTRY_BYTES: u64 = 400;
@@ -239,7 +239,7 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
-    use newsreel_core::wire::{Tag, UnixMillis, Version};
+    use newsreel_core::wire::{Position, Tag, UnixMillis, Version};
 
     use super::*;
 

@@ -1,99 +1,98 @@
 //! Tiers are asked and filled: KV, R2 and the origin, with all that may go wrong there.
 
-use newsreel_core::read::cache::{Event as Said, Tier};
+use newsreel_core::read::cache::Tier;
+use newsreel_core::read::drive::{TierQuestion, TierReply};
 
+use crate::event::Event;
 use crate::faults::Fault;
 use crate::model::broken;
 use crate::tiers::{Entry, Name};
-use crate::world::{Event, World};
+use crate::world::World;
 
 impl World {
-    pub(super) fn ask_tier(&mut self, isolate: u64, walk: u64, tier: Tier) {
+    pub(super) fn ask_tier(&mut self, isolate: u64, request: u64, question: TierQuestion) {
         let slow = self.faults.strikes(Fault::TierSlow);
         let way = if slow { self.net.between(500, 6_000) } else { self.net.between(1, 25) };
-        if tier == Tier::Origin {
-            return self.ask_origin(isolate, walk, way);
+        if question.tier == Tier::Origin {
+            return self.ask_origin(isolate, request, question.read, way);
         }
-        self.schedule(way, Event::TierAsked { isolate, walk, tier });
+        self.schedule(way, Event::TierAsked { isolate, request, question });
     }
 
     /// KV or R2 answers.
-    pub(crate) fn tier_asked(&mut self, isolate: u64, number: u64, tier: Tier) {
+    pub(crate) fn tier_asked(&mut self, isolate: u64, number: u64, question: TierQuestion) {
+        let TierQuestion { read, tier, generation, position } = question;
         let now = self.now;
         let Some(at) = self.isolates.get_mut(&isolate) else { return };
         let edge = at.edge;
-        let Some(walk) = at.walks.get_mut(&number) else { return };
-        let Some((position, _)) = walk.asked_with else {
-            return self.go_on(isolate, number, Said::Failed(tier), None);
-        };
+        let Some(want) = at.requests.get_mut(&number).map(|request| &mut request.wants[read]) else { return };
         let fails = if tier == Tier::Kv { Fault::KvFails } else { Fault::R2Fails };
         if self.faults.strikes(fails) {
-            return self.go_on(isolate, number, Said::Failed(tier), None);
+            return self.tier_replied(isolate, number, read, tier, TierReply::Failed);
         }
         let entry = if tier == Tier::Kv {
-            let name: Name = (position.epoch, walk.key, walk.generation);
+            let name: Name = (position.epoch, want.key, generation);
             let ttl = self.net.between(30_000, 70_000);
             self.kv.get(edge, name, now, ttl)
         } else {
-            let found = self.r2.get((position.epoch, walk.key));
-            walk.seen = Some(found.clone());
+            let found = self.r2.get((position.epoch, want.key));
+            want.seen = Some(found.clone());
             found.map(|(_, entry)| entry)
         };
-        self.tier_gave(isolate, number, tier, entry);
+        let reply = entry.map_or(TierReply::Nothing, TierReply::Entry);
+        self.tier_replied(isolate, number, read, tier, reply);
     }
 
-    fn tier_gave(&mut self, isolate: u64, number: u64, tier: Tier, entry: Option<Entry>) {
-        match entry {
-            Some(entry) => {
-                let said = Said::Held(tier, entry.envelope.clone());
-                self.go_on(isolate, number, said, Some((tier, entry)));
-            }
-            None => self.go_on(isolate, number, Said::Missed(tier), None),
+    fn tier_replied(&mut self, isolate: u64, number: u64, read: usize, tier: Tier, reply: TierReply<Entry>) {
+        let request = self.isolates.get_mut(&isolate).and_then(|at| at.requests.get_mut(&number));
+        if let Some(request) = request {
+            request.driver.replied(read, tier, reply);
+            self.drive_request(isolate, number);
         }
     }
 
-    fn ask_origin(&mut self, isolate: u64, number: u64, way: u64) {
-        let at = self.isolates.get_mut(&isolate).expect("whose walk it is");
-        let key = at.walks[&number].key;
-        if at.walks[&number].asked_with.is_none() {
-            return self.schedule(1, Event::OriginSaid { isolate, walk: number, entry: None });
-        }
+    fn ask_origin(&mut self, isolate: u64, number: u64, read: usize, way: u64) {
+        let at = self.isolates.get_mut(&isolate).expect("whose request it is");
+        let key = at.requests[&number].wants[read].key;
         if let Some(waiting) = at.flights.get_mut(&key) {
-            waiting.push(number);
+            waiting.push((number, read));
             return;
         }
         at.flights.insert(key, Vec::new());
         let slow = if self.faults.strikes(Fault::OriginSlow) { self.net.between(500, 6_000) } else { 0 };
-        self.schedule(way + slow, Event::OriginReads { isolate, walk: number });
+        self.schedule(way + slow, Event::OriginReads { isolate, request: number, read });
     }
 
     /// The origin reads what it has, and answers a little later.
-    pub(crate) fn origin_reads(&mut self, isolate: u64, number: u64) {
+    pub(crate) fn origin_reads(&mut self, isolate: u64, number: u64, read: usize) {
         let fails = self.now < self.origin.away_until || self.faults.strikes(Fault::OriginFails);
         let slow = self.faults.strikes(Fault::OriginSlow);
         let way = if slow { self.net.between(500, 6_000) } else { self.net.between(1, 20) };
-        let Some(walk) = self.isolates.get(&isolate).and_then(|at| at.walks.get(&number)) else { return };
-        let (position, fetched_at) = walk.asked_with.expect("it asked with what it knew");
-        let value = &self.origin.values[walk.key];
+        let request = self.isolates.get(&isolate).and_then(|at| at.requests.get(&number));
+        let Some((want, task)) =
+            request.and_then(|request| Some((&request.wants[read], request.driver.task(read)?)))
+        else {
+            return;
+        };
+        let (position, fetched_at) = want.asked_with.expect("the origin is asked with what is known");
+        let value = &self.origin.values[want.key];
         let entry = (!fails).then(|| {
             let (content_type, etag) = ("text/plain".to_owned(), format!("\"{}\"", value.index));
             let tags = value.tags.clone();
-            let envelope = walk.read.filled(position, fetched_at, value.found, tags, content_type, etag);
+            let envelope = task.read().filled(position, fetched_at, value.found, tags, content_type, etag);
             Entry { envelope, index: value.index }
         });
-        self.schedule(way, Event::OriginSaid { isolate, walk: number, entry });
+        self.schedule(way, Event::OriginSaid { isolate, request: number, read, entry });
     }
 
-    /// The origin's answer lands, for all who waited for it.
-    pub(crate) fn origin_said(&mut self, isolate: u64, number: u64, entry: Option<Entry>) {
+    /// The origin's answer lands, for all reads that waited for it.
+    pub(crate) fn origin_said(&mut self, isolate: u64, number: u64, read: usize, entry: Option<Entry>) {
         let Some(at) = self.isolates.get_mut(&isolate) else { return };
-        let Some(key) = at.walks.get(&number).map(|walk| walk.key) else { return };
+        let Some(key) = at.requests.get(&number).map(|request| request.wants[read].key) else { return };
         let waiting = at.flights.remove(&key).unwrap_or_default();
-        for walk in [number].into_iter().chain(waiting) {
-            match entry.clone() {
-                Some(entry) => self.tier_gave(isolate, walk, Tier::Origin, Some(entry)),
-                None => self.go_on(isolate, walk, Said::Failed(Tier::Origin), None),
-            }
+        for (number, read) in [(number, read)].into_iter().chain(waiting) {
+            let reply = entry.clone().map_or(TierReply::Failed, TierReply::Entry);
+            self.tier_replied(isolate, number, read, Tier::Origin, reply);
         }
     }
 

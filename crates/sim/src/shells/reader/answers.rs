@@ -3,15 +3,16 @@
 use newsreel_core::read::cache::{Answer, Freshness, Tier};
 use newsreel_core::wire::{Position, Version};
 
-use super::Walk;
+use super::Answered;
 use crate::model::{Kept, Served, broken};
 use crate::tiers::Entry;
 use crate::world::World;
 
 impl World {
     /// Checks the answer to a request.
-    pub(super) fn check_answer(&mut self, isolate: u64, walk: &Walk, answer: &Answer) -> Kept {
-        let key = &self.origin.keys[walk.key].key;
+    pub(super) fn check_answer(&mut self, isolate: u64, answered: &Answered<'_>) -> Kept {
+        let answer = answered.answer;
+        let key = &self.origin.keys[answered.want.key].key;
         if let Answer::Fail(failure) = answer {
             self.tally.failed += 1;
             let late = self.answers_are_checked;
@@ -23,19 +24,19 @@ impl World {
         match answer {
             Answer::Fail(_) => Ok(()),
             Answer::Removed { at, freshness } => {
-                self.check_wish(walk, known, *freshness)?;
-                self.check_removed(walk, known, *at, *freshness)
+                self.check_wish(answered, known, *freshness)?;
+                self.check_removed(answered, known, *at, *freshness)
             }
             Answer::Serve { from, freshness, .. } => {
-                self.check_wish(walk, known, *freshness)?;
-                self.check_served(isolate, walk, known, *from, *freshness)
+                self.check_wish(answered, known, *freshness)?;
+                self.check_served(answered, known, *from, *freshness)
             }
         }
     }
 
     /// Whoever wants a version to have been heard gets no marked answer, and none from before it.
-    fn check_wish(&self, walk: &Walk, known: Position, freshness: Freshness) -> Kept {
-        match walk.at_least {
+    fn check_wish(&self, answered: &Answered<'_>, known: Position, freshness: Freshness) -> Kept {
+        match answered.task.read().at_least() {
             Some(wanted) if freshness == Freshness::Stale || !wanted.is_met_by(&known) => {
                 broken("S1", format!("{wanted:?} was asked for, and {known} answers, {freshness:?}"))
             }
@@ -44,28 +45,34 @@ impl World {
     }
 
     /// Returns until when everything that was acknowledged is in a fresh answer.
-    fn promised_until(&self, walk: &Walk) -> u64 {
-        let bound = self.origin.keys[walk.key].policy.lag_bound.as_millis();
+    fn promised_until(&self, answered: &Answered<'_>) -> u64 {
+        let bound = self.origin.keys[answered.want.key].policy.lag_bound.as_millis();
         // A class that always asks promises what was acknowledged when the read began.
         if bound == 0 {
-            walk.began
+            answered.began
         } else {
             self.now.saturating_sub(u64::try_from(bound).unwrap_or(u64::MAX))
         }
     }
 
-    fn check_removed(&mut self, walk: &Walk, known: Position, at: Version, freshness: Freshness) -> Kept {
+    fn check_removed(
+        &mut self,
+        answered: &Answered<'_>,
+        known: Position,
+        at: Version,
+        freshness: Freshness,
+    ) -> Kept {
         self.tally.removed += 1;
         let marked = freshness == Freshness::Stale;
         // What waited for others too long is not judged once more, but marked.
-        if !marked || walk.rounds == 0 {
-            self.model.check_removed(&self.origin.keys[walk.key].key, at, &known)?;
+        if !marked || !answered.task.is_overdue() {
+            self.model.check_removed(&self.origin.keys[answered.want.key].key, at, &known)?;
         }
-        let made = self.origin.made_by(known.epoch, at, walk.key);
+        let made = self.origin.made_by(known.epoch, at, answered.want.key);
         match made.filter(|_| !marked) {
             Some(index) => {
-                let until = self.promised_until(walk);
-                self.model.check_removed_fresh(walk.key, index, &known, self.now, until)
+                let until = self.promised_until(answered);
+                self.model.check_removed_fresh(answered.want.key, index, &known, self.now, until)
             }
             None => Ok(()),
         }
@@ -73,32 +80,30 @@ impl World {
 
     fn check_served(
         &mut self,
-        isolate: u64,
-        walk: &Walk,
+        answered: &Answered<'_>,
         known: Position,
         from: Tier,
         freshness: Freshness,
     ) -> Kept {
-        let (key, until) = (&self.origin.keys[walk.key].key, self.promised_until(walk));
-        let held = walk.held.iter().rev().find(|(tier, _)| *tier == from);
-        let Some((_, entry)) = held else {
+        let (key, until) = (&self.origin.keys[answered.want.key].key, self.promised_until(answered));
+        let Some(entry) = answered.task.held_by(from) else {
             return broken("S2", format!("{key} was served from {from:?}, which gave nothing"));
         };
         let Entry { envelope, index } = entry;
         let (fill, found, tags) = (envelope.position, envelope.found, envelope.tags.as_slice());
-        let served = Served { key, number: walk.key, fill, found, tags, index: *index, known };
-        let newest = self.origin.values[walk.key].index;
+        let served = Served { key, number: answered.want.key, fill, found, tags, index: *index, known };
+        let newest = self.origin.values[answered.want.key].index;
         if self.answers_are_checked && (*index != newest || freshness == Freshness::Stale) {
             return broken("alive", format!("{key} in the end: value {index} of {newest}, {freshness:?}"));
         }
         self.tally.hits[from as usize] += 1;
         let now = self.now;
-        let local = self.isolates.get_mut(&isolate).expect("whose walk it is").clock.read(now);
-        // A fill is the newest there is, and what waited was judged before.
-        if from != Tier::Origin && walk.rounds == 0 {
+        let judged_at = answered.task.judged_at();
+        // A fill is the newest there is.
+        if from != Tier::Origin && !answered.task.is_overdue() {
             let until =
                 if freshness == Freshness::Fresh { envelope.expires_at } else { envelope.stale_until };
-            if local >= until {
+            if judged_at >= until {
                 return broken(
                     "S1",
                     format!("{key} was served after its time, {freshness:?}, from {from:?}"),
