@@ -322,7 +322,7 @@ impl Desk {
 
     /// Keeps what a flight brought to a walk, once.
     pub(super) fn keep(&mut self, walk: u32, flight: u32) -> Option<Put> {
-        let read = &self.walks.get(walk)?.read;
+        let read = self.walks.get(walk)?.task.read();
         let flight = self.flights.get_mut(flight)?;
         let brought = flight.brought.as_ref()?;
         let lives = brought.ttl.is_none_or(|ttl| !ttl.is_zero());

@@ -10,13 +10,15 @@
 use std::time::Duration;
 
 use newsreel_core::metrics::counts::Count;
-use newsreel_core::read::cache::{Answer, Event, Failure, Freshness, Read, Step, Tier};
+use newsreel_core::read::cache::{Answer, Envelope, Failure, Freshness, Read, Step, Tier};
+use newsreel_core::read::drive::{HasEnvelope, Local, ReadTask, TierReply};
 use newsreel_core::read::policy::{OnUnprovable, Policy};
-use newsreel_core::read::sync::AtLeast;
+use newsreel_core::read::sync::{AtLeast, Knowledge};
 use newsreel_core::wire::{Key, UnixMillis};
 
 use super::desk::Desk;
 use super::options::Unkept;
+use super::shelf::Shelf;
 
 /// What a walk needs next, or came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub(super) struct Wish {
 pub(super) struct Walk {
     pub(super) key: Key,
     wish: Wish,
-    pub(super) read: Read,
+    pub(super) task: ReadTask<Given>,
     turn: Turn,
     /// In which turn of the event loop it began.
     pub(super) tick: u32,
@@ -76,10 +78,42 @@ pub(super) struct Walk {
     pub(super) anew: bool,
     /// Nothing is heard of the key: what the origin says is passed on and not kept.
     pub(super) pass: bool,
-    /// The number of the fill that memory gave.
-    memory: Option<u64>,
-    /// Whether what it was given last is a value.
+    /// Whether a flight brought a value.
     found: bool,
+}
+
+/// What the shelf or a flight gave a read.
+#[derive(Debug)]
+pub(super) struct Given {
+    envelope: Envelope,
+    /// The number of the fill on the shelf.
+    number: Option<u64>,
+}
+
+impl HasEnvelope for Given {
+    fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+}
+
+/// What a read is shown: what was heard, and the shelf.
+struct Shown<'a> {
+    known: &'a Knowledge,
+    /// None for a read that must ask the origin.
+    shelf: Option<&'a Shelf>,
+}
+
+impl Local for Shown<'_> {
+    type Entry = Given;
+
+    fn known(&self) -> &Knowledge {
+        self.known
+    }
+
+    fn recall(&mut self, key: &Key) -> Option<Given> {
+        let held = self.shelf.and_then(|shelf| shelf.get(shelf.slot(key.as_str())?))?;
+        Some(Given { envelope: held.envelope.clone(), number: Some(held.number) })
+    }
 }
 
 impl Desk {
@@ -87,20 +121,16 @@ impl Desk {
     pub(super) fn hit(&mut self, slot: u32, now: UnixMillis) -> Option<Turn> {
         let held = self.shelf.get(slot)?;
         let (policy, unkept) = self.classes.of(held.key.class(), None, None);
-        let mut read = Read::new(held.key.clone(), policy, None);
-        let begun = read.next(now, &self.known, Event::Begin);
-        if !matches!(begun, Step::Ask { tiers: [Tier::Memory], .. }) {
-            return None;
-        }
-        let event = Event::Held(Tier::Memory, held.envelope.clone());
-        let Step::Answer(answer) = read.next(now, &self.known, event) else { return None };
-        let Answer::Serve { from: Tier::Memory, freshness, refresh, .. } = answer else { return None };
+        let mut task = ReadTask::new(Read::new(held.key.clone(), policy, None));
+        task.begin(now, &mut Shown { known: &self.known, shelf: Some(&self.shelf) });
+        let answer = task.answer()?;
+        let Answer::Serve { from: Tier::Memory, freshness, refresh, .. } = *answer else { return None };
         if unkept == Unkept::Fetch && freshness == Freshness::Stale {
             return None;
         }
-        read.count(&answer, held.envelope.found, &mut self.counts);
+        task.read().count(answer, held.envelope.found, &mut self.counts);
         self.shelf.touch(slot);
-        let behind = read.sync_behind(now, &self.known);
+        let behind = task.read().sync_behind(now, &self.known);
         Some(Turn::Serve { from: Tier::Memory, freshness, refresh, keep: false, behind })
     }
 
@@ -118,17 +148,22 @@ impl Desk {
         }
         let mut walk = self.walk(key, Wish::default(), tick);
         self.counts.add(walk.key.class(), Count::Refreshes, 1);
-        let step = walk.read.refetch(&self.known);
-        self.follow(&mut walk, now, step);
+        walk.task.refetch(now, &mut self.shown(walk.anew));
+        self.follow(&mut walk, now);
         Some(self.admit(walk))
     }
 
     fn walk(&self, key: Key, wish: Wish, tick: u32) -> Walk {
         let (policy, _) = self.classes.of(key.class(), wish.bound, wish.unkept);
-        let read = Read::new(key.clone(), policy, wish.at_least);
+        let task = ReadTask::new(Read::new(key.clone(), policy, wish.at_least));
         let (turn, era) = (Turn::Fetch, self.era);
-        let (proved, anew, pass, memory, found) = (false, false, false, None, false);
-        Walk { key, wish, read, turn, tick, era, proved, anew, pass, memory, found }
+        let (proved, anew, pass, found) = (false, false, false, false);
+        Walk { key, wish, task, turn, tick, era, proved, anew, pass, found }
+    }
+
+    /// Returns what a read is shown; one that goes to the origin *anew* is not shown the shelf.
+    fn shown(&self, anew: bool) -> Shown<'_> {
+        Shown { known: &self.known, shelf: (!anew).then_some(&self.shelf) }
     }
 
     fn admit(&mut self, walk: Walk) -> u32 {
@@ -154,15 +189,16 @@ impl Desk {
     pub(super) fn landed(&mut self, walk: u32, flight: u32, now: UnixMillis) -> Option<Turn> {
         self.with(walk, now, |desk, walk| {
             let flight = desk.flight(flight);
-            let Some(envelope) = flight.and_then(|flight| flight.envelope(&walk.read)) else {
+            let Some(envelope) = flight.and_then(|flight| flight.envelope(walk.task.read())) else {
                 return desk.origin_failed(walk, now);
             };
             walk.found = envelope.found;
             if walk.pass {
                 return desk.passed(walk);
             }
-            let step = walk.read.next(now, &desk.known, Event::Held(Tier::Origin, envelope));
-            desk.follow(walk, now, step);
+            let reply = TierReply::Entry(Given { envelope, number: None });
+            walk.task.replied(now, &mut desk.shown(walk.anew), Tier::Origin, reply);
+            desk.follow(walk, now);
         })
     }
 
@@ -198,8 +234,8 @@ impl Desk {
         if walk.wish.anew || !self.hears_of(&walk.key) {
             return self.read_anew(walk, now);
         }
-        let step = walk.read.next(now, &self.known, Event::Begin);
-        self.follow(walk, now, step);
+        walk.task.begin(now, &mut self.shown(walk.anew));
+        self.follow(walk, now);
     }
 
     fn start_again(&mut self, walk: &mut Walk, now: UnixMillis) {
@@ -232,8 +268,8 @@ impl Desk {
             Unkept::Fetch if !kept => self.read_anew(walk, now),
             Unkept::Stale if !kept && nothing_to_show => self.read_anew(walk, now),
             Unkept::Fetch | Unkept::Stale | Unkept::Fail => {
-                let step = walk.read.next(now, &self.known, Event::Synced { proved });
-                self.follow(walk, now, step);
+                walk.task.synced(now, &mut self.shown(walk.anew), proved);
+                self.follow(walk, now);
             }
         }
     }
@@ -245,9 +281,10 @@ impl Desk {
             return self.pass_on(walk);
         }
         let (policy, _) = self.promise(walk);
-        walk.read = Read::new(walk.key.clone(), Policy { beyond_bound: OnUnprovable::Stale, ..policy }, None);
-        let step = walk.read.next(now, &self.known, Event::Begin);
-        self.follow(walk, now, step);
+        let policy = Policy { beyond_bound: OnUnprovable::Stale, ..policy };
+        walk.task = ReadTask::new(Read::new(walk.key.clone(), policy, None));
+        walk.task.begin(now, &mut self.shown(walk.anew));
+        self.follow(walk, now);
     }
 
     fn pass_on(&self, walk: &mut Walk) {
@@ -256,36 +293,32 @@ impl Desk {
     }
 
     /// Does what the read says, as far as it needs nobody.
-    fn follow(&mut self, walk: &mut Walk, now: UnixMillis, mut step: Step) {
+    fn follow(&mut self, walk: &mut Walk, now: UnixMillis) {
         loop {
-            let event = match step {
+            match walk.task.step() {
                 Step::Sync { max_age, look, .. } if look.is_empty() && !walk.anew => {
-                    walk.turn = Turn::Prove { max_age };
+                    walk.turn = Turn::Prove { max_age: *max_age };
                     return;
                 }
-                // Nobody remembers more floors than are held here.
-                Step::Sync { .. } => Event::Synced { proved: walk.proved && !walk.anew },
-                Step::Ask { tiers: [Tier::Memory], .. } => self.ask_memory(walk),
+                Step::Sync { .. } => {
+                    // No replica remembers more floors than are held here.
+                    let proved = walk.proved && !walk.anew;
+                    walk.task.synced(now, &mut self.shown(walk.anew), proved);
+                }
                 Step::Ask { tiers: [Tier::Origin], .. } => {
                     walk.turn = Turn::Fetch;
                     return;
                 }
-                Step::Ask { tiers, .. } => Event::Missed(tiers.first().copied().unwrap_or(Tier::Kv)),
+                Step::Ask { tiers, .. } => {
+                    let tier = tiers.first().copied().unwrap_or(Tier::Kv);
+                    walk.task.replied(now, &mut self.shown(walk.anew), tier, TierReply::Nothing);
+                }
                 Step::Listen => unreachable!("no class asks several at once"),
-                Step::Answer(answer) => return self.answer(walk, now, answer),
-            };
-            step = walk.read.next(now, &self.known, event);
-        }
-    }
-
-    fn ask_memory(&self, walk: &mut Walk) -> Event {
-        let slot = self.shelf.slot(walk.key.as_str()).filter(|_| !walk.anew);
-        match slot.and_then(|slot| self.shelf.get(slot)) {
-            Some(held) => {
-                (walk.memory, walk.found) = (Some(held.number), held.envelope.found);
-                Event::Held(Tier::Memory, held.envelope.clone())
+                Step::Answer(answer) => {
+                    let answer = answer.clone();
+                    return self.answer(walk, now, answer);
+                }
             }
-            None => Event::Missed(Tier::Memory),
         }
     }
 
@@ -298,8 +331,8 @@ impl Desk {
             walk.turn = Turn::Failed(Failure::Origin);
             return;
         }
-        let step = walk.read.next(now, &self.known, Event::Failed(Tier::Origin));
-        self.follow(walk, now, step);
+        walk.task.replied(now, &mut self.shown(walk.anew), Tier::Origin, TierReply::Failed);
+        self.follow(walk, now);
     }
 
     /// Answers with what the origin said of a key of which nothing is heard.
@@ -338,8 +371,9 @@ impl Desk {
             }
             Answer::Serve { .. } | Answer::Removed { .. } | Answer::Fail(_) => answer,
         };
-        walk.read.count(&answer, walk.found, &mut self.counts);
-        let behind = walk.read.sync_behind(now, &self.known);
+        let found = walk.task.entry().map_or(walk.found, |given| given.envelope.found);
+        walk.task.read().count(&answer, found, &mut self.counts);
+        let behind = walk.task.read().sync_behind(now, &self.known);
         walk.turn = match answer {
             Answer::Serve { from, freshness, refresh, fill } => {
                 if let Some(slot) = self.shelf.slot(walk.key.as_str()).filter(|_| from == Tier::Memory) {
@@ -355,6 +389,7 @@ impl Desk {
     /// Says whether the shelf still has the fill that it gave a walk.
     fn has_what_it_gave(&self, walk: &Walk) -> bool {
         let held = self.shelf.slot(walk.key.as_str()).and_then(|slot| self.shelf.get(slot));
-        held.is_some_and(|held| Some(held.number) == walk.memory)
+        let given = walk.task.held_by(Tier::Memory).and_then(|given| given.number);
+        held.is_some_and(|held| Some(held.number) == given)
     }
 }

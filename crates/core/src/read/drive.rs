@@ -57,22 +57,9 @@ pub struct ReadTask<E> {
 }
 
 impl<E: HasEnvelope> ReadTask<E> {
-    /// Begins a read: what memory has is judged.
-    pub fn begin(read: Read, now: UnixMillis, local: &mut impl Local<Entry = E>) -> Self {
-        let mut task = Self::new(read);
-        task.hear(now, local, Event::Begin);
-        task
-    }
-
-    /// Begins a fetch behind an answer that has been given: the origin is asked at once.
-    pub fn refetch(read: Read, now: UnixMillis, local: &mut impl Local<Entry = E>) -> Self {
-        let mut task = Self::new(read);
-        task.step = task.read.refetch(local.known());
-        task.note_judgement(now, local.known());
-        task
-    }
-
-    fn new(read: Read) -> Self {
+    /// Returns a read that has not begun.
+    #[must_use]
+    pub fn new(read: Read) -> Self {
         Self {
             read,
             step: Step::Listen,
@@ -83,6 +70,17 @@ impl<E: HasEnvelope> ReadTask<E> {
             judged_by: None,
             overdue: false,
         }
+    }
+
+    /// Begins the read: what memory has is judged.
+    pub fn begin(&mut self, now: UnixMillis, local: &mut impl Local<Entry = E>) {
+        self.hear(now, local, Event::Begin);
+    }
+
+    /// Begins a fetch behind an answer that has been given: the origin is asked at once.
+    pub fn refetch(&mut self, now: UnixMillis, local: &mut impl Local<Entry = E>) {
+        self.step = self.read.refetch(local.known());
+        self.note_judgement(now, local.known());
     }
 
     /// Takes the end of a sync; `proved` says whether the replica gave the proof that was asked for.
@@ -289,12 +287,16 @@ impl<E: HasEnvelope> ReadDriver<E> {
         now: UnixMillis,
         local: &mut impl Local<Entry = E>,
     ) -> Self {
-        Self::of(reads.into_iter().map(|read| ReadTask::begin(read, now, local)).collect())
+        let mut tasks: Vec<_> = reads.into_iter().map(ReadTask::new).collect();
+        tasks.iter_mut().for_each(|task| task.begin(now, local));
+        Self::of(tasks)
     }
 
     /// Begins a fetch behind an answer that has been given: the origin is asked at once.
     pub fn refetch(read: Read, now: UnixMillis, local: &mut impl Local<Entry = E>) -> Self {
-        Self::of(vec![ReadTask::refetch(read, now, local)])
+        let mut task = ReadTask::new(read);
+        task.refetch(now, local);
+        Self::of(vec![task])
     }
 
     fn of(tasks: Vec<ReadTask<E>>) -> Self {
