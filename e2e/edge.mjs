@@ -2,6 +2,7 @@
 
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
 import { startValues } from './origin.mjs';
 import { ROOT, startSystem, TOKENS, wrapped } from './system.mjs';
@@ -108,11 +109,15 @@ export function stored(envelope, value, kind = 't') {
   return Buffer.concat([Buffer.from(head), json, Buffer.from(value)]);
 }
 
+/** How long `until` waits between two questions, in milliseconds: the server answers on the same cores. */
+const PAUSE = 10;
+
 /** Asks until there is an answer. A test that waits in vain says so after 10 s, or as long as it may take. */
 export async function until(ask, what = String(ask), within = 10_000) {
   for (const end = Date.now() + within; Date.now() < end; ) {
     const answer = await ask();
     if (answer) return answer;
+    await setTimeout(PAUSE);
   }
   throw new Error(`waited in vain for: ${what}`);
 }

@@ -6,13 +6,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { createTestHarness } from 'wrangler';
+
+import { freePort } from './workerd.mjs';
+
+export { freePort };
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 export const NEWSREEL = process.env.NEWSREEL_BIN ?? join(ROOT, 'target/debug/newsreel');
@@ -32,15 +35,6 @@ export function temporaryFolder(t) {
   const folder = mkdtempSync(join(tmpdir(), 'newsreel-e2e-'));
   t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   return folder;
-}
-
-export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Broker and edge on wrangler's harness, where objects can be evicted, and an origin. Ends with the test. */

@@ -1,0 +1,128 @@
+// Bare `workerd serve`: one process on a configuration of one Worker, without wrangler or Miniflare around it.
+//
+// Tests start it to kill it by its process id (served.mjs); measurements start it because it adds the least (bench/).
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+
+import workerd from 'workerd';
+
+/** Returns a port of 127.0.0.1 that nothing listens on. */
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** A KV namespace on a port of its own, by the requests that workerd's binding makes; `entries` is what it holds. */
+export async function startKv() {
+  const entries = new Map();
+  const server = createHttpServer((request, answer) => {
+    const { pathname } = new URL(request.url, 'http://kv');
+    const name = decodeURIComponent(pathname.slice(1));
+    const parts = [];
+    request.on('data', (part) => parts.push(part));
+    request.on('end', () => {
+      if (request.method === 'PUT') {
+        entries.set(name, { bytes: Buffer.concat(parts), metadata: request.headers['cf-kv-metadata'] });
+        return answer.end();
+      }
+      if (request.method === 'DELETE') {
+        entries.delete(name);
+        return answer.end();
+      }
+      const entry = entries.get(name);
+      if (request.method !== 'GET' || !entry) return answer.writeHead(404).end();
+      answer.writeHead(200, entry.metadata ? { 'cf-kv-metadata': entry.metadata } : {}).end(entry.bytes);
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const close = () => {
+    server.close();
+    server.closeAllConnections();
+  };
+  return { entries, port: server.address().port, close };
+}
+
+/** A text of a configuration. */
+const text = (value) => JSON.stringify(String(value));
+
+/**
+ * Returns the configuration of one Worker that listens on 127.0.0.1.
+ *
+ * `modules` are file names beside the configuration, the main one first; `classes` are its Durable Objects, each bound by
+ * its name in capitals; `state` is the folder where objects keep their rows; `kv` is the port of a KV namespace `ENTRIES`.
+ */
+export function configuration({ port, modules, classes, state, kv, vars = {} }) {
+  const bindings = [
+    ...classes.map((name) => `(name = ${text(name.toUpperCase())}, durableObjectNamespace = ${text(name)})`),
+    ...(kv ? ['(name = "ENTRIES", kvNamespace = "kv")'] : []),
+    ...Object.entries(vars).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`),
+  ];
+  const embedded = (name) => `(name = ${text(name)}, ${name.endsWith('.wasm') ? 'wasm' : 'esModule'} = embed ${text(name)})`;
+  const namespace = (name) => `(className = ${text(name)}, uniqueKey = ${text(name.toLowerCase())}, enableSql = true)`;
+  const list = (items) => items.map((item) => `        ${item},\n`).join('');
+  return `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = (
+      compatibilityDate = "2026-07-30",
+      modules = [
+${list(modules.map(embedded))}      ],
+      durableObjectNamespaces = [
+${list(classes.map(namespace))}      ],
+      durableObjectStorage = (localDisk = "state"),
+      bindings = [
+${list(bindings)}      ],
+    )),
+    (name = "state", disk = (path = ${text(state)}, writable = true)),
+    ${kv ? `(name = "kv", external = (address = "127.0.0.1:${kv}", http = ())),` : ''}
+    (name = "internet", network = (allow = ["public", "private"])),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
+);
+`;
+}
+
+/** Starts workerd on a configuration file, by way of `around` if given; `listening` waits for it. */
+export function start(config, { around = [], hear = () => {} } = {}) {
+  const words = [...around, workerd.default, 'serve', '--experimental', '--control-fd=3', config];
+  const child = spawn(words[0], words.slice(1), { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
+  createInterface({ input: child.stderr }).on('line', hear);
+  return child;
+}
+
+/** Waits until a process that `start` started listens. */
+export async function listening(child) {
+  const listens = once(createInterface({ input: child.stdio[3] }), 'line');
+  const ended = once(child, 'exit').then(([code, signal]) => {
+    throw new Error(`workerd ended with ${code ?? signal}`);
+  });
+  ended.catch(() => {});
+  await Promise.race([listens, ended]);
+}
+
+/** Ends a process without a word, and waits until it is gone. */
+export async function kill(child) {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'close');
+}
+
+/** The CPU time of a process in milliseconds, of the threads that it has; infinite where there is no /proc. */
+export function cpuOf(pid) {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    const nanoseconds = threads.map((thread) => Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]));
+    return nanoseconds.reduce((sum, one) => sum + one) / 1e6;
+  } catch {
+    return Infinity;
+  }
+}
