@@ -1,13 +1,14 @@
 // The production Worker, in which a test makes Rust panic: for tests only.
 //
-// Not a build of its own: the same wasm, byte for byte, among whose imports one fails where the Rust side takes it for
-// granted (`unwrap` on what `new Headers()`, `getTags`, `acceptWebSocket` and `setTimeout` return; `expect` that rows can
-// be read). What follows is what any panic does: it unwinds. `POST /panic` arms one of these for the next time it is called:
+// The wasm is the production build, byte for byte. One of its imports fails where Rust takes success for granted: on what
+// `getTags`, `acceptWebSocket` and `setTimeout` return, on rows that cannot be read. What follows is what any panic does: it
+// unwinds. `POST /panic` arms one of these points for the next time it is met:
 //
-// `headers`: an answer is being made. `tags`: a socket said something. `accept`: a socket opens. `rows`: an object wakes.
-// `timer`: publishes are about to be flushed. `pong`: between a commit and its fan-out (that one is an exception which
-// nothing in Rust catches, and unwinds as a panic does). `headers after fault:x`: the next after a row that names that key
-// was written. `GET /panic` tells how often each was met.
+// `answer`: an answer is made, by whichever constructor the Worker calls for it. `tags`: a socket said something.
+// `accept`: a socket opens. `rows`: an object wakes. `timer`: publishes are about to be flushed. `commit`: rows are
+// committed, and the Worker hears that they were not (that one is an error, and no panic). `answer after fault:x`: the next
+// answer after a row that names that key was written.
+// `GET /panic` tells how often each was met.
 
 import Front, { Broker as Production } from 'WORKER';
 
@@ -24,21 +25,16 @@ function maybe(point) {
   throw new Error(`the import fails: ${point}`);
 }
 
-const { Headers } = globalThis;
-globalThis.Headers = class extends Headers {
-  constructor(...words) {
-    if (words.length === 0) maybe('headers');
-    super(...words);
-  }
-};
+for (const name of ['Headers', 'Response']) {
+  globalThis[name] = new Proxy(globalThis[name], {
+    construct(target, words, newTarget) {
+      maybe('answer');
+      return Reflect.construct(target, words, newTarget === globalThis[name] ? target : newTarget);
+    },
+  });
+}
 
-const { WebSocketRequestResponsePair: Pair, setTimeout } = globalThis;
-globalThis.WebSocketRequestResponsePair = class extends Pair {
-  constructor(...words) {
-    maybe('pong');
-    super(...words);
-  }
-};
+const { setTimeout } = globalThis;
 globalThis.setTimeout = (...words) => {
   maybe('timer');
   return setTimeout(...words);
@@ -66,6 +62,13 @@ function patch(state) {
   patched = true;
   failing(Object.getPrototypeOf(state), 'getTags', () => 'tags');
   failing(Object.getPrototypeOf(state), 'acceptWebSocket', () => 'accept');
+  const storage = Object.getPrototypeOf(state.storage);
+  const { transactionSync } = storage;
+  storage.transactionSync = function (...words) {
+    const result = transactionSync.apply(this, words);
+    maybe('commit');
+    return result;
+  };
   failing(Object.getPrototypeOf(state.storage.sql), 'exec', (query, ...values) => {
     const [after, key] = armed?.split(' after ') ?? [];
     if (key && query.startsWith('INSERT INTO log') && String(values[2]).includes(`"${key}"`)) armed = after;

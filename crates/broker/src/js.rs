@@ -47,8 +47,8 @@ extern "C" {
     #[wasm_bindgen(js_name = WebSocketRequestResponsePair)]
     pub(crate) type Pair;
 
-    #[wasm_bindgen(constructor, js_class = "WebSocketRequestResponsePair")]
-    pub(crate) fn new(request: &str, response: &str) -> Pair;
+    #[wasm_bindgen(constructor, catch, js_class = "WebSocketRequestResponsePair")]
+    pub(crate) fn new(request: &str, response: &str) -> Result<Pair, JsValue>;
 
     /// `DurableObjectState`, for what its wrapper lacks.
     pub(crate) type AutoResponder;

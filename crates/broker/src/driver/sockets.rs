@@ -116,7 +116,7 @@ impl Sockets {
 
     /// Sets what a `ping` is answered without waking the object.
     pub(crate) fn set_pong(&self, head: &Position) -> worker::Result<()> {
-        Ok(self.responder.set(&Pair::new(frame::PING, &frame::pong(head)))?)
+        Ok(self.responder.set(&Pair::new(frame::PING, &frame::pong(head))?)?)
     }
 
     fn send(&self, id: SessionId, text: &JsValue) {
