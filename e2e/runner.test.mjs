@@ -22,7 +22,7 @@ let binary;
 /** The same without cargo in between, which looks at everything each time. */
 async function runner(words, env) {
   binary ??= run('cargo', [...CARGO_TEST, '--no-run', '--message-format=json']).then(({ said }) => /"executable":"([^"]*fixture[^"]*\.wasm)"/.exec(said)[1]);
-  const WASM_BINDGEN_BIN = join(ROOT, 'target/tools/bin/wasm-bindgen');
+  const WASM_BINDGEN_BIN = process.env.WASM_BINDGEN_BIN ?? join(ROOT, 'target/tools/bin/newsreel-bindgen');
   return run(process.execPath, [join(ROOT, 'scripts/in-workerd/run.mjs'), await binary, ...words], { WASM_BINDGEN_BIN, ...env });
 }
 

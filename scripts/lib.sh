@@ -8,13 +8,11 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TOOLS=$ROOT/target/tools
 cd "$ROOT"
 
-# The pinned tools. wasm-bindgen's command must be exactly the crate's version, so the lock file names it.
+# The pinned tools.
 RUST_VERSION=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
-WORKER_BUILD_VERSION=0.8.7
 CARGO_DENY_VERSION=0.20.2
 NODE_LEAST=22.12.0
 NODE_VERSION=22.23.2
-WASM_BINDGEN_VERSION=$(sed -n '/^name = "wasm-bindgen"$/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -27,16 +25,37 @@ fail() {
 # need COMMAND WHAT-TO-DO
 need() { command -v "$1" >/dev/null 2>&1 || fail "$1 is missing: $2"; }
 
-# quietly LOG COMMAND…: runs a command with its output in a file, and shows the end of it only if it fails.
+# quietly LOG COMMAND…: runs a command with its output in a file. Says every few seconds how far it is, and shows the end
+# of the file if it fails.
 quietly() {
-  local log=$1
+  local log=$1 beat code=0
   shift
   mkdir -p "$(dirname "$log")"
-  if ! "$@" >"$log" 2>&1 </dev/null; then
-    tail -n 40 "$log" >&2
-    say "error: '$*' failed; all of its output is in $log"
-    return 1
-  fi
+  : >"$log"
+  heartbeat "$log" &
+  beat=$!
+  CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=80 CARGO_TERM_COLOR=never "$@" >"$log" 2>&1 </dev/null || code=$?
+  kill "$beat" 2>/dev/null || true
+  wait "$beat" 2>/dev/null || true
+  [ ! -t 2 ] || printf '\r\033[K' >&2
+  [ $code != 0 ] || return 0
+  tr '\r' '\n' <"$log" | grep -v '^ *Building \[' | tail -n 40 >&2
+  say "error: '$*' failed; all of its output is in $log"
+  return 1
+}
+
+# heartbeat LOG: says how long a command has run and how far cargo says it is, until it is killed or the script ends.
+heartbeat() {
+  local every=20 started=$SECONDS far
+  [ ! -t 2 ] || every=1
+  while sleep $every </dev/null >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+    far=$(tail -c 300 "$1" | tr '\r' '\n' | grep -o '[0-9]*/[0-9]*: .*' | tail -n 1 || true)
+    if [ -t 2 ]; then
+      printf '\r\033[K    %s s  %.90s' $((SECONDS - started)) "$far" >&2
+    else
+      say "    $((SECONDS - started)) s  $far"
+    fi
+  done
 }
 
 # at_least HAVE WANT: compares two versions.
@@ -81,7 +100,7 @@ set_up_rust() {
   fi
   local part installed
   installed=$(rustup component list --toolchain "$RUST_VERSION" --installed)
-  for part in rustfmt clippy; do
+  for part in rustfmt clippy rust-src; do
     grep -q "^$part" <<<"$installed" || quietly "$TOOLS/log/rustup.log" rustup component add "$part" --toolchain "$RUST_VERSION"
   done
   grep -q "^rust-std-wasm32-unknown-unknown" <<<"$installed" ||
@@ -97,6 +116,20 @@ cargo_tool() {
   CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
     quietly "$TOOLS/log/$1.log" cargo install --root "$TOOLS" --target-dir "$TOOLS/build" --force "$1" --version "$2" "${@:3}"
   touch "$stamp"
+}
+
+# prebuilt_tool NAME: gets a command's binary as pip has it, pinned by the hashes of scripts/prebuilt/NAME.txt. Fails
+# at once where there is no pip, no network or no binary for this machine; the caller then builds the command.
+prebuilt_tool() {
+  local list=scripts/prebuilt/$1.txt folder=$TOOLS/prebuilt-$1 stamp
+  stamp=$folder/stamp-$(cksum <"$list" | tr ' ' -)
+  [ -f "$stamp" ] && return
+  rm -rf "$folder"
+  mkdir -p "$folder" "$TOOLS/bin"
+  timeout 120 python3 -m pip download --quiet --disable-pip-version-check --no-input --retries 0 --timeout 10 --no-deps \
+    --only-binary :all: --require-hashes --requirement "$list" --dest "$folder" >"$TOOLS/log/$1.log" 2>&1 </dev/null || return 1
+  python3 -m zipfile -e "$folder"/*.whl "$folder" || return 1
+  install -m 755 "$folder"/*/scripts/"$1" "$TOOLS/bin/" && touch "$stamp"
 }
 
 set_up_node() {
@@ -117,80 +150,108 @@ set_up_node() {
     CLOUDFLARE_CF_FETCH_ENABLED=false
 }
 
+# set_up_bindgen: finds what makes JavaScript's side of a wasm. Sets WASM_BINDGEN_BIN, unless the caller did: to the
+# command wasm-bindgen if that is on the path in the version of Cargo.lock, or else to crates/bindgen, which is built.
+set_up_bindgen() {
+  [ -z "${WASM_BINDGEN_BIN:-}" ] || return 0
+  if [ "$(wasm-bindgen --version 2>/dev/null)" = "wasm-bindgen $(bindgen_version)" ]; then
+    WASM_BINDGEN_BIN=$(command -v wasm-bindgen)
+  else
+    if [ ! -f "$(bindgen_stamp)" ]; then
+      say "  building crates/bindgen (once)"
+      quietly "$TOOLS/log/bindgen.log" cargo build -p newsreel-bindgen
+      keep_bindgen
+    fi
+    WASM_BINDGEN_BIN=$TOOLS/bin/newsreel-bindgen
+  fi
+  export WASM_BINDGEN_BIN
+}
+bindgen_version() { sed -n '/^name = "wasm-bindgen"$/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock; }
+bindgen_stamp() { echo "$TOOLS/stamp-bindgen-$(bindgen_version)-$(cat crates/bindgen/Cargo.toml crates/bindgen/src/*.rs | cksum | tr ' ' -)"; }
+keep_bindgen() {
+  mkdir -p "$TOOLS/bin"
+  install -m 755 "${CARGO_TARGET_DIR:-target}/debug/newsreel-bindgen" "$TOOLS/bin/"
+  touch "$(bindgen_stamp)"
+}
+
+# build_command: builds the native command, target/debug/newsreel; and crates/bindgen, because in one build the two share
+# what both depend on.
+build_command() {
+  quietly "$TOOLS/log/command.log" cargo build -p newsreel-cli -p newsreel-bindgen
+  keep_bindgen
+}
+
 # Everything that building and running needs. A second time it only looks.
 set_up() {
   mkdir -p "$TOOLS/log"
   set_up_rust
   set_up_node
-  cargo_tool wasm-bindgen-cli "$WASM_BINDGEN_VERSION"
-  cargo_tool worker-build "$WORKER_BUILD_VERSION"
   PATH=$TOOLS/bin:$PATH
   export PATH
 }
 
-# Says whether a panic can be turned into one failed request: that takes a nightly compiler with its sources.
-can_unwind() {
-  rustup toolchain list | grep -q '^nightly' ||
-    quietly "$TOOLS/log/nightly.log" rustup toolchain install nightly --profile minimal || return 1
-  rustup component list --toolchain nightly --installed | grep -q '^rust-src' ||
-    quietly "$TOOLS/log/nightly.log" rustup component add rust-src --toolchain nightly
-}
-
-# short_places: prints what makes the places that panics name short, and the same on every machine: 9 KB of the wasm.
-short_places() {
-  local from
-  for from in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/* "${RUSTUP_HOME:-$HOME/.rustup}"/toolchains/*/lib/rustlib/src/rust/library; do
-    [ ! -d "$from" ] || printf -- '--remap-path-prefix=%s= ' "$from"
-  done
-}
+# The most that the wasm may have, uncompressed. The platform takes 64 MiB; an isolate's start pays for each.
+MOST_WASM_BYTES=$((4 * 1024 * 1024))
 
 # build_worker: builds crates/entry into crates/entry/build, unless that is up to date.
 build_worker() {
-  local out=crates/entry/build mode=--panic-unwind inputs
-  if ! can_unwind >/dev/null 2>&1; then
-    mode=
-    say "  warning: no nightly Rust with rust-src, so a panic ends its isolate and not only its request"
-  fi
-  inputs=$(cat Cargo.toml Cargo.lock rust-toolchain.toml crates/{core,gate,sqlite-rows,broker,edge,entry}/Cargo.toml scripts/{lib.sh,exports.mjs,short-exports.mjs} <(
-    find crates/{core,gate,sqlite-rows,broker,edge,entry}/src '(' -name '*.rs' -o -name '*.sql' ')' -print0 | LC_ALL=C sort -z | xargs -0 cat
-  ) | cksum | tr ' ' -)$mode
+  local out=crates/entry/build inputs
+  # Every crate but those that the Worker cannot depend on: a needless build is better than a stale one.
+  inputs=$(cat Cargo.toml Cargo.lock package-lock.json rust-toolchain.toml scripts/lib.sh <(
+    find crates \( -path crates/cli -o -path crates/client -o -path crates/fuzz -o -path crates/in-workerd -o -path crates/sim \
+      -o -path $out -o -name tests -o -name '*.md' \) -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 cat
+  ) | cksum | tr ' ' -)
   if [ "$(cat $out/.stamp 2>/dev/null)" = "$inputs" ] && [ -f $out/index_bg.wasm ]; then
     return
   fi
-  say "  building the Worker (the first time 3 minutes)"
-  rm -f $out/.stamp
-  # 23 KB less: a standard library built for size, without the reading of backtraces that wasm has none of.
-  export CARGO_UNSTABLE_BUILD_STD_FEATURES=panic-unwind,optimize_for_size
-  # On a machine with the open internet worker-build would fetch these itself; ours come from the registry.
-  export WASM_BINDGEN_BIN=$TOOLS/bin/wasm-bindgen
-  export WASM_OPT_BIN=$ROOT/node_modules/.bin/wasm-opt ESBUILD_BIN=$ROOT/node_modules/.bin/esbuild
-  # 6 KB less: SHA-256 as a loop.
-  (cd crates/entry && quietly "$TOOLS/log/worker.log" env RUST_BACKTRACE=0 \
-    RUSTFLAGS="--cfg sha2_backend_soft=\"compact\" $(short_places)" worker-build --release ${mode:+"$mode"})
-  local wasm=$out/index_bg.wasm
-  # The names of functions are a quarter of the file. A panic names its place in the source without them.
-  # Without them the optimizer also finds more: another twentieth.
-  # So do the streams that crate `worker` exports to JavaScript and nothing here makes.
-  "$NODE" scripts/exports.mjs "$wasm" '^(__wbg_)?intounderlying(sink|bytesource)' >"$out/exports.json"
-  wasm-metadce --all-features --graph-file "$out/exports.json" "$wasm" -o "$wasm.stripped" >/dev/null
-  # And what it can know of the whole: what functions never do, what never comes out of them, and that nothing lies in
-  # the first KiB: Rust's linker puts the far end of the stack there (--stack-first).
-  # Nor does Rust read outside of the memory, or divide by zero unasked.
-  wasm-opt --all-features --strip-debug --low-memory-unused --ignore-implicit-traps --generate-global-effects --gufa -Oz \
-    "$wasm.stripped" -o "$wasm"
-  "$NODE" scripts/short-exports.mjs "$wasm" "$out/index.js"
-  rm "$wasm.stripped" "$out/exports.json"
-  local raw packed
+  make_worker $out
+  printf '%s' "$inputs" >$out/.stamp
+}
+
+# make_worker FOLDER: builds crates/entry into a folder that is made anew.
+make_worker() {
+  local out=$1 stage=target/worker
+  set_up_bindgen
+  say "  compiling the Worker"
+  rm -rf "$out" $stage
+  mkdir -p "$out" $stage
+  compile_worker
+  say "  binding and bundling the Worker"
+  "$WASM_BINDGEN_BIN" --target module --no-typescript --experimental-reset-state-function --out-dir $stage --out-name index \
+    "${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/release/newsreel_entry.wasm"
+  # The features are those that rustc uses: of all that binaryen knows workerd need not know each.
+  wasm-opt -O --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int --enable-bulk-memory \
+    --enable-multivalue --enable-reference-types --enable-exception-handling --debuginfo $stage/index_bg.wasm -o "$out/index_bg.wasm"
+  cp crates/entry/shim.mjs $stage/shim.mjs
+  esbuild $stage/shim.mjs --bundle --format=esm --minify --external:./index_bg.wasm '--external:cloudflare:*' \
+    --outfile=$stage/bundle.js --log-level=warning
+  # workerd imports a wasm module without the word that the proposal has for it.
+  sed 's/import source /import /' $stage/bundle.js >"$out/index.js"
+}
+
+# compile_worker: compiles crates/entry, and the standard library anew, so that a panic unwinds and ends one request and
+# not the isolate. The pinned compiler does so when it is told to take unstable options; a nightly one would not be pinned.
+compile_worker() {
+  # Exceptions are those of the standard, which wasm-bindgen handles best; Rust 1.95 writes the older ones unless told.
+  local flags='-Cpanic=unwind -Cllvm-args=-wasm-use-legacy-eh=false'
+  # WASM_BINDGEN_USE_JS_SYS: the macros of wasm-bindgen then take the futures of js-sys, which know unwinding.
+  RUSTC_BOOTSTRAP=1 WASM_BINDGEN_USE_JS_SYS=1 RUSTFLAGS="${RUSTFLAGS:-} $flags" \
+    quietly "$TOOLS/log/worker.log" cargo build --release --lib -p newsreel-entry \
+    --target wasm32-unknown-unknown -Z build-std=std,panic_unwind
+}
+
+# weigh_worker: prints how large the Worker's wasm is, and fails if that is too large.
+weigh_worker() {
+  local wasm=crates/entry/build/index_bg.wasm raw packed
   raw=$(wc -c <"$wasm")
   packed=$(gzip -9 -c "$wasm" | wc -c)
   say "  wasm: $((raw / 1024)) KiB, $((packed / 1024)) KiB gzipped"
-  [ "$raw" -le 1048576 ] || fail "the wasm is larger than 1 MiB, the most it may be"
-  printf '%s' "$inputs" >$out/.stamp
+  [ "$raw" -le "$MOST_WASM_BYTES" ] || fail "the wasm has $raw bytes, more than the $MOST_WASM_BYTES it may have"
 }
 
 # prepare: everything there is to set up and to build, the native command too.
 prepare() {
   set_up
+  build_command
   build_worker
-  cargo build -p newsreel-cli
 }
