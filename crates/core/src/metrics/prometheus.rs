@@ -1,5 +1,7 @@
 //! Counts as Prometheus reads them: text format 0.0.4.
 
+use std::fmt::{Display, Write as _};
+
 use super::counts::{Count, CountRow, Counts, Histogram, LAG, ORIGIN, of};
 
 /// The media type of what [`Counts::prometheus`] returns.
@@ -10,27 +12,50 @@ impl Counts {
     /// zero are left out, and metrics without a series.
     #[must_use]
     pub fn prometheus(&self, catalog: &str, edge: &str) -> String {
-        let mut text = String::new();
-        let classes: Vec<(String, &CountRow)> =
-            self.rows.iter().map(|(class, row)| (labels([catalog, edge, class]), row)).collect();
+        let mut page = Exposition {
+            text: String::new(),
+            classes: self.rows.iter().map(|(class, row)| (labels(catalog, edge, class), row)).collect(),
+        };
         for (name, help, series) in &COUNTERS {
-            metric(&mut text, [name, "counter", help], &classes, &|sample, row| {
-                for (count, more) in *series {
-                    sample.unless_zero(more, of(row, *count));
+            page.metric(name, "counter", help, |sample, row| {
+                for (count, label) in *series {
+                    sample.unless_zero(label, of(row, *count));
                 }
             });
         }
         for histogram in [&ORIGIN, &LAG] {
-            let head = [histogram.name, "histogram", histogram.help];
-            metric(&mut text, head, &classes, &|sample, row| buckets(sample, row, histogram));
+            page.metric(histogram.name, "histogram", histogram.help, |sample, row| {
+                buckets(sample, row, histogram);
+            });
         }
-        let head = ["newsreel_lag_max_seconds", "gauge", "The greatest lag of an answer."];
-        metric(&mut text, head, &classes, &|sample, row| {
+        let (name, help) = ("newsreel_lag_max_seconds", "The greatest lag of an answer.");
+        page.metric(name, "gauge", help, |sample, row| {
             if of(row, Count::LagMaxMs) > 0 {
-                sample.write("", "", &seconds(of(row, Count::LagMaxMs)));
+                sample.write("", "", seconds(of(row, Count::LagMaxMs)));
             }
         });
-        text
+        page.text
+    }
+}
+
+/// The text as far as it is written, and the classes with their labels.
+struct Exposition<'a> {
+    text: String,
+    classes: Vec<(String, &'a CountRow)>,
+}
+
+impl Exposition<'_> {
+    /// Writes a metric, unless no class has a sample of it.
+    fn metric(&mut self, name: &str, kind: &str, help: &str, samples: impl Fn(&mut Sample<'_>, &CountRow)) {
+        let start = self.text.len();
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        let headed = self.text.len();
+        for (labels, row) in &self.classes {
+            samples(&mut Sample { text: &mut self.text, name, labels }, row);
+        }
+        if self.text.len() == headed {
+            self.text.truncate(start);
+        }
     }
 }
 
@@ -42,34 +67,17 @@ struct Sample<'a> {
 }
 
 impl Sample<'_> {
-    /// Writes one: what follows the metric's name, further labels, and the value.
-    fn write(&mut self, suffix: &str, more: &str, value: &str) {
-        let comma = if more.is_empty() { "" } else { "," };
-        push(self.text, &[self.name, suffix, "{", self.labels, comma, more, "} ", value, "\n"]);
+    /// Writes one sample. `suffix` follows the metric's name, `label` the labels that every series has.
+    fn write(&mut self, suffix: &str, label: &str, value: impl Display) {
+        let Self { text, name, labels } = self;
+        let comma = if label.is_empty() { "" } else { "," };
+        let _ = writeln!(text, "{name}{suffix}{{{labels}{comma}{label}}} {value}");
     }
 
-    fn unless_zero(&mut self, more: &str, n: u64) {
+    fn unless_zero(&mut self, label: &str, n: u64) {
         if n > 0 {
-            self.write("", more, &n.to_string());
+            self.write("", label, n);
         }
-    }
-}
-
-/// Writes a metric (its name, type and help), unless no class has a sample of it.
-fn metric(
-    text: &mut String,
-    [name, kind, help]: [&str; 3],
-    classes: &[(String, &CountRow)],
-    samples: &dyn Fn(&mut Sample<'_>, &CountRow),
-) {
-    let start = text.len();
-    push(text, &["# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind, "\n"]);
-    let headed = text.len();
-    for (labels, row) in classes {
-        samples(&mut Sample { text, name, labels }, row);
-    }
-    if text.len() == headed {
-        text.truncate(start);
     }
 }
 
@@ -81,47 +89,31 @@ fn buckets(sample: &mut Sample<'_>, row: &CountRow, histogram: &Histogram) {
     let mut counted: u64 = 0;
     for (_, le, count) in &histogram.bounds {
         counted = counted.saturating_add(of(row, *count));
-        sample.write("_bucket", le, &counted.to_string());
+        sample.write("_bucket", le, counted);
     }
-    let all = counted.max(all).to_string();
-    sample.write("_bucket", r#"le="+Inf""#, &all);
-    sample.write("_sum", "", &seconds(of(row, histogram.sum)));
-    sample.write("_count", "", &all);
+    let all = counted.max(all);
+    sample.write("_bucket", r#"le="+Inf""#, all);
+    sample.write("_sum", "", seconds(of(row, histogram.sum)));
+    sample.write("_count", "", all);
 }
 
 /// Returns the labels that every series has.
-fn labels(values: [&str; 3]) -> String {
-    let mut labels = String::new();
-    for (name, value) in ["catalog=\"", "\",edge=\"", "\",class=\""].into_iter().zip(values) {
-        labels.push_str(name);
-        escape(&mut labels, value);
-    }
-    labels + "\""
+fn labels(catalog: &str, edge: &str, class: &str) -> String {
+    let [catalog, edge, class] = [catalog, edge, class].map(escaped);
+    format!(r#"catalog="{catalog}",edge="{edge}",class="{class}""#)
 }
 
-fn push(text: &mut String, parts: &[&str]) {
-    for part in parts {
-        text.push_str(part);
-    }
+/// Returns a label's value with its backslashes, quotes and line ends escaped.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// Writes a label's value.
-fn escape(text: &mut String, value: &str) {
-    for c in value.chars() {
-        match c {
-            '\\' => text.push_str("\\\\"),
-            '"' => text.push_str("\\\""),
-            '\n' => text.push_str("\\n"),
-            other => text.push(other),
-        }
-    }
-}
-
+/// Returns milliseconds as seconds.
 fn seconds(ms: u64) -> String {
     format!("{}.{:03}", ms / 1_000, ms % 1_000)
 }
 
-/// A metric's name, its help, and its series: what is counted under which further labels.
+/// A metric's name, its help, and its series: the counters, each with the label that tells the series apart.
 type Counter = (&'static str, &'static str, &'static [(Count, &'static str)]);
 
 const COUNTERS: [Counter; 12] = [
