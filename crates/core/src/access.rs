@@ -7,6 +7,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
 use crate::wire::name::Catalog;
@@ -23,7 +24,8 @@ pub use grant::Grant;
 const UNKNOWN: &str = "the token is not known here";
 
 /// The permission that a call needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Permission to publish.
     Publish,

@@ -1,21 +1,22 @@
-//! Signed tokens: JSON Web Tokens whose algorithm is their key's, and nothing that they say themselves.
+//! Signed tokens: JSON Web Tokens. The key decides the algorithm, and nothing in the token does.
 //!
-//! The signature is the platform's to verify: [`Keys::read`] says over what and with which key, and only
+//! The platform verifies the signature: [`Keys::read`] says over what and with which key, and only
 //! [`UnverifiedToken::verified`] gives the claims out. Knows no cryptography.
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
+mod raw;
+
+use serde_json::Value;
 
 use super::{Caller, Grant, Scope};
 use crate::wire::frame::EXPIRED;
-use crate::wire::json::texts;
+use crate::wire::json::Object;
 use crate::wire::name::Catalog;
 use crate::wire::position::UnixMillis;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::{MAX_TOPICS, MAX_TOPICS_BYTES};
+use raw::{Header, JWT, KeyItem, RawClaims, decoded, json};
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;
@@ -25,24 +26,24 @@ pub const MIN_SECRET_BYTES: usize = 32;
 pub const MAX_TOKEN_KEYS: usize = 16;
 /// The longest `kid`, and the longest `sub`, in bytes.
 const MAX_NAME_BYTES: usize = 128;
-/// How far the clock of who signs may be ahead: what is said of `nbf` and `iat`, and of nothing else.
+/// How far a signer's clock may be ahead. Applies to `nbf` and `iat` only.
 const LEEWAY_MS: u64 = 60_000;
 
 /// The detail of the problem of a token whose dates are in milliseconds.
 const IN_MILLISECONDS: &str =
     "exp, nbf and iat of the token are milliseconds; RFC 7519 has seconds there: divide by 1,000";
 
-/// How a key signs.
+/// The algorithm of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
-    /// HMAC with SHA-256: who verifies can sign.
+    /// HMAC with SHA-256: a deployment that verifies can sign as well.
     Hs256,
-    /// Ed25519: the deployment has the public key only.
+    /// Ed25519: the deployment has only the public key.
     Ed25519,
 }
 
 impl Algorithm {
-    /// Returns its `alg`.
+    /// Returns the value of `alg` in keys and tokens.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
@@ -59,63 +60,63 @@ impl Algorithm {
     }
 }
 
-/// One key.
+/// A key that signs tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
-    /// Its name, in every token that it signed.
+    /// The name of the key, in every token that it signed.
     pub kid: String,
-    /// Its algorithm: the only one that a token of this `kid` may name.
+    /// The only algorithm that a token of this `kid` may name.
     pub algorithm: Algorithm,
     /// The secret of HS256, the public key of Ed25519.
     pub bytes: Vec<u8>,
 }
 
-/// Without what it is made of.
+/// Shows the name and the algorithm, and no secret.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.kid, self.algorithm.text())
     }
 }
 
-/// The keys of a deployment: while they are rotated, the old one and the new.
+/// The keys of a deployment; two of them during a rotation, the old one and the new.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Keys {
     items: Vec<Key>,
 }
 
-/// Keys that cannot be read. Its text never shows one.
+/// Keys that cannot be read. The message never shows one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("TOKEN_KEYS: {why} (item {item})")]
 pub struct KeysError {
-    /// Which item, from 1; 0 for all of it.
+    /// The number of the item, from 1; 0 for the list itself.
     pub item: usize,
-    /// What is wrong with it.
+    /// The reason, for people.
     pub why: &'static str,
 }
 
-/// A token of which nothing is believed yet.
+/// A token with a signature that is not verified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnverifiedToken<'a> {
-    /// With which key it says it is signed.
+    /// The key that the token names.
     pub key: &'a Key,
-    /// What the signature is of.
+    /// The part of the token that is signed.
     pub signed: &'a str,
-    /// The signature.
+    /// The bytes of the signature.
     pub signature: Vec<u8>,
 }
 
-/// What a token says whose signature is right.
+/// The claims of a token with a right signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// When it ends.
+    /// The moment when the token expires.
     until: UnixMillis,
-    /// When it begins, as its signer's clock has it.
+    /// The moment when the token begins, by the signer's clock.
     from: UnixMillis,
-    /// Who: idempotency keys and rates are its own.
+    /// The name of the bearer, to whom idempotency keys and rates belong.
     sub: String,
-    /// Of catalogs; `*` is every one.
+    /// The names of catalogs; `*` stands for every one.
     catalogs: Vec<String>,
-    scopes: Vec<String>,
+    scopes: Vec<Scope>,
     topics: Vec<String>,
 }
 
@@ -128,51 +129,52 @@ impl Keys {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        // What serde says of it would quote it.
-        let Ok(Value::Array(items)) = serde_json::from_slice(text.as_bytes()) else {
+        // The message of serde would quote the key, so it is dropped.
+        let Ok(items) = serde_json::from_str::<Vec<Value>>(text) else {
             return Err(KeysError { item: 0, why: "a JSON list is meant" });
         };
         let mut keys = Self::default();
-        for (index, item) in items.iter().enumerate() {
+        for (index, item) in items.into_iter().enumerate() {
             let key = keys.checked(item).map_err(|why| KeysError { item: index + 1, why })?;
             keys.items.push(key);
         }
         Ok(keys)
     }
 
-    fn checked(&self, item: &Value) -> Result<Key, &'static str> {
-        let item = object(item, &["kid", "alg", "key"]).ok_or("{\"kid\",\"alg\",\"key\"} is meant")?;
-        let algorithm = algorithm(text(item, "alg")).ok_or("alg is HS256 or EdDSA")?;
-        let bytes = decoded(text(item, "key")).ok_or("key is base64url")?;
+    fn checked(&self, item: Value) -> Result<Key, &'static str> {
+        let Object(item): Object<KeyItem> =
+            serde_json::from_value(item).map_err(|_| "{\"kid\",\"alg\",\"key\"} is meant")?;
+        let algorithm = algorithm(&item.alg).ok_or("alg is HS256 or EdDSA")?;
+        let bytes = decoded(&item.key).ok_or("key is base64url")?;
         if !algorithm.takes(bytes.len()) {
             return Err("a key of HS256 has 32 bytes or more, one of EdDSA has 32");
         }
-        let kid = text(item, "kid");
-        if !is_name(kid) || self.items.iter().any(|other| other.kid == kid) {
+        let kid = item.kid;
+        if !is_name(&kid) || self.items.iter().any(|other| other.kid == kid) {
             return Err("kid is 1 to 128 bytes and no other key's");
         }
         if self.items.len() == MAX_TOKEN_KEYS {
             return Err("too many keys");
         }
-        Ok(Key { kid: kid.to_owned(), algorithm, bytes })
+        Ok(Key { kid, algorithm, bytes })
     }
 
-    /// Says whether no token is signed here.
+    /// Says whether the deployment has no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// Says whether this very key is one of these.
+    /// Says whether this very key is one of the deployment's.
     #[must_use]
     pub fn have(&self, key: &Key) -> bool {
         self.items.contains(key)
     }
 
-    /// Takes a token apart; none of what it says counts before [`UnverifiedToken::verified`].
+    /// Takes a token apart. No claim of it counts before [`UnverifiedToken::verified`].
     ///
     /// # Errors
-    /// `unauthorized`, the same for whatever is wrong.
+    /// `unauthorized`, with the same text for every reason.
     pub fn read<'a>(&'a self, token: &'a str) -> Result<UnverifiedToken<'a>, Problem> {
         self.parts(token).ok_or_else(unknown)
     }
@@ -183,58 +185,30 @@ impl Keys {
         }
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, _) = signed.split_once('.')?;
-        // Nothing else may be there: no key, no address of one, nothing critical.
-        let header = json(header)?;
-        let header = object(&header, &["alg", "kid", "typ"])?;
-        let key = self.items.iter().find(|key| key.kid == text(header, "kid"))?;
-        let typed = header.get("typ").is_none_or(|typ| typ == "JWT");
-        let right = typed && key.algorithm.text() == text(header, "alg");
+        let header: Header = json(header)?;
+        let key = self.items.iter().find(|key| key.kid == header.kid)?;
+        let right = header.typ == JWT && key.algorithm.text() == header.alg;
         right.then_some(UnverifiedToken { key, signed, signature: decoded(signature)? })
     }
 }
 
 impl UnverifiedToken<'_> {
-    /// Gives the claims out, if the platform found the signature to be the key's.
+    /// Returns the claims, if the platform found the signature right.
     ///
     /// # Errors
-    /// `unauthorized` if not, or if they are none.
+    /// `unauthorized` for a wrong signature, or claims that cannot be read.
     pub fn verified(self, is_right: bool) -> Result<Claims, Problem> {
         let payload = self.signed.split_once('.').filter(|_| is_right).map(|(_, payload)| payload);
-        let claims = payload.and_then(json).and_then(|claims| Claims::read(&claims));
+        let claims = payload.and_then(json::<RawClaims>).map(Claims::from);
         claims.filter(Claims::is_whole).ok_or_else(unknown)
     }
 }
 
 impl Claims {
-    fn read(claims: &Value) -> Option<Self> {
-        let claims = claims.as_object()?;
-        let at = |name: &str| match claims.get(name) {
-            None => Some(UnixMillis(0)),
-            Some(date) => date.as_f64().and_then(numeric_date),
-        };
-        let catalog = claims.get("catalog")?;
-        let catalogs = match catalog.as_str() {
-            Some(one) => vec![one.to_owned()],
-            None => texts(catalog)?,
-        };
-        Some(Self {
-            until: at("exp")?,
-            from: at("nbf")?.max(at("iat")?),
-            sub: text(claims, "sub").to_owned(),
-            catalogs,
-            scopes: texts(claims.get("scopes")?)?,
-            topics: match claims.get("topics") {
-                None => Vec::new(),
-                // None at all would be taken for all of them.
-                Some(topics) => texts(topics).filter(|topics| !topics.is_empty())?,
-            },
-        })
-    }
-
-    /// Says who the bearer is, if it may do `scope` on `catalog` now.
+    /// Returns the bearer, if the token allows `scope` on `catalog` now.
     ///
     /// # Errors
-    /// `unauthorized` before its time and after; `forbidden` if it does not reach so far.
+    /// `unauthorized` before the token begins and after it ends; `forbidden` for a scope or a catalog that it does not reach.
     pub fn authorize(self, now: UnixMillis, scope: Scope, catalog: &Catalog) -> Result<Caller, Problem> {
         if self.until <= now {
             return Err(Problem::new(Code::Unauthorized, EXPIRED));
@@ -255,28 +229,20 @@ impl Claims {
     }
 
     fn has(&self, scope: Scope) -> bool {
-        self.scopes.iter().any(|one| one == scope.text())
+        self.scopes.contains(&scope)
     }
 
-    /// Says whether it can be meant: what means nothing here would be taken to limit something.
+    /// Rejects claims with malformed names or topics: ignoring these would silently widen the token.
     fn is_whole(&self) -> bool {
-        let scopes = [Scope::Publish, Scope::Follow, Scope::Admin].map(Scope::text);
         let bytes: usize = self.topics.iter().map(String::len).sum();
         let meant = |topic: &String| !topic.is_empty() && !topic.contains(char::is_control);
         is_name(&self.sub)
-            && self.scopes.iter().all(|one| scopes.contains(&one.as_str()))
             && self.topics.len() <= MAX_TOPICS
             && bytes <= MAX_TOPICS_BYTES
             && self.topics.iter().all(meant)
-            // An admin token may do everything, so it cannot be held to a part.
+            // An admin token may do everything, so topics cannot limit it.
             && (self.topics.is_empty() || !self.has(Scope::Admin))
     }
-}
-
-/// Reads a date of RFC 7519, section 2: seconds since 1970, with or without a fraction.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from a float saturates")]
-fn numeric_date(seconds: f64) -> Option<UnixMillis> {
-    (seconds >= 0.0).then_some(UnixMillis((seconds * 1_000.0).round() as u64))
 }
 
 /// Says whether a date in seconds can only have been meant in milliseconds: of 2001 to 5138, where seconds would be
@@ -286,28 +252,8 @@ pub fn is_in_milliseconds(seconds: u64) -> bool {
     (1_000_000_000_000..100_000_000_000_000).contains(&seconds)
 }
 
-/// Returns an object that has no other members than these.
-fn object<'a>(value: &'a Value, members: &[&str]) -> Option<&'a Map<String, Value>> {
-    value.as_object().filter(|object| object.keys().all(|name| members.contains(&name.as_str())))
-}
-
-/// Returns a member's text; none is empty.
-fn text<'a>(object: &'a Map<String, Value>, name: &str) -> &'a str {
-    object.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Reads a part of a token.
-fn json(part: &str) -> Option<Value> {
-    serde_json::from_slice(&decoded(part)?).ok()
-}
-
 fn algorithm(text: &str) -> Option<Algorithm> {
     [Algorithm::Hs256, Algorithm::Ed25519].into_iter().find(|one| one.text() == text)
-}
-
-/// Reads base64url without padding, in its one right spelling.
-fn decoded(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 fn is_name(text: &str) -> bool {

@@ -9,7 +9,6 @@ use std::{fmt, io};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
 use serde_json::ser::{CompactFormatter, Formatter};
 
 /// Returns the value as compact ASCII JSON.
@@ -46,11 +45,6 @@ pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D
 pub(crate) fn whole_of(number: f64) -> Option<u64> {
     let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_991.0).contains(&number);
     is_whole.then_some(number as u64)
-}
-
-/// Returns a list of texts, if it is one.
-pub(crate) fn texts(value: &Value) -> Option<Vec<String>> {
-    value.as_array()?.iter().map(|one| one.as_str().map(str::to_owned)).collect()
 }
 
 /// A value that stands in JSON as an object. (serde takes an array for a struct too, field by field.)

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::bom::without_bom;
-use super::json;
+use super::json::Object;
 use super::name::Key;
 use super::problem::{Code, Problem};
 
@@ -33,16 +33,21 @@ pub fn decoded_key(text: &str) -> Result<Key, Problem> {
 /// The most keys of one bulk read, and of one fill.
 pub const MAX_KEYS: usize = 100;
 
+/// The body of a bulk read or a fill.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeysBody {
+    keys: Vec<String>,
+}
+
 /// Reads the body of a bulk read or a fill: `{"keys":["title:1",…]}`.
 ///
 /// # Errors
 /// `bad-json`, `bad-key`, or `bad-request` when there are none or more than [`MAX_KEYS`].
 pub fn keys_of_body(body: &[u8]) -> Result<Vec<Key>, Problem> {
-    let wrong =
-        |why: String| Problem::new(Code::BadJson, format!("the body is {{\"keys\":[\"class:id\",…]}}{why}"));
-    let body: Value = serde_json::from_slice(without_bom(body)).map_err(|why| wrong(format!(": {why}")))?;
-    let alone = body.as_object().filter(|body| body.len() == 1).and_then(|body| body.get("keys"));
-    let texts = alone.and_then(json::texts).ok_or_else(|| wrong(String::new()))?;
+    let Object(KeysBody { keys: texts }) = serde_json::from_slice(without_bom(body)).map_err(|why| {
+        Problem::new(Code::BadJson, format!("the body is {{\"keys\":[\"class:id\",…]}}: {why}"))
+    })?;
     keys(texts.into_iter())
 }
 

@@ -1,5 +1,8 @@
 //! Refusals of signed tokens. The tests take the signature of every well-formed token for right.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
