@@ -134,7 +134,7 @@ impl Parts {
     }
 
     async fn answer(&self, mut request: Request) -> Answer {
-        let address = Address::new(request.inner().url());
+        let address = Address::from(request.url()?);
         match Route::parse(&request.inner().method(), address.path(), address.query())? {
             Route::Publish(_, query) => self.publishing.publish(&mut request, query).await,
             Route::PublishSocket(_) => self.publishing.open(&request),

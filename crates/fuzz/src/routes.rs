@@ -31,10 +31,13 @@ pub(crate) fn check_problem(problem: &Problem) {
 pub(crate) fn route(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (method, url) = text.split_once(' ').unwrap_or(("GET", text));
-    let address = Address::new(url.to_owned());
-    let (path, query) = (address.path(), address.query());
-    assert!(url.starts_with(address.origin()) && url.contains(path) && url.contains(query));
-    assert!(!path.contains(['?', '#']) && !query.contains('#'));
+    // An address that is not absolute tries texts that no platform would hand on.
+    let address = url.parse::<Address>();
+    let (path, query) = match &address {
+        Ok(address) => (address.path(), address.query()),
+        Err(_) => url.split_once('?').unwrap_or((url, "")),
+    };
+    assert!(address.is_err() || !(path.contains(['?', '#']) || query.contains('#')));
     match assert_bounded(text.len(), 32, || Route::parse(method, path, query)) {
         Ok(route) => check_route(method, &route),
         Err(problem) => {

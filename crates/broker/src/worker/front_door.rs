@@ -35,8 +35,8 @@ struct Health {
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
 pub async fn serve(request: &Request, env: &Env) -> worker::Result<Response> {
-    let address = Address::new(request.inner().url());
-    let origin = match cors::admit_page(request, env, address.origin()) {
+    let address = Address::from(request.url()?);
+    let origin = match cors::admit_page(request, env, &address.origin()) {
         Ok(origin) => origin,
         Err(error) => return refused(request, error.into()),
     };

@@ -1,59 +1,66 @@
-//! The address of a request, cut into its parts. The platform has parsed and normalized it: nothing is checked here.
+//! The address of a request, cut into its parts.
+
+use std::str::FromStr;
+
+use url::{ParseError, Url};
 
 /// An absolute address, as a runtime's `Request.url` says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address(String);
+pub struct Address(Url);
 
-impl Address {
-    /// Takes an absolute address, such as `https://guide.example/v1/catalogs/tv?limit=5`.
-    #[must_use]
-    pub fn new(url: String) -> Self {
+impl From<Url> for Address {
+    fn from(url: Url) -> Self {
         Self(url)
     }
+}
 
-    /// Returns all of it.
+impl FromStr for Address {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Url::parse(text).map(Self)
+    }
+}
+
+impl Address {
+    /// Returns the whole address.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// Returns scheme, host and port, as an `Origin` header writes them.
     #[must_use]
-    pub fn origin(&self) -> &str {
-        self.0.split_at(self.path_at()).0
+    pub fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
     }
 
     /// Returns the path, from its first slash on, percent-encoded.
     #[must_use]
     pub fn path(&self) -> &str {
-        let rest = self.0.split_at(self.path_at()).1;
-        rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len())).0
+        self.0.path()
     }
 
     /// Returns the query, without its question mark; empty when there is none.
     #[must_use]
     pub fn query(&self) -> &str {
-        let address = self.0.split_once('#').map_or(self.0.as_str(), |(address, _)| address);
-        address.split_once('?').map_or("", |(_, query)| query)
+        self.0.query().unwrap_or_default()
     }
 
     /// Says whether the query gives a name this value.
     #[must_use]
     pub fn says(&self, name: &str, value: &str) -> bool {
-        form_urlencoded::parse(self.query().as_bytes()).any(|(one, given)| one == name && given == value)
+        self.0.query_pairs().any(|(one, given)| one == name && given == value)
     }
 
-    /// Returns all of it with more in its query.
+    /// Returns the address with more in its query, and without a fragment.
     #[must_use]
     pub fn with_query(&self, more: &str) -> String {
         let between = if self.query().is_empty() { "" } else { "&" };
-        format!("{}{}?{}{between}{more}", self.origin(), self.path(), self.query())
-    }
-
-    fn path_at(&self) -> usize {
-        let host = self.0.find("://").map_or(0, |at| at + 3);
-        let path = self.0.bytes().skip(host).position(|byte| matches!(byte, b'/' | b'?' | b'#'));
-        path.map_or(self.0.len(), |at| host + at)
+        let mut longer = self.0.clone();
+        longer.set_query(Some(&format!("{}{between}{more}", self.query())));
+        longer.set_fragment(None);
+        longer.into()
     }
 }
 
@@ -68,14 +75,15 @@ mod tests {
         for (url, origin, path, query) in [
             ("https://a.example/v1/x%2Fy?a=1&b=?/#c?d", "https://a.example", "/v1/x%2Fy", "a=1&b=?/"),
             ("http://127.0.0.1:8787/", "http://127.0.0.1:8787", "/", ""),
-            ("http://[::1]:80?a", "http://[::1]:80", "", "a"),
+            ("http://[::1]:80/?a", "http://[::1]", "/", "a"),
             ("https://a.example/p#x", "https://a.example", "/p", ""),
-            ("https://a.example", "https://a.example", "", ""),
+            ("https://a.example", "https://a.example", "/", ""),
         ] {
-            let address = Address::new(url.to_owned());
-            assert_eq!((address.origin(), address.path(), address.query()), (origin, path, query), "{url}");
-            assert_eq!(address.as_str(), url);
+            let address: Address = url.parse().unwrap();
+            assert_eq!(address.origin(), origin, "{url}");
+            assert_eq!((address.path(), address.query()), (path, query), "{url}");
         }
+        assert!("/v1/catalogs".parse::<Address>().is_err(), "an address is absolute");
     }
 
     #[test]
@@ -85,13 +93,13 @@ mod tests {
             ("https://a.example/x#c?", "https://a.example/x?t=2"),
             ("https://a.example/x?", "https://a.example/x?t=2"),
         ] {
-            assert_eq!(Address::new(url.to_owned()).with_query("t=2"), longer);
+            assert_eq!(url.parse::<Address>().unwrap().with_query("t=2"), longer);
         }
     }
 
     #[test]
     fn a_query_is_asked_for_a_value() {
-        let address = Address::new("https://a/x?envelope=1&b=%31".to_owned());
+        let address: Address = "https://a/x?envelope=1&b=%31".parse().unwrap();
         assert!(address.says("envelope", "1") && address.says("b", "1"));
         assert!(!address.says("envelope", "0") && !address.says("c", "1"));
     }

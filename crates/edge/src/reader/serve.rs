@@ -31,7 +31,7 @@ pub fn serves(request: &Request) -> Result<bool> {
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
 pub async fn serve(mut request: Request, env: Env, context: Context) -> Result<Response> {
-    let address = Address::new(request.inner().url());
+    let address = Address::from(request.url()?);
     let route = Route::parse(&request.inner().method(), address.path(), address.query());
     let answer = match route {
         Ok(Route::Edge(catalog, call)) => answer(&mut request, &address, env, context, catalog, call).await,

@@ -28,7 +28,7 @@ pub(crate) async fn respond(
         return Ok(Ok(ResponseBuilder::new().with_headers(headers).with_status(304).empty()));
     }
     let is_head = request.method() == Method::Head;
-    if Address::new(request.inner().url()).says("envelope", "1") {
+    if Address::from(request.url()?).says("envelope", "1") {
         headers.set("Content-Type", "application/json")?;
         let json = format!("{{{}}}", members(entry, served, WRAPPED_BYTES)).into_bytes();
         return Ok(Ok(if is_head {
