@@ -1,6 +1,6 @@
 /** The package in browsers, and wherever else `fetch` gets what lies beside a module. */
 
-import { provideWasm } from './wasm.js';
+import { provideWasm } from './wasm/wasm.js';
 
 provideWasm(async () => {
   const response = await fetch(new URL('./bindgen/newsreel_bg.wasm', import.meta.url));

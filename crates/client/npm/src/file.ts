@@ -6,7 +6,7 @@
 
 import { open, readFile, rename } from 'node:fs/promises';
 
-import type { PositionStore } from './position.js';
+import type { PositionStore } from './store/position.js';
 
 /**
  * Keeps the position in a file. It is written beside and renamed over the old one, so a crash leaves the old position or

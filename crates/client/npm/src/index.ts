@@ -5,9 +5,9 @@
  * @packageDocumentation
  */
 
-export { type Answer, EdgeCache, type Fetcher } from './cache.js';
-export type { BeyondBound, CacheOptions, CacheStats, ClassPolicy, ReadOptions } from './cache-options.js';
-export { type Entry, type EntryOptions, entry } from './entry.js';
+export { type Answer, EdgeCache, type Fetcher } from './cache/cache.js';
+export type { BeyondBound, CacheOptions, CacheStats, ClassPolicy, ReadOptions } from './cache/options.js';
+export { type Entry, type EntryOptions, entry } from './cache/entry.js';
 export { NewsreelError, type ErrorDetails } from './error.js';
 export type {
   AllChange,
@@ -19,11 +19,11 @@ export type {
   ResetEvent,
   TagChange,
   VersionEvent,
-} from './events.js';
-export { type Feed, connect } from './feed.js';
-export type { FetchContext } from './flights.js';
-export type { ConnectOptions, Timing, Token, TokenContext } from './options.js';
-export { type PositionStore, durableObjectPosition, localStoragePosition, memoryPosition } from './position.js';
-export type { CatchingUp, Closed, Connecting, FeedState, Live, TransportName, Waiting } from './state.js';
-export type { WaitOptions } from './waiters.js';
-export { type WasmSource, provideWasm } from './wasm.js';
+} from './feed/events.js';
+export { type Feed, connect } from './feed/feed.js';
+export type { FetchContext } from './cache/flights.js';
+export type { ConnectOptions, Timing, Token, TokenContext } from './feed/options.js';
+export { type PositionStore, durableObjectPosition, localStoragePosition, memoryPosition } from './store/position.js';
+export type { CatchingUp, Closed, Connecting, FeedState, Live, TransportName, Waiting } from './feed/state.js';
+export type { WaitOptions } from './feed/waiters.js';
+export { type WasmSource, provideWasm } from './wasm/wasm.js';

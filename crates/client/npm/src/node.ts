@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 
-import { provideWasm } from './wasm.js';
+import { provideWasm } from './wasm/wasm.js';
 
 provideWasm(() => readFile(new URL('./bindgen/newsreel_bg.wasm', import.meta.url)));
 

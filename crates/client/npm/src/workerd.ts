@@ -1,7 +1,7 @@
 /** The package in Workers and Durable Objects, which may not compile: the module comes as one. */
 
 import module from './bindgen/newsreel_bg.wasm';
-import { provideWasm } from './wasm.js';
+import { provideWasm } from './wasm/wasm.js';
 
 provideWasm(module);
 

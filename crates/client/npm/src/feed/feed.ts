@@ -7,17 +7,17 @@
  * unacknowledged, and nobody dials before what came is handled.
  */
 
-import { now } from './clock.js';
+import { now } from '../wasm/clock.js';
 import { Consumer, LEFT, type Loop } from './consumer.js';
-import { Dialer } from './dialer.js';
-import { NewsreelError, quietly, textOf } from './error.js';
+import { Dialer } from '../connect/dialer.js';
+import { NewsreelError, quietly, textOf } from '../error.js';
 import { type FeedEvent, foldOf, resetTo, versionOf, versionsOf } from './events.js';
 import { type Address, type ConnectOptions, addressOf, badOptions } from './options.js';
 import type { FeedState } from './state.js';
-import { notAPosition, readPosition, storeFailed } from './stored.js';
-import type { Begin } from './transport/link.js';
+import { notAPosition, readPosition, storeFailed } from '../store/stored.js';
+import type { Begin } from '../connect/transport/link.js';
 import { type WaitOptions, Waiters } from './waiters.js';
-import { type Session, lastPanic, load } from './wasm.js';
+import { type Session, lastPanic, load } from '../wasm/wasm.js';
 
 /** The longest that a timer is set for; the session is asked again then. */
 const LONGEST_TIMER_MS = 600_000;

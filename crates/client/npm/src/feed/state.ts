@@ -1,6 +1,6 @@
 /** Where a feed is in its life. */
 
-import type { NewsreelError } from './error.js';
+import type { NewsreelError } from '../error.js';
 
 /** How a feed is connected. */
 export type TransportName = 'websocket' | 'polling';

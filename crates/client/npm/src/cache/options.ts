@@ -1,7 +1,7 @@
 /** What a caller of a cache says, and what the cache tells of itself. */
 
-import type { Feed } from './feed.js';
-import { badOptions } from './options.js';
+import type { Feed } from '../feed/feed.js';
+import { badOptions } from '../feed/options.js';
 
 /** What is done when a bound cannot be kept: what is there is served, marked; the read fails; the fetcher is called. */
 export type BeyondBound = 'stale' | 'fail' | 'fetch';

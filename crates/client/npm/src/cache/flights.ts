@@ -1,8 +1,8 @@
 /** Calls of fetchers that are under way. Who may take part in which, the wasm says. */
 
 import { Entry, sizeOf } from './entry.js';
-import { NewsreelError, textOf } from './error.js';
-import type { Cache } from './wasm.js';
+import { NewsreelError, textOf } from '../error.js';
+import type { Cache } from '../wasm/wasm.js';
 
 /** What a fetcher is told beside the key. */
 export interface FetchContext {

@@ -1,8 +1,8 @@
 /** Opens connections: which transport, with which token, and what it means when one does not open. */
 
-import { NewsreelError, textOf } from './error.js';
-import type { Address, ConnectOptions } from './options.js';
-import type { TransportName } from './state.js';
+import { NewsreelError, textOf } from '../error.js';
+import type { Address, ConnectOptions } from '../feed/options.js';
+import type { TransportName } from '../feed/state.js';
 import { Tokens } from './token.js';
 import { get } from './transport/http.js';
 import type { Begin, Link, Listener } from './transport/link.js';

@@ -1,7 +1,7 @@
 /** What every transport is to a feed: it can be told something, and it tells what happens. Decides nothing. */
 
-import type { NewsreelError } from '../error.js';
-import type { Address } from '../options.js';
+import type { NewsreelError } from '../../error.js';
+import type { Address } from '../../feed/options.js';
 
 /** An open or opening connection. */
 export interface Link {

@@ -1,6 +1,6 @@
 /** Promises that wait for a feed to come somewhere. */
 
-import { NewsreelError } from './error.js';
+import { NewsreelError } from '../error.js';
 
 /** How long to wait. */
 export interface WaitOptions {

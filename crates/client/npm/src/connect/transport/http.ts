@@ -1,7 +1,7 @@
 /** Calls to the broker over HTTP, and what their failures mean. */
 
-import { NewsreelError, textOf } from '../error.js';
-import type { Address } from '../options.js';
+import { NewsreelError, textOf } from '../../error.js';
+import type { Address } from '../../feed/options.js';
 
 /** The problem `reset`, as an answer: the position shown is not on the log. */
 export interface ResetAnswer {

@@ -5,7 +5,7 @@
  * and serves all who came meanwhile: however many read, a broker gets one ping a round trip.
  */
 
-import { type Feed, NOW, PROVE } from './feed.js';
+import { type Feed, NOW, PROVE } from '../feed/feed.js';
 
 /** How long a proof is waited for after one did not come, until one does. */
 const IN_VAIN_MS = 250;

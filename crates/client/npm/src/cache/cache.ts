@@ -5,15 +5,15 @@
  * rules as the reader of the edge; this keeps the values, waits, and calls fetchers.
  */
 
-import { type CacheOptions, type CacheStats, type Checked, type ReadOptions, checked, named, wordOf } from './cache-options.js';
-import { now } from './clock.js';
+import { type CacheOptions, type CacheStats, type Checked, type ReadOptions, checked, named, wordOf } from './options.js';
+import { now } from '../wasm/clock.js';
 import { type Entry } from './entry.js';
-import { NewsreelError, quietly, textOf } from './error.js';
-import { ATTACH, type Feed, type Hearer, NOW } from './feed.js';
+import { NewsreelError, quietly, textOf } from '../error.js';
+import { ATTACH, type Feed, type Hearer, NOW } from '../feed/feed.js';
 import { type FetchContext, type Flight, Flights } from './flights.js';
 import { Proofs } from './proofs.js';
-import { Waiters } from './waiters.js';
-import { Cache, type Session, load } from './wasm.js';
+import { Waiters } from '../feed/waiters.js';
+import { Cache, type Session, load } from '../wasm/wasm.js';
 
 /** Gets the value of a key from where it is made. `undefined` and `null` say that there is none. */
 export type Fetcher<T> = (key: string, context: FetchContext) => T | Entry<T> | Promise<T | Entry<T>>;

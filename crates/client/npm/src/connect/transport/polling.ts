@@ -3,7 +3,7 @@
  * follower does not know the difference.
  */
 
-import { NewsreelError, textOf } from '../error.js';
+import { NewsreelError, textOf } from '../../error.js';
 import { get } from './http.js';
 import type { Begin, Dialing, Link } from './link.js';
 

@@ -1,9 +1,9 @@
 /** What a caller of `connect` says, and what is made of it. */
 
-import { NewsreelError } from './error.js';
+import { NewsreelError } from '../error.js';
 import type { FeedEvent, ResetEvent } from './events.js';
 import type { Feed } from './feed.js';
-import type { PositionStore } from './position.js';
+import type { PositionStore } from '../store/position.js';
 import type { FeedState } from './state.js';
 
 /** The times of a feed, in milliseconds; each is at least 1. */

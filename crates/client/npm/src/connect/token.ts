@@ -1,6 +1,6 @@
 /** The token of the next connection, and what a refusal of it means. */
 
-import type { Token } from './options.js';
+import type { Token } from '../feed/options.js';
 
 /** How many tokens in a row may be refused before the feed gives up. */
 const REFUSALS = 3;

@@ -1,7 +1,7 @@
 /** The WebAssembly half of the package: compiled once, when it is first needed. */
 
-import { Cache, Session, initSync, lastPanic } from './bindgen/newsreel.js';
-import { NewsreelError, textOf } from './error.js';
+import { Cache, Session, initSync, lastPanic } from '../bindgen/newsreel.js';
+import { NewsreelError, textOf } from '../error.js';
 
 export { Cache, Session, lastPanic };
 

@@ -1,6 +1,6 @@
 /** Who takes a feed's events: callbacks, a loop, or nobody yet. */
 
-import { NewsreelError } from './error.js';
+import { NewsreelError } from '../error.js';
 import type { FeedEvent } from './events.js';
 import type { Feed } from './feed.js';
 import type { ConnectOptions } from './options.js';

@@ -1,6 +1,6 @@
 /** The position in a caller's store. */
 
-import { NewsreelError, textOf } from './error.js';
+import { NewsreelError, textOf } from '../error.js';
 import type { PositionStore } from './position.js';
 
 /** Returns the position in a store; nothing where there is none, or no store. */
