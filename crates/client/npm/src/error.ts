@@ -1,14 +1,14 @@
-/** What the package throws, and what a feed ends with. */
+/** The errors that the package throws, and that end a feed. */
 
-/** What is known of a {@link NewsreelError} beside its code and its text. */
+/** The details of a {@link NewsreelError}, beside its code and its text. */
 export interface ErrorDetails {
   /** Whether trying again cannot help. */
   terminal?: boolean;
-  /** The HTTP status it came with. */
+  /** The HTTP status of the answer, if the error is one. */
   status?: number;
   /** How long the broker asked to stay away, in milliseconds. */
   retryAfterMs?: number;
-  /** What caused it. */
+  /** The error that caused this one. */
   cause?: unknown;
 }
 
@@ -20,18 +20,18 @@ export interface ErrorDetails {
  * `timeout`, `no-wasm`, `internal`, and of the cache `bound-not-kept`, `min-version`, `bad-key` and `bad-entry`.
  */
 export class NewsreelError extends Error {
-  /** The same for all of them. */
+  /** The name of the class. */
   override readonly name = 'NewsreelError';
   /** The stable code. */
   readonly code: string;
-  /** Whether trying again cannot help: a feed that met it is closed. */
+  /** Whether trying again cannot help: such an error closes a feed. */
   readonly terminal: boolean;
-  /** The HTTP status it came with. */
+  /** The HTTP status of the answer, if the error is one. */
   readonly status: number | undefined;
   /** How long the broker asked to stay away, in milliseconds. */
   readonly retryAfterMs: number | undefined;
 
-  /** What is not said of it is not known; it is not terminal. */
+  /** Details that are absent are unknown; the error is then not terminal. */
   constructor(code: string, message: string, { terminal = false, status, retryAfterMs, cause }: ErrorDetails = {}) {
     super(`${code}: ${message}`, { cause });
     this.code = code;
@@ -41,16 +41,21 @@ export class NewsreelError extends Error {
   }
 }
 
-/** Returns the text of whatever was thrown. */
+/** Returns the text of a thrown value. */
 export function textOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-/** Calls what is the caller's, whose failure is not ours: it is shown as an event listener's would be. */
+/** Calls a function of the caller. Its failure is reported as that of an event listener would be. */
 export function quietly(call: () => void): void {
   try {
     call();
   } catch (thrown) {
     (globalThis.reportError ?? console.error)(thrown);
   }
+}
+
+/** Returns the error of a caller whose options cannot be. */
+export function badOptions(message: string): NewsreelError {
+  return new NewsreelError('bad-options', message, { terminal: true });
 }

@@ -9,8 +9,8 @@ import { open, readFile, rename } from 'node:fs/promises';
 import type { PositionStore } from './store/position.js';
 
 /**
- * Keeps the position in a file. It is written beside and renamed over the old one, so a crash leaves the old position or
- * the new one. Only one process may write to it.
+ * Keeps the position in a file. The new position is written to a file beside and renamed over the old one, so that a
+ * crash leaves either. Only one process may write to the file.
  */
 export function filePosition(path: string): PositionStore {
   const beside = `${path}.new`;
@@ -27,7 +27,7 @@ export function filePosition(path: string): PositionStore {
       const file = await open(beside, 'w');
       try {
         await file.writeFile(`${position}\n`);
-        // Else a power cut may leave the new name and none of what is in it.
+        // Without this a power cut may leave the new name with an empty file.
         await file.datasync();
       } finally {
         await file.close();

@@ -1,54 +1,54 @@
 /**
- * A cache that drops exactly what changed.
+ * A cache that drops exactly the entries that changed.
  *
- * What changed is heard from a feed, at once, before any handler runs. The wasm decides what may be served, by the same
- * rules as the reader of the edge; this keeps the values, waits, and calls fetchers.
+ * The cache learns of changes from a feed, before any handler runs. The wasm decides which entries may be served, by
+ * the rules of the edge's reader; this class keeps the values, waits, and calls fetchers.
  */
 
 import { type CacheOptions, type CacheStats, type Checked, type ReadOptions, checked, named, wordOf } from './options.js';
 import { now } from '../wasm/clock.js';
 import { type Entry } from './entry.js';
 import { NewsreelError, quietly, textOf } from '../error.js';
-import { ATTACH, type Feed, type Hearer, NOW } from '../feed/feed.js';
+import { ATTACH, type Feed, type Hearer, NOW } from '../feed/types.js';
 import { type FetchContext, type Flight, Flights } from './flights.js';
 import { Proofs } from './proofs.js';
 import { Waiters } from '../feed/waiters.js';
 import { Cache, type Session, load } from '../wasm/wasm.js';
 
-/** Gets the value of a key from where it is made. `undefined` and `null` say that there is none. */
+/** Gets the value of a key from its source. `undefined` and `null` say that there is none. */
 export type Fetcher<T> = (key: string, context: FetchContext) => T | Entry<T> | Promise<T | Entry<T>>;
 
-/** An answer, and how good it is. */
+/** An answer with its freshness and its source. */
 export interface Answer<T> {
-  /** The value; `undefined` if the log says that it was removed. */
+  /** The value; `undefined` if the log says that the key was removed. */
   value: T | undefined;
-  /** Where it came from; `log` says that it was removed, and nobody was asked. */
+  /** The tier that gave the answer; `log` if the log says that the key was removed, so that no fetcher was called. */
   tier: 'memory' | 'origin' | 'log';
   /**
-   * `fresh`: nothing newer was published longer ago than the bound. `revalidating`: expired, or changed softly; it is
-   * being fetched. `stale`: older than promised.
+   * `fresh`: nothing newer was published longer ago than the lag bound. `revalidating`: expired or softly changed, and
+   * being fetched. `stale`: older than the policy promises.
    */
   freshness: 'fresh' | 'revalidating' | 'stale';
-  /** How long ago its fetch began, in milliseconds; 0 of the log's. */
+  /** How long ago the fetch of the value began, in milliseconds; 0 for an answer of the log. */
   ageMs: number;
-  /** How long ago it was last proved that every change had been heard, in milliseconds; `Infinity` before the first proof. */
+  /** The age of the last proof that every change had been heard, in milliseconds; `Infinity` before the first proof. */
   lagMs: number;
-  /** The position by which it was judged; absent before the feed has one. */
+  /** The position that the feed had when the entry was judged; absent before the first position. */
   position: string | undefined;
-  /** The position at which it was filled; absent if it is not kept. */
+  /** The position at which the entry was filled; absent if the value is not kept. */
   filledAt: string | undefined;
-  /** Whether it was fetched for another read. */
+  /** Whether the value was fetched for another read. */
   shared: boolean;
 }
 
-/** A value that is kept. Its envelope is in the wasm, under its slot. */
+/** A kept value. The wasm has its envelope, under the same slot. */
 interface Kept {
   key: string;
   slot: number;
   value: unknown;
-  /** When its fetch began. */
+  /** The moment at which the fetch began, in Unix milliseconds. */
   fetchedAt: number;
-  /** Until when it is not fetched again behind an answer. */
+  /** Until this moment the key is not fetched again behind an answer. */
   sparedUntil: number;
 }
 
@@ -64,16 +64,17 @@ const KEEP = 64;
 const BEHIND = 128;
 const FRESHNESS = ['fresh', 'revalidating', 'stale'] as const;
 
-/** How long a key is not fetched again behind an answer after its fetcher failed: an origin that is down is spared. */
+/** How long a key is not fetched again behind an answer after its fetcher failed: the source may be down. */
 const SPARED_MS = 1_000;
 const NO_OPTIONS: ReadOptions = {};
 
 /**
  * A bounded cache in memory, for any runtime, that keeps what a feed says has not changed.
  *
- * An entry lives until a change covers it (of its key, of one of its tags, of a prefix, of everything), it expires, or
- * room is needed. A fetch that began before a change was heard is never served as fresh to whoever reads after it, nor
- * kept. Many caches may listen to one feed, and a feed needs no handlers for them.
+ * An entry lives until a change covers it (of its key, of one of its tags, of a prefix, of everything), until it
+ * expires, or until its room is needed. The value of a fetch that began before a change arrived is never kept, nor
+ * served as fresh to a read that began after the change. Many caches may listen to one feed, and the feed needs no
+ * handlers for them.
  */
 export class EdgeCache implements Disposable {
   #options: CacheOptions;
@@ -85,11 +86,11 @@ export class EdgeCache implements Disposable {
   #flights = new Flights(() => this.#clock());
   #kept = new Map<string, Kept>();
   #slots: (Kept | undefined)[] = [];
-  /** Those who wait for something to be heard. */
+  /** The reads that wait for the feed to hear a version. */
   #waiters = new Waiters();
   #evicted = 0;
   #disposed = false;
-  /** A number for what happens before any message can come in. */
+  /** The number of the current turn of the event loop. */
   #tick = 0;
   #ticks = false;
 
@@ -105,13 +106,13 @@ export class EdgeCache implements Disposable {
   }
 
   /**
-   * Listens to another feed, and forgets everything: nobody can tell what changed in between.
+   * Listens to another feed, and forgets everything: the changes in between are unknown.
    *
    * @throws {@link NewsreelError} `bad-options`, or `closed` after {@link dispose}.
    */
   attach(feed: Feed): void {
     this.#check();
-    // Whoever has a feed has the module.
+    // The caller has a feed, so the module is loaded.
     const inside = (this.#inside ??= newInside(this.#checked));
     this.#leave();
     inside.forget();
@@ -126,10 +127,10 @@ export class EdgeCache implements Disposable {
   }
 
   /**
-   * Returns a value: the one that is kept if it may be served, else what the fetcher gets. Reads of one key wait for one
-   * fetch where that is right. `undefined` also says that the log tells of a removal.
+   * Returns a value: the kept one if it may be served, else the value that the fetcher gets. Reads of one key share a
+   * fetch where the guarantees allow it. `undefined` also means that the key was removed.
    *
-   * @throws What the fetcher threw, if nothing may be served in its place; {@link NewsreelError} `bad-key`,
+   * @throws The error of the fetcher, if no kept value may stand in; {@link NewsreelError} `bad-key`,
    * `bad-options`, `bound-not-kept`, `min-version`, `closed`; the signal's reason.
    */
   get<T>(key: string, fetcher: Fetcher<T>, options?: ReadOptions): Promise<T | undefined> {
@@ -144,7 +145,7 @@ export class EdgeCache implements Disposable {
     return this.read(key, fetcher, options).then(({ value }) => value);
   }
 
-  /** Does what {@link get} does, and tells how good the answer is. */
+  /** Reads like {@link get}, and returns the freshness and the source of the answer too. */
   async read<T>(key: string, fetcher: Fetcher<T>, options: ReadOptions = NO_OPTIONS): Promise<Answer<T>> {
     const { boundMs = -1, beyondBound, minVersion = '', anew = false, signal } = options;
     signal?.throwIfAborted();
@@ -161,7 +162,7 @@ export class EdgeCache implements Disposable {
     return (await this.#walk(inside, walk, key, fetcher, options)) as Answer<T>;
   }
 
-  /** Drops an entry, and voids what is being fetched for it; says whether there was one. */
+  /** Drops the entry of a key, and voids a fetch under way for it; says whether there was an entry. */
   delete(key: string): boolean {
     const slot = this.#inside?.delete(key);
     if (slot === undefined) return false;
@@ -169,23 +170,23 @@ export class EdgeCache implements Disposable {
     return true;
   }
 
-  /** Drops every entry, and voids whatever is being fetched. */
+  /** Drops every entry, and voids every fetch under way. */
   clear(): void {
     this.#inside?.clear();
     this.#drop();
   }
 
-  /** How many entries are kept. Whether they may still be served is found out when they are read. */
+  /** The number of kept entries. A read decides whether an entry may still be served. */
   get size(): number {
     return this.#kept.size;
   }
 
-  /** Returns what was counted. */
+  /** Returns the counts since the cache was made. */
   stats(): CacheStats {
     return { ...named(this.#inside?.stats() ?? []), ...this.#flights.counts, evicted: this.#evicted };
   }
 
-  /** Ends it: drops everything, gives up fetches, and leaves the feed, which goes on. Reads that wait reject with `closed`. */
+  /** Ends the cache: drops every entry, aborts fetches, and detaches from the feed, which goes on. Waiting reads reject with `closed`. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -198,7 +199,7 @@ export class EdgeCache implements Disposable {
     inside?.free();
   }
 
-  /** The same, for `using`. */
+  /** Ends the cache at the end of a `using` block. */
   [Symbol.dispose](): void {
     this.dispose();
   }
@@ -241,7 +242,7 @@ export class EdgeCache implements Disposable {
 
   // --- Reads ---
 
-  /** Does what a walk needs until it has an answer. */
+  /** Does what a read needs, step by step, until the read has an answer. */
   async #walk(inside: Cache, walk: number, key: string, fetcher: Fetcher<unknown>, options: ReadOptions) {
     let flight: Flight | undefined;
     let shared = false;
@@ -301,7 +302,7 @@ export class EdgeCache implements Disposable {
     return { value: undefined, tier: 'log', ...common, ageMs: 0, filledAt: undefined, shared: false };
   }
 
-  /** Waits for the version that a walk wants, and for its proof; says whether it came. */
+  /** Waits for the version that a read wants, and for a proof; says whether both came in time. */
   async #prove(inside: Cache, walk: number, { waitMs = this.#options.waitMs ?? 3_000, signal }: ReadOptions): Promise<boolean> {
     const until = this.#clock() + waitMs;
     if (!inside.isHeard(walk) && !(await this.#heard(inside, walk, waitMs, signal))) return false;
@@ -310,7 +311,7 @@ export class EdgeCache implements Disposable {
     return unlessAborted(this.#proofs?.get(since, left) ?? Promise.resolve(false), signal);
   }
 
-  /** Waits until the version that a walk wants was heard; says whether it was, in time. */
+  /** Waits until the feed has heard the version that a read wants; says whether that happened in time. */
   async #heard(inside: Cache, walk: number, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     const isOver = () => this.#disposed || this.#feed === undefined || this.#feed.state.name === 'closed';
     const isHeard = () => isOver() || inside.isHeard(walk);
@@ -375,13 +376,13 @@ function newInside({ maxEntries, maxBytes, classes }: Checked): Cache {
   return inside;
 }
 
-/** Returns the error of a read that could not begin: its text has the code before it. */
+/** Returns the error of a read that could not begin: the text of the wasm begins with the code. */
 function refused(cause: unknown): NewsreelError {
   const [, code = 'internal', why = textOf(cause)] = /^([a-z-]+): (.*)$/s.exec(textOf(cause)) ?? [];
   return new NewsreelError(code, why, { terminal: true, cause });
 }
 
-/** Returns what a read that failed throws. */
+/** Returns the error that a failed read throws. */
 function failure(turn: number, flight: Flight | undefined): unknown {
   switch ((turn >> 3) & 3) {
     case 0:
@@ -394,7 +395,7 @@ function failure(turn: number, flight: Flight | undefined): unknown {
   }
 }
 
-/** Waits, but not longer than until the signal aborts: then it throws its reason. */
+/** Waits for a promise; rejects with the signal's reason if the signal aborts first. */
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {

@@ -1,23 +1,23 @@
-/** What a fetcher may return beside a value, and how much room a value takes. */
+/** Entries, which a fetcher may return in place of plain values, and an estimate of the size of values. */
 
-/** What is known of a value. */
+/** The tags and times of a value. */
 export interface EntryOptions {
-  /** Its surrogate keys, e.g. `platform:netflix`: a change of any of them ends it. None by default. */
+  /** The tags of the value, e.g. `platform:netflix`: a change of any of them invalidates the value. None by default. */
   tags?: readonly string[];
-  /** How long it is fresh, in milliseconds from the start of its fetch. 0: it is not kept. The class's by default. */
+  /** How long the value is fresh, in milliseconds from the start of its fetch. A value with 0 is not kept. The class's by default. */
   ttlMs?: number;
-  /** How long after that it may be served, marked, in milliseconds. The class's by default. */
+  /** How long after that the value may be served, marked as stale, in milliseconds. The class's by default. */
   staleForMs?: number;
-  /** How many bytes it takes. An estimate by default. */
+  /** The size of the value in bytes. An estimate by default. */
   size?: number;
   /**
-   * Whether there is a value. What is not found may come to carry any tag, so a change of any tag ends it. By default
-   * `undefined` and `null` are not found.
+   * Whether there is a value. A key that is not found may come to carry any tag, so a change of any tag invalidates the
+   * answer. By default `undefined` and `null` are not found.
    */
   found?: boolean;
 }
 
-/** A value and what is known of it. Made by {@link entry}. */
+/** A value with its tags and times. Made by {@link entry}. */
 export class Entry<T> {
   /** The value. */
   readonly value: T;
@@ -36,9 +36,9 @@ export function entry<T>(value: T, options: EntryOptions = {}): Entry<T> {
   return new Entry(value, options);
 }
 
-/** How many parts of a value are looked at: those of a larger one are taken to be like them. */
+/** The most parts of a value that are measured; further parts are taken to be of the same size. */
 const MOST_PARTS = 1_000;
-/** What an object or an array takes beside its parts. */
+/** The bytes of an object or an array beside its parts. */
 const OBJECT_BYTES = 32;
 
 /** Estimates how many bytes a value takes. */
@@ -72,7 +72,7 @@ function isFlat(part: object): boolean {
   return part instanceof ArrayBuffer || ArrayBuffer.isView(part) || (typeof Blob !== 'undefined' && part instanceof Blob);
 }
 
-/** No array is spread that has more members than a call may have. */
+/** Copies at most {@link MOST_PARTS} members: a spread of more would exceed the arguments that a call may have. */
 function take(values: Iterable<unknown>): unknown[] {
   const taken: unknown[] = [];
   for (const value of values) {

@@ -1,30 +1,30 @@
-/** Calls of fetchers that are under way. Who may take part in which, the wasm says. */
+/** Singleflight: calls of fetchers that are under way. The wasm decides which reads share a call. */
 
 import { Entry, sizeOf } from './entry.js';
 import { NewsreelError, textOf } from '../error.js';
 import type { Cache } from '../wasm/wasm.js';
 
-/** What a fetcher is told beside the key. */
+/** The second argument of a fetcher. */
 export interface FetchContext {
-  /** Aborts when nobody waits for the value any more. */
+  /** Aborts when no read waits for the value any more. */
   readonly signal: AbortSignal;
 }
 
 type Fetch = (key: string, context: FetchContext) => unknown;
 
-/** One call. */
+/** One call of a fetcher. */
 export interface Flight {
-  /** The wasm's number of it. */
+  /** The number by which the wasm knows the call. */
   readonly number: number;
-  /** When it began. */
+  /** The moment at which the call began, in Unix milliseconds. */
   readonly begunAt: number;
   /** Resolves when the fetcher has settled; never rejects. */
   readonly settled: Promise<void>;
-  /** What it returned. */
+  /** The value that the fetcher returned. */
   value: unknown;
-  /** Whether it threw. */
+  /** Whether the fetcher threw. */
   failed: boolean;
-  /** What it threw. */
+  /** The thrown error. */
   error: unknown;
 }
 
@@ -36,20 +36,20 @@ interface UnderWay extends Flight {
   abort: AbortController;
 }
 
-/** Calls of fetchers, by their number. */
+/** The calls of fetchers of one cache, by number. */
 export class Flights {
-  /** How many there were, and how often a read took part in another's. */
+  /** The number of calls, of failures, and of reads that shared the call of another. */
   readonly counts = { fetches: 0, fetchesFailed: 0, shared: 0 };
   #clock: () => number;
   #underWay = new Map<number, UnderWay>();
   #ended = false;
 
-  /** Returns none; `clock` tells the time. */
+  /** Begins without calls; `clock` returns the time. */
   constructor(clock: () => number) {
     this.#clock = clock;
   }
 
-  /** Returns the flight that a walk is to wait for, and whether another had begun it. Begins it if need be. */
+  /** Returns the flight that a read waits for, and whether another read had begun it. Begins the flight if need be. */
   board(inside: Cache, walk: number, key: string, fetcher: Fetch, tick: number): [Flight, boolean] {
     const begunAt = this.#clock();
     const said = inside.board(walk, tick, begunAt);
@@ -67,7 +67,7 @@ export class Flights {
     return [flight, false];
   }
 
-  /** A walk waits no longer. With the last one the flight is over. */
+  /** A read waits no longer. The flight ends with its last read. */
   leave(inside: Cache, flight: Flight): void {
     const left = this.#underWay.get(flight.number);
     if (!left || --left.waiting > 0) return;
@@ -76,7 +76,7 @@ export class Flights {
     if (!this.#ended) inside.endFlight(flight.number);
   }
 
-  /** Gives up all of them. */
+  /** Aborts every call. */
   end(): void {
     this.#ended = true;
     const why = new NewsreelError('closed', 'the cache was disposed', { terminal: true });
@@ -87,7 +87,7 @@ export class Flights {
     this.counts.fetches += 1;
     const { signal } = flight.abort;
     try {
-      // Those who leave take with them who would wait for a fetcher that does not heed the signal.
+      // A fetcher may ignore the signal: the race ends the wait for it once every read has left.
       const came = await Promise.race([fetcher(key, { signal }), aborted(signal)]);
       if (this.#ended || !this.#underWay.has(flight.number)) return;
       flight.value = came instanceof Entry ? came.value : came;

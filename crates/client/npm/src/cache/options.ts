@@ -1,36 +1,36 @@
-/** What a caller of a cache says, and what the cache tells of itself. */
+/** The options of a cache and of its reads, and the counts that a cache reports. */
 
-import type { Feed } from '../feed/feed.js';
-import { badOptions } from '../feed/options.js';
+import { badOptions } from '../error.js';
+import type { Feed } from '../feed/types.js';
 
-/** What is done when a bound cannot be kept: what is there is served, marked; the read fails; the fetcher is called. */
+/** The behaviour when a lag bound cannot be kept: serve the kept value marked as stale, fail the read, or call the fetcher. */
 export type BeyondBound = 'stale' | 'fail' | 'fetch';
 
-/** What a class of keys promises. Absent parts keep their default, see {@link CacheOptions.policy}. */
+/** The policy of a class of keys. Absent parts keep their default, see {@link CacheOptions.policy}. */
 export interface ClassPolicy {
   /** How long an entry is fresh, in milliseconds from the start of its fetch; at least 1. */
   ttlMs?: number;
-  /** How long after that it may be served, marked, while it is fetched or while its fetcher fails. */
+  /** How long after that an entry may be served, marked as stale, while it is fetched or while its fetcher fails. */
   staleForMs?: number;
   /**
-   * How long ago it may last have been proved that every change had been heard, in milliseconds: what was published
-   * longer ago than that is never served as fresh. 0 asks the broker before every answer; else at least 250.
+   * The lag bound, in milliseconds: a value that was changed longer ago than this is never served as fresh. 0 asks the
+   * broker before every answer; any other bound is at least 250.
    */
   lagBoundMs?: number;
-  /** What is done when that cannot be proved. */
+  /** The behaviour when the bound cannot be kept. */
   beyondBound?: BeyondBound;
 }
 
-/** What a caller of {@link EdgeCache} says. */
+/** The options of {@link EdgeCache}. */
 export interface CacheOptions {
   /**
-   * The feed that tells of changes. Without one nothing can be relied on: each value is fetched anew, and none is kept
-   * until {@link EdgeCache.attach}. Of a feed with topics, only keys that it hears of are kept.
+   * The feed of changes. Without a feed every read calls its fetcher and nothing is kept, until
+   * {@link EdgeCache.attach}. With a feed that has topics, only keys of these topics are kept.
    */
   feed?: Feed;
-  /** How many entries are kept (10,000); what was used longest ago goes first. */
+  /** The most entries that are kept (10,000); the least recently used entry is evicted first. */
   maxEntries?: number;
-  /** How many bytes all of them may take, by {@link EntryOptions.size} or an estimate (64 MiB). */
+  /** The most bytes that all entries may take, by {@link EntryOptions.size} or an estimate (64 MiB). */
   maxBytes?: number;
   /**
    * The policy of each class, the part of a key before its first `:`, and of `other` for the rest. By default it is the
@@ -40,84 +40,84 @@ export interface CacheOptions {
   policy?: Readonly<Record<string, ClassPolicy>>;
   /** How long a read may wait for a proof, or for a `minVersion`, in milliseconds (3,000). */
   waitMs?: number;
-  /** Hears of fetches behind an answer that failed. The answer was given; nobody else is told. */
+  /** Called when a fetch behind an answer failed. The answer was given before, so no caller sees the error. */
   onRefreshError?: (error: unknown, key: string) => void;
 }
 
-/** What one read wants that its class does not say. */
+/** The options of one read, beyond the policy of its class. */
 export interface ReadOptions {
-  /** In the place of the class's {@link ClassPolicy.lagBoundMs}; any time, 0 included. */
+  /** Replaces the class's {@link ClassPolicy.lagBoundMs}; any time, 0 included. */
   boundMs?: number;
-  /** In the place of the class's {@link ClassPolicy.beyondBound}. */
+  /** Replaces the class's {@link ClassPolicy.beyondBound}. */
   beyondBound?: BeyondBound;
   /**
-   * Read your writes: the answer holds this version, a position or the `epoch:version` that a publish was answered with.
-   * It is waited for, and the answer is never a stale one.
+   * Read your writes: the answer is at least as new as this version, given as a position or as the `epoch:version` of a
+   * publish's answer. The read waits for the version, and its answer is never stale.
    */
   minVersion?: string;
-  /** In the place of {@link CacheOptions.waitMs}. */
+  /** Replaces {@link CacheOptions.waitMs}. */
   waitMs?: number;
-  /** Calls the fetcher, whatever is kept. */
+  /** Calls the fetcher even if an entry is kept. */
   anew?: boolean;
-  /** Gives up this read; a fetch that others wait for goes on. */
+  /** Aborts this read; a fetch that other reads wait for goes on. */
   signal?: AbortSignal;
 }
 
-/** What a cache has counted since it was made. */
+/** The counts of a cache since it was made. */
 export interface CacheStats {
-  /** Entries that are kept. */
+  /** The entries that are kept. */
   entries: number;
-  /** What they take, in bytes. */
+  /** The size of all entries, in bytes. */
   bytes: number;
-  /** Floors that are held. */
+  /** The floors that are held. */
   floors: number;
-  /** Reads that were answered or failed. */
+  /** All reads, answered or failed. */
   reads: number;
-  /** Those that found an entry which could be served as fresh. */
+  /** The reads that found an entry which could be served as fresh. */
   hits: number;
-  /** Those that did not. */
+  /** The reads that did not. */
   misses: number;
-  /** Entries that were found and refused: below the hard floor of what is named, below a soft one, past their time. */
+  /** The entries that were found and refused: below a hard floor of the named kind, below a soft floor, or expired. */
   refused: { key: number; tag: number; prefix: number; everything: number; soft: number; expired: number };
-  /** Answers that were fresh, with a value. */
+  /** The fresh answers with a value. */
   fresh: number;
-  /** Answers that were marked, and fetched anew behind the answer. */
+  /** The answers marked as revalidating: their value was fetched again behind the answer. */
   revalidating: number;
-  /** Answers marked stale. */
+  /** The answers marked as stale. */
   stale: number;
-  /** Fresh answers of the log: it was removed. */
+  /** The answers `removed`, which the log gives. */
   removed: number;
-  /** Fresh answers that there is none. */
+  /** The fresh answers `not found`. */
   notFound: number;
-  /** Reads that failed with `bound-not-kept`. */
+  /** The reads that failed with `bound-not-kept`. */
   boundNotKept: number;
-  /** Reads that failed with `min-version`. */
+  /** The reads that failed with `min-version`. */
   minVersion: number;
-  /** Reads that failed because their fetcher did. */
+  /** The reads that failed because their fetcher failed. */
   originFailed: number;
-  /** Fetches behind an answer that were begun. */
+  /** The fetches behind an answer. */
   refreshes: number;
-  /** Times that a read waited for a proof. */
+  /** How often a read waited for a proof. */
   proofs: number;
-  /** Calls of fetchers. */
+  /** The calls of fetchers. */
   fetches: number;
-  /** Those that threw. */
+  /** The calls of fetchers that threw. */
   fetchesFailed: number;
-  /** Times that a read waited for a fetch which another had begun. */
+  /** How often a read shared the fetch of another read. */
   shared: number;
-  /** Entries that had to go for others. */
+  /** The entries that were evicted to make room. */
   evicted: number;
 }
 
-/** The counts of the wasm, in its order. */
+/** The names of the wasm's counts, in its order. */
 const COUNTED = [
   'entries', 'bytes', 'floors', 'reads', 'hits', 'misses', 'fresh', 'revalidating', 'stale', 'removed', 'notFound',
   'boundNotKept', 'minVersion', 'originFailed', 'refreshes', 'proofs',
 ] as const;
-/** Those after them: why entries were refused. */
+/** The names of the counts that follow: the reasons for which entries were refused. */
 const REFUSED = ['key', 'tag', 'prefix', 'everything', 'soft', 'expired'] as const;
 
-/** Names what the wasm has counted. */
+/** Returns the wasm's counts by name. */
 export function named(counts: ArrayLike<number>): Omit<CacheStats, 'fetches' | 'fetchesFailed' | 'shared' | 'evicted'> {
   const name = <Name extends string>(names: readonly Name[], from: number) =>
     Object.fromEntries(names.map((name, index) => [name, counts[from + index] ?? 0])) as Record<Name, number>;
@@ -125,7 +125,7 @@ export function named(counts: ArrayLike<number>): Omit<CacheStats, 'fetches' | '
 }
 
 const HOUR = 3_600_000;
-/** The protocol's table; where a reader fails, for its origin is everybody's, the fetcher is at hand. */
+/** The protocol's table, except that `fetch` stands where a shared reader fails: here the fetcher is at hand. */
 const TABLE: Readonly<Record<string, Required<ClassPolicy>>> = {
   embedding: { ttlMs: 24 * HOUR, staleForMs: 48 * HOUR, lagBoundMs: 60_000, beyondBound: 'stale' },
   availability: { ttlMs: 12 * HOUR, staleForMs: 24 * HOUR, lagBoundMs: 2_000, beyondBound: 'stale' },
@@ -137,17 +137,17 @@ const WORDS = ['stale', 'fail', 'fetch'];
 const LONGEST_MS = 3_650 * 24 * HOUR;
 const LEAST_BOUND_MS = 250;
 
-/** What is promised, as it is told to the wasm, and the bounds. */
+/** The options of a cache in the form that the wasm takes. */
 export interface Checked {
-  /** At most so many. */
+  /** The most entries. */
   maxEntries: number;
-  /** At most so many of them. */
+  /** The most bytes. */
   maxBytes: number;
-  /** What `Cache.promise` is told. */
+  /** The arguments of `Cache.promise`, a tuple for each class. */
   classes: [name: string, ttlMs: number, staleForMs: number, lagBoundMs: number, beyond: number][];
 }
 
-/** Returns the options with their defaults; throws for those that cannot be. */
+/** Returns the options with their defaults; throws `bad-options` for values that are impossible. */
 export function checked({ maxEntries = 10_000, maxBytes = 64 * 2 ** 20, policy = {} }: CacheOptions): Checked {
   for (const [name, most] of Object.entries({ maxEntries, maxBytes })) {
     if (!(most >= 1)) throw badOptions(`${name} is a number of at least 1, not ${String(most)}`);
@@ -159,7 +159,7 @@ export function checked({ maxEntries = 10_000, maxBytes = 64 * 2 ** 20, policy =
     const { ttlMs, staleForMs, lagBoundMs, beyondBound } = promise;
     return [name, ttlMs, staleForMs, lagBoundMs, wordOf(beyondBound)] satisfies Checked['classes'][number];
   });
-  // Infinity is a bound that some will write.
+  // Callers may write Infinity.
   return { maxEntries: Math.floor(Math.min(maxEntries, 2 ** 31)), maxBytes: Math.min(maxBytes, 2 ** 53), classes };
 }
 

@@ -1,17 +1,18 @@
 /**
- * Proofs that every change has been heard, of which many reads take part in one.
+ * Proofs that the feed has heard every change. Many reads share one proof.
  *
- * One is asked for at a time. Who needs a younger one than that waits for the next, which is asked for when it is done
- * and serves all who came meanwhile: however many read, a broker gets one ping a round trip.
+ * One proof is asked for at a time. A read that needs a younger proof waits for the next one, which is asked for when
+ * the current one is done and serves every read that came meanwhile. So a broker gets one ping a round trip, however
+ * many reads there are.
  */
 
-import { type Feed, NOW, PROVE } from '../feed/feed.js';
+import { type Feed, NOW, PROVE } from '../feed/types.js';
 
-/** How long a proof is waited for after one did not come, until one does. */
+/** The longest wait for a proof while the last proof did not come. */
 const IN_VAIN_MS = 250;
 
 interface Proof {
-  /** Everything committed before is proved to have been heard. */
+  /** The feed is proved to have heard everything committed before this moment. */
   since: number;
   promise: Promise<boolean>;
 }
@@ -25,7 +26,7 @@ export class Proofs {
   #unwatch: () => void;
   #givenUp: (() => void) | undefined;
 
-  /** Returns those of a feed. */
+  /** The proofs come from this feed. */
   constructor(feed: Feed) {
     this.#feed = feed;
     this.#unwatch = feed.watch(({ name }) => {
@@ -33,13 +34,13 @@ export class Proofs {
     });
   }
 
-  /** Says whether a proof can come at all: somebody is there, or may be. */
+  /** Whether no proof can come, because the feed has no connection and none is being opened. */
   get #isHopeless(): boolean {
     const { name } = this.#feed.state;
     return name === 'waiting' || name === 'closed';
   }
 
-  /** Says whether it is proved, in time, that everything committed before `since` has been heard. */
+  /** Says whether a proof comes in time that the feed has heard everything committed before `since`. */
   get(since: number, waitMs: number): Promise<boolean> {
     if (this.#isHopeless) return Promise.resolve(false);
     if (this.#current && this.#current.since >= since) return this.#current.promise;
@@ -53,12 +54,12 @@ export class Proofs {
     return this.#next.promise;
   }
 
-  /** Asks behind an answer for what will be needed soon. */
+  /** Asks, behind an answer, for a proof that will be needed soon. */
   soon(): void {
     if (!this.#current && !this.#isHopeless) this.#begin(this.#feed[NOW](), IN_VAIN_MS * 4);
   }
 
-  /** Waits for none any more. */
+  /** Gives up the proofs under way. */
   stop(): void {
     this.#unwatch();
     this.#givenUp?.();

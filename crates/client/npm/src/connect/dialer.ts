@@ -1,36 +1,45 @@
-/** Opens connections: which transport, with which token, and what it means when one does not open. */
+/** Opens connections: chooses transport and token, and finds out why a connection does not open. */
 
 import { NewsreelError, textOf } from '../error.js';
-import type { Address, ConnectOptions } from '../feed/options.js';
-import type { TransportName } from '../feed/state.js';
-import { Tokens } from './token.js';
+import type { Address } from './address.js';
+import { type Token, Tokens } from './token.js';
 import { get } from './transport/http.js';
-import type { Begin, Link, Listener } from './transport/link.js';
+import type { Begin, Link, Listener, TransportName } from './transport/link.js';
 import { openPolling } from './transport/polling.js';
 import { openSocket } from './transport/socket.js';
 
-/** How many sockets in a row may fail to open where HTTP works, before it is polled. */
+/** How many sockets in a row may fail to open where HTTP works, before the feed polls. */
 const BLOCKED = 2;
-/** How long it is polled before a socket is tried again. */
+/** How long the feed polls before it tries a socket again. */
 const POLL_FOR_MS = 300_000;
-/** Close codes that speak of the token: it has expired, or does not allow this. */
+/** The close codes that concern the token: it has expired, or does not allow this. */
 const EXPIRED = 4400;
 const UNAUTHORIZED = 4501;
 
-/** Who hears of the connection there is. */
+/** The options of a feed that say how it connects. */
+export interface DialOptions {
+  /** The transport, or the choice of one. */
+  transport?: 'auto' | 'websocket' | 'polling';
+  /** The topics that a polling connection asks for; everything where there are none. */
+  topics?: readonly string[];
+  /** The token that is shown, or a function that returns one. */
+  token?: Token;
+}
+
+/** The receiver of what happens to the current connection. */
 export interface Hears {
-  /** It is open. */
+  /** Called when the connection is open. */
   opened(): void;
-  /** It sent a text. */
+  /** Called with every text that the broker sends. */
   text(text: string): void;
-  /** It is gone; the code says whether to come back. */
+  /** Called when the connection is gone; the code says whether to connect again. */
   closed(code: number, reason: string, error?: NewsreelError): void;
 }
 
 /** One connection at a time. */
 export class Dialer {
   #address: Address;
-  #transport: NonNullable<ConnectOptions['transport']>;
+  #transport: NonNullable<DialOptions['transport']>;
   #topics: readonly string[];
   #tokens: Tokens;
   #hears: Hears;
@@ -38,13 +47,13 @@ export class Dialer {
   #blocked = 0;
   #greeted = false;
   #probing: AbortController | undefined;
-  /** Counts attempts: what belongs to an earlier one is late. */
+  /** The number of the current attempt; events of an earlier attempt are ignored. */
   attempt = 0;
-  /** What the last attempt was made with. */
+  /** The transport of the last attempt. */
   transport: TransportName = 'websocket';
 
-  /** `hears` hears of every connection that is dialed. */
-  constructor(address: Address, { transport = 'auto', topics = [], token }: ConnectOptions, hears: Hears) {
+  /** `hears` receives the events of every connection that is dialed. */
+  constructor(address: Address, { transport = 'auto', topics = [], token }: DialOptions, hears: Hears) {
     this.#address = address;
     this.#transport = transport;
     this.#topics = topics;
@@ -52,7 +61,7 @@ export class Dialer {
     this.#hears = hears;
   }
 
-  /** Opens a connection in the place of any other. */
+  /** Opens a connection in place of the current one. */
   async dial(query: string, start: Begin | null): Promise<void> {
     this.#drop();
     const attempt = this.attempt;
@@ -74,12 +83,12 @@ export class Dialer {
       : openSocket(dialing);
   }
 
-  /** Sends a text over the connection there is. */
+  /** Sends a text over the current connection. */
   send(text: string): void {
     this.#link?.send(text);
   }
 
-  /** Lets go of the connection; nothing is heard of it any more. */
+  /** Closes the connection, whose later events are ignored. */
   hangUp(code: number, reason: string): void {
     const link = this.#link;
     this.#drop();
@@ -116,12 +125,12 @@ export class Dialer {
   #closed(code: number, reason: string): void {
     this.#drop();
     const speaksOfToken = code === EXPIRED || code === UNAUTHORIZED;
-    // A token that can be renewed is; then the code is no reason to stay away.
+    // If the token can be renewed, the code is no reason to stay away.
     const renewed = speaksOfToken && this.#tokens.refused();
     this.#hears.closed(renewed ? EXPIRED : code, reason);
   }
 
-  /** A socket does not tell why it did not open; the same address over HTTP does. */
+  /** Asks the same address over HTTP why the socket did not open: a socket does not tell. */
   async #notOpened(attempt: number, token: string | undefined, reason: string): Promise<void> {
     this.#probing = new AbortController();
     let answer: NewsreelError | undefined;
@@ -141,7 +150,7 @@ export class Dialer {
   #refused(error: NewsreelError): void {
     this.#drop();
     const renewed = error.status === 401 && this.#tokens.refused();
-    // Who has spoken to this broker before takes a stranger's answer for a fault that passes.
+    // The broker has greeted before, so a stranger's answer at its address is a fault that passes.
     const stranger = error.code === 'not-a-broker' && this.#greeted;
     const terminal = error.terminal && !renewed && !stranger;
     this.#hears.closed(terminal ? UNAUTHORIZED : renewed ? EXPIRED : 1006, error.message, error);

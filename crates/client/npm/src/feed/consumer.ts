@@ -1,9 +1,9 @@
-/** Who takes a feed's events: callbacks, a loop, or nobody yet. */
+/** The consumer of a feed's events: callbacks, a loop, or none yet. */
 
 import { NewsreelError } from '../error.js';
 import type { FeedEvent } from './events.js';
-import type { Feed } from './feed.js';
 import type { ConnectOptions } from './options.js';
+import type { Feed } from './types.js';
 
 /** Thrown into the feed when a loop is left, so that the event it was left at does not count as handled. */
 export const LEFT = Symbol('left');
@@ -13,7 +13,7 @@ interface Settle<T> {
   reject: (reason: unknown) => void;
 }
 
-/** A loop over a feed. One event is in its body at a time; it is handled once the body asks for the next. */
+/** A loop over a feed. One event is in the body at a time, and is handled once the body asks for the next. */
 export class Loop implements AsyncIterator<FeedEvent, undefined> {
   #asked: Settle<IteratorResult<FeedEvent, undefined>>[] = [];
   #offered: FeedEvent | undefined;
@@ -21,12 +21,12 @@ export class Loop implements AsyncIterator<FeedEvent, undefined> {
   #end: { error: unknown } | undefined;
   #leave: () => void;
 
-  /** `leave` is called when the body leaves. */
+  /** `leave` is called when the body leaves the loop. */
   constructor(leave: () => void) {
     this.#leave = leave;
   }
 
-  /** Hands an event to the body; resolves when that is done with it. */
+  /** Hands an event to the body; resolves when the body is done with the event. */
   hand(event: FeedEvent): Promise<void> {
     if (this.#end) return Promise.reject(LEFT);
     return new Promise((resolve, reject) => {
@@ -35,7 +35,7 @@ export class Loop implements AsyncIterator<FeedEvent, undefined> {
     });
   }
 
-  /** Ends the loop: with an error it throws that, once the body is done with its event. */
+  /** Ends the loop once the body is done with its event; with an error the loop throws that error. */
   end(error: unknown): void {
     this.#end ??= { error };
     if (this.#offered) {
@@ -57,7 +57,7 @@ export class Loop implements AsyncIterator<FeedEvent, undefined> {
     });
   }
 
-  /** `break`, `return` or a throw in the body: nobody can tell which, so its event comes again another time. */
+  /** Called on `break`, `return` and a throw in the body alike, so the event comes again another time. */
   return(): Promise<IteratorResult<FeedEvent, undefined>> {
     this.#inBody?.reject(LEFT);
     [this.#offered, this.#inBody] = [undefined, undefined];
@@ -84,18 +84,18 @@ export class Loop implements AsyncIterator<FeedEvent, undefined> {
 
 type Callbacks = Pick<ConnectOptions, 'onChanges' | 'onReset'>;
 
-/** Finds whoever takes events, and makes them wait until somebody does. */
+/** Hands events to the callbacks or to the loop, and holds them back until there is one. */
 export class Consumer {
   #callbacks: Callbacks;
   #loop: Loop | undefined;
   #came: (() => void) | undefined;
   #ended: { error: unknown } | undefined;
-  /** Events that nobody but caches took. */
+  /** Whether events went to caches alone. */
   #passed = false;
-  /** Whether caches will do. */
+  /** Whether a cache is attached: then events need no other consumer. */
   cachesAttached = false;
 
-  /** The callbacks are the caller's, who may have given none. */
+  /** Takes the callbacks of the caller, which may be absent. */
   constructor(callbacks: Callbacks) {
     this.#callbacks = callbacks;
   }
@@ -114,7 +114,7 @@ export class Consumer {
     for (const event of events) await this.#loop.hand(event);
   }
 
-  /** Begins the loop. There is one, and only where there are no callbacks. */
+  /** Begins the loop. A feed has at most one loop, and none if it has callbacks. */
   loop(leave: () => void): Loop {
     if (this.#callbacks.onChanges) throw misuse('events go to onChanges: there are none for a loop');
     if (this.#loop) throw misuse('one loop at a time follows a feed');
@@ -125,7 +125,7 @@ export class Consumer {
     return this.#loop;
   }
 
-  /** Looks again whether somebody takes events. */
+  /** Looks again for a consumer. */
   wake(): void {
     this.#came?.();
   }

@@ -1,28 +1,28 @@
-/** What a feed brings, in the protocol's own shapes. */
+/** The events of a feed, in the protocol's own shapes. */
 
 /** A key changed, or was removed. */
 export interface KeyChange {
-  /** Which: `class:id`. */
+  /** The key, `class:id`. */
   readonly key: string;
-  /** Absent: it was updated. */
+  /** The operation; absent for an update. */
   readonly op?: 'update' | 'remove';
   /** The tags of its entry. */
   readonly tags?: readonly string[];
-  /** What is older may still be shown, marked, while it is fetched again. */
+  /** Whether an older value may still be served, marked as stale, while it is fetched again. */
   readonly soft?: true;
 }
 
 /** Every entry that carries a tag changed. */
 export interface TagChange {
-  /** Which. */
+  /** The tag. */
   readonly tag: string;
   /** See {@link KeyChange.soft}. */
   readonly soft?: true;
 }
 
-/** Every key that begins so changed. */
+/** Every key with this prefix changed. */
 export interface PrefixChange {
-  /** How it begins. */
+  /** The prefix. */
   readonly prefix: string;
   /** See {@link KeyChange.soft}. */
   readonly soft?: true;
@@ -36,49 +36,49 @@ export interface AllChange {
   readonly soft?: true;
 }
 
-/** What changed. */
+/** One change. */
 export type Change = KeyChange | TagChange | PrefixChange | AllChange;
 
-/** One version of the log: all that one publish changed, at once. */
+/** One version of the log: everything that one publish changed, at once. */
 export interface VersionEvent {
-  /** Tells it from the others. */
+  /** The discriminant of the union. */
   readonly type: 'version';
-  /** Its number; versions come in order, once each. */
+  /** The number of the version; versions arrive in order, once each. */
   readonly version: number;
-  /** When the broker committed it, in Unix milliseconds of its clock. */
+  /** The moment of the commit, in Unix milliseconds by the broker's clock. */
   readonly at: number;
-  /** What changed. */
+  /** The changes. */
   readonly changes: readonly Change[];
 }
 
 /**
- * What is left of a part of the log that is too old to be kept in full: one change a target and kind, each with the
- * version it was made at, in their order. It may come again after a cut.
+ * A compacted part of the log, too old to be kept in full: one change for each target and kind, with the version at
+ * which it was made, in order. The same fold may arrive again after a broken connection.
  */
 export interface FoldEvent {
-  /** Tells it from the others. */
+  /** The discriminant of the union. */
   readonly type: 'fold';
   /** The version that the fold leads up to. */
   readonly version: number;
-  /** What changed. */
+  /** The changes. */
   readonly changes: readonly (Change & { readonly version: number })[];
 }
 
-/** The position held is not on the log: whatever was derived from it is to be forgotten. */
+/** The position that the feed held is not on the log: forget everything that was derived from it. */
 export interface ResetEvent {
-  /** Tells it from the others. */
+  /** The discriminant of the union. */
   readonly type: 'reset';
-  /** The version from which it goes on. */
+  /** The version from which the feed goes on. */
   readonly version: number;
-  /** Everything; so whoever only looks at `changes` does right. */
+  /** A change of everything, so that a handler which only looks at `changes` does right. */
   readonly changes: readonly [AllChange];
-  /** The position from which it goes on. */
+  /** The position from which the feed goes on. */
   readonly position: string;
-  /** Why, for people. */
+  /** The reason, for people. */
   readonly reason: string;
 }
 
-/** What a loop over a feed gets. */
+/** An event of a feed, as loops and handlers get it. */
 export type FeedEvent = VersionEvent | FoldEvent | ResetEvent;
 
 interface Row {

@@ -1,52 +1,39 @@
 /**
- * A feed: follows a catalog and hands what changed to whoever takes it, in order.
+ * A feed: follows a catalog and hands its changes, in order, to callbacks, to a loop and to caches.
  *
- * The wasm session decides; this carries its effects out. Those that stand for something handled (positions, acks,
- * "live") keep their order behind the handlers and are done one after the other; the rest happens at once, so that
- * pings go on while a handler works. What is queued is bounded by the broker: it sends so much and no more
- * unacknowledged, and nobody dials before what came is handled.
+ * The wasm session decides; this class carries its effects out. Effects that confirm handled events (positions, acks,
+ * "live") wait behind the handlers, one after the other. All other effects happen at once, so that pings go on while a
+ * handler works. The broker bounds the queue: it sends only so much unacknowledged. And the feed does not dial before
+ * every event that arrived is handled.
  */
 
-import { now } from '../wasm/clock.js';
-import { Consumer, LEFT, type Loop } from './consumer.js';
+import { type Address, addressOf } from '../connect/address.js';
 import { Dialer } from '../connect/dialer.js';
-import { NewsreelError, quietly, textOf } from '../error.js';
-import { type FeedEvent, foldOf, resetTo, versionOf, versionsOf } from './events.js';
-import { type Address, type ConnectOptions, addressOf, badOptions } from './options.js';
-import type { FeedState } from './state.js';
-import { notAPosition, readPosition, storeFailed } from '../store/stored.js';
 import type { Begin } from '../connect/transport/link.js';
-import { type WaitOptions, Waiters } from './waiters.js';
+import { NewsreelError, badOptions, quietly, textOf } from '../error.js';
+import { notAPosition, readPosition, storeFailed } from '../store/stored.js';
+import { now } from '../wasm/clock.js';
 import { type Session, lastPanic, load } from '../wasm/wasm.js';
+import { Consumer, LEFT } from './consumer.js';
+import { type FeedEvent, foldOf, resetTo, versionOf, versionsOf } from './events.js';
+import type { ConnectOptions } from './options.js';
+import type { FeedState } from './state.js';
+import { ATTACH, type Feed, type FeedIterator, type Hearer, NOW, PROVE } from './types.js';
+import { type WaitOptions, Waiters } from './waiters.js';
 
-/** The longest that a timer is set for; the session is asked again then. */
+/** The longest time that the timer is set for; then the session is asked again. */
 const LONGEST_TIMER_MS = 600_000;
 
-/** How late a timer may ring without that meaning anything, and how long what has come by then has the word. */
+/** How late the timer may fire before the thread counts as held up, and how long messages then go first. */
 const LATE_MS = 50;
 const HEAR_FIRST_MS = 20;
 
-/** How much text may wait for its handler, in characters: a broker that heeds acks sends less. */
+/** The most text, in characters, that may wait for its handler: a broker that heeds acks sends less. */
 const MOST_UNHANDLED = 64 * 2 ** 20;
 /** The close code of a follower that will resume. */
 const RESYNC = 4010;
 
-/** For caches: see {@link Hearer}. */
-export const ATTACH = Symbol('attach');
-/** For caches: {@link Feed} proves what it has heard. */
-export const PROVE = Symbol('prove');
-/** For caches: the time that the session goes by. */
-export const NOW = Symbol('now');
-
-/** Who wants to know of floors at once, before any handler ran. */
-export interface Hearer {
-  /** Called after every input of the session, and once when it is attached. */
-  hear(session: Session): void;
-  /** The feed has ended: nothing will be heard any more. */
-  closed(): void;
-}
-
-/** What the session says is to be done. */
+/** An effect of the session. */
 type Effect =
   | { do: 'dial'; query: string; start: Begin | null }
   | { do: 'send'; text: string }
@@ -62,7 +49,7 @@ interface Trouble {
   error?: NewsreelError;
 }
 
-/** What waits for its turn. An ack or a state is of one attempt to connect, and void after it. */
+/** A task that waits for the handlers before it. Acks and states belong to one connection, and are void after it. */
 type Task =
   | { do: 'hand'; events: readonly FeedEvent[]; position: string | null; size: number }
   | { do: 'ack'; text: string; attempt: number }
@@ -96,11 +83,11 @@ export async function connect(url: string | URL, options: ConnectOptions): Promi
     if (stored === 'now' || stored === 'start') throw notAPosition(`${stored} is for \`from\``);
     session = sessionAt(stored, notAPosition);
   }
-  return new Feed(session, address, options, stored ?? from);
+  return new CatalogFeed(session, address, options, stored ?? from);
 }
 
-/** A catalog that is being followed. Made by {@link connect}. */
-export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposable {
+/** The feed that {@link connect} makes: a session of the wasm, and what carries its effects out. */
+class CatalogFeed implements Feed {
   #session: Session;
   #options: ConnectOptions;
   #dialer: Dialer;
@@ -111,25 +98,23 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
   #state: FeedState = { name: 'connecting' };
   #tasks: Task[] = [];
   #working = false;
-  /** How much text the events are from that wait or are being handled. */
+  /** The text, in characters, of the events that wait or are being handled. */
   #unhandled = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #hearsFirst = false;
-  /** What went wrong last. */
+  /** The reason for which the last connection ended. */
   #trouble: Trouble = { reason: '' };
-  /** What the broker said is wrong, or a handler, before this connection is closed for it. */
+  /** The error that the broker or a handler reported before this connection is closed for it. */
   #complaint: Trouble | undefined;
-  /** Where it goes on: `now`, `start` or the position of what has been handled. */
+  /** Where the feed resumes: `now`, `start`, or the position up to which everything is handled. */
   #from: string;
   #provedAt: number | undefined;
   #handledProof: number | undefined;
   #ended = false;
   #settle!: (error: NewsreelError | undefined) => void;
 
-  /** Resolves when the feed is over and its last handler has settled: with the error that ended it, if one did. */
   readonly closed: Promise<NewsreelError | undefined>;
 
-  /** @internal */
   constructor(session: Session, address: Address, options: ConnectOptions, from: string) {
     this.#session = session;
     this.#options = options;
@@ -142,48 +127,30 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     this.#consumer = new Consumer(options);
     this.closed = new Promise((resolve) => (this.#settle = resolve));
     options.signal?.addEventListener('abort', this.#aborted);
-    // Not at once: who just got the feed may still want to watch it.
+    // Not at once: the caller may still want to watch the feed that it just got.
     queueMicrotask(() => this.#step((now) => session.start(now)));
   }
 
-  /** Where it is in its life. */
   get state(): FeedState {
     return this.#state;
   }
 
-  /** The position of everything that has been handled; absent before the first. */
   get position(): string | undefined {
     return this.#from.includes(':') ? this.#from : undefined;
   }
 
-  /** The version in {@link position}; 0 before the first. */
   get version(): number {
     return versionOf(this.position ?? ':0');
   }
 
-  /**
-   * Returns how many milliseconds ago it was last proved that everything committed by then has been handled; Infinity
-   * before the first proof. An open connection proves nothing: the answer to a ping does.
-   */
   lag(): number {
     return this.#handledProof === undefined ? Infinity : Math.max(0, this[NOW]() - this.#handledProof);
   }
 
-  /**
-   * Resolves once everything missed has been handled.
-   *
-   * @throws {@link NewsreelError} that ended the feed, or `timeout`, or `closed`; the signal's reason.
-   */
   live(options?: WaitOptions): Promise<void> {
     return this.#waiters.wait('catching up', () => this.#state.name === 'live', options);
   }
 
-  /**
-   * Resolves once everything up to a version has been handled. `version` is a number, or (safe across epochs) a
-   * position or the `epoch:version` that a publish was answered with.
-   *
-   * @throws like {@link live}; `bad-options` if it is no version.
-   */
   async waitFor(version: number | string, options?: WaitOptions): Promise<void> {
     const [epoch, number] = wanted(version);
     const isMet = () => {
@@ -195,42 +162,29 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     return this.#waiters.wait(`version ${version}`, isMet, options);
   }
 
-  /** Calls the listener with every new state; returns what ends that. */
   watch(listener: (state: FeedState) => void): () => void {
     this.#watchers.add(listener);
     return () => void this.#watchers.delete(listener);
   }
 
-  /**
-   * Ends the feed. A handler at work is let finish, and its position is kept; nothing new is handed out. Resolves at
-   * once, so it may be called from a handler: await {@link closed} to wait for that.
-   */
   close(): Promise<void> {
     this.#end('closed by the caller');
     return Promise.resolve();
   }
 
-  /** Closes, and waits for the handler at work. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end('closed by the caller');
     await this.closed;
   }
 
-  /**
-   * Follows: `for await (const event of feed) …`. An event is handled once the loop asks for the next. The loop ends
-   * when the feed is closed, and throws what ended it otherwise. Leaving the loop closes the feed; its last event
-   * comes again the next time.
-   */
-  [Symbol.asyncIterator](): AsyncIterator<FeedEvent, undefined> & Loop {
+  [Symbol.asyncIterator](): FeedIterator {
     return this.#consumer.loop(() => this.#end('the loop was left'));
   }
 
-  /** @internal */
   [NOW](): number {
     return now();
   }
 
-  /** @internal */
   [ATTACH](hearer: Hearer): () => void {
     this.#hearers.add(hearer);
     if (this.#ended) hearer.closed();
@@ -243,10 +197,6 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     return () => void this.#hearers.delete(hearer);
   }
 
-  /**
-   * Says whether everything committed before `since` is in the floors, after asking the broker if need be.
-   * @internal
-   */
   async [PROVE](since: number, timeoutMs: number): Promise<boolean> {
     // Pings are stamped in whole milliseconds: only one of a later millisecond was surely sent after `since`.
     const isProved = () => (this.#provedAt ?? -1) > Math.floor(since);
@@ -263,7 +213,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
 
   // --- From the outside to the session ---
 
-  /** One input of the session: hands it in and takes what follows. */
+  /** Hands an input to the session and carries out the effects. */
   #step(input: (now: number) => string, text = ''): void {
     if (this.#ended) return;
     try {
@@ -285,7 +235,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     this.#step((now) => this.#session.closed(now, code));
   }
 
-  /** A proof counts once what came before it is handled. */
+  /** Queues a proof: a proof counts once every event that arrived before it is handled. */
   #proved(): void {
     const at = this.#ended ? undefined : this.#session.provedAt();
     if (at !== undefined && at !== this.#provedAt) this.#tasks.push({ do: 'proved', at });
@@ -294,7 +244,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
 
   /** Arms the timer. */
   #arm(): void {
-    // What comes meanwhile does not put it off.
+    // Messages that arrive meanwhile do not put the timer off.
     if (this.#hearsFirst) return;
     clearTimeout(this.#timer);
     if (this.#ended || this.#isHeldUp()) return;
@@ -304,12 +254,12 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     this.#timer = setTimeout(() => this.#ring(this[NOW]() - at), ms);
   }
 
-  /** Who still handles what came does not dial yet. */
+  /** Whether the next dial waits for handlers. */
   #isHeldUp(): boolean {
     return this.#state.name === 'waiting' && this.#tasks.length > 0;
   }
 
-  /** The timer rang. If the thread was held up, what came meanwhile goes first: the broker may have been in time. */
+  /** The timer fired. If the thread was held up, messages that arrived meanwhile go first: the broker may have been in time. */
   #ring(lateMs: number): void {
     if (lateMs < LATE_MS) return this.#step((now) => this.#tick(now));
     this.#hearsFirst = true;
@@ -327,7 +277,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
 
   // --- From the session to the outside ---
 
-  /** Carries out what needs no turn, and queues the rest. */
+  /** Carries out an effect, or queues it behind the handlers. */
   #take(effect: Effect, text: string): void {
     switch (effect.do) {
       case 'dial':
@@ -357,7 +307,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     }
   }
 
-  /** Queues events. Of a broker that heeds no acks it lets go, and comes back when all that it sent is handled. */
+  /** Queues events. Disconnects from a broker that ignores acks; the feed connects again when every event is handled. */
   #receive(events: readonly FeedEvent[], position: string | null, size: number): void {
     this.#queue({ do: 'hand', events, position, size });
     this.#unhandled += size;
@@ -400,17 +350,17 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     quietly(() => this.#options.onState?.(state, this));
   }
 
-  /** Does what waits, one after the other; one worker at a time. */
+  /** Carries out the queued tasks, one after the other. */
   async #work(): Promise<void> {
     if (this.#working || this.#ended) return;
     this.#working = true;
     try {
       for (let task; !this.#ended && (task = this.#tasks[0]); this.#tasks.shift()) {
-        // What need not wait does not: "live" and acks follow their handler in the same turn.
+        // No await without need: "live" and acks follow their handler in the same turn of the event loop.
         if (task.do === 'hand') {
           await this.#hand(task.events, task.position);
           this.#unhandled -= task.size;
-          // What a polling link gets next it asks for only now.
+          // A polling link asks for the next page only now.
           if (!this.#ended) this.#session.stillApplying(this[NOW]());
         } else this.#perform(task);
       }
@@ -431,7 +381,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     else this.#become({ name: task.name, transport: this.#dialer.transport });
   }
 
-  /** Hands out events; once they are handled their position is kept. */
+  /** Hands events to their consumer, and stores their position once they are handled. */
   async #hand(events: readonly FeedEvent[], position: string | null): Promise<void> {
     if (events.length > 0) await this.#consumer.take(events, this);
     if (position === null) return;
@@ -444,7 +394,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     this.#waiters.look();
   }
 
-  /** A handler failed: back to what was handled, and again after a wait that grows. */
+  /** A handler failed: the feed resumes from the last handled position, after a wait that grows. */
   #failed(thrown: unknown): void {
     if (this.#ended) return;
     const ours = thrown instanceof NewsreelError;
@@ -463,13 +413,13 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     this.#end(textOf(reason), reason);
   };
 
-  /** The wasm broke its word, or trapped: nothing that it says can be relied on. */
+  /** The wasm trapped or broke its contract: the session cannot be relied on any more. */
   #broken(cause: unknown): void {
     const said = lastPanic();
     this.#end('a defect of the package', new NewsreelError('internal', said || textOf(cause), { terminal: true, cause }));
   }
 
-  /** Ends the feed: `thrown` is what loops and waiters get, if it was not on purpose. */
+  /** Ends the feed. Loops and waiters get `thrown`, if the end was not on purpose. */
   #end(reason: string, thrown?: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -484,11 +434,11 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
     if (!this.#working) this.#over();
   }
 
-  /** Nothing is at work any more. */
+  /** Settles `closed`: the last handler has finished. */
   #over(): void {
     const { state } = this;
     this.#settle(state.name === 'closed' ? state.error : undefined);
-    // Not from within a call of it.
+    // Not from within a call of the session.
     queueMicrotask(() => quietly(() => this.#session.free()));
   }
 }
@@ -497,7 +447,7 @@ export class Feed implements AsyncIterable<FeedEvent, undefined>, AsyncDisposabl
 function wanted(version: number | string): [string, number] {
   const [, epoch = '', digits] = /^(?:([0-9A-Z]{26}):)?(\d{1,16})(?::[0-9a-f]{16})?$/.exec(String(version)) ?? [];
   const number = Number(digits);
-  // A text without its epoch would be met by any log that is as long.
+  // A version without its epoch would be reached on any log that is as long.
   if (Number.isSafeInteger(number) && (typeof version === 'number') === (epoch === '')) return [epoch, number];
   throw badOptions(`${version} is no version: a number, epoch:version, or a position`);
 }

@@ -1,51 +1,49 @@
-/** Where a feed is in its life. */
+/** The states of a feed. */
 
+import type { TransportName } from '../connect/transport/link.js';
 import type { NewsreelError } from '../error.js';
 
-/** How a feed is connected. */
-export type TransportName = 'websocket' | 'polling';
-
-/** It is being opened, or open and not greeted. */
+/** The connection is being opened, or is open and the broker has not greeted yet. */
 export interface Connecting {
-  /** Tells it from the others. */
+  /** The discriminant of the union. */
   readonly name: 'connecting';
 }
 
-/** What was missed is arriving, or being handled. */
+/** The changes that the feed missed are arriving, or are being handled. */
 export interface CatchingUp {
-  /** Tells it from the others. */
+  /** The discriminant of the union. */
   readonly name: 'catching-up';
-  /** How it is connected. */
+  /** The transport of the connection. */
   readonly transport: TransportName;
 }
 
-/** Everything that has come is handled, and what is published comes at once. */
+/** Every change that has arrived is handled, and each new one arrives at once. */
 export interface Live {
-  /** Tells it from the others. */
+  /** The discriminant of the union. */
   readonly name: 'live';
-  /** How it is connected. */
+  /** The transport of the connection. */
   readonly transport: TransportName;
 }
 
-/** It tries again by itself. */
+/** The feed has no connection, and connects again by itself. */
 export interface Waiting {
-  /** Tells it from the others. */
+  /** The discriminant of the union. */
   readonly name: 'waiting';
-  /** What happened, for people. */
+  /** The reason, for people. */
   readonly reason: string;
-  /** When it tries again, in Unix milliseconds. */
+  /** The moment of the next attempt, in Unix milliseconds. */
   readonly until: number;
-  /** The error, if there was one. */
+  /** The error that ended the connection, if one did. */
   readonly error?: NewsreelError;
 }
 
-/** It is over. */
+/** The feed has ended. */
 export interface Closed {
-  /** Tells it from the others. */
+  /** The discriminant of the union. */
   readonly name: 'closed';
-  /** Why, for people. */
+  /** The reason, for people. */
   readonly reason: string;
-  /** What ended it; absent when it was closed on purpose. */
+  /** The error that ended the feed; absent when the caller closed it. */
   readonly error?: NewsreelError;
 }
 

@@ -1,12 +1,12 @@
-/** Promises that wait for a feed to come somewhere. */
+/** Promises that wait for a feed to reach a state or a version. */
 
 import { NewsreelError } from '../error.js';
 
 /** How long to wait. */
 export interface WaitOptions {
-  /** At most so many milliseconds; else the promise rejects with the code `timeout`. */
+  /** The longest wait in milliseconds; after that the promise rejects with the code `timeout`. */
   timeoutMs?: number;
-  /** Gives up when it aborts, with its reason. */
+  /** Ends the wait when the signal aborts: the promise rejects with the signal's reason. */
   signal?: AbortSignal;
 }
 
@@ -16,7 +16,7 @@ interface Waiter {
   reject: (reason: unknown) => void;
 }
 
-/** Everyone who waits for a feed. */
+/** All promises that wait for one feed. */
 export class Waiters {
   #waiting = new Set<Waiter>();
   #ended: { reason: unknown } | undefined;
@@ -45,12 +45,12 @@ export class Waiters {
     });
   }
 
-  /** Looks who has what it waited for. */
+  /** Resolves the promises whose condition holds. */
   look(): void {
     for (const waiter of [...this.#waiting]) if (waiter.isMet()) waiter.resolve();
   }
 
-  /** Nobody will get anything any more. */
+  /** Rejects all promises: nothing will change any more. */
   end(reason: unknown): void {
     this.look();
     this.#ended = { reason };

@@ -1,10 +1,10 @@
-/** Where the position of what has been handled is kept, so that whoever comes back goes on from there. */
+/** Stores of a feed's position, from which the next feed goes on. */
 
-/** A place for one position: any object with these two functions. One feed writes to it, one write at a time. */
+/** A store of one position: any object with these two functions. One feed writes to a store, one write at a time. */
 export interface PositionStore {
-  /** Returns the position last written; nothing (or an empty text) if there is none. */
+  /** Returns the position that was written last; nothing, or an empty text, if there is none. */
   read(): string | null | undefined | Promise<string | null | undefined>;
-  /** Keeps the position. When this has settled, what led to it will not come again. */
+  /** Stores the position. Once this has settled, the events up to the position do not come again. */
   write(position: string): unknown;
 }
 
@@ -13,11 +13,11 @@ export function memoryPosition(position?: string): PositionStore {
   return { read: () => position, write: (next) => void (position = next) };
 }
 
-/** The part of `localStorage` (or `sessionStorage`) that is needed. */
+/** The part of `localStorage` (or `sessionStorage`) that this package uses. */
 export interface WebStorage {
-  /** Returns what is kept under a key. */
+  /** Returns the value under a key. */
   getItem(key: string): string | null;
-  /** Keeps a text under a key. */
+  /** Stores a text under a key. */
   setItem(key: string, value: string): void;
 }
 
@@ -26,7 +26,7 @@ export interface WebStorage {
  * Pages that are open together must each have a key of their own.
  */
 export function localStoragePosition(key: string, storage?: WebStorage): PositionStore {
-  // Looked at when it is used: in a page that may not store, even the look throws.
+  // Evaluated at each use: in a page that may not store, even the access throws.
   const place = () => {
     const found = storage ?? (globalThis as { localStorage?: WebStorage }).localStorage;
     if (!found) throw new Error('there is no localStorage here');
@@ -35,17 +35,17 @@ export function localStoragePosition(key: string, storage?: WebStorage): Positio
   return { read: () => place().getItem(key), write: (position) => place().setItem(key, position) };
 }
 
-/** The part of a Durable Object's `ctx.storage` that is needed. */
+/** The part of a Durable Object's `ctx.storage` that this package uses. */
 export interface ObjectStorage {
-  /** Returns what is kept under a key. */
+  /** Returns the value under a key. */
   get(key: string): Promise<unknown>;
-  /** Keeps a value under a key. */
+  /** Stores a value under a key. */
   put(key: string, value: string): Promise<unknown>;
 }
 
 /**
- * Keeps the position in a Durable Object's storage: `durableObjectPosition(this.ctx.storage)`. What your handler
- * writes before it settles is durable no later than the position, since the object's writes keep their order.
+ * Keeps the position in a Durable Object's storage: `durableObjectPosition(this.ctx.storage)`. Writes of your handler
+ * are durable no later than the position, since the object's writes keep their order.
  */
 export function durableObjectPosition(storage: ObjectStorage, key = 'newsreel-position'): PositionStore {
   const read = async () => {

@@ -1,4 +1,4 @@
-/** The position in a caller's store. */
+/** Reads of a caller's store, and the errors of one. */
 
 import { NewsreelError, textOf } from '../error.js';
 import type { PositionStore } from './position.js';
@@ -12,7 +12,7 @@ export async function readPosition(store: PositionStore | undefined): Promise<st
   }
 }
 
-/** Returns the error of a store that failed. A feed without its position must not begin; one that runs tries again. */
+/** Returns the error of a store that failed. A feed must not begin without its position; a running feed tries again. */
 export function storeFailed(what: 'read' | 'write', cause: unknown): NewsreelError {
   return new NewsreelError('store-failed', `cannot ${what} the position: ${textOf(cause)}`, {
     terminal: what === 'read',
@@ -20,7 +20,7 @@ export function storeFailed(what: 'read' | 'write', cause: unknown): NewsreelErr
   });
 }
 
-/** Returns the error of a store that holds something else. */
+/** Returns the error of a store whose content is no position. */
 export function notAPosition(cause: unknown): NewsreelError {
   return storeFailed('read', new Error(`${textOf(cause)}; remove it from the store to begin anew`, { cause }));
 }

@@ -1,9 +1,9 @@
 /**
  * Time that never goes back, in Unix milliseconds.
  *
- * It is the monotonic clock's; but that one stands still in some browsers while the machine sleeps, and a feed that
- * took an hour of sleep for nothing would call old things new. So where the wall clock went on by more than a second
- * longer, it is believed.
+ * The time comes from the monotonic clock. In some browsers that clock stands still while the machine sleeps, and a feed
+ * that missed an hour of sleep would take old values for new ones. So where the wall clock advanced by over a second
+ * more, the wall clock counts.
  */
 
 const TOLERANCE_MS = 1_000;
@@ -11,7 +11,7 @@ const TOLERANCE_MS = 1_000;
 const began = { wall: Date.now(), monotonic: performance.now() };
 let slept = 0;
 
-/** Returns what time it is. */
+/** Returns the time. */
 export function now(): number {
   const elapsed = performance.now() - began.monotonic;
   const ahead = Date.now() - began.wall - elapsed;

@@ -1,18 +1,18 @@
-/** The WebAssembly half of the package: compiled once, when it is first needed. */
+/** The WebAssembly half of the package, compiled once, at the first use. */
 
 import { Cache, Session, initSync, lastPanic } from '../bindgen/newsreel.js';
 import { NewsreelError, textOf } from '../error.js';
 
 export { Cache, Session, lastPanic };
 
-/** The compiled module, its bytes, or what gives one of them. */
+/** The compiled module, its bytes, or a function that returns one of them. */
 export type WasmSource = WebAssembly.Module | BufferSource | (() => WasmSource | Promise<WasmSource>);
 
-/** What the module exports once it runs. */
+/** The classes that the module exports. */
 export interface Bound {
-  /** A session around the follower. */
+  /** The follower of one feed. */
   readonly Session: typeof Session;
-  /** A cache without its values. */
+  /** The decisions of a cache, without its values. */
   readonly Cache: typeof Cache;
 }
 
@@ -20,17 +20,17 @@ let source: WasmSource | undefined;
 let loading: Promise<Bound> | undefined;
 
 /**
- * Says where the WebAssembly module is, before the first {@link connect}. Only needed where a bundler loses the file:
- * it is `newsreel/newsreel.wasm`.
+ * Sets the source of the WebAssembly module, before the first {@link connect}. Only needed where a bundler loses the
+ * file `newsreel/newsreel.wasm`.
  */
 export function provideWasm(from: WasmSource): void {
   source = from;
 }
 
-/** Loads the module, if that has not been done. */
+/** Loads the module, unless it is loaded. */
 export function load(): Promise<Bound> {
   loading ??= start().catch((cause: unknown) => {
-    // Who tries again may have it: a network was gone.
+    // The next attempt may succeed: the network may have been down.
     loading = undefined;
     const help = 'is newsreel/newsreel.wasm where the bundle looks for it? provideWasm() can say where it is';
     throw new NewsreelError('no-wasm', `the WebAssembly module does not load: ${textOf(cause)}; ${help}`, { cause });

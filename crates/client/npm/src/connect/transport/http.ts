@@ -1,15 +1,15 @@
 /** Calls to the broker over HTTP, and what their failures mean. */
 
 import { NewsreelError, textOf } from '../../error.js';
-import type { Address } from '../../feed/options.js';
+import type { Address } from '../address.js';
 
 /** The problem `reset`, as an answer: the position shown is not on the log. */
 export interface ResetAnswer {
-  /** Where the log is instead. */
+  /** The place from which the follower goes on. */
   readonly reset: { epoch: string; version: number; hash: string; reason: string };
 }
 
-/** How long an answer may take beyond what it was asked to wait. */
+/** How long an answer may take, beyond the wait that was asked for. */
 const ANSWER_MS = 10_000;
 
 interface Call {
@@ -23,7 +23,7 @@ interface Call {
 /**
  * Gets an address below the catalog's; returns the text of its JSON, or the reset it was answered with.
  *
- * @throws {@link NewsreelError}, terminal where the broker says no to what was asked and not to when.
+ * @throws {@link NewsreelError}, terminal where the broker refuses the request for good.
  */
 export async function get(path: string, { address, token, signal, waitMs = 0 }: Call): Promise<string | ResetAnswer> {
   const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
@@ -79,7 +79,7 @@ function problemOf(text: string): Problem | undefined {
 
 function retryAfter(response: Response): { retryAfterMs?: number } {
   const said = response.headers.get('retry-after') ?? '';
-  // Seconds, or (of something on the way) a date.
+  // The broker sends seconds; a proxy may send a date.
   const ms = /^\d+$/.test(said) ? 1_000 * Number(said) : Date.parse(said) - Date.now();
   return ms >= 0 ? { retryAfterMs: ms } : {};
 }

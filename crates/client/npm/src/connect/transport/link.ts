@@ -1,50 +1,53 @@
-/** What every transport is to a feed: it can be told something, and it tells what happens. Decides nothing. */
+/** The interface of every transport: a link that sends texts, and a listener that learns what happens. */
 
 import type { NewsreelError } from '../../error.js';
-import type { Address } from '../../feed/options.js';
+import type { Address } from '../address.js';
+
+/** The way in which a feed is connected. */
+export type TransportName = 'websocket' | 'polling';
 
 /** An open or opening connection. */
 export interface Link {
-  /** Sends a text. If that does not work, the listener hears of it. */
+  /** Sends a text. The listener learns of a failure. */
   send(text: string): void;
-  /** Lets go; the listener hears nothing after this. */
+  /** Closes the connection; the listener is not called after this. */
   hangUp(code: number, reason: string): void;
 }
 
-/** Who hears of a connection. Nothing comes after `closed` or `refused`. */
+/** The receiver of a connection's events. No event comes after `closed` or `refused`. */
 export interface Listener {
-  /** It is open. */
+  /** Called when the connection is open. */
   opened(): void;
-  /** It sent a text. */
+  /** Called with every text that the broker sends. */
   text(text: string): void;
-  /** It closed, or (then `opened` did not come, and the code is 1006) did not open. */
+  /** Called when the connection closed, or did not open (then `opened` was not called, and the code is 1006). */
   closed(code: number, reason: string): void;
-  /** It answered over HTTP that it will not, or not now. */
+  /** Called when the broker refused over HTTP, for good or for now. */
   refused(error: NewsreelError): void;
 }
 
-/** Where a connection begins on the log. */
+/** The place on the log where a connection begins. */
 export interface Begin {
-  /** The log; empty for everything kept, of whatever log. */
+  /** The epoch of the log; empty for everything kept, on any log. */
   readonly epoch: string;
-  /** The version after which it begins. */
+  /** The version after which the connection begins. */
   readonly version: number;
   /** The log's hash there. */
   readonly hash: string;
 }
 
-/** What is needed to open a connection. */
+/** The parameters of a connection. */
 export interface Dialing {
-  /** The catalog's. */
+  /** The address of the catalog. */
   readonly address: Address;
-  /** The query of a follower. */
+  /** The query of the follow request. */
   readonly query: string;
-  /** Where it begins; `null` is the head. */
+  /** The place where the connection begins; `null` is the head. */
   readonly start: Begin | null;
-  /** What is asked for; everything where there are none. */
+  /** The topics that are asked for; everything where there are none. */
   readonly topics: readonly string[];
-  /** What is shown, if anything is. */
+  /** The token that is shown, if there is one. */
   readonly token: string | undefined;
-  /** Who hears of it. */
+  /** The receiver of the connection's events. */
   readonly listener: Listener;
 }

@@ -1,6 +1,6 @@
 /**
- * The follow socket where only HTTP passes: pages and long polls, told as the frames that a socket would bring. The
- * follower does not know the difference.
+ * Following where only HTTP passes: pages and long polls, handed on as the frames that a socket would bring, so that
+ * the follower sees no difference.
  */
 
 import { NewsreelError, textOf } from '../../error.js';
@@ -10,20 +10,20 @@ import type { Begin, Dialing, Link } from './link.js';
 /** How long a poll waits at the broker for a version. */
 const WAIT_MS = 25_000;
 
-/** How often a broker is asked at most that answers at once though it was asked to wait. */
+/** The least time between two polls of a broker that answers at once although it was asked to wait. */
 const LEAST_MS = 1_000;
 
-/** What is looked at of a page before it goes on as a frame. */
+/** The parts of a page that this link reads before it hands the page on as a frame. */
 interface Page {
   epoch: string;
   from: number;
   to: number;
   head: number;
   hash: string;
-  /** What is left of the past, where the page is a fold's. */
+  /** The compacted changes, if the page is a part of a fold. */
   changes?: unknown[];
   more?: boolean;
-  /** Where the fold goes on. */
+  /** The cursor of the next part of the fold. */
   next?: string;
 }
 
@@ -59,7 +59,7 @@ class PollingLink implements Link {
     this.#take();
   }
 
-  /** Does something whose failure ends the connection. */
+  /** Does work whose failure ends the connection. */
   async #guarded(work: () => Promise<void>): Promise<void> {
     try {
       await work();
@@ -75,7 +75,7 @@ class PollingLink implements Link {
     this.#take()?.closed(4001, 'trying a WebSocket again');
   }
 
-  /** The first frame, which says where the log is. */
+  /** Produces the first frame, which says where the log is. */
   async #greet(start: Begin | null): Promise<void> {
     if (start) {
       this.#at = start;
@@ -88,7 +88,7 @@ class PollingLink implements Link {
     this.#goLive(this.#at.version);
   }
 
-  /** Gets one page and tells it; waits until it is acknowledged. */
+  /** Gets one page, hands it on, and waits until the page is acknowledged. */
   async #page(): Promise<void> {
     const waitMs = this.#live ? WAIT_MS : 0;
     const asked = Date.now();
@@ -122,7 +122,7 @@ class PollingLink implements Link {
     const folded = page.changes !== undefined;
     this.#fold = page.next;
     if (!page.more) this.#at = { epoch: page.epoch, version: page.to, hash: page.hash };
-    // An empty page is a frame all the same where it moves the position, or gives the first one.
+    // An empty page is handed on too: it may move the position, or give the first one.
     const acked = new Promise<void>((resolve) => (this.#acked = resolve));
     this.#listener?.text(`{"type":"${folded ? 'fold' : 'changes'}","ack":true,${text.slice(1)}`);
     if (page.to > page.from || folded) await acked;
@@ -145,7 +145,7 @@ class PollingLink implements Link {
     await acked;
   }
 
-  /** The answer to a ping: a status that was asked for after it. */
+  /** Answers a ping with a status that was asked for after the ping. */
   async #pong(): Promise<void> {
     const position = await this.#head();
     this.#listener?.text(`pong ${position}`);
@@ -174,7 +174,7 @@ class PollingLink implements Link {
     return query;
   }
 
-  /** Returns the listener, which hears nothing more from here; what is under way is given up. */
+  /** Takes the listener out, so that no event reaches it any more, and aborts requests under way. */
   #take(): Dialing['listener'] | undefined {
     const listener = this.#listener;
     this.#listener = undefined;

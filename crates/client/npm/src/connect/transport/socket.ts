@@ -4,7 +4,7 @@ import type { Dialing, Link } from './link.js';
 
 const PROTOCOL = 'newsreel.v1';
 
-/** How long a socket that is closing may keep its close code to itself before it counts as lost. */
+/** How long the close event of a closing socket may take before the connection counts as lost. */
 const CLOSING_MS = 3_000;
 
 /** Opens a WebSocket. The token goes as a subprotocol, which works where headers cannot be set. */
@@ -14,7 +14,7 @@ export function openSocket({ address, query, token, listener }: Dialing): Link {
   try {
     socket = new WebSocket(`${address.socket}/follow${query}`, [PROTOCOL, ...bearer]);
   } catch (cause) {
-    // A page may be forbidden to open one at all.
+    // A page's policy may forbid sockets.
     queueMicrotask(() => link.end(1006, `no WebSocket: ${String(cause)}`));
     const link = new SocketLink(undefined, listener);
     return link;
@@ -30,7 +30,7 @@ class SocketLink implements Link {
     this.#socket = socket;
     this.#listener = listener;
     socket?.addEventListener('open', () => this.#opened());
-    // The protocol has no binary frames; what is no text is for the follower to refuse.
+    // The protocol has no binary frames: the follower refuses the empty text.
     socket?.addEventListener('message', ({ data }) => this.#listener?.text(typeof data === 'string' ? data : ''));
     socket?.addEventListener('close', ({ code, reason }) => this.end(code, reason));
     socket?.addEventListener('error', (event) => this.end(1006, (event as { message?: string }).message ?? ''));
@@ -38,7 +38,7 @@ class SocketLink implements Link {
 
   #opened(): void {
     if (this.#socket && this.#socket.protocol !== PROTOCOL) {
-      // Most runtimes refuse it themselves: something on the way understands sockets by half.
+      // Most runtimes refuse such a socket themselves. A proxy on the way may speak WebSocket only by half.
       this.end(1006, `whoever answers does not speak ${PROTOCOL}`);
       this.#socket.close(1000);
       return;
@@ -51,7 +51,7 @@ class SocketLink implements Link {
     else this.expectClose();
   }
 
-  /** A close has begun whose event may be long in coming. */
+  /** Ends the link soon: a close has begun whose event may take long to arrive. */
   expectClose(): void {
     setTimeout(() => this.end(1006, 'the broker closed'), CLOSING_MS);
   }
@@ -65,7 +65,7 @@ class SocketLink implements Link {
     this.#take()?.closed(code, reason || `closed with ${code}`);
   }
 
-  /** Returns the listener, which hears nothing more from here. */
+  /** Takes the listener out, so that no event reaches it any more. */
   #take(): Dialing['listener'] | undefined {
     const listener = this.#listener;
     this.#listener = undefined;
