@@ -9,19 +9,19 @@ use newsreel_core::wire::claim::Start;
 use crate::network::{Down, Up, Who};
 use crate::tiers::{Entry, Name};
 
-/// Something that happens.
+/// An event, and the data that belong to it.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The world's own: the origin commits, readers read, something larger goes wrong.
+    /// Events of the world: the origin commits, readers read, chaos strikes.
     Commits {
         publisher: usize,
     },
     Reads {
         slot: usize,
     },
-    Trouble,
+    Chaos,
     Snapshots,
-    /// Publishers and the broker.
+    /// Events of publishers and of the broker.
     PublishArrives {
         publisher: usize,
         request: u64,
@@ -49,7 +49,7 @@ pub(crate) enum Event {
         object: u64,
     },
     BeginsEpoch,
-    /// Followers and their sockets.
+    /// Events of followers and their sockets.
     Dialed {
         who: Who,
         link: u64,
@@ -74,7 +74,7 @@ pub(crate) enum Event {
     Returns {
         who: Who,
     },
-    /// Replicas.
+    /// Events of replicas.
     ReplicaSettles {
         edge: usize,
         life: u64,
@@ -97,7 +97,7 @@ pub(crate) enum Event {
         ask: Ask,
         window: bool,
     },
-    /// Readers.
+    /// Events of readers.
     Replied {
         isolate: u64,
         ticket: u64,

@@ -1,4 +1,4 @@
-//! What goes wrong, and how often: every fault is asked for by its kind at the place where it could happen.
+//! The kinds of faults and their rates. Each place where a fault could happen asks for it by its kind.
 //!
 //! Whether the n-th one of a kind strikes depends on the seed, the kind and n alone, so that leaving one out moves
 //! no other: that is what a failing run is shrunk by.
@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use crate::dice::mixed;
+use crate::rng::mixed;
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident $text:literal $rate:literal,)*) => {
@@ -65,7 +65,7 @@ faults! {
     BrokerPanics "broker-panics" 50_000,
     /// The broker's process dies: what was not durable is gone, the sockets too.
     BrokerDies "broker-dies" 60_000,
-    /// Its memory and what was not durable are gone, and the sockets stay.
+    /// The broker loses its memory and every write that was not durable; its sockets stay.
     BrokerLosesTail "broker-loses-tail" 60_000,
     /// The broker is evicted while idle, and its sockets hibernate.
     BrokerEvicted "broker-evicted" 250_000,
@@ -133,19 +133,19 @@ impl FromStr for Fault {
 /// One fault that could strike: its kind and which of them it is. What a run is shrunk to is a list of these.
 pub type Strike = (Fault, u64);
 
-/// Which faults strike.
+/// The faults of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Faults {
     seed: u64,
     enabled: BTreeSet<Fault>,
     only: Option<BTreeSet<Strike>>,
-    /// Whether those that struck are listed.
+    /// Whether `struck` is filled.
     pub(crate) listing: bool,
     pub(crate) struck: Vec<Strike>,
     asked: Vec<u64>,
     pub(crate) counts: Vec<u64>,
     total: u64,
-    /// Nothing strikes while it is calm.
+    /// Whether the weather is calm: then no fault strikes.
     pub(crate) calm: bool,
 }
 

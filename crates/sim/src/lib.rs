@@ -1,25 +1,23 @@
 //! The whole system on one seeded clock: origin, broker, replicas, readers, clients, KV, R2 and the network between
-//! them. What decides is the real `newsreel_core`; the shells around it are simulated, and so is all that can go
-//! wrong. After every step a slow and obvious model says whether the guarantees were kept.
+//! them. The decisions are those of the real `newsreel_core`. The shells around it are simulated, and so are all faults.
+//! After every step a slow and obvious model checks the guarantees.
 //!
 //! In reading order:
-//! - `plan`: what is played, and `run`: from beginning to end;
-//! - `world`: every part on one clock, and what happens next;
-//! - `origin`: what is true, and its publishers;
-//! - `broker` and `rows`: the shell around the hub;
-//! - `network`: sockets; `follow`: the shell around the follower, which replicas and clients share;
-//! - `replica`: floors, and what readers ask of it; `reader`: isolates and their reads; `tiers`: KV and R2;
-//! - `machine`: clocks and storage; `trouble` and `faults`: what goes wrong, at large and in detail; `dice`: chance;
-//! - `model`: what must be true;
+//! - `plan`: the options of a run; `run`: a run from beginning to end;
+//! - `world`: every part on one clock; `event`: everything that can happen at a moment of that clock;
+//! - the state of each part, which knows no world: `origin`, `rows` (of the broker), `seat` (a follower and its
+//!   connection), `replica`, `network` (sockets), `tiers` (KV and R2), `machine` (clocks and storage);
+//! - `shells`: the actions of each part, as methods of the world; `broker` and `reader` are shells with their state;
+//! - `faults`: the kinds of faults and their rates; `rng`: random numbers from a seed;
+//! - `model`: the guarantees;
 //! - `shrink`: a failing run made small.
 //!
-//! *Architecture invariant:* nothing here decides what the core should. A shell that is simulated does in the same
-//! order what its namesake in `broker` or `edge` does.
+//! *Architecture invariant:* nothing here decides what the core should. A simulated shell does in the same order what
+//! its namesake in `broker` or `edge` does.
 
 #![expect(clippy::indexing_slicing, reason = "what is not there ends the run, which is what a test is for")]
 
 mod broker;
-mod dice;
 mod event;
 mod faults;
 mod machine;
@@ -29,6 +27,7 @@ mod origin;
 mod plan;
 mod reader;
 mod replica;
+mod rng;
 mod rows;
 mod run;
 mod seat;

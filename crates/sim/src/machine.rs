@@ -32,7 +32,7 @@ impl Clock {
     }
 }
 
-/// What can be written to, a write at a time.
+/// State that is changed by one write at a time.
 pub(crate) trait Stored: Clone {
     type Write: Clone;
     fn apply(&mut self, write: &Self::Write);
@@ -42,9 +42,9 @@ pub(crate) trait Stored: Clone {
 /// waits for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Storage<S: Stored, Output> {
-    /// As its process sees it.
+    /// The state that the process sees.
     pub(crate) seen: S,
-    /// As it would be found after a crash.
+    /// The state after a crash.
     pub(crate) disk: S,
     writes: Vec<S::Write>,
     held: Vec<Output>,

@@ -60,11 +60,11 @@ struct Options {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Story {
-    /// All of it.
+    /// Print every line.
     All,
-    /// The last lines of a run that fails.
+    /// Print the last lines of a run that fails.
     End,
-    /// Nothing.
+    /// Print no line.
     None,
 }
 
@@ -178,7 +178,7 @@ fn tell_failure(options: &Options, plan: &Plan, story: Story) {
         }
         eprintln!("again: cargo run --release -p newsreel-sim -- {plan}");
     };
-    // All of it was told already, or none is wanted.
+    // The story is printed already, or is not wanted.
     let lines = if story == Story::End { LAST_LINES } else { 0 };
     tell(plan, lines);
     if options.no_shrink {
@@ -200,7 +200,7 @@ fn tell_failure(options: &Options, plan: &Plan, story: Story) {
     }
 }
 
-/// What all runs came to.
+/// The sums over all runs.
 #[derive(Debug, Default)]
 struct Totals {
     runs: u64,

@@ -1,5 +1,5 @@
-//! What must be true: a slow and obvious account of every log there was, of what the origin had and of what was
-//! acknowledged when. It knows nothing of how the system does it, and sees everything at once.
+//! The model: a slow and obvious account of every log there was, of the origin's values, and of what was acknowledged
+//! when. The model sees everything at once, and knows nothing of how the system keeps its guarantees.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ pub(crate) use reader::Served;
 /// A guarantee that was not kept, by its name in the design, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// G1 to G7, D1 to D3, S1, S2 or E1; or `alive`: what should have come in the end did not.
+    /// G1 to G7, D1 to D3, S1, S2 or E1; or `alive`: the system did not catch up in the end.
     pub guarantee: &'static str,
-    /// What was seen.
+    /// The observation that breaks the guarantee.
     pub what: String,
 }
 
@@ -27,37 +27,37 @@ pub(crate) fn broken<T>(guarantee: &'static str, what: impl Into<String>) -> Res
     Err(Violation { guarantee, what: what.into() })
 }
 
-pub(crate) type Kept = Result<(), Violation>;
+pub(crate) type Check = Result<(), Violation>;
 
-/// What the origin had of one key, and which of it was acknowledged when.
+/// The acknowledged values of one key.
 #[derive(Debug, Clone, Default)]
-struct Truth {
-    /// When and up to which of its values: all changes, and the hard ones.
+struct AckHistory {
+    /// The moments of acknowledgement, each with the newest value by then: of all changes, and of hard changes.
     acked: Vec<(u64, u64)>,
     acked_hard: Vec<(u64, u64)>,
 }
 
-/// The account.
+/// The account of everything that happened.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     branches: BTreeMap<Epoch, Vec<Branch>>,
     current: Epoch,
-    /// Since when the current epoch is.
+    /// The moment at which the current epoch began.
     epoch_since: u64,
-    /// Rows that were written and are not durable: to tell what was shown too early from what never was.
+    /// Rows that are written and not durable: a position among them was shown too early, any other never existed.
     undurable: Vec<Position>,
-    truths: Vec<Truth>,
-    /// What publishes of a key were acknowledged with, that is not gone by a restore.
+    histories: Vec<AckHistory>,
+    /// The acknowledged position of each idempotency key, unless a restore undid it.
     receipts: BTreeMap<(usize, String), Position>,
-    /// What idempotency keys were used for.
+    /// The version that each idempotency key was used for.
     keys: BTreeMap<(String, String), Position>,
     /// The newest acknowledged position of the current log.
     acked: Option<Position>,
-    /// Until when the broker ran twice.
+    /// The moment until which the broker ran twice.
     overlap: u64,
-    /// Prefixes that were ever published.
+    /// Every prefix that was published.
     prefixes: Vec<Target>,
-    /// Tags that were.
+    /// Every tag that was published.
     tags: Vec<Target>,
 }
 
@@ -68,7 +68,7 @@ impl Model {
             current: epoch,
             epoch_since: 0,
             undurable: Vec::new(),
-            truths: vec![Truth::default(); keys],
+            histories: vec![AckHistory::default(); keys],
             receipts: BTreeMap::new(),
             keys: BTreeMap::new(),
             acked: None,
@@ -95,18 +95,18 @@ impl Model {
         (self.current, self.log().head())
     }
 
-    /// A row was written, and may be lost.
+    /// A row is written, and may still be lost.
     pub(crate) fn wrote(&mut self, at: Position) {
         self.undurable.push(at);
     }
 
-    /// What was not durable is gone.
+    /// Forgets the rows that were not durable.
     pub(crate) fn lost(&mut self) {
         self.undurable.clear();
     }
 
     /// A row is durable.
-    pub(crate) fn durable(&mut self, at: Position, text: &str, now: u64) -> Kept {
+    pub(crate) fn durable(&mut self, at: Position, text: &str, now: u64) -> Check {
         self.undurable.retain(|other| other != &at);
         let row: VersionRow = serde_json::from_str(text).expect("a row is JSON");
         let log = self.log();
@@ -133,7 +133,7 @@ impl Model {
     }
 
     /// A new epoch is durable.
-    pub(crate) fn began(&mut self, epoch: Epoch, now: u64) -> Kept {
+    pub(crate) fn began(&mut self, epoch: Epoch, now: u64) -> Check {
         self.undurable.clear();
         if epoch <= self.current {
             return broken("E1", format!("epoch {epoch} is not newer than {}", self.current));
@@ -145,7 +145,7 @@ impl Model {
         Ok(())
     }
 
-    /// The storage is an older state: that of an epoch at a version.
+    /// The broker's storage was restored to this head.
     pub(crate) fn restored(&mut self, head: Position, now: u64) {
         self.undurable.clear();
         let branches = self.branches.get_mut(&head.epoch).expect("a state that once was");
@@ -161,7 +161,7 @@ impl Model {
     }
 
     /// D3: an idempotency key is used for one version.
-    pub(crate) fn remembers(&mut self, publisher: String, key: String, at: Position) -> Kept {
+    pub(crate) fn remembers(&mut self, publisher: String, key: String, at: Position) -> Check {
         let what = format!("key {key} has versions");
         match self.keys.insert((publisher, key), at) {
             Some(earlier) => broken("D3", format!("{what} {earlier} and {at}")),
@@ -184,8 +184,8 @@ impl Model {
         self.overlap = self.overlap.max(until);
     }
 
-    /// D1: the log that a broker starts from has all that was acknowledged.
-    pub(crate) fn check_started(&self, head: Position) -> Kept {
+    /// D1: the log that a broker starts from has everything that was acknowledged.
+    pub(crate) fn check_started(&self, head: Position) -> Check {
         if !self.log().has(&head) || head.version.number() != self.log().head() {
             return broken("D1", format!("the broker starts at {head}; durable is {:?}", self.head()));
         }
@@ -197,13 +197,13 @@ impl Model {
         }
     }
 
-    /// A publisher was told that its publish has a position.
+    /// D1 and D3: a publisher got this position as its receipt.
     pub(crate) fn check_receipt(
         &mut self,
         key: Option<(usize, String)>,
         at: Position,
         changes: &[Change],
-    ) -> Kept {
+    ) -> Check {
         let Some(branch) = self.branch(&at) else {
             let why = if self.undurable.contains(&at) { "not durable" } else { "not on any log" };
             return broken("D1", format!("{at} was acknowledged, and is {why}"));
@@ -225,17 +225,17 @@ impl Model {
         Ok(())
     }
 
-    /// What an acknowledged publish changed of a key.
+    /// Notes that a publish which changed this key was acknowledged.
     pub(crate) fn acknowledged(&mut self, key: usize, index: u64, hard: bool, now: u64) {
         let at = now.max(self.overlap);
-        let truth = &mut self.truths[key];
-        let mut lists = vec![&mut truth.acked];
+        let history = &mut self.histories[key];
+        let mut lists = vec![&mut history.acked];
         if hard {
-            lists.push(&mut truth.acked_hard);
+            lists.push(&mut history.acked_hard);
         }
         for list in lists {
             let (last, most) = list.last().copied().unwrap_or_default();
-            // All that is asked for is of the last minutes.
+            // Checks only look at the last minutes.
             if list.len() > 4_000 {
                 list.drain(..2_000);
             }
@@ -243,10 +243,10 @@ impl Model {
         }
     }
 
-    /// Returns the least value that whoever has heard everything acknowledged until `until` may be given as fresh.
+    /// Returns the oldest value that may be fresh for a reader that has heard everything acknowledged until `until`.
     fn required(&self, key: usize, until: u64, hard_only: bool) -> u64 {
-        let truth = &self.truths[key];
-        let list = if hard_only { &truth.acked_hard } else { &truth.acked };
+        let history = &self.histories[key];
+        let list = if hard_only { &history.acked_hard } else { &history.acked };
         let after = list.partition_point(|(at, _)| *at <= until);
         after.checked_sub(1).map_or(0, |last| list[last].1)
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use newsreel_core::follow::hub::SessionId;
 
-/// Whoever follows.
+/// A follower: the replica of an edge, or another client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Who {
     Edge(usize),
@@ -30,14 +30,14 @@ pub(crate) struct Socket {
     /// The broker's object at its other end, and the session there.
     pub(crate) object: u64,
     pub(crate) session: SessionId,
-    /// It looks open, and swallows everything.
+    /// The socket looks open, and swallows every message.
     pub(crate) half_open: bool,
     /// When the last message each way arrives.
     pub(crate) last_up: u64,
     pub(crate) last_down: u64,
 }
 
-/// What a follower hears of its socket.
+/// An event of a socket at the follower's end.
 #[derive(Debug, Clone)]
 pub(crate) enum Down {
     Opened,
@@ -45,7 +45,7 @@ pub(crate) enum Down {
     Closed(u16),
 }
 
-/// What the broker hears of it.
+/// An event of a socket at the broker's end.
 #[derive(Debug, Clone)]
 pub(crate) enum Up {
     Text(Rc<str>),

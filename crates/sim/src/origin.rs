@@ -6,7 +6,7 @@ use newsreel_core::read::policy::{Override, Policies, Policy};
 use newsreel_core::wire::publish::Expect;
 use newsreel_core::wire::{Change, Epoch, Key, Operation, Position, Prefix, Publish, Tag, Target, Version};
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 /// How many publishers there are. Each has keys and tags of its own, so that what one says of a key is in order.
 pub(crate) const PUBLISHERS: usize = 2;
@@ -14,7 +14,7 @@ pub(crate) const PUBLISHERS: usize = 2;
 const TAGS: usize = 3;
 /// The classes, by what is promised of them.
 const CLASSES: [&str; 5] = ["title", "live", "trending", "fare", "embedding"];
-/// What is promised: times short enough that a run of minutes sees all of them pass.
+/// The policies. Their times are short enough that a run of some minutes sees all of them pass.
 const POLICY: &str = r#"{
     "title": {"ttl_ms": 60000, "stale_for_ms": 60000, "lag_bound_ms": 2000, "beyond_bound": "stale"},
     "live": {"ttl_ms": 5000, "stale_for_ms": 10000, "lag_bound_ms": 0, "beyond_bound": "fail"},
@@ -23,39 +23,39 @@ const POLICY: &str = r#"{
     "embedding": {"ttl_ms": 100000, "stale_for_ms": 60000, "lag_bound_ms": 20000, "beyond_bound": "stale"}
 }"#;
 
-/// One key, and what is promised of it.
+/// A key with its policy.
 #[derive(Debug, Clone)]
-pub(crate) struct KeyOf {
+pub(crate) struct PolicedKey {
     pub(crate) key: Key,
     pub(crate) policy: Policy,
     publisher: usize,
 }
 
-/// What the origin has of a key.
+/// The origin's value of a key.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Value {
-    /// How often it has changed.
+pub(crate) struct OriginValue {
+    /// The number of changes so far.
     pub(crate) index: u64,
     pub(crate) found: bool,
     pub(crate) tags: Vec<Tag>,
 }
 
-/// What was committed, to be published.
+/// A commit that is to be published.
 #[derive(Debug, Clone)]
 pub(crate) struct Publication {
     pub(crate) publish: Publish,
     pub(crate) idempotency_key: Option<String>,
     pub(crate) wants_acks: bool,
-    /// Which keys it changed, to which of their values, and whether hard.
+    /// The keys that the commit changed, each with the number of its value and whether the change was hard.
     pub(crate) touches: Vec<(usize, u64, bool)>,
-    /// It may arrive late and twice, for it removes nothing.
+    /// Whether a late or second arrival does no harm, because the commit removes nothing.
     pub(crate) harmless: bool,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Publisher {
     pub(crate) outbox: VecDeque<u64>,
-    /// The request under way, and what is in it.
+    /// The request under way, with the commits in it.
     pub(crate) request: Option<(u64, Vec<u64>)>,
     pub(crate) head: Option<Position>,
 }
@@ -63,18 +63,18 @@ pub(crate) struct Publisher {
 /// The origin.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    pub(crate) keys: Vec<KeyOf>,
-    pub(crate) values: Vec<Value>,
+    pub(crate) keys: Vec<PolicedKey>,
+    pub(crate) values: Vec<OriginValue>,
     pub(crate) publications: BTreeMap<u64, Publication>,
     pub(crate) publishers: Vec<Publisher>,
     pub(crate) next: u64,
-    pub(crate) dice: Dice,
-    /// Nothing is changed but keys by name.
+    pub(crate) rng: Rng,
+    /// Whether every change names its keys.
     pub(crate) keys_only: bool,
-    /// Until when it does not answer.
+    /// The moment until which the origin does not answer.
     pub(crate) away_until: u64,
     pub(crate) policies: Policies,
-    /// Which value of a key a version made.
+    /// The number of the value that a version gave a key.
     pub(crate) made: BTreeMap<(Epoch, Version, usize), u64>,
 }
 
@@ -88,14 +88,14 @@ impl Origin {
                 let class = CLASSES[number % CLASSES.len()];
                 let name = format!("{class}:{}{}", name_of(publisher), number / CLASSES.len());
                 let key = Key::new(name).expect("a key");
-                all.push(KeyOf { key, policy: policies.of(class), publisher });
+                all.push(PolicedKey { key, policy: policies.of(class), publisher });
             }
         }
-        let mut dice = Dice::new(seed, 1);
-        let values = all.iter().map(|one| Value {
+        let mut rng = Rng::new(seed, 1);
+        let values = all.iter().map(|one| OriginValue {
             index: 0,
-            found: dice.percent(80),
-            tags: some_tags(one.publisher, &mut dice),
+            found: rng.percent(80),
+            tags: some_tags(one.publisher, &mut rng),
         });
         let values = values.collect();
         let publishers = (0..PUBLISHERS).map(|_| Publisher::default()).collect();
@@ -105,7 +105,7 @@ impl Origin {
             publications: BTreeMap::new(),
             publishers,
             next: 1,
-            dice,
+            rng,
             keys_only,
             away_until: 0,
             policies,
@@ -137,26 +137,26 @@ impl Origin {
     /// Commits a change of some kind, and returns what is to be published of it.
     pub(crate) fn commit(&mut self, publisher: usize) -> Publication {
         let keys = self.keys_of(publisher);
-        let (operation, soft) = match self.dice.below(100) {
+        let (operation, soft) = match self.rng.below(100) {
             0..12 => (Operation::Remove, false),
             12..24 => (Operation::Soften, true),
             _ => (Operation::Update, false),
         };
         let mut touches = Vec::new();
-        let changes = match self.dice.below(100) {
+        let changes = match self.rng.below(100) {
             _ if self.keys_only || operation == Operation::Remove => {
                 self.change_keys(&keys, operation, &mut touches)
             }
             0..70 => self.change_keys(&keys, operation, &mut touches),
             70..88 => {
-                let tag = some_tag(publisher, &mut self.dice);
-                let carries = |value: &Value| value.found && value.tags.contains(&tag);
+                let tag = some_tag(publisher, &mut self.rng);
+                let carries = |value: &OriginValue| value.found && value.tags.contains(&tag);
                 self.change_all(&keys, |_, value| carries(value), Some(&tag), soft, &mut touches);
                 vec![Change { target: Target::Tag(tag), operation, tags: Vec::new() }]
             }
             88..97 => {
-                let class = self.dice.pick(&CLASSES);
-                let digit = if self.dice.percent(50) { "0" } else { "" };
+                let class = self.rng.pick(&CLASSES);
+                let digit = if self.rng.percent(50) { "0" } else { "" };
                 let prefix = Prefix::new(format!("{class}:{}{digit}", name_of(publisher))).expect("a prefix");
                 self.change_all(&keys, |key, _| prefix.covers(key), None, soft, &mut touches);
                 vec![Change { target: Target::Prefix(prefix), operation, tags: Vec::new() }]
@@ -168,10 +168,10 @@ impl Origin {
         };
         let harmless = operation != Operation::Remove;
         let key = format!("{}{}", name_of(publisher), self.next);
-        let idempotency_key = (!harmless || self.dice.percent(80)).then_some(key);
-        let expect = self.publishers[publisher].head.filter(|_| self.dice.percent(10));
+        let idempotency_key = (!harmless || self.rng.percent(80)).then_some(key);
+        let expect = self.publishers[publisher].head.filter(|_| self.rng.percent(10));
         let expect = expect.map(|head| Expect { epoch: Some(head.epoch), version: head.version });
-        let wants_acks = self.dice.percent(15);
+        let wants_acks = self.rng.percent(15);
         let publish = Publish { changes, expect };
         Publication { publish, idempotency_key, wants_acks, touches, harmless }
     }
@@ -183,22 +183,21 @@ impl Origin {
         touches: &mut Vec<(usize, u64, bool)>,
     ) -> Vec<Change> {
         let mut changes: Vec<Change> = Vec::new();
-        for _ in 0..self.dice.between(1, 3) {
-            let number = keys[self.dice.hot(keys.len())];
+        for _ in 0..self.rng.between(1, 3) {
+            let number = keys[self.rng.hot(keys.len())];
             let target = Target::Key(self.keys[number].key.clone());
             if changes.iter().any(|change| change.target == target) {
                 continue;
             }
             let removes = operation == Operation::Remove;
-            let tags = some_tags(self.keys[number].publisher, &mut self.dice);
+            let tags = some_tags(self.keys[number].publisher, &mut self.rng);
             let value = &mut self.values[number];
             value.index += 1;
             value.found = !removes;
             value.tags = match operation {
                 Operation::Remove => Vec::new(),
                 Operation::Update => tags,
-                // Whose tags change says so with a hard change: an older entry, which may still be served marked,
-                // does not carry the new ones.
+                // New tags take a hard change: an older entry may still be served, marked, and does not carry them.
                 Operation::Soften => std::mem::take(&mut value.tags),
             };
             touches.push((number, value.index, operation != Operation::Soften));
@@ -211,14 +210,14 @@ impl Origin {
     pub(crate) fn change_all(
         &mut self,
         keys: &[usize],
-        covers: impl Fn(&Key, &Value) -> bool,
+        covers: impl Fn(&Key, &OriginValue) -> bool,
         brings: Option<&Tag>,
         soft: bool,
         touches: &mut Vec<(usize, u64, bool)>,
     ) {
         for number in keys {
             let value = &mut self.values[*number];
-            let comes = brings.filter(|_| !value.found && self.dice.percent(30));
+            let comes = brings.filter(|_| !value.found && self.rng.percent(30));
             if !covers(&self.keys[*number].key, value) && comes.is_none() {
                 continue;
             }
@@ -236,11 +235,11 @@ pub(crate) fn name_of(publisher: usize) -> char {
     if publisher == 0 { 'a' } else { 'b' }
 }
 
-fn some_tag(publisher: usize, dice: &mut Dice) -> Tag {
-    Tag::new(format!("{}-{}", name_of(publisher), dice.index(TAGS))).expect("a tag")
+fn some_tag(publisher: usize, rng: &mut Rng) -> Tag {
+    Tag::new(format!("{}-{}", name_of(publisher), rng.index(TAGS))).expect("a tag")
 }
 
-fn some_tags(publisher: usize, dice: &mut Dice) -> Vec<Tag> {
-    let tags: BTreeSet<Tag> = (0..dice.below(3)).map(|_| some_tag(publisher, dice)).collect();
+fn some_tags(publisher: usize, rng: &mut Rng) -> Vec<Tag> {
+    let tags: BTreeSet<Tag> = (0..rng.below(3)).map(|_| some_tag(publisher, rng)).collect();
     tags.into_iter().collect()
 }

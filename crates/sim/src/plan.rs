@@ -1,4 +1,4 @@
-//! What is played: the seed, how long, which faults, how many of each part.
+//! The plan of a run: the seed, the length, the faults, and how many there are of each part.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,13 +8,13 @@ use crate::faults::{Fault, Strike};
 /// A run. The same plan is the same run, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Where chance begins.
+    /// The seed of every random number.
     pub seed: u64,
-    /// How many events are played.
+    /// The number of events before everything heals.
     pub steps: u64,
-    /// Which faults may strike.
+    /// The kinds of faults that may strike.
     pub faults: BTreeSet<Fault>,
-    /// Of those only these, if given.
+    /// The only faults that strike, if given.
     pub only: Option<BTreeSet<Strike>>,
     /// How many edges there are, each a replica and a KV location.
     pub edges: usize,

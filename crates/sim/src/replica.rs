@@ -21,19 +21,19 @@ pub(crate) struct Asking {
     pub(crate) ask: Ask,
     pub(crate) needed: UnixMillis,
     pub(crate) deadline: u64,
-    /// It wants a window, not an answer.
+    /// Whether the reader wants a window and not one answer.
     pub(crate) window: bool,
     pub(crate) asked_broker: bool,
 }
 
-/// What leaves a replica.
+/// A message that leaves a replica.
 #[derive(Debug)]
-pub(crate) enum Left {
+pub(crate) enum Outgoing {
     Dial {
         link: u64,
         start: Start,
     },
-    /// With the position that was stored when it was said.
+    /// A text to the broker, with the position that was stored at that moment.
     Up {
         socket: u64,
         text: String,
@@ -57,13 +57,13 @@ pub(crate) enum Left {
 pub(crate) struct Edge {
     pub(crate) name: String,
     pub(crate) seat: Seat,
-    pub(crate) storage: Storage<ReplicaRows, Left>,
+    pub(crate) storage: Storage<ReplicaRows, Outgoing>,
     pub(crate) life: u64,
     pub(crate) asking: Vec<Asking>,
     pub(crate) in_vain: bool,
     pub(crate) last_asked: u64,
     pub(crate) proving: bool,
-    /// The windows open on it, by number, and whose they are.
+    /// The open windows, each with its isolate.
     pub(crate) windows: BTreeMap<u64, u64>,
     pub(crate) told: (Option<Position>, Option<UnixMillis>),
     pub(crate) was_restored: bool,

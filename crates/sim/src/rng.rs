@@ -2,9 +2,9 @@
 
 /// A stream of random numbers: splitmix64.
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     /// Returns the stream that a seed and a name begin. Streams of different names have nothing to do with each other,
     /// so what is drawn from one does not move the others.
     pub(crate) fn new(seed: u64, name: u64) -> Self {

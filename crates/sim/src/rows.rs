@@ -21,7 +21,7 @@ const SEGMENT_ROWS: usize = 9;
 /// The most changes of a part of the fold.
 const FOLD_ROWS: usize = 7;
 
-/// What is written at once.
+/// One write of the broker.
 #[derive(Debug, Clone)]
 pub(crate) enum Write {
     Row(Row),
@@ -60,10 +60,10 @@ struct Block {
 pub(crate) struct Rows {
     epoch: Epoch,
     log: BTreeMap<u64, Hot>,
-    /// By their last version, as are the hashes.
+    /// The segments by their last version, as are the hashes.
     segments: BTreeMap<u64, Segment>,
     hashes: BTreeMap<u64, Block>,
-    /// By version and place.
+    /// The compacted changes by version and sort key.
     folded: BTreeMap<(u64, String), FoldedChange>,
     versions: BTreeMap<String, u64>,
     folded_to: Option<Position>,

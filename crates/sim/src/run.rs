@@ -10,14 +10,14 @@ const HEALS: u64 = 90_000;
 const HEARS: u64 = 60_000;
 const ANSWERS: u64 = 15_000;
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// What was counted.
+    /// The counts.
     pub tally: Tally,
     /// How often each kind of fault struck, in the order of [`crate::Fault::ALL`].
     pub faults: Vec<u64>,
-    /// The guarantee that was not kept, if one was not.
+    /// The guarantee that was broken, if one was.
     pub violation: Option<Violation>,
     /// The story, if it was told.
     pub story: Vec<String>,
@@ -35,7 +35,7 @@ impl Outcome {
     }
 }
 
-/// What a run is to keep beside its counts.
+/// The records that a run keeps beside its counts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Keep {
     /// The story.
@@ -72,7 +72,7 @@ fn end(world: &mut World) {
     if !go_on(world, HEALS) {
         return;
     }
-    // Who filters hears of what it was not sent with the next that it is.
+    // A follower with topics learns of skipped versions with the next version that it is sent.
     world.last_commits();
     world.read_everything();
     if !go_on(world, HEARS / 4) {

@@ -18,11 +18,11 @@ pub(crate) struct Seat {
     /// The number of the attempt to connect; news of an older one is of a socket that was given up.
     pub(crate) link: u64,
     pub(crate) socket: Option<u64>,
-    /// When the armed timer fires.
+    /// The moment at which the armed timer fires.
     pub(crate) timer: Option<u64>,
-    /// What came of a fold so far.
+    /// The parts of the current fold that have arrived.
     pub(crate) fold: Vec<FoldedChange>,
-    /// Where it was reset to last.
+    /// The position of the last reset.
     pub(crate) reset_to: Option<Position>,
 }
 
@@ -38,7 +38,7 @@ impl Seat {
         Self { follower, clock, topics, link: 0, socket: None, timer: None, fold, reset_to }
     }
 
-    /// Its process died: another begins from what is stored.
+    /// Replaces the process, which died, by one that begins at the stored position.
     pub(crate) fn begin_again(&mut self, cursor: Cursor, seed: u64) {
         let (link, clock, topics) = (self.link + 1, self.clock.clone(), self.topics.clone());
         let fold = std::mem::take(&mut self.fold);
@@ -54,7 +54,7 @@ impl Seat {
     }
 }
 
-/// Another follower than a replica: it stores its position, at once.
+/// A follower that is no replica, and stores its position at once.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) seat: Seat,

@@ -54,7 +54,7 @@ impl<F: FnMut(&Plan, Keep) -> Outcome> Search<F> {
         }
         match self.broken_by(&smaller) {
             Some((guarantee, steps)) if guarantee == self.guarantee => {
-                // What breaks at the very end breaks after all its steps.
+                // A failure at the very end needs every step.
                 smaller.steps = smaller.steps.min(steps);
                 self.plan = smaller;
                 true

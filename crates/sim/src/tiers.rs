@@ -25,18 +25,18 @@ const LIFE: u64 = 500_000;
 const WRITES: usize = 4;
 
 #[derive(Debug)]
-struct Write {
+struct KvWrite {
     at: u64,
     entry: Option<Entry>,
-    /// When each location can see it.
+    /// The moment from which each location sees the write.
     visible: Vec<u64>,
 }
 
 /// Workers KV.
 #[derive(Debug, Default)]
 pub(crate) struct Kv {
-    names: BTreeMap<Name, Vec<Write>>,
-    /// What locations keep, and until when.
+    names: BTreeMap<Name, Vec<KvWrite>>,
+    /// The copies that locations keep, each with the end of its time.
     copies: BTreeMap<(usize, Name), (Option<Entry>, u64)>,
 }
 
@@ -67,7 +67,7 @@ impl Kv {
         if writes.last().is_some_and(|last| now < last.at + 1_000) {
             return false;
         }
-        writes.push(Write { at: now, entry, visible });
+        writes.push(KvWrite { at: now, entry, visible });
         if writes.len() > WRITES {
             writes.remove(0);
         }

@@ -8,17 +8,17 @@ use newsreel_core::follow::topics::Topics;
 use newsreel_core::wire::{Epoch, UnixMillis};
 
 use crate::broker::Broker;
-use crate::dice::Dice;
 pub(crate) use crate::event::Event;
 use crate::faults::Faults;
 use crate::machine::Clock;
-use crate::model::{Kept, Model, Violation};
+use crate::model::{Check, Model, Violation};
 use crate::network::Socket;
 pub(crate) use crate::network::Who;
 use crate::origin::{Origin, PUBLISHERS};
 use crate::plan::Plan;
 use crate::reader::Isolate;
 use crate::replica::Edge;
+use crate::rng::Rng;
 use crate::rows::Rows;
 use crate::seat::{Client, Seat};
 use crate::tiers::{Kv, R2};
@@ -50,35 +50,35 @@ impl PartialEq for Due {
 
 impl Eq for Due {}
 
-/// What was counted.
+/// The counts of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Events played.
+    /// The events that were played.
     pub steps: u64,
-    /// Answers checked.
+    /// The answers that were checked.
     pub reads: u64,
-    /// Of those, by tier: memory, KV, R2, origin.
+    /// The answers by tier: memory, KV, R2, origin.
     pub hits: [u64; 4],
-    /// Those that were marked stale, that said "removed", and that failed.
+    /// Answers marked as stale.
     pub stale: u64,
-    /// See above.
+    /// Answers that said "removed".
     pub removed: u64,
-    /// See above.
+    /// Reads that failed.
     pub failed: u64,
-    /// Publishes committed.
+    /// The publishes that the broker committed.
     pub publishes: u64,
 }
 
-/// Everything there is.
+/// The whole system, with its clock and its faults.
 pub(crate) struct World {
     pub(crate) plan: Plan,
     /// The true time, in milliseconds from the beginning.
     pub(crate) now: u64,
     queue: BinaryHeap<Due>,
     scheduled: u64,
-    /// What is done, apart from faults; and how long things take.
-    pub(crate) work: Dice,
-    pub(crate) net: Dice,
+    /// The randomness of what is done, and (`net`) of how long everything takes. Faults draw from neither.
+    pub(crate) work: Rng,
+    pub(crate) net: Rng,
     pub(crate) faults: Faults,
     pub(crate) model: Model,
     pub(crate) origin: Origin,
@@ -86,7 +86,7 @@ pub(crate) struct World {
     pub(crate) edges: Vec<Edge>,
     pub(crate) clients: Vec<Client>,
     pub(crate) isolates: BTreeMap<u64, Isolate>,
-    /// Which isolate reads in each place; places are an edge's, one after the other.
+    /// The isolate in each slot. The slots of an edge follow those of the edge before.
     pub(crate) slots: Vec<u64>,
     pub(crate) sockets: BTreeMap<u64, Socket>,
     pub(crate) kv: Kv,
@@ -97,18 +97,18 @@ pub(crate) struct World {
     pub(crate) next_isolate: u64,
     pub(crate) tally: Tally,
     pub(crate) violation: Option<Violation>,
-    /// Lines of the story, where it is told.
+    /// The lines of the story, if the run keeps one.
     pub(crate) story: Option<Vec<String>>,
-    /// Nothing more is committed and nothing goes wrong.
+    /// The end of the run: no more commits and no more faults.
     pub(crate) ending: bool,
-    /// Every answer is to be the newest there is.
+    /// Every answer must be the newest value there is.
     pub(crate) answers_are_checked: bool,
 }
 
 impl World {
     pub(crate) fn new(plan: Plan, told: bool) -> Self {
         let seed = plan.seed;
-        let mut net = Dice::new(seed, 2);
+        let mut net = Rng::new(seed, 2);
         let epoch = Epoch::new(UnixMillis(1_700_000_000_000), net.bytes());
         let origin = Origin::new(seed, plan.keys, plan.hidden);
         let mut clock = || Clock::new(i64::try_from(net.below(240_000)).unwrap_or(0) - 120_000);
@@ -124,7 +124,7 @@ impl World {
             now: 0,
             queue: BinaryHeap::new(),
             scheduled: 0,
-            work: Dice::new(seed, 3),
+            work: Rng::new(seed, 3),
             faults: Faults::new(seed, plan.faults.clone(), plan.only.clone()),
             model: Model::new(epoch, origin.keys.len()),
             origin,
@@ -169,7 +169,7 @@ impl World {
         for publisher in 0..PUBLISHERS {
             self.schedule(10, Event::Commits { publisher });
         }
-        self.schedule(500, Event::Trouble);
+        self.schedule(500, Event::Chaos);
         self.schedule(5_000, Event::Snapshots);
     }
 
@@ -189,7 +189,7 @@ impl World {
         self.queue.push(Due { at: at.max(self.now), number: self.scheduled, event });
     }
 
-    /// Tells a line of the story.
+    /// Adds a line to the story.
     pub(crate) fn say(&mut self, line: impl FnOnce() -> String) {
         let now = self.now;
         if let Some(story) = &mut self.story {
@@ -197,8 +197,8 @@ impl World {
         }
     }
 
-    /// Keeps the first guarantee that was not kept.
-    pub(crate) fn note(&mut self, kept: Kept) {
+    /// Records the first guarantee that is broken.
+    pub(crate) fn note(&mut self, kept: Check) {
         if let Err(violation) = kept {
             self.say(|| format!("{} IS BROKEN: {}", violation.guarantee, violation.what));
             self.violation.get_or_insert(violation);
@@ -210,7 +210,7 @@ impl World {
         let Some(Due { at, event, .. }) = self.queue.pop() else { return false };
         self.now = at;
         self.tally.steps += 1;
-        self.happen(event);
+        self.dispatch(event);
         true
     }
 
@@ -219,14 +219,14 @@ impl World {
         self.queue.peek().is_some_and(|due| due.at <= end)
     }
 
-    /// Each publisher says once more that everything changed.
+    /// Each publisher publishes once more that everything changed.
     pub(crate) fn last_commits(&mut self) {
         for publisher in 0..PUBLISHERS {
             self.commit_everything(publisher);
         }
     }
 
-    /// Every key is read at every isolate.
+    /// Reads every key at every isolate.
     pub(crate) fn read_everything(&mut self) {
         for isolate in self.slots.clone() {
             for key in 0..self.origin.keys.len() {
@@ -235,11 +235,11 @@ impl World {
         }
     }
 
-    fn happen(&mut self, event: Event) {
+    fn dispatch(&mut self, event: Event) {
         match event {
             Event::Commits { publisher } => self.commits(publisher),
             Event::Reads { slot } => self.reads(slot),
-            Event::Trouble => self.trouble(),
+            Event::Chaos => self.chaos(),
             Event::Snapshots => self.snapshots(),
             Event::PublishArrives { publisher, request, ids } => {
                 self.publish_arrived(publisher, request, &ids)

@@ -5,24 +5,24 @@ use std::rc::Rc;
 
 use newsreel_core::wire::{Epoch, Hash, Operation, Position, Target, VersionRow};
 
-/// One log, or what it became when it was restored.
+/// One log, or the log that a restore made of it.
 #[derive(Debug, Clone)]
 pub(super) struct Branch {
     pub(super) epoch: Epoch,
-    /// By version, from 0.
+    /// The hashes, indexed by version from 0.
     pub(super) hashes: Vec<Hash>,
-    /// By version, from 1; with the true time they were made.
+    /// The rows, indexed by version from 1, with the true time at which each was made.
     pub(super) rows: Vec<(Rc<VersionRow>, u64)>,
-    /// Which versions were hard, soft or a removal, by what they name.
-    pub(super) named: BTreeMap<Target, Named>,
+    /// The versions of hard changes, soft changes and removals, by target.
+    pub(super) named: BTreeMap<Target, TargetHistory>,
     /// The last version whose position was forgotten.
     pub(super) forgotten: u64,
-    /// It took the place of a log that had got further, so what was acknowledged there is gone from here.
+    /// A restore made this log from an older state, so acknowledged publishes may be missing.
     pub(super) restored: bool,
 }
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Named {
+pub(super) struct TargetHistory {
     pub(super) hard: Vec<u64>,
     pub(super) soft: Vec<u64>,
     pub(super) removed: Vec<u64>,
@@ -81,8 +81,8 @@ impl Branch {
         self.rows[index(from)..index(to)].iter().map(|(row, _)| row)
     }
 
-    /// Returns everything that was said of a target.
-    pub(super) fn said(&self, target: &Target) -> Option<&Named> {
+    /// Returns the versions that changed a target.
+    pub(super) fn said(&self, target: &Target) -> Option<&TargetHistory> {
         self.named.get(target)
     }
 }

@@ -1,11 +1,11 @@
-//! What a follower may be given: G1 to G7, D2 and E1.
+//! The checks of what followers are given: G1 to G7, D2 and E1.
 
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::wire::frame::FoldedChange;
 use newsreel_core::wire::{Change, Operation, Position, Target, VersionRow};
 
 use super::branch::Branch;
-use super::{Kept, Model, Violation, broken};
+use super::{Check, Model, Violation, broken};
 
 impl Model {
     /// G1 to G6, D2: what a follower that held `held` (nothing: from the beginning) was given to get to `to`.
@@ -15,7 +15,7 @@ impl Model {
         to: Position,
         versions: &[VersionRow],
         topics: &Topics,
-    ) -> Kept {
+    ) -> Check {
         let branch = self.on_one_log(held, to)?;
         let from = held.map_or(0, |held| held.version.number());
         let numbers: Vec<u64> = versions.iter().map(|row| row.version.number()).collect();
@@ -72,7 +72,7 @@ impl Model {
         to: Position,
         given: &[FoldedChange],
         topics: &Topics,
-    ) -> Kept {
+    ) -> Check {
         let branch = self.on_one_log(held, to)?;
         let from = held.map_or(branch.forgotten, |held| held.version.number());
         for folded in given {
@@ -96,8 +96,8 @@ impl Model {
         Ok(())
     }
 
-    /// G7: a reset is for those who are not on the log.
-    pub(crate) fn check_reset(&self, held: Option<Position>, to: Position) -> Kept {
+    /// G7: only a follower that is not on the log is reset.
+    pub(crate) fn check_reset(&self, held: Option<Position>, to: Position) -> Check {
         let Some(branch) = self.branch(&to) else {
             return broken("G7", format!("a reset to {to}, which is on no log"));
         };

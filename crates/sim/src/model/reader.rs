@@ -1,26 +1,26 @@
-//! What a reader may answer: S1, S2 and E1.
+//! The checks of answers: S1, S2 and E1.
 
 use newsreel_core::wire::{Key, Position, Tag, Target, Version};
 
 use super::branch::{Branch, any_in};
-use super::{Kept, Model, broken};
+use super::{Check, Model, broken};
 
-/// What an answer was made of.
+/// An answer as the model checks it.
 pub(crate) struct Served<'a> {
     pub(crate) key: &'a Key,
     pub(crate) number: usize,
     pub(crate) fill: Position,
     pub(crate) found: bool,
     pub(crate) tags: &'a [Tag],
-    /// Which value of the key it is.
+    /// The number of the value, counted by key.
     pub(crate) index: u64,
-    /// What the reader had heard.
+    /// The position that the reader had reached.
     pub(crate) known: Position,
 }
 
 impl Model {
     /// S1, S2 and E1 of an answer that is marked fresh or revalidating.
-    pub(crate) fn check_served(&self, served: &Served<'_>, fresh: bool, now: u64, until: u64) -> Kept {
+    pub(crate) fn check_served(&self, served: &Served<'_>, fresh: bool, now: u64, until: u64) -> Check {
         let Served { key, fill, known, .. } = served;
         if fill.epoch != known.epoch {
             return broken("E1", format!("{key}: an entry of {fill} was served at {known}"));
@@ -30,7 +30,7 @@ impl Model {
             return broken("D2", format!("a reader has heard {known}, which is on no log"));
         };
         if self.branches[&known.epoch].iter().any(|branch| branch.restored) {
-            // What was acknowledged is gone until the new epoch that follows.
+            // The restore undid acknowledged publishes, until the new epoch that follows.
             return Ok(());
         }
         if let Some(target) = self.refused(branch, served) {
@@ -48,8 +48,8 @@ impl Model {
         Ok(())
     }
 
-    /// E1 and S1: nobody is current by an epoch that ended longer ago than the bound.
-    fn check_epoch(&self, known: &Position, now: u64, until: u64) -> Kept {
+    /// E1 and S1: an epoch that ended longer ago than the bound makes no answer current.
+    fn check_epoch(&self, known: &Position, now: u64, until: u64) -> Check {
         if known.epoch != self.current && self.epoch_since <= until && self.overlap <= until {
             let what = format!("{known} passed for current at {now} ms; {} began", self.current);
             return broken("S1", format!("{what} at {} ms", self.epoch_since));
@@ -57,7 +57,7 @@ impl Model {
         Ok(())
     }
 
-    /// Returns what refuses an entry that was filled, by all that its reader has heard.
+    /// Returns the target whose change refuses an entry, by everything that its reader has heard.
     fn refused(&self, branch: &Branch, served: &Served<'_>) -> Option<Target> {
         let (after, to) = (served.fill.version.number(), served.known.version.number());
         let refuses =
@@ -77,8 +77,8 @@ impl Model {
         self.prefixes.iter().chain(&self.tags).filter(over).find(|target| refuses(target)).cloned()
     }
 
-    /// S2: what was removed does not stand in for a dead origin either.
-    pub(crate) fn check_marked(&self, served: &Served<'_>) -> Kept {
+    /// S2: a removed value does not stand in for a dead origin either.
+    pub(crate) fn check_marked(&self, served: &Served<'_>) -> Check {
         let Served { key, fill, known, found, .. } = served;
         if fill.epoch != known.epoch {
             return broken("E1", format!("{key}: an entry of {fill} was served at {known}"));
@@ -93,8 +93,8 @@ impl Model {
         Ok(())
     }
 
-    /// S2 of an answer that the log itself gives: it was removed, and nothing was said of it since.
-    pub(crate) fn check_removed(&self, key: &Key, at: Version, known: &Position) -> Kept {
+    /// S2 of the answer "removed": the log removed the key, and no later change covers it.
+    pub(crate) fn check_removed(&self, key: &Key, at: Version, known: &Position) -> Check {
         let Some(branch) = self.branch(known) else { return Ok(()) };
         let own = branch.said(&Target::Key(key.clone()));
         if !own.is_some_and(|named| named.removed.contains(&at.number())) {
@@ -120,7 +120,7 @@ impl Model {
         Ok(())
     }
 
-    /// S1 of the same answer, if it is marked fresh: no later value was acknowledged.
+    /// S1 of the answer "removed", if it is marked as fresh: no later value was acknowledged.
     pub(crate) fn check_removed_fresh(
         &self,
         key: usize,
@@ -128,7 +128,7 @@ impl Model {
         known: &Position,
         now: u64,
         until: u64,
-    ) -> Kept {
+    ) -> Check {
         self.check_epoch(known, now, until)?;
         if self.branches[&known.epoch].iter().any(|branch| branch.restored) {
             return Ok(());

@@ -13,7 +13,7 @@ use crate::machine::Stored;
 /// How many floors one reply holds, and how many of keys and tags are told at all: few, so that both are seen.
 const FLOORS_A_REPLY: usize = 6;
 const SNAPSHOT_FLOORS: usize = 12;
-/// What a replica writes at once.
+/// One write of a replica.
 #[derive(Debug, Clone)]
 pub(crate) enum ReplicaWrite {
     Apply { floors: Vec<FloorRow>, position: Option<Position> },
@@ -22,7 +22,7 @@ pub(crate) enum ReplicaWrite {
     Forget { held: Version, now: UnixMillis, life: Duration },
 }
 
-/// Its rows.
+/// The rows of a replica.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ReplicaRows {
     pub(crate) floors: BTreeMap<Target, Floor>,

@@ -1,4 +1,4 @@
-//! What goes wrong at large: processes die, storage is restored, clocks are set, a deploy cuts everything.
+//! Chaos: processes die, storage is restored, clocks are set, a deploy cuts every connection.
 
 use newsreel_core::follow::follower::{Input, Phase};
 use newsreel_core::follow::hub::Input as HubInput;
@@ -10,14 +10,14 @@ use crate::world::{Event, Who, World};
 const SNAPSHOTS: usize = 6;
 
 impl World {
-    /// Something larger may go wrong; in a storm more often than in between.
-    pub(crate) fn trouble(&mut self) {
+    /// Lets larger faults strike, in storms more often than in calm weather.
+    pub(crate) fn chaos(&mut self) {
         if self.ending {
             return;
         }
-        self.trouble_of_the_broker();
-        self.trouble_of_edges();
-        self.trouble_of_clients();
+        self.chaos_of_the_broker();
+        self.chaos_of_edges();
+        self.chaos_of_clients();
         if self.faults.strikes(Fault::OriginAway) {
             let time = self.net.between(1_000, 90_000);
             self.say(|| format!("the origin is away for {time} ms"));
@@ -29,10 +29,10 @@ impl World {
         let fair = self.work.percent(20);
         let pause = if fair { self.work.between(5_000, 40_000) } else { self.work.between(300, 2_500) };
         self.faults.calm = fair;
-        self.schedule(pause, Event::Trouble);
+        self.schedule(pause, Event::Chaos);
     }
 
-    fn trouble_of_the_broker(&mut self) {
+    fn chaos_of_the_broker(&mut self) {
         let now = self.now;
         if self.faults.strikes(Fault::BrokerEvicted)
             && self.broker.object.is_idle()
@@ -87,7 +87,7 @@ impl World {
         i64::try_from(self.net.below(240_000)).unwrap_or(0) - 120_000
     }
 
-    /// What was not durable was never written, and nobody is answered.
+    /// Drops every write that was not durable, and every pending answer.
     fn lose_undurable(&mut self) {
         self.broker.storage.crash();
         self.broker.life += 1;
@@ -120,12 +120,12 @@ impl World {
         self.broker_dies();
         self.broker.storage.restore(rows);
         self.model.restored(head, self.now);
-        // What was seen since is of no log that will ever be.
+        // States after the restored one belong to a log that is gone for good.
         self.broker.snapshots.retain(|other| {
             let other = other.head();
             other.epoch < head.epoch || (other.epoch == head.epoch && other.version <= head.version)
         });
-        // As the operator is told to do.
+        // The operator begins a new epoch, as the documentation of restores says.
         let time = self.net.between(0, 30_000);
         self.schedule(time, Event::BeginsEpoch);
     }
@@ -153,7 +153,7 @@ impl World {
         }
     }
 
-    fn trouble_of_edges(&mut self) {
+    fn chaos_of_edges(&mut self) {
         for number in 0..self.edges.len() {
             if self.faults.strikes(Fault::ReplicaDies) {
                 self.say(|| format!("replica {number} dies"));
@@ -169,7 +169,7 @@ impl World {
             if self.faults.strikes(Fault::ClockSet) {
                 let (now, ahead) = (self.now, self.some_offset());
                 let clock = &mut self.edges[number].seat.clock;
-                // It is read all the time.
+                // A running machine reads its clock before and after it is set.
                 clock.read(now);
                 clock.ahead = ahead;
                 clock.read(now);
@@ -199,7 +199,7 @@ impl World {
         self.slots[slot] = self.new_isolate(old.edge);
     }
 
-    fn trouble_of_clients(&mut self) {
+    fn chaos_of_clients(&mut self) {
         for number in 0..self.clients.len() {
             let who = Who::Client(number);
             if self.faults.strikes(Fault::ClientAway) {

@@ -7,7 +7,7 @@ use crate::model::broken;
 use crate::world::{Who, World};
 
 impl World {
-    /// Everything heals; what was committed is published, and nobody commits any more.
+    /// Ends all faults and all commits; what is committed is still published.
     pub(crate) fn heal(&mut self) {
         self.say(|| "everything heals".to_owned());
         (self.ending, self.faults.calm) = (true, true);
@@ -17,9 +17,9 @@ impl World {
         }
     }
 
-    /// G6: who is live and filters is told how far the log has got, at least once in a thousand versions.
+    /// G6: a live follower with topics learns how far the log has got, at least once in a thousand versions.
     pub(crate) fn check_bookmarks(&mut self) {
-        // What is on its way, or was made meanwhile.
+        // Versions that are under way, or were made meanwhile.
         const UNDER_WAY: u64 = 200;
         let head = self.broker.storage.disk.head();
         for number in 0..self.clients.len() {
@@ -36,7 +36,7 @@ impl World {
         }
     }
 
-    /// In the end everybody has heard everything.
+    /// In the end every follower has heard everything.
     pub(crate) fn check_heard(&mut self) {
         if !self.origin.is_done() {
             self.note(broken("alive", "a publisher was never answered"));
@@ -48,7 +48,7 @@ impl World {
                 Cursor::At(held) => Some(held),
                 Cursor::Head | Cursor::Beginning => None,
             };
-            // A replica that nobody reads at lets go, and hears no more.
+            // A replica without readers disconnects, and hears no more.
             if held != Some(head) || phase != Phase::Live {
                 let guarantee = if self.seat(who).topics.is_everything() { "G3" } else { "G6" };
                 self.note(broken(
@@ -60,7 +60,7 @@ impl World {
     }
 
     pub(crate) fn everybody(&self) -> Vec<Who> {
-        // A replica that nobody reads at never starts.
+        // A replica without readers never starts.
         let edges = (0..self.edges.len()).filter(|_| self.plan.isolates > 0).map(Who::Edge);
         edges.chain((0..self.clients.len()).map(Who::Client)).collect()
     }

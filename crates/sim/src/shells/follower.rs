@@ -10,7 +10,7 @@ use newsreel_core::wire::{Position, VersionRow};
 use crate::faults::Fault;
 use crate::model::broken;
 use crate::network::{Down, Up};
-use crate::replica::{Left, ReplicaWrite};
+use crate::replica::{Outgoing, ReplicaWrite};
 use crate::seat::Seat;
 use crate::world::{Event, Who, World};
 
@@ -22,7 +22,7 @@ impl World {
         }
     }
 
-    /// Returns what a follower calls itself, and what it wants to hear.
+    /// Returns the name and the topics of a follower.
     pub(crate) fn called(&mut self, who: Who) -> (String, Topics) {
         let name = match who {
             Who::Edge(number) => self.edges[number].name.clone(),
@@ -31,7 +31,7 @@ impl World {
         (name, self.seat(who).topics.clone())
     }
 
-    /// Returns what a follower has stored, as its process sees it.
+    /// Returns the position that a follower has stored, as its process sees it.
     pub(crate) fn stored(&self, who: Who) -> Cursor {
         match who {
             Who::Edge(number) => {
@@ -83,13 +83,13 @@ impl World {
                 seat.link += 1;
                 seat.socket = None;
                 let link = seat.link;
-                self.leave(who, Left::Dial { link, start });
+                self.leave(who, Outgoing::Dial { link, start });
                 true
             }
             Effect::Send(text) => {
                 if let Some(socket) = self.seat(who).socket {
                     let stored = self.held(who);
-                    self.leave(who, Left::Up { socket, text, stored });
+                    self.leave(who, Outgoing::Up { socket, text, stored });
                 }
                 true
             }
@@ -106,7 +106,7 @@ impl World {
             Effect::ApplyFold { position, changes } => self.apply_fold(who, position, changes),
             Effect::Reset { position, reason } => {
                 self.say(|| format!("{who} is reset to {position}: {reason}"));
-                // A frame that was doubled makes it forget twice.
+                // A doubled frame resets the follower twice.
                 if self.seat(who).reset_to != Some(position) {
                     let kept = self.model.check_reset(self.held(who), position);
                     self.note(kept);
@@ -124,7 +124,7 @@ impl World {
         self.say(|| format!("{who} applies {} versions and is at {position}", versions.len()));
         let topics = self.seat(who).topics.clone();
         let from = match self.stored(who) {
-            // It wants nothing but what comes.
+            // The follower began at the head, so anything before the first frame is not for it.
             Cursor::Head => Some(position),
             Cursor::Beginning => None,
             Cursor::At(held) => Some(held),
@@ -150,7 +150,7 @@ impl World {
         self.store(who, ReplicaWrite::Apply { floors, position }, position)
     }
 
-    /// Writes what was applied; says whether that was possible.
+    /// Stores what a follower applied; says whether the write succeeded.
     fn store(&mut self, who: Who, write: ReplicaWrite, position: Option<Position>) -> bool {
         match who {
             Who::Edge(number) => self.write_replica(number, write),
@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    /// A follower dials, once what it shows is stored.
+    /// A follower dials, once the position that it presents is stored.
     pub(crate) fn dial(&mut self, who: Who, link: u64, start: Start) {
         let way = self.net.between(1, 60);
         if self.faults.strikes(Fault::DialFails) {
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    /// Something leaves a follower; an ack stands for what is stored for good.
+    /// Sends a follower's text. An ack must stand for stored positions (D2).
     pub(crate) fn left(&mut self, who: Who, socket: u64, text: &str, stored: Option<Position>) {
         let durable = match who {
             Who::Edge(number) => self.edges[number].storage.disk.position(),
@@ -188,7 +188,7 @@ impl World {
         self.send_up(socket, &Up::Text(text.into()));
     }
 
-    /// A follower hears of its socket.
+    /// Hands a follower an event of its socket.
     pub(crate) fn hears(&mut self, socket: u64, down: Down) {
         let Some((who, link)) = self.sockets.get(&socket).map(|one| (one.who, one.link)) else { return };
         if self.seat(who).link != link {

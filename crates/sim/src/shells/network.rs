@@ -63,7 +63,7 @@ impl World {
         let last = if up { &mut socket.last_up } else { &mut socket.last_down };
         let due = (now + way + late).max(*last);
         if reordered {
-            // Those that follow do not wait for it.
+            // Later messages do not wait for this one.
             return Some(vec![due + behind]);
         }
         *last = due;

@@ -11,7 +11,7 @@ use crate::origin::{Origin, Publication, name_of};
 use crate::world::{Event, World};
 
 /// How long a publisher waits for an answer.
-const PATIENCE: u64 = 4_000;
+const ANSWER_TIMEOUT: u64 = 4_000;
 
 impl World {
     /// The origin commits something.
@@ -39,14 +39,14 @@ impl World {
         self.publish_next(publisher);
     }
 
-    /// Sends what is to be published next, unless a request is under way: one publish, or several of other keys.
+    /// Sends the next commit, or several that change different keys, unless a request is under way.
     fn publish_next(&mut self, publisher: usize) {
-        let Origin { publishers, publications, dice, .. } = &mut self.origin;
+        let Origin { publishers, publications, rng, .. } = &mut self.origin;
         let this = &mut publishers[publisher];
         if this.request.is_some() || this.outbox.is_empty() {
             return;
         }
-        let most = if dice.percent(40) { 8 } else { 1 };
+        let most = if rng.percent(40) { 8 } else { 1 };
         let (mut some, mut touched) = (Vec::new(), BTreeSet::new());
         for id in this.outbox.iter().take(most) {
             let keys = publications[id].touches.iter().map(|(key, ..)| *key);
@@ -64,7 +64,7 @@ impl World {
         self.next_request += 1;
         let request = self.next_request;
         self.origin.publishers[publisher].request = Some((request, some.clone()));
-        self.schedule(PATIENCE, Event::PublishGivenUp { publisher, request });
+        self.schedule(ANSWER_TIMEOUT, Event::PublishGivenUp { publisher, request });
         let way = self.net.between(1, 30);
         let harmless = some.iter().all(|id| self.origin.publications[id].harmless);
         if harmless && self.faults.strikes(Fault::PublishDoubled) {
@@ -87,7 +87,7 @@ impl World {
         }
     }
 
-    /// A publisher hears what became of its request.
+    /// Hands a publisher the outcomes of its request.
     pub(crate) fn publish_answered(
         &mut self,
         publisher: usize,

@@ -8,7 +8,7 @@ use newsreel_core::wire::{Target, Version};
 
 use crate::faults::Fault;
 use crate::machine::Stored;
-use crate::replica::{Asking, Left, ReplicaWrite};
+use crate::replica::{Asking, Outgoing, ReplicaWrite};
 use crate::world::{Event, Who, World};
 
 /// How often its alarm rings.
@@ -29,7 +29,7 @@ impl World {
         !self.faults.strikes(Fault::ReplicaWriteUnacked)
     }
 
-    /// KV's entries under the generations that are about to end are deleted, sooner or later.
+    /// Deletes, sooner or later, KV's entries under generations that are about to end.
     fn tend_kv(&mut self, number: usize, write: &ReplicaWrite) {
         let ReplicaWrite::Apply { floors, position: Some(position) } = write else { return };
         for row in floors {
@@ -51,8 +51,8 @@ impl World {
         held.into_iter().for_each(|left| self.release_replica(number, left));
     }
 
-    /// Something is to leave a follower: a replica's waits for what was written before.
-    pub(crate) fn leave(&mut self, who: Who, left: Left) {
+    /// Sends a message of a follower. A replica's waits until everything written before is durable.
+    pub(crate) fn leave(&mut self, who: Who, left: Outgoing) {
         match who {
             Who::Edge(number) => {
                 if let Some(left) = self.edges[number].storage.let_out(left) {
@@ -60,25 +60,25 @@ impl World {
                 }
             }
             Who::Client(_) => match left {
-                Left::Up { socket, text, stored } => self.left(who, socket, &text, stored),
-                Left::Dial { link, start } => self.dial(who, link, start),
-                Left::Answer { .. } | Left::Window { .. } => {}
+                Outgoing::Up { socket, text, stored } => self.left(who, socket, &text, stored),
+                Outgoing::Dial { link, start } => self.dial(who, link, start),
+                Outgoing::Answer { .. } | Outgoing::Window { .. } => {}
             },
         }
     }
 
-    fn release_replica(&mut self, number: usize, left: Left) {
+    fn release_replica(&mut self, number: usize, left: Outgoing) {
         match left {
-            Left::Dial { link, start } => self.dial(Who::Edge(number), link, start),
-            Left::Up { socket, text, stored } => self.left(Who::Edge(number), socket, &text, stored),
-            Left::Answer { isolate, ticket, reply } => {
+            Outgoing::Dial { link, start } => self.dial(Who::Edge(number), link, start),
+            Outgoing::Up { socket, text, stored } => self.left(Who::Edge(number), socket, &text, stored),
+            Outgoing::Answer { isolate, ticket, reply } => {
                 if !self.faults.strikes(Fault::SyncLost) {
                     let slow = self.faults.strikes(Fault::SyncSlow);
                     let way = if slow { self.net.between(200, 4_000) } else { self.net.between(1, 8) };
                     self.schedule(way, Event::Replied { isolate, ticket, reply: reply.map(Box::new) });
                 }
             }
-            Left::Window { isolate, window, said_at, reply } => {
+            Outgoing::Window { isolate, window, said_at, reply } => {
                 if !self.faults.strikes(Fault::WindowLost) {
                     let due = self.window_due(window);
                     let reply = Box::new(reply);
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// The replica's process died: what it had in memory is gone, its sockets too.
+    /// The replica's process died: its memory and its sockets are gone.
     pub(crate) fn replica_begins_again(&mut self, number: usize) {
         let seed = self.net.next();
         let edge = &mut self.edges[number];
@@ -96,7 +96,7 @@ impl World {
         edge.life += 1;
         let rows = &mut edge.storage;
         if rows.seen.position.is_none() {
-            // What a fold left behind that was never finished.
+            // The rows of a fold that was never finished are void.
             rows.seen.apply(&ReplicaWrite::Clear);
             rows.disk.apply(&ReplicaWrite::Clear);
         }
@@ -112,7 +112,7 @@ impl World {
         self.schedule(ALARM, Event::ReplicaAlarm { edge: number, life });
     }
 
-    /// A reader asks.
+    /// A reader's question arrives at the replica.
     pub(crate) fn asked(&mut self, number: usize, isolate: u64, ticket: u64, ask: Ask, window: bool) {
         let (now, who) = (self.now, Who::Edge(number));
         let edge = &mut self.edges[number];
@@ -135,7 +135,7 @@ impl World {
         self.answer_asking(number);
     }
 
-    /// Answers those who have their proof, and those who have waited long enough.
+    /// Answers the readers that have their proof or have waited long enough.
     pub(crate) fn answer_asking(&mut self, number: usize) {
         let mut waiting = std::mem::take(&mut self.edges[number].asking);
         let mut asks_broker = false;
@@ -180,14 +180,14 @@ impl World {
         });
         if !window {
             let reply = reply.map(|reply| (reply, proved));
-            return self.leave(Who::Edge(number), Left::Answer { isolate, ticket, reply });
+            return self.leave(Who::Edge(number), Outgoing::Answer { isolate, ticket, reply });
         }
         // Too much for one message, and it opens none: the reader syncs first.
         let Some(reply) = reply.filter(|reply| reply.to >= reply.position.version) else {
             return self.schedule(1, Event::WindowClosed { isolate, window: ticket });
         };
         edge.windows.insert(ticket, isolate);
-        self.leave(Who::Edge(number), Left::Window { isolate, window: ticket, said_at, reply });
+        self.leave(Who::Edge(number), Outgoing::Window { isolate, window: ticket, said_at, reply });
         if !std::mem::replace(&mut self.edges[number].proving, true) {
             self.prove_later(number);
         }
@@ -213,7 +213,7 @@ impl World {
         self.prove_later(number);
     }
 
-    /// After every step: windows are told what changed, and those who wait may have what they need.
+    /// After every step: sends changes to the windows, and answers the readers whose proof has come.
     pub(crate) fn replica_stepped(&mut self, number: usize) {
         let now = self.now;
         let edge = &mut self.edges[number];
@@ -231,7 +231,7 @@ impl World {
             let reply = edge.storage.seen.reply(since, position, &Look::default(), age);
             for (window, isolate) in edge.windows.clone() {
                 let reply = reply.clone();
-                self.leave(Who::Edge(number), Left::Window { isolate, window, said_at, reply });
+                self.leave(Who::Edge(number), Outgoing::Window { isolate, window, said_at, reply });
             }
         }
         if !self.edges[number].asking.is_empty() {
@@ -239,7 +239,7 @@ impl World {
         }
     }
 
-    /// Every half minute: floors are forgotten, and who has no readers lets go.
+    /// Every half minute: forgets old floors, and disconnects a replica without readers.
     pub(crate) fn replica_alarm(&mut self, number: usize, life: u64) {
         if self.edges[number].life != life {
             return;

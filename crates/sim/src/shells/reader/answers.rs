@@ -4,13 +4,13 @@ use newsreel_core::read::cache::{Answer, Freshness, Tier};
 use newsreel_core::wire::{Position, Version};
 
 use super::Answered;
-use crate::model::{Kept, Served, broken};
+use crate::model::{Check, Served, broken};
 use crate::tiers::Entry;
 use crate::world::World;
 
 impl World {
     /// Checks the answer to a request.
-    pub(super) fn check_answer(&mut self, isolate: u64, answered: &Answered<'_>) -> Kept {
+    pub(super) fn check_answer(&mut self, isolate: u64, answered: &Answered<'_>) -> Check {
         let answer = answered.answer;
         let key = &self.origin.keys[answered.want.key].key;
         if let Answer::Fail(failure) = answer {
@@ -35,7 +35,7 @@ impl World {
     }
 
     /// Whoever wants a version to have been heard gets no marked answer, and none from before it.
-    fn check_wish(&self, answered: &Answered<'_>, known: Position, freshness: Freshness) -> Kept {
+    fn check_wish(&self, answered: &Answered<'_>, known: Position, freshness: Freshness) -> Check {
         match answered.task.read().at_least() {
             Some(wanted) if freshness == Freshness::Stale || !wanted.is_met_by(&known) => {
                 broken("S1", format!("{wanted:?} was asked for, and {known} answers, {freshness:?}"))
@@ -61,7 +61,7 @@ impl World {
         known: Position,
         at: Version,
         freshness: Freshness,
-    ) -> Kept {
+    ) -> Check {
         self.tally.removed += 1;
         let marked = freshness == Freshness::Stale;
         // What waited for others too long is not judged once more, but marked.
@@ -84,7 +84,7 @@ impl World {
         known: Position,
         from: Tier,
         freshness: Freshness,
-    ) -> Kept {
+    ) -> Check {
         let (key, until) = (&self.origin.keys[answered.want.key].key, self.promised_until(answered));
         let Some(entry) = answered.task.held_by(from) else {
             return broken("S2", format!("{key} was served from {from:?}, which gave nothing"));
