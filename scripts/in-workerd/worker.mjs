@@ -1,6 +1,6 @@
 // The worker around a test binary: runs one test a request.
 //
-// What a Rust test finds in the global `workerd`:
+// The global `workerd`, for tests in Rust:
 //   env                             the bindings that runtime.mjs names, and one for each Durable Object class
 //   inObject(name, f)               runs f(state, env) inside a Durable Object of that name; resolves as f's promise does
 //   nextAlarm(name)                 resolves when that object's alarm has rung once more than it was waited for
@@ -19,7 +19,7 @@ let tests; // The wasm's exports.
 let context; // The running test's output, whether the console is shown, and what a panic does.
 let started = 0; // Counts tests, so that none meets another's objects.
 
-const waiting = new Map(); // What objects are to run, by a number sent to them.
+const waiting = new Map(); // The functions that objects are to run, by the number that is sent to the object.
 let sent = 0;
 
 /** A Durable Object that does whatever a test hands it. */
@@ -40,7 +40,7 @@ export class TestObject extends DurableObject {
     return new Response(null, { status: 'error' in call ? 500 : 200 });
   }
 
-  // It is waited for in here: a promise of one request cannot be settled by another.
+  // The wait happens in here: a promise of one request cannot be settled by another.
   async #nextAlarm() {
     if (this.#rung === 0) await new Promise((resolve) => (this.#heard = resolve));
     this.#rung -= 1;
@@ -52,7 +52,7 @@ export class TestObject extends DurableObject {
     this.#heard();
   }
 
-  // What a test sends through a socket of its own is its own matter.
+  // Messages through a test's own sockets are none of the runner's business.
   webSocketMessage() {}
   webSocketClose() {}
 }

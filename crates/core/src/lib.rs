@@ -11,7 +11,7 @@
 //! - [`read`]: floors, syncs, policies, and the decision of a read;
 //! - [`variables`]: the variables, secrets and bindings of a deployment;
 //! - [`metrics`]: counters and hot keys;
-//! - [`clock`]: a clock that never goes back.
+//! - [`clock`]: a clock that never goes back; [`rng`]: random numbers from a seed.
 //!
 //! `PROTOCOL.md` beside this crate is the document of what [`wire`], [`follow::hub`] and [`follow::follower`] speak.
 
@@ -21,5 +21,6 @@ pub mod follow;
 pub mod log;
 pub mod metrics;
 pub mod read;
+pub mod rng;
 pub mod variables;
 pub mod wire;

@@ -1,24 +1,21 @@
 //! Changes to bytes that are the same on every run: a poor man's fuzzer, for where there is no libFuzzer.
 
-/// Random numbers from a seed: splitmix64.
+use newsreel_core::rng::SplitMix64;
+
+/// Random numbers from a seed.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub struct Random(SplitMix64);
 
 impl Random {
     /// Returns the numbers of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64::new(seed))
     }
 
     /// Returns a number below `end`; 0 when that is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        usize::try_from(z % (end.max(1) as u64)).unwrap_or(0)
+        usize::try_from(self.0.next() % (end.max(1) as u64)).unwrap_or(0)
     }
 }
 

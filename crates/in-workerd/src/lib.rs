@@ -1,4 +1,5 @@
-//! What a `#[wasm_bindgen_test]` finds inside workerd, in Rust: the global `workerd` of `scripts/in-workerd/worker.mjs`.
+//! The Rust side of tests inside workerd: the global `workerd` that `scripts/in-workerd/worker.mjs` gives every
+//! `#[wasm_bindgen_test]`.
 //!
 //! ```ignore
 //! #[wasm_bindgen_test]
@@ -7,7 +8,7 @@
 //! }
 //! ```
 //!
-//! For tests only: what fails here panics, and says what.
+//! For tests only: a failure panics with its reason.
 
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
@@ -41,12 +42,12 @@ extern "C" {
     fn js_fetch(this: &Stub, request: &JsValue) -> Promise;
 }
 
-/// What becomes of an object's hibernatable sockets when it is evicted.
+/// The fate of an object's hibernatable sockets when the object is evicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sockets {
-    /// They stay open, as when it sleeps.
+    /// The sockets stay open, as when the object hibernates.
     Hibernate,
-    /// They close, as when the platform moves it.
+    /// The sockets close, as when the platform moves the object.
     Close,
 }
 
@@ -56,7 +57,7 @@ pub fn env() -> Env {
     ENV.with(|env| env.clone().unchecked_into())
 }
 
-/// Runs `f` as one event of a Durable Object of that name, and returns what it does.
+/// Runs `f` as one event of the Durable Object with this name, and returns the result of `f`.
 ///
 /// # Panics
 /// When `f` panicked, or the platform could not reach the object.
@@ -64,10 +65,10 @@ pub async fn in_object<T: 'static>(name: &str, f: impl AsyncFnOnce(State) -> T +
     try_in_object(name, f).await.unwrap_or_else(|error| panic!("in the object {name}: {error}"))
 }
 
-/// Runs `f` in a Durable Object, where it panics; returns what it said.
+/// Runs `f` in a Durable Object, where `f` panics; returns the message of the panic.
 ///
 /// # Panics
-/// When it does not.
+/// When `f` does not panic.
 pub async fn panics_in_object(name: &str, f: impl AsyncFnOnce(State) + 'static) -> String {
     js_expect_panic(true);
     try_in_object(name, f).await.expect_err("it was to panic")
@@ -91,12 +92,12 @@ async fn try_in_object<T: 'static>(
     returned.take().ok_or_else(|| "it returned nothing".to_owned())
 }
 
-/// Lets code in an object panic without that failing the test, where something catches it.
+/// Allows a panic in an object, which some code catches, without failing the test.
 pub fn expect_panic() {
     js_expect_panic(false);
 }
 
-/// Resolves when the alarm of that object has rung once more than it was waited for.
+/// Resolves when the object's alarm has rung once more since the last wait for it.
 pub async fn next_alarm(name: &str) {
     wait(js_next_alarm(name)).await;
 }
@@ -111,10 +112,10 @@ pub async fn fetch(class: &str, name: &str, request: Request) -> Response {
     Response::from(response.unchecked_into::<worker::web_sys::Response>())
 }
 
-/// Ends a Durable Object in memory; the next event makes it anew.
+/// Evicts a Durable Object from memory; the next event creates it again.
 ///
 /// # Panics
-/// When the runner cannot.
+/// When the runner cannot evict the object.
 pub async fn evict(class: &str, name: &str, sockets: Sockets) {
     let sockets = match sockets {
         Sockets::Hibernate => "hibernate",
@@ -123,7 +124,7 @@ pub async fn evict(class: &str, name: &str, sockets: Sockets) {
     wait(js_evict(class, name, sockets)).await;
 }
 
-/// Every SQL statement that an object runs from now on, without its line breaks and indents.
+/// The SQL statements that an object runs after this was created, without line breaks and indents.
 #[derive(Debug)]
 pub struct Statements(Array);
 
@@ -139,13 +140,13 @@ impl Statements {
         Self(js_watch(&sql, "exec"))
     }
 
-    /// Returns them, in order.
+    /// Returns the statements, in order.
     #[must_use]
     pub fn all(&self) -> Vec<String> {
         self.0.iter().filter_map(|query| Some(on_one_line(&query.as_string()?))).collect()
     }
 
-    /// Returns those in a source's text of which none ran: every string in it that begins like a statement.
+    /// Returns the statements in the text of a source that did not run. Every string that begins like a statement counts.
     #[must_use]
     pub fn missing_of(&self, source: &str) -> Vec<String> {
         let ran = self.all();

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use crate::rng::mixed;
+use newsreel_core::rng::mix;
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident $text:literal $rate:literal,)*) => {
@@ -173,7 +173,7 @@ impl Faults {
         let kind = fault as usize;
         self.asked[kind] += 1;
         let number = self.asked[kind];
-        let drawn = mixed(self.seed ^ mixed(kind as u64 + 1) ^ mixed(number << 8)) % 1_000_000;
+        let drawn = mix(self.seed ^ mix(kind as u64 + 1) ^ mix(number << 8)) % 1_000_000;
         let strikes =
             drawn < fault.rate() && self.only.as_ref().is_none_or(|only| only.contains(&(fault, number)));
         if strikes {

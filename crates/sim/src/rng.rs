@@ -1,19 +1,20 @@
-//! Chance that is the same on every run: streams of numbers, each from a seed of its own.
+//! The random numbers of a run: independent streams, so that one more draw from one stream moves no other.
 
-/// A stream of random numbers: splitmix64.
+use newsreel_core::rng::{SplitMix64, mix};
+
+/// A stream of random numbers.
 #[derive(Debug, Clone)]
-pub(crate) struct Rng(u64);
+pub(crate) struct Rng(SplitMix64);
 
 impl Rng {
     /// Returns the stream that a seed and a name begin. Streams of different names have nothing to do with each other,
     /// so what is drawn from one does not move the others.
     pub(crate) fn new(seed: u64, name: u64) -> Self {
-        Self(mixed(seed ^ mixed(name.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
+        Self(SplitMix64::new(mix(seed ^ mix(name.wrapping_mul(0x9e37_79b9_7f4a_7c15)))))
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed(self.0)
+        self.0.next()
     }
 
     /// Returns a number below `end`; 0 if that is 0.
@@ -52,11 +53,4 @@ impl Rng {
         bytes.fill_with(|| self.next().to_le_bytes()[0]);
         bytes
     }
-}
-
-/// Returns a number that says nothing of the one it was made of.
-pub(crate) fn mixed(number: u64) -> u64 {
-    let z = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::io::Config;
+use crate::rng::SplitMix64;
 use crate::wire::position::UnixMillis;
 
 /// The longest that a follower stays away because it was asked to.
@@ -16,13 +17,13 @@ pub(super) struct Backoff {
     failures: u32,
     /// The wait that the broker asked for.
     requested: Option<Duration>,
-    random: u64,
+    random: SplitMix64,
 }
 
 impl Backoff {
     pub(super) fn new(config: &Config, seed: u64) -> Self {
         let Config { backoff_base: base, backoff_cap: cap, .. } = *config;
-        Self { base, cap, failures: 0, requested: None, random: seed }
+        Self { base, cap, failures: 0, requested: None, random: SplitMix64::new(seed) }
     }
 
     /// Sets or forgets the wait that the broker asks for before the next attempt.
@@ -47,14 +48,9 @@ impl Backoff {
         now.plus(least).plus(spread)
     }
 
-    /// Returns the next random number in [0, 1): splitmix64.
+    /// Returns the next random number in [0, 1).
     fn unit(&mut self) -> f64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        f64::from(u32::try_from(z >> 32).unwrap_or(u32::MAX)) / (f64::from(u32::MAX) + 1.0)
+        f64::from(u32::try_from(self.random.next() >> 32).unwrap_or(u32::MAX)) / (f64::from(u32::MAX) + 1.0)
     }
 }
 
