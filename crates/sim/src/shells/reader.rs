@@ -38,16 +38,16 @@ impl World {
     pub(crate) fn read_burst(&mut self, isolate: u64, reads: u64) {
         for _ in 0..reads {
             let key = self.work.hot(self.origin.keys.len());
-            let dice = self.work.below(1_000);
-            let of = if dice < 4 { For::Ahead } else { For::Reader };
+            let drawn = self.work.below(1_000);
+            let of = if drawn < 4 { For::Ahead } else { For::Reader };
             let known = self.isolates.get(&isolate).and_then(|one| one.known.position());
-            let at_least = known.filter(|_| (4..14).contains(&dice)).map(|at| {
+            let at_least = known.filter(|_| (4..14).contains(&drawn)).map(|at| {
                 let ahead = self.work.below(2);
                 let version = Version::new(at.version.number() + ahead).expect("a version");
                 AtLeast { epoch: at.epoch, version }
             });
             let mut keys = vec![key];
-            if (14..54).contains(&dice) {
+            if (14..54).contains(&drawn) {
                 // The answer of one waits for the others.
                 let others = self.work.below(MANY);
                 keys.extend((0..others).map(|_| self.work.hot(self.origin.keys.len())));
