@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod address;
 pub mod bom;
+pub mod call;
 pub mod change;
 pub mod claim;
 pub mod coding;
@@ -28,6 +29,7 @@ pub mod route;
 pub mod sse;
 
 pub use address::Address;
+pub use call::{Call, Half};
 pub use change::{Change, Operation, Target};
 pub use frame::{Fold, Frame, VersionRow};
 pub use name::{Catalog, Key, NameError, Prefix, Tag};

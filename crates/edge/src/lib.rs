@@ -19,5 +19,5 @@ mod replica;
 mod tiers;
 
 pub use reader::cron::scheduled;
-pub use reader::serve::{serve, serves};
+pub use reader::serve::serve;
 pub use replica::object::Replica;

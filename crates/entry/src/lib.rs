@@ -1,7 +1,8 @@
 //! The one deployed Worker: hands each request to the half it is for, the broker or the edge.
 //!
-//! *Architecture invariant:* only this crate knows both halves, and it knows nothing else.
+//! *Architecture invariant:* only this crate knows both halves, and beside them only how an address is read.
 
+use newsreel_core::wire::{Address, Call, Half};
 use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
 
 // The runtime finds a Durable Object's class by its export: a crate that is not named here vanishes.
@@ -10,10 +11,10 @@ pub use newsreel_edge::Replica;
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
-    if newsreel_edge::serves(&request)? {
-        newsreel_edge::serve(request, env, context).await
-    } else {
-        newsreel_broker::serve(&request, &env).await
+    let call = Call::read(&request.inner().method(), Address::from(request.url()?));
+    match call.half {
+        Half::Edge => newsreel_edge::serve(request, env, context, call).await,
+        Half::Broker => newsreel_broker::serve(&request, &env, call).await,
     }
 }
 

@@ -1,10 +1,9 @@
-//! The Worker's side of the broker: checks who calls, reads the address, checks the token, and only then wakes
-//! the catalog's object.
+//! The Worker's side of the broker: checks the page that calls and its token, and only then wakes the catalog's object.
 
 use newsreel_core::access::{Caller, Scope};
 use newsreel_core::follow::hub::not_written;
 use newsreel_core::wire::frame::{self, BEARER_SUBPROTOCOL, SUBPROTOCOL};
-use newsreel_core::wire::{Address, Catalog, Code, Problem, Route, coding, internal_headers};
+use newsreel_core::wire::{Address, Call, Catalog, Code, Problem, Route, coding, internal_headers};
 use newsreel_gate::{self as gate, cors};
 use serde::Serialize;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, console_error};
@@ -34,8 +33,8 @@ struct Health {
 ///
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
-pub async fn serve(request: &Request, env: &Env) -> worker::Result<Response> {
-    let address = Address::from(request.url()?);
+pub async fn serve(request: &Request, env: &Env, call: Call) -> worker::Result<Response> {
+    let Call { address, route, .. } = call;
     let origin = match cors::admit_page(request, env, &address.origin()) {
         Ok(origin) => origin,
         Err(error) => return refused(request, error.into()),
@@ -45,7 +44,7 @@ pub async fn serve(request: &Request, env: &Env) -> worker::Result<Response> {
     {
         return cors::preflight(origin);
     }
-    let response = match answer(request, env, &address).await {
+    let response = match answer(request, env, &address, route).await {
         Ok(response) => response,
         Err(failure) => refused(request, failure)?,
     };
@@ -66,8 +65,8 @@ fn refused(request: &Request, failure: Failure) -> worker::Result<Response> {
     }
 }
 
-async fn answer(request: &Request, env: &Env, address: &Address) -> Answer {
-    let route = Route::parse(&request.inner().method(), address.path(), address.query())?;
+async fn answer(request: &Request, env: &Env, address: &Address, route: Result<Route, Problem>) -> Answer {
+    let route = route?;
     let (scope, catalog, topics) = match &route {
         Route::Healthz => return json_response(&Health { status: "ok" }),
         Route::Publish(catalog, _) | Route::PublishSocket(catalog) => (Scope::Publish, catalog, None),

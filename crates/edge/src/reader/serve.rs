@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use newsreel_core::access::Scope;
-use newsreel_core::wire::route::{EdgeCall, is_of_the_edge};
-use newsreel_core::wire::{Address, Catalog, Code, Problem, Route};
+use newsreel_core::wire::route::EdgeCall;
+use newsreel_core::wire::{Address, Call, Catalog, Code, Problem, Route};
 use newsreel_gate::{self as gate, GateError};
 use worker::{Context, Env, Request, Response, Result, console_error};
 
@@ -18,21 +18,12 @@ use crate::reader::request::{Answered, body_keys};
 use crate::reader::single::one;
 use crate::tiers::kv;
 
-/// Says whether a request is for the edge: entries, what is said of them, or whether the edge is ready.
-///
-/// # Errors
-/// When the request has no address that can be read.
-pub fn serves(request: &Request) -> Result<bool> {
-    Ok(is_of_the_edge(&request.path()))
-}
-
 /// Answers a request that is for the edge.
 ///
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
-pub async fn serve(mut request: Request, env: Env, context: Context) -> Result<Response> {
-    let address = Address::from(request.url()?);
-    let route = Route::parse(&request.inner().method(), address.path(), address.query());
+pub async fn serve(mut request: Request, env: Env, context: Context, call: Call) -> Result<Response> {
+    let Call { address, route, .. } = call;
     let answer = match route {
         Ok(Route::Edge(catalog, call)) => answer(&mut request, &address, env, context, catalog, call).await,
         Ok(Route::Readyz) => ready(&env).await,
