@@ -33,15 +33,15 @@ pub use session::{Outstanding, Reset, Session, SessionId, Stage};
 /// One publish, waiting for its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
-    /// Who waits for the answer.
+    /// The number under which the publisher waits for its answer.
     pub ticket: u64,
     /// The name of the publisher's token: idempotency keys are its own.
     pub publisher: String,
-    /// What it publishes.
+    /// The publish, as it is written to the log.
     pub publish: Written,
     /// Its `Idempotency-Key`, if it sent one.
     pub idempotency_key: Option<String>,
-    /// What is remembered of that key from before, if anything.
+    /// The earlier publish under that key, if one is remembered.
     pub remembered: Option<Remembered>,
     /// Whether its publisher waits for it to be applied, so that followers should acknowledge it at once.
     pub wants_acks: bool,
@@ -50,9 +50,9 @@ pub struct Submission {
 /// An earlier publish under the same idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
-    /// Of what.
+    /// The fingerprint of the changes, to tell a retry from another publish.
     pub fingerprint: String,
-    /// Its version.
+    /// The position after its version.
     pub position: Position,
     /// When it was committed.
     pub at: UnixMillis,
@@ -60,7 +60,7 @@ pub struct Remembered {
     pub changes: usize,
 }
 
-/// What happened.
+/// An event that the hub decides on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// Publishes that arrived together, in order.
@@ -73,9 +73,9 @@ pub enum Input {
         from: Start,
         /// The log's hash at the version it claims, if known.
         logged: Option<Hash>,
-        /// Its name.
+        /// The name that the follower gave itself; may be empty.
         name: String,
-        /// Its interest.
+        /// The keys that the follower wants to hear of.
         topics: Topics,
         /// Whether it is a replica: then what it shows of the log is believed.
         replica: bool,
@@ -86,23 +86,23 @@ pub enum Input {
     },
     /// A part that [`Tell::SendPart`] asked for went out.
     PartSent {
-        /// To whom.
+        /// The follower that got it.
         session: SessionId,
-        /// How far it went.
+        /// The end of the part.
         sent: PartSent,
-        /// Its size.
+        /// The size of the part, in bytes.
         bytes: u32,
     },
     /// A text came.
     Text {
-        /// From whom.
+        /// The follower that sent it.
         session: SessionId,
-        /// What.
+        /// The text of the frame, not parsed yet.
         text: String,
     },
     /// A socket closed.
     Closed {
-        /// Whose.
+        /// The session of the socket.
         session: SessionId,
     },
     /// When each socket's last ping was answered, by whatever the platform remembers of that.
@@ -118,7 +118,7 @@ pub enum Input {
     Folded(Position),
 }
 
-/// What the shell must do, in this order.
+/// Something that the driver must do, in the order of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Write something. All that one input leads to is one transaction.
@@ -127,7 +127,7 @@ pub enum Effect {
     Tell(Tell),
 }
 
-/// What is written, so that a hub made anew knows it.
+/// A write, so that a hub made anew knows what this one decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// Append a row to the log.
@@ -138,7 +138,7 @@ pub enum Write {
         publisher: String,
         /// The key, one of this publisher's.
         key: String,
-        /// What was published and answered.
+        /// The publish and its receipt.
         remembered: Remembered,
     },
     /// Empty the log: it goes on from here, version 0 of a new epoch.
@@ -154,7 +154,7 @@ pub enum Write {
     },
 }
 
-/// What is sent, kept with a socket, or answered.
+/// Something to send, to keep with a socket, or to answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tell {
     /// Set the auto-response to `ping`.
@@ -195,7 +195,7 @@ pub enum Tell {
     Answer {
         /// The ticket of its submission.
         ticket: u64,
-        /// What the publish came to.
+        /// The answer.
         outcome: PublishOutcome,
     },
 }
@@ -212,14 +212,14 @@ impl From<Tell> for Effect {
     }
 }
 
-/// What a publish came to.
+/// The answer to a publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishOutcome {
-    /// It has a version.
+    /// The publish has a version of its own.
     Committed(Receipt),
-    /// It had one already: the receipt as it was given then.
+    /// The publish was committed before: the receipt as it was given then.
     Repeated(Receipt),
-    /// It has none, and nothing was written.
+    /// The publish has no version, and nothing was written.
     Refused(Problem),
 }
 
@@ -244,12 +244,12 @@ impl Applied {
     }
 }
 
-/// What the rows tell of a hub that was.
+/// The state of a hub that the rows keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Persisted {
-    /// The log.
+    /// The ends of the log.
     pub log: Log,
-    /// What every follower was asked last.
+    /// The last frame that asked every follower for an ack.
     pub last_ack_request: Option<AckRequest>,
 }
 
@@ -259,9 +259,9 @@ pub struct Hub {
     catalog: Catalog,
     log: Log,
     sessions: BTreeMap<SessionId, Session>,
-    /// Followers that may lack something nobody will send them: see [`Session::is_uncertain`].
+    /// Followers that may lack something that no later frame brings: see [`Session::is_uncertain`].
     uncertain: BTreeSet<SessionId>,
-    /// Ids are not given twice: the close of an old socket may still be on its way.
+    /// An id is never given twice, since the close of an old socket may still be on its way.
     next_session: u32,
     replays: replay::Budget,
     acks: acks::AckTracker,
@@ -306,14 +306,14 @@ impl Hub {
             expiry,
             effects,
         };
-        // The beginning of this epoch did not reach them.
+        // A session of another epoch has not heard that this one began.
         hub.close_unresettable(|session| session.epoch != head.epoch);
         hub
     }
 
     /// Takes one input; the effects tell what follows from it.
     pub fn handle(&mut self, now: UnixMillis, input: Input) {
-        // Whatever it is, it is not for them.
+        // Sessions whose token has ended are closed before the input is handled, so they receive nothing more.
         self.close_expired(now);
         match input {
             Input::Publish(submissions) => self.publish(now, submissions),
@@ -331,7 +331,7 @@ impl Hub {
             Input::NewEpoch { random } => self.begin_epoch(now, self.log.head().epoch, random),
             Input::Folded(folded) => self.log.fold(folded),
         }
-        // Whatever gave room to others' replays.
+        // The input may have given room to replays that wait.
         self.replay_waiting();
     }
 
@@ -367,9 +367,9 @@ impl Hub {
         &self.sessions
     }
 
-    /// Returns who acknowledged a version, and who did not.
+    /// Returns which followers acknowledged a version, and which did not.
     ///
-    /// Who has begun a newer epoch has forgotten everything, so it has nothing from before the version.
+    /// A follower of a newer epoch has forgotten everything, so it has nothing from before the version.
     #[must_use]
     pub fn applied(&self, epoch: Epoch, version: Version) -> Applied {
         let mut all = Applied::default();
@@ -379,7 +379,7 @@ impl Hub {
                 let names = if has_applied { &mut all.applied } else { &mut all.pending };
                 names.push(session.name.clone());
             }
-            // Who is asked: the others get it in a part, or may have hidden it.
+            // Only these are asked for acks. The others get the version in a part of a replay, or a filter hid it.
             if session.stage == Stage::Live && session.topics.is_everything() {
                 *(if has_applied { &mut all.acked } else { &mut all.unacked }) += 1;
             }
@@ -483,7 +483,7 @@ impl Hub {
     }
 
     fn text(&mut self, now: UnixMillis, id: SessionId, text: &str) {
-        // What a socket said before it heard that it was closed.
+        // A socket that was closed may have sent this before it heard so.
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if text.len() > MAX_FOLLOWER_FRAME_BYTES {
             let most = format!("a follower's frame has at most {MAX_FOLLOWER_FRAME_BYTES} bytes");
@@ -499,7 +499,7 @@ impl Hub {
         }
     }
 
-    /// Closes whose token has ended.
+    /// Closes the sockets of followers whose token has ended.
     fn close_expired(&mut self, now: UnixMillis) {
         if self.expiry.is_none_or(|expiry| expiry > now) {
             return;
@@ -515,18 +515,18 @@ impl Hub {
         self.expiry = self.sessions.values().filter_map(|session| session.until).min();
     }
 
-    /// Closes the socket of somebody who does not speak the protocol.
+    /// Closes the socket of a follower that sent a frame which breaks the protocol.
     fn close_bad_frame(&mut self, id: SessionId, message: &str, reason: &'static str) {
         self.close_with_error(id, ("bad-frame", message, None), close::BAD_FRAME, reason);
     }
 
-    /// Closes the socket of somebody who says too much.
+    /// Closes the socket of a follower that sends too many unsolicited frames.
     fn close_chatty(&mut self, id: SessionId) {
         let message = "too many frames that nobody asked for";
         self.close_with_error(id, (Code::Busy.text(), message, Some(1_000)), close::TOO_CHATTY, message);
     }
 
-    /// Says what is wrong (a code, a text, and when to come back), and closes.
+    /// Sends an error frame (a code, a text, and when to reconnect), and closes the socket.
     fn close_with_error(
         &mut self,
         session: SessionId,

@@ -1,8 +1,8 @@
-//! The pace of live followers: when they are asked to acknowledge, and who is too slow.
+//! Acks of live followers: when a frame asks for one, and which followers are too slow.
 //!
-//! What everyone live was sent is counted once, not per follower: every so often a frame asks for an ack, and
-//! a mark remembers when, and how much had been sent before. A follower's first mark above its ack tells how
-//! far it is behind, in time and in bytes.
+//! Bytes of live frames are counted once, not per follower: every so often a frame asks for an ack, and
+//! a checkpoint remembers when, and how much had been sent before. A follower's first checkpoint above its ack tells
+//! how far the follower is behind, in time and in bytes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -13,21 +13,21 @@ use super::{Hub, Session, SessionId, Stage, Write};
 use crate::wire::frame::close;
 use crate::wire::position::{UnixMillis, Version};
 
-/// What is asked of a follower.
+/// How slow a follower may be before its socket is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// How long an ack may take that a live frame asked for.
     pub slow_after: Duration,
-    /// How much live text may be unacknowledged by who has had 5 s to say so.
+    /// How many bytes of live frames a follower may leave unacknowledged that had 5 s to answer.
     pub slow_bytes: u64,
     /// How long the oldest part of a replay may be unacknowledged.
     pub stuck_after: Duration,
-    /// How long no ping may come of who pings.
+    /// How long a follower that has pinged before may send no ping.
     pub silent_after: Duration,
 }
 
 impl Limits {
-    /// Returns how long after a look for silent sockets another is worth its while.
+    /// Returns how long to wait between two searches for silent sockets.
     #[must_use]
     pub fn look_every(&self) -> Duration {
         self.silent_after / 10
@@ -37,7 +37,7 @@ impl Limits {
     const ASK_EVERY: Duration = Duration::from_secs(10);
     /// Or when this much has been sent since.
     const ASK_BYTES: u64 = 1 << 20;
-    /// What arrives in one burst is sent in one: a follower is not slow before it had time to answer.
+    /// A follower is not slow before it had this long to answer, since a burst of publishes is sent as one.
     const MOMENT: Duration = Duration::from_secs(5);
 }
 
@@ -46,7 +46,8 @@ impl Default for Limits {
         Self {
             // Three times the longest that a follower takes unasked.
             slow_after: Duration::from_secs(30),
-            // A quarter of a second of 200 changes a millisecond, and for 30 stuck ones an isolate's memory.
+            // 4 MiB is 0.25 s of backlog at 200 changes a millisecond. Thirty followers at this limit fill an
+            // isolate's 128 MB.
             slow_bytes: 4 << 20,
             stuck_after: Duration::from_secs(60),
             // 20 pings of our own followers; a browser lets a hidden page do something once a minute.
@@ -71,17 +72,17 @@ struct AckCheckpoint {
     before: u64,
 }
 
-/// What everyone live was sent and asked.
+/// How much live followers were sent, and when they were asked for acks.
 #[derive(Debug)]
 pub(super) struct AckTracker {
     limits: Limits,
     /// Bytes of live text, since this hub was made.
     sent: u64,
-    /// Oldest first. Those that everyone has acknowledged are dropped.
+    /// Oldest first. A checkpoint that every follower has passed is dropped.
     checkpoints: VecDeque<AckCheckpoint>,
-    /// When the newest mark was made, and what had been sent then.
+    /// When the newest checkpoint was made, and how many bytes had been sent by then.
     last: Option<(UnixMillis, u64)>,
-    /// Nobody is too slow before.
+    /// No follower is too slow before this moment.
     due: Option<UnixMillis>,
 }
 
@@ -129,16 +130,16 @@ impl AckTracker {
         self.due = Some(self.due.map_or(due, |sooner| sooner.min(due)));
     }
 
-    /// Returns the oldest mark that a live follower has not answered.
+    /// Returns the oldest checkpoint that a live follower has not answered.
     fn unanswered(&self, session: &Session) -> Option<&AckCheckpoint> {
         let first_above = |version: Version| {
             self.checkpoints.partition_point(|checkpoint| checkpoint.request.version <= version)
         };
         if session.topics.is_everything() {
-            // It was sent everything since it went live.
+            // Such a follower was sent everything since it went live.
             return self.checkpoints.get(first_above(session.acked.max(session.sent_to)));
         }
-        // The question itself. A hub made anew knows only the newest, which is no older.
+        // The request itself. A hub made anew knows only the newest one, which is no older.
         let first_at = |version: Version| {
             self.checkpoints.partition_point(|checkpoint| checkpoint.request.version < version)
         };
@@ -159,7 +160,7 @@ impl AckTracker {
         stuck.into_iter().chain(slow).min()
     }
 
-    /// Says whether a follower lacks more than it may.
+    /// Says whether a follower has more unacknowledged bytes than it may.
     fn exceeds_backlog(&self, now: UnixMillis, session: &Session) -> bool {
         session.stage == Stage::Live
             && self.unanswered(session).is_some_and(|checkpoint| {
@@ -184,14 +185,14 @@ impl Hub {
         self.write(Write::NoteAckRequest(request));
     }
 
-    /// Closes who lacks too many bytes: it catches up by replay, and the others never notice.
+    /// Closes followers with too many unacknowledged bytes. They catch up by replay, and other followers are unaffected.
     pub(super) fn close_over_backlog(&mut self, now: UnixMillis) {
         for id in self.ids(|session| self.acks.exceeds_backlog(now, session)) {
             self.close(id, close::TOO_SLOW, "too much is unacknowledged; resume from the position held");
         }
     }
 
-    /// Closes who has pinged before and has stopped: its socket died without a word.
+    /// Closes followers that have pinged before and have stopped: their sockets died without a close.
     pub(super) fn close_silent(&mut self, now: UnixMillis, pings: &BTreeMap<SessionId, UnixMillis>) {
         let silent_after = self.acks.limits.silent_after;
         for (id, _) in pings.iter().filter(|(_, at)| now.since(**at) >= silent_after) {
@@ -201,13 +202,13 @@ impl Hub {
         }
     }
 
-    /// Closes who is too slow, and finds out when to look again.
+    /// Closes followers that are too slow, and finds out when the timer is due next.
     pub(super) fn timer(&mut self, now: UnixMillis) {
         let late = |session: &Session| self.acks.deadline(session).is_some_and(|due| due <= now);
         for id in self.ids(late) {
             self.close(id, close::TOO_SLOW, "no ack in time; resume from the position held");
         }
-        // Who is left has answered every mark before its oldest unanswered one.
+        // The followers left have answered every checkpoint before their oldest unanswered one.
         let oldest = self.sessions.values().filter_map(|session| self.acks.unanswered(session));
         let oldest = oldest.map(|checkpoint| checkpoint.request.version).min();
         self.acks

@@ -231,7 +231,7 @@ impl HubDriver {
     /// Makes the hub anew if a step has not ended well.
     fn recover<P: Platform>(&mut self, platform: &mut P) -> Result<(), P::Error> {
         if self.poisoned {
-            // As the sockets carry them: what the hub was about to say of them may never have been said.
+            // Sessions come from the sockets: the changes that the poisoned hub made to its own may never have been saved.
             let (persisted, sessions) = (platform.persisted()?, platform.sessions());
             self.hub = Hub::new(self.catalog.clone(), persisted, sessions, self.limits);
             self.alarm = alarm::Alarm::Unknown;
@@ -246,7 +246,7 @@ impl HubDriver {
         let mut tells = VecDeque::new();
         let writes = self.take_effects(&mut tells);
         assert!(writes.is_empty(), "a hub that was just made writes nothing");
-        // The same time for all: none of these depends on it.
+        // Any moment does: none of these tells depends on the time.
         self.poisoned = !self.tell_all(platform, UnixMillis::default(), tells);
     }
 
@@ -264,7 +264,7 @@ impl HubDriver {
 
     /// Carries out tells in order, and those that follow from them; says whether all went well.
     ///
-    /// What is written stays written, so an error here fails no step.
+    /// The writes before them stay written, so an error here fails no step.
     fn tell_all<P: Platform>(
         &mut self,
         platform: &mut P,

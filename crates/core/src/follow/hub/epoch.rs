@@ -5,7 +5,7 @@ use crate::log::Log;
 use crate::wire::frame::{self, close};
 use crate::wire::position::{Epoch, UnixMillis};
 
-/// What a `reset` says when an epoch begins.
+/// The reason that a `reset` gives when an epoch begins.
 const REASON: &str = "a new epoch";
 
 impl Hub {
@@ -30,7 +30,7 @@ impl Hub {
         everyone.into_iter().for_each(|id| self.tell(Tell::Save(id)));
     }
 
-    /// Closes those who cannot be told in place: they come back with the position they hold, and are reset.
+    /// Closes sessions that cannot be reset in place. Their followers reconnect with the position they hold, and are reset.
     pub(super) fn close_unresettable(&mut self, must_reconnect: impl Fn(&Session) -> bool) {
         for id in self.ids(must_reconnect) {
             self.close(id, close::RESYNC, "another epoch began; resume from the position held");

@@ -20,7 +20,7 @@ impl Hub {
         let everything: Vec<SessionId> = self.ids(|session| live(session) && session.topics.is_everything());
         let filtered: Vec<SessionId> = self.ids(|session| live(session) && !session.topics.is_everything());
         if !filtered.is_empty() {
-            // If this dies half-way, no pong tells a filtered follower: the alarm, set before the sends, does.
+            // If the fan-out dies half-way, no pong tells a filtered follower so. The alarm, set before the sends, does.
             self.acks.arm(now);
         }
         let overdue = self.request_acks_of_resets(before.version.next());
@@ -43,8 +43,8 @@ impl Hub {
         }
     }
 
-    /// Counts whoever has not said that it was reset as asked for the first version that it is not sent: if it never
-    /// says so, its time runs out. Says whether there was anybody new.
+    /// Starts the ack timeout of sessions that have not acknowledged an in-place reset, at the first version that is
+    /// withheld from them. Says whether there was a new one.
     fn request_acks_of_resets(&mut self, first: Version) -> bool {
         let awaiting = self.ids(|session| session.awaits_reset() && session.ack_requested <= session.acked);
         for id in &awaiting {
@@ -56,7 +56,7 @@ impl Hub {
         !awaiting.is_empty()
     }
 
-    /// Sends what is left of rows to those who want only some; a frame begins where its followers were told to.
+    /// Sends filtered followers what of the rows passes their topics. A frame begins where its followers' last one ended.
     fn fan_out_filtered(&mut self, filtered: &[SessionId], rows: &str, last: &Position, ask: bool) {
         let mut audiences: BTreeMap<Topics, BTreeMap<Version, Vec<SessionId>>> = BTreeMap::new();
         for id in filtered {
@@ -85,8 +85,8 @@ impl Hub {
         }
     }
 
-    /// Notes that a filtered follower was told of everything up to `version`. The first question that it has not
-    /// answered stands, however many follow.
+    /// Notes that a filtered follower was sent everything up to `version`. The first request that it has not answered
+    /// stands, however many follow.
     fn sent_to(&mut self, id: SessionId, version: Version, ack_requested: bool) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.sent_to = version;
@@ -97,7 +97,7 @@ impl Hub {
         self.tell(Tell::Save(id));
     }
 
-    /// Asks everyone live who has not acknowledged the head to do so: a frame that brings nothing but the question.
+    /// Asks every live follower that has not acknowledged the head for an ack, with a frame that brings nothing else.
     pub(super) fn request_acks(&mut self) {
         let head = self.log.head();
         let late = |session: &Session| {
@@ -113,7 +113,7 @@ impl Hub {
         }
     }
 
-    /// Reads from the log, for every doubtful follower, what came after the last it was sent.
+    /// Replays to every uncertain follower what came after the last version that it was sent.
     pub(super) fn resync_uncertain(&mut self) {
         for id in std::mem::take(&mut self.uncertain) {
             if let Some(session) = self.sessions.get_mut(&id) {

@@ -1,4 +1,4 @@
-//! Replays: what a follower missed, part by part, as it acknowledges them and as memory allows.
+//! Replays: the versions that a follower missed, part by part, as it acknowledges them and as memory allows.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -22,12 +22,12 @@ const BUDGET: u64 = 32 << 20;
 pub enum ReplayPart {
     /// The versions after this one: what is left of a segment, or a frame's worth of rows.
     Versions {
-        /// Exclusive.
+        /// The version before the first of the part.
         after: Version,
     },
-    /// What is left of the versions after `from` that have been folded.
+    /// The compacted changes of the versions after `from`.
     Fold {
-        /// The version held.
+        /// The version that the follower holds.
         from: Version,
         /// How much of the fold was sent before.
         cursor: FoldCursor,
@@ -37,12 +37,12 @@ pub enum ReplayPart {
 /// How far a part went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PartSent {
-    /// Versions.
+    /// Versions were sent in full.
     Versions {
-        /// The last.
+        /// The last of them.
         to: Version,
     },
-    /// A part of a fold.
+    /// A part of a fold was sent.
     Fold {
         /// Where the fold ends.
         to: Version,
@@ -51,13 +51,13 @@ pub enum PartSent {
     },
 }
 
-/// What all replays together have on their way.
+/// The bytes that all replays together have on their way.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     bytes: u64,
-    /// Those whose next part is about to be read: its size is not known yet.
+    /// Sessions whose next part is about to be read: the size of that part is not known yet.
     reading: BTreeSet<SessionId>,
-    /// Those that have room in their own window and found none here, in turn.
+    /// Sessions that have room in their own window and found none in this budget, in turn.
     waiting: VecDeque<SessionId>,
 }
 
@@ -82,25 +82,25 @@ impl Budget {
     }
 }
 
-/// How fast sockets may open: 2,000 at once, 500 a second. After a restart a whole fleet comes back; those past
-/// this are told to come later, each at another moment.
+/// How fast sockets may open: 2,000 at once, 500 a second. After a restart a whole fleet reconnects; each socket past
+/// this rate is told to come later, at a moment of its own.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionAdmission {
     token_bucket: TokenBucket<2_000, 2>,
-    /// When the one that is turned away next is to come back, but for [`Self::MIN_DELAY`].
+    /// When the next socket that is turned away is to come back, but for [`Self::MIN_DELAY`].
     turn: UnixMillis,
 }
 
 impl ConnectionAdmission {
-    /// The least that one who is turned away stays away.
+    /// The shortest time that a socket is turned away for.
     const MIN_DELAY: Duration = Duration::from_secs(1);
-    /// Past this the turns begin anew. Nobody is kept away for longer, whatever the clock does.
+    /// The longest such time, whatever the clock does. Past it the turns begin anew.
     const MAX_DELAY: Duration = Duration::from_secs(60);
-    /// As they are let in.
+    /// The time between two turns: sockets come back as fast as they are let in.
     const APART: Duration = Duration::from_millis(2);
 
-    /// Returns how long the newcomer is to stay away, if it is: each to another moment, those who came before it
-    /// first, however long they go on arriving.
+    /// Returns how long a new socket is to stay away, if the rate is spent. Each gets a moment of its own, in the order of
+    /// their arrival.
     fn turn_away(&mut self, now: UnixMillis) -> Option<Duration> {
         if self.token_bucket.take(now) {
             return None;
@@ -153,7 +153,7 @@ impl Hub {
             ClaimStatus::Behind { .. } => Resume::Replay,
             ClaimStatus::NotOnLog(_) => Resume::Reset,
         };
-        // Who is reset has applied nothing until it says so.
+        // A follower that is reset has applied nothing until it says so.
         if resume == Resume::Live {
             session.acked = head.version;
         }
@@ -171,7 +171,7 @@ impl Hub {
         self.tell(Tell::Save(id));
     }
 
-    /// A replica that connects anew has lost its older socket, whether or not that has closed yet.
+    /// Closes the older socket of a replica that connects anew: the replica has lost it, whether or not it has closed.
     fn replace_older(&mut self, newer: &Session) {
         let same = |session: &Session| session.replica && newer.replica && session.name == newer.name;
         for id in self.ids(same) {
@@ -207,7 +207,7 @@ impl Hub {
         self.tell(Tell::Save(id));
     }
 
-    /// Sends the next part if there is room and nobody waits for some, or goes live after the last.
+    /// Sends the next part if there is room and no other session waits for room, or goes live after the last part.
     pub(super) fn replay_on(&mut self, id: SessionId) {
         self.replay_next(id, self.replays.waiting.is_empty());
     }
@@ -238,7 +238,7 @@ impl Hub {
         self.tell(Tell::SendPart { session: id, part });
     }
 
-    /// Lets those in turn go on, once something was acknowledged or somebody left.
+    /// Lets waiting sessions go on in turn, once something was acknowledged or a session closed.
     pub(super) fn replay_waiting(&mut self) {
         while !self.replays.is_spent()
             && let Some(id) = self.replays.waiting.pop_front()
@@ -264,13 +264,13 @@ impl Hub {
         let head = self.log.head().version;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match session.reset {
-            // Of the log before.
+            // Any other version is of the log before the reset.
             Some(Reset::InPlace) if version != Version::ZERO && session.unsolicited.take(now) => return,
             Some(Reset::InPlace) if version != Version::ZERO => return self.close_chatty(id),
             Some(Reset::InPlace) => {
                 session.reset = None;
                 if head > Version::ZERO {
-                    // It was sent nothing of what was made since.
+                    // The follower was sent nothing of the versions since then.
                     self.replay(id, Version::ZERO);
                 }
                 return self.tell(Tell::Save(id));
@@ -284,7 +284,7 @@ impl Hub {
         let before = session.outstanding_bytes();
         let covered = session.acknowledge(version);
         let applied = match &session.stage {
-            // Nothing is applied of a fold before its last part.
+            // A follower applies nothing of a fold before its last part.
             Stage::Replaying { sent, fold: Some(_) } => version.min(*sent),
             Stage::Replaying { fold: None, .. } | Stage::Live => version,
         };
@@ -294,7 +294,7 @@ impl Hub {
         if !told_something && !session.unsolicited.take(now) {
             return self.close_chatty(id);
         }
-        // Also when the window was not full: then the object died before the next part went out.
+        // The next part is due also when the window was not full: then the object died before that part went out.
         self.replay_on(id);
         self.tell(Tell::Save(id));
     }

@@ -11,7 +11,7 @@ use crate::wire::cursor::FoldCursor;
 use crate::wire::json;
 use crate::wire::position::{Epoch, UnixMillis, Version};
 
-/// Frames that nobody asked for: 200 at once, 20 a second.
+/// Unsolicited frames that a follower may send: 200 at once, 20 a second.
 pub(super) type UnsolicitedFrames = TokenBucket<200, 50>;
 
 /// One socket, for as long as it is open; also across hibernation.
@@ -19,37 +19,37 @@ pub(super) type UnsolicitedFrames = TokenBucket<200, 50>;
 #[serde(transparent)]
 pub struct SessionId(pub u32);
 
-/// What the broker knows of one follower: the socket's attachment.
+/// The broker's knowledge of one follower, which its socket carries as an attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// What it calls itself; may be empty.
+    /// The name that the follower gave itself; may be empty.
     pub name: String,
     /// Whether it is a replica.
     pub replica: bool,
-    /// When it opened, by the broker's clock.
+    /// When the socket opened, by the broker's clock.
     pub since: UnixMillis,
     /// When its token ends, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<UnixMillis>,
-    /// The log it follows.
+    /// The epoch of the log that the follower is on.
     pub epoch: Epoch,
-    /// What it wants to hear.
+    /// The keys that the follower wants to hear of.
     pub topics: Topics,
-    /// The last version it said it applied.
+    /// The last version that the follower acknowledged.
     pub acked: Version,
-    /// The last version it was told of. What a filter hid since then is covered by its next frame.
+    /// The last version that the follower was sent. Its next frame covers what a filter hid since then.
     #[serde(rename = "told")]
     pub sent_to: Version,
-    /// The first version it was asked to acknowledge and has not; else the last.
+    /// The first version that the follower was asked to acknowledge and has not; else the last one.
     #[serde(rename = "asked")]
     pub ack_requested: Version,
-    /// A reset that it has not acknowledged.
+    /// A reset that the follower has not acknowledged.
     pub reset: Option<Reset>,
-    /// Where it is.
+    /// Whether the follower is catching up or live.
     pub stage: Stage,
-    /// What of a replay was sent and is not acknowledged, in order; also of one that has ended.
+    /// The unacknowledged parts of a replay, in order; also of a replay that has ended.
     pub window: VecDeque<Outstanding>,
-    /// How much it may still say unasked.
+    /// How many unsolicited frames the follower may still send.
     #[serde(skip)]
     pub(super) unsolicited: UnsolicitedFrames,
 }
@@ -58,24 +58,24 @@ pub struct Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reset {
-    /// When it opened: all it says on this socket it says after that.
+    /// When the socket opened: every frame on this socket comes after the reset.
     Opening,
-    /// When an epoch began, to its version 0: what it says until it acknowledges that is of the log before.
+    /// When an epoch began, to its version 0: a frame before the ack of that version is of the log before.
     InPlace,
 }
 
-/// Where a session is.
+/// Whether a follower is catching up or live.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// Getting what it missed, part by part, as it acknowledges them.
+    /// Catching up: the follower gets what it missed, part by part.
     Replaying {
         /// The last version sent in full: the position of the follower once it has applied the window.
         sent: Version,
         /// How far the fold after `sent` was sent, while one is on its way.
         fold: Option<FoldCursor>,
     },
-    /// Getting every version as it is made.
+    /// Live: the follower gets every version as it is made.
     Live,
 }
 
@@ -120,24 +120,24 @@ impl Session {
         json::to_ascii(self)
     }
 
-    /// Says whether nothing from before a version is left at the follower.
+    /// Says whether the follower has nothing from before a version any more.
     pub(super) fn has_applied(&self, epoch: Epoch, version: Version) -> bool {
         self.reset.is_none() && (self.epoch > epoch || (self.epoch == epoch && self.acked >= version))
     }
 
-    /// Says whether it was put at the beginning of an epoch and has not said that it knows: until then it is sent
-    /// nothing of it, for frames do not name their epoch.
+    /// Says whether the follower was reset in place and has not acknowledged that. Until then it is sent nothing of the
+    /// new epoch, for frames do not name their epoch.
     pub(super) fn awaits_reset(&self) -> bool {
         self.reset == Some(Reset::InPlace)
     }
 
-    /// Says whether an ack of version 0 can only be the answer to a reset: it is live, and has acknowledged all
-    /// that it was sent before it was.
+    /// Says whether an ack of version 0 could only answer a reset: the follower is live, and has acknowledged all that it
+    /// was sent.
     pub(super) fn can_be_reset(&self) -> bool {
         self.reset.is_none() && self.stage == Stage::Live && self.acked >= self.sent_to
     }
 
-    /// Puts it at the beginning of a new epoch.
+    /// Puts the follower at the beginning of a new epoch.
     pub(super) fn reset_in_place(&mut self, epoch: Epoch) {
         self.epoch = epoch;
         (self.acked, self.sent_to, self.ack_requested) = (Version::ZERO, Version::ZERO, Version::ZERO);
@@ -183,7 +183,7 @@ impl Session {
         lost
     }
 
-    /// Takes off the window what an ack of `version` covers; says whether that was anything.
+    /// Removes from the window the parts that an ack of `version` covers; says whether there were any.
     pub(super) fn acknowledge(&mut self, version: Version) -> bool {
         let before = self.window.len();
         self.window.retain(|part| part.to > version);

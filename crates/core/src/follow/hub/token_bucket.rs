@@ -12,9 +12,9 @@ pub(super) struct TokenBucket<const MAX: u32, const REFILL_MS: u64> {
 }
 
 impl<const MAX: u32, const REFILL_MS: u64> TokenBucket<MAX, REFILL_MS> {
-    /// Takes one out; says whether there was one.
+    /// Takes one token; says whether there was one.
     pub(super) fn take(&mut self, now: UnixMillis) -> bool {
-        // A clock that went back would otherwise give nothing until it has caught up.
+        // Without this a clock that went back would give no token until it has caught up.
         self.at = self.at.min(now);
         let earned = now.since(self.at).as_millis() / Duration::from_millis(REFILL_MS).as_millis();
         if earned > 0 {

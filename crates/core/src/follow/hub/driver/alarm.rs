@@ -16,14 +16,14 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// An alarm that is set to the present belongs to the event that sets it; a moment later it is another event.
 const NEXT_EVENT: Duration = Duration::from_millis(1);
 
-/// What is known of the alarm.
+/// The state of the platform's alarm, as far as the driver knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alarm {
-    /// Nothing: another life of this driver may have set it.
+    /// Unknown: another life of this driver may have set the alarm.
     Unknown,
-    /// The moment that it is set to.
+    /// Set to this moment.
     At(UnixMillis),
-    /// It rings: it is set once more, at its end. When a panic ends it, the platform rings again.
+    /// Ringing: the driver sets the alarm once more at the end. When a panic ends the event, the platform rings again.
     Ringing,
 }
 
