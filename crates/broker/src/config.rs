@@ -9,13 +9,13 @@ use newsreel_core::wire::Problem;
 use newsreel_gate::Deployment;
 use worker::Env;
 
-/// What the deployment says; the defaults where it says nothing.
+/// The variables of the deployment, or their defaults.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Config {
     /// How much of a log is kept, and how long. Nothing while a variable is wrong: then all of it is kept, for
     /// what was forgotten by limits that nobody meant does not come back.
     pub(crate) maintenance: Option<RetentionLimits>,
-    /// What is asked of followers.
+    /// How slow a follower may be.
     pub(crate) hub_limits: hub::Limits,
     /// How many publishes each token may make in a second, and a socket's texts; 0 is no limit.
     pub(crate) publish_per_second: u32,

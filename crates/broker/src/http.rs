@@ -85,13 +85,13 @@ pub(crate) fn headers(pairs: &[(&str, &str)]) -> worker::Result<Headers> {
     Ok(headers)
 }
 
-/// Returns a value as a response in JSON, which nobody may keep.
+/// Returns a value as a JSON response that no cache may store.
 pub(crate) fn json_response(value: &impl Serialize) -> Answer {
     let json = serde_json::to_string(value).map_err(worker::Error::from)?;
     Ok(text_response("application/json", json)?)
 }
 
-/// Returns a text as a response, which nobody may keep.
+/// Returns a text as a response that no cache may store.
 pub(crate) fn text_response(media_type: &str, text: String) -> worker::Result<Response> {
     let headers = headers(&[("Content-Type", media_type), ("Cache-Control", "no-store")])?;
     Ok(ResponseBuilder::new().with_headers(headers).fixed(text.into_bytes()))

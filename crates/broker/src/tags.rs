@@ -7,7 +7,7 @@ use worker::{State, WebSocket};
 /// The first tag of every publishing socket.
 pub(crate) const PUBLISHER: &str = "publisher";
 
-/// What a socket is for.
+/// The use of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SocketTag {
     /// Follows, in this session.

@@ -20,7 +20,7 @@ use crate::driver::sockets::Sockets;
 /// for the log, which is bounded, while a day of keys is not.
 const KEYS_UNTIL_BYTES: u64 = 8 << 30;
 
-/// What the driver runs on.
+/// The rows and sockets of one catalog.
 pub(super) struct Machine {
     pub(super) catalog: Catalog,
     pub(super) rows: Rows,
@@ -78,7 +78,7 @@ impl Platform for Shell<'_> {
     type Error = Error;
 
     fn persisted(&mut self) -> Result<Persisted> {
-        // What was counted of a write that then failed is not there.
+        // A write that failed may have been counted, so the bytes are counted anew.
         self.machine.rows.count()?;
         self.machine.rows.persisted()
     }

@@ -108,7 +108,7 @@ impl Sockets {
     /// Closes a socket.
     pub(crate) fn close(&self, id: SessionId, code: u16, reason: &str) {
         if let Some(socket) = self.open.borrow_mut().remove(&id) {
-            // It stays among the object's sockets until its peer answers, and may then have slept in between.
+            // The socket stays among the object's sockets until its peer answers, and the object may sleep in between.
             let _ = attach(&socket, None);
             close(&socket, code, reason);
         }

@@ -22,7 +22,7 @@ pub(crate) async fn page(reader: &LogReader, request: &Request, mut query: PageQ
     }
     let topics = Topics::new(std::mem::take(&mut query.topics));
     let mut until = now().plus(query.wait);
-    // What the token no longer allows is not waited for.
+    // The answer does not wait past the end of the caller's token.
     until = grant(request)?.until.map_or(until, |end| end.min(until));
     let found = wait_for_part(reader, &query, &topics, until).await?;
     drop(permit);

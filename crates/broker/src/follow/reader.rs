@@ -1,4 +1,4 @@
-//! What the log has for a reader at some position. Pages and streams of events read the log here, and only here.
+//! Reads the log from a position, for callers without a socket: pages and streams of events.
 
 use std::rc::Rc;
 
@@ -25,11 +25,11 @@ pub(crate) struct LogReader {
     pub(crate) streams: Rc<Streams>,
 }
 
-/// What the log has for a reader at a claimed position.
+/// The part of the log that follows a claimed position.
 pub(crate) enum Found {
     /// The claim is the head.
     AtHead(Position),
-    /// What comes next.
+    /// The versions that follow the claim, or a part of what is compacted.
     Part(LogPart),
     /// The claim is not on the log, which ends here.
     Elsewhere(Position, ResetReason),

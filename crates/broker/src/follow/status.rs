@@ -1,4 +1,4 @@
-//! What there is to know of a catalog: where its log is, and which followers it has; and a new epoch for it.
+//! The state of a catalog: where its log is, and which followers it has. An operator may begin a new epoch.
 
 use newsreel_core::follow::hub::{Input, Session, Stage};
 use newsreel_core::wire::page::{FollowerStage, FollowerStatus, Followers, NewEpoch};

@@ -19,7 +19,7 @@ use crate::publish::publishers::{AnswerSent, PendingAnswer, Publishers};
 /// How many bytes of publishes may wait for a commit: at most three times as many as the log has them, where what
 /// is not ASCII grows. An isolate has 128 MB. A body of lines may have as many, and where nothing waits is let in.
 const QUEUE_BYTES: usize = 8 << 20;
-/// What each counts beside its text.
+/// How many bytes a queued publish counts beside its text.
 pub(crate) const PUBLISH_BYTES: usize = 256;
 /// How often a flush looks whether more publishes are still arriving.
 const SETTLE_ROUNDS: u32 = 4;

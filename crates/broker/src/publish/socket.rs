@@ -1,4 +1,4 @@
-//! What a publishing socket does: opens, says one publish per text, and ends with its token.
+//! The life of a publishing socket: it opens, sends one publish per text, and ends with its token.
 
 use std::rc::Rc;
 

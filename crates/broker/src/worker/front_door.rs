@@ -16,14 +16,14 @@ use crate::publish::{DRAIN_BYTES, max_body_bytes, too_large};
 /// The binding of the broker's namespace.
 const BINDING: &str = newsreel_core::variables::BROKER.name;
 
-/// What of a request the object gets to see.
+/// The headers of a request that the object gets to see.
 const PASSED: &[&str] =
     &["Accept", "Idempotency-Key", "If-None-Match", "Last-Event-ID", PROTOCOLS, "Upgrade"];
-/// What of a request with a body it gets to see beside that.
+/// The headers that it gets to see besides, of a request with a body.
 const PASSED_WITH_BODY: &[&str] = &["Content-Length", "Content-Type"];
 const PROTOCOLS: &str = "Sec-WebSocket-Protocol";
 
-/// What `/healthz` says.
+/// The answer of `/healthz`.
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
@@ -100,7 +100,7 @@ async fn answer(request: &Request, env: &Env, address: &Address, route: Result<R
     Ok(response)
 }
 
-/// Says who is calling, if everything that is checked before the object allows it.
+/// Returns the caller, if everything that is checked before the object allows the request.
 async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) -> Result<Caller, Failure> {
     let config = Config::read(env)?;
     check_subprotocol(request)?;
@@ -166,7 +166,7 @@ async fn forward(
             headers.set(name, &value)?;
         }
     }
-    // The token has been looked at, and it is nobody else's business.
+    // The gate has checked the token. The object does not need it.
     if headers.get(PROTOCOLS)?.is_some_and(|offered| offered.contains(BEARER_SUBPROTOCOL)) {
         headers.set(PROTOCOLS, SUBPROTOCOL)?;
     }

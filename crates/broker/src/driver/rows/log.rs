@@ -21,7 +21,7 @@ pub(crate) struct PageRows {
     pub(crate) rows: JsString,
 }
 
-/// What one statement makes of hot rows: NULL where there are none.
+/// A page that one statement makes of rows in no segment; its columns are NULL where there are none.
 #[derive(Deserialize)]
 struct ActivePage {
     version: Option<Version>,

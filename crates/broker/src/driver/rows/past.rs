@@ -1,6 +1,6 @@
 //! The past of the log: segments of sealed rows, what is folded, and the hashes of both.
 //!
-//! Rows move one way: hot rows → a segment, one row that holds a ready-made page → the fold, one row per target
+//! Rows move one way: rows in no segment → a segment, one row that holds a ready-made page → the fold, one row per target
 //! and kind → nothing. The 8 hash bytes of every version stay until they are forgotten, so that any position can
 //! be checked. Each move is one transaction.
 
@@ -22,13 +22,13 @@ use super::{FOLDED, PAGE_BYTES, Rows, number, parsed};
 const SEGMENT_ROWS: u32 = 5_000;
 /// The most changes that one part of a fold has: finding where it ends takes 3 µs for each.
 const FOLD_ROWS: u32 = 4_000;
-/// How many covered or forgotten changes one statement deletes. What is left over says nothing that is not true.
+/// How many superseded or forgotten changes one statement deletes. A change that is left over is still true.
 const DELETE_AT_ONCE: u32 = 20_000;
-/// How many wide changes one step looks for what they cover; two statements each.
+/// How many wide changes of a segment are compared with older changes in one step, at two statements each.
 const MOST_COVERS: usize = 1_000;
 /// How long a list that is handed to SQLite as one JSON text may be.
 const LIST_BYTES: usize = 512 << 10;
-/// What ends the name in a place; no name holds it.
+/// The character that ends the name in a place. No name holds it.
 const END: char = '\u{1}';
 /// Above every name that begins with what it is put behind: a key has at most 400 bytes.
 const ABOVE: &str = "\u{10ffff}";
