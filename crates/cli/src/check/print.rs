@@ -13,7 +13,7 @@ pub(super) fn table(policies: &Policies) -> String {
     let rows: Vec<[String; 7]> = policies.classes().map(|(class, policy)| row(class, policy)).collect();
     let rows: Vec<_> = [head].into_iter().chain(rows).collect();
     let mut text = aligned(&rows);
-    let _ = writeln!(text, "\nThe oldest that an answer can be, and what may make it so:");
+    let _ = writeln!(text, "\nThe oldest that an answer can be, and why:");
     let width = policies.classes().map(|(class, _)| class.chars().count()).max().unwrap_or_default();
     for (class, policy) in policies.classes() {
         for (nth, age) in policy.ages().iter().enumerate() {
@@ -73,7 +73,7 @@ fn row(class: &str, policy: &Policy) -> [String; 7] {
 
 /// Writes an age as a sum: `fresh: ≤ 2 s = 1 s proof + 1 s way`.
 fn sum(age: &Age) -> String {
-    let Some(how) = age.marked else { return format!("{}: nothing that old", refusal(age.cause)) };
+    let Some(how) = age.marked else { return format!("{}: no older answer", refusal(age.cause)) };
     let parts: Vec<String> =
         age.parts.iter().map(|part| format!("{} {}", spoken(part.time), part.name)).collect();
     format!("{}: ≤ {} = {}", marked(how), spoken(age.total()), parts.join(" + "))
@@ -163,7 +163,7 @@ mod tests {
             "\n              stale: ≤ 36 h = 12 h ttl + 24 h stale time ",
             "\n              revalidating: ≤ 36 h = 12 h ttl + 24 h stale time ",
             "\nlive          fresh: ≤ 0 s = 0 s asked ",
-            "\n              503: nothing that old ",
+            "\n              503: no older answer ",
             "\nembedding     fresh: ≤ 1 min = 30 s proof + 30 s way ",
         ] {
             assert!(text.contains(line), "{line:?} in\n{text}");

@@ -163,7 +163,7 @@ impl Findings {
 fn unknown(table: &str, name: &str) -> String {
     if SECRETS.iter().any(|secret| secret.name() == name) {
         return format!(
-            "{name} in [{table}] is there for everybody to read: take it out and `wrangler secret put {name}`"
+            "{name} in [{table}] is a secret that everybody who has the file can read: remove it, and run `wrangler secret put {name}`"
         );
     }
     let known = VARIABLES.iter().map(|variable| variable.name());
