@@ -4,6 +4,7 @@ use std::error::Error;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use newsreel_core::follow::follower::backoff_ceiling;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
@@ -251,7 +252,7 @@ pub(crate) fn problem(status: StatusCode, body: &[u8]) -> (String, String) {
 
 /// Returns how long to wait before the next attempt: full jitter under a ceiling that doubles.
 pub(crate) fn pause(failures: u32) -> Duration {
-    let ceiling = PAUSE_BASE.saturating_mul(1 << failures.min(16)).min(PAUSE_CAP);
+    let ceiling = backoff_ceiling(PAUSE_BASE, PAUSE_CAP, failures);
     ceiling.mul_f64(f64::from(random_u32()) / f64::from(u32::MAX))
 }
 
@@ -342,7 +343,8 @@ mod tests {
     #[test]
     fn the_pause_stays_under_a_ceiling_that_doubles() {
         for failures in 0..40 {
-            assert!(pause(failures) <= PAUSE_BASE.saturating_mul(1 << failures.min(16)).min(PAUSE_CAP));
+            let ceiling = PAUSE_BASE * 2_u32.pow(failures.min(6));
+            assert!(pause(failures) <= ceiling.min(PAUSE_CAP));
         }
     }
 }

@@ -11,7 +11,7 @@ mod io;
 mod machine;
 mod proof;
 
-pub use backoff::LONGEST_RETRY;
+pub use backoff::{LONGEST_RETRY, backoff_ceiling};
 pub use io::{Config, Cursor, Effect, Input, Phase};
 pub use machine::Follower;
 

@@ -5,6 +5,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use newsreel_core::follow::follower::backoff_ceiling;
 use newsreel_core::wire::UnixMillis;
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Result};
@@ -70,5 +71,5 @@ impl Inner {
 
 /// Returns when what has failed so often is tried again.
 pub(crate) fn retry_at(attempts: u32) -> UnixMillis {
-    now().plus(Duration::from_secs(1 << attempts.min(10)).min(RETRY_CAP))
+    now().plus(backoff_ceiling(Duration::from_secs(1), RETRY_CAP, attempts))
 }

@@ -9,6 +9,12 @@ use crate::wire::position::UnixMillis;
 /// The longest that a follower stays away because it was asked to.
 pub const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
 
+/// Returns the ceiling of the wait after so many failures: `base`, doubled with each further failure, up to `cap`.
+#[must_use]
+pub fn backoff_ceiling(base: Duration, cap: Duration, failures: u32) -> Duration {
+    base.saturating_mul(1 << failures.min(16)).min(cap)
+}
+
 /// The attempts of one follower since it was last live.
 #[derive(Debug, Clone)]
 pub(super) struct Backoff {
@@ -41,8 +47,7 @@ impl Backoff {
     /// The wait is anything up to a ceiling that doubles (full jitter), so that a fleet which lost its broker does
     /// not come back in step.
     pub(super) fn until(&mut self, now: UnixMillis) -> UnixMillis {
-        let doubled = self.base.saturating_mul(1 << self.failures.min(16));
-        let spread = doubled.min(self.cap).mul_f64(self.unit());
+        let spread = backoff_ceiling(self.base, self.cap, self.failures).mul_f64(self.unit());
         let least = self.requested.take().unwrap_or_default();
         self.failures = self.failures.saturating_add(1);
         now.plus(least).plus(spread)
