@@ -56,7 +56,7 @@ pub async fn admit(
 ///
 /// # Errors
 /// `rate-limited`.
-pub fn rated(caller: &Caller, scope: Scope, per_second: u32) -> Result<(), Problem> {
+pub fn check_rate(caller: &Caller, scope: Scope, per_second: u32) -> Result<(), Problem> {
     let who = RateKey::of(&[scope.text(), &caller.name].concat());
     CALLERS.with_borrow_mut(|callers| callers.acquire(now(), who, per_second)).map_err(rate::limited)
 }
@@ -65,7 +65,7 @@ pub fn rated(caller: &Caller, scope: Scope, per_second: u32) -> Result<(), Probl
 ///
 /// # Errors
 /// `unknown-catalog`; `misconfigured` when `CATALOGS` cannot be read.
-pub fn catalog(env: &Env, catalog: &Catalog) -> Result<(), Problem> {
+pub fn check_catalog(env: &Env, catalog: &Catalog) -> Result<(), Problem> {
     access::served(&Deployment(env).read(&variables::CATALOGS)?, catalog)
 }
 

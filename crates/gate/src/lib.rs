@@ -4,7 +4,7 @@
 //! - [`cors`]: which web pages may call;
 //! - [`caller`]: which catalogs there are, who calls, and how often;
 //! - `signatures`: signed tokens, which the platform's cryptography verifies;
-//! - `variables`: the variables and secrets of the deployment;
+//! - [`Deployment`]: the variables and secrets of the deployment;
 //! - [`GateError`]: why a request does not pass.
 //!
 //! What an isolate knows of keys and rates is kept here, and nothing of it outlives the isolate.
@@ -17,6 +17,6 @@ mod deployment;
 mod error;
 mod signatures;
 
-pub use caller::{admit, catalog, rated};
+pub use caller::{admit, check_catalog, check_rate};
 pub use deployment::Deployment;
 pub use error::GateError;

@@ -112,8 +112,8 @@ async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) ->
         Scope::Follow => config.follow_per_second,
         Scope::Admin => 0,
     };
-    gate::catalog(env, catalog)?;
-    gate::rated(&caller, scope, per_second)?;
+    gate::check_catalog(env, catalog)?;
+    gate::check_rate(&caller, scope, per_second)?;
     Ok(caller)
 }
 

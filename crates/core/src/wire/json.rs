@@ -41,7 +41,7 @@ pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D
 }
 
 /// Returns a number that is a whole one of 0 to 2^53 - 1.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the line before checks both")]
+#[expect(clippy::cast_possible_truncation, reason = "the line before checks the range")]
 pub(crate) fn whole_of(number: f64) -> Option<u64> {
     let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_991.0).contains(&number);
     is_whole.then_some(number as u64)

@@ -66,7 +66,7 @@ async fn answer(
     catalog: Catalog,
     call: EdgeCall,
 ) -> Result<Answered> {
-    if let Err(problem) = gate::catalog(&env, &catalog) {
+    if let Err(problem) = gate::check_catalog(&env, &catalog) {
         return Ok(Err(problem));
     }
     let explain = matches!(call, EdgeCall::Entry(_)) && address.says("explain", "1");
