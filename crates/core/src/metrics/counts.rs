@@ -89,6 +89,21 @@ impl Counts {
         }
     }
 
+    /// Takes the greatest lag of each class out of the counts, in milliseconds. A gauge has to fall again, so whoever adds
+    /// counts up takes it from time to time.
+    #[must_use]
+    pub fn take_greatest_lags(&mut self) -> BTreeMap<String, u64> {
+        let mut greatest = BTreeMap::new();
+        for (class, row) in &mut self.rows {
+            let lag = row.get_mut(Count::LagMaxMs as usize).map(std::mem::take).unwrap_or_default();
+            if lag > 0 {
+                greatest.insert(class.clone(), lag);
+            }
+        }
+        self.rows.retain(|_, row| row.iter().any(|n| *n > 0));
+        greatest
+    }
+
     /// Returns the classes that have counts, in order.
     pub fn classes(&self) -> impl Iterator<Item = &str> {
         self.rows.keys().map(String::as_str)

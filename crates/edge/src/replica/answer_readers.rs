@@ -71,13 +71,13 @@ impl Inner {
 
     /// Takes what a reader has counted.
     pub(crate) fn take_report(&self, report: &str) -> Result<Response> {
-        self.ledger.borrow_mut().take(report)?;
+        self.usage.borrow_mut().take(report)?;
         Response::empty()
     }
 
     /// Answers with what all readers have counted.
     pub(crate) fn show_counts(&self) -> Result<Response> {
-        let text = self.ledger.borrow().prometheus(self.catalog.as_str(), &self.edge);
+        let text = self.usage.borrow().prometheus(self.catalog.as_str(), &self.edge);
         Ok(ResponseBuilder::new().fixed(text.into_bytes()))
     }
 

@@ -25,7 +25,7 @@ use crate::config::{Config, config};
 use crate::protocol::catalog_and_edge;
 use crate::replica::broker_socket::{self, Heard};
 use crate::replica::rows::Rows;
-use crate::replica::usage::Ledger;
+use crate::replica::usage::Usage;
 
 /// How often the alarm keeps the object in memory while it follows. An outgoing socket alone does so for 15 min.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -56,7 +56,7 @@ pub(crate) struct Inner {
     pub(crate) fetching: Cell<bool>,
     /// The last reader that waited for a proof waited in vain.
     pub(crate) in_vain: Cell<bool>,
-    pub(crate) ledger: RefCell<Ledger>,
+    pub(crate) usage: RefCell<Usage>,
     pub(crate) proving: Cell<bool>,
 }
 
@@ -73,7 +73,7 @@ impl Inner {
         let (catalog, edge) = catalog_and_edge(&name)
             .ok_or_else(|| worker::Error::from("a replica is addressed by catalog and edge"))?;
         let rows = Rows::open(&state)?;
-        let ledger = Ledger::load(&rows)?;
+        let usage = Usage::load(&rows)?;
         let config = config(&env);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| worker::Error::from(error.to_string()))?;
@@ -96,7 +96,7 @@ impl Inner {
             tending: Cell::new(false),
             fetching: Cell::new(false),
             in_vain: Cell::new(false),
-            ledger: RefCell::new(ledger),
+            usage: RefCell::new(usage),
             proving: Cell::new(false),
         })
     }
@@ -299,7 +299,7 @@ impl Inner {
         }
         self.tend_kv();
         self.fetch_ahead();
-        if let Err(error) = self.ledger.borrow_mut().keep(&self.rows) {
+        if let Err(error) = self.usage.borrow_mut().keep(&self.rows) {
             self.complain("keeping the counts", &error);
         }
         if let (Ok(config), Some(held)) = (&self.config, self.position())

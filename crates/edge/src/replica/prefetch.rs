@@ -41,7 +41,7 @@ impl Inner {
         let alive = floors.iter().filter(|row| row.floor.removed < row.floor.newest());
         let targets: Vec<Target> = alive.map(|row| row.target.clone()).collect();
         let wanted = |key: &Key| config.policies.of(key.class()).on_bump == OnInvalidate::Refresh;
-        let listed = self.ledger.borrow().hottest_of(&targets, most, wanted);
+        let listed = self.usage.borrow().hottest_of(&targets, most, wanted);
         if listed.is_empty() {
             return Ok(());
         }

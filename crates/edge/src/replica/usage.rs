@@ -1,44 +1,50 @@
-//! What readers report to their replica: what they counted, and which keys were read most.
+//! What readers report to their replica: what they counted, and which keys they read most.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use newsreel_core::metrics::counts::Counts;
+use newsreel_core::metrics::counts::{Count, Counts};
 use newsreel_core::metrics::hot::Hot;
 use newsreel_core::wire::{Key, Target, UnixMillis};
 use worker::Result;
 
 use crate::clock::now;
-use crate::protocol::UsageReport;
+use crate::protocol::{MessageError, UsageReport};
 use crate::replica::rows::Rows;
 
 /// How many keys a replica remembers as read lately.
 const HOT_KEYS: usize = 10_000;
-/// A key is read lately if it was in this or the last such time.
+/// A key is read lately if it was in this or the last such time; the greatest lag is that of as long.
 const LATELY: Duration = Duration::from_secs(600);
 
 /// All that the readers of one catalog at one edge have reported.
-pub(crate) struct Ledger {
+pub(crate) struct Usage {
     counts: Counts,
-    /// Something was reported since it was kept.
+    /// Something was reported since the counts were kept.
     changed: bool,
-    /// Which keys are read now, and which were before.
+    /// The keys that are read now, and those that were read before.
     hot: [Hot; 2],
+    /// The greatest lags of before, in milliseconds by class; those of now are in the counts.
+    lags_before: BTreeMap<String, u64>,
     turned_at: UnixMillis,
 }
 
-impl Ledger {
-    /// Returns what was kept; what cannot be read begins anew.
+impl Usage {
+    /// Returns what was kept; counts that cannot be read begin anew.
     pub(crate) fn load(rows: &Rows) -> Result<Self> {
-        let counts = Counts::parse(&rows.counts()?).unwrap_or_default();
+        Ok(Self::new(Counts::parse(&rows.counts()?).unwrap_or_default(), now()))
+    }
+
+    fn new(counts: Counts, now: UnixMillis) -> Self {
         let hot = [Hot::new(HOT_KEYS), Hot::new(HOT_KEYS)];
-        Ok(Self { counts, changed: false, hot, turned_at: now() })
+        Self { counts, changed: false, hot, lags_before: BTreeMap::new(), turned_at: now }
     }
 
     /// Takes a reader's report.
     ///
     /// # Errors
-    /// When it is none; nothing of it is taken then.
-    pub(crate) fn take(&mut self, report: &str) -> Result<()> {
+    /// When the text is no report; nothing of it is taken then.
+    pub(crate) fn take(&mut self, report: &str) -> std::result::Result<(), MessageError> {
         let UsageReport { counts, hot } = UsageReport::parse(report)?;
         self.counts.merge(&counts);
         let [lately, _] = &mut self.hot;
@@ -47,17 +53,24 @@ impl Ledger {
         Ok(())
     }
 
-    /// Keeps the counts, and forgets which keys were read long ago.
+    /// Keeps the counts, and forgets what is not lately any more.
     pub(crate) fn keep(&mut self, rows: &Rows) -> Result<()> {
-        if now().since(self.turned_at) > LATELY {
-            let [lately, _] = std::mem::replace(&mut self.hot, [Hot::new(HOT_KEYS), Hot::new(HOT_KEYS)]);
-            self.hot = [Hot::new(HOT_KEYS), lately];
-            self.turned_at = now();
-        }
+        self.turn(now());
         if std::mem::take(&mut self.changed) {
             rows.keep_counts(&self.counts.to_text())?;
         }
         Ok(())
+    }
+
+    /// Makes what is read now what was read before, where its time is over.
+    fn turn(&mut self, now: UnixMillis) {
+        if now.since(self.turned_at) <= LATELY {
+            return;
+        }
+        let [lately, _] = std::mem::replace(&mut self.hot, [Hot::new(HOT_KEYS), Hot::new(HOT_KEYS)]);
+        self.hot = [Hot::new(HOT_KEYS), lately];
+        self.lags_before = self.counts.take_greatest_lags();
+        (self.turned_at, self.changed) = (now, true);
     }
 
     /// Returns the keys that were read lately, are covered by these targets and are wanted, the hottest first, and how
@@ -69,19 +82,80 @@ impl Ledger {
         wanted: impl Fn(&Key) -> bool,
     ) -> Vec<(Key, u64)> {
         let [lately, before] = &self.hot;
-        let mut keys: Vec<Key> = Vec::new();
+        let (mut listed, mut hottest) = (BTreeSet::new(), Vec::new());
         for hot in [lately, before] {
-            let hottest =
-                hot.hottest_of(targets, usize::MAX).into_iter().filter(|key| wanted(key)).take(most);
-            let new: Vec<Key> = hottest.filter(|key| !keys.contains(key)).collect();
-            keys.extend(new);
+            let keys = hot.hottest_of(targets, usize::MAX).into_iter().filter(|key| wanted(key)).take(most);
+            for key in keys.filter(|key| listed.insert(key.clone())) {
+                let reads = lately.reads(&key) + before.reads(&key);
+                hottest.push((key, reads));
+            }
         }
-        keys.truncate(most);
-        keys.into_iter().map(|key| (key.clone(), lately.reads(&key) + before.reads(&key))).collect()
+        hottest.truncate(most);
+        hottest
     }
 
-    /// Returns the counts for Prometheus.
+    /// Returns the counts for Prometheus. The greatest lag is that of the last ten to twenty minutes.
     pub(crate) fn prometheus(&self, catalog: &str, edge: &str) -> String {
-        self.counts.prometheus(catalog, edge)
+        let mut counts = self.counts.clone();
+        self.lags_before.iter().for_each(|(class, lag)| counts.add(class, Count::LagMaxMs, *lag));
+        counts.prometheus(catalog, edge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use newsreel_core::metrics::hot::HotKey;
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_000_000);
+
+    fn usage() -> Usage {
+        Usage::new(Counts::default(), NOW)
+    }
+
+    fn reports(usage: &mut Usage, lag_ms: u64, hot: Vec<HotKey>) {
+        let mut counts = Counts::default();
+        counts.lag("title", Some(Duration::from_millis(lag_ms)));
+        usage.take(&UsageReport { counts, hot }.to_text()).unwrap();
+    }
+
+    fn greatest_lag(usage: &Usage) -> String {
+        let text = usage.prometheus("tv", "lab");
+        let line = text.lines().find(|line| line.starts_with("newsreel_lag_max_seconds{")).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_greatest_lag_falls_again() {
+        let mut usage = usage();
+        reports(&mut usage, 70_000, Vec::new());
+        let mut now = NOW.plus(LATELY + Duration::from_secs(1));
+        usage.turn(now);
+        reports(&mut usage, 200, Vec::new());
+        assert_eq!(greatest_lag(&usage), "70.000", "it was lately");
+        now = now.plus(LATELY + Duration::from_secs(1));
+        usage.turn(now);
+        assert_eq!(greatest_lag(&usage), "0.200");
+        let text = usage.prometheus("tv", "lab");
+        assert!(
+            text.contains("newsreel_lag_seconds_count{") && text.contains(" 2\n"),
+            "both are counted: {text}"
+        );
+    }
+
+    #[test]
+    fn a_key_that_was_read_now_and_before_is_listed_once_with_all_its_reads() {
+        let mut usage = usage();
+        let hot = |key: &str, reads| HotKey { key: Key::new(key).unwrap(), reads, tags: Vec::new() };
+        reports(&mut usage, 1, vec![hot("title:1", 5), hot("title:2", 4)]);
+        usage.turn(NOW.plus(LATELY * 2));
+        reports(&mut usage, 1, vec![hot("title:1", 2), hot("title:3", 1)]);
+        let listed = |most| {
+            let all = usage.hottest_of(&[Target::All], most, |key| key.as_str() != "title:2");
+            all.into_iter().map(|(key, reads)| (key.to_string(), reads)).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(9), [("title:1".to_owned(), 7), ("title:3".to_owned(), 1)]);
+        assert_eq!(listed(1), [("title:1".to_owned(), 7)]);
     }
 }
