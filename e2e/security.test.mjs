@@ -78,6 +78,7 @@ test('signed tokens', async (t) => {
       'a bad name': [400, () => broker.changes('', { catalog: 'TV' })],
       'too large a body': [413, () => broker.publishRaw('x'.repeat(2 << 20))],
       'a list of keys that does not say how long it is': [413, () => stream(broker, 300 << 10)],
+      'metrics of a catalog that is not served, without a token': [401, () => broker.call('GET', '/metrics', { catalog: 'tv2' })],
       'metrics without admin': [403, () => broker.call('GET', '/metrics', with_())],
       'a foreign page': [403, () => broker.changes('', { headers: { origin: 'https://evil.example' } })],
       'a socket of a foreign page': [403, () => socket({ origin: 'https://evil.example' })],

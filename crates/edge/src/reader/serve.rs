@@ -66,9 +66,6 @@ async fn answer(
     catalog: Catalog,
     call: EdgeCall,
 ) -> Result<Answered> {
-    if let Err(problem) = gate::check_catalog(&env, &catalog) {
-        return Ok(Err(problem));
-    }
     let explain = matches!(call, EdgeCall::Entry(_)) && address.says("explain", "1");
     if explain || matches!(call, EdgeCall::Fill | EdgeCall::Metrics) {
         match gate::admit(request, &env, Scope::Admin, &catalog).await {
@@ -76,6 +73,10 @@ async fn answer(
             Err(GateError::Refused(problem)) => return Ok(Err(problem)),
             Err(GateError::Platform(error)) => return Err(error),
         }
+    }
+    // After the token, as at the broker: a caller without one does not learn which catalogs there are.
+    if let Err(problem) = gate::check_catalog(&env, &catalog) {
+        return Ok(Err(problem));
     }
     let config = match config(&env) {
         Ok(config) => config,
