@@ -1,13 +1,13 @@
-//! One cache, as JavaScript drives it: its values stay there, and everything that decides about them is here.
+//! One cache, as JavaScript drives it: JavaScript keeps the values, and every decision about them is made here.
 //!
-//! A read that the shelf can answer is one call with two numbers. Any other is a walk: it is told what it needs as a
-//! number, see `packed`, and does its own waiting in JavaScript.
+//! A read that memory can answer is one call with two numbers. Any other read is pending: JavaScript asks for its next
+//! step, a number (see `packed`), and does the waiting.
 
-mod desk;
+mod entry_index;
 mod options;
-mod shelf;
+mod reads;
 mod slab;
-mod walk;
+mod state;
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::panic;
 use crate::session::{Session, millis, number};
-use desk::{Brought, Desk};
-use options::{Promise, Unkept};
-use shelf::{Bounds, Put};
-use walk::{Turn, Wish};
+use entry_index::{Bounds, Put};
+use options::{BeyondBound, Promise};
+use reads::{NextStep, ReadOptions};
+use state::{Brought, CacheState};
 
 /// A cache without its values.
 #[wasm_bindgen]
 pub struct Cache {
-    desk: Desk,
+    state: CacheState,
 }
 
 #[wasm_bindgen]
@@ -37,28 +37,28 @@ impl Cache {
     #[must_use]
     pub fn new(max_entries: u32, max_bytes: f64) -> Cache {
         panic::keep_messages();
-        Self { desk: Desk::new(Bounds { entries: max_entries, bytes: millis(max_bytes).0 }) }
+        Self { state: CacheState::new(Bounds { entries: max_entries, bytes: millis(max_bytes).0 }) }
     }
 
     /// Says what a class promises, in milliseconds; `beyond` is 0 stale, 1 fail, 2 fetch.
     pub fn promise(&mut self, class: String, ttl: f64, stale_for: f64, lag_bound: f64, beyond: u32) {
         let time = |ms| time(ms).unwrap_or_default();
         let (ttl, stale_for, lag_bound) = (time(ttl), time(stale_for), time(lag_bound));
-        let unkept = word(beyond).unwrap_or(Unkept::Fetch);
-        self.desk.classes.say(class, Promise { ttl, stale_for, lag_bound, unkept });
+        let beyond_bound = word(beyond).unwrap_or(BeyondBound::Fetch);
+        self.state.classes.say(class, Promise { ttl, stale_for, lag_bound, beyond_bound });
     }
 
     /// Takes what a session heard with its last input; says whether everything is to be forgotten.
     pub fn hear(&mut self, session: &Session) -> bool {
-        self.desk.hear(session.heard(), session.held(), session.proved_at(), session.topics())
+        self.state.hear(session.heard(), session.held(), session.proved_at(), session.topics())
     }
 
     /// Reads the entry in a slot. 0, and nothing is changed, if there is more to it: [`Self::begin`].
     pub fn hit(&mut self, slot: u32, now: f64) -> u32 {
-        self.desk.hit(slot, millis(now)).map_or(0, packed)
+        self.state.try_hit(slot, millis(now)).map_or(0, packed)
     }
 
-    /// Begins a walk in a turn of the event loop; returns its number. A bound below 0 is the class's; `beyond` is
+    /// Begins a read in a turn of the event loop; returns its number. A bound below 0 is the class's; `beyond` is
     /// a word as for [`Self::promise`], or 3 for the class's; `at_least` is empty, a position or the part before its hash.
     ///
     /// # Errors
@@ -74,47 +74,50 @@ impl Cache {
         tick: u32,
         now: f64,
     ) -> Result<u32, JsError> {
-        let (key, wish) = wish(key, bound, beyond, at_least, anew).map_err(|why| JsError::new(&why))?;
-        Ok(self.desk.begin(key, wish, tick, millis(now)))
+        let (key, options) = options(key, bound, beyond, at_least, anew).map_err(|why| JsError::new(&why))?;
+        Ok(self.state.begin(key, options, tick, millis(now)))
     }
 
-    /// Begins a walk that fetches a key behind an answer; 0 if that is under way.
+    /// Begins a read that fetches a key behind an answer; 0 if that is under way.
     pub fn refresh(&mut self, key: String, tick: u32, now: f64) -> u32 {
         let Ok(key) = Key::new(key) else { return 0 };
-        self.desk.refresh(key, tick, millis(now)).unwrap_or(0)
+        self.state.refresh(key, tick, millis(now)).unwrap_or(0)
     }
 
-    /// Returns what a walk needs next; 0 of one that has ended.
+    /// Returns what a read needs next; 0 of one that has ended.
     #[must_use]
     pub fn turn(&self, walk: u32) -> u32 {
-        self.desk.turn(walk).map_or(0, packed)
+        self.state.turn(walk).map_or(0, packed)
     }
 
-    /// Returns how old the proof may be that a walk needs, in milliseconds.
+    /// Returns how old the proof may be that a read needs, in milliseconds.
     #[wasm_bindgen(js_name = maxAge)]
     #[must_use]
     pub fn max_age(&self, walk: u32) -> f64 {
-        match self.desk.turn(walk) {
-            Some(Turn::Prove { max_age }) => max_age.as_secs_f64() * 1_000.0,
-            Some(Turn::Fetch | Turn::Serve { .. } | Turn::Removed { .. } | Turn::Failed(_)) | None => 0.0,
+        match self.state.turn(walk) {
+            Some(NextStep::Prove { max_age }) => max_age.as_secs_f64() * 1_000.0,
+            Some(
+                NextStep::Fetch | NextStep::Serve { .. } | NextStep::Removed { .. } | NextStep::Failed(_),
+            )
+            | None => 0.0,
         }
     }
 
-    /// Says whether the version that a walk wants was heard.
+    /// Says whether the version that a read wants was heard.
     #[wasm_bindgen(js_name = isHeard)]
     #[must_use]
     pub fn is_heard(&self, walk: u32) -> bool {
-        self.desk.is_heard(walk)
+        self.state.is_heard(walk)
     }
 
-    /// The proof that a walk waited for has come, or will not in time.
+    /// The proof that a read waited for has come, or will not in time.
     pub fn proved(&mut self, walk: u32, proved: bool, now: f64) -> u32 {
-        self.desk.proved(walk, proved, millis(now)).map_or(0, packed)
+        self.state.proved(walk, proved, millis(now)).map_or(0, packed)
     }
 
-    /// Returns the flight that a walk is to wait for; negative if it has just begun and the fetcher is to be called.
+    /// Returns the flight that a read is to wait for; negative if it has just begun and the fetcher is to be called.
     pub fn board(&mut self, walk: u32, tick: u32, now: f64) -> f64 {
-        match self.desk.board(walk, tick, millis(now)) {
+        match self.state.board(walk, tick, millis(now)) {
             Some((flight, true)) => -f64::from(flight),
             Some((flight, false)) => f64::from(flight),
             None => 0.0,
@@ -137,86 +140,87 @@ impl Cache {
         let tags: Result<Vec<Tag>, _> = tags.into_iter().map(Tag::new).collect();
         let tags = tags.map_err(|why| JsError::new(&why.to_string()))?;
         let (ttl, stale_for) = (time(ttl), time(stale_for));
-        self.desk.land(flight, Brought { found, tags, ttl, stale_for, bytes: millis(bytes).0 });
+        self.state.land(flight, Brought { found, tags, ttl, stale_for, bytes: millis(bytes).0 });
         Ok(())
     }
 
-    /// Judges for a walk what the flight brought that it waited for.
+    /// Judges for a read what the flight brought that it waited for.
     pub fn landed(&mut self, walk: u32, flight: u32, now: f64) -> u32 {
-        self.desk.landed(walk, flight, millis(now)).map_or(0, packed)
+        self.state.landed(walk, flight, millis(now)).map_or(0, packed)
     }
 
-    /// The flight that a walk waited for brought nothing.
+    /// The flight that a read waited for brought nothing.
     pub fn failed(&mut self, walk: u32, now: f64) -> u32 {
-        self.desk.failed(walk, millis(now)).map_or(0, packed)
+        self.state.failed(walk, millis(now)).map_or(0, packed)
     }
 
-    /// Keeps what a flight brought to a walk: returns its slot, and the slots of what had to go for it; nothing if it is
+    /// Keeps what a flight brought to a read: returns its slot, and the slots of what had to go for it; nothing if it is
     /// not kept.
     pub fn keep(&mut self, walk: u32, flight: u32) -> Vec<u32> {
-        match self.desk.keep(walk, flight) {
+        match self.state.keep(walk, flight) {
             Some(Put { slot, evicted }) => [slot].into_iter().chain(evicted).collect(),
             None => Vec::new(),
         }
     }
 
-    /// Ends a walk, answered or not.
+    /// Ends a read, answered or not.
     pub fn end(&mut self, walk: u32) {
-        self.desk.end(walk);
+        self.state.end(walk);
     }
 
     /// Forgets a flight that nobody waits for.
     #[wasm_bindgen(js_name = endFlight)]
     pub fn end_flight(&mut self, flight: u32) {
-        self.desk.end_flight(flight);
+        self.state.end_flight(flight);
     }
 
     /// Drops the entry of a key, and voids what is being fetched for it; returns its slot.
     pub fn delete(&mut self, key: &str) -> Option<u32> {
-        self.desk.drop_key(key)
+        self.state.drop_key(key)
     }
 
     /// Drops every entry, and voids whatever is being fetched.
     pub fn clear(&mut self) {
-        self.desk.clear();
+        self.state.clear();
     }
 
     /// Forgets all that was heard, and every entry: another session follows.
     pub fn forget(&mut self) {
-        self.desk.forget_all();
+        self.state.forget_all();
     }
 
     /// Returns how many milliseconds ago it was last proved that everything had been heard.
     #[must_use]
     pub fn lag(&self, now: f64) -> Option<f64> {
-        self.desk.known.lag(millis(now)).map(|lag| lag.as_secs_f64() * 1_000.0)
+        self.state.known.lag(millis(now)).map(|lag| lag.as_secs_f64() * 1_000.0)
     }
 
     /// Returns the position that reads are judged by; empty before there is one.
     #[must_use]
     pub fn position(&self) -> String {
-        self.desk.known.position().map(|position| position.to_string()).unwrap_or_default()
+        self.state.known.position().map(|position| position.to_string()).unwrap_or_default()
     }
 
     /// Returns the position at which the entry in a slot was filled; empty if there is none.
     #[wasm_bindgen(js_name = filledAt)]
     #[must_use]
     pub fn filled_at(&self, slot: u32) -> String {
-        let held = self.desk.shelf.get(slot);
+        let held = self.state.entries.get(slot);
         held.map(|held| held.envelope.position.to_string()).unwrap_or_default()
     }
 
     /// Returns what was counted: entries, bytes, floors; then those of `COUNTED`.
     #[must_use]
     pub fn stats(&self) -> Vec<f64> {
-        let counts = &self.desk.counts;
+        let counts = &self.state.counts;
         let of = |count: &Count| counts.classes().map(|class| counts.get(class, *count)).sum::<u64>();
-        let here = [self.desk.shelf.count() as u64, self.desk.shelf.bytes(), self.desk.floors() as u64];
+        let here =
+            [self.state.entries.count() as u64, self.state.entries.bytes(), self.state.floors() as u64];
         here.into_iter().chain(COUNTED.iter().map(of)).map(number).collect()
     }
 }
 
-/// What [`Cache::stats`] tells, in its order.
+/// The counts in [`Cache::stats`], in their order.
 const COUNTED: [Count; 19] = [
     Count::Reads,
     Count::MemoryHit,
@@ -242,40 +246,46 @@ const COUNTED: [Count; 19] = [
 /// Returns a turn as a number. Bits 0-2: 1 prove, 2 fetch, 3 serve from memory, 4 serve from the flight, 5 removed,
 /// 6 failed. Bits 3-4: the freshness (fresh, revalidating, stale) or the failure (bound not kept, version not heard,
 /// origin). Then 32 refresh behind, 64 keep, 128 prove behind.
-fn packed(turn: Turn) -> u32 {
+fn packed(turn: NextStep) -> u32 {
     let freshness = |freshness| match freshness {
         Freshness::Fresh => 0,
         Freshness::Revalidating => 1 << 3,
         Freshness::Stale => 2 << 3,
     };
     match turn {
-        Turn::Prove { .. } => 1,
-        Turn::Fetch => 2,
-        Turn::Serve { from, freshness: how, refresh, keep, behind } => {
+        NextStep::Prove { .. } => 1,
+        NextStep::Fetch => 2,
+        NextStep::Serve { from, freshness: how, refresh, keep, behind } => {
             let kind = if from == Tier::Memory { 3 } else { 4 };
             let flags = u32::from(refresh) << 5 | u32::from(keep) << 6 | u32::from(behind) << 7;
             kind | freshness(how) | flags
         }
-        Turn::Removed { freshness: how } => 5 | freshness(how),
-        Turn::Failed(Failure::BoundNotKept) => 6,
-        Turn::Failed(Failure::MinVersion) => 6 | 1 << 3,
-        Turn::Failed(Failure::Origin) => 6 | 2 << 3,
+        NextStep::Removed { freshness: how } => 5 | freshness(how),
+        NextStep::Failed(Failure::BoundNotKept) => 6,
+        NextStep::Failed(Failure::MinVersion) => 6 | 1 << 3,
+        NextStep::Failed(Failure::Origin) => 6 | 2 << 3,
     }
 }
 
 /// Returns what a read wants; the text of an error begins with its code.
-fn wish(key: String, bound: f64, beyond: u32, at_least: &str, anew: bool) -> Result<(Key, Wish), String> {
+fn options(
+    key: String,
+    bound: f64,
+    beyond: u32,
+    at_least: &str,
+    anew: bool,
+) -> Result<(Key, ReadOptions), String> {
     let key = Key::new(key).map_err(|why| format!("bad-key: {why}"))?;
     let refused = |_| format!("bad-options: minVersion is a position or epoch:version, not {at_least}");
     let at_least = if at_least.is_empty() { None } else { Some(at_least.parse().map_err(refused)?) };
-    Ok((key, Wish { bound: time(bound), unkept: word(beyond), at_least, anew }))
+    Ok((key, ReadOptions { bound: time(bound), beyond_bound: word(beyond), at_least, anew }))
 }
 
-fn word(beyond: u32) -> Option<Unkept> {
+fn word(beyond: u32) -> Option<BeyondBound> {
     match beyond {
-        0 => Some(Unkept::Stale),
-        1 => Some(Unkept::Fail),
-        2 => Some(Unkept::Fetch),
+        0 => Some(BeyondBound::Stale),
+        1 => Some(BeyondBound::Fail),
+        2 => Some(BeyondBound::Fetch),
         _ => None,
     }
 }

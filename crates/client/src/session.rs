@@ -19,7 +19,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::panic;
 use crate::timing;
 
-/// What a session's last input brought, for caches. Floors rise at once, before any handler ran: early is safe.
+/// The changes of a session's last input, for caches. Floors rise before any handler runs, which is safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// These floors.
@@ -28,7 +28,7 @@ pub(crate) enum Heard {
         epoch: Epoch,
         /// One a target.
         floors: Vec<FloorRow>,
-        /// What is complete with them; none while more parts of a fold follow.
+        /// The position that these floors complete; none while more parts of a fold follow.
         position: Option<Position>,
     },
     /// Forget everything; continue here.
@@ -79,7 +79,7 @@ pub struct Session {
     follower: Follower,
     name: String,
     topics: Vec<String>,
-    /// Whether anybody wants to know of floors.
+    /// Whether a cache is attached.
     caches: bool,
     heard: Vec<Heard>,
 }
@@ -113,12 +113,12 @@ impl Session {
         self.step(now, Input::Opened)
     }
 
-    /// It sent a text.
+    /// Hands in a text that the broker sent.
     pub fn text(&mut self, now: f64, text: String) -> String {
         self.step(now, Input::Text(text))
     }
 
-    /// It closed, or did not open.
+    /// Hands in that the connection closed, or did not open.
     pub fn closed(&mut self, now: f64, code: u16) -> String {
         self.step(now, Input::Closed { code })
     }
@@ -192,7 +192,7 @@ impl Session {
         seed: u64,
     ) -> Result<Self, String> {
         let query = FollowQuery { from: Start::Head, name: name.clone(), topics: topics.clone() }.to_query();
-        // What the broker would refuse is refused here, with the same words.
+        // Refuses what the broker would refuse, in the same words.
         let path = format!("/v1/catalogs/{catalog}/follow");
         let query = query.strip_prefix('?').unwrap_or_default();
         Route::parse("GET", &path, query).map_err(|problem| problem.detail().to_owned())?;
@@ -274,7 +274,7 @@ fn heard(held: Option<Position>, effect: &Effect) -> Option<Heard> {
             Some(Heard::Raised { epoch, floors, position: Some(*position) })
         }
         Effect::ApplyFold { position, changes } => {
-            // Who holds nothing has no entries either that a part could refuse.
+            // Without a position there are no entries either that a part of a fold could refuse.
             let epoch = position.or(held)?.epoch;
             let floors = raised_by(changes.iter().map(|folded| (folded.version, &folded.change)));
             Some(Heard::Raised { epoch, floors, position: *position })

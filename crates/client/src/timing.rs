@@ -5,7 +5,7 @@ use std::time::Duration;
 use newsreel_core::follow::follower::Config;
 use serde::Deserialize;
 
-/// What a caller sets; absent fields keep the default. In milliseconds.
+/// The times that a caller sets, in milliseconds; absent fields keep the default.
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct Timing {

@@ -1,6 +1,6 @@
-//! Things with small numbers, which are used again.
+//! Values by small numbers. The number of a removed value is used again.
 
-/// What is under way, by number; the first number is 1.
+/// The values by number; the first number is 1.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     places: Vec<Option<T>>,
@@ -14,7 +14,7 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// Takes something in; returns its number.
+    /// Adds a value; returns its number.
     pub(super) fn admit(&mut self, one: T) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
@@ -24,26 +24,26 @@ impl<T> Slab<T> {
         number
     }
 
-    /// Takes something out that [`Self::put`] will put back.
+    /// Takes a value out, which [`Self::put`] will put back.
     pub(super) fn lend(&mut self, number: u32) -> Option<T> {
         self.places.get_mut((number as usize).checked_sub(1)?)?.take()
     }
 
-    /// Puts something back.
+    /// Puts a value back.
     pub(super) fn put(&mut self, number: u32, one: T) {
         if let Some(place) = self.places.get_mut(number as usize - 1) {
             *place = Some(one);
         }
     }
 
-    /// Takes something out for good; its number is another's from here on.
+    /// Removes a value, whose number is free after that.
     pub(super) fn take(&mut self, number: u32) -> Option<T> {
         let one = self.lend(number)?;
         self.free.push(number);
         Some(one)
     }
 
-    /// Says whether nothing is under way; what is lent is.
+    /// Says whether there are no values. A value that is lent counts.
     pub(super) fn is_empty(&self) -> bool {
         self.places.len() == self.free.len()
     }

@@ -8,10 +8,10 @@ use newsreel_core::wire::{Change, Epoch, Key, Position, Tag, UnixMillis, Version
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::desk::{Brought, Desk};
-use super::options::{Promise, Unkept};
-use super::shelf::Bounds;
-use super::walk::{Turn, Wish};
+use super::entry_index::Bounds;
+use super::options::{BeyondBound, Promise};
+use super::reads::{NextStep, ReadOptions};
+use super::state::{Brought, CacheState};
 use crate::session::Heard;
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
@@ -26,21 +26,22 @@ fn key() -> Key {
 }
 
 /// A desk that has heard everything up to version 3, as of now.
-fn desk() -> Desk {
-    let mut desk = Desk::new(Bounds { entries: 100, bytes: 1 << 20 });
+fn state() -> CacheState {
+    let mut state = CacheState::new(Bounds { entries: 100, bytes: 1 << 20 });
     let minute = Duration::from_secs(60);
-    let promise = Promise { ttl: minute, stale_for: minute, lag_bound: minute, unkept: Unkept::Stale };
-    desk.classes.say("title".to_owned(), promise);
-    assert!(!desk.hear(&[], Some(at(3)), Some(NOW), &[]), "nothing was there to be forgotten");
-    desk
+    let promise =
+        Promise { ttl: minute, stale_for: minute, lag_bound: minute, beyond_bound: BeyondBound::Stale };
+    state.classes.say("title".to_owned(), promise);
+    assert!(!state.hear(&[], Some(at(3)), Some(NOW), &[]), "nothing was there to be forgotten");
+    state
 }
 
 /// Hears of one change more.
-fn hear(desk: &mut Desk, change: Change) {
-    let held = desk.known.position().unwrap();
+fn hear(state: &mut CacheState, change: Change) {
+    let held = state.known.position().unwrap();
     let to = Position { version: held.version.next(), ..held };
     let floors = raised_by([(to.version, &change)]);
-    desk.hear(&[Heard::Raised { epoch: to.epoch, floors, position: Some(to) }], Some(to), Some(NOW), &[]);
+    state.hear(&[Heard::Raised { epoch: to.epoch, floors, position: Some(to) }], Some(to), Some(NOW), &[]);
 }
 
 fn brought(tags: &[&str]) -> Brought {
@@ -49,24 +50,24 @@ fn brought(tags: &[&str]) -> Brought {
 }
 
 /// Begins a read that has to fetch, and boards.
-fn begin(desk: &mut Desk) -> (u32, u32) {
-    let walk = desk.begin(key(), Wish::default(), 0, NOW);
-    assert_eq!(desk.turn(walk), Some(Turn::Fetch));
-    (walk, desk.board(walk, 0, NOW).unwrap().0)
+fn begin(state: &mut CacheState) -> (u32, u32) {
+    let walk = state.begin(key(), ReadOptions::default(), 0, NOW);
+    assert_eq!(state.turn(walk), Some(NextStep::Fetch));
+    (walk, state.board(walk, 0, NOW).unwrap().0)
 }
 
-/// Lands a flight for a walk, and keeps what it brought where that is said.
-fn land(desk: &mut Desk, walk: u32, flight: u32, tags: &[&str]) -> Turn {
-    desk.land(flight, brought(tags));
-    let turn = desk.landed(walk, flight, NOW).unwrap();
-    if matches!(turn, Turn::Serve { keep: true, .. }) {
-        desk.keep(walk, flight).unwrap();
+/// Lands a flight for a read, and keeps what it brought where that is said.
+fn land(state: &mut CacheState, walk: u32, flight: u32, tags: &[&str]) -> NextStep {
+    state.land(flight, brought(tags));
+    let turn = state.landed(walk, flight, NOW).unwrap();
+    if matches!(turn, NextStep::Serve { keep: true, .. }) {
+        state.keep(walk, flight).unwrap();
     }
     turn
 }
 
-fn is_fresh(turn: Turn, tier: Tier) -> bool {
-    matches!(turn, Turn::Serve { from, freshness: Freshness::Fresh, .. } if from == tier)
+fn is_fresh(turn: NextStep, tier: Tier) -> bool {
+    matches!(turn, NextStep::Serve { from, freshness: Freshness::Fresh, .. } if from == tier)
 }
 
 #[test]
@@ -79,95 +80,97 @@ fn what_was_fetched_is_a_hit_until_something_covers_it() {
     ];
     let spares = [r#"{"key":"title:12"}"#, r#"{"tag":"b"}"#, r#"{"prefix":"title:12"}"#];
     for cover in covers {
-        let mut desk = desk();
-        let (walk, flight) = begin(&mut desk);
-        assert!(is_fresh(land(&mut desk, walk, flight, &["a"]), Tier::Origin));
+        let mut state = state();
+        let (walk, flight) = begin(&mut state);
+        assert!(is_fresh(land(&mut state, walk, flight, &["a"]), Tier::Origin));
         for spare in spares {
-            hear(&mut desk, serde_json::from_str(spare).unwrap());
+            hear(&mut state, serde_json::from_str(spare).unwrap());
         }
-        let slot = desk.shelf.slot("title:1").unwrap();
-        assert!(is_fresh(desk.hit(slot, NOW).unwrap(), Tier::Memory));
-        hear(&mut desk, cover.clone());
-        assert_eq!(desk.hit(slot, NOW), None, "{cover:?}");
-        desk.end(walk);
-        desk.end_flight(flight);
-        let walk = desk.begin(key(), Wish::default(), 1, NOW);
-        assert_eq!(desk.turn(walk), Some(Turn::Fetch), "{cover:?}");
+        let slot = state.entries.slot("title:1").unwrap();
+        assert!(is_fresh(state.try_hit(slot, NOW).unwrap(), Tier::Memory));
+        hear(&mut state, cover.clone());
+        assert_eq!(state.try_hit(slot, NOW), None, "{cover:?}");
+        state.end(walk);
+        state.end_flight(flight);
+        let walk = state.begin(key(), ReadOptions::default(), 1, NOW);
+        assert_eq!(state.turn(walk), Some(NextStep::Fetch), "{cover:?}");
     }
 }
 
 #[test]
 fn s2_a_fill_from_before_a_change_is_not_kept_and_who_waited_for_it_fetches_again() {
-    let mut desk = desk();
-    let (walk, flight) = begin(&mut desk);
-    hear(&mut desk, serde_json::from_str(r#"{"tag":"a"}"#).unwrap());
-    assert_eq!(land(&mut desk, walk, flight, &["a"]), Turn::Fetch);
-    assert_eq!(desk.shelf.count(), 0);
-    let (again, begun) = desk.board(walk, 1, NOW).unwrap();
+    let mut state = state();
+    let (walk, flight) = begin(&mut state);
+    hear(&mut state, serde_json::from_str(r#"{"tag":"a"}"#).unwrap());
+    assert_eq!(land(&mut state, walk, flight, &["a"]), NextStep::Fetch);
+    assert_eq!(state.entries.count(), 0);
+    let (again, begun) = state.board(walk, 1, NOW).unwrap();
     assert!(begun && again != flight);
-    assert!(is_fresh(land(&mut desk, walk, again, &["a"]), Tier::Origin));
+    assert!(is_fresh(land(&mut state, walk, again, &["a"]), Tier::Origin));
 }
 
 #[test]
 fn s2_who_reads_after_a_change_does_not_wait_for_a_fetch_from_before_it() {
-    let mut desk = desk();
-    let (_, early) = begin(&mut desk);
-    let (_, shared) = begin(&mut desk);
+    let mut state = state();
+    let (_, early) = begin(&mut state);
+    let (_, shared) = begin(&mut state);
     assert_eq!(shared, early, "until something changes");
-    hear(&mut desk, Change::update(key(), vec![]));
-    let (_, late) = begin(&mut desk);
+    hear(&mut state, Change::update(key(), vec![]));
+    let (_, late) = begin(&mut state);
     assert_ne!(late, early);
-    desk.end_flight(early);
-    let (_, later) = begin(&mut desk);
+    state.end_flight(early);
+    let (_, later) = begin(&mut state);
     assert_eq!(later, late, "the newest is found, whichever has ended");
 }
 
 #[test]
 fn e1_a_reset_forgets_what_is_kept_and_refuses_what_is_on_its_way() {
-    let mut desk = desk();
-    let (kept, flight) = begin(&mut desk);
-    land(&mut desk, kept, flight, &[]);
-    desk.end(kept);
-    desk.end_flight(flight);
-    let other = desk.begin(Key::new("title:2".to_owned()).unwrap(), Wish::default(), 0, NOW);
-    let (late, _) = desk.board(other, 0, NOW).unwrap();
+    let mut state = state();
+    let (kept, flight) = begin(&mut state);
+    land(&mut state, kept, flight, &[]);
+    state.end(kept);
+    state.end_flight(flight);
+    let other = state.begin(Key::new("title:2".to_owned()).unwrap(), ReadOptions::default(), 0, NOW);
+    let (late, _) = state.board(other, 0, NOW).unwrap();
     let newer = Position::genesis(Epoch::new(UnixMillis(2_000_000_000_000), [0; 10]));
-    assert!(desk.hear(&[Heard::Reset { position: newer }], Some(newer), Some(NOW), &[]));
-    assert_eq!(desk.shelf.count(), 0);
-    assert_eq!(land(&mut desk, other, late, &[]), Turn::Fetch);
+    assert!(state.hear(&[Heard::Reset { position: newer }], Some(newer), Some(NOW), &[]));
+    assert_eq!(state.entries.count(), 0);
+    assert_eq!(land(&mut state, other, late, &[]), NextStep::Fetch);
 }
 
 #[test]
 fn s1_a_bound_that_has_passed_asks_for_a_proof_before_the_answer() {
-    let mut desk = desk();
-    let (walk, flight) = begin(&mut desk);
-    land(&mut desk, walk, flight, &[]);
-    let slot = desk.shelf.slot("title:1").unwrap();
+    let mut state = state();
+    let (walk, flight) = begin(&mut state);
+    land(&mut state, walk, flight, &[]);
+    let slot = state.entries.slot("title:1").unwrap();
     let late = NOW.plus(Duration::from_secs(61));
-    assert_eq!(desk.hit(slot, late), None);
-    let walk = desk.begin(key(), Wish::default(), 1, late);
-    assert!(matches!(desk.turn(walk), Some(Turn::Prove { .. })));
-    let Some(Turn::Serve { freshness, .. }) = desk.proved(walk, false, late) else { panic!("it is marked") };
+    assert_eq!(state.try_hit(slot, late), None);
+    let walk = state.begin(key(), ReadOptions::default(), 1, late);
+    assert!(matches!(state.turn(walk), Some(NextStep::Prove { .. })));
+    let Some(NextStep::Serve { freshness, .. }) = state.proved(walk, false, late) else {
+        panic!("it is marked")
+    };
     assert_eq!(freshness, Freshness::Stale);
 }
 
 #[test]
 fn floors_that_can_refuse_nothing_are_not_held() {
-    let mut desk = desk();
+    let mut state = state();
     for id in 0..10_000 {
-        hear(&mut desk, Change::update(Key::new(format!("other:{id}")).unwrap(), vec![]));
+        hear(&mut state, Change::update(Key::new(format!("other:{id}")).unwrap(), vec![]));
     }
-    assert!(desk.floors() < 10, "{}", desk.floors());
+    assert!(state.floors() < 10, "{}", state.floors());
     // Of what is on its way nobody knows yet what could refuse it; but that does not grow with time.
     for round in 0..50 {
-        desk.clear();
-        let (walk, flight) = begin(&mut desk);
+        state.clear();
+        let (walk, flight) = begin(&mut state);
         for id in 0..1_000 {
-            hear(&mut desk, Change::update(Key::new(format!("other:{round}-{id}")).unwrap(), vec![]));
+            hear(&mut state, Change::update(Key::new(format!("other:{round}-{id}")).unwrap(), vec![]));
         }
-        assert!(desk.floors() >= 1_000);
-        desk.end(walk);
-        desk.end_flight(flight);
+        assert!(state.floors() >= 1_000);
+        state.end(walk);
+        state.end_flight(flight);
     }
-    assert!(desk.floors() < 10_000, "{}", desk.floors());
+    assert!(state.floors() < 10_000, "{}", state.floors());
 }

@@ -1,6 +1,7 @@
-//! The shelf: all of each entry but its value, in the order of use, bounded by number and bytes.
+//! The index of a cache's entries: everything of an entry except its value, in the order of use, bounded by number and
+//! bytes.
 //!
-//! Knows nothing of floors. Values are JavaScript's, under the number of the slot.
+//! Knows nothing of floors. JavaScript keeps the values, under the number of the slot.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +9,19 @@ use newsreel_core::read::cache::Envelope;
 use newsreel_core::read::floors::FloorKind;
 use newsreel_core::wire::Key;
 
-/// What an entry takes beside its key, its tags and its value: the envelope, and what JavaScript keeps of it.
+/// The bytes of an entry beside its key, its tags and its value: the envelope, and JavaScript's bookkeeping.
 const ENTRY_BYTES: u64 = 400;
-/// What a tag takes beside its text.
+/// The bytes of a tag beside its text.
 const TAG_BYTES: u64 = 24;
-/// No slot.
+/// Stands for no slot.
 const NONE: u32 = u32::MAX;
 
-/// How much is kept.
+/// The bounds of a cache.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// How many entries.
+    /// The most entries.
     pub(super) entries: u32,
-    /// How many bytes of them all.
+    /// The most bytes of all entries.
     pub(super) bytes: u64,
 }
 
@@ -29,32 +30,32 @@ pub(super) struct Bounds {
 pub(super) struct Held {
     pub(super) key: Key,
     pub(super) envelope: Envelope,
-    /// Which fill it is of all that this shelf took.
+    /// The number of the fill, counted over all fills of this index.
     pub(super) number: u64,
     bytes: u64,
-    /// The slots of what was used next after it and last before it.
+    /// The slots of the entries that were used next after this one and last before.
     newer: u32,
     older: u32,
 }
 
-/// Where a fill went.
+/// The place of a fill.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Put {
     pub(super) slot: u32,
-    /// The slots that were freed for it.
+    /// The slots that were freed to make room.
     pub(super) evicted: Vec<u32>,
 }
 
 /// The entries of a cache.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct EntryIndex {
     bounds: Bounds,
     slots: Vec<Option<Held>>,
     free: Vec<u32>,
     by_key: BTreeMap<String, u32>,
-    /// How many entries carry each tag.
+    /// The number of entries that carry each tag.
     tags: BTreeMap<String, u32>,
-    /// How many say "not found".
+    /// The number of entries that say "not found".
     not_found: u32,
     bytes: u64,
     newest: u32,
@@ -62,7 +63,7 @@ pub(super) struct Shelf {
     puts: u64,
 }
 
-impl Shelf {
+impl EntryIndex {
     pub(super) fn new(bounds: Bounds) -> Self {
         let (slots, free, by_key, tags) = (Vec::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
         Self {
@@ -262,21 +263,21 @@ mod tests {
         Key::new(format!("title:{id}")).unwrap()
     }
 
-    fn shelf(entries: u32, bytes: u64) -> Shelf {
-        Shelf::new(Bounds { entries, bytes })
+    fn entries(entries: u32, bytes: u64) -> EntryIndex {
+        EntryIndex::new(Bounds { entries, bytes })
     }
 
     /// The ids in the order of use, the last used first.
-    fn order(shelf: &Shelf) -> Vec<String> {
+    fn order(entries: &EntryIndex) -> Vec<String> {
         let mut order = Vec::new();
-        let mut slot = shelf.newest;
-        while let Some(held) = shelf.get(slot) {
+        let mut slot = entries.newest;
+        while let Some(held) = entries.get(slot) {
             order.push(held.key.as_str().trim_start_matches("title:").to_owned());
             slot = held.older;
         }
         let mut back = Vec::new();
-        let mut slot = shelf.oldest;
-        while let Some(held) = shelf.get(slot) {
+        let mut slot = entries.oldest;
+        while let Some(held) = entries.get(slot) {
             back.push(held.key.as_str().trim_start_matches("title:").to_owned());
             slot = held.newer;
         }
@@ -287,57 +288,63 @@ mod tests {
 
     #[test]
     fn what_was_used_longest_ago_goes_first() {
-        let mut shelf = shelf(3, u64::MAX);
+        let mut entries = entries(3, u64::MAX);
         for id in 1..=3 {
-            assert_eq!(shelf.put(&key(id), envelope(1, &["a"]), 0).unwrap().evicted, Vec::<u32>::new());
+            assert_eq!(entries.put(&key(id), envelope(1, &["a"]), 0).unwrap().evicted, Vec::<u32>::new());
         }
-        let first = shelf.slot("title:1").unwrap();
-        shelf.touch(first);
-        assert_eq!(order(&shelf), ["1", "3", "2"]);
-        let second = shelf.slot("title:2").unwrap();
-        assert_eq!(shelf.put(&key(4), envelope(1, &["a"]), 0).unwrap().evicted, [second]);
-        assert_eq!(order(&shelf), ["4", "1", "3"]);
-        assert_eq!(shelf.put(&key(5), envelope(1, &["a"]), 0).unwrap().slot, second, "slots are used again");
+        let first = entries.slot("title:1").unwrap();
+        entries.touch(first);
+        assert_eq!(order(&entries), ["1", "3", "2"]);
+        let second = entries.slot("title:2").unwrap();
+        assert_eq!(entries.put(&key(4), envelope(1, &["a"]), 0).unwrap().evicted, [second]);
+        assert_eq!(order(&entries), ["4", "1", "3"]);
+        assert_eq!(
+            entries.put(&key(5), envelope(1, &["a"]), 0).unwrap().slot,
+            second,
+            "slots are used again"
+        );
     }
 
     #[test]
     fn bytes_are_bounded_and_what_is_too_large_evicts_nobody() {
-        let mut shelf = shelf(100, 5_000);
+        let mut entries = entries(100, 5_000);
         for id in 0..10 {
-            shelf.put(&key(id), envelope(1, &["a"]), 1_000).unwrap();
-            assert!(shelf.bytes() <= 5_000);
+            entries.put(&key(id), envelope(1, &["a"]), 1_000).unwrap();
+            assert!(entries.bytes() <= 5_000);
         }
-        assert_eq!(shelf.count(), 3, "each takes 1,000 and its envelope");
-        assert_eq!(shelf.put(&key(11), envelope(1, &[]), 5_000), None);
-        assert_eq!(shelf.put(&key(11), envelope(1, &[]), u64::MAX), None);
-        assert_eq!(shelf.count(), 3);
-        shelf.clear();
-        assert_eq!((shelf.bytes(), shelf.count(), order(&shelf).len()), (0, 0, 0));
+        assert_eq!(entries.count(), 3, "each takes 1,000 and its envelope");
+        assert_eq!(entries.put(&key(11), envelope(1, &[]), 5_000), None);
+        assert_eq!(entries.put(&key(11), envelope(1, &[]), u64::MAX), None);
+        assert_eq!(entries.count(), 3);
+        entries.clear();
+        assert_eq!((entries.bytes(), entries.count(), order(&entries).len()), (0, 0, 0));
     }
 
     #[test]
     fn s2_a_late_fill_never_replaces_a_newer_one_on_the_shelf() {
-        let mut shelf = shelf(3, u64::MAX);
-        let slot = shelf.put(&key(1), envelope(8, &["a"]), 0).unwrap().slot;
-        assert_eq!(shelf.put(&key(1), envelope(7, &["a"]), 0), None);
-        assert_eq!(shelf.get(slot).unwrap().envelope, envelope(8, &["a"]));
-        assert_eq!(shelf.put(&key(1), envelope(9, &["b"]), 0).unwrap().evicted, Vec::<u32>::new());
-        assert!(shelf.carries("b") && !shelf.carries("a") && shelf.count() == 1);
+        let mut entries = entries(3, u64::MAX);
+        let slot = entries.put(&key(1), envelope(8, &["a"]), 0).unwrap().slot;
+        assert_eq!(entries.put(&key(1), envelope(7, &["a"]), 0), None);
+        assert_eq!(entries.get(slot).unwrap().envelope, envelope(8, &["a"]));
+        assert_eq!(entries.put(&key(1), envelope(9, &["b"]), 0).unwrap().evicted, Vec::<u32>::new());
+        assert!(entries.carries("b") && !entries.carries("a") && entries.count() == 1);
     }
 
     #[test]
     fn it_knows_whether_a_change_can_touch_anything() {
-        let mut shelf = shelf(9, u64::MAX);
-        shelf.put(&key(1), envelope(1, &["a"]), 0);
-        shelf.put(&key(2), envelope(1, &["a", "b"]), 0);
-        assert!(shelf.carries("a") && shelf.carries("b") && !shelf.has_not_found());
-        assert!(shelf.has_prefix("ti") && shelf.has_prefix("title:2"));
-        assert!(!shelf.has_prefix("title:3") && !shelf.has_prefix("title:22") && !shelf.has_prefix("u"));
-        shelf.drop_key("title:2");
-        assert!(shelf.carries("a") && !shelf.carries("b"));
-        shelf.put(&key(3), envelope(1, &[]), 0);
-        assert!(shelf.has_not_found());
-        shelf.drop_key("title:3");
-        assert!(!shelf.has_not_found());
+        let mut entries = entries(9, u64::MAX);
+        entries.put(&key(1), envelope(1, &["a"]), 0);
+        entries.put(&key(2), envelope(1, &["a", "b"]), 0);
+        assert!(entries.carries("a") && entries.carries("b") && !entries.has_not_found());
+        assert!(entries.has_prefix("ti") && entries.has_prefix("title:2"));
+        assert!(
+            !entries.has_prefix("title:3") && !entries.has_prefix("title:22") && !entries.has_prefix("u")
+        );
+        entries.drop_key("title:2");
+        assert!(entries.carries("a") && !entries.carries("b"));
+        entries.put(&key(3), envelope(1, &[]), 0);
+        assert!(entries.has_not_found());
+        entries.drop_key("title:3");
+        assert!(!entries.has_not_found());
     }
 }

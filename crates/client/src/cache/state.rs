@@ -1,8 +1,8 @@
-//! The desk: what a cache knows, and the fetches under way.
+//! The state of a cache: its knowledge, its entries, the reads and the fetches under way.
 //!
-//! Does no I/O and reads no clock. A [`Flight`] is one call of a fetcher, which several walks may wait for: each judges
-//! what it brought by the floors of that moment, so that a change which came meanwhile is in all of their answers. A
-//! reset makes another era: a flight of the one before is refused, and a walk begins anew.
+//! Does no I/O and reads no clock. A [`Flight`] is one call of a fetcher, which several reads may wait for. Each read judges
+//! the fetched value by the floors of that moment, so that a change which came meanwhile is in all of their answers. A
+//! reset begins another era: flights of the old era are refused, and reads begin again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use newsreel_core::read::sync::{Applied, Knowledge, Reply};
 use newsreel_core::wire::change::Target;
 use newsreel_core::wire::{Epoch, Key, Position, Tag, UnixMillis, Version};
 
+use super::entry_index::{Bounds, EntryIndex, Put};
 use super::options::Classes;
-use super::shelf::{Bounds, Put, Shelf};
+use super::reads::PendingRead;
 use super::slab::Slab;
-use super::walk::Walk;
 use crate::session::Heard;
 
 /// How many floors may be held beyond twice those that were needed the last time.
@@ -28,19 +28,19 @@ const SPARE_FLOORS: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Flight {
     key: Key,
-    /// What was heard before; nothing if nothing was.
+    /// The position of the cache when the fetch began; `None` before the first.
     position: Option<Position>,
     begun_at: UnixMillis,
     tick: u32,
-    /// Whatever it brings is from before the key was dropped, or from before a reset.
+    /// Whether the fetched value is void, because the key was dropped or a reset came since.
     void: bool,
     pub(super) brought: Option<Brought>,
     kept: bool,
-    /// The flight of its key that began before it; 0 for none.
+    /// The number of the flight of the same key that began before; 0 for none.
     before: u32,
 }
 
-/// What a fetcher returned, without the value.
+/// The tags and times of a value that a fetcher returned.
 #[derive(Debug, Clone)]
 pub(super) struct Brought {
     pub(super) found: bool,
@@ -52,32 +52,32 @@ pub(super) struct Brought {
 
 /// Everything that a cache knows.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct CacheState {
     pub(super) known: Knowledge,
-    /// Where the session was when it was heard last.
+    /// The position of the session at its last input.
     session_at: Option<Position>,
     /// The beginnings of the keys that the session hears of; none means all.
     topics: Vec<String>,
     pub(super) classes: Classes,
-    pub(super) shelf: Shelf,
-    pub(super) walks: Slab<Walk>,
+    pub(super) entries: EntryIndex,
+    pub(super) walks: Slab<PendingRead>,
     flights: Slab<Flight>,
-    /// The newest flight of each key; each knows the one before.
+    /// The newest flight of each key. Each flight knows the one before.
     by_key: BTreeMap<String, u32>,
     pub(super) era: u32,
-    /// More floors than this are looked through.
+    /// The number of floors above which unneeded floors are dropped.
     most_floors: usize,
     pub(super) counts: Counts,
 }
 
-impl Desk {
+impl CacheState {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             known: Knowledge::default(),
             session_at: None,
             topics: Vec::new(),
             classes: Classes::default(),
-            shelf: Shelf::new(bounds),
+            entries: EntryIndex::new(bounds),
             walks: Slab::default(),
             flights: Slab::default(),
             by_key: BTreeMap::new(),
@@ -102,7 +102,7 @@ impl Desk {
             self.topics = topics.to_vec();
         }
         match (held, self.session_at) {
-            // It has lost its place, and what passes until it has another is never heard.
+            // The session has lost its position: changes are missed until the session has another.
             (None, Some(_)) => self.forget_all(),
             (None, None) => {}
             (Some(at), None) => self.adopt(at),
@@ -110,7 +110,7 @@ impl Desk {
         }
         self.session_at = held;
         if let (Some(position), Some(at)) = (held, proved_at) {
-            // Of another log it proves nothing.
+            // A proof on another log proves nothing here.
             if self.known.position().is_some_and(|mine| mine.epoch == position.epoch) {
                 self.apply(at, position, Version::ZERO, Some(0), Vec::new());
             }
@@ -136,7 +136,7 @@ impl Desk {
                         Some(to) => {
                             let applied = self.apply(UnixMillis(0), *to, from.version, None, floors);
                             let known = self.known.position().map(|mine| mine.epoch);
-                            // A hole, or a log that no reset told of.
+                            // The floors leave a hole, or belong to a log without a reset before it.
                             if applied == Applied::Ignored && known.is_none_or(|mine| mine <= to.epoch) {
                                 self.adopt(*to);
                             }
@@ -179,11 +179,11 @@ impl Desk {
         let under_way = !self.walks.is_empty() || !self.flights.is_empty();
         under_way
             || match &row.target {
-                Target::Key(key) => self.shelf.concerns(FloorKind::Key, key.as_str()),
+                Target::Key(key) => self.entries.concerns(FloorKind::Key, key.as_str()),
                 Target::Tag(tag) => {
-                    self.shelf.concerns(FloorKind::Tag, tag.as_str()) || self.shelf.has_not_found()
+                    self.entries.concerns(FloorKind::Tag, tag.as_str()) || self.entries.has_not_found()
                 }
-                Target::Prefix(prefix) => self.shelf.concerns(FloorKind::Prefix, prefix.as_str()),
+                Target::Prefix(prefix) => self.entries.concerns(FloorKind::Prefix, prefix.as_str()),
                 Target::All => true,
             }
     }
@@ -193,14 +193,14 @@ impl Desk {
         if self.known.floors().count() <= self.most_floors {
             return;
         }
-        let shelf = &self.shelf;
+        let entries = &self.entries;
         let walked = |name: &str| self.walks.iter().any(|(_, walk)| walk.key.as_str() == name);
         let filled = self.flights.iter().filter_map(|(_, flight)| flight.position);
         let oldest = filled.map(|position| position.version).min();
-        // What is not found is refused by the newest floor of any tag, which is held apart from theirs.
+        // An entry "not found" is refused by the newest floor of any tag, which is held apart from the floors of tags.
         self.known.retain(|by, name, floor: &Floor| {
             let filled = oldest.is_some_and(|oldest| floor.newest() > oldest);
-            filled || shelf.concerns(by, name) || (by == FloorKind::Key && walked(name))
+            filled || entries.concerns(by, name) || (by == FloorKind::Key && walked(name))
         });
         self.most_floors = self.known.floors().count() * 2 + SPARE_FLOORS;
     }
@@ -215,7 +215,7 @@ impl Desk {
     /// Drops every entry, and whatever is under way.
     pub(super) fn clear(&mut self) {
         self.era = self.era.wrapping_add(1);
-        self.shelf.clear();
+        self.entries.clear();
         self.flights.iter_mut().for_each(|flight| flight.void = true);
     }
 
@@ -223,7 +223,7 @@ impl Desk {
     pub(super) fn drop_key(&mut self, key: &str) -> Option<u32> {
         let flights = self.flights.iter_mut().filter(|flight| flight.key.as_str() == key);
         flights.for_each(|flight| flight.void = true);
-        self.shelf.drop_key(key)
+        self.entries.drop_key(key)
     }
 
     /// Returns how many floors are held.
@@ -238,7 +238,7 @@ impl Desk {
 
     // --- Flights ---
 
-    /// Finds the flight that a walk may wait for, or begins one; says whether it did.
+    /// Finds the flight that a read may wait for, or begins one; says whether it did.
     pub(super) fn board(&mut self, walk: u32, tick: u32, now: UnixMillis) -> Option<(u32, bool)> {
         let walk = self.walks.get(walk)?;
         let will_do = |flight: &Flight| {
@@ -248,7 +248,7 @@ impl Desk {
         if let Some((number, _)) = self.flights_of(&walk.key).find(|(_, flight)| will_do(flight)) {
             return Some((number, false));
         }
-        // What is not heard of cannot be kept.
+        // A key outside the topics cannot be kept.
         let position = self.known.position().filter(|_| !walk.pass);
         let key = walk.key.clone();
         let name = key.as_str().to_owned();
@@ -320,7 +320,7 @@ impl Desk {
         self.flights.get(flight)
     }
 
-    /// Keeps what a flight brought to a walk, once.
+    /// Keeps what a flight brought to a read, once.
     pub(super) fn keep(&mut self, walk: u32, flight: u32) -> Option<Put> {
         let read = self.walks.get(walk)?.task.read();
         let flight = self.flights.get_mut(flight)?;
@@ -329,7 +329,7 @@ impl Desk {
         let (bytes, envelope) = (brought.bytes, flight.envelope(read)?);
         let first = !std::mem::replace(&mut flight.kept, true);
         let key = flight.key.clone();
-        (lives && first).then(|| self.shelf.put(&key, envelope, bytes)).flatten()
+        (lives && first).then(|| self.entries.put(&key, envelope, bytes)).flatten()
     }
 }
 
