@@ -5,6 +5,7 @@
 
 mod entry_index;
 mod options;
+mod pending;
 mod reads;
 mod slab;
 mod state;
@@ -21,7 +22,7 @@ use crate::panic;
 use crate::session::{Session, millis, number};
 use entry_index::{Bounds, Put};
 use options::{BeyondBound, Promise};
-use reads::{NextStep, ReadOptions};
+use pending::{NextStep, ReadOptions};
 use state::{Brought, CacheState};
 
 /// A cache without its values.

@@ -7,114 +7,15 @@
 //! read is as good as a proof, because an origin commits before it publishes. Such a read shares no flight that began
 //! before the read, and sees no entry in memory.
 
-use std::time::Duration;
-
 use newsreel_core::metrics::counts::Count;
-use newsreel_core::read::cache::{Answer, Envelope, Failure, Freshness, Read, Step, Tier};
-use newsreel_core::read::drive::{HasEnvelope, Local, ReadTask, TierReply};
+use newsreel_core::read::cache::{Answer, Failure, Freshness, Read, Step, Tier};
+use newsreel_core::read::drive::{ReadTask, TierReply};
 use newsreel_core::read::policy::{OnUnprovable, Policy};
-use newsreel_core::read::sync::{AtLeast, Knowledge};
 use newsreel_core::wire::{Key, UnixMillis};
 
-use super::entry_index::EntryIndex;
 use super::options::BeyondBound;
+use super::pending::{Given, NextStep, PendingRead, ReadOptions, Shown};
 use super::state::CacheState;
-
-/// The next step of a read: something that JavaScript is to do, or the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NextStep {
-    /// Wait for a proof, and for the version that the caller asked for.
-    Prove {
-        /// The greatest age of the proof.
-        max_age: Duration,
-    },
-    /// Wait for a flight.
-    Fetch,
-    /// Answer with the kept value, or with the value of the flight.
-    Serve {
-        /// The tier of the value: memory or origin.
-        from: Tier,
-        /// The freshness of the answer.
-        freshness: Freshness,
-        /// Whether to fetch the key again behind the answer.
-        refresh: bool,
-        /// Whether to keep the value.
-        keep: bool,
-        /// Whether to ask for a proof behind the answer.
-        behind: bool,
-    },
-    /// Answer that the key was removed, as the log says.
-    Removed {
-        /// The freshness of the answer.
-        freshness: Freshness,
-    },
-    /// Fail the read.
-    Failed(Failure),
-}
-
-/// The options of one read, beyond the policy of its class.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ReadOptions {
-    pub(super) bound: Option<Duration>,
-    pub(super) beyond_bound: Option<BeyondBound>,
-    pub(super) at_least: Option<AtLeast>,
-    /// Whether to ask the origin even if an entry is kept.
-    pub(super) anew: bool,
-}
-
-/// A read under way.
-#[derive(Debug)]
-pub(super) struct PendingRead {
-    pub(super) key: Key,
-    options: ReadOptions,
-    pub(super) task: ReadTask<Given>,
-    turn: NextStep,
-    /// The turn of the event loop in which the read began.
-    pub(super) tick: u32,
-    era: u32,
-    /// Whether a proof came that this read asked for.
-    proved: bool,
-    /// Only what the origin is asked for after it began will do.
-    pub(super) anew: bool,
-    /// Nothing is heard of the key: what the origin says is passed on and not kept.
-    pub(super) pass: bool,
-    /// Whether a flight brought a value.
-    found: bool,
-}
-
-/// An entry that memory or a flight gave a read.
-#[derive(Debug)]
-pub(super) struct Given {
-    envelope: Envelope,
-    /// The number of the fill in memory.
-    number: Option<u64>,
-}
-
-impl HasEnvelope for Given {
-    fn envelope(&self) -> &Envelope {
-        &self.envelope
-    }
-}
-
-/// The view of a read: the knowledge and the entries of the cache.
-struct Shown<'a> {
-    known: &'a Knowledge,
-    /// None for a read that must ask the origin.
-    entries: Option<&'a EntryIndex>,
-}
-
-impl Local for Shown<'_> {
-    type Entry = Given;
-
-    fn known(&self) -> &Knowledge {
-        self.known
-    }
-
-    fn recall(&mut self, key: &Key) -> Option<Given> {
-        let held = self.entries.and_then(|entries| entries.get(entries.slot(key.as_str())?))?;
-        Some(Given { envelope: held.envelope.clone(), number: Some(held.number) })
-    }
-}
 
 impl CacheState {
     /// Reads an entry in memory; nothing, and nothing is changed, unless that is all there is to it.

@@ -17,7 +17,7 @@ use newsreel_core::wire::{Epoch, Key, Position, Tag, UnixMillis, Version};
 
 use super::entry_index::{Bounds, EntryIndex, Put};
 use super::options::Classes;
-use super::reads::PendingRead;
+use super::pending::PendingRead;
 use super::slab::Slab;
 use crate::session::Heard;
 

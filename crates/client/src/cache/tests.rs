@@ -10,7 +10,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::entry_index::Bounds;
 use super::options::{BeyondBound, Promise};
-use super::reads::{NextStep, ReadOptions};
+use super::pending::{NextStep, ReadOptions};
 use super::state::{Brought, CacheState};
 use crate::session::Heard;
 
