@@ -65,6 +65,15 @@ pub(crate) fn socket_response(request: &Request, client: WebSocket) -> Answer {
     Ok(response)
 }
 
+/// Returns an answer as a response; an error of the platform fails the event.
+pub(crate) fn answer_or_problem(answer: Answer) -> worker::Result<Response> {
+    match answer {
+        Ok(response) => Ok(response),
+        Err(Failure::Problem(problem)) => problem_response(&problem),
+        Err(Failure::Platform(error)) => Err(error),
+    }
+}
+
 /// Returns a problem as its response.
 pub(crate) fn problem_response(problem: &Problem) -> worker::Result<Response> {
     let headers = Headers::new();

@@ -9,7 +9,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
 use newsreel_core::follow::hub::Input;
-use newsreel_core::wire::{Address, Code, Problem, Route, frame, sse};
+use newsreel_core::wire::{Address, Code, Problem, Route, frame};
 use worker::{
     DurableObject, Env, Error, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
     durable_object,
@@ -19,8 +19,8 @@ use crate::config::Config;
 use crate::driver::BrokerDriver;
 use crate::driver::rows::OpenError;
 use crate::follow::reader::LogReader;
-use crate::follow::{open, page, status};
-use crate::http::{Answer, Failure, problem_response};
+use crate::follow::{open, page, sse, status};
+use crate::http::{Answer, answer_or_problem};
 use crate::publish::Publishing;
 use crate::tags::SocketTag;
 
@@ -57,18 +57,14 @@ impl DurableObject for Broker {
     async fn fetch(&self, request: Request) -> Result<Response> {
         let answer = match &self.parts {
             Ok(parts) => parts.answer(request).await,
-            Err(problem) => return problem_response(problem),
+            Err(problem) => Err(problem.clone().into()),
         };
-        match answer {
-            Ok(response) => Ok(response),
-            Err(Failure::Problem(problem)) => problem_response(&problem),
-            Err(Failure::Platform(error)) => Err(error),
-        }
+        answer_or_problem(answer)
     }
 
     async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
         let Ok(parts) = &self.parts else {
-            // Its owner comes back, and is told why it is not let in.
+            // The client reconnects, and is then told why it is not let in.
             let _ = socket.close(Some(frame::close::RESYNC), Some(Code::NewerSchema.title()));
             return Ok(());
         };
@@ -115,14 +111,12 @@ impl Broker {
         let Ok(parts) = &self.parts else { return Ok(()) };
         match parts.driver.tag_of(socket) {
             Some(SocketTag::Follower(session)) if parts.driver.sockets().forget(session, socket) => {
-                parts.driver.step(Input::Closed { session })
+                return parts.driver.step(Input::Closed { session });
             }
-            Some(SocketTag::Publisher(id)) => {
-                parts.publishing.closed(id, socket);
-                Ok(())
-            }
-            Some(SocketTag::Follower(_)) | None => Ok(()),
+            Some(SocketTag::Publisher(id)) => parts.publishing.closed(id, socket),
+            Some(SocketTag::Follower(_)) | None => {}
         }
+        Ok(())
     }
 }
 
@@ -138,13 +132,10 @@ impl Parts {
         match Route::parse(&request.inner().method(), address.path(), address.query())? {
             Route::Publish(_, query) => self.publishing.publish(&mut request, query).await,
             Route::PublishSocket(_) => self.publishing.open(&request),
-            Route::Changes(_, query) => {
-                let accept = request.headers().get("Accept")?.unwrap_or_default();
-                match sse::is_wanted(&accept) {
-                    true => self.reader.events(&request, query).await,
-                    false => page::page(&self.reader, &request, query).await,
-                }
+            Route::Changes(_, query) if sse::wants_events(&request)? => {
+                self.reader.events(&request, query).await
             }
+            Route::Changes(_, query) => page::page(&self.reader, &request, query).await,
             Route::Status(_) => status::status(&self.driver),
             Route::Follow(_, query) => open::open(&self.driver, &request, query),
             Route::Followers(_) => status::followers(&self.driver, &self.reader),

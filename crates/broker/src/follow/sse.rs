@@ -52,6 +52,11 @@ struct Events {
     _permit: Permit,
 }
 
+/// Says whether a request for changes wants them as events.
+pub(crate) fn wants_events(request: &Request) -> worker::Result<bool> {
+    Ok(sse::is_wanted(&request.headers().get("Accept")?.unwrap_or_default()))
+}
+
 impl LogReader {
     /// Answers with the log from the query's position, or the one in `Last-Event-ID`, as events.
     pub(crate) async fn events(self: &Rc<Self>, request: &Request, query: PageQuery) -> Answer {
