@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::log::maintenance::{MaintenanceTask, RetentionLimits, StorageStats};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// What a platform was asked to do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
