@@ -233,7 +233,7 @@ impl CacheState {
 
     /// Says whether changes of the key are heard of.
     pub(super) fn hears_of(&self, key: &Key) -> bool {
-        topics::hear_of(&self.topics, key)
+        topics::key_passes(&self.topics, key)
     }
 
     // --- Flights ---

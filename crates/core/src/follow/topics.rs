@@ -31,7 +31,7 @@ impl Topics {
     pub fn pass(&self, change: &Change) -> bool {
         self.is_everything()
             || match &change.target {
-                Target::Key(key) => hear_of(&self.0, key),
+                Target::Key(key) => key_passes(&self.0, key),
                 Target::Prefix(prefix) => {
                     let prefix = prefix.as_str();
                     self.0.iter().any(|topic| prefix.starts_with(topic.as_str()) || topic.starts_with(prefix))
@@ -55,12 +55,12 @@ impl Topics {
     /// # Errors
     /// When the rows are not what the log writes.
     pub fn filtered(&self, rows: &str) -> Result<String, serde_json::Error> {
-        versions(rows).map(|versions| self.left_of(&versions))
+        versions(rows).map(|versions| self.passing_rows(&versions))
     }
 
-    /// Returns what is left of rows, as JSON separated by commas.
+    /// Returns the rows with the changes that pass, as JSON separated by commas.
     #[must_use]
-    pub fn left_of(&self, versions: &[VersionRow]) -> String {
+    pub fn passing_rows(&self, versions: &[VersionRow]) -> String {
         let mut texts = Vec::new();
         for VersionRow { version, at, changes } in versions {
             let changes: Vec<Change> = changes.iter().filter(|change| self.pass(change)).cloned().collect();
@@ -74,7 +74,7 @@ impl Topics {
 
 /// Says whether changes of a key pass these topics; without any, all do.
 #[must_use]
-pub fn hear_of(topics: &[String], key: &Key) -> bool {
+pub fn key_passes(topics: &[String], key: &Key) -> bool {
     topics.is_empty() || topics.iter().any(|topic| key.as_str().starts_with(topic.as_str()))
 }
 

@@ -70,7 +70,7 @@ impl Hub {
         }
         let versions = topics::versions(rows).expect("rows are what the log writes");
         for (topics, audience) in audiences {
-            let left = topics.left_of(&versions);
+            let left = topics.passing_rows(&versions);
             for (sent_to, sessions) in audience {
                 let text = match (left.is_empty(), crosses_a_bookmark(sent_to, last.version)) {
                     (true, false) => continue,
