@@ -1,5 +1,7 @@
 //! `Range` and `If-Range`, for one range of bytes (RFC 9110).
 
+use super::etag;
+
 /// The part of a value that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestedRange {
@@ -20,7 +22,7 @@ pub enum RequestedRange {
 /// the part is only wanted of the value that it names, by a strong tag.
 #[must_use]
 pub fn wanted(range: Option<&str>, if_range: Option<&str>, etag: &str, length: u64) -> RequestedRange {
-    let same = if_range.is_none_or(|named| named.trim() == etag && !etag.starts_with("W/"));
+    let same = if_range.is_none_or(|named| etag::is_the_same(named, etag));
     let Some(range) = range.filter(|_| same) else { return RequestedRange::Whole };
     let Some((first, last)) = range.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-'))
     else {
