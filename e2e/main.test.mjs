@@ -7,7 +7,7 @@ import { Follower } from './follower.mjs';
 import { startSystem, TOKENS } from './system.mjs';
 
 test('the main job', async (t) => {
-  const { broker, origin, kv } = await startSystem(t);
+  const { broker, origin, kv } = await startSystem(t, { vars: { SEND_CACHE_TAG: 'true' } });
   const follower = await new Follower(broker).connect();
   t.after(() => follower.close());
 

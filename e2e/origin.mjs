@@ -48,7 +48,7 @@ export class Values extends EventEmitter {
     await once(this.server, 'close');
   }
 
-  /** Sets a value: `body` a text or bytes, or anything else as JSON. `etag`, `headers`, `chunked` as they say. */
+  /** Sets a value: `body` a text or bytes, or anything else as JSON. `status`, `etag`, `headers`, `chunked` as they say. */
   set(key, body, { tags = [], type, ...more } = {}) {
     const raw = typeof body === 'string' || body instanceof Uint8Array;
     const bytes = Buffer.from(raw ? body : JSON.stringify(body));
@@ -115,8 +115,8 @@ export class Values extends EventEmitter {
   }
 }
 
-function send(answer, { bytes, tags, type, etag, chunked, headers = {} }, cut) {
-  answer.writeHead(200, {
+function send(answer, { status = 200, bytes, tags, type, etag, chunked, headers = {} }, cut) {
+  answer.writeHead(status, {
     ...(type && { 'content-type': type }),
     ...(tags.length > 0 && { 'cache-tag': tags.join(',') }),
     ...(etag && { etag }),

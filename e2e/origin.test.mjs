@@ -16,7 +16,7 @@ const POLICY = {
 };
 
 test('an origin that is', async (t) => {
-  const edge = await startEdge(t, { vars: { POLICY, ORIGIN_TIMEOUT_MS: '1500', ORIGIN_CONCURRENCY: '3' } });
+  const edge = await startEdge(t, { vars: { POLICY, SEND_CACHE_TAG: 'true', ORIGIN_TIMEOUT_MS: '1500', ORIGIN_CONCURRENCY: '3' } });
   const { broker, origin } = edge;
   const read = (key, options) => edge.read(key, options);
   t.beforeEach(() => origin.fail(undefined));
@@ -58,7 +58,7 @@ test('an origin that is', async (t) => {
     origin.set('title:surrogate', 'v', { headers: { 'surrogate-key': 'a b c' } });
     const { headers } = await read('title:surrogate');
     assert.equal(headers.get('cache-tag'), 'a,b,c');
-    const odd = { 'content-type': 'text/plain; x=\u00e9', etag: 'no-quotes', age: '-1', 'cache-control': 'private', 'set-cookie': 'a=b' };
+    const odd = { 'content-type': 'text/plain; x=\u00e9', etag: 'no-quotes', age: '-1', 'cache-control': 'of, ; our=own', 'set-cookie': 'a=b' };
     origin.set('title:odd', 'v', { headers: odd });
     for (const isolate of [1, 2]) {
       const answer = await read('title:odd', { isolate });

@@ -9,7 +9,7 @@ import { entryVersion, freshness, servedBy, startEdge, stored, tiers, until } fr
 const MIB = 1 << 20;
 
 test('the tiers', async (t) => {
-  const edge = await startEdge(t, { vars: { POLICY: { quick: { lag_bound_ms: 300 } } } });
+  const edge = await startEdge(t, { vars: { SEND_CACHE_TAG: 'true', POLICY: { quick: { lag_bound_ms: 300 } } } });
   t.beforeEach(() => edge.faults());
   const { broker, origin } = edge;
 

@@ -9,7 +9,7 @@ import { servedBy, startEdge, stored, until } from './edge.mjs';
 const MIB = 1 << 20;
 
 test('values', async (t) => {
-  const edge = await startEdge(t, { vars: { POLICY: { gone: { ttl_ms: 1_900, lag_bound_ms: 60_000 } } } });
+  const edge = await startEdge(t, { vars: { SEND_CACHE_TAG: 'true', POLICY: { gone: { ttl_ms: 1_900, lag_bound_ms: 60_000 } } } });
   const { broker, origin } = edge;
   const hash = (bytes) => createHash('sha256').update(bytes).digest('hex');
   const sum = async (read) => hash(Buffer.from(await read.arrayBuffer()));

@@ -21,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) publish_per_second: u32,
     /// How often each may page, poll or open a socket or a stream; 0 is no limit.
     pub(crate) follow_per_second: u32,
+    /// Whether the letters of tags are written in lower case.
+    pub(crate) fold_tags: bool,
 }
 
 impl Config {
@@ -46,12 +48,14 @@ impl Config {
         let rate = |variable| given.read(variable).map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
         let publish_per_second = rate(&variables::PUBLISH_PER_SECOND)?;
         let follow_per_second = rate(&variables::FOLLOW_PER_SECOND)?;
-        Ok(Self { maintenance: Some(maintenance), hub_limits, publish_per_second, follow_per_second })
+        let fold_tags = given.read(&variables::TAGS_FOLD_CASE)?;
+        let maintenance = Some(maintenance);
+        Ok(Self { maintenance, hub_limits, publish_per_second, follow_per_second, fold_tags })
     }
 
     /// Returns what an object goes by whose deployment is wrong: it asks its followers as ever, and forgets nothing.
     pub(crate) fn misconfigured() -> Self {
         let hub_limits = hub::Limits::default();
-        Self { maintenance: None, hub_limits, publish_per_second: 0, follow_per_second: 0 }
+        Self { maintenance: None, hub_limits, publish_per_second: 0, follow_per_second: 0, fold_tags: false }
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
 use newsreel_core::read::policy::Policies;
+use newsreel_core::variables::{self, Settings as _};
 use serde_json::json;
 
 use crate::exit::{Failure, note, print};
@@ -61,6 +62,16 @@ pub(crate) fn run(options: &CheckOptions) -> Result<(), Failure> {
 pub(crate) fn policies(file: &Path, env: Option<&str>) -> Result<Policies, Failure> {
     let Findings { complaints, policies, .. } = vars::check(&DeploymentFile::read(file, env)?);
     all_right(file, &complaints).map(|()| policies)
+}
+
+/// Says whether a deployment folds the letters of tags.
+///
+/// # Errors
+/// See [`policies`].
+pub(crate) fn folds_tags(file: &Path, env: Option<&str>) -> Result<bool, Failure> {
+    let deployment = DeploymentFile::read(file, env)?;
+    all_right(file, &vars::check(&deployment).complaints)?;
+    Ok(deployment.vars.read(&variables::TAGS_FOLD_CASE).unwrap_or_default())
 }
 
 fn all_right(file: &Path, complaints: &[String]) -> Result<(), Failure> {

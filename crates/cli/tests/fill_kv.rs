@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a test is to panic")]
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write as _;
 use std::process::Output;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -41,6 +42,8 @@ struct World {
     folded: usize,
     /// What the origin has: tags and value.
     origin: HashMap<String, (&'static str, Vec<u8>)>,
+    /// Answers of the origin to single keys: status, headers and body.
+    answers: HashMap<String, (u16, Vec<(&'static str, &'static str)>, Vec<u8>)>,
     /// What is published while the origin thinks about a key, the last first.
     meanwhile: HashMap<String, Vec<Value>>,
     /// Whether a new epoch begins when the origin is asked next.
@@ -127,6 +130,13 @@ impl World {
 
     fn ask_origin(&mut self, key: &str, headers: &HeaderMap) -> Response {
         self.asked.push((key.to_owned(), headers["newsreel-version"].to_str().unwrap().to_owned()));
+        if let Some((status, headers, body)) = self.answers.get(key).cloned() {
+            let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
+            for (name, value) in headers {
+                response.headers_mut().append(name, value.parse().unwrap());
+            }
+            return response;
+        }
         let value = self.origin.get(key).cloned();
         if let Some(changes) = self.meanwhile.get_mut(key).and_then(Vec::pop) {
             self.log.push(changes);
@@ -216,6 +226,7 @@ impl World {
             stale_until: UnixMillis(u64::MAX >> 12),
             content_type: "text/plain".into(),
             etag: "\"h\"".into(),
+            not_stored: None,
         };
         let bytes = entry_codec::encode(&envelope, body.as_bytes());
         let metadata = json!({ "version": version, "popularity": 0 });
@@ -479,4 +490,77 @@ async fn what_keeps_it_from_going_on_is_told() {
     let mut help = newsreel("http://127.0.0.1:1", "fill --help");
     let help = help.env("CLOUDFLARE_API_TOKEN", "cf-s3cret").env("CLOUDFLARE_ACCOUNT_ID", "cf-s3cret-id");
     assert!(!expect(&help.output().unwrap(), 0, &[]).contains("s3cret"));
+}
+
+fn packed(body: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(body).unwrap();
+    packed.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_edge_would_not_store_is_not_filled() {
+    let world = World::shared();
+    let value = || b"value".to_vec();
+    {
+        let mut world = lock(&world);
+        let mut answer = |key: &str, status, headers, body| {
+            world.answers.insert(format!("a:{key}"), (status, headers, body))
+        };
+        answer("moved", 302, vec![("location", "/tv/a:login")], b"moved".to_vec());
+        answer("login", 200, vec![("content-type", "text/html")], b"<form>".to_vec());
+        answer("private", 200, vec![("cache-control", "private")], value());
+        answer("never", 404, vec![("cache-control", "no-store")], Vec::new());
+        answer("varies", 200, vec![("vary", "Accept-Encoding"), ("vary", "Cookie")], value());
+        answer("zstd", 200, vec![("content-encoding", "zstd")], value());
+        answer("broken", 200, vec![("content-encoding", "gzip")], value());
+    }
+    let keys = "a:moved\na:private\na:never\na:varies\na:zstd\na:broken\n";
+    let failed = expect(&fill(&world, keys, "").await, 1, &["0 filled, 0 kept, 0 absent, 6 failed"]);
+    for (key, code, why) in [
+        ("moved", "origin-failed", "302"),
+        ("moved", "origin-failed", "/tv/a:login"),
+        ("private", "not-storable", "private"),
+        ("never", "not-storable", "no-store"),
+        ("varies", "not-storable", "Cookie"),
+        ("zstd", "origin-failed", "zstd"),
+        ("broken", "origin-failed", "gzip"),
+    ] {
+        let start = format!(r#"{{"key":"a:{key}","code":"{code}","#);
+        let line = failed.lines().find(|line| line.starts_with(&start));
+        assert!(line.is_some_and(|line| line.contains(why)), "{key}: {failed}");
+    }
+    let world = lock(&world);
+    assert!(world.kv.is_empty() && !world.asked().contains(&"a:login"), "{:?}", world.asked());
+    let asked = |key: &str| world.asked().iter().filter(|one| **one == key).count();
+    assert_eq!(
+        (asked("a:private"), asked("a:moved")),
+        (1, 3),
+        "a failure may pass, what is private stays so"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_origin_says_of_its_value_is_read_as_an_edge_reads_it() {
+    let world = World::shared();
+    {
+        let mut world = lock(&world);
+        let headers = vec![
+            ("content-encoding", "gzip"),
+            ("etag", "no-quotes"),
+            ("cache-tag", "a"),
+            ("surrogate-key", "b a"),
+            ("cache-control", "max-age=100, must-revalidate"),
+        ];
+        world.answers.insert("a:1".into(), (200, headers, packed(b"value")));
+    }
+    expect(&fill(&world, "a:1\n", "").await, 0, &["1 filled"]);
+    let world = lock(&world);
+    let (envelope, value) = world.entry("a:1@0");
+    assert_eq!(value, "value");
+    assert_eq!(envelope.etag, newsreel_core::read::cache::etag_of(b"value"));
+    assert_eq!(envelope.tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let life = std::time::Duration::from_secs(100);
+    assert_eq!(envelope.expires_at, envelope.fetched_at.plus(life));
+    assert_eq!(envelope.stale_until, envelope.expires_at);
 }

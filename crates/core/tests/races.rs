@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use newsreel_core::read::cache::{Answer, Envelope, Event, Freshness, Read, Step, Tier, etag_of};
 use newsreel_core::read::floors::raised_by;
-use newsreel_core::read::policy::{OnInvalidate, OnUnprovable, Policy};
+use newsreel_core::read::policy::{OnInvalidate, OnUnprovable, OriginCacheControl, Policy};
 use newsreel_core::read::sync::{Knowledge, Reply};
 use newsreel_core::wire::{Change, Epoch, Key, Position, Tag, UnixMillis, Version};
 #[cfg(target_arch = "wasm32")]
@@ -34,6 +34,7 @@ fn policy(quorum: bool) -> Policy {
         beyond_bound: OnUnprovable::Stale,
         on_bump: OnInvalidate::Delete,
         quorum,
+        origin_cache_control: OriginCacheControl::Respect,
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use newsreel_core::access::cors::Origins;
 use newsreel_core::read::policy::Policies;
 use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::{Catalog, Code, Problem};
@@ -47,6 +48,12 @@ pub(crate) struct Config {
     pub(crate) fill_catalogs: Vec<Catalog>,
     /// How many of each.
     pub(crate) fill_top: u64,
+    /// Whether readers are sent the tags of a value.
+    pub(crate) send_cache_tag: bool,
+    /// Whether the letters of tags are read in lower case.
+    pub(crate) fold_tags: bool,
+    /// Whether `ALLOWED_ORIGINS` lists any web page.
+    pub(crate) shown_to_pages: bool,
 }
 
 thread_local! {
@@ -85,6 +92,9 @@ impl Config {
             refresh_per_minute: given.read(&variables::REFRESH_PER_MINUTE)?,
             fill_catalogs: given.read(&variables::FILL_CATALOGS)?,
             fill_top: given.read(&variables::FILL_TOP)?,
+            send_cache_tag: given.read(&variables::SEND_CACHE_TAG)?,
+            fold_tags: given.read(&variables::TAGS_FOLD_CASE)?,
+            shown_to_pages: given.read(&variables::ALLOWED_ORIGINS)? != Origins::default(),
         })
     }
 

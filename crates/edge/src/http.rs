@@ -1,15 +1,27 @@
 //! Requests and responses that reader and replica make alike.
 
 use newsreel_core::wire::problem::{MEDIA_TYPE, Problem};
-use worker::web_sys::{self, RequestCache, RequestInit};
+use worker::web_sys::{self, AbortSignal, RequestCache, RequestInit, RequestRedirect};
 use worker::{Headers, Request, Response, ResponseBuilder, Result};
 
-/// Returns a GET request that no cache answers.
+/// Returns a GET request that no cache answers and that follows no redirect.
 pub(crate) fn get(url: &str, headers: &Headers) -> Result<Request> {
+    abortable_get(url, headers, None).map(Request::from)
+}
+
+/// Returns a GET request that a signal ends, that no cache answers and that follows no redirect: a redirect leads to a
+/// page for people as likely as to what was asked for, and another host would be shown the token.
+pub(crate) fn abortable_get(
+    url: &str,
+    headers: &Headers,
+    signal: Option<&AbortSignal>,
+) -> Result<web_sys::Request> {
     let init = RequestInit::new();
     init.set_headers(headers.0.as_ref());
     init.set_cache(RequestCache::NoStore);
-    Ok(web_sys::Request::new_with_str_and_init(url, &init)?.into())
+    init.set_redirect(RequestRedirect::Manual);
+    init.set_signal(signal);
+    Ok(web_sys::Request::new_with_str_and_init(url, &init)?)
 }
 
 /// Returns a problem that no entry is behind.

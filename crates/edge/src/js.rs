@@ -2,6 +2,7 @@
 //! conditions. Nothing else in this crate says how those are called.
 
 use js_sys::{JSON, Promise, Reflect, Uint8Array};
+use newsreel_core::read::origin_answer::Coding;
 use wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, ReadableStream};
@@ -184,14 +185,44 @@ pub(crate) async fn fetch(request: &web_sys::Request) -> Result<web_sys::Respons
     settled(js_fetch(request)).await.map(JsCast::unchecked_into)
 }
 
-/// Returns the whole body of a response.
-pub(crate) async fn body_of(response: &web_sys::Response) -> Result<Uint8Array> {
-    Ok(Uint8Array::new(&settled(response.array_buffer()).await?))
+/// Returns the whole body of a response, after undoing its content codings in this order.
+///
+/// # Errors
+/// When the body breaks off, or is not of one of the codings; the error names them.
+pub(crate) async fn body_of(response: &web_sys::Response, codings: &[Coding]) -> Result<Uint8Array> {
+    let undone = undone(response, codings)?;
+    let body = settled(undone.as_ref().unwrap_or(response).array_buffer())
+        .await
+        .map_err(|error| not_of(codings, error))?;
+    Ok(Uint8Array::new(&body))
 }
 
-/// Returns the whole body of a response as a text.
-pub(crate) async fn text_of(response: &web_sys::Response) -> Result<String> {
-    settled(response.text()).await?.as_string().ok_or_else(|| "a body is a text".into())
+/// Returns the whole body of a response as a text, after undoing its content codings in this order.
+///
+/// # Errors
+/// See [`body_of`].
+pub(crate) async fn text_of(response: &web_sys::Response, codings: &[Coding]) -> Result<String> {
+    let undone = undone(response, codings)?;
+    let text =
+        settled(undone.as_ref().unwrap_or(response).text()).await.map_err(|error| not_of(codings, error))?;
+    text.as_string().ok_or_else(|| "a body is a text".into())
+}
+
+/// Returns a response whose body is without these codings; `None` where there is nothing to undo.
+fn undone(response: &web_sys::Response, codings: &[Coding]) -> Result<Option<web_sys::Response>> {
+    let Some(body) = response.body().filter(|_| !codings.is_empty()) else { return Ok(None) };
+    let plain = codings.iter().fold(body, |stream, coding| {
+        stream.unchecked_ref::<Pipe>().pipe_through(&DecompressionStream::new(coding.name()))
+    });
+    Ok(Some(web_sys::Response::new_with_opt_readable_stream(Some(&plain))?))
+}
+
+fn not_of(codings: &[Coding], error: worker::Error) -> worker::Error {
+    if codings.is_empty() {
+        return error;
+    }
+    let names: Vec<&str> = codings.iter().map(|coding| coding.name()).collect();
+    format!("the body is not of the content coding {}: {error}", names.join(", ")).into()
 }
 
 /// A stream of these bytes and then that stream, whose length together is known; the promise settles when all of it

@@ -86,7 +86,7 @@ impl Publishing {
     }
 
     fn alone(&self, posted: Posted, query: PublishQuery) -> Result<QueuedPublish, Problem> {
-        let publish = Publish::parse(&posted.body)?;
+        let publish = self.folded(Publish::parse(&posted.body)?)?;
         posted.grant.check(&publish.changes)?;
         let mut submission = self.submission(posted.publisher, &publish, posted.idempotency_key);
         submission.wants_acks = query.wait_applied.is_some();

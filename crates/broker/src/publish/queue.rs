@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use newsreel_core::access::Grant;
 use newsreel_core::follow::hub::{PublishOutcome, Submission, not_written};
+use newsreel_core::wire::publish::PublishError;
 use newsreel_core::wire::{Problem, Publish, PublishLine};
 use worker::{Delay, console_error};
 
@@ -74,8 +75,14 @@ impl Publishing {
         fallback: Option<String>,
     ) -> QueuedPublish {
         let PublishLine { publish, idempotency_key } = PublishLine::parse(line)?;
+        let publish = self.folded(publish)?;
         grant.check(&publish.changes)?;
         Ok(self.submission(publisher.to_owned(), &publish, idempotency_key.or(fallback)))
+    }
+
+    /// Returns the publish with its tags as this deployment writes them.
+    pub(super) fn folded(&self, publish: Publish) -> Result<Publish, PublishError> {
+        if self.driver.config.fold_tags { publish.folded() } else { Ok(publish) }
     }
 
     pub(super) fn submission(

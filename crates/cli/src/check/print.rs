@@ -35,6 +35,8 @@ pub(super) fn json(policies: &Policies) -> Value {
             "beyond_bound": beyond(policy.beyond_bound),
             "on_bump": on_bump(policy.on_bump),
             "quorum": policy.quorum,
+            "origin_cache_control": policy.origin_cache_control,
+            "origin_vary": policies.origin_vary(class),
             "ages": policy.ages().iter().map(age_json).collect::<Vec<_>>(),
         })
     });

@@ -26,10 +26,8 @@ use crate::exit::{Failure, note};
 use crate::{check, http};
 use api::{Held, KvApi, Pair};
 use log::LogReader;
-use origin::{Fetched, Missed, OriginClient, now};
+use origin::{Fetched, KV_VALUE_BYTES, Missed, OriginClient, now};
 
-/// The largest value of KV.
-const KV_VALUE_BYTES: usize = 25 << 20;
 /// So many bytes are gathered before they are written. One more value and base64 keep it below the API's 100 MB.
 const WRITE_BYTES: usize = 40 << 20;
 const WRANGLER_TOML: &str = "wrangler.toml";
@@ -72,7 +70,6 @@ pub(super) struct Kv {
     origin: OriginClient,
     /// The origin's address, for the message that it cannot be reached.
     origin_address: Url,
-    policies: Policies,
     parallel: usize,
 }
 
@@ -97,9 +94,8 @@ impl Kv {
             at: at.clone(),
             api: KvApi::new(&options.api_base, account, namespace, bearer, at.retry_for())?,
             log: LogReader::new(at)?,
-            origin: OriginClient::new(&options.origin, &at.catalog)?,
+            origin: origin(options, at)?,
             origin_address: options.origin.clone(),
-            policies: policies(options)?,
             parallel,
         }))
     }
@@ -158,11 +154,7 @@ impl Kv {
         outcome: &mut BatchOutcome,
     ) -> Result<Vec<Hot>, Failure> {
         let asked = keys.len();
-        let fetches = keys.into_iter().map(|hot| {
-            let policy = self.policies.of(hot.key.class());
-            self.origin.clone().fetch(hot, policy, position)
-        });
-        let fetches: Vec<_> = fetches.collect();
+        let fetches: Vec<_> = keys.into_iter().map(|hot| self.origin.clone().fetch(hot, position)).collect();
         let mut fetched = stream::iter(fetches).buffer_unordered(self.parallel);
         let (mut landed, mut bytes, mut overtaken, mut silent) = (Vec::new(), 0, Vec::new(), 0);
         while let Some(one) = fetched.next().await {
@@ -172,16 +164,12 @@ impl Kv {
                     bytes += entry.bytes.len();
                     landed.push(entry);
                 }
-                Err(Missed { hot, why, answered }) => {
+                Err(Missed { hot, code, why, answered }) => {
                     silent += usize::from(!answered);
                     if silent == asked && asked > 1 {
                         return Err(Failure::Unreachable { what: self.origin_address.to_string(), why });
                     }
-                    outcome.failed.push(Failed {
-                        key: hot.key,
-                        code: "origin-failed".to_owned(),
-                        detail: why,
-                    });
+                    outcome.failed.push(Failed { key: hot.key, code: code.to_owned(), detail: why });
                 }
             }
             if bytes >= WRITE_BYTES {
@@ -257,16 +245,20 @@ fn too_large(entry: Fetched) -> Failed {
     Failed { key: entry.hot.key, code: "too-large".to_owned(), detail }
 }
 
-/// Returns the deployment's policies: what is written ahead is to live as long as what its edges write.
-fn policies(options: &KvOptions) -> Result<Policies, Failure> {
+/// Returns the origin, read by the policies of the deployment: what is written ahead is to live as long as what its edges
+/// write.
+fn origin(options: &KvOptions, at: &BrokerOptions) -> Result<OriginClient, Failure> {
     let beside = Path::new(WRANGLER_TOML);
     let path = options.config.as_deref().or_else(|| beside.exists().then_some(beside));
-    if let Some(path) = path {
+    let (policies, fold_tags) = if let Some(path) = path {
         note!("fill: entries live as {} says", path.display());
-        return check::policies(path, options.env.as_deref());
-    }
-    note!(
-        "fill: there is no {WRANGLER_TOML} here, so entries live as the default policies say; --config names another"
-    );
-    Ok(Policies::default())
+        let env = options.env.as_deref();
+        (check::policies(path, env)?, check::folds_tags(path, env)?)
+    } else {
+        note!(
+            "fill: there is no {WRANGLER_TOML} here, so entries live as the default policies say; --config names another"
+        );
+        (Policies::default(), false)
+    };
+    OriginClient::new(&options.origin, &at.catalog, policies, fold_tags)
 }

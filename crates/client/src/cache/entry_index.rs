@@ -256,6 +256,7 @@ mod tests {
             stale_until: at,
             content_type: String::new(),
             etag: String::new(),
+            not_stored: None,
         }
     }
 

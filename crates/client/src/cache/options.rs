@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::policy::{OTHER, OnInvalidate, OnUnprovable, Policy};
+use newsreel_core::read::policy::{OTHER, OnInvalidate, OnUnprovable, OriginCacheControl, Policy};
 
 /// The behaviour when the lag bound of a class cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,10 @@ impl Classes {
         let wanted = word.unwrap_or(beyond_bound);
         let beyond_bound = if wanted == BeyondBound::Fail { OnUnprovable::Fail } else { OnUnprovable::Stale };
         let (lag_bound, on_bump) = (bound.unwrap_or(lag_bound), OnInvalidate::Delete);
-        (Policy { ttl, stale_for, lag_bound, beyond_bound, on_bump, quorum: false }, wanted)
+        let (quorum, origin_cache_control) = (false, OriginCacheControl::Ignore);
+        let policy =
+            Policy { ttl, stale_for, lag_bound, beyond_bound, on_bump, quorum, origin_cache_control };
+        (policy, wanted)
     }
 }
 

@@ -63,6 +63,7 @@ mod tests {
             stale_until: UnixMillis(3),
             content_type: "text/plain; charset=é".to_owned(),
             etag: "\"x\"".to_owned(),
+            not_stored: None,
         }
     }
 

@@ -29,6 +29,19 @@ pub struct Policy {
     pub on_bump: OnInvalidate,
     /// Whether KV, R2 and the origin are asked at once and the newest version wins.
     pub quorum: bool,
+    /// Whether the origin's `Cache-Control` and `Expires` count.
+    pub origin_cache_control: OriginCacheControl,
+}
+
+/// The treatment of an origin's `Cache-Control` and `Expires`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OriginCacheControl {
+    /// A value that is private or not to be stored is not stored, and a shorter lifetime than the policy's is kept.
+    #[default]
+    Respect,
+    /// The class's policy alone says how long an entry lives, and every value is stored.
+    Ignore,
 }
 
 /// The work of a replica when a change invalidates entries. No guarantee depends on it.
@@ -58,10 +71,12 @@ pub enum OnUnprovable {
 pub struct Policies {
     classes: BTreeMap<String, Policy>,
     other: Policy,
+    /// By class, [`OTHER`] too: see [`Policies::origin_vary`].
+    origin_vary: BTreeMap<String, Vec<String>>,
 }
 
 /// The changes of a deployment to the policy of a class. Absent fields keep the default; all times are in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Override {
     /// Replaces [`Policy::ttl`].
@@ -76,6 +91,10 @@ pub struct Override {
     pub on_bump: Option<OnInvalidate>,
     /// Replaces [`Policy::quorum`].
     pub quorum: Option<bool>,
+    /// Replaces [`Policy::origin_cache_control`].
+    pub origin_cache_control: Option<OriginCacheControl>,
+    /// Replaces [`Policies::origin_vary`].
+    pub origin_vary: Option<Vec<String>>,
 }
 
 /// Why the policies of a deployment cannot be used.
@@ -111,7 +130,8 @@ pub enum PolicyError {
 }
 
 /// The shape of the variable, for people.
-const TABLE: &str = "a table per class of ttl_ms, stale_for_ms, lag_bound_ms, beyond_bound, on_bump, quorum";
+const TABLE: &str = "a table per class of ttl_ms, stale_for_ms, lag_bound_ms, beyond_bound, on_bump, quorum, \
+     origin_cache_control, origin_vary";
 
 /// The name under which a deployment changes the policy of every class it does not name.
 pub const OTHER: &str = "other";
@@ -121,9 +141,14 @@ impl Default for Policies {
     fn default() -> Self {
         let hour = Duration::from_secs(3_600);
         let second = Duration::from_secs(1);
-        let policy = |ttl, stale_for, lag_bound, beyond_bound| {
-            let (on_bump, quorum) = (OnInvalidate::Delete, false);
-            Policy { ttl, stale_for, lag_bound, beyond_bound, on_bump, quorum }
+        let policy = |ttl, stale_for, lag_bound, beyond_bound| Policy {
+            ttl,
+            stale_for,
+            lag_bound,
+            beyond_bound,
+            on_bump: OnInvalidate::Delete,
+            quorum: false,
+            origin_cache_control: OriginCacheControl::Respect,
         };
         let classes = [
             ("embedding", policy(24 * hour, 48 * hour, 60 * second, OnUnprovable::Stale)),
@@ -134,6 +159,7 @@ impl Default for Policies {
         Self {
             classes: classes.into_iter().map(|(class, policy)| (class.to_owned(), policy)).collect(),
             other: policy(168 * hour, 168 * hour, 2 * second, OnUnprovable::Stale),
+            origin_vary: BTreeMap::new(),
         }
     }
 }
@@ -145,9 +171,12 @@ impl Policies {
         let mut policies = Self::default();
         if let Some(change) = overrides.get(OTHER) {
             policies.other = policies.other.changed(change);
+            policies.origin_vary.extend(change.origin_vary.clone().map(|names| (OTHER.to_owned(), names)));
         }
         for (class, change) in overrides.iter().filter(|(class, _)| *class != OTHER) {
             let policy = policies.of(class).changed(change);
+            let names = change.origin_vary.as_deref().unwrap_or_else(|| policies.origin_vary(class)).to_vec();
+            policies.origin_vary.insert(class.clone(), names);
             policies.classes.insert(class.clone(), policy);
         }
         policies
@@ -192,6 +221,14 @@ impl Policies {
         self.classes.get(class).copied().unwrap_or(self.other)
     }
 
+    /// Returns the headers, beside `Accept-Encoding`, by which an origin's answers of a class may vary and be stored all
+    /// the same: a reader's headers do not reach the origin, so every reader would be given the same value.
+    #[must_use]
+    pub fn origin_vary(&self, class: &str) -> &[String] {
+        let class = if self.classes.contains_key(class) { class } else { OTHER };
+        self.origin_vary.get(class).map_or(&[], Vec::as_slice)
+    }
+
     /// Returns the smallest lag bound that is not zero: how often the floors must be proved while there are readers.
     #[must_use]
     pub fn tightest_bound(&self) -> Duration {
@@ -215,6 +252,7 @@ impl Policy {
             beyond_bound: change.beyond_bound.unwrap_or(self.beyond_bound),
             on_bump: change.on_bump.unwrap_or(self.on_bump),
             quorum: change.quorum.unwrap_or(self.quorum),
+            origin_cache_control: change.origin_cache_control.unwrap_or(self.origin_cache_control),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The table of variables and secrets.
 
 use super::{
-    Address, AnyVariable, CatalogList, EdgeName, Half, Number, OriginList, PolicyTable, Secret, Unit,
+    Address, AnyVariable, CatalogList, EdgeName, Half, Number, OriginList, PolicyTable, Secret, Switch, Unit,
     Variable,
 };
 
@@ -47,12 +47,18 @@ variables! {
          `GET {ORIGIN_URL}/{catalog}?hot=N`.";
     FILL_TOP = Number { default: 10_000, min: 1, max: 100_000, unit: Unit::Items }, Edge,
         "How many hot keys of each catalog are prefetched by schedule.";
+    SEND_CACHE_TAG = Switch { default: false }, Edge,
+        "Whether an answer carries the tags of its entry in `Cache-Tag`, for a cache in front of the edge. Readers have no \
+         use for the tags, and hundreds of tags are more than some clients take.";
+    TAGS_FOLD_CASE = Switch { default: false }, Both,
+        "Whether tags are turned into lower case, when they are published and when a value is fetched. After a change \
+         publish `{\"all\":true}`: entries that were stored before keep their tags.";
     POLICY = PolicyTable {}, Both,
         "What each class of keys promises, where a class differs from the default.";
     CATALOGS = CatalogList { default: "every catalog" }, Both,
         "The catalogs that are served. Set the list: entries are read without a token, and every name that is read \
          costs objects.";
-    ALLOWED_ORIGINS = OriginList {}, Broker,
+    ALLOWED_ORIGINS = OriginList {}, Both,
         "The web pages that may call, beside those of the deployment's own address.";
     PUBLISH_PER_SECOND = Number { default: 0, min: 0, max: u64::MAX, unit: Unit::PerSecond }, Broker,
         "How often the holder of a token may publish in a second, in each isolate.";

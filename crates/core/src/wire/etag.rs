@@ -3,9 +3,9 @@
 /// An entity tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntityTag<'a> {
-    /// Whether it begins with `W/`: the values of equal weak tags mean the same, and their bytes may differ.
+    /// Whether the tag begins with `W/`: values of equal weak tags mean the same, and their bytes may differ.
     pub weak: bool,
-    /// What stands between the quotes.
+    /// The text between the quotes.
     pub opaque: &'a str,
 }
 

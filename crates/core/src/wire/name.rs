@@ -148,6 +148,14 @@ impl Key {
     }
 }
 
+impl Tag {
+    /// Returns the tag with its letters in lower case, as `TAGS_FOLD_CASE` has them.
+    #[must_use]
+    pub fn folded(&self) -> Self {
+        Self(self.0.to_ascii_lowercase())
+    }
+}
+
 impl Prefix {
     /// Says whether `key` begins with this prefix.
     #[must_use]

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bom::without_bom;
-use super::change::{Change, ChangeError, ChangeFields, MAX_TAGS};
+use super::change::{Change, ChangeError, ChangeFields, MAX_TAGS, Target};
 use super::json::Object;
-use super::name::Catalog;
+use super::name::{Catalog, Tag};
 use super::position::{Epoch, Position, UnixMillis, Version};
 use super::{json, problem};
 
@@ -143,6 +143,26 @@ impl Publish {
             return Err(PublishError::UnknownField(text.to_owned()));
         }
         Ok(publish)
+    }
+
+    /// Returns the publish with the letters of its tags in lower case, as `TAGS_FOLD_CASE` has them.
+    ///
+    /// # Errors
+    /// [`PublishError::DuplicateTarget`] for two targets that differ in nothing but that.
+    pub fn folded(mut self) -> Result<Self, PublishError> {
+        let mut targets = BTreeSet::new();
+        for (index, change) in self.changes.iter_mut().enumerate() {
+            if let Target::Tag(tag) = &mut change.target {
+                *tag = tag.folded();
+            }
+            let mut known = BTreeSet::new();
+            change.tags =
+                change.tags.iter().map(Tag::folded).filter(|tag| known.insert(tag.clone())).collect();
+            if !targets.insert(change.target.clone()) {
+                return Err(PublishError::DuplicateTarget { index });
+            }
+        }
+        Ok(self)
     }
 
     /// Returns the publish as it is written.
@@ -350,6 +370,18 @@ mod tests {
         assert_eq!(expecting.expect.unwrap().version, Version::new(4).unwrap());
         let spelled = Publish::parse(br#"{"all":true,"expect":{"version":51.0}}"#).unwrap();
         assert_eq!(spelled.expect.unwrap().version, Version::new(51).unwrap());
+    }
+
+    #[test]
+    fn folded_tags_are_in_lower_case_and_each_is_there_once() {
+        let folded = |body: &str| Publish::parse(body.as_bytes()).unwrap().folded();
+        let publish = folded(r#"{"changes":[{"tag":"Platform:A"},{"key":"Title:1","tags":["B","b","C"]}]}"#);
+        assert_eq!(
+            publish.unwrap().written().changes,
+            r#"[{"tag":"platform:a"},{"key":"Title:1","tags":["b","c"]}]"#
+        );
+        let twice = folded(r#"{"changes":[{"tag":"a"},{"prefix":"A"},{"tag":"A"}]}"#);
+        assert_eq!(twice, Err(PublishError::DuplicateTarget { index: 2 }));
     }
 
     #[test]

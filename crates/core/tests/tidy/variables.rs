@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::policy::{self, OnInvalidate, OnUnprovable, Policies, Policy};
+use newsreel_core::read::policy::{self, OnInvalidate, OnUnprovable, OriginCacheControl, Policies, Policy};
 use newsreel_core::variables::{SECRETS, VARIABLES};
 
 use crate::document::table;
@@ -33,6 +33,7 @@ fn the_policy_table_is_the_one_in_the_code() {
             beyond_bound: if row[4] == "fail" { OnUnprovable::Fail } else { OnUnprovable::Stale },
             on_bump: OnInvalidate::Delete,
             quorum: false,
+            origin_cache_control: OriginCacheControl::Respect,
         };
         assert_eq!(policies.of(class), written, "{class}");
     }

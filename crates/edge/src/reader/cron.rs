@@ -3,14 +3,15 @@
 use std::rc::Rc;
 
 use newsreel_core::wire::{Catalog, Key};
-use worker::web_sys::{self, RequestCache, RequestInit};
-use worker::{Env, Result, console_error, console_log};
+use worker::{Env, Headers, Result, console_error, console_log};
 
 use crate::config::{Config, config};
+use crate::http::abortable_get;
 use crate::js;
 use crate::protocol::Call;
 use crate::reader::context::Place;
 use crate::reader::sync::post;
+use crate::tiers::origin::response_of;
 
 /// The edge whose replica fetches ahead where no edge is named to tend KV.
 const NOBODY: &str = "clock";
@@ -36,15 +37,11 @@ pub async fn scheduled(env: Env) {
 
 /// Lists the hot keys of a catalog; returns how many.
 async fn list(env: &Env, config: &Rc<Config>, catalog: &Catalog) -> Result<usize> {
-    let init = RequestInit::new();
-    init.set_cache(RequestCache::NoStore);
     let url = format!("{}/{catalog}?hot={}", config.origin, config.fill_top);
-    let request = web_sys::Request::new_with_str_and_init(&url, &init)?;
-    let response = js::fetch(&request).await?;
-    if response.status() != 200 {
-        return Err(format!("the origin answered {}", response.status()).into());
-    }
-    let keys = keys_of(&js::text_of(&response).await?, config.fill_top)?;
+    let response = js::fetch(&abortable_get(&url, &Headers::new(), None)?).await?;
+    let header = |name: &str| response.headers().get(name).ok().flatten();
+    let codings = response_of(&response, &header, config).list().map_err(|why| why.to_string())?;
+    let keys = keys_of(&js::text_of(&response, &codings).await?, config.fill_top)?;
     let edge = config.kv_tender.clone().or_else(|| config.edge.clone()).unwrap_or_else(|| NOBODY.to_owned());
     let (env, config, catalog) = (env.clone(), Rc::clone(config), catalog.clone());
     let place = Place { env, config, catalog, edge, replica: None };

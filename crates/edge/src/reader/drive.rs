@@ -292,6 +292,7 @@ impl Served {
         let (policy, visits) = (place.policy(walk.key()), walk.read().visits().to_vec());
         let collapsed = walk.origin().is_some_and(|(_, shared)| shared);
         let found = walk.entry().is_some_and(|entry| entry.envelope.found);
-        Self { now, position, lag, policy, from, freshness, visits, filled, collapsed, found }
+        let shown_to_pages = place.config.shown_to_pages;
+        Self { now, position, lag, policy, from, freshness, visits, filled, collapsed, found, shown_to_pages }
     }
 }

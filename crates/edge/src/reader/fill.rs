@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use newsreel_core::wire::{Code, Key, Problem};
+use newsreel_core::wire::{Code, Key};
 use worker::{Context, Response, Result};
 
 use crate::http::text_response;
@@ -57,18 +57,21 @@ impl Filled {
             self.head = heard(place, &served);
             let key = quoted(walk.key().as_str());
             let refused = is_filled.then(|| refused.next().flatten()).flatten();
-            match (outcome(place, walk, None, &served), refused) {
-                (Outcome::Failed(problem), _) => self.failed(&key, &problem),
-                (_, Some(refused)) => self.failed(&key, &Problem::new(Code::Busy, refused)),
-                (Outcome::NotFound(..), None) => self.absent.push(key),
-                (Outcome::Value, None) if is_filled => self.filled.push(key),
-                (Outcome::Value, None) => self.kept.push(key),
+            let outcome = outcome(place, walk, None, &served);
+            let not_stored = walk.entry().and_then(|entry| entry.envelope.not_stored.as_ref());
+            match (outcome, not_stored, refused) {
+                (Outcome::Failed(problem), ..) => self.failed(&key, problem.code(), problem.detail()),
+                (_, Some(why), _) => self.failed(&key, "not-storable", &why.to_string()),
+                (_, _, Some(refused)) => self.failed(&key, Code::Busy.text(), &refused),
+                (Outcome::NotFound(..), ..) => self.absent.push(key),
+                (Outcome::Value, ..) if is_filled => self.filled.push(key),
+                (Outcome::Value, ..) => self.kept.push(key),
             }
         }
     }
 
-    fn failed(&mut self, key: &str, problem: &Problem) {
-        let (code, detail) = (problem.code(), quoted(problem.detail()));
+    fn failed(&mut self, key: &str, code: &str, detail: &str) {
+        let detail = quoted(detail);
         self.failed.push(format!(r#"{{"key":{key},"code":"{code}","detail":{detail}}}"#));
     }
 }

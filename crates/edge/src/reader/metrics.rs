@@ -128,5 +128,5 @@ pub(crate) async fn show(place: &Place) -> Result<Response> {
         post(place, Call::Report, &report).await?;
     }
     let response = post(place, Call::Metrics, "").await?;
-    text_response(prometheus::MEDIA_TYPE, js::text_of(&response).await?)
+    text_response(prometheus::MEDIA_TYPE, js::text_of(&response, &[]).await?)
 }

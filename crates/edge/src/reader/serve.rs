@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use newsreel_core::access::Scope;
+use newsreel_core::access::cors::refusal;
 use newsreel_core::wire::route::EdgeCall;
 use newsreel_core::wire::{Address, Call, Catalog, Code, Problem, Route};
-use newsreel_gate::{self as gate, GateError};
+use newsreel_gate::{self as gate, GateError, cors};
 use worker::{Context, Env, Request, Response, Result, console_error};
 
 use crate::config::{ENTRIES, REPLICA, config};
@@ -22,7 +23,30 @@ use crate::tiers::kv;
 ///
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
-pub async fn serve(mut request: Request, env: Env, context: Context, call: Call) -> Result<Response> {
+pub async fn serve(request: Request, env: Env, context: Context, call: Call) -> Result<Response> {
+    let page = cors::origin(&request)?;
+    let own = call.address.origin();
+    let allowed = match page.as_deref().map(|page| cors::allows(&env, page, &own)).transpose() {
+        Ok(allowed) => allowed.unwrap_or(false),
+        Err(GateError::Refused(problem)) => return problem_response(&problem),
+        Err(GateError::Platform(error)) => return Err(error),
+    };
+    match page {
+        Some(page) if cors::is_preflight(&request)? => {
+            if allowed {
+                cors::preflight(&page)
+            } else {
+                problem_response(&refusal(&page))
+            }
+        }
+        Some(page) if allowed => cors::show(answered(request, env, context, call).await?, &page),
+        // Entries are read without a token, so a foreign page's request is answered, and its browser does not show the
+        // answer to the page.
+        Some(_) | None => answered(request, env, context, call).await,
+    }
+}
+
+async fn answered(mut request: Request, env: Env, context: Context, call: Call) -> Result<Response> {
     let Call { address, route, .. } = call;
     let answer = match route {
         Ok(Route::Edge(catalog, call)) => answer(&mut request, &address, env, context, catalog, call).await,

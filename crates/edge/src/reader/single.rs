@@ -52,7 +52,7 @@ async fn respond(
     match outcome(place, walk, at_least, served) {
         Outcome::Value => {
             let entry = walk.entry().expect("what is served was held");
-            body::respond(&place.env, request, entry, served).await
+            body::respond(place, request, entry, served).await
         }
         Outcome::NotFound(problem, at) => {
             headers::problem_with_proof(&problem, served, at, walk.entry()).map(Ok)

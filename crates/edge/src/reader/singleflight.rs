@@ -25,6 +25,11 @@ const LOOK: Duration = Duration::from_millis(4);
 const IN_QUEUE: Duration = Duration::from_secs(5);
 /// How long a key is not fetched anew behind an answer whose last fetch failed: an origin that is down is spared.
 const SPARED: Duration = Duration::from_secs(1);
+/// How long the fetches of a key are not shared after one brought what the origin forbids to share. Otherwise those who
+/// waited for it in vain would ask one after the other.
+const UNSHARED: Duration = Duration::from_secs(10);
+/// How many such keys are remembered, the last ones.
+const UNSHARED_KEYS: usize = 1_000;
 /// How many may wait for a turn; more would only wait in vain.
 const QUEUE: usize = 1_000;
 /// How long a place in the queue is kept for who has not looked.
@@ -91,6 +96,8 @@ struct Flights {
     queue: Vec<Ticket>,
     /// The keys whose last fetch failed a moment ago.
     failed: Vec<(String, UnixMillis)>,
+    /// The keys whose fetches are not shared, and since when.
+    unshared: Vec<(String, UnixMillis)>,
     /// The newest number of a flight or a ticket.
     last: u64,
 }
@@ -133,7 +140,7 @@ impl Flight {
 
 impl Flights {
     const fn new() -> Self {
-        Self { all: Vec::new(), queue: Vec::new(), failed: Vec::new(), last: 0 }
+        Self { all: Vec::new(), queue: Vec::new(), failed: Vec::new(), unshared: Vec::new(), last: 0 }
     }
 
     /// Asks for a turn; `awaited` is the flight that was waited for so far, `ticket` the place in the queue. Only who
@@ -154,7 +161,10 @@ impl Flights {
         self.all.retain(|flight| {
             now < flight.heard_at.plus(KEPT) && (flight.landed.is_none() || flight.waiting > 0)
         });
-        if let Some(flight) = self.all.iter_mut().find(|flight| flight.name == name && flight.flies(now)) {
+        self.unshared.retain(|(_, since)| now < since.plus(UNSHARED));
+        let shared = self.unshared.iter().all(|(unshared, _)| unshared != name);
+        let under_way = self.all.iter_mut().find(|flight| shared && flight.name == name && flight.flies(now));
+        if let Some(flight) = under_way {
             flight.waiting += u32::from(awaited != Some(flight.number));
             self.queue.retain(|one| Some(one.number) != ticket);
             return Turn::Wait(flight.number);
@@ -162,7 +172,7 @@ impl Flights {
         self.queue.retain(|one| now < one.looked_at.plus(ABSENT) || Some(one.number) == ticket);
         let free = most.saturating_sub(self.all.iter().filter(|flight| flight.flies(now)).count());
         let place = self.queue.iter().position(|one| Some(one.number) == ticket);
-        let twin = self.queue.iter().position(|one| one.name == name).filter(|_| place.is_none());
+        let twin = self.queue.iter().position(|one| shared && one.name == name).filter(|_| place.is_none());
         if let Some(before) = twin {
             return Turn::Queue { ticket: None, before: u32::try_from(before).unwrap_or(u32::MAX - 1) };
         }
@@ -202,10 +212,18 @@ impl Flights {
         }
     }
 
-    /// Leaves the outcome for those who wait. A stream is read once, so they ask again.
+    /// Leaves the outcome for those who wait. A stream is read once, and an origin may forbid to share its answer
+    /// (RFC 9111, 3): then those who wait ask again.
     fn land(&mut self, number: u64, outcome: &Outcome, now: UnixMillis) {
-        let once = matches!(outcome, Ok(Entry { body: Body::Stream(..), .. }));
-        if once {
+        let forbidden = matches!(outcome, Ok(entry) if entry.envelope.not_stored.is_some());
+        let name = self.all.iter().find(|flight| flight.number == number).map(|flight| flight.name.clone());
+        if let Some(name) = name.filter(|_| forbidden) {
+            self.unshared.retain(|(unshared, _)| *unshared != name);
+            self.unshared.push((name, now));
+            let surplus = self.unshared.len().saturating_sub(UNSHARED_KEYS);
+            self.unshared.drain(..surplus);
+        }
+        if forbidden || matches!(outcome, Ok(Entry { body: Body::Stream(..), .. })) {
             self.all.retain(|flight| flight.number != number);
         }
         if let Some(flight) = self.all.iter_mut().find(|flight| flight.number == number) {
@@ -220,7 +238,10 @@ impl Flights {
 
 #[cfg(test)]
 mod tests {
+    use newsreel_core::read::origin_answer::NotStored;
+
     use super::*;
+    use crate::tiers::memory::tests::entry;
 
     const NOW: UnixMillis = UnixMillis(100_000);
 
@@ -298,6 +319,25 @@ mod tests {
         yours(flights.board("a", None, None, 1, NOW));
         queues(flights.board("b", None, None, 1, NOW));
         assert!(!flights.may_refresh("b", NOW), "it waits for its turn");
+    }
+
+    #[test]
+    fn what_the_origin_forbids_to_share_is_fetched_by_each_and_side_by_side() {
+        let mut flights = Flights::new();
+        let first = yours(flights.board("a", None, None, 3, NOW));
+        let [second, third] = [(); 2].map(|()| waits(flights.board("a", None, None, 3, NOW)));
+        let mut private = entry(1, b"secret");
+        private.envelope.not_stored = Some(NotStored::Private);
+        flights.land(first, &Ok(private), NOW);
+        yours(flights.board("a", second, None, 3, NOW));
+        yours(flights.board("a", third, None, 3, NOW));
+        yours(flights.board("a", None, None, 3, NOW));
+        let (fourth, _) = queues(flights.board("a", None, None, 3, NOW));
+        let (fifth, before) = queues(flights.board("a", None, None, 3, NOW));
+        assert!(fourth.is_some() && fifth.is_some() && before == 1, "each has a place of its own");
+        let shared = NOW.plus(UNSHARED);
+        let sixth = yours(flights.board("a", None, None, 3, shared));
+        assert_eq!(waits(flights.board("a", None, None, 3, shared)), Some(sixth), "for a while only");
     }
 
     #[test]

@@ -83,7 +83,7 @@ async fn ask_replica(place: &Place, ask: &Ask) -> Result<(Reply, bool)> {
         Some(stream) => web_sys::Response::new_with_opt_readable_stream(Some(&js::unpacked(&stream)))?,
         None => response,
     };
-    Ok((serde_json::from_str(&js::text_of(&response).await?)?, proved))
+    Ok((serde_json::from_str(&js::text_of(&response, &[]).await?)?, proved))
 }
 
 /// Tells the replica something and returns its answer.

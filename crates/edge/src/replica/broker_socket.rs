@@ -76,6 +76,10 @@ pub(crate) enum Heard {
 
 async fn refused(response: &mut Response) -> worker::Error {
     let status = response.status_code();
+    if let Ok(Some(location)) = response.headers().get("Location") {
+        return format!("the broker answered {status}, a redirect, which is not followed, to {location:?}")
+            .into();
+    }
     let body = response.text().await.unwrap_or_default();
     format!("the broker refused to be followed: {status} {body}").into()
 }

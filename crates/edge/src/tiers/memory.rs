@@ -83,6 +83,7 @@ pub(crate) mod tests {
             stale_until: at,
             content_type: "text/plain".to_owned(),
             etag: "\"x\"".to_owned(),
+            not_stored: None,
         };
         Entry { envelope, body: Body::Bytes(body.into()) }
     }

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use newsreel_core::read::cache::{Read, etag_of};
+use newsreel_core::read::cache::{Envelope, Read, etag_of};
 use newsreel_core::read::entry_names::r2_name;
+use newsreel_core::read::origin_answer::{OriginAnswer, OriginResponse, OriginValue};
 use newsreel_core::wire::keys::encoded_key;
-use newsreel_core::wire::name::tags_from_header;
 use newsreel_core::wire::{Catalog, Key, Position, UnixMillis};
-use worker::web_sys::{self, AbortController, RequestCache, RequestInit};
-use worker::{Delay, Env, Result};
+use worker::web_sys::{self, AbortController};
+use worker::{Delay, Env, Headers, Result};
 
 use super::{Body, Entry, KV_VALUE_BYTES, r2};
 use crate::clock::now;
 use crate::config::Config;
+use crate::http::abortable_get;
 use crate::js;
 
 /// How often who waits for the origin says that it still does.
@@ -43,80 +44,56 @@ impl Question<'_> {
         let request = self.request(&abort)?;
         let deadline = fetched_at.plus(self.config.origin_timeout);
         let response = in_time(deadline, &abort, &alive, js::fetch(&request)).await?;
-        match response.status() {
-            200 => self.found(fetched_at, &response, &abort, &alive).await,
-            404 | 410 => {
-                let (tags, none) = (Vec::new(), String::new());
-                let envelope = self.read.filled(self.position, fetched_at, false, tags, none.clone(), none);
+        let header = |name: &str| response.headers().get(name).ok().flatten();
+        let answer = response_of(&response, &header, self.config);
+        match answer.meaning(&self.config.policies, self.key.class()).map_err(|why| why.to_string())? {
+            OriginAnswer::Value(value) => self.found(value, fetched_at, &response, &abort, &alive).await,
+            OriginAnswer::NotFound(keeping) => {
+                let envelope = keeping.envelope(self.read, self.position, fetched_at);
                 Ok(Entry { envelope, body: Body::Bytes([].into()) })
             }
-            other => Err(format!("the origin answered {other}").into()),
         }
     }
 
     fn request(&self, abort: &AbortController) -> Result<web_sys::Request> {
-        let headers = web_sys::Headers::new()?;
+        let headers = Headers::new();
         headers.set("Newsreel-Version", &self.position.to_string())?;
-        let init = RequestInit::new();
-        init.set_headers(&headers);
-        init.set_cache(RequestCache::NoStore);
-        init.set_signal(Some(&abort.signal()));
         let url = format!("{}/{}/{}", self.config.origin, self.catalog, encoded_key(self.key));
-        Ok(web_sys::Request::new_with_str_and_init(&url, &init)?)
+        abortable_get(&url, &headers, Some(&abort.signal()))
     }
 
     async fn found(
         &self,
+        value: OriginValue,
         fetched_at: UnixMillis,
         response: &web_sys::Response,
         abort: &AbortController,
         alive: &impl Fn(),
     ) -> Result<Entry> {
-        let header = |name: &str| response.headers().get(name).map(Option::unwrap_or_default);
-        let mut tags = tags_from_header(&header("Cache-Tag")?).map_err(|why| format!("Cache-Tag: {why}"))?;
-        if tags.is_empty() {
-            tags =
-                tags_from_header(&header("Surrogate-Key")?).map_err(|why| format!("Surrogate-Key: {why}"))?;
-        }
-        let content_type = Some(header("Content-Type")?).filter(|text| !text.is_empty());
-        let content_type = content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
-        let etag = Some(header("ETag")?).filter(|text| !text.is_empty());
-        let fill = |etag: String| {
-            self.read.filled(self.position, fetched_at, true, tags.clone(), content_type.clone(), etag)
-        };
-        // A value of another encoding is longer or shorter than it says.
-        let length = header("Content-Length")?
-            .parse()
-            .ok()
-            .filter(|_| header("Content-Encoding") == Ok(String::new()));
-        if let (Some(length), Some(stream)) =
-            (length.filter(|length| *length > u64::from(KV_VALUE_BYTES)), response.body())
-        {
-            let etag = etag.unwrap_or_else(|| self.etag_of_large(length, fetched_at));
-            let taken = self.take(fill(etag), &stream, length);
+        let large = value.length.filter(|length| *length > u64::from(KV_VALUE_BYTES));
+        if let (Some(length), Some(stream)) = (large, response.body()) {
+            let envelope = value
+                .envelope(self.read, self.position, fetched_at, || self.etag_of_large(length, fetched_at));
+            let taken = self.take(envelope, &stream, length);
             return in_time(now().plus(LARGE_TIMEOUT), abort, alive, taken).await;
         }
         let deadline = now().plus(self.config.origin_timeout);
-        let array = in_time(deadline, abort, alive, js::body_of(response)).await?;
+        let array = in_time(deadline, abort, alive, js::body_of(response, &value.codings)).await?;
         let length = u64::from(array.length());
         let body = Body::of(array);
-        let etag = etag.unwrap_or_else(|| match &body {
+        let envelope = value.envelope(self.read, self.position, fetched_at, || match &body {
             Body::Bytes(bytes) => etag_of(bytes),
             Body::Array(_) | Body::Stored(_) | Body::Stream(..) | Body::Left(_) => {
                 self.etag_of_large(length, fetched_at)
             }
         });
-        Ok(Entry { envelope: fill(etag), body })
+        Ok(Entry { envelope, body })
     }
 
-    /// Takes a value that is too large for memory: through R2, or where there is none just once.
-    async fn take(
-        &self,
-        envelope: newsreel_core::read::cache::Envelope,
-        stream: &web_sys::ReadableStream,
-        length: u64,
-    ) -> Result<Entry> {
-        if !self.config.has_r2 {
+    /// Takes a value that is too large for memory: through R2, or just once where there is no R2 or the origin forbids
+    /// to store the value.
+    async fn take(&self, envelope: Envelope, stream: &web_sys::ReadableStream, length: u64) -> Result<Entry> {
+        if !self.config.has_r2 || envelope.not_stored.is_some() {
             return Ok(Entry { envelope, body: Body::Stream(stream.clone(), length) });
         }
         let name = r2_name(self.catalog, &self.position.epoch, self.key);
@@ -128,6 +105,16 @@ impl Question<'_> {
         let Position { epoch, version, .. } = self.position;
         format!("\"{epoch}-{version}-{}-{length}\"", fetched_at.0)
     }
+}
+
+/// Returns an answer of the origin as the core reads it.
+pub(crate) fn response_of<'a>(
+    response: &web_sys::Response,
+    header: &'a dyn Fn(&str) -> Option<String>,
+    config: &Config,
+) -> OriginResponse<'a> {
+    let (status, fold_tags) = (response.status(), config.fold_tags);
+    OriginResponse { status, header, received_at: now(), on_workerd: true, fold_tags }
 }
 
 /// Waits for the origin until the deadline, then lets go of it.

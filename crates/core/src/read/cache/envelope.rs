@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::read::floors::EntryTags;
+use crate::read::origin_answer::NotStored;
 use crate::wire::name::Tag;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 
@@ -26,6 +27,9 @@ pub struct Envelope {
     pub content_type: String,
     /// The value's entity tag, quoted.
     pub etag: String,
+    /// Why only the read that fetched the entry may have it; `None` in every entry that is stored.
+    #[serde(skip)]
+    pub not_stored: Option<NotStored>,
 }
 
 /// Returns the entity tag of a value whose origin gave none.

@@ -132,7 +132,18 @@ impl Read {
     ) -> Envelope {
         let expires_at = fetched_at.plus(self.policy.ttl);
         let stale_until = expires_at.plus(self.policy.stale_for);
-        Envelope { position, found, tags, fetched_at, expires_at, stale_until, content_type, etag }
+        let not_stored = None;
+        Envelope {
+            position,
+            found,
+            tags,
+            fetched_at,
+            expires_at,
+            stale_until,
+            content_type,
+            etag,
+            not_stored,
+        }
     }
 
     /// Says what to do next.
@@ -325,7 +336,10 @@ impl Read {
         self.served = Some((Tier::Origin, envelope.clone()));
         let soft = visit == Visit::Soft;
         let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
-        let (refresh, fill) = (soft && !self.ahead, self.above(Tier::Origin));
+        // An entry that nobody may keep is in no tier, so a fetch behind the answer would serve nobody.
+        let kept = envelope.not_stored.is_none();
+        let (refresh, fill) =
+            (soft && kept && !self.ahead, if kept { self.above(Tier::Origin) } else { Vec::new() });
         Step::Answer(Answer::Serve { from: Tier::Origin, freshness, refresh, fill })
     }
 

@@ -69,21 +69,21 @@ impl Read {
         winner: &Envelope,
         clear: &[(Tier, Envelope)],
     ) -> Step {
-        let mut fill = Vec::new();
+        let (mut fill, kept) = (Vec::new(), winner.not_stored.is_none());
         for (tier, visit) in &mut self.visits {
             let copy = clear.iter().find(|(one, _)| one == tier).map(|(_, envelope)| envelope);
             let agrees = copy.is_some_and(|copy| (copy.found, &copy.etag) == (winner.found, &winner.etag));
             if copy.is_some() && !agrees {
                 *visit = Visit::Outvoted;
             }
-            if !agrees && *visit != Visit::Failed && matches!(tier, Tier::Kv | Tier::R2) {
+            if !agrees && kept && *visit != Visit::Failed && matches!(tier, Tier::Kv | Tier::R2) {
                 fill.push(*tier);
             }
         }
         self.served = Some((from, winner.clone()));
         let soft = from == Tier::Origin && self.judge_fill(known, winner).0 == Visit::Soft;
         let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
-        Step::Answer(Answer::Serve { from, freshness, refresh: soft, fill })
+        Step::Answer(Answer::Serve { from, freshness, refresh: soft && kept, fill })
     }
 }
 

@@ -6,7 +6,8 @@ use super::explain::Note;
 use super::machine::{KV, MEMORY, ORIGIN, R2};
 use super::*;
 use crate::read::floors::{FloorKind, raised_by};
-use crate::read::policy::{OnInvalidate, OnUnprovable, Policy};
+use crate::read::origin_answer::NotStored;
+use crate::read::policy::{OnInvalidate, OnUnprovable, OriginCacheControl, Policy};
 use crate::read::sync::{Applied, AtLeast, Knowledge, Look, Reply};
 use crate::wire::change::Change;
 use crate::wire::name::{Key, Tag};
@@ -29,6 +30,7 @@ fn policy(lag_bound: Duration, beyond_bound: OnUnprovable) -> Policy {
         beyond_bound,
         on_bump: OnInvalidate::Delete,
         quorum: false,
+        origin_cache_control: OriginCacheControl::Respect,
     }
 }
 
@@ -231,6 +233,20 @@ fn what_the_origin_gives_is_put_into_every_tier() {
     let entry = story.entry(10);
     story.expect(held(Tier::Origin, entry), filled());
     story.visited(&[(Tier::Memory, Visit::Miss), (Tier::Kv, Visit::Miss), (Tier::Origin, Visit::Hit)]);
+}
+
+#[test]
+fn what_the_origin_forbids_to_store_is_served_and_put_into_no_tier() {
+    for (soft, freshness) in [(false, Freshness::Fresh), (true, Freshness::Revalidating)] {
+        let mut story = Story::new(stale());
+        story.misses();
+        let private = Envelope { not_stored: Some(NotStored::Private), ..story.entry(10) };
+        if soft {
+            story.hears(11, &[(11, SOFT)]);
+        }
+        story.expect(held(Tier::Origin, private), serve(Tier::Origin, freshness));
+        story.visited(&[(Tier::Memory, Visit::Miss), (Tier::Kv, Visit::Miss), (Tier::Origin, Visit::Hit)]);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::read::cache::{Failure, Freshness};
-use crate::read::policy::{OnInvalidate, OnUnprovable, Policy};
+use crate::read::policy::{OnInvalidate, OnUnprovable, OriginCacheControl, Policy};
 use crate::read::sync::Reply as SyncReply;
 use crate::wire::position::Epoch;
 #[cfg(target_arch = "wasm32")]
@@ -68,7 +68,9 @@ fn key(id: u64) -> Key {
 fn read(id: u64) -> Read {
     let (ttl, stale_for) = (Duration::from_secs(100), Duration::from_secs(50));
     let (lag_bound, beyond_bound, on_bump) = (BOUND, OnUnprovable::Stale, OnInvalidate::Delete);
-    Read::new(key(id), Policy { ttl, stale_for, lag_bound, beyond_bound, on_bump, quorum: false }, None)
+    let (quorum, origin_cache_control) = (false, OriginCacheControl::Respect);
+    let policy = Policy { ttl, stale_for, lag_bound, beyond_bound, on_bump, quorum, origin_cache_control };
+    Read::new(key(id), policy, None)
 }
 
 fn entry(version: u64) -> Envelope {

@@ -39,6 +39,12 @@ impl Policies {
             for (field, time) in policy.times() {
                 complaints.extend(complaint(class, field, time));
             }
+            for name in self.origin_vary(class).iter().filter(|name| !is_header_name(name)) {
+                complaints.push(format!(
+                    "POLICY.{class}.origin_vary has {name:?}, which is no header: write names of request headers, \
+                     e.g. \"Origin\" (an answer that varies by everything, \"*\", is never stored)"
+                ));
+            }
         }
         complaints
     }
@@ -66,6 +72,12 @@ impl Policy {
     fn times(&self) -> [(&'static str, Duration); 3] {
         [("ttl_ms", self.ttl), ("stale_for_ms", self.stale_for), ("lag_bound_ms", self.lag_bound)]
     }
+}
+
+/// Says whether a text is the name of a header (RFC 9110, 5.1), and not `*`.
+fn is_header_name(text: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_token)
 }
 
 fn complaint(class: &str, field: &str, time: Duration) -> Option<String> {

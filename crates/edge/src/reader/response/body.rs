@@ -1,6 +1,6 @@
 //! A value as it leaves: whole, a part of it, only its headers, or within JSON.
 
-use newsreel_core::read::cache::Freshness;
+use newsreel_core::read::cache::{Freshness, etag_of};
 use newsreel_core::wire::range::{self, RequestedRange};
 use newsreel_core::wire::{Address, Code, Problem, etag};
 use serde::de::IgnoredAny;
@@ -16,21 +16,27 @@ pub(crate) const WRAPPED_BYTES: u64 = 8 << 20;
 
 /// Returns the response that carries a value: 200, 206 for a part of it, 304 where the reader has it already.
 pub(crate) async fn respond(
-    env: &Env,
+    place: &Place,
     request: &Request,
     entry: &Entry,
     served: &Served,
 ) -> Result<std::result::Result<Response, Problem>> {
     let envelope = &entry.envelope;
-    let headers = value_headers(entry, served)?;
+    let headers = value_headers(entry, served, place.config.send_cache_tag)?;
     let header = |name: &str| request.headers().get(name);
-    if header("If-None-Match")?.is_some_and(|wanted| etag::is_named(&wanted, &envelope.etag)) {
+    let is_wrapped = Address::from(request.url()?).says("envelope", "1");
+    let json = is_wrapped.then(|| format!("{{{}}}", members(entry, served, WRAPPED_BYTES)).into_bytes());
+    if let Some(json) = &json {
+        // The JSON tells of the value's freshness too, so another tag than the value's is its own.
+        headers.set("ETag", &etag_of(json))?;
+    }
+    let etag = headers.get("ETag")?.unwrap_or_default();
+    if header("If-None-Match")?.is_some_and(|wanted| etag::is_named(&wanted, &etag)) {
         return Ok(Ok(ResponseBuilder::new().with_headers(headers).with_status(304).empty()));
     }
     let is_head = request.method() == Method::Head;
-    if Address::from(request.url()?).says("envelope", "1") {
+    if let Some(json) = json {
         headers.set("Content-Type", "application/json")?;
-        let json = format!("{{{}}}", members(entry, served, WRAPPED_BYTES)).into_bytes();
         return Ok(Ok(if is_head {
             with_length(headers, json.len() as u64)?.empty()
         } else {
@@ -57,7 +63,7 @@ pub(crate) async fn respond(
         return Ok(Ok(with_length(headers, whole)?.empty()));
     }
     let builder = builder.with_headers(headers);
-    send(env, builder, &entry.body, from, count).await
+    send(&place.env, builder, &entry.body, from, count).await
 }
 
 fn with_length(headers: Headers, length: u64) -> Result<ResponseBuilder> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::cache::{Freshness, Tier, Visit};
+use newsreel_core::read::cache::{Envelope, Freshness, Tier, Visit};
 use newsreel_core::read::policy::Policy;
 use newsreel_core::wire::problem::{MEDIA_TYPE, Problem};
 use newsreel_core::wire::{Position, Tag, UnixMillis};
@@ -33,19 +33,39 @@ pub(crate) struct Served {
     pub(crate) collapsed: bool,
     /// Whether it is a value.
     pub(crate) found: bool,
+    /// Whether web pages may be shown it, each by a header with its own origin.
+    pub(crate) shown_to_pages: bool,
 }
 
-/// Returns the headers of a value.
-pub(crate) fn value_headers(entry: &Entry, served: &Served) -> Result<Headers> {
+/// The longest `Cache-Tag`, which is what Cloudflare reads of one. Clients have less room for all headers together, so
+/// it is sent to caches only (`SEND_CACHE_TAG`).
+const CACHE_TAG_BYTES: usize = 16 << 10;
+
+/// Returns the headers of a value, with its tags if they are to be sent.
+pub(crate) fn value_headers(entry: &Entry, served: &Served, send_cache_tag: bool) -> Result<Headers> {
     let envelope = &entry.envelope;
     let headers = proof(served, Some(envelope.position), Some(envelope.fetched_at))?;
     headers.set("ETag", &envelope.etag)?;
-    headers.set("Cache-Control", &served.reusable_for(envelope.expires_at))?;
-    if !envelope.tags.is_empty() {
-        let tags: Vec<&str> = envelope.tags.iter().map(Tag::as_str).collect();
-        headers.set("Cache-Tag", &tags.join(","))?;
+    headers.set("Cache-Control", &served.cache_control(Some(envelope)))?;
+    if send_cache_tag && !envelope.tags.is_empty() {
+        headers.set("Cache-Tag", &cache_tag(&envelope.tags))?;
     }
     Ok(headers)
+}
+
+/// Writes the tags that fit, in their order.
+fn cache_tag(tags: &[Tag]) -> String {
+    let mut text = String::new();
+    for tag in tags.iter().map(Tag::as_str) {
+        if text.len() + 1 + tag.len() > CACHE_TAG_BYTES {
+            break;
+        }
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(tag);
+    }
+    text
 }
 
 /// Returns a problem that is an answer of the cache, with the proof of how recent it is.
@@ -56,10 +76,8 @@ pub(crate) fn problem_with_proof(
     entry: Option<&Entry>,
 ) -> Result<Response> {
     let headers = proof(served, says, entry.map(|entry| entry.envelope.fetched_at))?;
-    // A removal has no time of its own.
-    let expires_at = entry.map_or(served.now.plus(served.policy.ttl), |entry| entry.envelope.expires_at);
     headers.set("Content-Type", MEDIA_TYPE)?;
-    headers.set("Cache-Control", &served.reusable_for(expires_at))?;
+    headers.set("Cache-Control", &served.cache_control(entry.map(|entry| &entry.envelope)))?;
     let builder = ResponseBuilder::new().with_status(problem.status()).with_headers(headers);
     Ok(builder.fixed(problem.to_json().into_bytes()))
 }
@@ -91,7 +109,8 @@ fn proof(served: &Served, entry: Option<Position>, fetched_at: Option<UnixMillis
     headers.set("Newsreel-Freshness", &format!("{word}; age={}{lag}", seconds(age)))?;
     headers.set("Age", &age.as_secs().to_string())?;
     // Who wants a version is not answered by what was kept for who does not.
-    headers.set("Vary", "Newsreel-Min-Version")?;
+    let vary = if served.shown_to_pages { "Newsreel-Min-Version, Origin" } else { "Newsreel-Min-Version" };
+    headers.set("Vary", vary)?;
     let status = served.cache_status(fetched_at);
     if !status.is_empty() {
         headers.set("Cache-Status", &status)?;
@@ -148,19 +167,25 @@ impl Served {
         i64::try_from(ttl).unwrap_or(i64::MAX) - i64::try_from(age).unwrap_or(i64::MAX)
     }
 
-    /// Returns for how long others may reuse the answer: the unused part of the lag bound, for beyond it no
-    /// floor reaches them; nothing if it is not fresh.
-    fn reusable_for(&self, expires_at: UnixMillis) -> String {
+    /// Returns what caches may do with the answer: what the origin said, where it forbids to store the value; else
+    /// reuse for the unused part of the lag bound, for beyond it no floor reaches them; nothing if it is not fresh.
+    fn cache_control(&self, envelope: Option<&Envelope>) -> String {
+        if let Some(why) = envelope.and_then(|envelope| envelope.not_stored.as_ref()) {
+            return why.cache_control().to_owned();
+        }
         let unused = match (self.freshness, self.lag) {
             (Freshness::Fresh, Some(lag)) => self.policy.lag_bound.saturating_sub(lag),
             (Freshness::Fresh, None) | (Freshness::Revalidating | Freshness::Stale, _) => Duration::ZERO,
         };
-        let seconds = unused.min(expires_at.since(self.now)).as_secs();
+        // A removal has no time of its own.
+        let life = envelope.map_or(self.policy.ttl, |envelope| envelope.expires_at.since(self.now));
+        let seconds = unused.min(life).as_secs();
         if seconds == 0 {
-            "public, max-age=0, must-revalidate".to_owned()
-        } else {
-            format!("public, max-age={seconds}")
+            return "public, max-age=0, must-revalidate".to_owned();
         }
+        // Caches take `Age` off `max-age` (RFC 9111, 4.2).
+        let age = envelope.map_or(0, |envelope| self.now.since(envelope.fetched_at).as_secs());
+        format!("public, max-age={}", age + seconds)
     }
 }
 
@@ -174,7 +199,10 @@ mod tests {
     use newsreel_core::read::floors::FloorKind;
     use newsreel_core::read::policy::Policies;
 
+    use newsreel_core::read::origin_answer::NotStored;
+
     use super::*;
+    use crate::tiers::memory::tests::entry;
 
     fn served(freshness: Freshness, lag_ms: u64) -> Served {
         Served {
@@ -188,25 +216,68 @@ mod tests {
             filled: vec![Tier::Memory],
             collapsed: false,
             found: true,
+            shown_to_pages: false,
         }
+    }
+
+    /// An entry fetched and expiring at these times.
+    fn envelope(fetched_at: u64, expires_at: u64) -> Envelope {
+        let times = (UnixMillis(fetched_at), UnixMillis(expires_at));
+        Envelope { fetched_at: times.0, expires_at: times.1, ..entry(1, b"").envelope }
     }
 
     #[test]
     fn others_may_reuse_an_answer_for_the_unused_part_of_the_lag_bound() {
-        let until = UnixMillis(10_000_000);
-        assert_eq!(served(Freshness::Fresh, 10_500).reusable_for(until), "public, max-age=49");
-        assert_eq!(
-            served(Freshness::Fresh, 0).reusable_for(UnixMillis(103_000)),
-            "public, max-age=3",
-            "it expires before"
-        );
+        let reuse = |served: Served, fetched_at, expires_at| {
+            served.cache_control(Some(&envelope(fetched_at, expires_at)))
+        };
+        assert_eq!(reuse(served(Freshness::Fresh, 10_500), 100_000, 10_000_000), "public, max-age=49");
+        let soon = reuse(served(Freshness::Fresh, 0), 100_000, 103_000);
+        assert_eq!(soon, "public, max-age=3", "it expires before");
         for spent in [
             served(Freshness::Fresh, 60_000),
             served(Freshness::Stale, 0),
             served(Freshness::Revalidating, 0),
         ] {
-            assert_eq!(spent.reusable_for(until), "public, max-age=0, must-revalidate");
+            assert_eq!(reuse(spent, 100_000, 10_000_000), "public, max-age=0, must-revalidate");
         }
+        let removed = served(Freshness::Fresh, 10_500).cache_control(None);
+        assert_eq!(removed, "public, max-age=49");
+    }
+
+    #[test]
+    fn what_caches_may_reuse_is_beside_the_age_that_they_take_off_it() {
+        let old = envelope(100_000 - 3_900, 10_000_000);
+        let served = served(Freshness::Fresh, 58_200);
+        assert_eq!(
+            served.cache_control(Some(&old)),
+            "public, max-age=4",
+            "Age: 3, and 1 is left of the bound"
+        );
+    }
+
+    #[test]
+    fn what_the_origin_forbids_to_store_is_public_for_nobody() {
+        for (why, wanted) in [
+            (NotStored::Private, "private, max-age=0, must-revalidate"),
+            (NotStored::NoStore, "no-store"),
+            (NotStored::NoCache, "no-cache"),
+            (NotStored::Vary("Cookie".to_owned()), "no-store"),
+        ] {
+            let envelope = Envelope { not_stored: Some(why), ..envelope(100_000, 10_000_000) };
+            assert_eq!(served(Freshness::Fresh, 0).cache_control(Some(&envelope)), wanted);
+        }
+    }
+
+    #[test]
+    fn tags_are_cut_where_one_ends() {
+        let tags = |count: usize| -> Vec<Tag> {
+            (0..count).map(|n| Tag::new(format!("tag:{n:014}")).unwrap()).collect()
+        };
+        assert_eq!(cache_tag(&tags(2)), "tag:00000000000000,tag:00000000000001");
+        let cut = cache_tag(&tags(1_000));
+        assert!(cut.len() <= CACHE_TAG_BYTES && cut.len() > CACHE_TAG_BYTES - 19, "{}", cut.len());
+        assert!(cut.split(',').all(|tag| tag.len() == 18));
     }
 
     #[test]

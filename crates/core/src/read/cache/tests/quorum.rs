@@ -59,6 +59,15 @@ fn the_newest_wins_and_who_says_otherwise_is_counted_and_overwritten() {
 }
 
 #[test]
+fn what_the_origin_forbids_to_store_wins_and_overwrites_nothing() {
+    let mut story = quorum(stale());
+    let (kv, r2) = (story.other(3), story.entry(4));
+    let private = Envelope { not_stored: Some(NotStored::Private), ..story.entry(10) };
+    story.copies_say(held(Tier::Kv, kv), held(Tier::R2, r2));
+    story.expect(held(Tier::Origin, private), elects(Tier::Origin, &[]));
+}
+
+#[test]
 fn a_copy_below_a_floor_has_no_vote() {
     let mut story = Story::new(Policy { quorum: true, ..stale() });
     story.read = story.read.with_r2(true);
