@@ -162,7 +162,12 @@ async fn look(bucket: &R2, name: &str, epoch: Epoch) -> Result<Seen> {
 fn condition(held: &Seen, envelope: &Envelope) -> Option<String> {
     let only_if = match held {
         Seen::Nothing => r#"{"etagDoesNotMatch":"*"}"#.to_owned(),
-        Seen::There { rank: Some(held), .. } if *held >= envelope.rank() => return None,
+        // An entry of another epoch has no business under this name, however new it calls itself.
+        Seen::There { rank: Some(held), .. }
+            if held.epoch == envelope.position.epoch && *held >= envelope.rank() =>
+        {
+            return None;
+        }
         Seen::There { etag, .. } => format!(r#"{{"etagMatches":"{etag}"}}"#),
     };
     let Rank { version, fetched_at, .. } = envelope.rank();
@@ -195,6 +200,10 @@ mod tests {
         assert!(condition(&there(7, at - 1), &envelope).unwrap().contains(r#"{"etagMatches":"e"}"#));
         assert!(condition(&there(6, at + 1), &envelope).unwrap().contains(r#"{"etagMatches":"e"}"#));
         assert!(condition(&Seen::Nothing, &envelope).unwrap().contains(r#"{"etagDoesNotMatch":"*"}"#));
+        let epoch = "71ARYZ6S410000000000000000".parse().unwrap();
+        let elsewhere = Some(Rank { epoch, ..envelope.rank() });
+        let elsewhere = Seen::There { etag: "e".to_owned(), rank: elsewhere };
+        assert!(condition(&elsewhere, &envelope).is_some(), "it is of another epoch");
         let foreign = Seen::There { etag: "f".to_owned(), rank: None };
         assert!(condition(&foreign, &envelope).unwrap().contains(r#""version":"7""#), "none of ours");
     }
