@@ -208,6 +208,7 @@ impl HubDriver {
         self.recover(platform)?;
         // A read may be what woke this machine, and a follower may lack something.
         self.arm_if_unknown(platform, now);
+        self.arm_for_timers(platform, now);
         Ok(())
     }
 
@@ -234,7 +235,10 @@ impl HubDriver {
             // Sessions come from the sockets: the changes that the poisoned hub made to its own may never have been saved.
             let (persisted, sessions) = (platform.persisted()?, platform.sessions());
             self.hub = Hub::new(self.catalog.clone(), persisted, sessions, self.limits);
-            self.alarm = alarm::Alarm::Unknown;
+            // A panic ended the alarm. One that is set stays, or a step of maintenance that fails would be tried at once.
+            if self.alarm == alarm::Alarm::Ringing {
+                self.alarm = alarm::Alarm::Unknown;
+            }
             self.poisoned = false;
             self.greet(platform);
         }

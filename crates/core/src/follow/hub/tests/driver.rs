@@ -309,10 +309,11 @@ fn maintenance_that_fails_is_tried_again_later() {
     machine.failing_writes = 1;
     driver.alarm(&mut machine, NOW);
     machine.expect(&[Did::Alarm(NOW.0 + 10_000)]);
+    // A read in between makes the hub anew from the rows, and does not try again sooner.
+    driver.settle(&mut machine, NOW).unwrap();
+    machine.expect(&[Did::Pong(7)]);
     driver.alarm(&mut machine, NOW);
-    // By what the rows have.
-    assert_eq!(machine.did[0], Did::Pong(7));
-    assert_eq!(machine.did[1], Did::Maintained(MaintenanceTask::Seal { bytes: 256 << 10 }));
+    assert_eq!(machine.did[0], Did::Maintained(MaintenanceTask::Seal { bytes: 256 << 10 }));
 }
 
 #[test]
