@@ -39,7 +39,7 @@ pub struct Submission {
     pub publisher: String,
     /// The publish, as it is written to the log.
     pub publish: Written,
-    /// Its `Idempotency-Key`, if it sent one.
+    /// The `Idempotency-Key` that the publisher sent, if any.
     pub idempotency_key: Option<String>,
     /// The earlier publish under that key, if one is remembered.
     pub remembered: Option<Remembered>,
@@ -65,11 +65,11 @@ pub struct Remembered {
 pub enum Input {
     /// Publishes that arrived together, in order.
     Publish(Vec<Submission>),
-    /// A socket opened.
+    /// A follower opened a socket. The hub may still turn the follower away.
     Open {
-        /// The new session.
+        /// The id of the new session, from [`Hub::free_session`].
         session: SessionId,
-        /// Where it wants to start.
+        /// The place in the log from which the follower wants to start.
         from: Start,
         /// The log's hash at the version it claims, if known.
         logged: Option<Hash>,
@@ -77,11 +77,11 @@ pub enum Input {
         name: String,
         /// The keys that the follower wants to hear of.
         topics: Topics,
-        /// Whether it is a replica: then what it shows of the log is believed.
+        /// Whether the follower is a replica. The hub trusts the position that a replica claims.
         replica: bool,
-        /// When its token ends, if it does.
+        /// When the follower's token ends; `None` for a token without an end.
         until: Option<UnixMillis>,
-        /// Random bits, for the new epoch that its position may call for.
+        /// Random bits, for the new epoch that the follower's position may call for.
         random: [u8; 10],
     },
     /// A part that [`Tell::SendPart`] asked for went out.
@@ -93,19 +93,19 @@ pub enum Input {
         /// The size of the part, in bytes.
         bytes: u32,
     },
-    /// A text came.
+    /// A follower sent a text frame over its socket.
     Text {
         /// The follower that sent it.
         session: SessionId,
         /// The text of the frame, not parsed yet.
         text: String,
     },
-    /// A socket closed.
+    /// A socket closed or broke. The hub forgets its session.
     Closed {
         /// The session of the socket.
         session: SessionId,
     },
-    /// When each socket's last ping was answered, by whatever the platform remembers of that.
+    /// When the platform last answered a ping of each socket. A socket that never pinged is absent.
     Pinged(BTreeMap<SessionId, UnixMillis>),
     /// The time of [`Hub::poll_timeout`] has come.
     Timer,
@@ -123,7 +123,7 @@ pub enum Input {
 pub enum Effect {
     /// Write something. All that one input leads to is one transaction.
     Write(Write),
-    /// Tell somebody something, once what stands before it is written.
+    /// Send, save or answer something, after every write that stands before it in the queue.
     Tell(Tell),
 }
 
@@ -149,7 +149,7 @@ pub enum Write {
     SawReplica {
         /// The name of the replica.
         name: String,
-        /// When it connected.
+        /// When the replica connected, by the broker's clock.
         at: UnixMillis,
     },
 }
@@ -163,14 +163,14 @@ pub enum Tell {
     Broadcast {
         /// The followers that get it.
         sessions: Vec<SessionId>,
-        /// A frame.
+        /// The text of one frame, which every follower gets byte for byte.
         text: String,
     },
     /// Send a text to one follower.
     Send {
         /// The follower that gets it.
         session: SessionId,
-        /// A frame.
+        /// The text of one frame, as it goes out on the socket.
         text: String,
     },
     /// Read a part of the past, send it (through [`Session::topics`]), then handle [`Input::PartSent`].
@@ -182,20 +182,20 @@ pub enum Tell {
     },
     /// Write the session to its socket's attachment.
     Save(SessionId),
-    /// Close a socket.
+    /// Close a socket. The hub has already forgotten its session.
     Close {
         /// The session of the socket.
         session: SessionId,
-        /// The close code.
+        /// The code of the Close frame, one of those in [`close`].
         code: u16,
-        /// A text for people.
+        /// The reason of the Close frame, a text for people.
         reason: &'static str,
     },
-    /// Answer a publisher.
+    /// Answer the publisher of one submission. Answers keep the order of the submissions.
     Answer {
         /// The ticket of its submission.
         ticket: u64,
-        /// The answer.
+        /// The receipt of the publish, or the problem that refused it.
         outcome: PublishOutcome,
     },
 }
@@ -228,16 +228,16 @@ pub enum PublishOutcome {
 pub struct Applied {
     /// The names of the replicas that have nothing from before it.
     pub applied: Vec<String>,
-    /// The names of the connected replicas that may have.
+    /// The names of the connected replicas that may still have something from before it.
     pub pending: Vec<String>,
     /// How many live followers without topics, replicas among them, have acknowledged it.
     pub acked: usize,
-    /// How many of those have not.
+    /// How many live followers without topics have not acknowledged it.
     pub unacked: usize,
 }
 
 impl Applied {
-    /// Says whether there is nobody to wait for.
+    /// Says whether no replica is pending and no live follower's ack is missing.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.pending.is_empty() && self.unacked == 0
@@ -266,7 +266,7 @@ pub struct Hub {
     replays: replay::Budget,
     acks: acks::AckTracker,
     admission: replay::ConnectionAdmission,
-    /// No session's token ends before.
+    /// No session's token ends before this moment; `None` while no token ends.
     expiry: Option<UnixMillis>,
     effects: VecDeque<Effect>,
 }

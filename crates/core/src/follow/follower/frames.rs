@@ -127,7 +127,7 @@ impl Follower {
         if fold.part.is_some_and(|part| part > self.next_part) {
             return self.hang_up(now, close::RESYNC, "a part of a fold is missing");
         }
-        // The first comes again when the broker begins anew; another one that does was doubled.
+        // Part 0 comes again when the broker restarts the fold. Any other repeated part is a duplicate.
         if fold.part.is_some_and(|part| part > 0 && part < self.next_part) {
             return;
         }
@@ -166,8 +166,9 @@ impl Follower {
         self.ack();
     }
 
-    /// After a frame was applied, or found to bring nothing new: acknowledges what is held, at once where that is
-    /// wanted, and settles what is owed.
+    /// Ends the handling of a frame that was applied or brought nothing new. Acknowledges the version held,
+    /// at once while catching up or when the frame asked, and settles the proofs that waited for that
+    /// version.
     fn applied(&mut self, now: UnixMillis, asked: bool) {
         let version = self.version();
         if let State::CatchingUp { epoch, .. } = self.state {

@@ -113,7 +113,8 @@ impl Follower {
         ack.into_iter().fold(self.proofs.timeout(), UnixMillis::min)
     }
 
-    /// Returns the cursor.
+    /// Returns the cursor after every queued effect. The cursor that the shell has stored may still be
+    /// behind.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.cursor

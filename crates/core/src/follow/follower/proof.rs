@@ -27,7 +27,8 @@ pub(super) struct Proofs {
     /// When each unanswered ping was sent, oldest first.
     pings: VecDeque<UnixMillis>,
     next_ping: UnixMillis,
-    /// Oldest first. Each proves something of its own, so that a log which is always ahead of its pongs does too.
+    /// Oldest first. Each entry proves a moment of its own, so a follower gets proofs even where every pong
+    /// runs ahead of the frames.
     pending: VecDeque<PendingProof>,
     proved_at: Option<UnixMillis>,
 }
@@ -82,7 +83,7 @@ impl Proofs {
         }
     }
 
-    /// Gives the versions that pongs told of all their time again.
+    /// Restarts the deadline of every version that a pong told of.
     pub(super) fn extend_deadlines(&mut self, now: UnixMillis) {
         for pending in &mut self.pending {
             pending.deadline = now.plus(self.behind_grace);

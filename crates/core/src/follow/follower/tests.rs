@@ -367,7 +367,7 @@ fn g6_a_filter_may_hide_everything_up_to_live_and_the_bookmark_follows() {
     story.follower.handle(story.now, welcome(6, Resume::Replay));
     while story.follower.poll_effect().is_some() {}
     story.expect(live(6), &[Effect::Phase(Phase::Live)]);
-    // An older broker leaves out for whom the bookmark is.
+    // An older broker leaves out `from`, the version after which the bookmark applies.
     let bookmark = frame::head(at(2).version, &at(6)).replace(r#""from":2,"#, "");
     story.expect(Input::Text(bookmark), &[Effect::Apply { position: at(6), versions: Vec::new() }]);
 }
@@ -566,7 +566,7 @@ fn g3_a_lost_part_of_a_fold_is_noticed() {
     story.expect(part(1, true), &[]);
     let mut other = Story { follower: story.follower.clone(), ..Story::live_at(3) };
     other.expect(part(3, false), &hang_up("a part of a fold is missing"));
-    // The broker begins anew, for it died in between.
+    // The broker died in between, so it restarts the fold.
     story.expect(part(0, true), &[fold(None), ack(3)]);
     story.expect(part(1, false), &[fold(Some(at(5)))]);
     // Of the next fold the first two parts are lost.

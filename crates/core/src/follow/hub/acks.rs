@@ -16,9 +16,9 @@ use crate::wire::position::{UnixMillis, Version};
 /// How slow a follower may be before its socket is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long an ack may take that a live frame asked for.
+    /// How long a follower may take to send the ack that a live frame asked for.
     pub slow_after: Duration,
-    /// How many bytes of live frames a follower may leave unacknowledged that had 5 s to answer.
+    /// How many bytes of live frames a follower may leave unacknowledged, once it has had 5 s to answer.
     pub slow_bytes: u64,
     /// How long the oldest part of a replay may be unacknowledged.
     pub stuck_after: Duration,
@@ -35,7 +35,7 @@ impl Limits {
 
     /// A live frame asks for an ack when this long has passed since the last did.
     const ASK_EVERY: Duration = Duration::from_secs(10);
-    /// Or when this much has been sent since.
+    /// A live frame also asks for an ack when this many bytes of live text have been sent since the last did.
     const ASK_BYTES: u64 = 1 << 20;
     /// A follower is not slow before it had this long to answer, since a burst of publishes is sent as one.
     const MOMENT: Duration = Duration::from_secs(5);
@@ -56,19 +56,19 @@ impl Default for Limits {
     }
 }
 
-/// A frame that asked everyone live for an ack.
+/// A frame that asked every live follower for an ack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AckRequest {
-    /// Its last version.
+    /// The last version in the frame. An ack of this version or a later one answers the request.
     pub version: Version,
-    /// When it was sent.
+    /// When the frame was sent, by the broker's clock.
     pub at: UnixMillis,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct AckCheckpoint {
     request: AckRequest,
-    /// How much everyone live had been sent before it.
+    /// How many bytes of live text had been sent before the frame, counted as in [`AckTracker::sent`].
     before: u64,
 }
 
@@ -148,7 +148,7 @@ impl AckTracker {
             .flatten()
     }
 
-    /// Returns when a follower that says nothing more is too slow.
+    /// Returns when a follower that sends no further ack becomes too slow.
     fn deadline(&self, session: &Session) -> Option<UnixMillis> {
         let stuck = session.waiting_since().map(|at| at.plus(self.limits.stuck_after));
         let slow = match session.stage {
@@ -171,7 +171,7 @@ impl AckTracker {
 }
 
 impl Hub {
-    /// Notes that everyone live is being sent `bytes` up to `version`, and asked for an ack if `ask`.
+    /// Notes that every live follower is being sent `bytes` up to `version`, and asked for an ack if `ask`.
     pub(super) fn record_sent(&mut self, now: UnixMillis, version: Version, bytes: u64, ask: bool) {
         let before = self.acks.sent;
         self.acks.sent += bytes;

@@ -4,8 +4,9 @@
 //! simulator has another, so that what is simulated is what is deployed. Nothing here awaits: a step is whole before
 //! the next begins.
 //!
-//! A step may end half-way: a write fails, or the platform panics. The driver is then *poisoned*, and whatever
-//! is asked of it next makes the hub anew from the rows and from what the sockets carry.
+//! A step may end half-way: a write fails, or the platform panics. The driver is then *poisoned*: its next
+//! step, alarm or [`HubDriver::settle`] rebuilds the hub from the rows and from the attachments of the
+//! sockets.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -28,7 +29,7 @@ pub use commit::not_written;
 
 /// The machine that a driver runs on.
 pub trait Platform {
-    /// Why something was not done.
+    /// The reason why an operation of the platform failed.
     type Error: fmt::Display;
 
     /// Returns what the rows tell of the hub that wrote them.
@@ -87,7 +88,7 @@ pub trait Platform {
     /// Returns when each socket's last ping was answered.
     fn pings(&mut self) -> BTreeMap<SessionId, UnixMillis>;
 
-    /// Sets the answer to `ping`, which the machine gives without waking anybody.
+    /// Sets the answer to `ping`, which the platform gives without waking the object.
     ///
     /// # Errors
     /// When it is not set.
@@ -114,10 +115,10 @@ pub trait Platform {
     /// Writes a session to its socket's attachment, which outlives the memory of this machine.
     fn save(&mut self, id: SessionId, session: &Session);
 
-    /// Closes a socket.
+    /// Closes a socket with a code of [`close`] and a reason for people.
     fn close(&mut self, session: SessionId, code: u16, reason: &'static str);
 
-    /// Answers a publisher.
+    /// Answers the publisher that waits under `ticket`.
     fn answer(&mut self, ticket: u64, outcome: PublishOutcome);
 
     /// Sets the alarm, in the place of the one that is set.
@@ -126,7 +127,7 @@ pub trait Platform {
     /// When it is not set.
     fn set_alarm(&mut self, at: UnixMillis) -> Result<(), Self::Error>;
 
-    /// Notes an error that fails nobody's request.
+    /// Reports an error that fails no request by itself; `what` names the occasion.
     fn report(&mut self, what: &str, error: &Self::Error);
 }
 
@@ -229,7 +230,7 @@ impl HubDriver {
         self.step(platform, now, Input::Pinged(pings))
     }
 
-    /// Makes the hub anew if a step has not ended well.
+    /// Rebuilds the hub if a step has not ended well.
     fn recover<P: Platform>(&mut self, platform: &mut P) -> Result<(), P::Error> {
         if self.poisoned {
             // Sessions come from the sockets: the changes that the poisoned hub made to its own may never have been saved.
@@ -245,7 +246,7 @@ impl HubDriver {
         Ok(())
     }
 
-    /// Tells what a hub says that was just made: a pong, and the end of some sockets.
+    /// Carries out the tells of a hub that was just made: it sets the pong, and closes some sockets.
     fn greet<P: Platform>(&mut self, platform: &mut P) {
         let mut tells = VecDeque::new();
         let writes = self.take_effects(&mut tells);
@@ -303,7 +304,8 @@ impl HubDriver {
                 match platform.send_part(session, &part, self.hub.log(), &state.topics) {
                     Ok((sent, bytes)) => self.hub.handle(now, Input::PartSent { session, sent, bytes }),
                     Err(error) => {
-                        // Its follower comes back and resumes; without its page it would wait for ever.
+                        // The follower reconnects and resumes. With the socket left open it would wait for
+                        // its page for ever.
                         platform.close(session, close::RESYNC, "what was missed could not be read");
                         self.hub.handle(now, Input::Closed { session });
                         return Err(error);

@@ -1,4 +1,4 @@
-//! New epochs: an empty log, and everyone starts again.
+//! New epochs: the log is emptied, and every follower starts again from version 0.
 
 use super::{Hub, Session, SessionId, Tell, Write};
 use crate::log::Log;

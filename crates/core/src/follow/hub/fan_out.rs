@@ -1,4 +1,4 @@
-//! The fan-out: every version to everyone live, as one text per interest.
+//! The fan-out: every version goes to every live follower, as one text per set of topics.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::wire::position::{Position, UnixMillis, Version};
 pub const BOOKMARK_EVERY: u64 = 1_000;
 
 impl Hub {
-    /// Sends rows to everyone live: the text is built once per interest, not per follower.
+    /// Sends rows to every live follower. The text is built once per set of topics, not per follower.
     pub(super) fn fan_out(&mut self, now: UnixMillis, before: Position, rows: &[Row], wants_acks: bool) {
         self.resync_uncertain();
         self.close_over_backlog(now);
@@ -56,7 +56,8 @@ impl Hub {
         !awaiting.is_empty()
     }
 
-    /// Sends filtered followers what of the rows passes their topics. A frame begins where its followers' last one ended.
+    /// Sends filtered followers the changes that pass their topics. A frame begins where its followers'
+    /// previous frame ended.
     fn fan_out_filtered(&mut self, filtered: &[SessionId], rows: &str, last: &Position, ask: bool) {
         let mut audiences: BTreeMap<Topics, BTreeMap<Version, Vec<SessionId>>> = BTreeMap::new();
         for id in filtered {

@@ -39,14 +39,14 @@ pub enum ReplayPart {
 pub enum PartSent {
     /// Versions were sent in full.
     Versions {
-        /// The last of them.
+        /// The last version of the part.
         to: Version,
     },
     /// A part of a fold was sent.
     Fold {
         /// Where the fold ends.
         to: Version,
-        /// Where it goes on, unless this was its last part.
+        /// Where the fold goes on; `None` after its last part.
         next: Option<FoldCursor>,
     },
 }
@@ -94,13 +94,13 @@ pub(super) struct ConnectionAdmission {
 impl ConnectionAdmission {
     /// The shortest time that a socket is turned away for.
     const MIN_DELAY: Duration = Duration::from_secs(1);
-    /// The longest such time, whatever the clock does. Past it the turns begin anew.
+    /// The longest time from now to a turn, also after the clock was set back. Past it the turns begin anew.
     const MAX_DELAY: Duration = Duration::from_secs(60);
     /// The time between two turns: sockets come back as fast as they are let in.
     const APART: Duration = Duration::from_millis(2);
 
-    /// Returns how long a new socket is to stay away, if the rate is spent. Each gets a moment of its own, in the order of
-    /// their arrival.
+    /// Returns how long a new socket is to stay away, if the rate is spent. Each socket gets a moment of its
+    /// own, in the order of arrival.
     fn turn_away(&mut self, now: UnixMillis) -> Option<Duration> {
         if self.token_bucket.take(now) {
             return None;

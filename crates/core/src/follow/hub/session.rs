@@ -24,11 +24,11 @@ pub struct SessionId(pub u32);
 pub struct Session {
     /// The name that the follower gave itself; may be empty.
     pub name: String,
-    /// Whether it is a replica.
+    /// Whether the follower connected as a replica.
     pub replica: bool,
     /// When the socket opened, by the broker's clock.
     pub since: UnixMillis,
-    /// When its token ends, if it does.
+    /// When the follower's token ends; `None` for a token without an end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<UnixMillis>,
     /// The epoch of the log that the follower is on.
@@ -82,13 +82,14 @@ pub enum Stage {
 /// A part of a replay that was sent and not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outstanding {
-    /// The version whose ack covers it.
+    /// The version whose ack covers the part.
     pub to: Version,
-    /// Of a fold that goes on after this part: the version still held, which is what its ack names.
+    /// Of a fold that goes on after this part: the version that the follower still holds, which its ack of
+    /// the part names.
     pub held: Option<Version>,
-    /// How many bytes it has.
+    /// The size of the part in bytes, as it was sent.
     pub bytes: u32,
-    /// When it was sent.
+    /// When the part was sent, by the broker's clock.
     pub at: UnixMillis,
 }
 
@@ -113,8 +114,8 @@ impl Session {
         }
     }
 
-    /// Returns its JSON, in ASCII: JavaScript keeps that at a byte a character, so the longest name and topics fit in
-    /// an attachment (16 KiB).
+    /// Returns the session as JSON in ASCII: JavaScript keeps ASCII text at a byte a character, so the
+    /// longest name and topics fit in an attachment (16 KiB).
     #[must_use]
     pub fn to_json(&self) -> String {
         json::to_ascii(self)
@@ -131,8 +132,8 @@ impl Session {
         self.reset == Some(Reset::InPlace)
     }
 
-    /// Says whether an ack of version 0 could only answer a reset: the follower is live, and has acknowledged all that it
-    /// was sent.
+    /// Says whether an ack of version 0 could only answer a reset: the follower is live, and has acknowledged
+    /// every version sent to it.
     pub(super) fn can_be_reset(&self) -> bool {
         self.reset.is_none() && self.stage == Stage::Live && self.acked >= self.sent_to
     }
@@ -145,9 +146,9 @@ impl Session {
         self.window.clear();
     }
 
-    /// Says whether a hub made anew, whose log ends at `head`, cannot know that the follower was sent all it
-    /// should have been: what a filter hid looks like a fan-out that died half-way, and a replay with room in
-    /// its window like a page that was never sent.
+    /// Says whether a rebuilt hub, with a log that ends at `head`, cannot know that the follower was sent
+    /// everything. A version that a filter hid looks like a fan-out that died half-way, and a replay with
+    /// room in its window looks like a page that was never sent.
     pub(super) fn is_uncertain(&self, head: Version) -> bool {
         match &self.stage {
             Stage::Live => !self.topics.is_everything() && self.sent_to != head && !self.awaits_reset(),
@@ -160,8 +161,9 @@ impl Session {
         self.window.len() < REPLAY_WINDOW
     }
 
-    /// Takes back what was sent of rows that were then not written, for that never left: nor did a part that ends
-    /// with such a row, wherever it began, so only what was acknowledged is sure. Says whether that was anything.
+    /// Rolls the session back after a failed write. Frames with rows that were not written never left the
+    /// broker, and neither did a part that ends with such a row, so only the acknowledged versions are sure.
+    /// Says whether anything was rolled back.
     pub(super) fn roll_back_to(&mut self, head: Version) -> bool {
         let sure = self.acked.min(head);
         let lost_part = self.window.back().is_some_and(|part| part.to > head);
@@ -236,7 +238,8 @@ mod tests {
         }
     }
 
-    /// What sockets carried whose object slept while the first release was deployed.
+    /// The attachments that the first release wrote, one session a line: sockets carry them through a
+    /// deployment.
     const V1: &str = include_str!("../../../tests/attachments/v1.jsonl");
 
     #[test]

@@ -179,12 +179,12 @@ fn saw(name: &str) -> Effect {
     Effect::Write(Write::SawReplica { name: name.into(), at: NOW })
 }
 
-/// What a replica at the head leads to.
+/// Returns the effects of opening a replica that is at the head.
 fn admitted_live(session: u32, name: &str, head: u64) -> Vec<Effect> {
     [vec![saw(name)], greeted_live(session, head)].concat()
 }
 
-/// What a follower at the head is greeted with.
+/// Returns the frames that greet a follower at the head, and the save of its session.
 fn greeted_live(session: u32, head: u64) -> Vec<Effect> {
     vec![
         send(session, frame::welcome(&at(head), Resume::Live)),
@@ -197,7 +197,7 @@ fn greeted_replay(session: u32, after: u64, head: u64) -> Vec<Effect> {
     vec![send(session, frame::welcome(&at(head), Resume::Replay)), page(session, after), save(session)]
 }
 
-/// The rows of a log that is kept in full, whose followers have just been asked for acks.
+/// The rows of a log that is kept in full. Its followers have just been asked for acks.
 fn persisted(head: u64) -> Persisted {
     Persisted {
         log: Log::ending_at(at(head)),
@@ -210,7 +210,7 @@ fn hub(head: u64, sessions: BTreeMap<SessionId, Session>) -> Hub {
     Hub::new(tv(), persisted(head), sessions, Limits::default())
 }
 
-/// A hub whose log ends at some version of the stories' log.
+/// A hub with a log that ends at some version of the stories' log.
 struct Story {
     hub: Hub,
 }
@@ -652,7 +652,8 @@ fn g3_a_filtered_follower_misses_nothing_when_the_object_dies_in_a_fan_out() {
     // The row was written; the frame was never sent, and the attachment is from before it.
     story.hub = hub(8, attachment);
     assert_eq!(story.effects(), [pong(8)]);
-    // Nobody knows whether (7, 8] was hidden or lost, so it is read from the log again.
+    // The hub cannot tell whether the filter hid (7, 8] or the frame was lost, so it reads (7, 8] from the
+    // log again.
     story.expect(publish(9), &[persist(9), pong(9), page(1, 7), committed(9, 9)]);
     story.expect(sent(1, 9), &[send(1, frame::live(v(9))), send(1, frame::head(v(9), &at(9))), save(1)]);
     story.expect(
@@ -665,7 +666,7 @@ fn g3_a_filtered_follower_misses_nothing_when_the_object_dies_in_a_fan_out() {
 fn d2_a_session_is_never_told_of_more_than_the_rows_hold() {
     let mut story = Story::filtered_at(7);
     story.hub.handle(NOW, publish(8));
-    // The write failed: the hub is made anew from rows that end at 7 and the sessions it had in memory.
+    // The write failed: the hub is rebuilt from rows that end at 7 and the sessions it had in memory.
     story.hub = hub(7, story.hub.sessions().clone());
     assert_eq!(story.effects(), [pong(7)]);
     assert_eq!(story.hub.sessions()[&SessionId(1)].sent_to, v(7));
@@ -680,7 +681,7 @@ fn g3_writes_that_fail_again_and_again_leave_nobody_out() {
         story.hub = hub(7, story.hub.sessions().clone());
         assert_eq!(story.effects(), [pong(7)]);
     }
-    // The second commit had begun a replay whose page went nowhere; there is nothing to replay yet.
+    // The second commit had begun a replay, and its page was never sent. There is nothing to replay yet.
     story.expect(ack(1, 7), &[send(1, frame::live(v(7))), send(1, frame::head(v(7), &at(7))), save(1)]);
     story.expect(
         publish(8),
@@ -778,7 +779,7 @@ fn the_id_of_a_closed_session_is_not_given_to_the_next() {
     let mut story = Story::live_at(7);
     story.hub.handle(NOW, text(1, "hello"));
     story.effects();
-    // The close event of session 1 is still to come: it must not hit who opens meanwhile.
+    // The close event of session 1 is still to come, and must not close a session that opens meanwhile.
     assert_eq!(story.hub.free_session(), SessionId(2));
     story.expect(resume(2, 7, &[]), &greeted_live(2, 7));
     assert_eq!(story.hub.free_session(), SessionId(3));
@@ -876,7 +877,7 @@ fn every_stage_answers_every_input() {
     }
 }
 
-/// Rows stand first, answers last, and nobody is addressed who never was there.
+/// Checks that rows stand first and answers last, and that every effect names a session that has been open.
 #[track_caller]
 fn check_order(effects: &[Effect], known: &[SessionId], context: &str) {
     let rank = |effect: &Effect| match effect {

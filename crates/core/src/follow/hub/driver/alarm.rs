@@ -1,7 +1,7 @@
 //! The driver's alarm: the hub's timer, and the maintenance of the log, one bounded step at a time.
 //!
-//! The alarm is set only when there is something to do, and by whatever made it so. A step of maintenance that fails
-//! leaves the log as it was, and is tried again.
+//! The alarm is set only when there is something to do, by the step that leaves it to do. A step of
+//! maintenance that fails leaves the log as it was, and is tried again.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{HubDriver, Input, Platform};
 use crate::log::maintenance::{NextTask, RetentionLimits};
 use crate::wire::position::UnixMillis;
 
-/// How many steps of maintenance one alarm takes before others have a turn.
+/// How many steps of maintenance one alarm takes before other events have a turn.
 const STEPS: u32 = 8;
 /// How long to wait after a step that failed.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ impl HubDriver {
         platform: &mut P,
         now: UnixMillis,
     ) -> Result<NextTask, P::Error> {
-        // Never by what was counted and believed before a write that failed.
+        // A poisoned hub may be ahead of the rows, so no task is chosen by it.
         self.recover(platform)?;
         self.alarm = Alarm::Ringing;
         if self.hub.poll_timeout().is_some_and(|due| due <= now) {
@@ -80,7 +80,8 @@ impl HubDriver {
         self.arm_for(platform, now, next);
     }
 
-    /// Sets the alarm if nobody has since this driver was made.
+    /// Sets the alarm while its state is [`Alarm::Unknown`]: this driver has not set it since the hub was
+    /// made.
     pub(super) fn arm_if_unknown<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
         if self.alarm == Alarm::Unknown {
             self.arm(platform, now);

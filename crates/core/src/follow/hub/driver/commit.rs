@@ -1,5 +1,5 @@
-//! The driver's commits: publishes that wait together are written together, and one that cannot be written fails
-//! nobody but itself.
+//! The driver's commits: publishes that wait together are written together, and a publish that cannot be
+//! written fails alone.
 
 use std::iter::Peekable;
 use std::vec::IntoIter;
@@ -23,8 +23,8 @@ pub fn not_written() -> Problem {
 }
 
 impl HubDriver {
-    /// Commits publishes, a transaction's worth at a time, and answers each of them once. What cannot be written
-    /// together is tried one by one.
+    /// Commits publishes, a transaction's worth at a time, and answers each of them once. Publishes that
+    /// cannot be written together are tried one by one.
     pub fn publish<P: Platform>(&mut self, platform: &mut P, now: UnixMillis, submissions: Vec<Submission>) {
         let mut failures = 0;
         let mut left = submissions.into_iter().peekable();

@@ -1,4 +1,4 @@
-//! Stories of live followers: when they are asked, and who is too slow.
+//! Stories of live followers: when the hub asks for acks, and which followers are too slow.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const SLOW: &str = "no ack in time; resume from the position held";
 
-/// A hub with so many followers of everything, live at version 7, that nobody has been asked yet.
+/// A hub with so many live followers without topics, at version 7, that has not asked for an ack yet.
 fn hub_with(followers: u32) -> Story {
     let mut story = Story {
         hub: Hub::new(
@@ -165,7 +165,7 @@ fn a_filtered_follower_answers_only_for_what_it_was_asked() {
     let mut story = hub_with(0);
     story.hub.handle(NOW, resume(1, 7, &["live:"]));
     story.effects();
-    // Version 9 is hidden from it; the question is not for it.
+    // The filter hides version 9 from the follower, so the request for an ack does not reach it.
     story.hub.handle(NOW, publish(9));
     assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Tell(Tell::Broadcast { .. }))));
     assert_eq!(later(&mut story, 60, Input::Timer), []);
@@ -247,7 +247,7 @@ fn somebody_looks_again_after_every_fan_out_to_a_filtered_follower() {
     let mut story = hub_with(0);
     story.hub.handle(NOW, resume(1, 7, &["live:"]));
     story.effects();
-    // Asked a moment ago, so this publish asks nobody, and the filter hides it.
+    // The hub asked for acks a moment ago, so this publish asks for none, and the filter hides it.
     story.hub.handle(NOW, publish(9));
     story.effects();
     story.hub.handle(NOW, Input::Timer);
@@ -259,7 +259,7 @@ fn somebody_looks_again_after_every_fan_out_to_a_filtered_follower() {
 
 #[test]
 fn a_follower_in_doubt_is_settled_at_once_though_nothing_is_published() {
-    // It dies after version 8 is written and before the follower is told.
+    // The hub dies after version 8 is written and before the follower is sent that version.
     let sessions = Story::filtered_at(7).hub.sessions().clone();
     let mut story = Story { hub: hub(8, sessions) };
     story.effects();
@@ -316,7 +316,7 @@ fn a_filtered_follower_owes_no_answer_for_what_it_was_sent_unasked() {
     let sent = later(&mut story, 2, publish(10));
     let unasked = |effect: &Effect| matches!(effect, Effect::Tell(Tell::Broadcast { text, .. }) if !text.contains("ack"));
     assert!(sent.iter().any(unasked), "{sent:?}");
-    // This question is hidden from it.
+    // The filter hides this request for an ack from the follower.
     let ack_requested = later(&mut story, 20, publish(11));
     assert!(ack_requested.contains(&noted(11, NOW.plus(Duration::from_secs(20)))), "{ack_requested:?}");
     assert_eq!(later(&mut story, 60, Input::Timer), []);

@@ -6,7 +6,7 @@ use crate::log::maintenance::{MaintenanceTask, RetentionLimits, StorageStats};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// What a platform was asked to do, in order.
+/// One action that the driver asked of the platform; the machine keeps these in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Did {
     Wrote(Vec<Write>),
@@ -20,7 +20,7 @@ enum Did {
     Maintained(MaintenanceTask),
 }
 
-/// A machine that keeps what it is told, and fails when it is told to.
+/// A platform that records what the driver asks of it, and fails the writes that a test tells it to fail.
 struct Machine {
     log: Log,
     sessions: BTreeMap<SessionId, Session>,
@@ -186,7 +186,7 @@ impl Platform for Machine {
     fn report(&mut self, _what: &str, _error: &Self::Error) {}
 }
 
-/// When a follower that was asked for an ack now is too slow.
+/// The moment at which a follower asked for an ack at [`NOW`] is too slow.
 const SLOW: u64 = NOW.0 + 30_000;
 
 #[test]
@@ -236,7 +236,7 @@ fn publishes_that_cannot_be_written_together_are_tried_alone_and_each_is_answere
 fn after_three_failures_in_a_row_the_rest_of_a_queue_is_not_tried() {
     let mut machine = Machine::new(7);
     let mut driver = machine.wake();
-    // Together, and three alone.
+    // One failure of all publishes together, and three failures of one publish each.
     machine.failing_writes = 4;
     driver.publish(&mut machine, NOW, (8..14).map(submission).collect());
     assert_eq!(machine.failing_writes, 0);
@@ -309,7 +309,7 @@ fn maintenance_that_fails_is_tried_again_later() {
     machine.failing_writes = 1;
     driver.alarm(&mut machine, NOW);
     machine.expect(&[Did::Alarm(NOW.0 + 10_000)]);
-    // A read in between makes the hub anew from the rows, and does not try again sooner.
+    // A read in between rebuilds the hub from the rows, and does not bring the alarm forward.
     driver.settle(&mut machine, NOW).unwrap();
     machine.expect(&[Did::Pong(7)]);
     driver.alarm(&mut machine, NOW);

@@ -1,4 +1,4 @@
-//! Stories of new epochs: an operator's, and those that a restored log calls for.
+//! Stories of new epochs: some begun by an operator, some called for by a restored log.
 
 use super::*;
 #[cfg(target_arch = "wasm32")]
@@ -97,7 +97,8 @@ fn e1_acks_of_the_log_before_say_nothing_of_the_new_one() {
     let mut story = Story::live_at(7);
     story.hub.handle(NOW, new_epoch());
     story.effects();
-    // It was on its way when the epoch began; it is above the head, and no offence.
+    // This ack was on its way when the epoch began. Its version is above the new head, and that is no
+    // offence.
     story.expect(ack(1, 7), &[]);
     assert_eq!(story.hub.sessions()[&SessionId(1)].acked, v(0));
     story.expect(ack(1, 0), &[save(1)]);

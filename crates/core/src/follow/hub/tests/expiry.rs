@@ -22,7 +22,7 @@ fn expired(session: u32) -> [Effect; 2] {
     ]
 }
 
-/// A hub with a follower in session 1 whose token ends, and one in session 2 whose token does not.
+/// A hub with two followers: the token of session 1 ends, the token of session 2 does not.
 fn story() -> Story {
     let mut story = Story::at(7);
     story.expect(until(END, resume(1, 7, &[])), &greeted_live(1, 7));

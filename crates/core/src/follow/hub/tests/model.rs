@@ -28,7 +28,7 @@ use crate::wire::publish::{Expect, Publish};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// What each follower wants to hear.
+/// The topics of each follower; none stands for everything.
 const INTERESTS: [&[&str]; 4] = [&[], &[], &["live:"], &["title:1", "embedding:"]];
 const BODIES: [&str; 6] = [
     r#"{"key":"live:1"}"#,
@@ -49,7 +49,7 @@ enum Step {
     Break(usize),
     /// A follower starts anew from what it stored.
     Restart(usize),
-    /// Time passes.
+    /// The clock advances by this many milliseconds, and due timers fire.
     Wait(u64),
     /// The object is evicted between two inputs.
     Hibernate,
@@ -87,13 +87,13 @@ fn step() -> impl Strategy<Value = Step> {
 struct Edge {
     follower: Follower,
     topics: Topics,
-    /// What a restart finds: written with each `Apply`.
+    /// The cursor that a restart finds, written with each `Apply`.
     stored: Cursor,
     applied: Vec<VersionRow>,
-    /// What came in folds, and the ranges that they cover.
+    /// The changes that came in folds, and below them the ranges that those folds cover.
     folded: Vec<FoldedChange>,
     ranges: Vec<(Version, Version)>,
-    /// What it was reset to last: what came before is forgotten.
+    /// The version that the follower was reset to last. Earlier versions are forgotten.
     reset_to: Version,
     session: Option<SessionId>,
     down: VecDeque<follower::Input>,
@@ -121,20 +121,22 @@ impl Edge {
 
     fn start_from_store(&mut self) {
         if self.stored == Cursor::Beginning {
-            // As every shell does: what an unfinished fold left behind is of a log that nobody remembers.
+            // Every shell does this: without a stored position, the part of an unfinished fold may be of
+            // another log.
             self.folded.clear();
         }
         let filtered = !self.topics.is_everything();
         self.follower = Follower::new(Config { filtered, ..Config::default() }, self.stored, 7);
     }
 
-    /// The broker closes the socket: it lets go at once, the follower hears of it in time.
+    /// The broker closes the socket: the broker forgets the session at once, and the follower hears of it
+    /// later.
     fn close(&mut self, code: u16) {
         self.session = None;
         self.down.push_back(follower::Input::Closed { code });
     }
 
-    /// What it heard gives the floors that every version would have given.
+    /// Checks that the follower's versions and folds raise the same floors as every expected version would.
     #[track_caller]
     fn check_floors(&self, expected: &[VersionRow], head: u64) {
         let changes =
@@ -158,7 +160,7 @@ impl Edge {
     }
 }
 
-/// The broker's object, its rows, and everyone who follows.
+/// The broker's object, its rows, and all followers.
 struct World {
     now: UnixMillis,
     hub: Hub,
@@ -298,7 +300,7 @@ impl World {
         }
         match self.step(Input::Publish(submissions)) {
             Told::Whole(outcomes) => assert_eq!(outcomes, expected),
-            // Durable, but its publisher never heard so.
+            // The publish is durable, but the publisher got no answer.
             Told::Died => {}
             Told::NotWritten => (self.published, self.keys) = (published, keys),
         }
@@ -446,7 +448,7 @@ impl World {
         self.hub.handle(self.now, Input::PartSent { session, sent, bytes: 100 });
     }
 
-    /// The object is made anew; a socket whose session was never saved is closed.
+    /// The object is rebuilt. A socket without a saved session is closed.
     fn wake(&mut self) {
         self.hub = self.made_anew(self.attachments.clone());
         while let Some(Effect::Tell(tell)) = self.hub.poll_effect() {
@@ -545,7 +547,7 @@ impl World {
         self.step(input);
     }
 
-    /// Also of what was folded: its hashes are kept.
+    /// Returns the log's hash at a version. The hashes of folded versions are kept too.
     fn logged(&self, version: Version) -> Option<Hash> {
         let version = usize::try_from(version.number()).unwrap();
         (version <= self.rows.len()).then(|| self.position(version).hash)
@@ -572,7 +574,8 @@ impl World {
                 }
             }
             self.wait(Duration::from_secs(1));
-            // The broker's alarm: who does not answer, whatever was lost, is closed and resumes.
+            // The broker's alarm: a follower that does not acknowledge is closed and resumes, so any lost
+            // frame comes again.
             if self.hub.poll_timeout().is_some_and(|due| due <= self.now) {
                 self.step(Input::Timer);
             }
@@ -614,11 +617,11 @@ fn version(cursor: Cursor) -> Version {
 
 /// How far a step came.
 enum Told {
-    /// To its end, with these answers.
+    /// The step came to its end, with these answers: each ticket and a word for its outcome.
     Whole(Vec<(u64, &'static str)>),
-    /// The object died in it.
+    /// The object died in the step, after the rows were written.
     Died,
-    /// Nothing of it was written.
+    /// The transaction failed, so nothing of the step was written.
     NotWritten,
 }
 

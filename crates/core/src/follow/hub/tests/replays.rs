@@ -1,4 +1,4 @@
-//! Stories of replays: folds before versions, the budget of all of them, and who is stuck.
+//! Stories of replays: folds before versions, the budget of all replays, and followers that are stuck.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::wire::cursor::FoldCursor;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// A hub whose log ends at 7 and is folded up to 4.
+/// A hub with a log that ends at 7 and is folded up to 4.
 fn folded() -> Story {
     let persisted = Persisted { log: Log::new(at(7), at(4)), ..persisted(7) };
     let mut story = Story { hub: Hub::new(tv(), persisted, BTreeMap::new(), Limits::default()) };
@@ -91,12 +91,12 @@ fn a_follower_that_the_fold_overtook_gets_the_fold() {
 fn all_replays_together_have_a_budget_and_each_gets_its_turn() {
     let mut story = Story::at(7);
     story.expect(resume(1, 0, &[]), &greeted_replay(1, 0, 7));
-    // One part takes all there is.
+    // One part takes the whole budget.
     story.expect(sent_bytes(1, 4, 32 << 20), &[save(1)]);
     for id in [2, 3] {
         story.expect(resume(id, 0, &[]), &[send(id, frame::welcome(&at(7), Resume::Replay)), save(id)]);
     }
-    // It goes on, and so do those who waited, in turn.
+    // The ack frees the budget: session 1 goes on, and so do the sessions that waited, in turn.
     story.expect(ack(1, 4), &[save(1), page(1, 4), page(2, 0), page(3, 0)]);
 }
 
