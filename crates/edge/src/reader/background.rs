@@ -1,4 +1,5 @@
-//! What is done behind an answer, for the next reads: KV and R2 are filled, entries fetched anew, floors proved anew.
+//! The work behind an answer, for the next reads: KV and R2 are filled, entries fetched
+//! anew, floors proved anew.
 
 use std::rc::Rc;
 
@@ -16,7 +17,8 @@ use crate::reader::store::put_all;
 use crate::reader::sync::sync;
 use crate::reader::{metrics, singleflight, window};
 
-/// Does what the walks that have ended leave to be done, and sees to it that the next ones know enough.
+/// Starts the work that finished walks leave: counts, fills and refreshes. Opens a window and syncs where the
+/// next reads need newer floors.
 pub(crate) fn keep_up(place: &Rc<Place>, context: &Context, walks: &[Walk]) {
     metrics::count(place, walks);
     let fills: Vec<_> = walks.iter().filter_map(|walk| walk.fill(place)).collect();

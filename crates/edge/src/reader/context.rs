@@ -1,4 +1,4 @@
-//! Where a read happens: the deployment, the catalog, the edge; and whom it asks for floors.
+//! Where a read happens: the deployment, the catalog, the edge; and the replica it asks for floors.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use worker::Env;
 use crate::config::Config;
 use crate::protocol::LocalReplica;
 
-/// What stays the same for all reads of a request.
+/// The circumstances that all reads of a request share.
 pub(crate) struct Place {
     pub(crate) env: Env,
     pub(crate) config: Rc<Config>,
@@ -22,7 +22,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Returns what the class of a key promises.
+    /// Returns the policy of a key's class.
     pub(crate) fn policy(&self, key: &Key) -> Policy {
         self.config.policies.of(key.class())
     }

@@ -1,4 +1,4 @@
-//! What happens by the clock: the origin's hot keys are listed to be fetched ahead, at an off-peak hour.
+//! The cron trigger: lists the origin's hot keys at an off-peak hour, for replicas to prefetch them.
 
 use std::rc::Rc;
 
@@ -13,15 +13,15 @@ use crate::reader::context::Place;
 use crate::reader::sync::post;
 use crate::tiers::origin::response_of;
 
-/// The edge whose replica fetches ahead where no edge is named to tend KV.
+/// The edge whose replica prefetches, where neither `KV_TENDER` nor `EDGE` names one.
 const NOBODY: &str = "clock";
 
-/// How many keys a replica is told at once: their JSON stays below the 2 MB of a bound text.
+/// How many keys one call hands a replica: their JSON stays below the 2 MB of a bound text.
 const KEYS_A_CALL: usize = 2_000;
 
-/// Asks the origin for the hot keys of each catalog in `FILL_CATALOGS`, and has a replica fetch them ahead.
+/// Asks the origin for the hot keys of each catalog in `FILL_CATALOGS`, and has a replica prefetch them.
 ///
-/// What fails is logged; the next time is soon enough.
+/// A catalog that fails is logged and not retried: the next run asks again.
 pub async fn scheduled(env: Env) {
     let config = match config(&env) {
         Ok(config) => config,

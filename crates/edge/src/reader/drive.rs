@@ -1,4 +1,5 @@
-//! Drives reads in the Worker: `core::read::drive` says what to ask, this asks, of many reads together where a tier can.
+//! Drives reads in the Worker: `core::read::drive` says which tiers to ask; this module asks them, for many
+//! reads at once where a tier can.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -40,7 +41,7 @@ pub(crate) struct Walk {
     told: Told,
 }
 
-/// What the tiers told beside their entries.
+/// The facts that the tiers reported beside their entries, for one read.
 #[derive(Default)]
 struct Told {
     seen: Option<r2::Seen>,
@@ -49,7 +50,7 @@ struct Told {
 }
 
 impl Walk {
-    /// Returns the read.
+    /// Returns the read that was driven, with its key and the tiers it visited.
     pub(crate) fn read(&self) -> &Read {
         self.task.read()
     }
@@ -64,7 +65,7 @@ impl Walk {
         &self.task
     }
 
-    /// Returns the answer.
+    /// Returns the answer that ended the read.
     pub(crate) fn answer(&self) -> &Answer {
         self.task.answer().expect("a driver is polled until every read has its answer")
     }
@@ -74,12 +75,12 @@ impl Walk {
         self.task.entry()
     }
 
-    /// Returns what R2 was seen to have.
+    /// Returns the state in which R2 was seen; `None` if R2 was not asked or failed.
     pub(crate) fn seen(&self) -> Option<&r2::Seen> {
         self.told.seen.as_ref()
     }
 
-    /// Returns what the origin said instead of answering.
+    /// Returns the error of the origin, if its fetch failed.
     pub(crate) fn origin_error(&self) -> Option<&str> {
         self.told.origin_error.as_deref()
     }
@@ -147,7 +148,7 @@ async fn drive(place: &Place, mut driver: ReadDriver<Entry>, values: Values) -> 
     tasks.map(|(read, task)| Walk { task, told: told.remove(&read).unwrap_or_default() }).collect()
 }
 
-/// What a tier gave.
+/// The reply of one tier to one question, with the facts beside its entry.
 struct Gave {
     read: usize,
     tier: Tier,
@@ -167,7 +168,7 @@ impl Gave {
 }
 
 impl Told {
-    /// Keeps what a tier told, and returns what is a reply to the read.
+    /// Keeps the facts beside the entry, and returns the reply that the read judges.
     fn take(&mut self, place: &Place, gave: Gave, values: Values) -> TierReply<Entry> {
         let Gave { tier, found, seen, origin, .. } = gave;
         self.seen = seen.or(self.seen.take());
@@ -204,7 +205,7 @@ async fn ask(place: &Place, driver: &ReadDriver<Entry>, questions: &[TierQuestio
     gave
 }
 
-/// Asks KV; where it takes longer than the origin may, it has failed the reads that asked.
+/// Asks KV. If KV takes longer than the origin may, every read that asked counts KV as failed.
 async fn ask_kv(place: &Place, driver: &ReadDriver<Entry>, questions: Vec<TierQuestion>) -> Vec<Gave> {
     if questions.is_empty() {
         return Vec::new();
@@ -233,7 +234,7 @@ async fn get_from_kv(place: &Place, driver: &ReadDriver<Entry>, questions: &[Tie
             None => alone.push((question, name)),
         }
     }
-    // A few at once: what each brings may be 25 MiB.
+    // A few at once: each value may have 25 MiB.
     let alone = stream::iter(alone)
         .map(|(question, name)| async move { Gave::new(question, kv::get(&place.env, &name).await) })
         .buffer_unordered(AT_ONCE);
@@ -269,7 +270,7 @@ async fn ask_origin(place: &Place, read: &Read, question: TierQuestion) -> Gave 
     Gave { origin: Some((now().since(began), shared)), ..Gave::new(question, found) }
 }
 
-/// Waits for something, but not longer than that.
+/// Waits for `something`; returns `None` if that takes longer than `limit`.
 async fn within<T>(limit: Duration, something: impl Future<Output = T>) -> Option<T> {
     match select(pin!(something), pin!(Delay::from(limit))).await {
         Either::Left((outcome, _)) => Some(outcome),

@@ -1,4 +1,4 @@
-//! Keys that are filled before anybody reads them, on request.
+//! Fills: keys that a caller has put into KV and R2 before their first read.
 
 use std::rc::Rc;
 
@@ -15,21 +15,21 @@ use crate::reader::response::body::{heard, quoted};
 use crate::reader::response::headers::Served;
 use crate::reader::store::{Fill, put_all};
 
-/// How many keys are filled at once: of each the value is at hand until KV and R2 have it.
+/// How many keys are filled at once: each value stays in memory until KV and R2 have it.
 const FILLED_AT_ONCE: usize = 4;
 
-/// What became of keys that were filled ahead, as JSON.
+/// The outcome of a fill: keys by what became of each, as texts of JSON.
 #[derive(Default)]
 struct Filled {
     filled: Vec<String>,
     kept: Vec<String>,
     absent: Vec<String>,
     failed: Vec<String>,
-    /// The members that say what the reader has heard.
+    /// The JSON members with the catalog, and the reader's position and lag.
     head: String,
 }
 
-/// Answers `POST fill`: each key is read as nobody's reader would, so that KV and R2 have it.
+/// Answers `POST fill`: reads each key with no client waiting for its value, so that KV and R2 have it.
 pub(crate) async fn ahead(place: &Rc<Place>, context: &Context, keys: &[Key]) -> Result<Response> {
     let mut all = Filled::default();
     for some in keys.chunks(FILLED_AT_ONCE) {
@@ -44,7 +44,7 @@ pub(crate) async fn ahead(place: &Rc<Place>, context: &Context, keys: &[Key]) ->
 }
 
 impl Filled {
-    /// Fills some keys. Whoever fills ahead is told when it is done, not when it has begun.
+    /// Fills some keys. The writes to KV and R2 are awaited, so that the answer tells which of them failed.
     async fn fill(&mut self, place: &Place, keys: &[Key]) {
         let reads = keys.iter().map(|key| place.read(key, None).ahead()).collect();
         let walks = run(place, reads, Values::All).await;

@@ -1,4 +1,4 @@
-//! What the answer of a read is to its caller: a value, nothing, or a problem.
+//! The outcome of a read for its caller: a value, nothing, or a problem.
 
 use newsreel_core::read::cache::{Answer, Failure};
 use newsreel_core::read::sync::AtLeast;
@@ -8,10 +8,10 @@ use crate::reader::context::Place;
 use crate::reader::drive::Walk;
 use crate::reader::response::headers::Served;
 
-/// What an answer is to whoever asked.
+/// The outcome of a read, as the response tells it to the caller.
 pub(crate) enum Outcome {
     Value,
-    /// With the position that says so.
+    /// The key has no value: the position is that of its removal, or of the fill that found nothing.
     NotFound(Problem, Option<Position>),
     Failed(Problem),
 }

@@ -1,4 +1,4 @@
-//! What a request says beside its address: the keys in its body, and the version that it wants.
+//! The parts of a request beside its address: the keys in its body, and the version that it wants.
 
 use futures_util::StreamExt as _;
 use newsreel_core::read::sync::AtLeast;
@@ -26,7 +26,7 @@ pub(crate) async fn body_keys(request: &mut Request) -> Result<std::result::Resu
     if request.inner().body().is_none() {
         return Ok(keys_of_body(&body));
     }
-    // Counted while it comes: whoever sends may have said nothing of its length.
+    // The bytes are counted as they come: the client may have sent no length.
     let mut chunks = request.stream()?;
     while let Some(chunk) = chunks.next().await {
         body.extend_from_slice(&chunk?);
@@ -37,7 +37,7 @@ pub(crate) async fn body_keys(request: &mut Request) -> Result<std::result::Resu
     Ok(keys_of_body(&body))
 }
 
-/// Reads what a request wants to have been heard.
+/// Reads the version that the reader must have heard before it answers (`Newsreel-Min-Version`).
 pub(crate) fn min_version(request: &Request) -> Result<std::result::Result<Option<AtLeast>, Problem>> {
     let Some(text) = request.headers().get("Newsreel-Min-Version")? else { return Ok(Ok(None)) };
     Ok(text.parse().map(Some).map_err(|why| {

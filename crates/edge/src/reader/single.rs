@@ -16,7 +16,7 @@ use crate::reader::request::{Answered, min_version};
 use crate::reader::response::headers::Served;
 use crate::reader::response::{body, headers};
 
-/// Answers `GET /v1/catalogs/{catalog}/entries/{key}`.
+/// Answers `GET /v1/catalogs/{catalog}/entries/{key}`: with the value, or with how the read came to it.
 pub(crate) async fn one(
     request: &Request,
     place: &Rc<Place>,

@@ -1,9 +1,9 @@
 //! The fetches of the origin that are under way in this isolate: few at once, and one for each key.
 //!
-//! No request can await another's future, so whoever finds its key being fetched looks again every few milliseconds
-//! until that fetch has landed, and takes what it brought: as a fill, it is judged by the floors known then. Who
-//! fetches says so again every now and then ([`Flights::alive`]); a request that was ended says nothing, and its key
-//! is free again.
+//! No request can await another's future, so a request whose key is being fetched checks every few
+//! milliseconds until that fetch has landed, and takes its entry: as a fill, the entry is judged by the
+//! floors known then. The request that fetches reports at short intervals that it is alive
+//! ([`Flights::alive`]). A request that was ended reports nothing, and its key is free again.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -17,32 +17,34 @@ use crate::tiers::{Body, Entry};
 
 /// How long a fetch counts as under way after it was last heard of.
 const SILENT: Duration = Duration::from_secs(1);
-/// How long what a fetch brought is kept for those who wait for it.
+/// How long the outcome of a fetch is kept for the requests that wait for it.
 const KEPT: Duration = Duration::from_secs(1);
-/// How often those who wait look; who is far back in the queue looks less often.
+/// How often a waiting request checks; a request far back in the queue checks less often.
 const LOOK: Duration = Duration::from_millis(4);
 /// How long the queue may stand still, at least; else as long as the origin may take.
 const IN_QUEUE: Duration = Duration::from_secs(5);
-/// How long a key is not fetched anew behind an answer whose last fetch failed: an origin that is down is spared.
+/// How long a key whose last fetch failed is not fetched anew behind an answer: an origin that
+/// is down is spared.
 const SPARED: Duration = Duration::from_secs(1);
-/// How long the fetches of a key are not shared after one brought what the origin forbids to share. Otherwise those who
-/// waited for it in vain would ask one after the other.
+/// How long the fetches of a key are not shared after one brought an answer that the origin forbids to share.
+/// Otherwise the requests that waited for it in vain would ask one after the other.
 const UNSHARED: Duration = Duration::from_secs(10);
 /// How many such keys are remembered, the last ones.
 const UNSHARED_KEYS: usize = 1_000;
-/// How many may wait for a turn; more would only wait in vain.
+/// How many requests may queue for a turn; more would only wait in vain.
 const QUEUE: usize = 1_000;
-/// How long a place in the queue is kept for who has not looked.
+/// How long a ticket stays in the queue after its request last checked: that request may have been ended.
 const ABSENT: Duration = Duration::from_millis(500);
 
 thread_local! {
     static FLIGHTS: RefCell<Flights> = const { RefCell::new(Flights::new()) };
 }
 
-/// What a fetch came to; the error is a text, to be told to many.
+/// The outcome of a fetch; the error is a text, so that several requests can be told the same one.
 pub(crate) type Outcome = Result<Entry, String>;
 
-/// Fetches, or waits for the fetch of the same key that is under way; says whether it waited for another's.
+/// Fetches, or waits for the fetch of the same key that is under way; says whether the
+/// outcome is another request's.
 pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
     let name = format!("{}/{}", question.catalog, question.key);
     let patience = question.config.origin_timeout.max(IN_QUEUE);
@@ -55,7 +57,7 @@ pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
             Turn::Yours(number) => break number,
             Turn::Landed(outcome) => return (outcome, true),
             Turn::Full => return (too_many(), false),
-            // It ends, or is heard of no more.
+            // A flight lands, or falls silent and frees its key, so patience is not counted here.
             Turn::Wait(flight) => {
                 awaited = Some(flight);
                 LOOK
@@ -92,7 +94,7 @@ pub(crate) fn may_refresh(catalog: &Catalog, key: &Key) -> bool {
 /// The fetches of an isolate, the oldest first.
 struct Flights {
     all: Vec<Flight>,
-    /// Those who wait for a turn at the origin, the first to come first.
+    /// The tickets of the requests that wait for a turn at the origin, in order of arrival.
     queue: Vec<Ticket>,
     /// The keys whose last fetch failed a moment ago.
     failed: Vec<(String, UnixMillis)>,
@@ -106,29 +108,30 @@ struct Flight {
     number: u64,
     name: String,
     heard_at: UnixMillis,
-    /// How many wait for it.
+    /// How many requests wait for its outcome and have not taken it.
     waiting: u32,
     landed: Option<Outcome>,
 }
 
-/// A place in the queue.
+/// A request's place in the queue.
 struct Ticket {
     number: u64,
     name: String,
     looked_at: UnixMillis,
 }
 
-/// What somebody who wants to fetch may do.
+/// The next step of a request that wants to fetch.
 enum Turn {
-    /// Fetch, under this number.
+    /// Fetch, as the flight of this number.
     Yours(u64),
-    /// Look again: for the flight of this number.
+    /// Wait for the flight of this number, then ask again.
     Wait(u64),
-    /// Look again: with this ticket, behind so many; without one where somebody has one for the same key.
+    /// Ask again with this ticket, which stands behind `before` others; `None` where another request holds a
+    /// ticket for the same key.
     Queue { ticket: Option<u64>, before: u32 },
-    /// Take what the flight brought that was waited for.
+    /// Take the outcome of the flight that the request waited for.
     Landed(Outcome),
-    /// Give up: too many wait.
+    /// Give up: the queue is full.
     Full,
 }
 
@@ -143,8 +146,9 @@ impl Flights {
         Self { all: Vec::new(), queue: Vec::new(), failed: Vec::new(), unshared: Vec::new(), last: 0 }
     }
 
-    /// Asks for a turn; `awaited` is the flight that was waited for so far, `ticket` the place in the queue. Only who
-    /// waited for a flight takes what it brought: for a question that is asked later it is an answer from before.
+    /// Asks for a turn; `awaited` is the flight that the request waited for so far, `ticket` its place in the
+    /// queue. Only a request that waited for a flight takes its outcome: a request that asks later must not
+    /// get an answer from before its question.
     fn board(
         &mut self,
         name: &str,
@@ -212,8 +216,8 @@ impl Flights {
         }
     }
 
-    /// Leaves the outcome for those who wait. A stream is read once, and an origin may forbid to share its answer
-    /// (RFC 9111, 3): then those who wait ask again.
+    /// Leaves the outcome for the requests that wait. A stream can be read only once, and an origin may
+    /// forbid to share its answer (RFC 9111, 3): then the waiting requests ask again.
     fn land(&mut self, number: u64, outcome: &Outcome, now: UnixMillis) {
         let forbidden = matches!(outcome, Ok(entry) if entry.envelope.not_stored.is_some());
         let name = self.all.iter().find(|flight| flight.number == number).map(|flight| flight.name.clone());

@@ -1,4 +1,5 @@
-//! What an isolate holds of each catalog between requests: floors, entries, counts, and whose turn it is.
+//! The state that an isolate keeps of each catalog between requests: floors, entries, counts, and deadlines
+//! of work that one request does at a time.
 //!
 //! Plain isolate state: no request ever awaits another request's future.
 
@@ -17,33 +18,33 @@ use crate::tiers::memory::Memory;
 /// How long one sync behind an answer keeps others from starting.
 const SYNCING: Duration = Duration::from_secs(2);
 
-/// What this isolate holds of one catalog.
+/// The state that this isolate keeps of one catalog.
 pub(crate) struct Reader {
-    /// What it was told.
+    /// The position and floors that the replica has told this isolate, and when they were last proved.
     pub(crate) known: Knowledge,
-    /// The memory tier.
+    /// The memory tier: entries at hand, bounded in bytes over all catalogs together.
     pub(crate) memory: Memory,
-    /// What it counted since its last report.
+    /// The counts since the last report to the replica, by class of keys.
     pub(crate) counts: Counts,
-    /// What it read most since then.
+    /// The reads of each key, of which the most read leave with each report.
     pub(crate) hot: Hot,
-    /// When that was.
+    /// When the isolate last looked for something to report.
     pub(crate) reported_at: UnixMillis,
-    /// Until when a sync behind an answer is under way.
+    /// The deadline of the sync behind an answer that is under way; in the past when none is.
     syncing_until: UnixMillis,
-    /// Until when the first sync is under way.
+    /// The deadline of the first sync that is under way; in the past when none is.
     pub(crate) loading_until: UnixMillis,
-    /// When one ended.
+    /// When a first sync last ended, with or without success.
     pub(crate) loaded_at: UnixMillis,
-    /// When it was last used.
+    /// When a request last used this state; the state used longest ago makes room.
     used_at: UnixMillis,
-    /// Until when this isolate is told of changes as they happen.
+    /// Until when no request opens a follow window: one is open, or the last attempt has just failed.
     pub(crate) window_until: UnixMillis,
 }
 
-/// How many catalogs an isolate holds something of. Whoever asks names them, so they are bounded.
+/// How many catalogs an isolate keeps state of. Callers choose the names, so their number is bounded.
 const MAX_CATALOGS: usize = 16;
-/// How many bytes of values and names an isolate keeps of all of them; it has 128 MB for everything.
+/// How many bytes of values and names an isolate keeps over all catalogs; it has 128 MB for everything.
 const MEMORY_BYTES: usize = 32 << 20;
 /// How many keys an isolate counts the reads of.
 const HOT_KEYS: usize = 1_000;
@@ -70,9 +71,10 @@ thread_local! {
     static READERS: RefCell<BTreeMap<Catalog, Reader>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Runs `with` on what this isolate holds of a catalog. Not re-entrant, and nothing in it awaits.
+/// Runs `with` on this isolate's state of a catalog. Not re-entrant, and nothing in it awaits.
 ///
-/// An isolate holds [`MAX_CATALOGS`], which share the bytes of memory; the one used longest ago makes room.
+/// An isolate keeps at most [`MAX_CATALOGS`], which share [`MEMORY_BYTES`]; the catalog used
+/// longest ago makes room.
 pub(crate) fn reader<T>(catalog: &Catalog, with: impl FnOnce(&mut Reader) -> T) -> T {
     let (mut with, mut outcome) = (Some(with), None);
     // Not generic, or each of its thirty callers has all of it in the wasm.
@@ -108,8 +110,9 @@ fn make_room(readers: &mut BTreeMap<Catalog, Reader>) {
     }
 }
 
-/// Takes a turn that one request of this isolate has at a time; returns whether it was free. It ends by itself
-/// after `at_most`: a deadline, never a flag, for the request that took it may be gone.
+/// Takes the turn for work that one request of this isolate does at a time; returns whether the turn
+/// was free. The turn ends by itself after `at_most`: a deadline, never a flag, for the request that
+/// took it may be gone.
 pub(crate) fn take_turn(
     catalog: &Catalog,
     turn: fn(&mut Reader) -> &mut UnixMillis,

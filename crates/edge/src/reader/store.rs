@@ -1,4 +1,5 @@
-//! Puts what a read served into the tiers nearer to the reader: memory at once, KV and R2 behind the answer.
+//! Puts the entry that a read served into the tiers nearer to the reader: memory at once, KV and
+//! R2 behind the answer.
 
 use futures_util::future::{join, join_all};
 use newsreel_core::read::cache::{Answer, Tier};
@@ -11,17 +12,17 @@ use crate::reader::state::reader;
 use crate::tiers::{Body, Entry, kv, r2};
 
 impl Walk {
-    /// Returns the tiers that take what is served.
+    /// Returns the tiers that the served entry is put into.
     pub(crate) fn filled(&self) -> Vec<Tier> {
         let (Answer::Serve { fill, .. }, Some(entry)) = (self.answer(), self.entry()) else {
             return Vec::new();
         };
-        // What is too large for memory has gone through R2 already.
+        // A value too large for memory was streamed into R2 when it was fetched.
         let is_there = |tier: Tier| tier == Tier::R2 && matches!(entry.body, Body::Stored(_));
         fill.iter().copied().filter(|tier| entry.fits(*tier) || is_there(*tier)).collect()
     }
 
-    /// Puts the answer into memory at once, and returns what is to be put into KV and R2.
+    /// Puts the answer into memory at once, and returns the fill that KV and R2 still need, if any.
     pub(crate) fn fill(&self, place: &Place) -> Option<Fill> {
         let (entry, mut tiers) = (self.entry()?, self.filled());
         tiers.retain(|tier| entry.fits(*tier));
@@ -39,7 +40,7 @@ impl Walk {
     }
 }
 
-/// What is to be put into KV and R2, under which names.
+/// An entry to be put into KV and R2: its name in each, or `None` where that tier takes none.
 pub(crate) struct Fill {
     entry: Entry,
     kv: Option<String>,
@@ -50,7 +51,8 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    /// Puts it there; returns what refused it, if something did. Then it is only missed there.
+    /// Puts the entry there; returns the refusal, if a tier refused it. A refusal costs later reads
+    /// a miss, nothing else.
     async fn put(self, place: &Place) -> Option<String> {
         let Self { entry, kv, r2, seen, popularity } = &self;
         let to_kv = async {
@@ -72,7 +74,7 @@ impl Fill {
     }
 }
 
-/// Puts all of them there; returns what refused each, if something did.
+/// Puts all entries there; returns the refusal of each, in their order.
 pub(crate) async fn put_all(place: &Place, fills: Vec<Fill>) -> Vec<Option<String>> {
     join_all(fills.into_iter().map(|fill| fill.put(place))).await
 }

@@ -22,7 +22,7 @@ use crate::reader::state::{Reader, reader, take_turn};
 const REPLIES: usize = 50;
 /// How long one first sync keeps others from starting theirs.
 const LOADING: Duration = Duration::from_secs(4);
-/// How often those look who wait for it.
+/// How often a request that waits for another's first sync checks whether it has ended.
 const LOOK: Duration = Duration::from_millis(8);
 
 /// Asks the replica until everything it knows is known here; returns whether it gave the proof asked for.
@@ -39,11 +39,12 @@ pub(crate) async fn sync(place: &Place, question: &SyncQuestion) -> Result<bool>
     proved
 }
 
-/// Says whether this is the first sync of the isolate. While another request's is under way, which loads everything, it
-/// waits: what is left to ask is little then.
+/// Says whether this request does the first sync of the isolate. While another request's first sync is under
+/// way, this one waits: that sync loads everything, so little is left to ask.
 async fn is_first(catalog: &Catalog) -> bool {
     let began = now();
-    // Whatever became of the one that was waited for, nobody waits for a second.
+    // A request waits for one first sync at most: once that has ended, even in failure, the
+    // request asks for itself.
     let waits = |reader: &mut Reader| reader.known.position().is_none() && reader.loaded_at <= began;
     while reader(catalog, waits) && now() < began.plus(LOADING) {
         if take_turn(catalog, |reader| &mut reader.loading_until, LOADING) {

@@ -21,7 +21,7 @@ use crate::reader::sync::replica;
 
 /// How long a window stays open. `wait_until` ends a request 30 s after its response.
 const OPEN_FOR: Duration = Duration::from_secs(25);
-/// How long after one that could not be opened no other is tried.
+/// The back-off after a window that failed.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// Says whether a window should open, and if so keeps other requests from opening one too.
@@ -60,7 +60,8 @@ async fn listen(place: &Place) -> Result<()> {
         {
             let WindowMessage { said_at, reply } = WindowMessage::parse(&message.text().unwrap_or_default())?;
             let anchor = anchor.get_or_insert(Anchor { sent_at, answered_at: said_at });
-            // What would leave a hole, or cannot be dated, ends the window; the next read opens another.
+            // A reply that would leave a hole in the floors, or that cannot be dated, ends the window. The
+            // next read opens another.
             let Some(dated) = anchor.dated(said_at, now()) else { break };
             if reader(catalog, |reader| reader.known.apply(dated, reply)) == Applied::Ignored {
                 break;

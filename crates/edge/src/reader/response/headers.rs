@@ -1,4 +1,5 @@
-//! What a response says of itself: which tiers were asked, how old the answer is, how much may be reused.
+//! The headers of a response: which tiers were asked, how old the answer is, and for how long
+//! caches may reuse it.
 
 use std::time::Duration;
 
@@ -13,25 +14,26 @@ use crate::tiers::Entry;
 
 /// How an answer came about.
 pub(crate) struct Served {
-    /// When it was judged.
+    /// When the answer was judged, by this isolate's clock.
     pub(crate) now: UnixMillis,
-    /// The reader's position then.
+    /// The reader's position at that time; `None` before its first sync.
     pub(crate) position: Option<Position>,
-    /// Its lag then.
+    /// The time since the reader's floors were last proved complete; `None` if they never were.
     pub(crate) lag: Option<Duration>,
-    /// What its class promises.
+    /// The policy of the key's class: its time to live and its lag bound.
     pub(crate) policy: Policy,
-    /// Whose entry it is; none where the log itself had the answer.
+    /// The tier whose entry is the answer; `None` for a removal, which the log itself tells,
+    /// and for a failure.
     pub(crate) from: Option<Tier>,
-    /// How recent it is.
+    /// Whether the answer is fresh, is revalidated behind it, or is stale.
     pub(crate) freshness: Freshness,
-    /// What each tier had, in the order asked.
+    /// Each tier that was asked, in that order, with what the read found there.
     pub(crate) visits: Vec<(Tier, Visit)>,
-    /// Which tiers it was put into.
+    /// The tiers that the entry is put into.
     pub(crate) filled: Vec<Tier>,
-    /// Whether another read's fetch brought it.
+    /// Whether the entry came from a fetch that another request had begun (singleflight).
     pub(crate) collapsed: bool,
-    /// Whether it is a value.
+    /// Whether the entry holds a value; an entry can also record that the origin has none.
     pub(crate) found: bool,
     /// Whether web pages may be shown it, each by a header with its own origin.
     pub(crate) shown_to_pages: bool,
@@ -82,7 +84,7 @@ pub(crate) fn problem_with_proof(
     Ok(builder.fixed(problem.to_json().into_bytes()))
 }
 
-/// Returns a problem that is what became of a read: with what the reader had heard, and what each tier had.
+/// Returns the problem with which a read failed, with the reader's position and what each tier had.
 pub(crate) fn failure_response(problem: &Problem, served: &Served) -> Result<Response> {
     let headers = Headers::new();
     if let Some(position) = served.position {
@@ -108,7 +110,7 @@ fn proof(served: &Served, entry: Option<Position>, fetched_at: Option<UnixMillis
     let lag = served.lag.map_or(String::new(), |lag| format!("; lag={}", seconds(lag)));
     headers.set("Newsreel-Freshness", &format!("{word}; age={}{lag}", seconds(age)))?;
     headers.set("Age", &age.as_secs().to_string())?;
-    // Who wants a version is not answered by what was kept for who does not.
+    // A cache must not answer a request for a minimum version with a response kept for a request without one.
     let vary = if served.shown_to_pages { "Newsreel-Min-Version, Origin" } else { "Newsreel-Min-Version" };
     headers.set("Vary", vary)?;
     let status = served.cache_status(fetched_at);
