@@ -1,4 +1,4 @@
-//! What a hub makes of any publishes, sockets and texts, with a model of its shell that believes it every effect.
+//! A hub with any publishes, sockets and texts, and a model of its shell that carries out every effect and checks it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -15,13 +15,13 @@ use newsreel_core::wire::ndjson::PublishLine;
 use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Catalog, Epoch, Position, Route, UnixMillis, Version};
 
-/// What a socket's attachment holds.
+/// The most bytes of a socket's attachment, by the platform's limit.
 const ATTACHMENT_BYTES: usize = 16 << 10;
 
 /// Steps, one a line, told by their first letter:
 /// `p` a line to publish with those that follow it, `o` and `r` the query of a follower's and of a replica's socket,
 /// `t` a socket's number, a blank and its text, `a` its ack of the head, `c` its close, `s` the next part goes out,
-/// `+` so many milliseconds, `T` the timer, `i` everybody pinged at that moment, `e` a new epoch, `f` everything is
+/// `+` so many milliseconds, `T` the timer, `i` every socket pinged at that moment, `e` a new epoch, `f` everything is
 /// folded, `h` the hub is made anew from what was kept.
 pub(crate) fn steps(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };

@@ -36,7 +36,7 @@ pub struct Target {
 
 macro_rules! targets {
     ($($name:ident = $holds:path;)*) => {
-        /// All fuzz targets.
+        /// All fuzz targets, in the order of the table below.
         pub const TARGETS: &[Target] = &[$(Target { name: stringify!($name), holds: $holds },)*];
     };
 }

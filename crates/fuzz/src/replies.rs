@@ -4,8 +4,8 @@ use newsreel_core::read::floors::{EntryTags, Judgement};
 use newsreel_core::read::sync::{Applied, Ask, Knowledge, Look, Reply};
 use newsreel_core::wire::{Epoch, Key, Position, UnixMillis, Version};
 
-/// Steps, one a line: a reply, after `?` and what was looked up a blank, or none; or `+` and how long nothing
-/// happens.
+/// Steps, one a line: a reply; or `?` and the look-up that the next replies answer; or `+` and how many milliseconds
+/// pass.
 pub(crate) fn steps(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (mut known, mut now, mut look) = (Knowledge::default(), UnixMillis(1_000_000), Look::default());

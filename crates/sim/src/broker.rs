@@ -1,7 +1,7 @@
 //! The broker's machine: queue, sockets, storage and alarm around the driver of the hub, which is the deployed one.
 //!
-//! Publishes queue and are committed together; what is written is durable a little later, and whatever leaves waits
-//! for it, if it came after; sockets hibernate with what is attached to them; one alarm.
+//! Publishes queue and are committed together. A write is durable a little later; an output that comes after the
+//! write waits until then. Sockets hibernate with their attachments. There is one alarm.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -30,7 +30,7 @@ pub(crate) const UPKEEP: RetentionLimits =
 /// How far clocks disagree at most, in milliseconds: two that are set by two minutes, and the time a step takes.
 pub(crate) const DISAGREE: u64 = 250_000;
 
-/// What leaves the broker.
+/// An output of the broker, which the output gate of its storage holds back until earlier writes are durable.
 #[derive(Debug)]
 pub(crate) enum Output {
     Down { socket: u64, down: Down },
@@ -41,38 +41,38 @@ pub(crate) enum Output {
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) id: u64,
-    /// What each socket carries, and which it is.
+    /// The sockets by session: the socket's number and its attachment, which is empty until it is first saved.
     attached: BTreeMap<SessionId, (u64, String)>,
     pong: Option<String>,
     pings: BTreeMap<SessionId, UnixMillis>,
-    /// While it is in memory and no step is under way.
+    /// The driver while the object is in memory; absent during a step, which takes it out.
     driver: Option<HubDriver>,
     queue: Vec<Submission>,
     flushing: bool,
 }
 
-/// A request under way: how many outcomes it waits for, and those it has.
+/// A request under way: how many outcomes are still missing, and the outcomes so far.
 type Pending = (usize, Vec<(u64, PublishOutcome)>);
 
 /// The broker of the catalog.
 #[derive(Debug)]
 pub(crate) struct Broker {
     pub(crate) storage: Storage<Rows, Output>,
-    /// Which life of the storage: news of an older one is of what was lost.
+    /// Counts the crashes of the storage: a `BrokerSettles` event of an earlier life concerns writes that were lost.
     pub(crate) life: u64,
     pub(crate) object: Object,
-    /// Another that does not know yet that it is not the one: nothing it writes is written.
+    /// A replaced object that has not ended yet: all its writes fail.
     pub(crate) ghost: Option<Object>,
     pub(crate) clock: Clock,
     alarm: Option<u64>,
     pub(crate) away_until: u64,
-    /// What was durable, now and then.
+    /// Copies of the durable state, taken every 7 s, the oldest first: a restore picks one of them.
     pub(crate) snapshots: VecDeque<Rows>,
     next_object: u64,
     next_ticket: u64,
-    /// Who waits for which outcome: the publisher, its request and the publish.
+    /// By ticket, where its outcome goes: the publisher, its request and the publish.
     tickets: BTreeMap<u64, (usize, u64, u64)>,
-    /// What of a request is decided, and how many outcomes it waits for.
+    /// The requests under way, by publisher and request.
     requests: BTreeMap<(usize, u64), Pending>,
 }
 
@@ -99,7 +99,7 @@ impl Object {
         self.driver = None;
     }
 
-    /// What waited for its commit is gone with the memory.
+    /// Drops the publishes that wait for a commit, as they are lost with the object's memory.
     pub(crate) fn drop_queue(&mut self) {
         self.queue.clear();
         self.flushing = false;
@@ -148,7 +148,7 @@ impl Broker {
         std::mem::replace(&mut self.object, Object::new(id))
     }
 
-    /// Nobody is answered any more.
+    /// Forgets the requests under way, so that their publishers get no answer.
     pub(crate) fn drop_requests(&mut self) {
         self.tickets.clear();
         self.requests.clear();
@@ -209,7 +209,7 @@ impl World {
 
     /// Hands the hub of an object an input.
     pub(crate) fn step_broker(&mut self, id: u64, input: Input) {
-        // What fails leaves nothing behind.
+        // A failed step needs no undo: the driver loads the hub again from the rows before the next one.
         self.drive(id, |driver, shell, now| driver.step(shell, now, input).is_ok());
     }
 
@@ -219,7 +219,7 @@ impl World {
         self.wake(id).then_some(id)
     }
 
-    /// Somebody wants to follow.
+    /// Opens the socket of a follower or replica, unless the broker is away or cannot be woken.
     pub(crate) fn dialed(&mut self, who: Who, link: u64, start: Start) {
         let object = self.broker.object.id;
         if self.now < self.broker.away_until || !self.wake(object) {
@@ -252,7 +252,7 @@ impl World {
         }
     }
 
-    /// Something arrived at the broker's end of a socket.
+    /// Handles a text or a close that arrived at the broker's end of a socket.
     pub(crate) fn arrived(&mut self, socket: u64, up: Up) {
         let Some(Some((object, session))) = self.sockets.get(&socket).map(|one| {
             let open = self.broker.object.attached.get(&one.session).is_some_and(|(id, _)| *id == socket)
@@ -395,7 +395,7 @@ impl World {
         }
     }
 
-    /// The alarm rings.
+    /// Runs the alarm if `due` is the time it is set for; an alarm that was moved since does nothing.
     pub(crate) fn broker_alarm(&mut self, due: u64) {
         if self.broker.alarm != Some(due) {
             return;
@@ -415,7 +415,7 @@ impl World {
         self.schedule_at(due, Event::BrokerAlarm { due });
     }
 
-    /// Who is said to have applied a version has it.
+    /// Checks D2: every edge that the hub says has applied the head has the head on its disk.
     fn check_applied_names(&mut self, id: u64) {
         if self.is_ghost(id) {
             return;
@@ -426,7 +426,7 @@ impl World {
             let edge = self.edges.iter().find(|edge| edge.name == name && !edge.was_restored);
             let held = edge.map(|edge| edge.storage.disk.position());
             let has = |held: Position| (held.epoch, held.version) >= (head.epoch, head.version);
-            // Who has nothing has nothing from before the first version.
+            // An edge without a position has applied the empty log.
             let is_first = head.version == Version::ZERO;
             if !is_first && held.is_some_and(|held| !held.is_some_and(has)) {
                 let what = format!("{name} is said to have applied {head}, and has {held:?}");

@@ -74,7 +74,7 @@ pub(crate) enum Event {
     Returns {
         who: Who,
     },
-    /// Events of replicas.
+    /// The replica's writes become durable. This event and those down to `Asked` concern replicas.
     ReplicaSettles {
         edge: usize,
         life: u64,
@@ -97,7 +97,7 @@ pub(crate) enum Event {
         ask: Ask,
         window: bool,
     },
-    /// Events of readers.
+    /// The replica's reply to a sync, or none in time. This event and those after it concern readers.
     Replied {
         isolate: u64,
         ticket: u64,

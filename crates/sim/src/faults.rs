@@ -17,10 +17,10 @@ macro_rules! faults {
         }
 
         impl Fault {
-            /// Every kind.
+            /// Every kind of fault, in the order of the counts in [`crate::Outcome::faults`].
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Returns its name.
+            /// Returns the name of the kind, as `--faults` and `--only` take it.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -55,7 +55,7 @@ faults! {
     DialFails "dial-fails" 100_000,
     /// A request is lost on its way to the broker.
     PublishLost "publish-lost" 60_000,
-    /// An answer is lost: the publish was done and nobody knows.
+    /// An answer is lost: the publish was committed, and its publisher does not learn of it.
     AnswerLost "answer-lost" 60_000,
     /// A request arrives twice.
     PublishDoubled "publish-doubled" 30_000,
@@ -130,7 +130,7 @@ impl FromStr for Fault {
     }
 }
 
-/// One fault that could strike: its kind and which of them it is. What a run is shrunk to is a list of these.
+/// One fault that could strike: its kind and which of them it is. Shrinking a run yields a list of these.
 pub type Strike = (Fault, u64);
 
 /// The faults of a run.

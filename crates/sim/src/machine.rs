@@ -6,7 +6,7 @@ use newsreel_core::wire::UnixMillis;
 /// When the simulation begins, by a clock that is right.
 const BEGINNING: i64 = 1_700_000_000_000;
 
-/// One machine's clock.
+/// The clock of one machine, which is off by an amount that a fault can change.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Clock {
     /// How much it is ahead, in milliseconds.
@@ -38,8 +38,8 @@ pub(crate) trait Stored: Clone {
     fn apply(&mut self, write: &Self::Write);
 }
 
-/// Storage with an output gate: what is written is seen at once and durable later, and what is to leave the machine
-/// waits for it.
+/// Storage with an output gate: the process sees a write at once, and the write is durable later. Outputs wait until
+/// then.
 #[derive(Debug, Clone)]
 pub(crate) struct Storage<S: Stored, Output> {
     /// The state that the process sees.
@@ -55,7 +55,7 @@ impl<S: Stored, Output> Storage<S, Output> {
         Self { seen: rows.clone(), disk: rows, writes: Vec::new(), held: Vec::new() }
     }
 
-    /// Writes; says whether nothing was under way, so that somebody has to see to it that it becomes durable.
+    /// Writes; says whether nothing was under way, in which case the caller schedules the moment it becomes durable.
     pub(crate) fn write(&mut self, write: S::Write) -> bool {
         self.seen.apply(&write);
         self.writes.push(write);

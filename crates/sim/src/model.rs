@@ -22,7 +22,7 @@ pub struct Violation {
     pub what: String,
 }
 
-/// Returns a violation.
+/// Returns a violation of a guarantee as an error, for any kind of check.
 pub(crate) fn broken<T>(guarantee: &'static str, what: impl Into<String>) -> Result<T, Violation> {
     Err(Violation { guarantee, what: what.into() })
 }

@@ -60,7 +60,7 @@ pub(crate) struct Publisher {
     pub(crate) head: Option<Position>,
 }
 
-/// The origin.
+/// The origin: its keys and their values, and the publishers that announce its commits.
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) keys: Vec<PolicedKey>,

@@ -10,14 +10,14 @@ use newsreel_core::wire::{Key, Position, UnixMillis};
 use crate::machine::Clock;
 use crate::tiers::Entry;
 
-/// For whom a request reads.
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum For {
-    /// A caller.
+    /// A caller waits for the answer.
     Reader,
-    /// Nobody: the entry is fetched anew behind an answer.
+    /// The entry is revalidated in the background, behind a stale answer.
     Behind,
-    /// Nobody: the entry is fetched ahead of its readers.
+    /// The entry is prefetched, before any caller reads it.
     Ahead,
 }
 
@@ -25,25 +25,25 @@ pub(crate) enum For {
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) driver: ReadDriver<Entry>,
-    /// What each read of the driver wants.
+    /// The key of each read, in the driver's order, and what its tiers told.
     pub(crate) wants: Vec<Want>,
     pub(crate) of: For,
     /// When the request began, by the true clock.
     pub(crate) began: u64,
 }
 
-/// What one read wants, and what its tiers told beside their entries.
+/// The key of one read, and what its tiers told beside their entries.
 #[derive(Debug)]
 pub(crate) struct Want {
     /// The number of the key.
     pub(crate) key: usize,
-    /// What was known when its tiers were asked, and when that was.
+    /// The isolate's position when the tiers were asked, and that time.
     pub(crate) asked_with: Option<(Position, UnixMillis)>,
-    /// What R2 was seen to have: its tag and the entry.
+    /// R2's answer, once there is one: the tag and the entry, or nothing.
     pub(crate) seen: Option<Option<(u64, Entry)>>,
 }
 
-/// A sync under way.
+/// A sync that waits for the replica's replies.
 #[derive(Debug)]
 pub(crate) struct Question {
     /// The request that waits for it; none of a sync behind an answer.
@@ -63,7 +63,7 @@ pub(crate) struct Window {
     pub(crate) last: u64,
 }
 
-/// One isolate.
+/// One isolate of an edge, and all that it has in memory.
 #[derive(Debug)]
 pub(crate) struct Isolate {
     pub(crate) edge: usize,

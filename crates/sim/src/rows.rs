@@ -55,7 +55,7 @@ struct Block {
     hashes: Rc<[Hash]>,
 }
 
-/// The rows.
+/// The rows of the broker: the log in full, its segments, the fold and the remembered publishes.
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
     epoch: Epoch,

@@ -1,4 +1,4 @@
-//! A run from beginning to end: trouble for so many steps, then everything heals, and in the end everybody knows.
+//! A run from beginning to end: trouble for so many steps, then everything heals, and every follower gets to the head.
 
 use crate::faults::Strike;
 use crate::model::Violation;
@@ -13,7 +13,7 @@ const ANSWERS: u64 = 15_000;
 /// The outcome of a run.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// The counts.
+    /// The counts of steps, reads and publishes.
     pub tally: Tally,
     /// How often each kind of fault struck, in the order of [`crate::Fault::ALL`].
     pub faults: Vec<u64>,
@@ -38,9 +38,9 @@ impl Outcome {
 /// The records that a run keeps beside its counts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Keep {
-    /// The story.
+    /// Whether the run keeps its story, a line for each thing that happens.
     pub story: bool,
-    /// The faults that struck.
+    /// Whether the run lists the faults that struck, which shrinking needs.
     pub struck: bool,
 }
 
@@ -66,7 +66,7 @@ pub fn play(plan: &Plan, keep: Keep, mut watch: impl FnMut(u64)) -> Outcome {
     }
 }
 
-/// Everything heals, and everybody hears everything and answers with the newest.
+/// Heals everything; then every follower must get to the head, and every reader must answer with the newest value.
 fn end(world: &mut World) {
     world.heal();
     if !go_on(world, HEALS) {

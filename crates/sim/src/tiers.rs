@@ -1,6 +1,6 @@
 //! KV and R2, as they are documented.
 //!
-//! KV: a write is seen elsewhere after a while, in whatever order, and last write wins; each location keeps a copy of
+//! KV: a write is seen elsewhere after a while, in any order, and last write wins; each location keeps a copy of
 //! what it read for half a minute and longer, of "not found" too; one write a second for a name. R2 is strongly
 //! consistent, with conditional writes.
 
@@ -19,7 +19,7 @@ pub(crate) struct Entry {
 /// The name of a KV entry: epoch, key and generation.
 pub(crate) type Name = (Epoch, usize, Version);
 
-/// How long what is written lives: longer than any entry is served, by whatever clock.
+/// How long a stored entry lives: longer than any entry is served, by any machine's clock.
 const LIFE: u64 = 500_000;
 /// How many writes of a name are remembered; the older ones are seen nowhere any more.
 const WRITES: usize = 4;
@@ -32,7 +32,7 @@ struct KvWrite {
     visible: Vec<u64>,
 }
 
-/// Workers KV.
+/// Workers KV, with the writes that are not seen everywhere yet and the copies at each location.
 #[derive(Debug, Default)]
 pub(crate) struct Kv {
     names: BTreeMap<Name, Vec<KvWrite>>,
@@ -81,7 +81,7 @@ impl Kv {
     }
 }
 
-/// R2.
+/// R2, with a number as the tag of each object.
 #[derive(Debug, Default)]
 pub(crate) struct R2 {
     objects: BTreeMap<(Epoch, usize), (u64, Entry, u64)>,

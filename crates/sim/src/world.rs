@@ -61,9 +61,9 @@ pub struct Tally {
     pub hits: [u64; 4],
     /// Answers marked as stale.
     pub stale: u64,
-    /// Answers that said "removed".
+    /// The answers that said that the key was removed, fresh or stale.
     pub removed: u64,
-    /// Reads that failed.
+    /// The reads that ended in an error, which breaks a guarantee only after everything has healed.
     pub failed: u64,
     /// The publishes that the broker committed.
     pub publishes: u64,

@@ -1,4 +1,4 @@
-//! What the driver of the hub stands on, and what goes wrong there: writes fail, and calls panic.
+//! The platform under the driver of the hub, and its faults: writes fail, and calls panic.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +31,7 @@ pub(super) struct Shell<'a> {
     panics_after: Option<u64>,
 }
 
-/// What the machine did not do.
+/// The operation that the machine failed to do, as the error of a [`Platform`] call.
 #[derive(Debug)]
 pub(super) struct Failed(&'static str);
 
@@ -43,7 +43,7 @@ impl fmt::Display for Failed {
 
 const NOT_WRITTEN: Failed = Failed("a transaction of the broker fails");
 
-/// What a simulated panic carries.
+/// The payload of a simulated panic; any other payload is a defect, and fails the run.
 pub(super) struct Panic;
 
 impl<'a> Shell<'a> {

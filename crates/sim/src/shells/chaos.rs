@@ -75,8 +75,8 @@ impl World {
         if self.faults.strikes(Fault::Deployed) {
             self.deploy();
         }
-        // Only who is believed can tell of an epoch that a restore has undone; without, a clock that went back could make
-        // the next epoch an older one.
+        // The broker learns of an epoch that a restore has undone from a replica's claim alone. Without an edge, a clock
+        // that went back could make the next epoch older than the undone one.
         if self.faults.strikes(Fault::ClockSet) && !self.edges.is_empty() {
             self.broker.clock.ahead = self.some_offset();
         }

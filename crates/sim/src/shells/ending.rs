@@ -1,4 +1,4 @@
-//! The end of a run: everything heals, and then everybody must have heard everything. And G6, which is checked all along.
+//! The end of a run: everything heals, and then every follower must get to the head. And G6, which is checked all along.
 
 use newsreel_core::follow::follower::{Cursor, Input, Phase};
 use newsreel_core::follow::hub::BOOKMARK_EVERY;
@@ -36,7 +36,7 @@ impl World {
         }
     }
 
-    /// In the end every follower has heard everything.
+    /// Checks that every publisher was answered, and that every follower is live at the head.
     pub(crate) fn check_heard(&mut self) {
         if !self.origin.is_done() {
             self.note(broken("alive", "a publisher was never answered"));

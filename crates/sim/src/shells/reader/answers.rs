@@ -34,7 +34,7 @@ impl World {
         }
     }
 
-    /// Whoever wants a version to have been heard gets no marked answer, and none from before it.
+    /// Checks S1 of a read with `at_least`: its answer is not marked as stale, and is not from before that version.
     fn check_wish(&self, answered: &Answered<'_>, known: Position, freshness: Freshness) -> Check {
         match answered.task.read().at_least() {
             Some(wanted) if freshness == Freshness::Stale || !wanted.is_met_by(&known) => {
@@ -64,7 +64,7 @@ impl World {
     ) -> Check {
         self.tally.removed += 1;
         let marked = freshness == Freshness::Stale;
-        // What waited for others too long is not judged once more, but marked.
+        // A read that waited too often is not judged once more; its answer is marked as stale.
         if !marked || !answered.task.is_overdue() {
             self.model.check_removed(&self.origin.keys[answered.want.key].key, at, &known)?;
         }

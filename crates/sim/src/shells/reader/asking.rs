@@ -125,7 +125,7 @@ impl World {
         }
         let name = (entry.envelope.position.epoch, key);
         let seen = seen.unwrap_or_else(|| self.r2.get(name));
-        // What was seen may be of another epoch, under another name.
+        // The object that was seen may be of another epoch, under another name.
         let seen = seen.filter(|(_, held)| held.envelope.position.epoch == name.0);
         if seen.as_ref().is_some_and(|(_, held)| held.envelope.rank() > entry.envelope.rank()) {
             return;

@@ -20,7 +20,7 @@ const UNANSWERED: u64 = 5_000;
 const REPLIES: u32 = 50;
 
 impl World {
-    /// Asks the replica.
+    /// Asks the replica for its news, for a request or, without one, in the background.
     pub(super) fn sync(&mut self, isolate: u64, request: Option<u64>, wanted: SyncQuestion) {
         self.ask_replica(isolate, Question { request, sent_at: UnixMillis(0), wanted, replies: 0 });
     }
