@@ -17,7 +17,7 @@ use crate::exit::{Failure, note, print};
 use file::DeploymentFile;
 use vars::Findings;
 
-/// Examples for `--help`.
+/// The examples that `newsreel check-config --help` prints last.
 pub(crate) const EXAMPLES: &str = "Examples:
   newsreel check-config
   newsreel check-config wrangler.jsonc --env staging

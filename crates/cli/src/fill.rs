@@ -1,7 +1,7 @@
 //! `newsreel fill`: writes the hot set ahead, so that the first reader after a start finds it.
 //!
-//! Either through an edge, or past it into KV by Cloudflare's API. It can be stopped at any moment: with a resume
-//! file the next run goes on, and without one it only asks again for what is there.
+//! The keys go either through an edge, or past it into KV by Cloudflare's API. A run can be stopped at any moment: with
+//! a resume file the next run goes on, and without one the next run asks again for entries that are there.
 
 mod edge;
 mod keys;
@@ -24,7 +24,7 @@ use kv::{Kv, KvOptions};
 use progress::{Progress, Throttle};
 use resume::{ResumeFile, Run};
 
-/// Examples for `--help`.
+/// The examples that `newsreel fill --help` prints last.
 pub(crate) const EXAMPLES: &str = "Examples:
   newsreel fill hot.ndjson --top 10000 --token dev-admin
   newsreel fill hot.ndjson --rate 20 --resume fill.done --token dev-admin

@@ -66,7 +66,7 @@ pub(crate) struct WrongServer {
     pub(crate) answered: String,
 }
 
-/// Returns a client for one server. It follows no redirects, and asks no proxy for an address of this machine.
+/// Returns a client for one server. The client follows no redirects, and asks no proxy for an address of this machine.
 pub(crate) fn client(server: &Url) -> Result<Client, Failure> {
     let builder = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
     let builder = builder.redirect(Policy::none());
@@ -138,7 +138,7 @@ pub(crate) fn described(status: StatusCode, headers: &HeaderMap) -> String {
     format!("{status} with {}", media_type(headers).unwrap_or("no content type"))
 }
 
-/// Sends a request once and returns what was answered, whatever it is.
+/// Sends a request once and returns the answer, whether a success or not.
 pub(crate) async fn exchange(request: RequestBuilder) -> Result<Exchange, CallError> {
     let answer = request.send().await.map_err(|error| no_answer(&error))?;
     let (status, headers, asked) = (answer.status(), answer.headers().clone(), answer.url().clone());

@@ -38,7 +38,7 @@ pub(crate) enum Link {
     Down,
     /// A socket that is opening, to the broker at this address.
     Dialing(Url, Dialing),
-    /// An open socket.
+    /// An open socket, on which frames are sent and received.
     Up(Box<Socket>),
     /// A socket that broke, with the reason. The next event reports it.
     Broken(String),

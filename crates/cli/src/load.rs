@@ -25,7 +25,7 @@ const BATCH_NAME_BYTES: usize = 900 << 10;
 /// How the two bytes that begin every gzip file look.
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
-/// Examples for `--help`.
+/// The examples that `newsreel load --help` prints last.
 pub(crate) const EXAMPLES: &str = "Examples:
   newsreel load titles.ndjson.gz
   newsreel load titles.ndjson --on-error skip --batch 100
@@ -58,7 +58,7 @@ enum OnError {
     Stop,
 }
 
-/// Loads the file.
+/// Loads the titles of the file into the origin, one transaction for each batch.
 pub(crate) async fn run(options: LoadOptions, at: BrokerOptions) -> Result<(), Failure> {
     let (mut reader, bar) = open(&options.file)?;
     let mut loader = Loader::new(&options, &at)?;

@@ -30,7 +30,7 @@ use store::Store;
 /// How long the requests under way may take to end after the signal to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Examples for `--help`.
+/// The examples that `newsreel origin --help` prints last.
 pub(crate) const EXAMPLES: &str = "Examples:
   newsreel origin --sample --token dev-publish
   newsreel origin --db shop.sqlite --listen 127.0.0.1:9000 --catalog shop --token dev-publish

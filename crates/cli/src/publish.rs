@@ -17,7 +17,7 @@ use crate::http::{call_with_retries, random_u32};
 use crate::input;
 use keys::KeyChanges;
 
-/// Examples for `--help`.
+/// The examples that `newsreel publish --help` prints last.
 pub(crate) const EXAMPLES: &str = "Examples:
   newsreel publish --key title:1 --token dev-publish
   newsreel publish --key title:1 --op remove

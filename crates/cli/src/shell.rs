@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use crate::Cli;
 use crate::exit::{Failure, note, print};
 
-/// Examples for `--help`.
+/// The examples that `newsreel completions --help` prints last.
 pub(crate) const EXAMPLES: &str = "Examples:
   newsreel completions bash > ~/.local/share/bash-completion/completions/newsreel
   newsreel completions zsh > ~/.zfunc/_newsreel

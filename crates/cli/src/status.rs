@@ -7,7 +7,7 @@ use crate::broker::{BROKER, BrokerClient, BrokerOptions};
 use crate::exit::{Failure, print};
 use crate::http::{self, call_with_retries};
 
-/// Examples for `--help`.
+/// The examples that `newsreel status --help` prints last.
 pub(crate) const EXAMPLES: &str = "Examples:
   newsreel status --token dev-follow
   newsreel status --json --broker https://newsreel.example.workers.dev --catalog shop";
@@ -20,7 +20,7 @@ pub(crate) struct StatusOptions {
     json: bool,
 }
 
-/// Prints the status.
+/// Prints the status of the catalog, as the broker gives it.
 pub(crate) async fn run(options: StatusOptions, at: BrokerOptions) -> Result<(), Failure> {
     let broker = BrokerClient::new(at.clone())?;
     let body = call_with_retries(&at.broker, at.retry_for(), || broker.status()).await?;

@@ -22,7 +22,7 @@ use crate::broker::BrokerOptions;
 use crate::exit::{Failure, asked_to_stop, note, print as out};
 use crate::link::{Link, SocketEvent};
 
-/// Examples for `--help`.
+/// The examples that `newsreel tail --help` prints last.
 pub(crate) const EXAMPLES: &str = "Examples:
   newsreel tail --token dev-follow
   newsreel tail --from start --json --resume tail.position

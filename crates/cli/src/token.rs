@@ -21,10 +21,10 @@ use serde_json::json;
 use crate::exit::{Failure, note, print};
 use crate::input;
 
-/// Examples for `--help`.
+/// The examples that `newsreel token key --help` prints last.
 const KEY_EXAMPLES: &str = "Examples:
   newsreel token key --kid 2026-11 --out signing-key.json";
-/// Examples for `--help`.
+/// The examples that `newsreel token sign --help` prints last.
 const SIGN_EXAMPLES: &str = "Examples:
   newsreel token sign --key signing-key.json --sub tv-app --for tv --scope follow --topic title:
   newsreel token sign --key signing-key.json --sub importer --for '*' --scope publish --expires-in 86400";

@@ -297,7 +297,7 @@ fn a_deployment_is_checked_and_all_that_is_wrong_is_told() {
     assert_eq!(check(right, "check-config /nowhere").0, Some(3));
 }
 
-/// A broker that says these frames to whoever follows and stays.
+/// A broker that sends these frames to its first follower, and keeps the socket open.
 async fn follow_broker(frames: Vec<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

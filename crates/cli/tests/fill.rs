@@ -28,7 +28,7 @@ async fn serve(router: Router) -> String {
 #[derive(Clone, Default)]
 struct Edge {
     asked: Arc<Mutex<Vec<Vec<String>>>>,
-    /// What it says first, before it answers.
+    /// The refusals before the first answer, the last first: status and `Retry-After`.
     refusals: Arc<Mutex<Vec<(u16, &'static str)>>>,
 }
 

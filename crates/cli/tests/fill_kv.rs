@@ -25,7 +25,7 @@ use common::newsreel;
 
 const FIRST: u64 = 1_700_000_000_000;
 
-/// What KV has under a name.
+/// An entry of KV under one name.
 #[derive(Clone, Debug)]
 struct Stored {
     bytes: Vec<u8>,
@@ -40,11 +40,11 @@ struct World {
     log: Vec<Value>,
     /// So many versions are folded.
     folded: usize,
-    /// What the origin has: tags and value.
+    /// The origin's entries by key: tags and value.
     origin: HashMap<String, (&'static str, Vec<u8>)>,
     /// Answers of the origin to single keys: status, headers and body.
     answers: HashMap<String, (u16, Vec<(&'static str, &'static str)>, Vec<u8>)>,
-    /// What is published while the origin thinks about a key, the last first.
+    /// The changes that are published while the origin answers for a key, the last first.
     meanwhile: HashMap<String, Vec<Value>>,
     /// Whether a new epoch begins when the origin is asked next.
     restore: bool,
@@ -55,7 +55,7 @@ struct World {
     binary: bool,
     /// Keys that the origin was asked for, with the version it was told.
     asked: Vec<(String, String)>,
-    /// The API's calls.
+    /// The calls of Cloudflare's API, in order.
     calls: Vec<String>,
 }
 

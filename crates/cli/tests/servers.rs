@@ -49,7 +49,7 @@ async fn server(answer: impl Into<String>) -> (String, Heard) {
                 record.lock().unwrap().push(request);
                 let _ = stream.write_all(answer.as_bytes()).await;
                 let _ = stream.shutdown().await;
-                // What is still on its way is read, or the platform resets the connection.
+                // Bytes of the request that are still on their way are read, or the platform resets the connection.
                 let mut rest = Vec::new();
                 let _ = stream.read_to_end(&mut rest).await;
             });

@@ -155,8 +155,8 @@ impl Cache {
         self.state.failed(walk, millis(now)).map_or(0, packed)
     }
 
-    /// Keeps what a flight brought to a read: returns its slot, and the slots of what had to go for it; nothing if it is
-    /// not kept.
+    /// Keeps the value that a flight brought to a read: returns its slot, then the slots of the entries evicted for it;
+    /// nothing if the value is not kept.
     pub fn keep(&mut self, walk: u32, flight: u32) -> Vec<u32> {
         match self.state.keep(walk, flight) {
             Some(Put { slot, evicted }) => [slot].into_iter().chain(evicted).collect(),
@@ -169,18 +169,18 @@ impl Cache {
         self.state.end(walk);
     }
 
-    /// Forgets a flight that nobody waits for.
+    /// Forgets a flight that no read waits for.
     #[wasm_bindgen(js_name = endFlight)]
     pub fn end_flight(&mut self, flight: u32) {
         self.state.end_flight(flight);
     }
 
-    /// Drops the entry of a key, and voids what is being fetched for it; returns its slot.
+    /// Drops the entry of a key, and voids the flights of the key; returns the entry's slot.
     pub fn delete(&mut self, key: &str) -> Option<u32> {
         self.state.drop_key(key)
     }
 
-    /// Drops every entry, and voids whatever is being fetched.
+    /// Drops every entry, and voids every flight under way.
     pub fn clear(&mut self) {
         self.state.clear();
     }

@@ -18,7 +18,7 @@ pub(crate) fn keep_messages() {
     });
 }
 
-/// Returns what the last panic said; empty if there was none.
+/// Returns the message of the last panic; empty if there was none.
 #[wasm_bindgen(js_name = lastPanic)]
 #[must_use]
 pub fn last_panic() -> String {

@@ -22,18 +22,18 @@ use crate::timing;
 /// The changes of a session's last input, for caches. Floors rise before any handler runs, which is safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// These floors.
+    /// Raise these floors, which stand for the changes of a page or fold.
     Raised {
-        /// Of this log.
+        /// The epoch of the versions in the floors.
         epoch: Epoch,
-        /// One a target.
+        /// At most one floor for each target: a key, a tag, a prefix or everything.
         floors: Vec<FloorRow>,
         /// The position that these floors complete; none while more parts of a fold follow.
         position: Option<Position>,
     },
     /// Forget everything; continue here.
     Reset {
-        /// Where.
+        /// The position in the new epoch from which the session follows.
         position: Position,
     },
 }
@@ -42,26 +42,26 @@ pub(crate) enum Heard {
 #[derive(Serialize)]
 #[serde(tag = "do", rename_all = "camelCase")]
 enum Said {
-    /// Open a connection.
+    /// Open a connection, and report `opened` or `closed`.
     Dial {
         /// The query of its address.
         query: String,
-        /// Where it begins: nothing for the head, an empty epoch for everything kept.
+        /// The position after which to follow: none for the head, an empty epoch for everything kept.
         start: Option<Begin>,
     },
-    /// Send this, of no connection but the one it came from.
+    /// Send this text on the connection that the effect answers, and on no later one.
     Send { text: String },
-    /// Close the connection.
+    /// Close the connection with this code and reason.
     Hangup { code: u16, reason: &'static str },
-    /// The versions above `after` in the text that went in; none of them without it.
+    /// Handle the versions above `after` in the text that went in; none of them without `after`.
     Apply { position: String, after: Option<Version> },
-    /// The changes in the text that went in; the position with the last part.
+    /// Handle the changes of the fold in the text that went in; the last part has the position.
     Fold { position: Option<String> },
-    /// Forget everything.
+    /// Forget everything; the session goes on from this position.
     Reset { position: String, reason: String },
-    /// The phase changed.
+    /// Show the new phase to the caller.
     Phase { phase: &'static str },
-    /// The broker complains.
+    /// Report a problem that the broker sent as an `error` frame.
     Complaint { code: String, message: String },
 }
 
@@ -73,7 +73,7 @@ struct Begin {
     hash: String,
 }
 
-/// One subscription.
+/// One subscription: a follower, and what it heard for the caches attached to it.
 #[wasm_bindgen]
 pub struct Session {
     follower: Follower,
@@ -103,7 +103,7 @@ impl Session {
         Self::begin(catalog, name, topics, from, timing, seed).map_err(|why| JsError::new(&why))
     }
 
-    /// Begins.
+    /// Begins to follow; returns the first effects, as every input does, as a JSON list.
     pub fn start(&mut self, now: f64) -> String {
         self.step(now, Input::Start)
     }
@@ -128,12 +128,12 @@ impl Session {
         self.step(now, Input::Timer)
     }
 
-    /// Somebody needs a proof that begins now.
+    /// Asks for a proof that begins now, for a read that needs one.
     pub fn prove(&mut self, now: f64) -> String {
         self.step(now, Input::Prove)
     }
 
-    /// Ends.
+    /// Ends the session for good.
     pub fn stop(&mut self, now: f64) -> String {
         self.step(now, Input::Stop)
     }

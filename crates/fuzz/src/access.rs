@@ -51,8 +51,8 @@ pub(crate) fn tokens(bytes: &[u8]) {
     }
 }
 
-/// Three lines: the keys of a deployment, a catalog, a token; the signature of any is taken for right. What follows
-/// is a grant, as the object is told of it.
+/// Three lines: the keys of a deployment, a catalog, a token; the signature of any is taken for right. After them comes
+/// a grant, as the object is told of it.
 pub(crate) fn signed(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let ([keys, name, token], rest) = first_lines(text);

@@ -4,7 +4,7 @@ use newsreel_core::variables::{ALLOWED_ORIGINS, EDGE, ORIGIN_URL, POLICY, VARIAB
 
 use super::{check, wrapped};
 
-/// What the repository's own file sets, for development on one machine.
+/// The variables that the repository's own file sets, for development on one machine.
 const DEVELOPMENT: &[(&str, &str)] = &[
     (ORIGIN_URL.name, "http://127.0.0.1:8788"),
     (EDGE.name, "local"),

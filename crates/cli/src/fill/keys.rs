@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// One key of the hot set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hot {
-    /// The key itself.
+    /// The key, without the catalog.
     pub(super) key: Key,
     /// How often the key is read; 0 if the input does not say.
     pub(super) reads: u64,

@@ -233,7 +233,7 @@ impl Kv {
         is_newer || is_fresh
     }
 
-    /// Returns the name that a reader who knows the same floors asks KV for.
+    /// Returns the name in KV of the key's current generation, which an edge with the same floors asks for.
     fn name(&self, key: &Key, position: Position) -> String {
         let generation = self.log.floors().generation(key);
         kv_name(&self.at.catalog, &position.epoch, key, generation)
@@ -245,8 +245,8 @@ fn too_large(entry: Fetched) -> Failed {
     Failed { key: entry.hot.key, code: "too-large".to_owned(), detail }
 }
 
-/// Returns the origin, read by the policies of the deployment: what is written ahead is to live as long as what its edges
-/// write.
+/// Returns the origin, read by the policies of the deployment, so that a filled entry lives as long as one that an edge
+/// writes.
 fn origin(options: &KvOptions, at: &BrokerOptions) -> Result<OriginClient, Failure> {
     let beside = Path::new(WRANGLER_TOML);
     let path = options.config.as_deref().or_else(|| beside.exists().then_some(beside));

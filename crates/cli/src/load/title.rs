@@ -38,11 +38,11 @@ pub(crate) enum TitleError {
 /// A line of the file, as an entry of the origin.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Title {
-    /// `title:<id>`.
+    /// The key `title:<id>`, from the `id` of the line.
     pub(crate) key: Key,
     /// Its platforms, genres and type.
     pub(crate) tags: Vec<Tag>,
-    /// The line itself.
+    /// The line without the blanks around it, stored unchanged.
     pub(crate) value: String,
 }
 

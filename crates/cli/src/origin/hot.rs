@@ -30,8 +30,8 @@ impl Reads {
         *counts.entry(key).or_default() += 1;
     }
 
-    /// Returns the keys that have a value, the most read first, each with its reads. Those read alike, and those
-    /// never read, are in the order of the keys.
+    /// Returns the keys that have a value, the most read first, each with its reads. Keys with equally
+    /// many reads, or none, are in the order of the keys.
     pub(super) fn hottest(&self, store: &Store, most: u32) -> rusqlite::Result<Vec<(String, u64)>> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut counts: Vec<(Key, u64)> = counts.into_iter().collect();

@@ -1,10 +1,10 @@
-//! The outbox: publishes that are committed and not acknowledged yet, oldest first, and what became of those
-//! that were refused for good.
+//! The outbox: publishes that are committed and not acknowledged yet, oldest first, and the replacements of the
+//! publishes that were refused for good.
 //!
-//! A refused publish must neither hold up those after it nor be lost. It is kept in the table `rejected`, and
-//! what takes its place is the least that still keeps every cache right, as one version again:
-//! 1. the same keys without their tags: the floors of the keys are what correctness needs, tags only serve
-//!    those who follow;
+//! A refused publish must neither hold up later publishes nor be lost. The table `rejected` keeps the publish, and
+//! the smallest change that still keeps every cache right takes its place, as one version again:
+//! 1. the same keys without their tags: correctness needs only the floors of the keys, and tags only serve
+//!    followers;
 //! 2. if that is refused too, `{"all":true}`: dear, because every entry is fetched again, but never wrong.
 //!
 //! Where the broker has seen the idempotency key with another body (a database put back from a backup), the

@@ -31,7 +31,7 @@ enum Delivery {
     Acknowledged,
     /// The publish will never have a version.
     Refused(Fault, String),
-    /// Another attempt may succeed, perhaps after somebody has acted.
+    /// Another attempt may succeed, perhaps only after the operator has acted.
     Again { why: String, after: Option<Duration> },
 }
 

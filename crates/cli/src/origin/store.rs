@@ -10,11 +10,11 @@ use newsreel_core::wire::{Catalog, Change, Key, Problem, Publish, Tag};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use tokio::sync::Notify;
 
-/// FULL: what was answered survives a power cut, not only a crash of this process.
+/// FULL: an answered write survives a power cut, not only a crash of this process.
 const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
-/// Where the schema is said, in every schema. The first release did not say it, and its tables are those of schema 1.
+/// The table of the schema's number, the same in every schema. The first release lacks the table, and has schema 1.
 const META: &str = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
-/// Each makes the next schema of the one before it, the first of nothing. What was released is never changed:
+/// Each makes the next schema of the one before it, the first of nothing. A released migration is never changed:
 /// `docs/upgrades.md`.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE IF NOT EXISTS entries (

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::*;
 
-/// What the broker does with one connection.
+/// The reaction of the broker to one connection.
 enum Connection {
     /// Says these frames, and then goes.
     Says(Vec<String>),

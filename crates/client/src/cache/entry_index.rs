@@ -19,7 +19,7 @@ const NONE: u32 = u32::MAX;
 /// The bounds of a cache.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// The most entries.
+    /// The most entries at a time; one more evicts another.
     pub(super) entries: u32,
     /// The most bytes of all entries.
     pub(super) bytes: u64,
@@ -166,13 +166,13 @@ impl EntryIndex {
         Some(slot)
     }
 
-    /// Drops everything.
+    /// Drops all entries; the count of puts goes on.
     pub(super) fn clear(&mut self) {
         let puts = self.puts;
         *self = Self { puts, ..Self::new(self.bounds) };
     }
 
-    /// Drops what was used longest ago until the rest fits. What was put last fits alone.
+    /// Drops the least recently used entries until the rest fits. The entry that was put last fits alone.
     fn make_room(&mut self) -> Vec<u32> {
         let mut evicted = Vec::new();
         while self.count() > self.bounds.entries as usize || self.bytes > self.bounds.bytes {

@@ -9,9 +9,9 @@ use newsreel_core::read::policy::{OTHER, OnInvalidate, OnUnprovable, OriginCache
 pub(super) enum BeyondBound {
     /// Serve the kept entry, marked as stale.
     Stale,
-    /// The read fails.
+    /// Fail the read, even if an entry is kept.
     Fail,
-    /// The origin is asked anew: the newest there is keeps every bound.
+    /// Fetch from the origin: its current value keeps every bound.
     Fetch,
 }
 

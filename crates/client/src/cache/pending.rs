@@ -38,7 +38,7 @@ pub(super) enum NextStep {
         /// The freshness of the answer.
         freshness: Freshness,
     },
-    /// Fail the read.
+    /// Fail the read: the origin failed, or no answer keeps the bound or the wanted version.
     Failed(Failure),
 }
 
@@ -64,9 +64,9 @@ pub(super) struct PendingRead {
     pub(super) era: u32,
     /// Whether a proof came that this read asked for.
     pub(super) proved: bool,
-    /// Only what the origin is asked for after it began will do.
+    /// Whether the read takes only a value that is fetched after the read began.
     pub(super) anew: bool,
-    /// Nothing is heard of the key: what the origin says is passed on and not kept.
+    /// Whether the session hears no changes of the key: the origin's value is passed on and not kept.
     pub(super) pass: bool,
     /// Whether a flight brought a value.
     pub(super) found: bool,

@@ -175,7 +175,7 @@ impl CacheState {
         }
     }
 
-    /// Asks the origin, whatever is in memory.
+    /// Asks the origin, even if memory has an entry.
     fn read_anew(&mut self, walk: &mut PendingRead, now: UnixMillis) {
         walk.anew = true;
         if self.known.position().is_none() || !self.hears_of(&walk.key) {
@@ -193,7 +193,7 @@ impl CacheState {
         walk.turn = NextStep::Fetch;
     }
 
-    /// Does what the read says, as far as it needs nobody.
+    /// Follows the steps of the read up to one that needs a proof, a fetch or the caller.
     fn follow(&mut self, walk: &mut PendingRead, now: UnixMillis) {
         loop {
             match walk.task.step() {

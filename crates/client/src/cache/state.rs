@@ -174,7 +174,7 @@ impl CacheState {
         self.known.apply(sent_at, reply)
     }
 
-    /// Says whether a floor can refuse anything: an entry, or what is under way and nobody knows yet.
+    /// Says whether a floor can refuse anything: a kept entry, or the value of a read or flight under way.
     fn is_needed(&self, row: &FloorRow) -> bool {
         let under_way = !self.walks.is_empty() || !self.flights.is_empty();
         under_way
@@ -205,21 +205,21 @@ impl CacheState {
         self.most_floors = self.known.floors().count() * 2 + SPARE_FLOORS;
     }
 
-    /// Forgets everything (E1).
+    /// Forgets the position, the floors and every entry, as a reset demands (E1).
     pub(super) fn forget_all(&mut self) {
         self.known = Knowledge::default();
         self.session_at = None;
         self.clear();
     }
 
-    /// Drops every entry, and whatever is under way.
+    /// Drops every entry, and voids every flight; reads under way begin again.
     pub(super) fn clear(&mut self) {
         self.era = self.era.wrapping_add(1);
         self.entries.clear();
         self.flights.iter_mut().for_each(|flight| flight.void = true);
     }
 
-    /// Drops the entry of a key, and whatever is being fetched for it; returns its slot.
+    /// Drops the entry of a key, and voids the flights of the key; returns the entry's slot.
     pub(super) fn drop_key(&mut self, key: &str) -> Option<u32> {
         let flights = self.flights.iter_mut().filter(|flight| flight.key.as_str() == key);
         flights.for_each(|flight| flight.void = true);
@@ -277,7 +277,7 @@ impl CacheState {
         flight.brought.is_none() && self.is_sound(flight)
     }
 
-    /// Says whether nothing that was heard refuses what a flight will bring, or brought; of its tags nobody knows yet.
+    /// Says whether no floor refuses the value of a flight. The value's tags are not known yet, so none is judged.
     fn is_sound(&self, flight: &Flight) -> bool {
         let refused = flight.position.is_some_and(|position| {
             let floors = self.known.floors();
@@ -288,14 +288,14 @@ impl CacheState {
         !flight.void && !refused
     }
 
-    /// A fetcher returned.
+    /// Takes the result of a flight's fetcher; a flight that was forgotten meanwhile ignores it.
     pub(super) fn land(&mut self, flight: u32, brought: Brought) {
         if let Some(flight) = self.flights.get_mut(flight) {
             flight.brought = Some(brought);
         }
     }
 
-    /// Forgets a flight that nobody waits for.
+    /// Forgets a flight that no read waits for.
     pub(super) fn end_flight(&mut self, flight: u32) {
         let Some(Flight { key, before, .. }) = self.flights.take(flight) else { return };
         let newest = self.by_key.get(key.as_str()).copied();

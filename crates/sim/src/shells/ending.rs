@@ -1,4 +1,4 @@
-//! The end of a run: everything heals, and then every follower must get to the head. And G6, which is checked all along.
+//! The end of a run: everything heals, then every follower must get to the head. Also G6, which is checked all along.
 
 use newsreel_core::follow::follower::{Cursor, Input, Phase};
 use newsreel_core::follow::hub::BOOKMARK_EVERY;

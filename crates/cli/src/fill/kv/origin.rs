@@ -42,9 +42,9 @@ pub(super) struct Fetched {
 /// A key that the origin gave nothing for.
 pub(super) struct Missed {
     pub(super) hot: Hot,
-    /// For programs.
+    /// The stable code of the reason, for programs.
     pub(super) code: &'static str,
-    /// For people.
+    /// The reason in words, for people.
     pub(super) why: String,
     /// Whether the origin answered at all.
     pub(super) answered: bool,

@@ -14,7 +14,7 @@ use super::*;
 use crate::broker::BrokerOptions;
 use crate::origin::store::{Value, Write};
 
-/// What the broker does with a publish.
+/// The reaction of the broker to one publish.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Answer {
     /// Gives it a version.

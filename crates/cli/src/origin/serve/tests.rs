@@ -4,7 +4,7 @@ use reqwest::{Client, Response as Answer};
 
 use super::*;
 
-/// An origin of the catalog `tv`, and somebody who asks it.
+/// An origin of the catalog `tv`, and an HTTP client of it.
 struct Story {
     _folder: tempfile::TempDir,
     store: Arc<Store>,

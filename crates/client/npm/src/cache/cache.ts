@@ -52,7 +52,7 @@ interface Kept {
   sparedUntil: number;
 }
 
-/** What the wasm says is next: see `packed` in `cache.rs`. */
+/** The next step of a read, as the wasm says it: see `packed` in `cache.rs`. */
 const PROVE_TURN = 1;
 const FETCH_TURN = 2;
 const MEMORY = 3;

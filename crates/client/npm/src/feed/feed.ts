@@ -59,8 +59,8 @@ type Task =
 /**
  * Follows a catalog.
  *
- * Resolves once the module is loaded, the options are checked and the stored position is read. It does not wait for
- * the broker: a feed connects, and connects again, by itself. See {@link Feed.live} for that.
+ * Resolves once the module is loaded, the options are checked and the stored position is read. `connect` does not
+ * wait for the broker: a feed connects, and connects again, by itself. See {@link Feed.live} for that.
  *
  * @throws {@link NewsreelError} `bad-options` or `store-failed`; the signal's reason if it has aborted.
  */
