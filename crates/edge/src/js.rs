@@ -1,5 +1,5 @@
-//! The JavaScript of KV, R2, fetch and streams, as it is needed here: values that JavaScript keeps, names in bulk,
-//! conditions. Nothing else in this crate says how those are called.
+//! The JavaScript of KV, R2, fetch and streams, as it is needed here: values that JavaScript keeps, names in
+//! bulk, conditions. No other module of this crate says how those are called.
 
 use js_sys::{JSON, Promise, Reflect, Uint8Array};
 use newsreel_core::read::origin_answer::Coding;
@@ -10,7 +10,7 @@ use worker::{Env, Result};
 
 #[wasm_bindgen]
 extern "C" {
-    /// A KV namespace.
+    /// A KV namespace, with the methods that this crate calls.
     pub(crate) type Kv;
     #[wasm_bindgen(method, catch, js_name = get)]
     fn kv_get(this: &Kv, names: &JsValue, options: &JsValue) -> std::result::Result<Promise, JsValue>;
@@ -24,7 +24,7 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = delete)]
     fn kv_delete(this: &Kv, name: &str) -> std::result::Result<Promise, JsValue>;
 
-    /// An R2 bucket.
+    /// An R2 bucket, with the methods that this crate calls.
     pub(crate) type R2;
     #[wasm_bindgen(method, catch, js_name = get)]
     fn r2_get(this: &R2, name: &str, options: &JsValue) -> std::result::Result<Promise, JsValue>;
@@ -113,14 +113,14 @@ async fn settled(promise: std::result::Result<Promise, JsValue>) -> Result<JsVal
     Ok(JsFuture::from(promise?).await?)
 }
 
-/// Returns what is there; `None` for null.
+/// Returns the value; `None` for null or undefined.
 fn there<T: JsCast>(value: JsValue) -> Option<T> {
     (!value.is_null() && !value.is_undefined()).then(|| value.unchecked_into())
 }
 
 impl Kv {
-    /// Returns the bytes under a name. The platform may answer from a copy at this location that is `cache_ttl`
-    /// seconds old.
+    /// Returns the bytes under a name. The platform may answer from its copy at this location, which is at
+    /// most `cache_ttl` seconds old.
     pub(crate) async fn bytes(&self, name: &str, cache_ttl: u64) -> Result<Option<Uint8Array>> {
         let options = options(&format!(r#"{{"type":"arrayBuffer","cacheTtl":{cache_ttl}}}"#));
         let value = settled(self.kv_get(&name.into(), &options)).await?;
@@ -150,7 +150,7 @@ impl R2 {
         settled(self.r2_get(name, &options(how))).await.map(there)
     }
 
-    /// Returns what is said of an object.
+    /// Returns an object's metadata, without its body.
     pub(crate) async fn head(&self, name: &str) -> Result<Option<R2Object>> {
         settled(self.r2_head(name)).await.map(there)
     }
@@ -162,7 +162,7 @@ impl R2 {
 }
 
 impl R2Object {
-    /// Returns how many bytes the whole of it has.
+    /// Returns the length of the whole object in bytes.
     pub(crate) fn size(&self) -> u64 {
         whole(self.js_size()).unwrap_or_default()
     }
@@ -172,7 +172,7 @@ impl R2Object {
         Ok(Uint8Array::new(&settled(self.array_buffer()).await?))
     }
 
-    /// Says that the body is not wanted.
+    /// Cancels the body, which nothing will read.
     pub(crate) fn leave(&self) {
         if let Some(body) = self.body() {
             let _ = body.unchecked_into::<Pipe>().cancel();
@@ -200,7 +200,7 @@ pub(crate) async fn body_of(response: &web_sys::Response, codings: &[Coding]) ->
 /// Returns the whole body of a response as a text, after undoing its content codings in this order.
 ///
 /// # Errors
-/// See [`body_of`].
+/// The same as those of [`body_of`].
 pub(crate) async fn text_of(response: &web_sys::Response, codings: &[Coding]) -> Result<String> {
     let undone = undone(response, codings)?;
     let text =
@@ -225,8 +225,8 @@ fn not_of(codings: &[Coding], error: worker::Error) -> worker::Error {
     format!("the body is not of the content coding {}: {error}", names.join(", ")).into()
 }
 
-/// A stream of these bytes and then that stream, whose length together is known; the promise settles when all of it
-/// has been taken.
+/// Returns a stream of the bytes of `head` and then `rest`, which together have `length` bytes. The promise
+/// settles when all of `rest` has been read, and fails when `rest` breaks off.
 pub(crate) fn joined(head: &Uint8Array, rest: &ReadableStream, length: u64) -> (JsValue, Promise) {
     let fixed = FixedLengthStream::new(number(length));
     let part = |name: &str| Reflect::get(&fixed, &name.into()).unwrap_or(JsValue::UNDEFINED);
@@ -238,12 +238,12 @@ pub(crate) fn joined(head: &Uint8Array, rest: &ReadableStream, length: u64) -> (
     (part("readable"), piped)
 }
 
-/// Returns a stream of the same, packed with gzip.
+/// Returns the stream packed with gzip.
 pub(crate) fn packed(stream: &ReadableStream) -> ReadableStream {
     stream.unchecked_ref::<Pipe>().pipe_through(&CompressionStream::new("gzip"))
 }
 
-/// Returns a stream of what was packed.
+/// Returns the stream that was packed with gzip.
 pub(crate) fn unpacked(stream: &ReadableStream) -> ReadableStream {
     stream.unchecked_ref::<Pipe>().pipe_through(&DecompressionStream::new("gzip"))
 }

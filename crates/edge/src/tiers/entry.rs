@@ -22,32 +22,33 @@ pub(crate) struct Entry {
 /// The bytes of a value.
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
-    /// Here: up to 1 MiB.
+    /// In wasm's memory: at most 1 MiB.
     Bytes(Rc<[u8]>),
     /// In JavaScript's memory, which is given back: a copy in wasm would stay for as long as the isolate.
     Array(Uint8Array),
-    /// In R2, read when it is answered.
+    /// In R2, and read from there as the response is sent.
     Stored(Rc<Stored>),
-    /// As the origin sends it, once; where there is no R2 that takes it.
+    /// The origin's own stream and its length, readable once: no R2 is bound, or the value
+    /// must not be stored.
     Stream(ReadableStream, u64),
-    /// Not at hand: so many bytes were given up, as too many for one answer.
+    /// Not at hand: this many bytes were given up, as too many for one answer.
     Left(u64),
 }
 
-/// Where in R2 a value is.
+/// The place of a value in R2.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) name: String,
-    /// The object's, so that no other is read in its place.
+    /// The entity tag of the object, so that no later object is read in its place.
     pub(crate) etag: String,
-    /// Where the value begins.
+    /// The byte at which the value begins, after its envelope.
     pub(crate) offset: u64,
-    /// Its length.
+    /// The length of the value in bytes, without its envelope.
     pub(crate) length: u64,
 }
 
 impl Entry {
-    /// Reads stored bytes; `None` for what another program, or another format, wrote there.
+    /// Reads stored bytes; `None` for bytes that another program, or another format, wrote there.
     pub(crate) fn from_array(array: &Uint8Array) -> Option<Self> {
         if array.length() <= SMALL_BYTES {
             return Self::from_bytes(&array.to_vec());
@@ -58,7 +59,7 @@ impl Entry {
         Some(Self { envelope, body: Body::Array(value) })
     }
 
-    /// Reads stored bytes that are here.
+    /// Reads stored bytes that are in wasm's memory.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (envelope, offset, _) = entry_codec::decode(bytes)?;
         Some(Self { envelope, body: Body::Bytes(bytes.get(offset..)?.into()) })
@@ -95,7 +96,7 @@ impl Entry {
         }
     }
 
-    /// Says whether a tier takes it.
+    /// Says whether a tier takes the entry, by the size and place of its value.
     pub(crate) fn fits(&self, tier: Tier) -> bool {
         match tier {
             Tier::Memory => matches!(self.body, Body::Bytes(_)),
@@ -134,7 +135,8 @@ impl Body {
         }
     }
 
-    /// Says whether the bytes are UTF-8, so that KV can hand them out in bulk. Of a large value nobody looks.
+    /// Says whether the bytes are UTF-8, so that KV can hand them out in bulk. A large value is not checked,
+    /// and counts as no text.
     fn is_text(&self) -> bool {
         match self {
             Self::Bytes(bytes) => std::str::from_utf8(bytes).is_ok(),

@@ -1,8 +1,8 @@
 //! Workers KV: names hold the key's generation, so an older copy is never asked for.
 //!
-//! KV takes one write a second for a name. Writes of one isolate are joined here ([`Writes`]): while one is under way
-//! or was just made, the newest entry waits for its turn and the others are dropped. What KV refuses (429) is tried
-//! again; the floor holds meanwhile.
+//! KV takes one write a second for a name. Writes of one isolate are joined here ([`Writes`]): while one is
+//! under way or was just made, the newest entry waits for its turn and the others are dropped. A write that
+//! KV refuses (429) is tried again; the floor holds meanwhile.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,9 +22,10 @@ const CACHE_TTL: u64 = 30;
 const LEAST_TTL: u64 = 60;
 /// KV takes one write a second for a name.
 const BETWEEN_WRITES: Duration = Duration::from_secs(1);
-/// How long who writes a name keeps others from it: `wait_until` may have ended the request meanwhile.
+/// How long a request that writes a name keeps others from writing it. A deadline, for `wait_until` may have
+/// ended the request meanwhile.
 const WRITING: Duration = Duration::from_secs(10);
-/// How often a write is tried.
+/// How often a write is tried; between two tries the back-off doubles.
 const TRIES: u32 = 4;
 
 thread_local! {
@@ -35,14 +36,14 @@ fn namespace(env: &Env) -> Result<Kv> {
     binding(env, ENTRIES).ok_or_else(|| format!("there is no KV namespace bound as {ENTRIES}").into())
 }
 
-/// Returns what KV has under a name.
+/// Returns the entry that KV has under a name.
 pub(crate) async fn get(env: &Env, name: &str) -> Result<Option<Entry>> {
     let bytes = namespace(env)?.bytes(name, CACHE_TTL).await?;
     Ok(bytes.and_then(|bytes| Entry::from_array(&bytes)))
 }
 
-/// Returns what KV has under up to 100 names, by one call. A name that is missing has to be asked for alone: its value is
-/// no text, or all together are over 25 MB.
+/// Returns the entries that KV has under up to 100 names, by one call. A name missing from the map has to be
+/// asked for alone: its value is no text, or all together are over 25 MB.
 pub(crate) async fn get_many(env: &Env, names: &[String]) -> BTreeMap<String, Option<Entry>> {
     if names.len() < 2 {
         return BTreeMap::new();
@@ -54,7 +55,7 @@ pub(crate) async fn get_many(env: &Env, names: &[String]) -> BTreeMap<String, Op
     let each = names.iter().cloned().zip(texts.unwrap_or_default());
     each.filter_map(|(name, text)| match text {
         None => Some((name, None)),
-        // Bytes that are no text came mangled.
+        // Bytes that are no text arrive mangled, so they are read alone.
         Some(text) => text.starts_with("NRE2t").then(|| (name, Entry::from_bytes(text.as_bytes()))),
     })
     .collect()
@@ -104,7 +105,7 @@ async fn write(env: &Env, name: &str, entry: &Entry, popularity: u64) -> Result<
     namespace(env)?.put(name, &array, &how).await
 }
 
-/// Deletes what is under a name.
+/// Deletes the entry under a name.
 pub(crate) async fn delete(env: &Env, name: &str) -> Result<()> {
     namespace(env)?.delete(name).await
 }
@@ -116,16 +117,17 @@ struct Writes {
 
 struct Write {
     name: String,
-    /// The newest entry that waits.
+    /// The newest entry that waits to be written; older ones are dropped.
     waiting: Option<Entry>,
-    /// Until when somebody is at it.
+    /// Until when a request has the turn to write this name; in the past when none has.
     until: UnixMillis,
-    /// When the last write was.
+    /// When the last write of this name ended, well or not.
     last: UnixMillis,
 }
 
 impl Writes {
-    /// Leaves an entry to be written; returns how long to wait for the turn, or `None` when somebody is at it.
+    /// Leaves an entry to be written; returns how long to wait before writing, or `None` when another request
+    /// has the turn and writes this entry too.
     fn offer(&mut self, name: &str, entry: Entry, now: UnixMillis) -> Option<Duration> {
         self.names.retain(|write| now < write.until || now < write.last.plus(BETWEEN_WRITES));
         if self.of(name).is_none() {

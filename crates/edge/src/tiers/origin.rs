@@ -17,9 +17,9 @@ use crate::config::Config;
 use crate::http::abortable_get;
 use crate::js;
 
-/// How often who waits for the origin says that it still does.
+/// How often a fetch that waits for the origin reports that it is alive.
 const BREATH: Duration = Duration::from_millis(250);
-/// How long a value may take that is too large for memory, once it has begun.
+/// How long a value too large for memory may take, once its answer has begun.
 const LARGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One question to the origin.
@@ -29,12 +29,12 @@ pub(crate) struct Question<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) key: &'a Key,
     pub(crate) read: &'a Read,
-    /// What is known before it is asked; the fill is stamped with it.
+    /// The reader's position before the origin is asked; the fill is stamped with it.
     pub(crate) position: Position,
 }
 
 impl Question<'_> {
-    /// Asks it. `alive` is called every now and then while the answer is waited for.
+    /// Asks the origin. Calls `alive` every [`BREATH`] while the answer is awaited.
     ///
     /// # Errors
     /// When the origin gives no answer in time, or one that is neither a value nor "not found".
@@ -100,7 +100,8 @@ impl Question<'_> {
         r2::take(self.env, &name, envelope, stream, length).await
     }
 
-    /// Returns an entity tag for a value that is not read here: of this fetch, so no other value has it.
+    /// Returns an entity tag for a value whose bytes are not hashed here. The tag names this fetch, so no
+    /// other value has it.
     fn etag_of_large(&self, length: u64, fetched_at: UnixMillis) -> String {
         let Position { epoch, version, .. } = self.position;
         format!("\"{epoch}-{version}-{}-{length}\"", fetched_at.0)

@@ -1,7 +1,7 @@
-//! R2: strongly consistent, one object a key, of whatever generation.
+//! R2: strongly consistent, one object a key, for all of the key's generations.
 //!
-//! Every write is conditional on what was read: an entry never replaces a newer one, whatever the order of its readers.
-//! An object's metadata repeats how new it is, so that who only writes need not read it.
+//! Every write is conditional on the object that was seen: an entry never replaces a newer one, in any order
+//! of writers. An object's metadata repeats how new its entry is, so that a writer need not read the object.
 
 use js_sys::{Promise, Reflect, Uint8Array};
 use newsreel_core::read::cache::{Envelope, Rank};
@@ -18,19 +18,19 @@ use super::{Body, Entry, KV_VALUE_BYTES};
 use crate::config::COPIES;
 use crate::js::{self, R2, R2Object};
 
-/// How often a write is tried whose condition others broke.
+/// How often a write is tried when other writers break its condition.
 const TRIES: u32 = 3;
 
-/// What R2 was seen to have under a name.
+/// The object that R2 was seen to have under a name.
 #[derive(Debug, Clone)]
 pub(crate) enum Seen {
-    /// Nothing.
+    /// R2 has no object of this name.
     Nothing,
-    /// An object.
+    /// R2 has an object of this name.
     There {
         /// The object's tag, which covers the envelope too: it is part of the bytes.
         etag: String,
-        /// How new its entry is; nothing where it is none of ours.
+        /// How new its entry is; `None` where another program wrote the object.
         rank: Option<Rank>,
     },
 }
@@ -39,7 +39,7 @@ fn bucket(env: &Env) -> Result<R2> {
     js::binding(env, COPIES).ok_or_else(|| format!("there is no R2 bucket bound as {COPIES}").into())
 }
 
-/// Returns what R2 has under a name, and what it takes to replace it.
+/// Returns the entry that R2 has under a name, and what a write needs to replace it.
 pub(crate) async fn get(env: &Env, name: &str) -> Result<(Option<Entry>, Seen)> {
     find(&bucket(env)?, name).await
 }
@@ -91,7 +91,7 @@ pub(crate) async fn read(
     Ok(object.and_then(|object| object.body()))
 }
 
-/// Puts an entry into R2, unless what is there is as new.
+/// Puts an entry into R2, unless the entry there is as new.
 ///
 /// # Errors
 /// When R2 would not take it, or others were faster several times.
@@ -112,7 +112,8 @@ pub(crate) async fn put(env: &Env, name: &str, entry: &Entry, seen: Option<Seen>
     Err("others wrote to R2 at the same time, again and again".into())
 }
 
-/// Streams a value into R2 that is too large for memory and returns the entry that R2 then has: this one, or a newer.
+/// Streams a value too large for memory into R2, and returns the entry that R2 then has: this
+/// one, or a newer.
 ///
 /// # Errors
 /// When the origin or R2 gave up half-way; R2 then has what it had before.
@@ -145,7 +146,7 @@ async fn newer(bucket: &R2, name: &str) -> Result<Entry> {
     entry.ok_or_else(|| "others wrote to R2 at the same time, and it is gone".into())
 }
 
-/// Returns what is there without reading it. The name is of that epoch, and so is what is there.
+/// Returns what R2 has without reading the body. The name holds the epoch, so the object is of `epoch` too.
 async fn look(bucket: &R2, name: &str, epoch: Epoch) -> Result<Seen> {
     let Some(object) = bucket.head(name).await? else { return Ok(Seen::Nothing) };
     let metadata = object.metadata();
@@ -158,7 +159,7 @@ async fn look(bucket: &R2, name: &str, epoch: Epoch) -> Result<Seen> {
     Ok(Seen::There { etag: object.etag(), rank })
 }
 
-/// Returns how to replace what is there with an entry; `None` when it is as new.
+/// Returns the options of a write that replaces the object seen; `None` when that object is as new.
 fn condition(held: &Seen, envelope: &Envelope) -> Option<String> {
     let only_if = match held {
         Seen::Nothing => r#"{"etagDoesNotMatch":"*"}"#.to_owned(),

@@ -88,7 +88,8 @@ async fn s2_r2_keeps_the_newest_whatever_the_order_of_its_writers() {
     assert!(matches!(r2::get(&env, NAME).await.unwrap(), (None, Seen::Nothing)));
     r2::put(&env, NAME, &entry(5, b"five"), Some(Seen::Nothing)).await.unwrap();
     r2::put(&env, NAME, &entry(4, b"four"), None).await.unwrap();
-    // Whoever saw nothing there writes on a condition that no longer holds, and looks again.
+    // A writer that saw no object there writes on a condition that no longer holds; R2 refuses, and
+    // the writer looks again.
     r2::put(&env, NAME, &entry(3, b"three"), Some(Seen::Nothing)).await.unwrap();
     let (held, seen) = r2::get(&env, NAME).await.unwrap();
     assert_eq!(bytes(&held.unwrap()), b"five");
