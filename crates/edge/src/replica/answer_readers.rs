@@ -1,4 +1,4 @@
-//! What a replica does for its readers: answers their questions, and tells their windows.
+//! The replica's service to its readers: replies to their questions, and messages to their windows.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use crate::replica::windows::Windows;
 const PACK_FROM: usize = 16 << 10;
 /// How long a reader's question may wait for a proof.
 const SYNC_WAIT: Duration = Duration::from_secs(3);
-/// How long it may while the replica believes that it is connected: a ping there and back.
+/// How long a question may wait while the replica believes that it is connected: a ping there and back.
 const PONG_WAIT: Duration = Duration::from_secs(1);
-/// How long it may while the last that waited did so in vain: the broker is away, and readers need not all wait to
-/// be told.
+/// How long a question may wait after the last one waited in vain: the broker is away, and not every reader
+/// needs to wait to learn that.
 const SYNC_WAIT_IN_VAIN: Duration = Duration::from_millis(250);
 
 impl Inner {
@@ -55,7 +55,7 @@ impl Inner {
         Ok(if self.rows.is_folding()? { None } else { self.position() })
     }
 
-    /// Opens a window: the reader is told from where it stands, and of everything that comes.
+    /// Opens a window: the reader is told the floors raised since its version, and then each new one.
     pub(crate) async fn open_window(self: &Rc<Self>, ask: Ask) -> Result<Response> {
         self.consult(&ask).await;
         let Some(position) = self.tellable()? else { return unheard() };
@@ -69,19 +69,19 @@ impl Inner {
         Ok(response)
     }
 
-    /// Takes what a reader has counted.
+    /// Takes a reader's report.
     pub(crate) fn take_report(&self, report: &str) -> Result<Response> {
         self.usage.borrow_mut().take(report)?;
         Response::empty()
     }
 
-    /// Answers with what all readers have counted.
+    /// Answers with the counts of all readers.
     pub(crate) fn show_counts(&self) -> Result<Response> {
         let text = self.usage.borrow().prometheus(self.catalog.as_str(), &self.edge);
         Ok(ResponseBuilder::new().fixed(text.into_bytes()))
     }
 
-    /// Wakes up for a reader, and waits for what it needs proved.
+    /// Starts the follower if it is at rest, and waits for the proof or version that the reader needs.
     async fn consult(self: &Rc<Self>, ask: &Ask) -> bool {
         let asked_at = now();
         self.last_asked.set(asked_at);
@@ -90,7 +90,8 @@ impl Inner {
             self.step(Input::Start);
         }
         let needed = UnixMillis(asked_at.0.saturating_sub(ask.max_age_ms));
-        // Who wants a version waits for it: the broker may be there, and the version on its way.
+        // A reader that wants a version waits the full time: the broker may be reachable, and the
+        // version on its way.
         let wait = match self.phase() {
             _ if ask.at_least.is_some() => SYNC_WAIT,
             _ if self.in_vain.get() => SYNC_WAIT_IN_VAIN,
@@ -104,7 +105,7 @@ impl Inner {
         proved
     }
 
-    /// Returns what a reader is told that has every floor up to `from`.
+    /// Returns the reply to a reader that has every floor up to `from`.
     fn reply(&self, from: Version, position: &Position, look: &Look) -> Result<Reply<FloorsJson>> {
         let FloorPage { floors, to, left_out } = self.rows.floors_after(from, position.version)?;
         let looked = if look.is_empty() { FloorsJson::default() } else { self.rows.floors_of(look)? };
@@ -135,7 +136,7 @@ impl Inner {
         });
     }
 
-    /// Tells the windows what a step has changed: floors, position, proof.
+    /// Tells the windows the changes of a step: floors, position, proof.
     pub(crate) fn tell_windows(&self, before: (Option<Position>, Option<UnixMillis>)) {
         let after = (self.position(), self.proved_at());
         let (true, Some(position)) = (before != after, after.0) else { return };
@@ -153,7 +154,8 @@ impl Inner {
         }
     }
 
-    /// Waits until the proof is as recent as `needed` and what was asked for is heard, or until the deadline.
+    /// Waits until the proof is as recent as `needed` and the version asked for is heard,
+    /// or until the deadline.
     async fn await_proof(self: &Rc<Self>, ask: &Ask, needed: UnixMillis, deadline: UnixMillis) -> bool {
         let mut asked_broker = false;
         loop {
@@ -194,7 +196,7 @@ impl LocalReplica for Inner {
     }
 }
 
-/// Returns from where a reader is told: from where it stands on this log, else from the beginning.
+/// Returns the version after which a reader is told floors: its own on this log, else the beginning.
 fn since(ask: &Ask, position: &Position) -> Version {
     match ask.epoch {
         Some(epoch) if epoch == position.epoch => ask.since.min(position.version),

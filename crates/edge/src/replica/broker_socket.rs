@@ -1,4 +1,4 @@
-//! The replica's socket to the broker: dials it, and hands on what it says.
+//! The replica's socket to the broker: dials it, and hands its events on.
 
 use futures_util::StreamExt as _;
 use newsreel_core::variables::{self, Settings as _};
@@ -45,7 +45,7 @@ pub(crate) async fn dial(
     response.websocket().ok_or_else(|| "the broker answered 101 without a socket".into())
 }
 
-/// Hands every text and at last the close code to `hear`. Must be polled before the socket says anything.
+/// Hands every text and at last the close code to `hear`. Must be polled before the broker sends anything.
 pub(crate) async fn listen(socket: &WebSocket, mut hear: impl FnMut(Heard)) -> Result<()> {
     let mut events = socket.events()?;
     socket.accept()?;
@@ -64,13 +64,13 @@ pub(crate) async fn listen(socket: &WebSocket, mut hear: impl FnMut(Heard)) -> R
     Ok(())
 }
 
-/// What a socket says.
+/// An event of the socket to the broker.
 pub(crate) enum Heard {
-    /// It is open and listened to.
+    /// The socket is accepted; every later event is heard.
     Opened,
-    /// A text.
+    /// The broker sent a text; a binary message counts as an empty one.
     Text(String),
-    /// Nothing more.
+    /// The socket closed with this code, or broke (1006); no event follows.
     Closed(u16),
 }
 

@@ -31,10 +31,10 @@ use crate::replica::usage::Usage;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long after the last reader's question the replica lets go of the broker.
 const IDLE_AFTER: Duration = Duration::from_secs(600);
-/// How long after rows that could not be read they are tried again, if nothing else happens.
+/// How long the driver waits before it reads the rows again that it could not read, if no other input comes.
 const IN_DOUBT_FOR: Duration = Duration::from_secs(1);
 
-/// What is behind the object; the tasks it starts hold it weakly.
+/// The state behind the object. The tasks that it starts hold it weakly.
 pub(crate) struct Inner {
     pub(crate) state: State,
     pub(crate) env: Env,
@@ -46,21 +46,22 @@ pub(crate) struct Inner {
     /// A step began and has not ended well, so the follower may be ahead of the rows.
     in_doubt: Cell<bool>,
     link: RefCell<Link>,
-    /// When the armed timer fires.
+    /// When the timer that is armed for the follower fires; `None` when none is armed.
     timer: Cell<Option<UnixMillis>>,
-    /// Readers that wait for a proof: woken after every step.
+    /// The requests of readers that wait for a proof; each step wakes all of them.
     pub(crate) waiting: RefCell<Vec<oneshot::Sender<()>>>,
     pub(crate) last_asked: Cell<UnixMillis>,
     alarm_at: Cell<Option<UnixMillis>>,
     pub(crate) tending: Cell<bool>,
     pub(crate) fetching: Cell<bool>,
-    /// The last reader that waited for a proof waited in vain.
+    /// Whether the last reader that waited for a proof waited in vain.
     pub(crate) in_vain: Cell<bool>,
     pub(crate) usage: RefCell<Usage>,
     pub(crate) proving: Cell<bool>,
 }
 
-/// The connection, or the attempt at one. News of an older number is of a socket that was given up.
+/// The connection, or the attempt at one. An event with an older number comes from a socket
+/// that was given up.
 #[derive(Default)]
 struct Link {
     number: u64,
@@ -101,7 +102,7 @@ impl Inner {
         })
     }
 
-    /// Returns the follower as the rows have it: outside of a step nothing else is to be shown of it.
+    /// Returns the follower, if it agrees with the rows: outside of a step no other state of it is shown.
     fn settled(&self) -> Option<Ref<'_, Follower>> {
         (!self.in_doubt.get()).then(|| self.follower.borrow())
     }
@@ -114,7 +115,8 @@ impl Inner {
         self.settled()?.proved_at()
     }
 
-    /// Returns the follower's phase; one in doubt counts as idle, so whoever needs it starts it.
+    /// Returns the follower's phase; a follower in doubt counts as idle, so the next caller that
+    /// needs it starts it.
     pub(crate) fn phase(&self) -> Phase {
         self.settled().map_or(Phase::Idle, |follower| follower.phase())
     }
@@ -131,7 +133,7 @@ impl Inner {
         self.arm_timer();
         self.tell_windows(before);
         for waiting in self.waiting.take() {
-            // Who gave up waiting needs no wake-up.
+            // A reader that gave up waiting needs no wake-up.
             let _ = waiting.send(());
         }
     }
@@ -145,7 +147,7 @@ impl Inner {
         while let Some(effect) = self.poll_effect() {
             if let Err(error) = self.carry_out(effect) {
                 self.complain("starting again from the rows", &error);
-                // What is left to do is to hang up.
+                // This drops the queued effects, and leaves the one that hangs up.
                 self.start_again()?;
             }
         }
@@ -361,12 +363,13 @@ fn hear(weak: &Weak<Inner>, number: u64, heard: Heard) {
     }
 }
 
-/// Returns what the rows hold. A first start has no history, so it wants everything kept.
+/// Returns the position to resume from. A first start has none, so it asks for everything
+/// that the broker keeps.
 fn stored(rows: &Rows) -> Result<Cursor> {
     if let Some(position) = rows.position()? {
         return Ok(Cursor::At(position));
     }
-    // What a fold left behind that was never finished.
+    // A fold that was never finished leaves floors without a position.
     rows.clear()?;
     Ok(Cursor::Beginning)
 }

@@ -17,9 +17,10 @@ use crate::tiers::kv;
 
 /// How many KV deletions are under way at once. Six requests may wait for their headers at a time.
 const KV_AT_ONCE: u32 = 4;
-/// How long it rests after them, so that readers and publishes have their turn: 40 a second.
+/// How long the replica rests after those deletions, so that readers and publishes have their
+/// turn: 40 a second.
 const REST: Duration = Duration::from_millis(100);
-/// The longest wait before what failed is tried again.
+/// The longest back-off before a task that failed is tried again.
 const RETRY_CAP: Duration = Duration::from_secs(300);
 
 impl Inner {
@@ -69,7 +70,7 @@ impl Inner {
     }
 }
 
-/// Returns when what has failed so often is tried again.
+/// Returns when a task that has failed `attempts` times is tried again.
 pub(crate) fn retry_at(attempts: u32) -> UnixMillis {
     now().plus(backoff_ceiling(Duration::from_secs(1), RETRY_CAP, attempts))
 }

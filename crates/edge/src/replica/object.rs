@@ -1,6 +1,6 @@
 //! The edge's own Durable Object: follows the broker, keeps floors and position, and tends the edge's KV.
 //!
-//! What the replica knows is in SQLite, so an eviction costs a reconnection and a replay.
+//! The replica keeps floors and position in SQLite, so an eviction costs a reconnection and a replay.
 
 #![expect(
     missing_docs,
@@ -25,8 +25,8 @@ use crate::replica::windows::Windows;
 /// The replica of one catalog at one edge.
 #[durable_object]
 pub struct Replica {
-    /// A problem where the rows are a newer build's: then they are left alone, and readers fail or mark as their
-    /// classes say.
+    /// A problem where a newer build wrote the rows. The object then leaves them alone, and reads fail or are
+    /// marked stale, as their classes say.
     inner: std::result::Result<Rc<Inner>, Problem>,
 }
 

@@ -1,8 +1,9 @@
-//! What a replica fetches ahead of its readers: hot values that a change has ended, and lists of hot keys. A list in
-//! rows, worked off within a budget, the most read first; no guarantee depends on it.
+//! Prefetch: a replica fetches values before its readers ask, namely hot values that a change has ended, and
+//! lists of hot keys. The keys are tasks in the rows, worked off within a budget, the most read first. No
+//! guarantee depends on them.
 //!
-//! Each key is read as a reader would, but for nobody: what KV has and may be served is left alone, so nothing newer is
-//! ever replaced.
+//! Each key is read as a reader would, with no client waiting: an entry in KV that may be served is left
+//! alone, so nothing newer is ever replaced.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,11 +28,12 @@ use crate::replica::rows::{Task, TaskKind};
 
 /// How many keys are fetched together.
 const AT_ONCE: u32 = 4;
-/// How often a key is tried; then its next reader will.
+/// How often a key is tried; after that its next reader fetches it.
 const TRIES: u32 = 5;
 
 impl Inner {
-    /// Lists what was read lately and is covered by floors that have risen, where its class wants that.
+    /// Lists the keys that were read lately and that risen floors cover, where their class
+    /// refreshes on a change.
     pub(crate) fn refresh_after(self: &Rc<Self>, floors: &[FloorRow]) -> Result<()> {
         let Ok(config) = &self.config else { return Ok(()) };
         if config.policies.classes().all(|(_, policy)| policy.on_bump == OnInvalidate::Delete) {
@@ -50,7 +52,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes a list of hot keys, a JSON array of `[key, reads]`, to be fetched ahead.
+    /// Takes a list of hot keys, a JSON array of `[key, reads]`, to be prefetched.
     pub(crate) async fn take_hot_list(self: &Rc<Self>, json: &str) -> Result<Response> {
         self.rows.list_fetches(json)?;
         self.keep_alive().await;
@@ -58,7 +60,7 @@ impl Inner {
         Response::empty()
     }
 
-    /// Works off the list behind everything else.
+    /// Works off the listed keys in a task of its own, within the budget of keys a minute.
     pub(crate) fn fetch_ahead(self: &Rc<Self>) {
         let Ok(config) = &self.config else { return };
         let budget = config.refresh_per_minute;
@@ -87,7 +89,8 @@ impl Inner {
         let (env, config, catalog) = (self.env.clone(), Rc::clone(config), self.catalog.clone());
         let local: Rc<dyn LocalReplica> = Rc::<Self>::clone(self);
         let place = Place { env, config, catalog, edge: self.edge.clone(), replica: Some(local) };
-        // Floors as they are here: what this isolate's readers know may be from before the change.
+        // Reads wait for this replica's position: the floors that this isolate's readers know may be
+        // from before the change.
         let here = self.position().map(|at| AtLeast { epoch: at.epoch, version: at.version });
         let keys = tasks.iter().filter_map(|task| Key::new(task.name.as_str()).ok());
         let reads = keys.map(|key| place.read(&key, here).ahead()).collect();

@@ -27,7 +27,8 @@ const FLOORS_A_REPLY: u32 = 4_000;
 /// How many floors one statement writes: their JSON stays far below the 2 MB of a bound text.
 const FLOORS_A_WRITE: usize = 1_000;
 
-/// Each makes the next schema of the one before it. What was released is never changed: `docs/upgrades.md`.
+/// Each migration makes the next schema of the one before it. A released migration
+/// is never changed: `docs/upgrades.md`.
 const MIGRATIONS: &[&str] = &[include_str!("rows/sql/schema_1.sql")];
 
 /// The names of the table `meta`.
@@ -119,19 +120,20 @@ impl Rows {
 
     /// Forgets every floor and task and moves to `position`, below which nothing is served any more.
     ///
-    /// Other edges may have filled entries of this epoch before it, and what happened up to it was not heard.
+    /// Other edges may have filled entries of this epoch before `position`, and the changes up to
+    /// it were not heard.
     pub(crate) fn reset(&self, position: Position) -> Result<()> {
         self.database.transaction(|| {
             self.clear()?;
             let version = position.version.number();
-            // There may have been removals among what was not heard.
+            // The changes that were not heard may include removals.
             self.raise(&format!(r#"[[3,"",{version},0,{version}]]"#))?;
             self.set_position(position)
         })
     }
 
-    /// Returns the floors raised after `since`, up to the head or as many as fit. Of keys and tags only the newest
-    /// [`SNAPSHOT_FLOORS`] are told.
+    /// Returns the floors raised after `since`, up to the head or as many as fit. Of the floors of keys and
+    /// tags, only the newest [`SNAPSHOT_FLOORS`] are told.
     pub(crate) fn floors_after(&self, since: Version, head: Version) -> Result<FloorPage> {
         let mark = self.version_at(include_str!("rows/sql/untold_mark.sql"), since, SNAPSHOT_FLOORS)?;
         let told_from = mark.map_or(since, |mark| mark.max(since));
@@ -150,7 +152,7 @@ impl Rows {
         Ok(row.and_then(|row| row.version))
     }
 
-    /// Returns what is said of the floors up to `mark` that are not told.
+    /// Returns the summary of the floors up to `mark`, which are not told one by one.
     fn left_out(&self, mark: Version) -> Result<LeftOut> {
         let row: Option<HighestRow> =
             self.database.first(include_str!("rows/sql/highest_of_tags.sql"), vec![])?;
@@ -171,24 +173,24 @@ impl Rows {
     /// Forgets some of the floors that are older than `life`, the longest of any entry.
     ///
     /// The floor of everything rises to the newest of them, as in
-    /// [`newsreel_core::read::floors::Floors::evict_oldest`], so what they would have refused is still refused. How old floors
-    /// are is known by a mark: what was `held`, and when. The mark moves once everything below it is forgotten, so a
-    /// floor stays for one life to two.
+    /// [`newsreel_core::read::floors::Floors::evict_oldest`], so an entry that they would have refused is
+    /// still refused. How old floors are is known by a mark: what was `held`, and when. The mark moves once
+    /// everything below it is forgotten, so a floor stays for one life to two.
     pub(crate) fn forget(&self, held: Version, now: UnixMillis, life: Duration) -> Result<()> {
         let before = integer(now.minus(life).0);
-        // Raised before anything is deleted, so that what fails in between costs hits.
+        // Raised before anything is deleted, so that a failure in between costs hits and nothing else.
         self.database.run(include_str!("rows/sql/forget_raise.sql"), vec![before.clone()])?;
         self.database.run(include_str!("rows/sql/forget_delete.sql"), vec![])?;
         let mark = serde_json::to_string(&(held, now))?;
         self.database.run(include_str!("rows/sql/forget_mark.sql"), vec![mark.into(), before])
     }
 
-    /// Returns what readers have counted, as it was kept.
+    /// Returns the readers' counts, as they were kept.
     pub(crate) fn counts(&self) -> Result<String> {
         Ok(self.database.meta(COUNTS)?.unwrap_or_default())
     }
 
-    /// Keeps what readers have counted.
+    /// Keeps the readers' counts.
     pub(crate) fn keep_counts(&self, text: &str) -> Result<()> {
         self.database.set_meta(COUNTS, text)
     }

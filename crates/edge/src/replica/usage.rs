@@ -1,4 +1,4 @@
-//! What readers report to their replica: what they counted, and which keys they read most.
+//! The reports of readers to their replica: their counts, and the keys that they read most.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,23 +14,24 @@ use crate::replica::rows::Rows;
 
 /// How many keys a replica remembers as read lately.
 const HOT_KEYS: usize = 10_000;
-/// A key is read lately if it was in this or the last such time; the greatest lag is that of as long.
+/// The length of a period. A key counts as read lately in this period and the one before; the greatest lag
+/// covers the same two.
 const LATELY: Duration = Duration::from_secs(600);
 
 /// All that the readers of one catalog at one edge have reported.
 pub(crate) struct Usage {
     counts: Counts,
-    /// Something was reported since the counts were kept.
+    /// Whether a report came since the counts were last written to the rows.
     changed: bool,
-    /// The keys that are read now, and those that were read before.
+    /// The keys read in this period, and those read in the one before.
     hot: [Hot; 2],
-    /// The greatest lags of before, in milliseconds by class; those of now are in the counts.
+    /// The greatest lags of the period before, in milliseconds by class; this period's are in the counts.
     lags_before: BTreeMap<String, u64>,
     turned_at: UnixMillis,
 }
 
 impl Usage {
-    /// Returns what was kept; counts that cannot be read begin anew.
+    /// Returns the usage that the rows kept; counts that cannot be read begin anew.
     pub(crate) fn load(rows: &Rows) -> Result<Self> {
         Ok(Self::new(Counts::parse(&rows.counts()?).unwrap_or_default(), now()))
     }
@@ -53,7 +54,7 @@ impl Usage {
         Ok(())
     }
 
-    /// Keeps the counts, and forgets what is not lately any more.
+    /// Writes changed counts to the rows, and forgets keys that were not read lately.
     pub(crate) fn keep(&mut self, rows: &Rows) -> Result<()> {
         self.turn(now());
         if std::mem::take(&mut self.changed) {
@@ -62,7 +63,7 @@ impl Usage {
         Ok(())
     }
 
-    /// Makes what is read now what was read before, where its time is over.
+    /// Begins a new period, if the current one is over.
     fn turn(&mut self, now: UnixMillis) {
         if now.since(self.turned_at) <= LATELY {
             return;

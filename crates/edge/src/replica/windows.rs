@@ -6,7 +6,7 @@ use worker::{Request, Response, Result, State, WebSocket, WebSocketPair};
 use crate::clock::now;
 use crate::protocol::{WINDOW_ASK, WindowMessage};
 
-/// The tag of the replica's ends.
+/// The tag of the sockets that are the replica's ends of windows.
 const TAG: &str = "window";
 
 /// The replica's ends of all windows open on it.
@@ -27,7 +27,7 @@ impl Windows<'_> {
         Response::from_websocket(pair.client)
     }
 
-    /// Says whether nobody listens.
+    /// Says whether no window is open.
     pub(crate) fn none_open(&self) -> bool {
         self.all().is_empty()
     }
@@ -36,7 +36,7 @@ impl Windows<'_> {
     pub(crate) fn tell(&self, reply: &str) {
         let text = WindowMessage::to_text(now(), reply);
         for socket in self.all() {
-            // A window that is closing needs to hear no more; its reader opens another.
+            // A window that is closing needs no more messages; its reader opens another.
             let _ = socket.send_with_str(&text);
         }
     }

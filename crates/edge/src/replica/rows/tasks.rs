@@ -15,7 +15,7 @@ const MOST_TASKS: u64 = 100_000;
 pub(crate) enum TaskKind {
     /// Delete the KV entry of this name, for which no reader will ask again.
     Delete = 0,
-    /// Fetch the key of this name ahead of its readers.
+    /// Prefetch the key of this name.
     Fetch = 1,
 }
 
@@ -25,23 +25,23 @@ impl From<TaskKind> for SqlStorageValue {
     }
 }
 
-/// One task.
+/// A task on the list; each kind has its own list.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Task {
     /// A KV name or a key, by the kind.
     pub(crate) name: String,
-    /// How often it has failed.
+    /// How often the task has been tried and has failed.
     pub(crate) attempts: u32,
 }
 
 impl Rows {
-    /// Returns some of what is due, the most read first.
+    /// Returns at most `most` tasks that are due, the most read first.
     pub(crate) fn due_tasks(&self, kind: TaskKind, now: UnixMillis, most: u32) -> Result<Vec<Task>> {
         let bindings = vec![kind.into(), integer(now.0), integer(most.into())];
         self.database.rows(include_str!("sql/due_tasks.sql"), bindings)
     }
 
-    /// Says whether there is anything to do, due or not.
+    /// Says whether the list has any task, due or not.
     pub(crate) fn has_tasks(&self) -> Result<bool> {
         Ok(self.database.first_raw(include_str!("sql/any_task.sql"), vec![])?.is_some())
     }
@@ -54,7 +54,7 @@ impl Rows {
         })
     }
 
-    /// Lists keys to be fetched ahead: a JSON array of `[key, reads]`.
+    /// Lists keys to be prefetched: a JSON array of `[key, reads]`.
     pub(crate) fn list_fetches(&self, json: &str) -> Result<()> {
         self.database.run(include_str!("sql/list_tasks.sql"), vec![TaskKind::Fetch.into(), json.into()])
     }
@@ -65,7 +65,7 @@ impl Rows {
         self.database.run(include_str!("sql/tasks_done.sql"), vec![kind.into(), names.into()])
     }
 
-    /// Puts a task off.
+    /// Puts a task that failed off until `due`, and counts the attempt.
     pub(crate) fn task_failed(&self, kind: TaskKind, name: &str, due: UnixMillis) -> Result<()> {
         let bindings = vec![integer(due.0), kind.into(), name.into()];
         self.database.run(include_str!("sql/task_failed.sql"), bindings)

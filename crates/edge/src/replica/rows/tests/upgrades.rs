@@ -25,7 +25,7 @@ fn texts(state: &State, query: &str) -> Vec<String> {
     rows.into_iter().map(|row| row.one).collect()
 }
 
-/// The tables and indexes, whatever white space made them.
+/// Returns the statements that made the tables and indexes, without differences in white space.
 fn tables(state: &State) -> Vec<String> {
     let made = texts(
         state,
