@@ -9,7 +9,7 @@ thread_local! {
     static CLOCK: Cell<MonotonicClock> = const { Cell::new(MonotonicClock::new()) };
 }
 
-/// Returns this machine's time. It never goes back, whatever is done to the machine's clock.
+/// Returns this machine's time, which never goes back, even when the machine's clock is set back.
 pub(crate) fn now() -> UnixMillis {
     let machine = UnixMillis(worker::Date::now().as_millis());
     let mut clock = CLOCK.get();

@@ -23,32 +23,32 @@ pub(crate) const REPLICA: &str = variables::REPLICA.name;
 /// The binding of the broker's namespace; absent where `BROKER_URL` names another deployment's.
 pub(crate) const BROKER: &str = variables::BROKER.name;
 
-/// What the deployment says.
+/// The variables and bindings of the deployment, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// Where values come from, without a trailing slash.
+    /// The address of the origin, which has the values, without a trailing slash.
     pub(crate) origin: String,
     /// The name of this edge; by default the Cloudflare location's.
     pub(crate) edge: Option<String>,
     /// Whether an R2 bucket is bound.
     pub(crate) has_r2: bool,
-    /// The broker of another deployment, without a trailing slash.
+    /// The address of another deployment's broker, without a trailing slash; `None` for our own.
     pub(crate) broker: Option<String>,
-    /// The edge that tends KV; every one when absent.
+    /// The edge whose replica tends KV; `None` where every edge's does.
     pub(crate) kv_tender: Option<String>,
-    /// What each class promises.
+    /// The policy of each class of keys, from `POLICY`.
     pub(crate) policies: Policies,
     /// How long the origin may take to answer.
     pub(crate) origin_timeout: Duration,
     /// How many fetches of the origin an isolate has under way at once.
     pub(crate) origin_concurrency: usize,
-    /// How many values a replica fetches ahead of their readers in a minute.
+    /// How many values a replica prefetches in a minute, before their readers ask.
     pub(crate) refresh_per_minute: u64,
-    /// The catalogs whose hottest entries are fetched ahead by the clock.
+    /// The catalogs whose hottest entries are prefetched by the cron trigger.
     pub(crate) fill_catalogs: Vec<Catalog>,
-    /// How many of each.
+    /// How many keys of each of these catalogs are prefetched.
     pub(crate) fill_top: u64,
-    /// Whether readers are sent the tags of a value.
+    /// Whether responses carry the tags of a value, as `Cache-Tag`.
     pub(crate) send_cache_tag: bool,
     /// Whether the letters of tags are read in lower case.
     pub(crate) fold_tags: bool,

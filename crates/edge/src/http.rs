@@ -38,7 +38,7 @@ pub(crate) fn problem_of(problem: &Problem, headers: Headers) -> Result<Response
     Ok(builder.fixed(problem.to_json().into_bytes()))
 }
 
-/// Returns an answer that nobody may keep.
+/// Returns a response of status 200 that no cache may store.
 pub(crate) fn text_response(content_type: &str, text: String) -> Result<Response> {
     let headers = Headers::new();
     headers.set("Content-Type", content_type)?;

@@ -46,9 +46,9 @@ pub(crate) enum Call {
     Sync,
     /// The body is a [`UsageReport`]; the answer is empty.
     Report,
-    /// The answer is what all readers have counted, for Prometheus.
+    /// The body is empty; the answer is the counts of all readers, as Prometheus reads them.
     Metrics,
-    /// The body is a JSON array of `[key, reads]`, to be fetched ahead; the answer is empty.
+    /// The body is a JSON array of `[key, reads]`, to be prefetched; the answer is empty.
     HotList,
 }
 
@@ -81,12 +81,12 @@ impl Call {
 pub(crate) struct FloorsJson(Box<RawValue>);
 
 impl FloorsJson {
-    /// Takes a JSON text.
+    /// Wraps a JSON text, without reading its floors.
     pub(crate) fn new(json: String) -> serde_json::Result<Self> {
         RawValue::from_string(json).map(Self)
     }
 
-    /// Reads the floors.
+    /// Parses the JSON text into its floors.
     pub(crate) fn rows(&self) -> serde_json::Result<Vec<FloorRow>> {
         serde_json::from_str(self.0.get())
     }
@@ -123,7 +123,7 @@ impl WindowMessage {
         format!("{}\n{reply_json}", said_at.0)
     }
 
-    /// Reads a message.
+    /// Reads a message that [`Self::to_text`] wrote.
     pub(crate) fn parse(text: &str) -> Result<Self, MessageError> {
         let (said_at, reply) = text.split_once('\n').ok_or(MessageError::Parts)?;
         let said_at = UnixMillis(said_at.parse().map_err(|_| MessageError::Time)?);
@@ -131,7 +131,7 @@ impl WindowMessage {
     }
 }
 
-/// What a reader counted since its last report, and which keys it read most.
+/// A reader's counts since its last report, and the keys that it read most.
 #[derive(Debug)]
 pub(crate) struct UsageReport {
     pub(crate) counts: Counts,
@@ -139,19 +139,19 @@ pub(crate) struct UsageReport {
 }
 
 impl UsageReport {
-    /// Writes a report.
+    /// Writes a report: the counts, a separator, the hot keys.
     pub(crate) fn to_text(&self) -> String {
         format!("{}{BETWEEN}{}", self.counts.to_text(), hot::to_text(&self.hot))
     }
 
-    /// Reads a report.
+    /// Reads a report that [`Self::to_text`] wrote.
     pub(crate) fn parse(text: &str) -> Result<Self, MessageError> {
         let (counts, hot) = text.split_once(BETWEEN).ok_or(MessageError::Parts)?;
         Ok(Self { counts: Counts::parse(counts)?, hot: hot::parse(hot)? })
     }
 }
 
-/// Why a text is no message of this protocol.
+/// The reason that a text is no message of this protocol.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MessageError {
     /// A separator is missing.
