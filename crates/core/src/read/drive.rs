@@ -1,4 +1,5 @@
-//! Drives reads: does what the machine of each read says, as far as that needs nobody else, and tells what to ask.
+//! Drives reads: carries out each read's steps that need only memory, and tells the shell which questions to
+//! ask.
 //!
 //! A [`ReadTask`] is one read and the entries that the tiers gave it. A [`ReadDriver`] has the reads of one answer: one
 //! sync serves all of them, their tiers are asked together, and an answer that waited for the others is judged anew.
@@ -21,17 +22,17 @@ pub trait HasEnvelope {
     fn envelope(&self) -> &Envelope;
 }
 
-/// What a reader has at hand: what it was told, and its memory.
+/// The parts of a reader that are at hand without I/O: its knowledge of the log, and its memory.
 pub trait Local {
-    /// An entry of its memory and of the other tiers.
+    /// The type of an entry, in memory and in the other tiers.
     type Entry: HasEnvelope;
-    /// Returns what the reader was told.
+    /// Returns the floors and the position that the reader was told.
     fn known(&self) -> &Knowledge;
     /// Returns what memory has of a key.
     fn recall(&mut self, key: &Key) -> Option<Self::Entry>;
 }
 
-/// What a tier replied.
+/// The reply of one tier to one question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TierReply<E> {
     /// An entry; from the origin it is the fill.
@@ -174,7 +175,7 @@ impl<E: HasEnvelope> ReadTask<E> {
         }
     }
 
-    /// Returns the read.
+    /// Returns the machine of the read, with its key, its policy and its notes.
     #[must_use]
     pub fn read(&self) -> &Read {
         &self.read
@@ -226,14 +227,14 @@ impl<E: HasEnvelope> ReadTask<E> {
     }
 }
 
-/// What a driver waits for.
+/// The thing that a driver waits for. The shell brings it about and polls again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Poll {
     /// Sync with the replica: [`ReadDriver::synced`].
     Sync(SyncQuestion),
     /// Ask these tiers, all at once: [`ReadDriver::replied`] for each.
     Ask(Vec<TierQuestion>),
-    /// Some that were asked have not replied.
+    /// Wait: the replica or a tier has not replied yet.
     Wait,
     /// Every read has its answer.
     Done,
@@ -259,7 +260,7 @@ pub struct TierQuestion {
     pub tier: Tier,
     /// The key's generation, which is in its KV name.
     pub generation: Version,
-    /// What is known before the tier is asked; a fill is stamped with it.
+    /// The position that is known before the tier is asked. A fill is stamped with this position.
     pub position: Position,
 }
 
@@ -269,7 +270,8 @@ pub struct ReadDriver<E> {
     tasks: Vec<ReadTask<E>>,
     /// How many replies are missing.
     unanswered: usize,
-    /// What came since the last poll. The reads hear all of it at once, so that none is judged before the last has come.
+    /// The replies since the last poll. The reads hear all replies at once, so that no read is judged before
+    /// the last reply has come.
     replies: Vec<Reply<E>>,
     round: u32,
 }
@@ -417,7 +419,7 @@ impl<E: HasEnvelope> ReadDriver<E> {
         again
     }
 
-    /// Returns a read.
+    /// Returns the read with this number, counted from 0 in the order in which the reads were begun.
     #[must_use]
     pub fn task(&self, read: usize) -> Option<&ReadTask<E>> {
         self.tasks.get(read)

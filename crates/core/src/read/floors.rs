@@ -13,9 +13,9 @@ use crate::wire::position::Version;
 /// The lowest versions of one target. Each part only rises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Floor {
-    /// An entry filled below it is never served as fresh.
+    /// An entry filled below this version is never served as fresh.
     pub hard: Version,
-    /// An entry filled below it may be served, marked, while it is fetched again.
+    /// An entry filled below this version may be served, marked, while its value is fetched again.
     pub soft: Version,
     /// The newest removal, in force until a newer change names the key.
     pub removed: Version,
@@ -69,7 +69,7 @@ pub enum FloorRowError {
     Name(#[from] NameError),
 }
 
-/// `kind` is 0 for a key, 1 a tag, 2 a prefix, 3 everything (whose name is empty).
+/// The kind (0 for a key, 1 a tag, 2 a prefix, 3 everything), the name (empty for everything), and the floor.
 type RowFields = (u8, String, Version, Version, Version);
 
 impl From<FloorRow> for RowFields {
@@ -117,13 +117,13 @@ pub enum Judgement {
     Clear,
     /// Below a soft floor only: may be served, marked, while it is fetched.
     Soft,
-    /// Below the hard floor of what is named.
+    /// Below the hard floor of a target of this kind.
     Below(FloorKind),
     /// Older than the floors that are remembered of its key or of one of its tags: look these up.
     Unknown,
 }
 
-/// The kind of target whose hard floor refused an entry.
+/// The kind of the target that a floor is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FloorKind {
     /// The key of the entry.
@@ -161,7 +161,7 @@ pub struct Floors {
     prefixes: BTreeMap<Prefix, Floor>,
     /// The lengths of the prefixes, so that a key is cut only where a prefix may end.
     prefix_lengths: BTreeSet<usize>,
-    /// Its `removed` stands for every removal that was forgotten for good.
+    /// The floor of every entry. Its `removed` stands for all removals that the replica forgot for good.
     all: Floor,
     /// The highest floors of any tag, the dropped ones too.
     any_tag: Floor,

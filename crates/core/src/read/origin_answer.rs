@@ -19,20 +19,20 @@ use crate::wire::name::{NameError, Tag, tags_from_header};
 use crate::wire::position::{Position, UnixMillis};
 use cache_control::Directives;
 
-/// The media type of a value whose origin names none.
+/// The media type of a value that the origin sends without a `Content-Type`.
 const DEFAULT_TYPE: &str = "application/octet-stream";
 /// The longest `Location` that a message shows, in characters.
 const SHOWN: usize = 200;
 
 /// An answer of an origin, before its body is read.
 pub struct OriginResponse<'a> {
-    /// The status.
+    /// The status code of the HTTP answer.
     pub status: u16,
     /// Returns the value of a header, several lines of it joined with ", ", or `None` where there is none.
     pub header: &'a dyn Fn(&str) -> Option<String>,
     /// When the answer came, by the asking machine's clock.
     pub received_at: UnixMillis,
-    /// Whether workerd fetched it, which undoes some codings itself.
+    /// Whether workerd fetched the answer: workerd undoes some codings itself.
     pub on_workerd: bool,
     /// Whether the letters of tags are read in lower case (`TAGS_FOLD_CASE`).
     pub fold_tags: bool,
@@ -41,7 +41,7 @@ pub struct OriginResponse<'a> {
 /// The meaning of an origin's answer that is no failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginAnswer {
-    /// There is a value, whose bytes are the body.
+    /// The origin has a value: the bytes of the body, once its codings are undone.
     Value(OriginValue),
     /// The origin has no value for the key.
     NotFound(Keeping),
@@ -52,7 +52,7 @@ pub enum OriginAnswer {
 pub struct OriginValue {
     /// The tags of `Cache-Tag` and `Surrogate-Key`, each once.
     pub tags: Vec<Tag>,
-    /// The media type.
+    /// The media type that the origin names, else `application/octet-stream`.
     pub content_type: String,
     /// The entity tag, quoted. `None` where the origin gives no tag that can be compared.
     pub etag: Option<String>,
@@ -79,10 +79,10 @@ pub struct Keeping {
 /// Why an answer is for the read that fetched it and for no other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotStored {
-    /// `Cache-Control: no-store`.
+    /// The origin says `Cache-Control: no-store`: no cache may store the answer.
     #[error("the origin says Cache-Control: no-store")]
     NoStore,
-    /// `Cache-Control: private`.
+    /// The origin says `Cache-Control: private`: the answer is for one user.
     #[error("the origin says Cache-Control: private")]
     Private,
     /// `Cache-Control: no-cache`, or a lifetime of 0 and no stale time.
@@ -115,7 +115,7 @@ pub enum OriginFailure {
     /// A header of tags holds a text that is no tag.
     #[error("{header}: {why}")]
     Tags {
-        /// The header.
+        /// The name of the header: `Cache-Tag` or `Surrogate-Key`.
         header: &'static str,
         /// The rule that the text breaks.
         why: NameError,

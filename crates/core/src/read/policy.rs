@@ -79,21 +79,21 @@ pub struct Policies {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Override {
-    /// Replaces [`Policy::ttl`].
+    /// Replaces [`Policy::ttl`] with this many milliseconds.
     pub ttl_ms: Option<u64>,
-    /// Replaces [`Policy::stale_for`].
+    /// Replaces [`Policy::stale_for`] with this many milliseconds.
     pub stale_for_ms: Option<u64>,
-    /// Replaces [`Policy::lag_bound`].
+    /// Replaces [`Policy::lag_bound`] with this many milliseconds; 0 makes every read ask.
     pub lag_bound_ms: Option<u64>,
-    /// Replaces [`Policy::beyond_bound`].
+    /// Replaces [`Policy::beyond_bound`]; the JSON is `"stale"` or `"fail"`.
     pub beyond_bound: Option<OnUnprovable>,
-    /// Replaces [`Policy::on_bump`].
+    /// Replaces [`Policy::on_bump`]; the JSON is `"delete"` or `"refresh"`.
     pub on_bump: Option<OnInvalidate>,
-    /// Replaces [`Policy::quorum`].
+    /// Replaces [`Policy::quorum`]; the JSON is a boolean.
     pub quorum: Option<bool>,
-    /// Replaces [`Policy::origin_cache_control`].
+    /// Replaces [`Policy::origin_cache_control`]; the JSON is `"respect"` or `"ignore"`.
     pub origin_cache_control: Option<OriginCacheControl>,
-    /// Replaces [`Policies::origin_vary`].
+    /// Replaces [`Policies::origin_vary`] with these names of headers.
     pub origin_vary: Option<Vec<String>>,
 }
 
@@ -120,11 +120,11 @@ pub enum PolicyError {
          write more than that, or shorten its ttl_ms and stale_for_ms"
     )]
     Horizon {
-        /// The class whose entries may be served for longest.
+        /// The class that lets its entries be served for longest.
         class: String,
-        /// How long that is.
+        /// How long after its fetch an entry of the class may be served, in milliseconds.
         life_ms: u128,
-        /// How long the log remembers.
+        /// How long the log remembers floors, in milliseconds.
         forget_after_ms: u128,
     },
 }

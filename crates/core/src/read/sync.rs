@@ -19,28 +19,28 @@ pub const SNAPSHOT_FLOORS: u32 = 100_000;
 /// each in memory, of an isolate's 128 MB.
 pub const MAX_FLOORS: usize = 150_000;
 
-/// What a reader asks its replica.
+/// The question of a reader to its replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
-    /// The log whose floors it has; none at first.
+    /// The epoch of the log that the reader's floors are of; `None` before the first reply.
     pub epoch: Option<Epoch>,
-    /// It has every floor raised up to here.
+    /// The reader holds every floor raised up to this version.
     pub since: Version,
     /// How old the replica's proof may be, in milliseconds; 0 asks for one that begins after the question.
     pub max_age_ms: u64,
-    /// What the replica should have heard of before it answers.
+    /// The version that the replica should have heard before it answers.
     pub at_least: Option<AtLeast>,
-    /// Whose floors it wants beside those, however old they are.
+    /// The targets that the replica looks up beside the floors since then, however old their floors are.
     #[serde(default, skip_serializing_if = "Look::is_empty")]
     pub look: Look,
 }
 
-/// Targets whose floors a reader does not remember.
+/// Targets to look up, because the reader does not remember their floors.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Look {
-    /// Keys.
+    /// The keys to look up. A key may stand here more than once.
     pub keys: Vec<Key>,
-    /// Tags.
+    /// The tags to look up. A tag may stand here more than once.
     pub tags: Vec<Tag>,
 }
 
@@ -51,24 +51,25 @@ impl Look {
         self.keys.is_empty() && self.tags.is_empty()
     }
 
-    /// Adds what another asks for.
+    /// Adds the targets of another question.
     pub fn join(&mut self, other: Self) {
         self.keys.extend(other.keys);
         self.tags.extend(other.tags);
     }
 }
 
-/// A version somebody wants to have been heard: `<epoch>:<version>`. A newer epoch satisfies an older one.
+/// A version that a caller wants the reader to have heard: `<epoch>:<version>`. A newer epoch satisfies an
+/// older one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AtLeast {
-    /// The log.
+    /// The epoch of the log in which the version was made.
     pub epoch: Epoch,
-    /// The version.
+    /// The lowest version of this epoch that satisfies the caller.
     pub version: Version,
 }
 
 impl AtLeast {
-    /// Says whether who holds `position` has heard it.
+    /// Says whether a reader that holds `position` has heard this version.
     #[must_use]
     pub fn is_met_by(&self, position: &Position) -> bool {
         (position.epoch, position.version) >= (self.epoch, self.version)
@@ -85,19 +86,21 @@ impl std::str::FromStr for AtLeast {
     }
 }
 
-/// What the replica answers. A replica writes `Floors` as JSON that its rows made; everybody else has them read.
+/// The replica's reply to a question. `Floors` is JSON text from the replica's rows where a reply is written,
+/// and parsed rows where a reader takes one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply<Floors = Vec<FloorRow>> {
-    /// What the replica has applied.
+    /// The position that the replica has applied.
     pub position: Position,
     /// The floors are those raised after this version.
     pub from: Version,
-    /// And up to this one; below the position's when more are to be asked for.
+    /// The floors are those raised up to this version. It is below the position's when more floors are to be
+    /// asked for.
     pub to: Version,
     /// How long ago the ping was sent that proved the position; absent while the replica is behind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof_age_ms: Option<u64>,
-    /// What of `(from, to]` is not among the floors.
+    /// The part of `(from, to]` that is missing among the floors; absent when no part is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
     /// The floors that were looked up, as they are at the position. A target that is missing here has no floor.
@@ -118,14 +121,14 @@ pub struct LeftOut {
     pub tags_soft: Version,
 }
 
-/// What a reply came to.
+/// The outcome of applying a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
     /// The reader knows all that its replica knew.
     Whole,
     /// Ask again: more floors follow.
     Part,
-    /// It would leave a hole, or is of an older log: nothing changed.
+    /// The reply would leave a hole or is of an older log, so nothing changed.
     Ignored,
 }
 
@@ -137,7 +140,7 @@ pub enum Applied {
 pub struct Anchor {
     /// When the question was sent, by the reader's clock.
     pub sent_at: UnixMillis,
-    /// When it was answered, by the replica's clock.
+    /// When the question was answered, by the replica's clock.
     pub answered_at: UnixMillis,
 }
 
@@ -152,7 +155,8 @@ impl Anchor {
     }
 }
 
-/// What a reader knows of a catalog.
+/// A reader's knowledge of a catalog: its floors, its position, and when the position was last proved to be
+/// the newest.
 #[derive(Debug, Clone, Default)]
 pub struct Knowledge {
     epoch: Option<Epoch>,
@@ -164,19 +168,21 @@ pub struct Knowledge {
 }
 
 impl Knowledge {
-    /// Returns what to ask for.
+    /// Returns the question that brings this knowledge up to date.
     #[must_use]
     pub fn ask(&self, max_age: Duration, at_least: Option<AtLeast>, look: Look) -> Ask {
         let max_age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
         Ask { epoch: self.epoch, since: self.complete, max_age_ms, at_least, look }
     }
 
-    /// Takes the answer to a question that was sent at `sent_at`, by this reader's clock, and looked for this.
+    /// Takes the reply to a question that was sent at `sent_at`, by this reader's clock, and asked for
+    /// `look`.
     pub fn learn(&mut self, sent_at: UnixMillis, look: &Look, mut reply: Reply) -> Applied {
         let looked = std::mem::take(&mut reply.looked);
         let at = reply.position;
         let applied = self.apply(sent_at, reply);
-        // What was looked up is right up to the reply's position; what was raised above the mark is held here already.
+        // The looked-up floors are right up to the reply's position. Floors raised above the watermark are
+        // held here already.
         if self.epoch == Some(at.epoch) && at.version >= self.floors.watermark() {
             let none = Floor::default();
             let keys = look.keys.iter().map(|key| Target::Key(key.clone()));
@@ -187,7 +193,7 @@ impl Knowledge {
         applied
     }
 
-    /// Takes what a replica said at `sent_at`, by this reader's clock.
+    /// Takes a reply that the replica gave no earlier than `sent_at`, by this reader's clock.
     pub fn apply(&mut self, sent_at: UnixMillis, reply: Reply) -> Applied {
         let epoch = reply.position.epoch;
         match self.epoch {
@@ -215,7 +221,8 @@ impl Knowledge {
         let older = self.position.is_some_and(|held| held.version > reply.position.version);
         if !older {
             self.position = Some(reply.position);
-            // What the replica proved holds for its position; a reader that knows more learns nothing from it.
+            // The replica's proof is of the replica's position. A reader that is further on learns nothing
+            // from it.
             if let Some(age) = reply.proof_age_ms {
                 let proved_at = UnixMillis(sent_at.0.saturating_sub(age));
                 self.proved_at = self.proved_at.max(Some(proved_at));
@@ -224,13 +231,13 @@ impl Knowledge {
         Applied::Whole
     }
 
-    /// Returns the position whose floors are all held; `None` before the first whole reply.
+    /// Returns the position up to which all floors are held; `None` before the first whole reply.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.position
     }
 
-    /// Returns the floors.
+    /// Returns the floors heard so far, also those of a reply with more parts to come.
     #[must_use]
     pub fn floors(&self) -> &Floors {
         &self.floors

@@ -12,29 +12,29 @@ use crate::wire::position::{Position, UnixMillis};
 pub enum Note {
     /// The replica was asked.
     Synced {
-        /// Whether it gave the proof that was asked for.
+        /// Whether the replica gave the proof that was asked for.
         proved: bool,
-        /// What the reader has heard.
+        /// The newest position that the reader has heard; `None` before the first whole reply.
         position: Option<Position>,
-        /// How long ago it could last prove that this is everything, in milliseconds.
+        /// The age in milliseconds of the latest proof that the reader had heard everything.
         lag_ms: Option<u128>,
     },
     /// A tier had no entry.
     Said {
-        /// Which.
+        /// The tier that was asked.
         tier: Tier,
-        /// What it had instead.
+        /// The outcome: a miss or a failure.
         visit: Visit,
     },
     /// A tier had an entry.
     Judged {
-        /// Which.
+        /// The tier that gave the entry.
         tier: Tier,
-        /// What came of it.
+        /// The judgement of the entry.
         visit: Visit,
-        /// The entry.
+        /// The envelope of the entry, as the tier gave it.
         entry: Envelope,
-        /// The floors it was judged by.
+        /// The floors by which the entry was judged.
         floors: Vec<Consulted>,
     },
 }
@@ -77,7 +77,7 @@ impl Tier {
 }
 
 impl Visit {
-    /// Returns what a tier had in a word; of a refusal the reason.
+    /// Returns the outcome in one word; for a refused entry the word is the reason.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

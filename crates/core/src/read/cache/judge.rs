@@ -1,4 +1,5 @@
-//! What a read may serve: entries are judged by the floors, the clock and the bound of this moment.
+//! The judgement of entries: the floors, the clock and the bound of this moment say whether a read may serve
+//! an entry.
 
 use std::time::Duration;
 
@@ -48,8 +49,8 @@ impl Read {
         self.at_least.is_none_or(|wanted| known.position().is_some_and(|at| wanted.is_met_by(&at)))
     }
 
-    /// Returns what is answered in place of an answer that others kept waiting again and again: it is not judged once
-    /// more, so it is marked, or the class fails.
+    /// Returns the answer of a read that other reads kept waiting again and again. The answer is not judged
+    /// once more, so it is marked, or the class fails.
     #[must_use]
     pub fn late(&self, now: UnixMillis, known: &Knowledge, answer: &Answer) -> Answer {
         let unkept = Answer::Fail(Failure::BoundNotKept);
@@ -69,7 +70,8 @@ impl Read {
         }
     }
 
-    /// Returns what has to be asked for before what is in hand can be judged.
+    /// Returns the targets to look up before the entries in hand can be judged; `None` when all their floors
+    /// are remembered.
     pub(super) fn not_remembered(&self, known: &Knowledge) -> Option<Look> {
         let mut look = Look::default();
         for (_, found) in &self.said {
@@ -116,7 +118,8 @@ impl Read {
         best.map(|(tier, refused, _)| (tier, refused))
     }
 
-    /// Judges a fill, and says whether a change overtook it. It is the newest there is, so it does not expire here.
+    /// Judges a fill, and says whether a change overtook it. A fill is the newest value there is, so it does
+    /// not expire here.
     pub(super) fn judge_fill(&self, known: &Knowledge, envelope: &Envelope) -> (Visit, bool) {
         if known.position().is_none_or(|at| at.epoch != envelope.position.epoch) {
             return (Visit::OtherEpoch, true);

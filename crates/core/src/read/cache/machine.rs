@@ -22,20 +22,22 @@ pub struct Read {
     pub(super) key: Key,
     pub(super) policy: Policy,
     pub(super) at_least: Option<AtLeast>,
-    /// Whether there is R2.
+    /// Whether the deployment has an R2 bucket.
     pub(super) r2: bool,
-    /// Nobody waits for the value: it is fetched ahead, for the tiers that isolates share.
+    /// Whether the value is fetched ahead, for the tiers that isolates share. No reader waits for such a
+    /// value.
     pub(super) ahead: bool,
-    /// The bound could not be proved, so the answer is marked.
+    /// Whether the bound could not be proved. The answer is then marked.
     pub(super) unproved: bool,
     pub(super) fetches: u32,
-    /// Whom it asks next, or asked last.
+    /// The tiers that the read asks next, or asked last.
     pub(super) tiers: &'static [Tier],
-    /// What they said so far. It is judged when all have, and the floors for that are proved and told.
+    /// The answers of these tiers so far. They are judged once all have come, and their floors are proved and
+    /// remembered.
     pub(super) said: Vec<(Tier, Found)>,
-    /// What is not remembered here was asked for.
+    /// Whether the floors that are not remembered here have been asked for.
     pub(super) looked: bool,
-    /// What was to be served as fresh.
+    /// The hit or the fill that the answer serves, kept so that it can be judged anew after a delay.
     pub(super) served: Option<(Tier, Envelope)>,
     /// The entries that were no hit. They are judged again when one is to be served marked.
     pub(super) spares: Vec<(Tier, Envelope)>,
@@ -44,7 +46,7 @@ pub struct Read {
 }
 
 impl Read {
-    /// Returns a read of `key`, where there is no R2.
+    /// Returns a read of `key` in a deployment without R2.
     #[must_use]
     pub fn new(key: Key, policy: Policy, at_least: Option<AtLeast>) -> Self {
         Self {
@@ -65,19 +67,19 @@ impl Read {
         }
     }
 
-    /// Says whether there is R2.
+    /// Sets whether the deployment has an R2 bucket.
     #[must_use]
     pub fn with_r2(self, r2: bool) -> Self {
         Self { r2, ..self }
     }
 
-    /// Makes it fetch ahead: nothing is answered from memory or kept there, and nothing marked will do.
+    /// Makes the read fetch ahead: memory is neither asked nor filled, and no marked answer is given.
     #[must_use]
     pub fn ahead(self) -> Self {
         Self { ahead: true, ..self }
     }
 
-    /// Makes it take notes, for [`Self::notes`].
+    /// Makes the read take notes, for [`Self::notes`].
     #[must_use]
     pub fn explained(self) -> Self {
         Self { notes: Some(Vec::new()), ..self }
@@ -89,7 +91,7 @@ impl Read {
         &self.key
     }
 
-    /// Returns what the key's class promises.
+    /// Returns the policy of the key's class.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -101,19 +103,19 @@ impl Read {
         self.at_least
     }
 
-    /// Says whether nobody waits for the value.
+    /// Says whether the value is fetched ahead of any reader.
     #[must_use]
     pub fn is_ahead(&self) -> bool {
         self.ahead
     }
 
-    /// Returns what each tier had, in the order asked.
+    /// Returns the outcome of each tier, in the order in which the tiers answered.
     #[must_use]
     pub fn visits(&self) -> &[(Tier, Visit)] {
         &self.visits
     }
 
-    /// Returns what happened, step by step; nothing unless it was made to take notes.
+    /// Returns the notes of the read, step by step; none unless [`Self::explained`] asked for them.
     #[must_use]
     pub fn notes(&self) -> &[Note] {
         self.notes.as_deref().unwrap_or_default()
@@ -181,7 +183,8 @@ impl Read {
         }
     }
 
-    /// Judges what was to be served as if its tier had given it this moment; without any it begins anew.
+    /// Judges the entry to be served as if its tier had given it this moment. Without such an entry the read
+    /// begins anew.
     fn delayed(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
         // A class that always asks has nothing else to go by than what its sync said.
         self.unproved &= self.policy.lag_bound.is_zero();
@@ -216,7 +219,7 @@ impl Read {
         if self.said.is_empty() { self.ask(known, self.tiers) } else { self.weigh(now, known) }
     }
 
-    /// Judges what the tiers said, once their floors are proved recent enough and remembered.
+    /// Judges the answers of the tiers, once their floors are proved recent enough and remembered.
     fn weigh(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
         let max_age = self.policy.lag_bound / 2;
         if self.lapsed(now, known) {
@@ -285,7 +288,7 @@ impl Read {
         self.go_on(now, known, tier, visit)
     }
 
-    /// Returns the tiers to fill with what `tier` gave: those nearer to the reader.
+    /// Returns the tiers to fill with an entry that `tier` gave: the tiers nearer to the reader.
     fn above(&self, tier: Tier) -> Vec<Tier> {
         let mut above = vec![Tier::Memory, Tier::Kv, Tier::R2];
         above.retain(|one| {
@@ -309,7 +312,8 @@ impl Read {
             Tier::Kv | Tier::R2 | Tier::Origin => {}
         }
         match self.spare(now, known) {
-            // An answer that must hold a certain version is never a marked one, and for nobody there is no hurry.
+            // A caller that asks for a version gets no marked answer, and a fetch ahead has no reader in a
+            // hurry.
             Some((from, false)) if self.at_least.is_none() && !self.ahead => {
                 let freshness = self.marked(Freshness::Revalidating);
                 Step::Answer(Answer::Serve { from, freshness, refresh: true, fill: Vec::new() })
@@ -322,7 +326,8 @@ impl Read {
         self.ask(known, ORIGIN)
     }
 
-    /// A fill has landed: it is compared again, for the floors may have risen while the origin was thinking.
+    /// Takes a fill, and judges it by the floors of this moment: they may have risen while the origin was
+    /// answering.
     fn landed(&mut self, known: &Knowledge, envelope: &Envelope) -> Step {
         let (visit, overtaken) = self.judge_fill(known, envelope);
         self.judged(known, Tier::Origin, visit, envelope);
@@ -336,7 +341,8 @@ impl Read {
         self.served = Some((Tier::Origin, envelope.clone()));
         let soft = visit == Visit::Soft;
         let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
-        // An entry that nobody may keep is in no tier, so a fetch behind the answer would serve nobody.
+        // An entry that no cache may keep goes into no tier, so a fetch behind the answer would serve no
+        // reader.
         let kept = envelope.not_stored.is_none();
         let (refresh, fill) =
             (soft && kept && !self.ahead, if kept { self.above(Tier::Origin) } else { Vec::new() });
@@ -371,7 +377,7 @@ impl Read {
         })
     }
 
-    /// Notes what a tier had.
+    /// Notes that a tier had no entry: a miss or a failure.
     pub(super) fn visited(&mut self, tier: Tier, visit: Visit) {
         self.note(|| Note::Said { tier, visit });
         self.visits.push((tier, visit));
@@ -385,14 +391,14 @@ impl Read {
         }
     }
 
-    /// Writes a note, if it takes any.
+    /// Writes a note, if the read takes notes.
     fn note(&mut self, note: impl FnOnce() -> Note) {
         if let Some(notes) = &mut self.notes {
             notes.push(note());
         }
     }
 
-    /// Marks an answer whose bound could not be proved.
+    /// Returns the mark of an answer: stale when the bound could not be proved, else `freshness`.
     pub(super) fn marked(&self, freshness: Freshness) -> Freshness {
         if self.unproved { Freshness::Stale } else { freshness }
     }

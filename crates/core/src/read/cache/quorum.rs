@@ -1,9 +1,10 @@
 //! A quorum read: KV, R2 and the origin are asked at once and the newest version wins.
 //!
-//! What the origin gives is the newest by its stamp, so it wins whenever it answers in time; when it does not, two
-//! copies that may be served are enough. One alone is served only as what stands in for a dead origin: marked. A copy that
-//! no floor refuses and that says something else than the winner is outvoted: it was changed without a publish, or its
-//! publish is still on its way. It is counted, and overwritten.
+//! The origin's value is stamped with the reader's position, so it wins unless a reader that had heard more
+//! filled a copy. Without an answer from the origin, two copies that may be served are enough. A single copy
+//! is served only marked, in place of a dead origin. A copy that no floor refuses and that differs from the
+//! winner is outvoted: the value was changed without a publish, or the publish is still on its way. An
+//! outvoted copy is counted and overwritten.
 
 use super::step::Found;
 use super::{Answer, Envelope, Freshness, Read, Step, Tier, Visit};
@@ -13,13 +14,13 @@ use crate::wire::position::UnixMillis;
 /// How many copies it takes when the origin does not answer.
 const QUORUM: usize = 2;
 
-/// Returns whom a quorum read asks.
+/// Returns the tiers that a quorum read asks.
 pub(super) fn tiers(r2: bool) -> &'static [Tier] {
     if r2 { &[Tier::Kv, Tier::R2, Tier::Origin] } else { &[Tier::Kv, Tier::Origin] }
 }
 
 impl Read {
-    /// Decides on what all of them said.
+    /// Decides on the answers of all tiers.
     pub(super) fn count_votes(
         &mut self,
         now: UnixMillis,

@@ -1,4 +1,4 @@
-//! What goes into a read and comes out of it: events, steps, answers.
+//! The events that go into a read, and the steps and answers that come out of it.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::wire::position::Version;
 /// Where an entry may be found, nearest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
-    /// This isolate's memory.
+    /// The memory of this isolate, which serves this isolate's readers only.
     Memory,
-    /// Workers KV.
+    /// Workers KV, which all locations share and which is eventually consistent.
     Kv,
-    /// R2.
+    /// The R2 bucket, which all locations share and which is strongly consistent.
     R2,
-    /// The origin.
+    /// The origin, which has the value itself. Its answer is the fill.
     Origin,
 }
 
@@ -28,18 +28,18 @@ pub enum Tier {
 pub enum Freshness {
     /// Nothing newer was acknowledged longer ago than the class's bound.
     Fresh,
-    /// Expired, or below a soft floor: it is being fetched.
+    /// The entry has expired or is below a soft floor, and its value is fetched anew.
     Revalidating,
-    /// Older than promised, and said so.
+    /// The entry may be older than the class promises, and the answer is marked so.
     Stale,
 }
 
-/// What a tier had.
+/// The outcome of asking one tier, as notes and counters show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visit {
     /// An entry that could be served.
     Hit,
-    /// Nothing.
+    /// The tier has no entry for the key.
     Miss,
     /// An entry of another epoch.
     OtherEpoch,
@@ -49,15 +49,15 @@ pub enum Visit {
     Soft,
     /// An entry below a hard floor.
     Below(FloorKind),
-    /// An entry so old that its floors are not remembered here, and nobody could be asked.
+    /// An entry older than the floors that are remembered here, when a sync did not bring its floors either.
     Unknown,
-    /// An entry that could be served, but for a newer one of the same quorum that says otherwise.
+    /// An entry that could be served, but for a newer entry of the same quorum that differs from it.
     Outvoted,
-    /// No answer.
+    /// The tier gave no answer that can be used.
     Failed,
 }
 
-/// What a tier answered.
+/// The answer of one tier to one read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
     Entry(Envelope),
@@ -65,83 +65,84 @@ pub(super) enum Found {
     Failed,
 }
 
-/// What happened since the last step.
+/// Something that happened since the last step. The shell hands it in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The request came.
+    /// The read begins, for a request or as a fetch ahead.
     Begin,
-    /// A sync ended. `proved` says whether the replica gave the proof that was asked for.
+    /// A sync with the replica ended.
     Synced {
-        /// Whether it did.
+        /// Whether the replica gave the proof that was asked for.
         proved: bool,
     },
-    /// A tier had nothing.
+    /// The tier has no entry for the key.
     Missed(Tier),
-    /// A tier had this; from the origin it is the fill.
+    /// The tier gave this entry. The origin's entry is the fill.
     Held(Tier, Envelope),
     /// The tier did not answer.
     Failed(Tier),
-    /// The answer could not be given at once: others were waited for. What it serves is judged anew.
+    /// The answer waited for other reads of the same request, so the entry that it serves is judged anew.
     Delayed,
 }
 
-/// What to do next.
+/// The next thing that the shell must do for a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Sync with the replica; its proof may be so old.
+    /// Sync with the replica, then hand in [`Event::Synced`].
     Sync {
-        /// At most.
+        /// The greatest age that the replica's proof may have. Zero asks for a proof that begins after the
+        /// question.
         max_age: Duration,
-        /// And it must have heard this.
+        /// The version that the replica must have heard before it answers.
         at_least: Option<AtLeast>,
-        /// And tell these floors, which are not remembered here.
+        /// The targets whose floors the replica must tell, since they are not remembered here.
         look: Look,
     },
-    /// Ask these tiers, all at once; KV under the key's generation. Each answers with an event.
+    /// Ask these tiers, all at once, and KV under the key's generation. Hand in one event for each tier.
     Ask {
-        /// Which.
+        /// The tiers to ask: one, or all tiers of a quorum read.
         tiers: &'static [Tier],
         /// The key's own hard floor, or 0.
         generation: Version,
     },
     /// Hand in the next answer of the tiers that were asked.
     Listen,
-    /// Answer.
+    /// Give this answer. An answer that has to wait for other reads is judged anew by [`Event::Delayed`].
     Answer(Answer),
 }
 
-/// What to answer.
+/// The answer to a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// The entry that a tier gave.
     Serve {
-        /// Which tier's.
+        /// The tier that gave the entry.
         from: Tier,
-        /// How recent.
+        /// How recent the entry is proved to be.
         freshness: Freshness,
-        /// Whether to fetch it anew behind the answer.
+        /// Whether to fetch the value anew behind the answer.
         refresh: bool,
-        /// Which tiers to put it into, unchanged.
+        /// The tiers to put the entry into, unchanged.
         fill: Vec<Tier>,
     },
-    /// The log says it was removed; nothing was asked.
+    /// The log says that the key was removed, so no entry is served.
     Removed {
-        /// At which version.
+        /// The version of the removal.
         at: Version,
-        /// How recent.
+        /// How recent the reader's knowledge of the log is proved to be.
         freshness: Freshness,
     },
-    /// It cannot be answered within the promise.
+    /// The read cannot be answered within the promise of its class.
     Fail(Failure),
 }
 
 /// Why a read fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// Nothing is known, or it cannot be proved recent enough, and the class fails then.
+    /// The reader knows nothing yet or cannot keep the lag bound, and a marked answer is not allowed.
     BoundNotKept,
-    /// The version asked for has not been heard.
+    /// The version that the caller asks for has not been heard, or changes overtook every fill for it.
     MinVersion,
-    /// The origin did not answer, and nothing may be served in its place.
+    /// The origin gave no answer that may be served, and no entry may stand in for it.
     Origin,
 }

@@ -1,12 +1,12 @@
-//! What a read is to the counters.
+//! The counters that one read adds to.
 
 use super::{Answer, Failure, Freshness, Read, Tier, Visit};
 use crate::metrics::counts::{Count, Counts};
 use crate::read::floors::FloorKind;
 
 impl Read {
-    /// Counts this read, which was answered so; `found` says whether what was served is a value. Of one ahead of its
-    /// readers only what it filled counts.
+    /// Counts this read and its answer; `found` says whether the entry served is a value. A fetch ahead
+    /// counts only the tiers that it filled.
     pub fn count(&self, answer: &Answer, found: bool, counts: &mut Counts) {
         let class = self.key.class();
         if let Answer::Serve { fill, .. } = answer {

@@ -92,12 +92,12 @@ fn serve(from: Tier, freshness: Freshness) -> Step {
     Step::Answer(Answer::Serve { from, freshness, refresh: false, fill: Vec::new() })
 }
 
-/// What a memory hit is answered with.
+/// Returns the step that answers a memory hit.
 fn hit() -> Step {
     serve(Tier::Memory, Freshness::Fresh)
 }
 
-/// What a fill that nothing overtook is answered with.
+/// Returns the step that answers a fill that no change overtook.
 fn filled() -> Step {
     let (from, freshness, fill) = (Tier::Origin, Freshness::Fresh, vec![Tier::Memory, Tier::Kv]);
     Step::Answer(Answer::Serve { from, freshness, refresh: false, fill })
@@ -123,7 +123,7 @@ const SOFT: &str = r#"{"key":"title:1","soft":true}"#;
 /// A reader, its clock, and one read of `title:1` by it.
 struct Story {
     known: Knowledge,
-    /// What the reader has heard of; its proof is of the same moment.
+    /// The last version that the reader has heard. Its proof is of the same moment.
     heard: u64,
     now: UnixMillis,
     read: Read,
@@ -438,7 +438,7 @@ fn who_wants_a_version_is_never_given_a_marked_entry() {
     let old = story.entry_of(position(1, 3), TTL);
     story.expect(Event::Begin, ask(Tier::Memory));
     story.expect(held(Tier::Memory, old), ask(Tier::Kv));
-    // Who wants a certain version is never given a marked answer.
+    // A caller that asks for a version is never given a marked answer.
     story.expect(Event::Missed(Tier::Kv), ask(Tier::Origin));
     story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
 }
@@ -725,7 +725,7 @@ fn s1_a_class_with_bound_zero_asks_every_time() {
     story.expect(Event::Synced { proved: true }, ask(Tier::Memory));
     let mut story = Story::new(always());
     story.expect(Event::Begin, sync(Duration::ZERO));
-    // What was proved a moment ago, for another read, does not count.
+    // A proof from a moment ago, for another read, does not count.
     story.expect(Event::Synced { proved: false }, failure(Failure::BoundNotKept));
 }
 
@@ -787,7 +787,7 @@ fn s1_a_bound_that_passes_while_a_tier_is_asked_is_proved_again_before_the_answe
     story.expect(Event::Missed(Tier::Memory), ask(Tier::Kv));
     story.later(Duration::from_millis(80));
     story.expect(held(Tier::Kv, entry.clone()), sync(BOUND / 2));
-    // It was the change of this very entry that had not been heard.
+    // The change that had not been heard was one of this very entry.
     story.hears(11, &[(11, r#"{"tag":"netflix"}"#)]);
     story.expect(Event::Synced { proved: true }, ask(Tier::Origin));
     story.later(BOUND * 2);

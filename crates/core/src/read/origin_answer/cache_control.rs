@@ -13,7 +13,7 @@ pub(super) struct Directives {
     pub(super) private: bool,
     /// Also set where the directive names fields.
     pub(super) no_cache: bool,
-    /// `must-revalidate` or `proxy-revalidate`.
+    /// Set by `must-revalidate` and by `proxy-revalidate`: the answer may never be served stale.
     pub(super) must_revalidate: bool,
     pub(super) max_age: Option<Duration>,
     pub(super) s_maxage: Option<Duration>,

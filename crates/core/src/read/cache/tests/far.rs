@@ -99,7 +99,7 @@ fn s1_a_bound_that_passes_while_r2_is_asked_is_proved_again() {
 
 // --- floors that are not remembered ---
 
-/// A reader whose snapshot left out what is older than version 8.
+/// A reader with a snapshot that left out the floors up to version 8.
 fn forgetful() -> Story {
     let mut story = with_r2(stale());
     story.known = Knowledge::default();
@@ -121,7 +121,7 @@ impl Story {
         }
     }
 
-    /// The replica tells what was looked for.
+    /// The replica tells the floors that were looked up.
     fn learns(&mut self, look: &Look, looked: &str) {
         let reply = self.told(looked, None);
         assert_eq!(self.known.learn(self.now, look, reply), Applied::Whole);

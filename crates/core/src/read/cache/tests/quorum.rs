@@ -15,7 +15,7 @@ fn quorum(policy: Policy) -> Story {
 }
 
 impl Story {
-    /// KV and R2 say this; then the origin has the last word.
+    /// Hands in the answers of KV and R2, so that only the origin's answer is missing.
     #[track_caller]
     fn copies_say(&mut self, kv: Event, r2: Event) {
         self.expect(kv, Step::Listen);
@@ -50,7 +50,7 @@ fn the_newest_wins_and_who_says_otherwise_is_counted_and_overwritten() {
     story.expect(held(Tier::Origin, origin), elects(Tier::Origin, &[Tier::Kv]));
     story.visited(&[(Tier::Kv, Visit::Outvoted), (Tier::R2, Visit::Hit), (Tier::Origin, Visit::Hit)]);
 
-    // Another reader, which had heard more, filled KV from an origin that had more.
+    // Another reader, which had heard more changes, filled KV from the origin after those changes.
     let mut story = quorum(stale());
     let (kv, origin) = (story.other(12), story.entry(10));
     story.copies_say(held(Tier::Kv, kv), Event::Missed(Tier::R2));
