@@ -1,4 +1,4 @@
-// What a replica fetches before anybody asks: hot values that a change has ended, and the origin's hot list.
+// The prefetches of a replica: hot values that a change has ended, and the origin's hot list.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -19,7 +19,7 @@ test('a class that refreshes has the new value of what was read lately in KV and
   };
   await write('title:1', 1);
   await write('note:1', 1);
-  // What was read is known to the replica once it is reported, as it is before the counters are shown.
+  // The replica knows of reads once they are reported, which happens before the counters are shown.
   assert.equal((await counters(broker)).get('newsreel_reads_total{class="note"}') > 0, true);
 
   await t.test('after a change of the key', async () => {

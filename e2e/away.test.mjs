@@ -1,4 +1,4 @@
-// Whoever was away, asleep or evicted gets exactly what it missed, in order, once.
+// A follower that was away, asleep or evicted gets exactly the versions that it missed, in order, once.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -13,7 +13,7 @@ const BOUND = 700;
 const PATIENCE = 3_000;
 /** How long it may take a replica to find that its line is dead (pong 5 s), to give up a dial (10 s), and to dial again. */
 const RECOVERY = 25_000;
-/** What this machine may add to any time. */
+/** How many milliseconds a slow machine may add to any time. */
 const SLACK = 1_500;
 const POLICY = JSON.stringify({
   quick: { lag_bound_ms: BOUND },

@@ -1,4 +1,4 @@
-// A whole catalogue and all its history, while followers come and go: everybody ends where the origin is.
+// A whole catalogue and all its history, while followers come and go: every follower ends where the origin is.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -23,7 +23,7 @@ test('a catalogue and its history reach every follower and the edge', async (t) 
   assert.equal((await origin.list()).size, titles);
   const start = steady.position.version;
 
-  // Who comes and goes: one connects anew now and then, one sleeps until the end, one starts from nothing at the end.
+  // Three more followers: one connects anew now and then, one sleeps until the end, one starts from nothing at the end.
   const restless = await new Follower(broker, { name: 'restless' }).connect({ from: steady.position });
   const sleeper = await new Follower(broker, { name: 'sleeper' }).connect({ from: steady.position });
   await sleeper.close();

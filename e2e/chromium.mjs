@@ -8,7 +8,7 @@ import { extname, join, normalize } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const EXECUTABLE = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
-// It may be root's, without a GPU and without a network; it is to do nothing that no test asks for.
+// The browser may run as root, without a GPU and without a network, and makes no request that a test does not ask for.
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',

@@ -1,5 +1,5 @@
 // The WASM client before a broker that does everything wrong at random, with handlers and stores that fail at random,
-// from a seed: whatever happens, versions are handled in order, none is skipped, and it gets to the end.
+// from a seed: versions are always handled in order, none is skipped, and the client gets to the end.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,7 +12,7 @@ const VERSIONS = 60;
 const SEEDS = Number(process.env.SEEDS ?? 25);
 const FIRST = Number(process.env.SEED ?? 1);
 
-/** What can go wrong with a frame. Each takes the connection and the frame, and says whether it goes on. */
+/** The faults of a frame. Each takes the connection and the frame, and says whether the connection goes on. */
 const FAULTS = [
   () => true, // lost
   (connection, frame) => (connection.send(frame), connection.send(frame), true), // twice
@@ -67,7 +67,7 @@ async function survive(t, seed) {
   void serve(broker, random, isCalm);
 
   const store = new TestStore();
-  // What a crash would leave: every call of the handler, in order.
+  // The next version that the handler has not seen, across all lives of the client.
   let expected = 1;
   let wrong;
   const handled = (event) => {

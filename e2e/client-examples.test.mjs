@@ -73,7 +73,7 @@ test('the examples', { concurrency: true }, async (t) => {
   await Promise.all(tests);
 });
 
-/** The example, and a way to end its object: the runtime's own eviction waits for whoever has a socket open. */
+/** The example, and a way to end its object: the runtime's own eviction waits while a socket is open. */
 const EVICTABLE = `
 import worker, { Mirror as Example } from './index.js';
 export default worker;

@@ -258,7 +258,7 @@ test('a slow handler: no ack before it has settled, pings go on, nothing is dial
 test('a broker that heeds no acks is left once 64 MiB wait, and come back to when they are handled', async (t) => {
   let settle;
   const blocked = new Promise((resolve) => (settle = resolve));
-  // What is between its tokens is nothing to JSON.
+  // JSON ignores blanks between its tokens.
   const padding = ' '.repeat(2 ** 20);
   const { broker, recorder, connection } = await liveAt3(t, { handle: () => blocked, timing: { ...QUICK, pongTimeoutMs: 5_000 } });
   for (let version = 3; version < 73; version++) connection.send(JSON.stringify(changesOf(version, version + 1)) + padding);

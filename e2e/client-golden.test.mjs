@@ -65,7 +65,7 @@ class Driven {
     return this.#effects(this.session.closed(this.#now, code));
   }
 
-  /** It holds a version, has been greeted, and more is to come. */
+  /** Returns a session that holds a version and was welcomed to a replay, whose frames are still to come. */
   static holding(version) {
     const driven = new Driven(version === 0 ? 'start' : POSITIONS[version]);
     driven.text(JSON.stringify({ type: 'welcome', epoch: EPOCH, head: 3, resume: 'replay' }));
@@ -75,7 +75,7 @@ class Driven {
 
 const doing = (effects, kind) => effects.filter((effect) => effect.do === kind);
 
-/** What a session does about a frame, by its type. */
+/** Checks of a session's effects for a frame, by the frame's type. */
 const MEANINGS = {
   welcome(text, { head, hash, resume }) {
     const effects = new Driven(head > 0 && resume === 'live' && hash ? positionAt(head, hash) : 'start').text(text);
@@ -185,7 +185,7 @@ test('what the sessions said is what a follower says', () => {
   for (const text of Driven.sent) assert.ok(ours.includes(text.replace(/\d+/, '3')), text);
 });
 
-/** What is known of a change, in its shortest form. */
+/** Returns a change without unknown fields and without those that say the default. */
 function known({ version, key, tag, prefix, all, op, soft, tags }) {
   const short = { op: op === 'update' ? undefined : op, soft: soft || undefined, tags: tags?.length > 0 ? tags : undefined };
   return JSON.parse(JSON.stringify({ version, key, tag, prefix, all, ...short }));

@@ -14,7 +14,7 @@ import { installed, project, run } from './package.mjs';
 import { ROOT } from './system.mjs';
 
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
-/** What the reader of a block has of his own. */
+/** The names that a block uses and that the reader's own program declares. */
 const OWN = `
 declare const url: string;
 declare const token: string;

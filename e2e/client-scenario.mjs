@@ -1,6 +1,6 @@
 // One scenario for every runtime: uses nothing but the package, which it is given, `fetch` and timers of the language.
 //
-// What it returns must be the same everywhere, so nothing in it tells of time, of epochs or of how frames were cut.
+// The result must be the same everywhere, so nothing in it tells of time, of epochs or of how frames were cut.
 
 /** Times in which a test passes; but no machine is so slow that a connection counts as dead. */
 const PATIENCE_MS = 30_000;
@@ -49,12 +49,12 @@ class Publisher {
   }
 }
 
-/** What of an event is the same in every run. */
+/** Returns the fields of an event that are the same in every run. */
 function noted({ type, version, changes }) {
   return { type, version, changes };
 }
 
-/** What of an error is. */
+/** Returns the fields of a promise's error that are the same in every run. */
 async function errorOf(promise) {
   try {
     await promise;
@@ -120,7 +120,7 @@ async function resume({ newsreel, broker, at, store, options }) {
   return { events, late, state: feed.state.name, isReceipt: feed.position === receipt.position, after: await errorOf(feed.live()) };
 }
 
-/** What is wrong is wrong in the same way. */
+/** Returns the errors of wrong calls, which must be the same in every runtime. */
 async function misuse({ newsreel, at, options }) {
   const connect = (more, url = at.url) => newsreel.connect(url, { ...options, ...more });
   const refused = await connect({ token: 'guess' });

@@ -19,7 +19,7 @@ const RESET = { type: 'reset', version: 0, changes: [{ all: true }] };
 const version = (version, ...changes) => ({ type: 'version', version, changes });
 const ours = (code, terminal = true) => ({ name: 'NewsreelError', code, terminal });
 
-/** What must come of it. */
+/** The expected result of the scenario over a transport. */
 const outcome = (transport) => ({
   first: {
     events: [

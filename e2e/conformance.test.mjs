@@ -29,8 +29,8 @@ function resultsOf({ stdout }) {
 }
 
 /**
- * What a deployment may say that is not so: a text or bytes that it sends, what stands in their place, and the check
- * that must see it. Both are of one length, so the proxy need not understand HTTP or WebSocket.
+ * The lies of a deployment: a pattern of a text or bytes that it sends, the replacement, and the check that must see the
+ * lie. A text and its replacement are of one length, so the proxy need not understand HTTP or WebSocket.
  */
 const LIES = [
   ['a hash of a page or frame', /"hash":"[0-9a-f]/g, (text) => `"hash":"${text.endsWith('f') ? '0' : 'f'}`, 'L1'],
@@ -65,7 +65,7 @@ async function startLiar(t, truth, [, pattern, lie]) {
       sockets.add(socket);
       socket.on('error', () => [client, broker].forEach((one) => one.destroy()));
     }
-    // What is compressed cannot be changed.
+    // A compressed text could not be changed.
     const plain = (text) => text.replace(/sec-websocket-extensions|accept-encoding/gi, (name) => 'x'.repeat(name.length));
     client.on('data', (bytes) => broker.write(Buffer.from(plain(bytes.toString('latin1')), 'latin1')));
     broker.on('data', (bytes) => client.write(Buffer.from(bytes.toString('latin1').replace(pattern, (text) => lie(text)), 'latin1')));

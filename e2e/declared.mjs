@@ -1,4 +1,4 @@
-// What a package's declarations say, read by the compiler itself.
+// The names that a package's declarations export, read by the compiler itself.
 //
 // The compiler's API is not stable yet; package-lock.json holds the version that this was written for.
 

@@ -54,7 +54,7 @@ export class Edge {
     await fetch(`${this.broker.url}/test`, { method: 'POST', body: JSON.stringify(faults) });
   }
 
-  /** What was called since. */
+  /** Returns the counts of calls since the faults were set last, by kind. */
   async told() {
     return (await fetch(`${this.broker.url}/test`)).json();
   }
@@ -129,7 +129,7 @@ export function entryVersion({ headers, text }) {
   return Number(position.split(':')[1]);
 }
 
-/** What `Newsreel-Freshness` says; age and lag in milliseconds. */
+/** Reads `Newsreel-Freshness`; age and lag in milliseconds. */
 export function freshness({ headers, text }) {
   const header = headers.get('newsreel-freshness') ?? '';
   const [, word, age, lag] = /^(\w+); age=(\d+\.\d{3})(?:; lag=(\d+\.\d{3}))?$/.exec(header) ?? [];
@@ -137,7 +137,7 @@ export function freshness({ headers, text }) {
   return { word, age: Math.round(age * 1000), lag: lag === undefined ? undefined : Math.round(lag * 1000) };
 }
 
-/** What `Cache-Status` says, by tier. */
+/** Returns the members of `Cache-Status`, by tier. */
 export function tiers({ headers }) {
   const members = (headers.get('cache-status') ?? '').split(', ').filter(Boolean);
   return Object.fromEntries(members.map((member) => [/^newsreel-(\w+)/.exec(member)[1], member]));

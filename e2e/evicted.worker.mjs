@@ -1,5 +1,6 @@
 // The production Worker whose replica a test can end, for tests only: the harness evicts no object that has an outgoing
-// socket. `POST /replica` ends it as the platform would: its memory is gone, its rows stay. It tells how often one woke.
+// socket. `POST /replica` ends the replica as the platform would: its memory is gone, its rows stay. `/replica` answers
+// with the number of times that one woke.
 
 import Front, { Replica as Production } from 'WORKER';
 

@@ -1,6 +1,6 @@
 // A broker that does what a test tells it, lies included: for clients, which must come through all of it.
 //
-// It answers HTTP and opens WebSockets on a port of its own, and decides nothing by itself. A test takes each
+// The broker answers HTTP and opens WebSockets on a port of its own, and decides nothing by itself. A test takes each
 // connection as it comes and speaks its side of it.
 
 import { once } from 'node:events';
@@ -37,7 +37,7 @@ export class FakeBroker {
   answer = () => json({ catalog: 'tv', epoch: this.epoch, version: this.head, position: this.position });
   /** Refuses a WebSocket with an answer; nothing lets it open. `'silence'` never answers, `'cut'` breaks off. */
   refuse = () => undefined;
-  /** What every pong says, and the status. */
+  /** The epoch in every pong and in the status. */
   epoch = EPOCH;
   head = 0;
   /** Requests that were answered over HTTP. */
@@ -179,7 +179,7 @@ class Connection {
     return this.#next((frame) => frame === 'ping');
   }
 
-  /** The acks that have come and nobody took. */
+  /** The versions of the acks that have come and that no test took. */
   get acks() {
     return this.#heard.filter((frame) => frame.type === 'ack').map((frame) => frame.version);
   }

@@ -103,7 +103,7 @@ async function story(t, state, { around, fill, free, code }) {
   }, 'the edge follows again', 20_000);
   assert.deepEqual(after.json, { n: 6 });
 
-  // What was written is what a new process finds.
+  // A new process finds exactly the versions that were written.
   if (code === 'not-written') return;
   await served.kill();
   await served.start();

@@ -1,7 +1,7 @@
 // One story, told twice: once undisturbed, and once with broker and replica evicted between every two events.
 //
-// The broker's sockets hibernate, so they outlive it; the replica has a socket to the broker, which ends with it. What
-// everybody was answered, heard and read is the same, but for times, and for what only a fresh proof can say.
+// The broker's sockets hibernate, so they outlive it; the replica has a socket to the broker, which ends with it. The
+// answers, frames and reads of all clients are the same, but for times, and for what only a fresh proof can say.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -18,11 +18,11 @@ test('G1, G3, G6, D3, S1, S2: evicted between every two events, the outcome is t
   const undisturbed = await tell(t, async () => {});
   let evictions = 0;
   const disturbed = await tell(t, async ({ broker, worker }) => {
-    // Before the first event nobody has woken it.
+    // Before the first event the broker does not run yet.
     await worker.evictDurableObject('Broker', { name: 'tv', webSockets: 'hibernate' }).catch(notRunning);
     const before = await (await fetch(`${broker.url}/replica`)).json();
     await fetch(`${broker.url}/replica`, { method: 'POST' });
-    // To be asked for again wakes another.
+    // The next read wakes another replica.
     while ((await (await fetch(`${broker.url}/replica`)).json()) <= before) await broker.read('title:none');
     evictions += 1;
   });

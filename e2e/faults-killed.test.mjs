@@ -21,7 +21,7 @@ const BOUND = 300;
 const LIFE_MS = 150;
 /** How long a process may live that is killed while it starts: it listens after about 100 ms. */
 const BIRTH_MS = 160;
-/** Who publish over HTTP; each has keys of its own, so that it knows what they should be. */
+/** The publishers over HTTP; each has keys of its own, so that it knows their values. */
 const PUBLISHERS = [0, 1, 2];
 /** How many of a class each has, in turn: one that changed all the time could never be fetched. */
 const KEYS = 8;
@@ -54,13 +54,13 @@ test('D1, D3, G3, S1: workerd killed at random moments loses nothing, makes noth
 });
 
 class Story extends EventEmitter {
-  /** What every publisher was told: by idempotency key, which is also a key it changes, the receipt. */
+  /** The receipts of all publishers, by idempotency key, which is also a key that the publish changes. */
   acknowledged = new Map();
-  /** What the log has: by the same key, the version. */
+  /** The versions in the log, by the same key. */
   made = new Map();
   /** For each key that is read, what it was set to, and when that was acknowledged. */
   set = new Map();
-  /** What each publisher set last. */
+  /** The last acknowledged value of each publisher. */
   last = [];
   fresh = { live: 0, quick: 0 };
   again = 0;
@@ -148,7 +148,7 @@ class Story extends EventEmitter {
         } catch (error) {
           if (!/^closed/.test(error.message)) throw error;
           this.again += publisher.unanswered.length;
-          // It may be the broker, which died before it had answered all: then nobody starts a process.
+          // Code 4010: only the broker's object died, before it had answered all, and the process goes on.
           if (publisher.closed.code !== 4010) await this.reborn(life);
           await connect();
         }
@@ -229,5 +229,5 @@ class Story extends EventEmitter {
 
 class Died extends Error {}
 
-/** What a version is called: its idempotency key is the last of its keys. */
+/** Returns the idempotency key of a version, which is the last of its keys. */
 const nameOf = (row) => row.changes.at(-1).key;

@@ -55,7 +55,7 @@ test('three followers of a broker, each behind a line', { timeout: 180_000 }, as
     assert.deepEqual(read.json, { n: head }, 'and the edge');
     assert.notEqual(freshness(read).word, 'stale');
   };
-  /** What is done to every line, and how often each follower has to come back for it. */
+  /** Does `act` to every line; `again` says whether each follower must connect anew for it. */
   const counted = async (act, again) => {
     const before = Object.values(lines).map((line) => line.came.length);
     await act();

@@ -29,7 +29,7 @@ test('a panic', { timeout: 120_000 }, async (t) => {
     assert.equal(answer.status, 500, answer.text);
     assert.doesNotMatch(answer.text, /"version":/);
   };
-  /** Everybody is still there, and hears the next publish; versions have no gap, and each key is there once. */
+  /** Every follower is still connected, and hears the next publish; versions have no gap, and each key is there once. */
   const goesOn = async (catalog, sockets, keys) => {
     const [one, two, publisher] = sockets;
     const { version } = await publisher.publish({ key: 'after:1' });

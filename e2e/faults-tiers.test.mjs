@@ -100,7 +100,7 @@ test('tiers that fail', { timeout: 180_000 }, async (t) => {
       await edge.untilTold(({ calls }) => calls['kv.delete'] > 0);
       assert.ok(await edge.kv.get(name), 'the old one is still there');
       await edge.faults();
-      // What failed is tried again a second later, when something changes or by the alarm.
+      // A failed deletion is tried again a second later, at the next change or by the alarm.
       await until(async () => (await broker.publish({ key: 'title:first' })) && !(await edge.kv.get(name)), 'it is deleted in the end');
     });
 
@@ -129,7 +129,7 @@ test('tiers that fail', { timeout: 180_000 }, async (t) => {
         refused(strict),
         refused(`title:unknown-${how}`),
         gone(),
-        // Nothing marked for who needs the change, and the other reader has nothing in memory.
+        // A caller that needs the change gets no stale value, and the other reader has nothing in memory.
         refused(changed, { after: at }),
         refused(changed, { isolate: 2 }),
       ]);

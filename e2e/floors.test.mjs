@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { entryVersion, freshness, servedBy, startEdge, tiers, until } from './edge.mjs';
 
 test('floors by the hundred thousand', async (t) => {
-  // Nobody tends KV: of these keys there is nothing to delete.
+  // No edge has this name, so no replica deletes from KV: of these keys there is nothing to delete.
   const edge = await startEdge(t, { vars: { KV_TENDER: 'nobody' } });
   const { broker, origin } = edge;
   const old = ['title:changed', 'title:tagged', 'title:same', 'title:prefixed', 'title:removed', 'title:soft'];

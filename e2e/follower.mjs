@@ -1,6 +1,6 @@
 // An independent follower: written from PROTOCOL.md, not from the Rust code, and checking it on every frame.
 //
-// It keeps every version it applied, acknowledges replay pages, and fails loudly on a gap, a repeat, a split
+// The follower keeps every version it applied, acknowledges replay pages, and fails loudly on a gap, a repeat, a split
 // version or a frame out of order. Tests wait for what it heard; nothing sleeps.
 
 import assert from 'node:assert/strict';
@@ -13,7 +13,7 @@ export class Follower extends EventEmitter {
   versions = [];
   /** Every frame of this connection. */
   frames = [];
-  /** What came in folds: changes with their versions. */
+  /** The changes that came in folds, with their versions. */
   folded = [];
   position = undefined;
   resets = 0;

@@ -1,6 +1,6 @@
 // The golden wire files, read by a second implementation: written from PROTOCOL.md, with node's own parts only.
 //
-// `crates/core/tests/golden.rs` reads the same files. What both agree on is the protocol; needs no deployment.
+// `crates/core/tests/golden.rs` reads the same files. The protocol is where both agree. The test needs no deployment.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -9,7 +9,7 @@ import { test } from 'node:test';
 
 const DIRECTORY = new URL('../crates/core/tests/golden/', import.meta.url);
 
-/** What is refused, with its stable code. */
+/** A refusal, with its stable code. */
 class Refused extends Error {
   constructor(code) {
     super(code);
@@ -21,7 +21,7 @@ function refuse(code) {
   throw new Refused(code);
 }
 
-/** What a check came to: what it returned, or the code it was refused with. */
+/** Returns the result of a check, or the code of its refusal. */
 function outcome(check) {
   try {
     return { value: check() };

@@ -1,6 +1,6 @@
 // The production Worker with faults, for tests only: a text that names a `fault:` key makes its fan-out die.
 //
-// `fault:cut-N`: after N more sockets nobody is told of this text, as when the object dies there.
+// `fault:cut-N`: after N more sockets this text is sent to no other, as when the object dies there.
 // `fault:throw`: the next attachment cannot be written, and saying so throws: an error in the middle of a fan-out.
 
 export * from 'WORKER';

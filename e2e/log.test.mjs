@@ -31,7 +31,7 @@ async function untilStatus(broker, catalog, wanted, within = 60_000) {
   }
 }
 
-/** What the last of these lines says of each key, as versions from `first`. */
+/** Returns the version of the last line of each key; the lines are versions from `first` on. */
 function newestOf(lines, first) {
   return new Map(lines.map(({ key }, index) => [key, first + index]));
 }
@@ -236,7 +236,7 @@ for (const [what, vars, statements] of [
       const to = at.version - versions.length;
       assert.deepEqual(versions.map(({ changes: [{ key }] }) => key), keys.slice(to), 'the tail is whole');
       const newest = newestOf(keys.slice(0, to).map((key) => ({ key })), 1);
-      // It may go on folding under the walk: the newest that it said counts.
+      // The broker may go on folding during the walk: of each key the newest version counts.
       const heard = new Map(folded.map(({ key, version }) => [key, version]));
       for (const [key, version] of heard) assert.equal(version, newest.get(key), key);
       if (vars === SHORT) assert.equal(heard.size, newest.size, 'and so is the fold');
@@ -404,7 +404,7 @@ test('a million versions over ten thousand targets: what is stored grows with th
   const { version, bytes } = await untilStatus(broker, catalog, (status) => status.oldest > 700_000);
   assert.equal(version, 1_000_000);
   t.diagnostic(`MiB after each quarter: ${sizes.map((size) => (size / 2 ** 20).toFixed(1))}; at rest ${(bytes / 2 ** 20).toFixed(1)}`);
-  // What is kept in full, each target, 8 bytes a version until the horizon; and room for what SQLite leaves free.
+  // The versions kept in full, each target, 8 bytes a version until the horizon; and room for SQLite's free pages.
   const most = (16 << 20) + 10_000 * 300 + version * 8 + (4 << 20);
   assert.ok(bytes < most, `${bytes} bytes, not ${most}`);
   const follower = await new Follower(broker, { catalog }).connect();

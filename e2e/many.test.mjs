@@ -130,7 +130,7 @@ test('many at once', async (t) => {
     const reading = edge.many([...keys, 'title:first']).finally(() => (reading.done = true));
     let release = await origin.next('title:first');
     const published = new Map();
-    // Each time that somebody has waited, the next key has changed, and is waited for longer than the bound.
+    // Each time that a key's wait ends, the next key has changed, and the call waits for it longer than the bound.
     for (const key of keys) {
       published.set(key, await broker.publish({ key }));
       const acknowledged = Date.now();

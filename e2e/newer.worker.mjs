@@ -1,5 +1,5 @@
 // The production Worker in the hands of one that rolls back and forth, for tests only: a publish of the key `newer:schema`
-// leaves rows that say a newer schema. They do so for one life of the object, and then are of this one again.
+// leaves rows that say a newer schema. The rows do so for one life of the object, and then are of this schema again.
 
 import { Broker as Production } from 'WORKER';
 

@@ -7,10 +7,10 @@ import { entryVersion, freshness, servedBy, startEdge, tiers, until } from './ed
 
 const HOUR = 3_600_000;
 const POLICY = {
-  // What may stand in for the origin after a change, and what may not.
+  // An old value of `title` may stand in for the origin after a change; one of `strict` may not.
   title: { lag_bound_ms: HOUR },
   strict: { lag_bound_ms: HOUR, beyond_bound: 'fail' },
-  // Expires at once, may stand in for long; and for a short time.
+  // Values that expire at once, and may then stand in for the origin for long, or for a short time.
   brief: { ttl_ms: 1, stale_for_ms: HOUR, lag_bound_ms: HOUR },
   flash: { ttl_ms: 1, stale_for_ms: 1_500, lag_bound_ms: HOUR },
 };

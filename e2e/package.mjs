@@ -20,7 +20,7 @@ export function tarball() {
 }
 
 /**
- * A project with the package installed, and the files of `from` in it. It is gone when the test is.
+ * A project with the package installed, and the files of `from` in it. The test's end removes it.
  * `tools` are packages of ours that it may use too.
  */
 export async function project(t, { from, tools = [] } = {}) {
@@ -37,7 +37,7 @@ export async function project(t, { from, tools = [] } = {}) {
   return folder;
 }
 
-/** What is in the project's package. */
+/** Returns the path of a file in the project's installed package. */
 export const installed = (folder, ...path) => join(folder, 'node_modules/newsreel', ...path);
 
 export const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'));

@@ -1,8 +1,8 @@
 // The production Worker, in which a test makes Rust panic: for tests only.
 //
 // The wasm is the production build, byte for byte. One of its imports fails where Rust takes success for granted: on what
-// `getTags`, `acceptWebSocket` and `setTimeout` return, on rows that cannot be read. What follows is what any panic does: it
-// unwinds. `POST /panic` arms one of these points for the next time it is met:
+// `getTags`, `acceptWebSocket` and `setTimeout` return, on rows that cannot be read. Rust then
+// panics and unwinds, as at any panic. `POST /panic` arms one of these points for the next time it is met:
 //
 // `answer`: an answer is made, by whichever constructor the Worker calls for it. `tags`: a socket said something.
 // `accept`: a socket opens. `rows`: an object wakes. `timer`: publishes are about to be flushed. `commit`: rows are

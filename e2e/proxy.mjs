@@ -1,7 +1,7 @@
 // A line between a follower and its broker, on 127.0.0.1, that a test cuts, silences, slows, and makes lose a frame.
 //
-// It passes bytes. Of a WebSocket it reads what the broker says frame by frame, so that one can be lost whole, as no
-// real line would lose it: only a broker, or something between, that drops what it should have sent.
+// The line passes bytes. Of a WebSocket it reads the broker's frames one by one, so that a test can lose a whole frame.
+// No real line does that: only a broker, or a proxy between, that drops a frame that it should have sent.
 
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
@@ -37,24 +37,24 @@ class Line {
     return this.#pairs.size;
   }
 
-  /** `close`: what is open is closed at once, and what comes is refused. `swallow`: it stays open, and nothing passes. */
+  /** `close`: connections are closed at once, and new ones refused. `swallow`: all stay open, and nothing passes. */
   cut(how) {
     this.#mode = how;
     if (how === 'close') this.#hangUp();
   }
 
-  /** Carries again. What was said meanwhile is lost, so what was open then never speaks again. */
+  /** Carries again. Bytes sent meanwhile are lost, so connections that were open then stay half open. */
   mend() {
     this.freeze();
     this.#mode = 'open';
   }
 
-  /** What is open stays so and never speaks again: half open. What comes is carried. */
+  /** Makes open connections half open: they stay open and carry nothing. New connections are carried. */
   freeze() {
     for (const { frozen } of this.#pairs) frozen();
   }
 
-  /** Loses the next frame of the broker, on whatever connection, whose text is as wanted. */
+  /** Loses the broker's next frame, on any connection, whose text `wanted` accepts. */
   lose(wanted) {
     this.#loses = wanted;
   }

@@ -1,7 +1,7 @@
 // An independent publisher over the publishing socket: written from PROTOCOL.md, not from the Rust code.
 //
-// It sends without waiting and gives every publish its answer, in order. When the connection breaks, what was
-// not answered is still in `unanswered`: the test sends it again.
+// The publisher sends without waiting and gives every publish its answer, in order. When the connection breaks,
+// unanswered publishes stay in `unanswered`: the next `connect` sends them again.
 
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
@@ -9,7 +9,7 @@ import { EventEmitter, once } from 'node:events';
 import { TOKENS } from './system.mjs';
 
 export class Publisher extends EventEmitter {
-  /** What was sent and not answered yet, in order: the texts, each with what it resolves. */
+  /** The publishes that were sent and not answered yet, in order: each text with the function that takes its answer. */
   unanswered = [];
   /** Every frame of answers. */
   frames = [];
@@ -21,7 +21,7 @@ export class Publisher extends EventEmitter {
     Object.assign(this, { broker, catalog, token });
   }
 
-  /** Connects, and sends again what was not answered. */
+  /** Connects, and sends the unanswered publishes again. */
   async connect() {
     const url = this.broker.at('/publish', this.catalog).replace(/^http/, 'ws');
     const bearer = `newsreel.bearer.${Buffer.from(this.token).toString('base64url')}`;

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { entryVersion, freshness, servedBy, startEdge, stored, tiers, until } from './edge.mjs';
 
-// A bound of an hour: nothing but what a test waits for tells a reader of a change. And one that waits for nobody.
+// A bound of an hour: a reader learns of a change only when a test waits for it. `strict` fails rather than serve stale.
 const POLICY = { slow: { lag_bound_ms: 3_600_000 }, strict: { lag_bound_ms: 3_600_000, beyond_bound: 'fail' } };
 
 test('S2: the stale-refill race', async (t) => {
@@ -16,7 +16,7 @@ test('S2: the stale-refill race', async (t) => {
     publish: (change) => broker.publish(change, { catalog }),
     read: (key, options) => edge.read(key, { catalog, ...options }),
   });
-  /** Nobody serves what is below a version, from no tier: two readers, then the tiers alone. */
+  /** Checks that no reader and no tier serves an entry below a version: two isolates, then R2 alone. */
   const neverBelow = async (catalog, key, least, value) => {
     const { read } = inCatalog(catalog);
     for (const isolate of [1, 2, 1, 2]) {
@@ -51,7 +51,7 @@ test('S2: the stale-refill race', async (t) => {
       origin.releaseAll(key);
       await origin.wasAsked(key, 1);
       const answer = await reading;
-      // It may not have heard of the change, which is younger than the bound; but then it says from when it is.
+      // The edge may not have heard of the change, which is younger than the bound; then the answer has an older version.
       if (answer.json.n === 1) assert.ok(entryVersion(answer) < at.version);
       await neverBelow(catalog, key, at, { n: 2 });
     });

@@ -1,5 +1,5 @@
-// Requests as they come from a world of proxies, tools and libraries: what the front doors make of methods, bodies,
-// codings and spellings that nobody planned for.
+// Requests as they come from a world of proxies, tools and libraries: how the front doors treat methods, bodies,
+// codings and spellings that no client of ours sends.
 
 import assert from 'node:assert/strict';
 import { Agent, request as httpRequest } from 'node:http';

@@ -1,4 +1,4 @@
-// Who may, and what it costs to be refused: signed tokens at both doors, and no object woken for whoever may not.
+// Access and the cost of a refusal: signed tokens at both doors, and no object woken for a caller that is refused.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -244,12 +244,12 @@ test('rates', async (t) => {
   });
 });
 
-/** Asks for entries with a body whose length nobody is told. */
+/** Asks for entries with a body without a `Content-Length`. */
 function stream(broker, bytes) {
   return fetch(broker.at('/entries'), { method: 'POST', duplex: 'half', body: new Blob(['x'.repeat(bytes)]).stream() });
 }
 
-/** HMAC with what everybody knows of an Ed25519 key. */
+/** Returns a key whose signatures are HMACs with the public half of an Ed25519 key. */
 function confused(key) {
   const hmac = makeKey('confused', 'HS256');
   return { ...hmac, item: key.item };

@@ -11,7 +11,7 @@ import { configuration, kill, listening, start, startKv } from './workerd.mjs';
 
 /** A deployment on a folder. Its processes end with the test. */
 export class Served {
-  /** What the process that runs said on stderr. */
+  /** The lines of the running process on stderr. */
   said = [];
   #child;
 

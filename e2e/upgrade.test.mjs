@@ -61,7 +61,7 @@ test("a first client's conversations with this broker", async (t) => {
   }
 });
 
-/** Who follows, in every transcript. */
+/** The conversations of followers in all transcripts. */
 const CONVERSATIONS = TRANSCRIPTS.flatMap(conversations);
 /** How brokers of today's protocol may say the same. */
 const BROKERS = { first: (text) => [text], newer };
@@ -229,7 +229,7 @@ test('the comparison sees what an old client would, and no more', async (t) => {
   });
 });
 
-/** What the first release stored, laid out anew: what its objects, KV and R2 had. */
+/** Returns a folder with a copy of the first release's state: its objects, KV and R2. */
 function firstState(t) {
   const state = temporaryFolder(t);
   execFileSync('tar', ['-xzf', new URL('state.tar.gz', V1).pathname, '-C', state]);
@@ -252,7 +252,7 @@ const setSchema = (state, object, schema) =>
 
 test("a first release's state under this build", async (t) => {
   const { vars, held, last } = JSON.parse(readFileSync(new URL('state.json', V1), 'utf8'));
-  // No origin: whatever is read was stored.
+  // No origin: every value that is read was stored.
   const where = { state: firstState(t), port: await freePort(), originPort: await freePort(), vars };
   const { broker, kill } = await startDev(t, where);
 

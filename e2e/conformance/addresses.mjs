@@ -1,11 +1,11 @@
-// Addresses: what there is, who may, and the front door for web pages and sockets.
+// Addresses: the calls there are, the scope of each, and the front door for web pages and sockets.
 
 import { holds, matches, problem, same, status } from './expect.mjs';
 import { EPOCH, genesis, positionText } from './rows.mjs';
 
 const section = 'Addresses';
 
-/** Every call with the scope it needs. A body that is refused is enough to see who may. */
+/** Every call with the scope it needs. A refused body is enough to see whether the token may call. */
 const CALLS = [
   { method: 'POST', path: '/changes', scope: 'publish', body: '{"changes":[]}' },
   { method: 'GET', path: '/publish', scope: 'publish' },
@@ -123,7 +123,7 @@ async function strangers(log) {
   const origin = 'https://conformance.invalid';
   for (const { method, path, body } of CALLS) {
     const answer = await log.call(method, path, { token: 'not-a-token', body, headers: { origin } });
-    // Where the list is `*` everybody may, and then the token is looked at.
+    // Where the list is `*` every origin may call, and then the token is looked at.
     if (answer.headers.get('access-control-allow-origin') === origin) problem(answer, 401, 'unauthorized');
     else problem(answer, 403, 'origin-not-allowed');
   }

@@ -24,14 +24,14 @@ export class Deployment {
     Object.assign(this, { url, tokens, prefix });
   }
 
-  /** A catalog name that nobody used. */
+  /** Returns a catalog name that no check used before. */
   name() {
     this.#made += 1;
     return `${this.prefix}-${this.#run}-${this.#made}`;
   }
 }
 
-/** What a check stands on while it runs. */
+/** The deployment as one check uses it: its logs, and all that it opens and waits for. */
 export class Stage {
   #waits = new Set();
   #closers = [];
@@ -45,7 +45,7 @@ export class Stage {
     return this.#abort.signal;
   }
 
-  /** What it waits for at this moment, in words. */
+  /** The things that the check waits for at this moment, in words. */
   get waits() {
     return [...this.#waits];
   }
@@ -71,7 +71,7 @@ export class Stage {
     for (const closer of this.#closers) closer();
   }
 
-  /** A log that nobody else uses. */
+  /** Returns a log that no other check uses. */
   log(catalog = this.deployment.name()) {
     return new Log(this, catalog);
   }
@@ -83,7 +83,7 @@ export class Log {
     Object.assign(this, { stage, catalog, deployment: stage.deployment, tokens: stage.deployment.tokens });
   }
 
-  /** Another log that nobody else uses. */
+  /** Returns another log that no other check uses. */
   another() {
     return this.stage.log();
   }
@@ -108,8 +108,8 @@ export class Log {
   }
 
   /**
-   * Asks what may be refused before all of it was sent. A server may hang up on whoever still sends (RFC 9110,
-   * 15.5.14), and a proxy between makes of that what it likes; so this asks again until the broker itself answers.
+   * Asks what may be refused before all of it was sent. A server may hang up on a client that still sends (RFC 9110,
+   * 15.5.14), and a proxy between may turn that into any error; so this asks again until the broker itself answers.
    */
   async answered(ask, tries = 10) {
     const answer = await ask().catch((error) => {
@@ -135,7 +135,7 @@ export class Log {
     return this.lines(keys.map((key) => ({ key })));
   }
 
-  /** A page, whatever the answer is. */
+  /** Asks for a page; returns the answer of any status. */
   page(query = '', headers = {}) {
     return this.call('GET', `/changes${query}`, { token: this.tokens.follow, headers });
   }

@@ -30,7 +30,7 @@ async function everybody(log) {
   await log.keys(['a:1', 'a:2']);
   const followers = await Promise.all([[], ['a:'], ['b:']].map((topics) => log.follow({ topics })));
   followers.push(await log.follow({ from: 'head' }));
-  // Who has not acknowledged what it was sent is closed instead.
+  // A follower that has not acknowledged all that it was sent is closed instead.
   await log.untilFollowers('all have acknowledged', (seen) => seen.followers.every(({ lag }) => lag === 0));
   const { json } = await log.newEpoch();
   for (const follower of followers) {
@@ -89,7 +89,7 @@ async function lateAcks(log) {
   await log.keys(['a:1', 'a:2', 'a:3']);
   await follower.reached(3);
   const { json } = await log.newEpoch();
-  // It has not heard of the new epoch when it says this.
+  // The follower sends this ack before it hears of the new epoch.
   follower.ack(3);
   await follower.until('a reset', () => follower.resets === 1);
   follower.mute = false;

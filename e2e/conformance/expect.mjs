@@ -1,4 +1,4 @@
-// What a check says when it is disappointed: what it looked at, what was expected and what was seen.
+// The errors of a failed check: what it looked at, what was expected and what was seen.
 
 import { isDeepStrictEqual } from 'node:util';
 

@@ -9,7 +9,7 @@ export class Follower extends Socket {
   /** Every version applied, in order, and its raw row. */
   versions = [];
   rows = [];
-  /** What came in folds. */
+  /** The changes that came in folds. */
   folded = [];
   /** Every frame of this connection, read. */
   frames = [];

@@ -1,4 +1,4 @@
-// GET …/followers: who follows, and how far each has got.
+// GET …/followers: the connected followers, and how far each has got.
 
 import { same } from './expect.mjs';
 

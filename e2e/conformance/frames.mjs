@@ -53,7 +53,7 @@ async function window(log) {
   const follower = await log.follow({ mute: true, untilLive: false });
   const pages = () => follower.types().filter((type) => type === 'changes').length;
   await follower.until('four pages', () => pages() >= 4);
-  // What was on its way came before the pong.
+  // Pages that were on their way came before the pong.
   for (let n = 0; n < 3; n += 1) await follower.ping();
   same('pages without an ack', pages(), 4);
   same('it is not live', follower.live, false);

@@ -5,7 +5,7 @@ import { canonicalRows, chain, genesis, rawRows } from './rows.mjs';
 
 const section = 'Positions, rows, hashes';
 
-/** The examples of the document: the kit is checked before it checks anybody. */
+/** The examples of the document: the kit is checked before it checks a deployment. */
 async function examples() {
   const epoch = '01ARYZ6S410000000000000000';
   const rows = [
@@ -19,7 +19,7 @@ async function examples() {
   same('rows cut out of a page', canonicalRows(`{"versions":[${rows.join(',')}],"x":1}`), rows);
 }
 
-/** What a publisher may write, and the only row it may become. */
+/** Texts that a publisher may write, each with the only row it may become. */
 const WRITTEN = [
   ['{ "op" : "update", "soft" : false, "key" : "a:1" }', '[{"key":"a:1"}]'],
   ['{"tags":[],"key":"a:1"}', '[{"key":"a:1"}]'],

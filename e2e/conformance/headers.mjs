@@ -1,4 +1,4 @@
-// What every answer says beside its body: types, caching, what goes with a problem; and HEAD.
+// The headers of every answer: types, caching, what goes with a problem; and HEAD.
 
 import { holds, matches, same, status } from './expect.mjs';
 

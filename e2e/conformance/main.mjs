@@ -1,7 +1,7 @@
 // scripts/conformance: black-box checks of PROTOCOL.md against any deployment.
 //
-// Only what Node has: fetch, WebSocket, node:http. Nothing of the project is imported, so whoever writes a
-// broker of their own may run it too.
+// Only what Node has: fetch, WebSocket, node:http. Nothing of the project is imported, so the
+// author of another broker may run it too.
 
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -46,7 +46,7 @@ for everything. With more, each should be of its scope alone, so that it can be 
 
 Exit code: 0 all passed (or was skipped), 1 some failed, 2 it could not begin.`;
 
-/** What stops it before the first check, with what to do. */
+/** An error that ends the run before the first check; its message says what to do. */
 class Unusable extends Error {}
 
 const OPTIONS = {
@@ -171,7 +171,7 @@ async function reach(url, path, init) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  // What a failed check had begun fails after it, and nobody asks any more.
+  // Calls that a failed check had begun reject after the check, and nothing awaits them any more.
   process.on('unhandledRejection', () => {});
   try {
     await main(process.argv.slice(2));

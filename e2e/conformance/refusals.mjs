@@ -5,7 +5,7 @@ import { genesis } from './rows.mjs';
 
 const changes = (...list) => ({ changes: list });
 
-/** What is sent, by the code it must be answered with. A value is sent as JSON. */
+/** Bodies by the code that each must be refused with. A value is sent as JSON. */
 const REFUSED = {
   'bad-json': [
     '', '{', '[]', 'null', '"a"', '[null,null,null,"a:1",null,null,null,null,null,null]', '{"changes":{}}', '{"changes":[1]}', '{"key":1}', '{"key":"a:1"} x',

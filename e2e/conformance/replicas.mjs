@@ -1,5 +1,5 @@
-// Replicas: followers with an admin token and `Newsreel-Replica: 1`. They are named in receipts, there is one of a
-// name, and their claims are believed.
+// Replicas: followers with an admin token and `Newsreel-Replica: 1`. Receipts name the replicas, there is one of a
+// name, and the broker believes their claims.
 
 import { holds, same, status } from './expect.mjs';
 import { otherHash } from './rows.mjs';
@@ -54,7 +54,7 @@ async function oneOfAName(log) {
   same('who follows', followers.map(({ name, replica: is }) => [name, is]).sort(), [['r1', false], ['r1', true]]);
 }
 
-/** A claim of a replica begins a new epoch, and everybody hears of it. */
+/** A claim of a replica begins a new epoch, and every follower hears of it. */
 function believed(claimOf) {
   return async (log) => {
     const other = await log.follow();

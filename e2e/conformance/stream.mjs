@@ -8,7 +8,7 @@ export class Events {
   events = [];
   versions = [];
   retry = undefined;
-  /** What came before anything else. */
+  /** The first line of the stream. */
   first = undefined;
   ended = false;
   #waiters = new Set();

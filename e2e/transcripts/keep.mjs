@@ -49,7 +49,7 @@ test('state', { skip: existsSync(`${folder}/state.json`) && 'it is kept: it is n
     assert.match(answer.headers.get('cache-status'), /memory; hit/);
   }
   for (let oldest = 0; oldest < 4;) ({ oldest } = await broker.status());
-  // KV and R2 have the eight, and KV not the two generations that ended: nobody is told when that is done.
+  // KV and R2 have the eight, and KV not the two generations that ended: no event tells when that is done.
   const stored = () => execFileSync('find', [state, '-type', 'f', '-path', '*blobs*'], { encoding: 'utf8' }).trim().split('\n').length;
   for (const deadline = Date.now() + 20_000; stored() !== 14;) assert.ok(Date.now() < deadline, `${stored()} values are stored`);
   await kill();

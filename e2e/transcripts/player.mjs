@@ -12,7 +12,7 @@ import { WebSocket } from 'ws';
 
 import { TOKENS } from '../system.mjs';
 
-/** What a client of v1 knows; it drops frames of any other type. */
+/** The types of frames that a v1 client knows; it drops any other. */
 const FRAMES = ['welcome', 'changes', 'fold', 'live', 'head', 'reset', 'error', 'answers'];
 /** Fields whose value is of one deployment or one moment, or for people: they keep their type. */
 const OF_THE_MOMENT = ['at', 'since', 'last_ping', 'retry_after_ms', 'bytes', 'title', 'detail', 'message', 'reason',
@@ -54,7 +54,7 @@ export class Client {
     return undefined;
   }
 
-  /** Waits for what nobody is told of: that every follower's ack was read, or that the log was folded so far. */
+  /** Polls for what no frame tells: that every follower's ack was read, or that the log was folded so far. */
   async #waited({ wait, version }) {
     for (const deadline = Date.now() + 20_000; ;) {
       const [path, token] = wait === 'acked' ? ['/followers', 'admin'] : ['', 'follow'];
@@ -125,7 +125,7 @@ export class Client {
   }
 }
 
-/** What came over one socket or stream. */
+/** The lines that came over one socket or stream. */
 class Heard extends EventEmitter {
   #lines = [];
   #taken = 0;
@@ -171,7 +171,7 @@ export class Comparison {
   #names = new Map();
   #taken = new Set();
 
-  /** What the client said, with today's names. */
+  /** Returns a text of the recorded client with today's names. */
   today(text) {
     return text?.replace(MADE_UP, (name) => this.#names.get(name) ?? name);
   }
@@ -231,7 +231,7 @@ const MENDED = [
   { path: /[?&]envelope=1/, header: 'etag' },
 ];
 
-/** What was heard of a line, without what has been mended since. */
+/** Returns the recorded answers to a line, without the headers that have been mended since. */
 export function withoutMended({ path = '' }, heard) {
   const gone = MENDED.filter((one) => one.path.test(path)).map(({ header }) => header);
   const kept = (headers) => Object.fromEntries(Object.entries(headers).filter(([name]) => !gone.includes(name)));
@@ -240,7 +240,7 @@ export function withoutMended({ path = '' }, heard) {
 
 const shown = (lines) => lines.map((line) => JSON.stringify(line).slice(0, 600)).join('\n  ');
 
-/** What lines mean: parsed, without frames that an old client drops, and whatever the parts it came in. */
+/** Returns lines parsed, without frames that an old client drops, and with the parts of a frame joined. */
 function meant(lines) {
   const meanings = lines.map(parsed).filter((line) => line.frame === undefined || FRAMES.includes(line.frame.type));
   return meanings.reduce((all, line) => {
@@ -308,7 +308,7 @@ function told(texts) {
   return { position: at, changes };
 }
 
-/** What a newer broker may send for a text: the same with fields that nobody knows, between frames that nobody knows. */
+/** Returns the texts that a newer broker may send for a text: the same with unknown fields, between unknown frames. */
 export function newer(text) {
   const unknown = ['{"type":"later"}', '{"type":"later","from":99,"to":1,"hash":7,"versions":"none","epoch":null,"version":-1}'];
   if (!text.startsWith('{')) return [text];

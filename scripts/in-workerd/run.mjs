@@ -11,13 +11,13 @@ import { parseArgs } from 'node:util';
 
 import { bind, findTests } from './binary.mjs';
 
-/** What libtest exits with when a test failed, or its arguments cannot be read. */
+/** The exit code of libtest when a test failed, or its arguments cannot be read. */
 const FAILED = 101;
 
 const flag = { type: 'boolean', default: false };
 const word = { type: 'string' };
 
-/** What libtest understands; what makes no difference here is accepted and ignored. */
+/** Reads libtest's arguments; those that make no difference here are accepted and ignored. */
 function readArguments() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -52,7 +52,7 @@ function readable(said) {
 /** Runs the tests, one after the other, and prints as it goes; returns those that failed. */
 async function runAll(tests, skips, wasm, nocapture) {
   if (tests.length === 0) return [];
-  // Only who runs tests waits for all that it takes.
+  // Loaded here, because listing the tests should not wait for Miniflare.
   const { Runtime } = await import('./runtime.mjs');
   const folder = mkdtempSync(join(tmpdir(), 'newsreel-tests-'));
   process.env.TMPDIR = folder; // Miniflare leaves a folder behind.

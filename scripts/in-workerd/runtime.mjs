@@ -1,4 +1,4 @@
-// One workerd for the tests of a binary, with real bindings. What they are called is said here.
+// One workerd for the tests of a binary, with real bindings, whose names are set here.
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -30,7 +30,7 @@ export class Runtime {
     this.#start();
   }
 
-  /** What a test cannot do from inside: evicts an object. */
+  /** Evicts an object for a test, which cannot do so from inside. */
   async #serve(request) {
     const { className, name, webSockets } = await request.json();
     try {

@@ -22,7 +22,7 @@ let started = 0; // Counts tests, so that none meets another's objects.
 const waiting = new Map(); // The functions that objects are to run, by the number that is sent to the object.
 let sent = 0;
 
-/** A Durable Object that does whatever a test hands it. */
+/** A Durable Object that runs the functions that a test hands it. */
 export class TestObject extends DurableObject {
   #rung = 0;
   #heard = () => {};
@@ -122,7 +122,7 @@ function watch(target, method) {
   return seen;
 }
 
-/** What wasm-bindgen-test expects of its surroundings. */
+/** Sets the globals that wasm-bindgen-test expects. */
 function setUp(env) {
   Error.stackTraceLimit = 50; // Of the usual 10, a panic uses all before it comes to the test.
   globalThis.__wbg_test_invoke = (f) => f();
@@ -133,7 +133,7 @@ function setUp(env) {
     const shown = console[method].bind(console);
     console[method] = (...words) => {
       if (context.nocapture) shown(...words);
-      // A panic inside an object wakes nobody: what awaits the object would wait for ever.
+      // A panic inside an object rejects no promise: a test that awaits the object would wait for ever.
       if (String(words[0]).startsWith('panicked at')) context.panic(words[0]);
       tests && glue[`__wbgtest_console_${method}`](words);
     };

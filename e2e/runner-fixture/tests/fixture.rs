@@ -1,4 +1,4 @@
-//! Tests of every kind there is. Those in `bad` fail, each in its way.
+//! Tests of every kind there is. The tests in `bad` fail, each in its way.
 
 #![cfg(target_arch = "wasm32")]
 
