@@ -12,21 +12,21 @@ use worker::Env;
 /// The variables of the deployment, or their defaults.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Config {
-    /// How much of a log is kept, and how long. Nothing while a variable is wrong: then all of it is kept, for
-    /// what was forgotten by limits that nobody meant does not come back.
+    /// How much of a log is kept, and how long. `None` while a variable is wrong: the broker then keeps the
+    /// whole log, because versions forgotten under wrong limits cannot be restored.
     pub(crate) maintenance: Option<RetentionLimits>,
-    /// How slow a follower may be.
+    /// The limits at which the hub closes a follower as slow or silent.
     pub(crate) hub_limits: hub::Limits,
     /// How many publishes each token may make in a second, and a socket's texts; 0 is no limit.
     pub(crate) publish_per_second: u32,
-    /// How often each may page, poll or open a socket or a stream; 0 is no limit.
+    /// How often in a second each token may page, poll, or open a socket or a stream; 0 is no limit.
     pub(crate) follow_per_second: u32,
     /// Whether the letters of tags are written in lower case.
     pub(crate) fold_tags: bool,
 }
 
 impl Config {
-    /// Reads the variables.
+    /// Reads the broker's variables, and checks them.
     ///
     /// # Errors
     /// `misconfigured`, naming the variable and what to write there.
@@ -53,7 +53,8 @@ impl Config {
         Ok(Self { maintenance, hub_limits, publish_per_second, follow_per_second, fold_tags })
     }
 
-    /// Returns what an object goes by whose deployment is wrong: it asks its followers as ever, and forgets nothing.
+    /// Returns the configuration of an object whose deployment is wrong: the hub has default limits,
+    /// and nothing is forgotten.
     pub(crate) fn misconfigured() -> Self {
         let hub_limits = hub::Limits::default();
         Self { maintenance: None, hub_limits, publish_per_second: 0, follow_per_second: 0, fold_tags: false }

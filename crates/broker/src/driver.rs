@@ -1,8 +1,8 @@
 //! The machine of one catalog: rows in SQLite, sockets, an alarm, and the hub's driver that runs on them.
 //!
-//! Publishing and following go through [`BrokerDriver`], and it knows neither. Deciding and writing is one synchronous step,
-//! so nothing interleaves. The platform's output gate holds every answer and every send until the rows are durable,
-//! so the order of the calls is enough (D1, D2).
+//! Publishing and following go through [`BrokerDriver`], which knows neither. Deciding and writing is one
+//! synchronous step, so nothing interleaves. The platform's output gate holds every answer and every send
+//! until the rows are durable, so the order of the calls is enough (D1, D2).
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ impl BrokerDriver {
         })
     }
 
-    /// Decides on one input and does what follows.
+    /// Has the hub decide on one input, and carries out its effects.
     ///
     /// # Errors
     /// When nothing was written or told.
@@ -78,8 +78,8 @@ impl BrokerDriver {
         self.drive(|hub, shell, now| hub.close_silent(shell, now)).0
     }
 
-    /// Does what is due, and sets the alarm for what comes next; `publisher_expiry` is when the token of a
-    /// publishing socket ends next.
+    /// Does the catalog's work that is due, and sets the alarm for the next; `publisher_expiry` is when the
+    /// token of a publishing socket ends next.
     pub(crate) fn alarm(&self, publisher_expiry: Option<UnixMillis>) {
         self.drive(|hub, shell, now| {
             hub.set_publisher_expiry(publisher_expiry);
@@ -94,9 +94,9 @@ impl BrokerDriver {
         hub.arm(&mut Shell::new(&self.machine), now());
     }
 
-    /// Returns the hub as the rows have it. Outside of a step nothing else is to be shown of it.
+    /// Returns the hub, settled with the rows: outside of a step no other state of it is shown.
     pub(crate) fn hub(&self) -> Result<Ref<'_, Hub>> {
-        // No step: notifying here would make two that wait for acks wake each other for ever.
+        // No step: notifying here would make two requests that wait for acks wake each other for ever.
         self.hub.borrow_mut().settle(&mut Shell::new(&self.machine), now())?;
         Ok(Ref::map(self.hub.borrow(), hub::HubDriver::hub))
     }
@@ -111,7 +111,7 @@ impl BrokerDriver {
         self.rows().hash_at(self.hub()?.log(), claim.version())
     }
 
-    /// Returns what one of the object's sockets is for.
+    /// Returns the tag of one of the object's sockets: a follower's or a publisher's.
     pub(crate) fn tag_of(&self, socket: &WebSocket) -> Option<SocketTag> {
         tags::tag_of(&self.state, socket)
     }
@@ -128,13 +128,13 @@ impl BrokerDriver {
         &self.machine.sockets
     }
 
-    /// Waits until everything written is durable. The platform holds back what leaves afterwards by itself, but not
-    /// what belongs to a response that has begun.
+    /// Waits until everything written is durable. The platform itself holds back a later answer or send until
+    /// then, but not the bytes of a response that has begun.
     pub(crate) async fn durable(&self) -> Result<()> {
         self.state.storage().sync().await
     }
 
-    /// Lets the hub's driver take a step; returns what it returned, and the answers to publishers.
+    /// Lets the hub's driver take a step; returns its result, and the answers to publishers.
     fn drive<T>(
         &self,
         act: impl FnOnce(&mut hub::HubDriver, &mut Shell<'_>, UnixMillis) -> T,

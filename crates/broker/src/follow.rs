@@ -1,4 +1,4 @@
-//! Reading the log: by WebSocket, page by page, and as server-sent events; and what there is to know of it.
+//! Reading the log: by WebSocket, page by page, and as server-sent events; and the log's status.
 
 pub(crate) mod open;
 pub(crate) mod page;

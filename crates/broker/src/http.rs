@@ -8,7 +8,7 @@ use newsreel_gate::GateError;
 use serde::Serialize;
 use worker::{Headers, Request, Response, ResponseBuilder, WebSocket};
 
-/// Why a request has no answer of its own.
+/// The reason that a request has no answer of its own.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Something about the request, or about the deployment: the caller is told.

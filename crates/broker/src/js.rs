@@ -13,7 +13,7 @@ extern "C" {
     /// `DurableObjectStorage`, for what its wrapper lacks.
     pub(crate) type Storage;
 
-    /// Sets the alarm to a moment, in Unix milliseconds. What it returns need not be awaited: the output gate
+    /// Sets the alarm to a moment, in Unix milliseconds. The promise need not be awaited: the output gate
     /// waits for it as for any write.
     #[wasm_bindgen(method, catch, js_name = setAlarm)]
     pub(crate) fn set_alarm(this: &Storage, at: f64) -> Result<JsValue, JsValue>;
@@ -72,7 +72,7 @@ pub(crate) fn send(socket: &WebSocket, text: &JsValue) -> worker::Result<()> {
     Ok(raw(socket).send(text)?)
 }
 
-/// Writes a text where it survives the object, or takes what is there away.
+/// Attaches a text to a socket, where it outlives the object's time in memory; `None` removes it.
 pub(crate) fn attach(socket: &WebSocket, text: Option<&str>) -> worker::Result<()> {
     Ok(raw(socket).attach(&text.map_or(JsValue::NULL, JsValue::from_str))?)
 }

@@ -1,4 +1,4 @@
-//! The Durable Object of one catalog: five handlers, and the way of each request to what answers it.
+//! The Durable Object of one catalog: five handlers, and the way of each request to its answer.
 
 #![expect(
     missing_docs,
@@ -27,7 +27,8 @@ use crate::tags::SocketTag;
 /// The broker of one catalog.
 #[durable_object]
 pub struct Broker {
-    /// A problem where the rows are a newer build's: they are left alone, and every caller is told so.
+    /// A problem where a newer build wrote the rows. The object then leaves them alone, and
+    /// tells every caller so.
     parts: std::result::Result<Parts, Problem>,
 }
 
@@ -98,7 +99,7 @@ impl DurableObject for Broker {
     }
 
     async fn alarm(&self) -> Result<Response> {
-        // Rows that are a newer build's are left alone: the build that may use them sets the alarm again.
+        // The rows of a newer build are left alone: the build that may use them sets the alarm again.
         if let Ok(parts) = &self.parts {
             parts.publishing.alarm();
         }

@@ -24,7 +24,7 @@ pub(crate) fn accept(state: &State, socket: &WebSocket, tag: SocketTag) {
     }
 }
 
-/// Returns what an accepted socket is for.
+/// Returns the use of an accepted socket, by its tags.
 pub(crate) fn tag_of(state: &State, socket: &WebSocket) -> Option<SocketTag> {
     match state.get_tags(socket).as_slice() {
         [tag, id] if tag == PUBLISHER => id.parse().ok().map(SocketTag::Publisher),

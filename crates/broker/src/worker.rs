@@ -1,3 +1,3 @@
-//! The Worker's side of the broker: what is checked before a Durable Object is touched.
+//! The Worker's side of the broker: the checks before a Durable Object is touched.
 
 pub(crate) mod front_door;

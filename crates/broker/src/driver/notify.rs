@@ -1,4 +1,4 @@
-//! Waiting for something to happen in the object. A waiter that stops waiting leaves nothing behind.
+//! Waiting for an event in the object. A waiter that stops waiting leaves nothing behind.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use event_listener::{Event, IntoNotification as _};
 use futures_util::future::{Either, select};
 use worker::Delay;
 
-/// Something that happens again and again.
+/// An event that happens again and again.
 #[derive(Default)]
 pub(crate) struct Notify(Event);
 
@@ -22,7 +22,7 @@ impl Notify {
         self.0.notify(1.additional());
     }
 
-    /// Wakes everybody who waits.
+    /// Wakes all requests and streams that wait.
     pub(crate) fn notify(&self) {
         self.0.notify(usize::MAX);
     }

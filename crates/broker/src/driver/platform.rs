@@ -1,4 +1,4 @@
-//! The object as the platform of the hub's driver: what the driver asks for, done with rows and sockets.
+//! The object as the platform of the hub's driver: carries out the driver's requests with rows and sockets.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ use worker::{Error, Result, console_error};
 use crate::driver::rows::{PAGE_ROWS, Rows};
 use crate::driver::sockets::Sockets;
 
-/// No more idempotency keys are remembered when the database, which may have 10 GB, is so large: what is left is
-/// for the log, which is bounded, while a day of keys is not.
+/// The size of the database from which no more idempotency keys are remembered. It may have 10 GB: the rest
+/// is for the log, which is bounded, while a day of keys is not.
 const KEYS_UNTIL_BYTES: u64 = 8 << 30;
 
 /// The rows and sockets of one catalog.
@@ -173,8 +173,8 @@ impl Platform for Shell<'_> {
     }
 }
 
-/// Returns what of a JavaScript string of JSON items passes the topics. A follower of everything gets the string as
-/// it is, which never crosses into wasm.
+/// Returns those items of a JavaScript string of JSON items that pass the topics. A follower of everything
+/// gets the string as it is, which never crosses into wasm.
 fn filtered(
     topics: &Topics,
     items: JsString,

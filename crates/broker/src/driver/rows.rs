@@ -1,4 +1,4 @@
-//! The log in the object's SQLite: what a publish writes, what a replay reads. Decides nothing.
+//! The log in the object's SQLite: the rows that a publish writes and a replay reads. Decides nothing.
 //!
 //! `log` has the rows that are in no segment yet, `past` the segments, the fold and the hashes, `keys` the idempotency
 //! keys and the replicas. Every statement is a file of `rows/sql`.
@@ -31,7 +31,8 @@ pub(crate) use newsreel_sqlite_rows::OpenError;
 /// SQLite here makes no string above 2 MB, so a page that a large row would make longer ends before it.
 const PAGE_BYTES: u32 = 1_950_000;
 
-/// Each makes the next schema of the one before it, the first of nothing. What was released is never changed: `docs/upgrades.md`.
+/// Each migration makes the next schema of the one before it, the first of nothing. A released migration
+/// is never changed: `docs/upgrades.md`.
 const MIGRATIONS: &[&str] = &[include_str!("rows/sql/schema_1.sql")];
 
 /// The names of the table `meta`.
@@ -86,7 +87,7 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Counts the bytes anew, after something was written that then was not.
+    /// Counts the bytes anew: on opening, and after a transaction that was undone.
     pub(crate) fn count(&self) -> Result<()> {
         let row: Option<BytesRow> = self.database.first(include_str!("rows/sql/count_bytes.sql"), vec![])?;
         let BytesRow { active, sealed } = row.ok_or("an aggregate has one row")?;
@@ -95,7 +96,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Returns what is kept of a hub.
+    /// Returns the part of a hub that the rows keep.
     pub(crate) fn persisted(&self) -> Result<Persisted> {
         let epoch: Epoch = parsed(self.database.meta(EPOCH)?.ok_or("the rows have no epoch")?)?;
         let folded = self.folded()?.unwrap_or_else(|| Position::genesis(epoch));
@@ -119,7 +120,7 @@ impl Rows {
         Ok(row.map(|HeadRow { version, hash }| Position { epoch, version, hash }))
     }
 
-    /// Returns what there is to seal, to fold and to forget.
+    /// Returns the amounts by which maintenance decides what to seal, to fold and to forget.
     pub(crate) fn stock(&self, log: &Log) -> Result<StorageStats> {
         let moment = |query: &str, bindings: Vec<SqlStorageValue>| -> Result<Option<UnixMillis>> {
             let row: Option<MomentRow> = self.database.first(query, bindings)?;
@@ -139,7 +140,7 @@ impl Rows {
         self.active_bytes.get()
     }
 
-    /// Returns the size of the database in bytes, without what is free.
+    /// Returns the size of the database in bytes, without free pages.
     pub(crate) fn size(&self) -> u64 {
         self.database.bytes()
     }
@@ -159,7 +160,8 @@ impl Rows {
         })
     }
 
-    /// Empties the log, which goes on from `head`. Keys are remembered: what a publish did, it did once.
+    /// Empties the log, which goes on from `head`. The idempotency keys stay, so that a publish sent again
+    /// is not done twice.
     fn begin_epoch(&self, head: &Position) -> Result<()> {
         self.database.run_all(include_str!("rows/sql/begin_epoch.sql"))?;
         self.active_bytes.set(0);
@@ -169,7 +171,7 @@ impl Rows {
 
     /// Sets the object's alarm.
     pub(crate) fn set_alarm(&self, at: UnixMillis) -> Result<()> {
-        // Far below 2^53.
+        // A moment is far below 2^53, so a double holds it exactly.
         self.storage.set_alarm(at.0 as f64)?;
         Ok(())
     }

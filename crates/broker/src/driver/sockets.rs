@@ -1,6 +1,6 @@
 //! The hibernatable sockets of followers, by session. A socket's tag is its session's id; its attachment is the session.
 //!
-//! A dead socket never stops the rest: what cannot be sent is dropped here, and its follower resumes.
+//! A dead socket never stops the rest: a text that cannot be sent is dropped here, and its follower resumes.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ impl Sockets {
         }
     }
 
-    /// Sends a text.
+    /// Sends a text to one session, if its socket is open.
     pub(crate) fn send_text(&self, id: SessionId, text: &str) {
         self.send(id, &JsValue::from_str(text));
     }
@@ -105,7 +105,7 @@ impl Sockets {
         }
     }
 
-    /// Closes a socket.
+    /// Closes the socket of a session, and detaches the session before the peer answers the close.
     pub(crate) fn close(&self, id: SessionId, code: u16, reason: &str) {
         if let Some(socket) = self.open.borrow_mut().remove(&id) {
             // The socket stays among the object's sockets until its peer answers, and the object may sleep in between.
@@ -114,7 +114,7 @@ impl Sockets {
         }
     }
 
-    /// Sets what a `ping` is answered without waking the object.
+    /// Sets the answer that the platform gives to a `ping` without waking the object.
     pub(crate) fn set_pong(&self, head: &Position) -> worker::Result<()> {
         Ok(self.responder.set(&Pair::new(frame::PING, &frame::pong(head))?)?)
     }
@@ -122,7 +122,7 @@ impl Sockets {
     fn send(&self, id: SessionId, text: &JsValue) {
         let open = self.open.borrow();
         let Some(socket) = open.get(&id) else { return };
-        // A socket that cannot take it is closing: its own close event follows.
+        // A socket that cannot take the text is closing: its own close event follows.
         let _ = send(socket, text);
     }
 }

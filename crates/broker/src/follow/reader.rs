@@ -19,9 +19,9 @@ pub(crate) const VARY: &str = "Accept, Origin";
 /// Reads the log of one catalog for callers without a socket.
 pub(crate) struct LogReader {
     pub(crate) driver: Rc<BrokerDriver>,
-    /// Answers that wait for a version.
+    /// The permits of long polls, which wait for a version.
     pub(crate) polls: Permits,
-    /// Streams of events.
+    /// The open streams of server-sent events, and their permits.
     pub(crate) streams: Rc<Streams>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct LogReader {
 pub(crate) enum Found {
     /// The claim is the head.
     AtHead(Position),
-    /// The versions that follow the claim, or a part of what is compacted.
+    /// The versions that follow the claim, or a part of the fold that holds them.
     Part(LogPart),
     /// The claim is not on the log, which ends here.
     Elsewhere(Position, ResetReason),
@@ -42,7 +42,7 @@ pub(crate) struct LogPart {
     body: PartBody,
 }
 
-/// JSON items separated by commas: those that passed the topics.
+/// The JSON items that passed the topics, separated by commas.
 enum PartBody {
     Versions(String),
     /// The zero-based part number of the fold, and where the fold goes on, unless this is its last part.
@@ -55,8 +55,9 @@ impl LogReader {
         Self { driver, polls: Permits::default(), streams }
     }
 
-    /// Reads what comes after `claim`: at most `limit` versions, and of those what passes the topics. Of what is
-    /// folded, the part after `fold`; a reader that has a part of another log's fold is not on this one.
+    /// Reads the log after `claim`: at most `limit` versions, and of those the changes that pass the topics.
+    /// Where the versions are folded, reads the part of the fold at `fold`. A reader that has a part of
+    /// another epoch's fold is not on this log.
     pub(crate) fn read(
         &self,
         claim: Claim,
@@ -107,12 +108,12 @@ impl LogPart {
         Self { to: at, body: PartBody::Versions(String::new()) }
     }
 
-    /// Says whether it is a part of what is folded.
+    /// Says whether this is a part of the fold.
     pub(crate) fn is_folded(&self) -> bool {
         matches!(self.body, PartBody::Fold(..))
     }
 
-    /// Says whether the topics hid all of it, so that there is nothing to send but how far it went.
+    /// Says whether the topics hid every version, so that only the new position is left to send.
     pub(crate) fn is_hidden(&self) -> bool {
         match &self.body {
             PartBody::Versions(rows) => rows.is_empty(),
@@ -120,7 +121,7 @@ impl LogPart {
         }
     }
 
-    /// Returns where a fold goes on, of which this is a part that is not the last.
+    /// Returns where the fold goes on; `None` after its last part, and for versions.
     pub(crate) fn next(&self) -> Option<&FoldCursor> {
         match &self.body {
             PartBody::Versions(_) => None,
@@ -128,7 +129,7 @@ impl LogPart {
         }
     }
 
-    /// Returns it as a page for a reader at `from`, which is at or before its beginning.
+    /// Returns the part as a page for a reader at `from`, which is at or before its beginning.
     pub(crate) fn page(&self, from: Version, head: Version) -> String {
         match &self.body {
             PartBody::Versions(rows) => page::text(from, &self.to, head, rows),
@@ -144,7 +145,8 @@ impl LogPart {
         }
     }
 
-    /// Returns it as an event for a stream that was last told of `from`. A part of a fold that goes on has no id.
+    /// Returns the part as an event for a stream that was last told of `from`. A part of a fold that goes
+    /// on has no id.
     pub(crate) fn event(&self, from: Version) -> String {
         match &self.body {
             PartBody::Versions(rows) => {

@@ -25,7 +25,8 @@ use crate::js::now;
 
 /// How many streams may be open at once: each may hold an event, so a frame's worth of bytes.
 const MAX_STREAMS: u32 = 256;
-/// The longest silence.
+/// The longest time without a write: then the stream writes its position or a comment, so that
+/// the connection stays open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// One stream. It outlives the request that opened it, so it must not keep an evicted object in memory.
@@ -35,19 +36,19 @@ struct Events {
     streams: Rc<Streams>,
     topics: Topics,
     limit: u32,
-    /// The position read up to.
+    /// The position up to which the log was read.
     at: Claim,
-    /// How far a fold was sent, while one is.
+    /// Where the fold goes on that is being sent; `None` between folds.
     fold: Option<PageCursor>,
     /// The version of the last id sent.
     told: Version,
-    /// Everything up to the head has been sent.
+    /// Whether everything up to the head has been sent.
     live: bool,
-    /// When the silence gets too long.
+    /// When the stream has to write something, to keep the connection open.
     silent_until: UnixMillis,
-    /// How often the streams had been asked to write something when this one wrote last.
+    /// How often the streams had been asked to write something when this stream wrote last.
     probes: u32,
-    /// When its token ends.
+    /// The limits of the caller's token: the stream ends when the token does.
     grant: Grant,
     _permit: Permit,
 }
@@ -76,7 +77,7 @@ impl LogReader {
             let text = "too many streams of events are open; follow with a WebSocket, or try again";
             return Err(Problem::new(Code::Busy, text).into());
         };
-        // Not all at once: after a deploy every client comes back.
+        // A random delay: after a deploy every client reconnects at once.
         let retry = sse::retry(Duration::from_secs_f64(1.0 + js_sys::Math::random() * 4.0));
         let events = Events {
             opening: Some(retry),
@@ -116,8 +117,8 @@ impl Events {
             let found = reader.read(self.at, self.fold.as_ref(), &self.topics, self.limit)?;
             let at_head = matches!(found, Found::AtHead(_));
             if let Some(text) = self.text(found) {
-                // Nothing is shown before it is durable (D2). The platform holds an answer back until then, and
-                // this one has begun.
+                // A version is shown only once it is durable (D2). The platform would hold back an answer
+                // until then, but this answer has begun.
                 reader.driver.durable().await?;
                 return Ok(Some(text));
             }
@@ -132,7 +133,7 @@ impl Events {
         }
     }
 
-    /// Returns what there is to say of what was found, if anything.
+    /// Returns the event for a reading of the log, if the client is to be told of it.
     fn text(&mut self, found: Found) -> Option<String> {
         match found {
             Found::Elsewhere(head, reason) => {
@@ -154,7 +155,8 @@ impl Events {
         }
     }
 
-    /// Returns a part as an event; one that the topics hid is told of while the reader catches up, else rarely.
+    /// Returns a part as an event. Of a part that the topics hid, the client is told the position while it
+    /// catches up, and later only every [`BOOKMARK_EVERY`] versions.
     fn part(&mut self, part: &LogPart) -> Option<String> {
         let from = self.told;
         self.fold = part.next().map(|next| PageCursor { epoch: part.to.epoch, cursor: next.clone() });

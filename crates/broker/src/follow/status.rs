@@ -9,7 +9,7 @@ use crate::follow::reader::LogReader;
 use crate::http::{Answer, json_response};
 use crate::js::random;
 
-/// Says where the log is.
+/// Answers with the state of the log: its head, its oldest version, its size.
 pub(crate) fn status(driver: &BrokerDriver) -> Answer {
     let hub = driver.hub()?;
     let position = hub.head();
@@ -19,7 +19,7 @@ pub(crate) fn status(driver: &BrokerDriver) -> Answer {
     json_response(&Status { catalog, epoch, version, position, oldest, followers, bytes })
 }
 
-/// Lists who follows, and how far each has acknowledged.
+/// Lists the followers, and the version that each has acknowledged.
 pub(crate) fn followers(driver: &BrokerDriver, reader: &LogReader) -> Answer {
     driver.close_silent()?;
     let pings = driver.sockets().last_pings();
@@ -55,7 +55,7 @@ fn follower(
     }
 }
 
-/// Begins a new epoch: the log is empty, and every follower forgets what it has.
+/// Begins a new epoch: the log is empty, and every follower is reset.
 pub(crate) fn new_epoch(driver: &BrokerDriver) -> Answer {
     let previous = driver.head()?;
     driver.step(Input::NewEpoch { random: random() })?;

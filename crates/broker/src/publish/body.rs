@@ -16,7 +16,7 @@ use crate::publish::problems::{busy, too_large};
 
 /// How many bytes of bodies may be read at once. Each is in memory twice when it has come.
 const BODIES_BYTES: usize = 24 << 20;
-/// Past so many only small ones are let in, so that loads do not keep out what cannot wait.
+/// The bytes from which only small bodies are let in, so that bulk loads do not keep out urgent publishes.
 const LARGE_BODIES_BYTES: usize = 16 << 20;
 /// The largest body that is small.
 const SMALL_BODY_BYTES: usize = 64 << 10;
@@ -43,7 +43,7 @@ pub(crate) struct BodyMark<'a> {
 }
 
 impl<'a> BodyMark<'a> {
-    /// Returns nothing when the same publish is under way already.
+    /// Marks a body as being read; returns `None` when the same publish is under way already.
     pub(crate) fn set(
         bodies: &'a Bodies,
         ticket: u64,
@@ -64,7 +64,7 @@ impl<'a> BodyMark<'a> {
         Some(Self { bodies, ticket })
     }
 
-    /// Keeps memory for so many bytes more of the body, if there is any.
+    /// Reserves memory for `bytes` more of the body; returns whether there was room.
     fn reserve(&self, bytes: usize) -> bool {
         let mut all = self.bodies.borrow_mut();
         let taken: usize = all.values().map(|one| one.reserved_bytes).sum();
@@ -77,7 +77,7 @@ impl<'a> BodyMark<'a> {
         fits
     }
 
-    /// Gives back what was kept for a body that is not.
+    /// Gives back the memory of a body that does not fit.
     fn release(&self) {
         if let Some(own) = self.bodies.borrow_mut().get_mut(&self.ticket) {
             own.reserved_bytes = 0;

@@ -1,4 +1,4 @@
-//! Why a publish is refused before anything of it is queued.
+//! The reasons for which a publish is refused before any of it is queued.
 
 use newsreel_core::wire::{Code, Problem};
 

@@ -1,8 +1,8 @@
 //! The publishing sockets: hibernatable, one publish per text, answers in order and joined per flush.
 //!
 //! A publish lives in memory until it is answered. A mark in the socket's attachment outlives the object: a
-//! marked socket that is found at a wake-up was owed answers that died, so it is closed and its publisher sends
-//! again what was not answered. The hub never hears of these sockets.
+//! marked socket that is found at a wake-up was owed answers that died, so it is closed and its publisher
+//! sends again the publishes that were not answered. The hub never hears of these sockets.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,9 +20,9 @@ use crate::tags::{self, SocketTag, tag_of};
 
 /// How many publishes of one socket may be unanswered.
 const MAX_UNANSWERED: usize = 10_000;
-/// And how many bytes of them.
+/// How many bytes of publishes of one socket may be unanswered.
 const MAX_UNANSWERED_BYTES: usize = 4 << 20;
-/// Why a socket is closed that was owed an answer.
+/// The reason told to a socket that is closed while it is owed an answer.
 const LOST: &str = "publishes were lost: send again what was not answered";
 
 /// The number of a publishing socket.
@@ -42,7 +42,7 @@ pub(super) struct Publishers {
     open: RefCell<BTreeMap<PublisherId, Publisher>>,
     /// Ids are not given twice: the close of an old socket may still be on its way.
     next: Cell<PublisherId>,
-    /// How much each name has published lately.
+    /// The token buckets of the names that publish.
     rates: RefCell<RateLimiter>,
 }
 
@@ -123,7 +123,8 @@ impl Publishers {
         Some((pending, fits.then(|| publisher.sender.clone())))
     }
 
-    /// Takes one of the publishes that a name may make in a second over its sockets; or says how long there is none.
+    /// Takes one publish from the token bucket of a name, which all its sockets share; or returns
+    /// how long to wait.
     pub(super) fn rated(&self, name: &str, per_second: u32) -> std::result::Result<(), Duration> {
         self.rates.borrow_mut().acquire(now(), RateKey::of(name), per_second)
     }
@@ -133,8 +134,8 @@ impl Publishers {
         self.open.borrow().values().filter_map(|publisher| publisher.sender.grant.until).min()
     }
 
-    /// Closes the sockets whose token has ended. A publisher that was owed an answer sends again what was not
-    /// answered.
+    /// Closes the sockets whose token has ended. A publisher that was owed an answer sends
+    /// its unanswered publishes again.
     pub(super) fn close_expired(&self, now: UnixMillis) {
         self.open.borrow_mut().retain(|_, publisher| {
             let is_over = publisher.sender.grant.is_over(now);
@@ -170,7 +171,7 @@ impl Publishers {
             publisher.answer_frames_sent = *frames;
             (publisher.unanswered, publisher.unanswered_bytes) = (0, 0);
             let answers = std::mem::take(&mut publisher.answers);
-            // A socket that cannot take it is closing: its own close event follows.
+            // A socket that cannot take the answers is closing: its own close event follows.
             let _ = publisher.socket.send_with_str(ndjson::answers_text(&answers));
         }
         drop(open);
@@ -202,7 +203,7 @@ impl Publishers {
     }
 
     pub(super) fn close(&self, id: PublisherId, code: u16, reason: &str) {
-        // A panic may have happened with the map in hand; then the mark is what tells.
+        // A panic may have left the map borrowed; then the busy mark tells the next wake to close the socket.
         let Ok(mut open) = self.open.try_borrow_mut() else { return };
         if let Some(publisher) = open.remove(&id) {
             close(&publisher.socket, code, reason);

@@ -43,7 +43,7 @@ pub(super) struct Queued {
     pub(super) answer: AnswerTo,
 }
 
-/// One publish, or why it is none.
+/// One publish, or the problem for which it is refused.
 pub(super) type QueuedPublish = Result<Submission, Problem>;
 
 /// The sender that waits for one outcome per publish.
@@ -169,8 +169,8 @@ impl Publishing {
         self.publishers.answer(due)
     }
 
-    /// Takes the marks off the sockets that are owed nothing more, once their answers are durable: until then the
-    /// platform holds the answers back, and they may yet be lost.
+    /// Takes the busy marks off the sockets that are owed no more answers, once their answers are durable.
+    /// Until then the platform holds the answers back, and a crash may lose them.
     async fn clear_busy(&self, answered: &[AnswerSent]) {
         if answered.is_empty() {
             return;
@@ -188,7 +188,7 @@ struct Flushing<'a>(&'a Publishing);
 impl Drop for Flushing<'_> {
     fn drop(&mut self) {
         self.0.is_flushing.set(false);
-        // Nothing waits any more, unless a panic came first: its senders are then told, and not left waiting.
+        // The queue is empty, unless a panic came first. Its senders are then told, and not left waiting.
         self.0.queued_bytes.set(0);
         drop(self.0.queue.take());
     }

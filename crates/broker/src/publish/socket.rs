@@ -24,7 +24,7 @@ impl Publishing {
         socket_response(request, pair.client)
     }
 
-    /// Takes what a publishing socket says.
+    /// Takes a message of a publishing socket.
     pub(crate) fn on_message(
         self: &Rc<Self>,
         id: PublisherId,
@@ -72,7 +72,8 @@ impl Publishing {
         self.publishers.forget(id, socket);
     }
 
-    /// Does what is due for sockets whose token has ended, and whatever else is due in the catalog.
+    /// Closes the publishing sockets whose token has ended, and does the other work that is
+    /// due in the catalog.
     pub(crate) fn alarm(&self) {
         self.publishers.close_expired(now());
         self.driver.alarm(self.publishers.expiry());

@@ -19,7 +19,7 @@ const BINDING: &str = newsreel_core::variables::BROKER.name;
 /// The headers of a request that the object gets to see.
 const PASSED: &[&str] =
     &["Accept", "Idempotency-Key", "If-None-Match", "Last-Event-ID", PROTOCOLS, "Upgrade"];
-/// The headers that it gets to see besides, of a request with a body.
+/// The headers that the object also gets to see of a request with a body.
 const PASSED_WITH_BODY: &[&str] = &["Content-Length", "Content-Type"];
 const PROTOCOLS: &str = "Sec-WebSocket-Protocol";
 
@@ -107,7 +107,7 @@ async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) ->
     let caller = gate::admit(request, env, scope, catalog).await?;
     let per_second = match scope {
         Scope::Publish => config.publish_per_second,
-        // Replicas come back all at once.
+        // An admin token has no limit: replicas present one, and after a deploy they reconnect all at once.
         Scope::Follow if caller.admin => 0,
         Scope::Follow => config.follow_per_second,
         Scope::Admin => 0,
@@ -127,7 +127,7 @@ fn check_subprotocol(request: &Request) -> Result<(), Failure> {
     Err(Problem::new(Code::UnsupportedProtocol, text).with("subprotocol", SUBPROTOCOL).into())
 }
 
-/// Refuses a body that says itself that it is too large. One that does not is counted as it comes.
+/// Refuses a body whose `Content-Length` is too large. A body without one is counted as it comes.
 async fn refuse_too_large(request: &Request, route: &Route) -> Result<(), Failure> {
     if !matches!(route, Route::Publish(..)) {
         return Ok(());
@@ -143,8 +143,9 @@ async fn refuse_too_large(request: &Request, route: &Route) -> Result<(), Failur
     Err(too_large(most).into())
 }
 
-/// Returns what an object's error is to the caller. A disk without room fails a commit after the object has answered:
-/// the platform gives that error in the answer's place, and nothing was written.
+/// Returns the failure that the caller is told for an object's error. A disk without room fails
+/// a commit after the object has answered: the platform gives that error in the answer's place,
+/// and nothing was written.
 fn problem_of(request: &Request, error: &worker::Error) -> Problem {
     if request.method() == Method::Post && error.to_string().contains("SQLITE_FULL") {
         return not_written();

@@ -29,7 +29,8 @@ struct NameRow {
 }
 
 impl Rows {
-    /// Remembers what a key was used for and answered: in 130 bytes, so that a day of them has room.
+    /// Remembers the publish of an idempotency key, and its answer: in 130 bytes, so that a day
+    /// of keys has room.
     pub(super) fn remember(&self, publisher: &str, key: &str, remembered: &Remembered) -> Result<()> {
         let Remembered { fingerprint, position: Position { epoch, version, hash }, at, changes } = remembered;
         self.database.run(
@@ -46,7 +47,7 @@ impl Rows {
         )
     }
 
-    /// Returns what is remembered of a key.
+    /// Returns the publish and answer remembered of an idempotency key.
     pub(crate) fn remembered(
         &self,
         publisher: &str,
@@ -69,7 +70,7 @@ impl Rows {
         self.database.run(include_str!("sql/forget_keys.sql"), bindings)
     }
 
-    /// Notes that a replica connected, and forgets those that have not for a month.
+    /// Notes that a replica connected, and forgets replicas that have not for a month.
     pub(crate) fn saw_replica(&self, name: &str, now: UnixMillis) -> Result<()> {
         self.database.run(include_str!("sql/saw_replica.sql"), vec![name.into(), integer(now.0)])?;
         let oldest = integer(now.0.saturating_sub(KNOWN_MS));

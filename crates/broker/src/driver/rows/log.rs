@@ -44,7 +44,7 @@ pub(super) struct OldestHashes {
 }
 
 impl Rows {
-    /// Writes a row.
+    /// Appends the row of a version, and counts its bytes as in no segment.
     pub(super) fn append(&self, row: &Row) -> Result<()> {
         let Position { version, hash, .. } = row.position;
         let bindings = vec![number(version), hash.to_string().into(), row.text.as_str().into()];
@@ -86,7 +86,7 @@ impl Rows {
             return Ok(Some(log.head().hash));
         }
         if at == Version::ZERO {
-            // The beginning can be resumed from as long as nothing after it is forgotten.
+            // A follower can resume from the beginning as long as no version after it is forgotten.
             let whole = self.oldest_hashes()?.is_some_and(|oldest| oldest.first == Version::ZERO.next());
             return Ok(whole.then(|| Hash::genesis(&log.head().epoch)));
         }

@@ -1,4 +1,4 @@
-//! The past of the log: segments of sealed rows, what is folded, and the hashes of both.
+//! The past of the log: segments of sealed rows, the fold, and the hashes of both.
 //!
 //! Rows move one way: rows in no segment → a segment, one row that holds a ready-made page → the fold, one row per target
 //! and kind → nothing. The 8 hash bytes of every version stay until they are forgotten, so that any position can
@@ -30,14 +30,14 @@ const MOST_COVERS: usize = 1_000;
 const LIST_BYTES: usize = 512 << 10;
 /// The character that ends the name in a place. No name holds it.
 const END: char = '\u{1}';
-/// Above every name that begins with what it is put behind: a key has at most 400 bytes.
+/// A suffix that sorts above every longer name with the same beginning: a key has at most 400 bytes.
 const ABOVE: &str = "\u{10ffff}";
 
 /// A part of the fold, ready to be sent.
 pub(crate) struct FoldPart {
     /// JSON changes separated by commas.
     pub(crate) changes: JsString,
-    /// Where it goes on, unless this is the last part.
+    /// Where the fold goes on; `None` after its last part.
     pub(crate) next: Option<FoldCursor>,
 }
 
@@ -96,7 +96,7 @@ struct TextRow {
 }
 
 impl Rows {
-    /// Returns what is left of the segment that holds the version after `after`: at most `limit` versions.
+    /// Returns the rows after `after` in the segment that holds the next version: at most `limit` versions.
     /// `None` when no segment holds it.
     pub(super) fn segment_page(
         &self,
@@ -130,11 +130,11 @@ impl Rows {
         row.filter(|row| row.first <= at).map(|row| parsed(row.hash)).transpose()
     }
 
-    /// Returns a part of what is left of the versions after `from` that are folded: up to the first version past
+    /// Returns a part of the folded versions after `from`, from `cursor` on: up to the first version past
     /// [`FOLD_BYTES`], and at most [`FOLD_ROWS`] changes.
     ///
-    /// First where it ends, which the index alone tells, then its text: no work grows with the fold, and no change
-    /// crosses into wasm.
+    /// The end of the part is found first, by the index alone, then its text is read: no work grows with the
+    /// fold, and no change crosses into wasm.
     pub(crate) fn fold_part(&self, from: Version, cursor: &FoldCursor) -> Result<FoldPart> {
         let start = number(cursor.version.max(from));
         let place = cursor.place.as_deref().unwrap_or(ABOVE);
@@ -231,7 +231,7 @@ impl Rows {
         Ok(Some((to, bytes)))
     }
 
-    /// Forgets the positions of the oldest folded segment, and what was folded at or below them.
+    /// Forgets the positions of the oldest folded segment, and the changes folded at or below them.
     pub(crate) fn forget(&self) -> Result<()> {
         self.database.transaction(|| {
             let Some(oldest) = self.oldest_hashes()? else { return Ok(()) };
@@ -241,7 +241,7 @@ impl Rows {
         })
     }
 
-    /// Returns what is folded at these places.
+    /// Returns the changes folded at these places.
     fn folded_at(&self, places: &[String]) -> Result<Vec<FoldedChange>> {
         let mut found = Vec::new();
         for list in lists(places)? {

@@ -1,4 +1,5 @@
-//! Real sockets of the real object, inside workerd: what outlives its sleep, and who is not there any more.
+//! Real sockets of the real object, inside workerd: which sessions outlive its sleep, and
+//! which followers are gone.
 
 use futures_util::StreamExt;
 use newsreel_core::follow::hub::{Session, SessionId};
@@ -191,7 +192,7 @@ async fn sockets_that_slept_through_a_deploy_are_found_with_what_the_first_relea
         }
         let found = Sockets::wake(&state).sessions();
         assert_eq!(found.values().map(Session::to_json).collect::<Vec<_>>(), attachments);
-        // What can be read by nobody is closed, and its follower resumes.
+        // A socket whose attachment cannot be read is closed, and its follower resumes.
         attach(&state.get_websockets()[0], Some("of tomorrow")).unwrap();
         assert_eq!(Sockets::wake(&state).sessions().len(), attachments.len() - 1);
     })

@@ -43,7 +43,7 @@ fn everything(state: &State) -> Vec<Vec<String>> {
     all
 }
 
-/// The tables and indexes, whatever white space made them.
+/// Returns the statements that made the tables and indexes, without differences in white space.
 fn tables(state: &State) -> Vec<String> {
     let made = texts(
         state,
@@ -56,7 +56,7 @@ fn schema(state: &State) -> Vec<String> {
     texts(state, "SELECT value AS one FROM meta WHERE name = 'schema'")
 }
 
-/// What the first release left is all there.
+/// Asserts that the log is the one that the first release wrote.
 fn is_the_first_log(state: &State) {
     let kept = Kept::open(state);
     let epoch: Epoch = "01M8CE7JJJ5RBQR9ZBFC7CTREQ".parse().unwrap();
