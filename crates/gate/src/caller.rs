@@ -1,4 +1,4 @@
-//! Who calls: the token of a request, by the lists of a deployment or by a signature.
+//! The caller of a request: its token is on a list of the deployment, or signed.
 
 use std::cell::RefCell;
 
@@ -46,7 +46,8 @@ pub async fn admit(
     if let Err(GateError::Refused(problem)) = &caller
         && problem.kind() == Code::Unauthorized
     {
-        // This caller is told what is wrong with its token. The next failure is told to wait.
+        // This caller is told why its token is refused. Each such failure also drains the token bucket of its
+        // address: once that is empty, the address has to wait.
         let _ = FAILURES.with_borrow_mut(|failures| failures.acquire(now(), address, FAILURES_PER_SECOND));
     }
     caller
@@ -55,7 +56,7 @@ pub async fn admit(
 /// Counts one call of `caller` in a scope, of the `per_second` that each caller may make; 0 is no limit.
 ///
 /// # Errors
-/// `rate-limited`.
+/// `rate-limited`, with the time until the next call is allowed.
 pub fn check_rate(caller: &Caller, scope: Scope, per_second: u32) -> Result<(), Problem> {
     let who = RateKey::of(&[scope.text(), &caller.name].concat());
     CALLERS.with_borrow_mut(|callers| callers.acquire(now(), who, per_second)).map_err(rate::limited)

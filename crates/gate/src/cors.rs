@@ -31,7 +31,7 @@ pub fn admit_page(request: &Request, env: &Env, own: &str) -> Result<Option<Stri
     if allows(env, &origin, own)? { Ok(Some(origin)) } else { Err(cors::refusal(&origin).into()) }
 }
 
-/// Says whether a browser only asks what a page may send.
+/// Says whether the request is a preflight: a browser asks which requests a page may send.
 ///
 /// # Errors
 /// When the platform fails.

@@ -7,7 +7,7 @@ use worker::Env;
 
 /// The values that a deployment gives to variables and secrets.
 ///
-/// `newsreel_core::variables` has the table of what there is, and reads each value by its rules.
+/// `newsreel_core::variables` has the table of variables, and reads each value by its rules.
 #[derive(Debug, Clone, Copy)]
 pub struct Deployment<'a>(pub &'a Env);
 
@@ -17,7 +17,8 @@ impl Settings for Deployment<'_> {
         if let Some(text) = value.as_string() {
             return Some(Value::String(text));
         }
-        // A number, a boolean or a table of wrangler.toml is that of JavaScript. What has no JSON is no variable.
+        // A number, a boolean or a table of wrangler.toml is that of JavaScript. A value without
+        // JSON is no variable.
         let json = JSON::stringify(&value).ok().and_then(|json| json.as_string())?;
         serde_json::from_str(&json).ok()
     }

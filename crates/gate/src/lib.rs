@@ -2,12 +2,12 @@
 //!
 //! A shell around `newsreel_core::access`. In reading order:
 //! - [`cors`]: which web pages may call;
-//! - [`caller`]: which catalogs there are, who calls, and how often;
+//! - [`caller`]: which catalogs there are, which caller a token names, and how often it may call;
 //! - `signatures`: signed tokens, which the platform's cryptography verifies;
 //! - [`Deployment`]: the variables and secrets of the deployment;
 //! - [`GateError`]: why a request does not pass.
 //!
-//! What an isolate knows of keys and rates is kept here, and nothing of it outlives the isolate.
+//! Each isolate keeps its own imported keys and token buckets here; none of them outlives the isolate.
 //!
 //! *Architecture invariant:* no Durable Object is known here, and no secret leaves in a text.
 

@@ -32,7 +32,7 @@ extern "C" {
     ) -> Result<Promise, JsValue>;
 }
 
-/// The keys of the secret, and those of them that the platform has.
+/// The keys of the secret, and those among them that the platform has imported.
 struct Known {
     text: String,
     keys: Rc<Keys>,
@@ -44,7 +44,7 @@ thread_local! {
     static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) };
 }
 
-/// Returns what a token claims, if one of the keys in `text` has signed it.
+/// Returns the claims of a token, if one of the keys in `text` has signed it.
 ///
 /// # Errors
 /// [`GateError::Refused`] for a token that no key has signed, and for keys that cannot be read.
@@ -76,8 +76,8 @@ fn keys(text: &str) -> Result<Rc<Keys>, Problem> {
     })
 }
 
-/// Returns a key as the platform has it. Two requests may import one at the same time: a request must not await the
-/// promise of another.
+/// Returns a key as the platform imported it. Two requests may import the same key at the same time, because
+/// a request must not await the promise of another.
 async fn imported(key: &Key) -> Result<JsValue, JsValue> {
     let found = |known: &Known| known.imported.get(&key.kid).cloned();
     if let Some(found) = KNOWN.with_borrow(|known| known.as_ref().and_then(found)) {

@@ -34,7 +34,7 @@ extern "C" {
     fn bytes(this: &Size) -> f64;
 }
 
-/// Why a database was not opened.
+/// The reason that a database was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A newer build wrote the rows, or none: nothing may be written to them, and every caller is told so.
@@ -61,8 +61,8 @@ pub struct Database {
 impl Database {
     /// Opens the database of an object and applies the migrations that it still needs, each in one transaction.
     ///
-    /// `migrations` makes the next schema of the one before it, the first of nothing. A migration that was released is
-    /// never changed: `docs/upgrades.md`.
+    /// `migrations` makes the next schema of the one before it, the first of nothing. A released migration is
+    /// never changed (see `docs/upgrades.md`).
     ///
     /// # Errors
     /// [`OpenError::Refused`] when the schema is not one that `migrations` leads to.
@@ -85,7 +85,7 @@ impl Database {
         Ok(())
     }
 
-    /// Runs one statement whose rows nobody reads.
+    /// Runs one statement, and reads none of its rows.
     ///
     /// # Errors
     /// When SQLite refuses it, or the disk is full.
@@ -164,7 +164,7 @@ impl Database {
     /// # Errors
     /// The error of `writes`.
     pub fn transaction(&self, writes: impl FnMut() -> Result<()>) -> Result<()> {
-        // What a panic leaves behind in memory is the caller's to doubt; the rows are as they were before.
+        // After a panic in `writes` the rows are as before. The caller must distrust its own state in memory.
         let mut writes = AssertUnwindSafe(writes);
         self.transactions.run(&mut move || {
             let writes = &mut writes;
