@@ -1,7 +1,7 @@
 //! Where entries are kept: this isolate's memory, Workers KV, R2; and the origin they come from.
 //!
-//! Decides nothing: what a tier gives is judged by `core::read::cache`. Everywhere an entry is its envelope and its value;
-//! stored, both are one run of bytes, the same in KV and R2 (`core::read::entry_codec`).
+//! Decides nothing: `core::read::cache` judges the entries. Everywhere an entry is its envelope and its
+//! value; stored, both are one run of bytes, the same in KV and R2 (`core::read::entry_codec`).
 
 pub(crate) mod entry;
 pub(crate) mod kv;

@@ -15,7 +15,8 @@ use crate::reader::request::{Answered, min_version};
 use crate::reader::response::body::{WRAPPED_BYTES, heard, members, quoted};
 use crate::reader::response::headers::Served;
 
-/// Answers `entries?key=…` and its twin with a body: what each key alone would have been answered, in one JSON.
+/// Answers `entries?key=…` and its twin with a body: one JSON with the answer that each key
+/// alone would have had.
 pub(crate) async fn many(
     request: &Request,
     place: &Rc<Place>,

@@ -1,4 +1,4 @@
-//! The counters: what an isolate counts, how it reports that to its replica, and how they are shown.
+//! The counters of an isolate: how they are counted, reported to the replica, and shown.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ pub(crate) fn count_fetch(place: &Place, walks: &[Walk]) {
     });
 }
 
-/// Counts what was filled ahead of its readers.
+/// Counts fetches that no reader asked for: fills and prefetches.
 pub(crate) fn count_fills(place: &Place, walks: &[Walk]) {
     reader(&place.catalog, |reader| {
         for walk in walks {
@@ -90,7 +90,7 @@ pub(crate) fn due(place: &Place) -> Option<String> {
     due.then(|| report(place)).flatten()
 }
 
-/// Returns what was counted since the last report, if anything, and writes it to Analytics Engine.
+/// Returns the counts since the last report, if there are any, and writes them to Analytics Engine.
 pub(crate) fn report(place: &Place) -> Option<String> {
     reader(&place.catalog, |reader| {
         reader.reported_at = now();
@@ -122,7 +122,7 @@ fn write_points(place: &Place, reader: &Reader) {
     }
 }
 
-/// Answers `GET metrics`: what this isolate has counted is reported first.
+/// Answers `GET metrics`, after this isolate has reported its own counts.
 pub(crate) async fn show(place: &Place) -> Result<Response> {
     if let Some(report) = report(place) {
         post(place, Call::Report, &report).await?;

@@ -1,4 +1,4 @@
-//! How a reader learns floors: asks the replica and applies what it says to this isolate's knowledge.
+//! How a reader learns floors: asks the replica, and applies its replies to this isolate's knowledge.
 //!
 //! Knowledge is plain isolate state: no request ever awaits another request's future.
 
@@ -67,14 +67,14 @@ async fn ask_for_all(place: &Place, question: &SyncQuestion) -> Result<bool> {
         match reader(catalog, |reader| reader.known.learn(sent_at, look, reply)) {
             Applied::Part => {}
             Applied::Whole => return Ok(proved),
-            // Another sync of this isolate was faster; what it brought is newer.
+            // Another sync of this isolate was faster, and its floors are newer.
             Applied::Ignored => return Ok(false),
         }
     }
     Ok(false)
 }
 
-/// Asks the replica; returns its reply, and whether it proved what was asked for.
+/// Asks the replica; returns its reply, and whether the reply has the proof that was asked for.
 async fn ask_replica(place: &Place, ask: &Ask) -> Result<(Reply, bool)> {
     let body = serde_json::to_string(ask)?;
     let response = post(place, Call::Sync, &body).await?;
@@ -87,7 +87,7 @@ async fn ask_replica(place: &Place, ask: &Ask) -> Result<(Reply, bool)> {
     Ok((serde_json::from_str(&js::text_of(&response, &[]).await?)?, proved))
 }
 
-/// Tells the replica something and returns its answer.
+/// Makes a call to the replica and returns its response.
 ///
 /// # Errors
 /// When it cannot be reached, or answers with another status than 200; the text says which.

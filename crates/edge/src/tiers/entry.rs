@@ -9,7 +9,8 @@ use worker::web_sys::ReadableStream;
 
 use super::{KV_VALUE_BYTES, SMALL_BYTES};
 
-/// How much of stored bytes is read to find the envelope. Its tags are at most what a header holds.
+/// How much of stored bytes is read to find the envelope. The tags of an envelope are at most as long as
+/// a header may be.
 pub(crate) const HEAD_BYTES: u32 = 256 << 10;
 
 /// A value with its envelope.

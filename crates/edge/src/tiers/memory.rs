@@ -1,4 +1,4 @@
-//! The memory tier: the entries this isolate read last. How many bytes they may take is said from outside.
+//! The memory tier: the entries this isolate read last. The caller sets how many bytes they may take.
 
 use lru::LruCache;
 use newsreel_core::wire::Key;
@@ -18,7 +18,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Returns what is kept of a key.
+    /// Returns the entry of a key, which counts as a read of it.
     pub(crate) fn get(&mut self, key: &Key) -> Option<Entry> {
         self.entries.get(key).cloned()
     }
@@ -40,7 +40,7 @@ impl Memory {
         self.bytes
     }
 
-    /// Keeps at most so many bytes of names and values; what was read longest ago goes first.
+    /// Keeps at most so many bytes of names and values; the entry read longest ago goes first.
     pub(crate) fn bound(&mut self, most: usize) {
         while self.bytes > most {
             let Some((key, oldest)) = self.entries.pop_lru() else { break };
@@ -53,7 +53,7 @@ impl Memory {
     }
 }
 
-/// Returns what an entry takes; `None` for one whose bytes are not here.
+/// Returns how many bytes an entry takes; `None` for an entry whose bytes are not in wasm's memory.
 fn weight(key: &Key, entry: &Entry) -> Option<usize> {
     let Body::Bytes(bytes) = &entry.body else { return None };
     let tags: usize = entry.envelope.tags.iter().map(|tag| tag.as_str().len() + 24).sum();

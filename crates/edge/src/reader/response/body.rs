@@ -107,7 +107,7 @@ async fn send(
     Ok(Ok(builder.stream(stream)))
 }
 
-/// Returns the members of a JSON object that has the value, and what is known of its freshness.
+/// Returns the members of a JSON object that has the value, and its freshness.
 ///
 /// A value that is JSON stands there as it is, another text as a text, any other in base64; one of more than `most`
 /// bytes is left out, which `encoding` says.
@@ -143,7 +143,7 @@ pub(crate) fn members(entry: &Entry, served: &Served, most: u64) -> String {
     )
 }
 
-/// Returns the members that say what the reader has heard.
+/// Returns the JSON members with the catalog, and the reader's position and lag.
 pub(crate) fn heard(place: &Place, served: &Served) -> String {
     let position = served.position.map_or("null".to_owned(), |position| format!("\"{position}\""));
     let lag = served.lag.map_or("null".to_owned(), |lag| lag.as_millis().to_string());

@@ -121,8 +121,8 @@ fn proof(served: &Served, entry: Option<Position>, fetched_at: Option<UnixMillis
 }
 
 impl Served {
-    /// Returns RFC 9211's list: a member for each cache asked, the one nearest to the origin first. That one says
-    /// what the origin answered, or that another read's fetch was shared.
+    /// Returns RFC 9211's list: a member for each cache asked, the one nearest to the origin first. Only that
+    /// member tells the origin's status, or that another read's fetch was shared.
     pub(crate) fn cache_status(&self, fetched_at: Option<UnixMillis>) -> String {
         let caches = self.visits.iter().filter(|(tier, _)| *tier != Tier::Origin);
         let mut members: Vec<String> =
@@ -169,8 +169,9 @@ impl Served {
         i64::try_from(ttl).unwrap_or(i64::MAX) - i64::try_from(age).unwrap_or(i64::MAX)
     }
 
-    /// Returns what caches may do with the answer: what the origin said, where it forbids to store the value; else
-    /// reuse for the unused part of the lag bound, for beyond it no floor reaches them; nothing if it is not fresh.
+    /// Returns `Cache-Control` for the answer: the origin's own, where it forbids to store the value;
+    /// else reuse for the unused part of the lag bound, for beyond it no floor reaches them; nothing if
+    /// it is not fresh.
     fn cache_control(&self, envelope: Option<&Envelope>) -> String {
         if let Some(why) = envelope.and_then(|envelope| envelope.not_stored.as_ref()) {
             return why.cache_control().to_owned();

@@ -66,7 +66,7 @@ async fn the_first_schema_is_used_with_all_that_it_holds() {
             rows.due_tasks(TaskKind::Fetch, later, 9).unwrap(),
             [Task { name: "title:3".into(), attempts: 0 }]
         );
-        // The mark of the first release says what is old now.
+        // The mark that the first release wrote says which floors are old.
         rows.forget(at(11), later, Duration::from_millis(1)).unwrap();
         assert_eq!(
             floors(&rows.floors_after(Version::ZERO, at(11)).unwrap().floors).len(),
