@@ -63,7 +63,7 @@ impl BrokerDriver {
     /// Has the hub decide on one input, and carries out its effects.
     ///
     /// # Errors
-    /// When nothing was written or told.
+    /// When the step failed: its rows were not written, and no follower was told.
     pub(crate) fn step(&self, input: Input) -> Result<()> {
         self.drive(|hub, shell, now| hub.step(shell, now, input)).0
     }
@@ -87,7 +87,7 @@ impl BrokerDriver {
         });
     }
 
-    /// Sees to it that the alarm comes by the end of a publishing socket's token.
+    /// Sets the alarm so that it comes by `publisher_expiry`, when the token of a publishing socket ends.
     pub(crate) fn arm(&self, publisher_expiry: Option<UnixMillis>) {
         let mut hub = self.hub.borrow_mut();
         hub.set_publisher_expiry(publisher_expiry);

@@ -11,7 +11,7 @@ use worker::{Headers, Request, Response, ResponseBuilder, WebSocket};
 /// The reason that a request has no answer of its own.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Something about the request, or about the deployment: the caller is told.
+    /// The request or the deployment is wrong: the caller is told this problem.
     Problem(Problem),
     /// A defect, or a platform that failed: logged, and answered as `internal`.
     Platform(worker::Error),

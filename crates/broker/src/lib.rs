@@ -4,13 +4,13 @@
 //! - `worker`: the Worker's side. `front_door` reads the address, checks the caller (`newsreel_gate`), and hands the
 //!   request to the catalog's object;
 //! - [`object`]: the Durable Object: five handlers and the way of each request;
-//! - `publish`: `http` and `socket` take publishes, `queue` commits them in groups; `body` reads what is posted, and
+//! - `publish`: `http` and `socket` take publishes, `queue` commits them in groups; `body` reads posted bodies, and
 //!   `publishers` are the open sockets that publish;
 //! - `follow`: `open` opens a socket that follows; `reader` reads the log for `page`, pages, and `sse`, streams of
-//!   events; `status` says what there is to know of the catalog; `permits` limit how many wait;
+//!   events; `status` reports on the catalog and its followers; `permits` limit how many requests wait;
 //! - `driver`: the hub's driver on its machine: `rows`, the log in SQLite; `sockets`, the hibernatable sockets, by
-//!   session; `platform` joins them; `notify` wakes what waits for a step;
-//! - `config`: the deployment's variables; `tags`: what a socket is for; `http`: requests and responses;
+//!   session; `platform` joins them; `notify` wakes requests that wait for a step;
+//! - `config`: the deployment's variables; `tags`: the use of a socket; `http`: requests and responses;
 //! - `js`: the few JavaScript calls that crate `worker` does not wrap.
 //!
 //! *Architecture invariant:* `publish` and `follow` use `driver` and do not know each other; `driver` knows neither.

@@ -44,7 +44,8 @@ struct Parts {
 
 impl DurableObject for Broker {
     fn new(state: State, env: Env) -> Self {
-        // The front refuses every request of such a deployment, but alarms and open sockets do not pass it.
+        // The front door refuses every request to a misconfigured deployment, but alarms and open sockets
+        // do not pass it.
         let config = Config::read(&env).unwrap_or_else(|_| Config::misconfigured());
         let parts = match BrokerDriver::wake(state, config) {
             Ok(driver) => Ok(Parts::new(Rc::new(driver))),
@@ -65,7 +66,7 @@ impl DurableObject for Broker {
 
     async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
         let Ok(parts) = &self.parts else {
-            // The client reconnects, and is then told why it is not let in.
+            // The client reconnects, and is then told why it is refused.
             let _ = socket.close(Some(frame::close::RESYNC), Some(Code::NewerSchema.title()));
             return Ok(());
         };

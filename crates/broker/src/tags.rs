@@ -10,9 +10,9 @@ pub(crate) const PUBLISHER: &str = "publisher";
 /// The use of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SocketTag {
-    /// Follows, in this session.
+    /// A socket that follows, in this session.
     Follower(SessionId),
-    /// Publishes, under this number.
+    /// A socket that publishes, under this number.
     Publisher(u32),
 }
 

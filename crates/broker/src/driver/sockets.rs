@@ -18,7 +18,7 @@ use crate::tags::{self, SocketTag, tag_of};
 #[cfg(target_arch = "wasm32")]
 mod tests;
 
-/// Every open socket that follows.
+/// The open sockets of followers, by session.
 pub(crate) struct Sockets {
     open: RefCell<BTreeMap<SessionId, WebSocket>>,
     responder: AutoResponder,
@@ -128,7 +128,7 @@ impl Sockets {
 }
 
 fn close(socket: &WebSocket, code: u16, reason: &str) {
-    // A socket that is closed already has nothing left to say.
+    // A socket that is closed already needs no close, so its error is dropped.
     let _ = socket.close(Some(code), Some(reason));
 }
 

@@ -1,4 +1,4 @@
-//! A page of the log, at once or when there is one.
+//! A page of the log: at once, or by a long poll as soon as there is one.
 
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::ResetReason;
@@ -10,7 +10,7 @@ use crate::follow::reader::{Found, LogPart, LogReader, VARY};
 use crate::http::{Answer, grant, headers};
 use crate::js::now;
 
-/// How many answers may wait for a version at once.
+/// How many requests may wait for a version at once.
 const MAX_POLLS: u32 = 1_000;
 
 /// Answers with a page of the log.
@@ -38,7 +38,7 @@ pub(crate) async fn page(reader: &LogReader, request: &Request, mut query: PageQ
     page_response(request, &part.etag(from, head), cache_control, part.page(from, head))
 }
 
-/// Reads once; at the head, waits for a version that passes the topics or for the end of the time.
+/// Reads once. At the head, waits for a version that passes the topics, but at most until `until`.
 async fn wait_for_part(
     reader: &LogReader,
     query: &PageQuery,

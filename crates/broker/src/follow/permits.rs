@@ -1,4 +1,4 @@
-//! Permits: how many may wait, or stream, at once.
+//! Permits: how many requests may wait, or stream, at once.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::driver::notify::Notify;
 
-/// How many permits are taken.
+/// The permits of one kind of request, of which each call of `take` sets the limit.
 #[derive(Default)]
 pub(crate) struct Permits(Rc<Count>);
 
@@ -27,7 +27,7 @@ impl Permits {
         })
     }
 
-    /// Returns how many are taken.
+    /// Returns how many permits are taken.
     pub(crate) fn taken(&self) -> u32 {
         self.0.taken.get()
     }

@@ -19,7 +19,7 @@ use crate::publish::problems::{busy, unknown};
 use crate::publish::publishers::outcome_json;
 use crate::publish::queue::{AnswerTo, PUBLISH_BYTES, Publishing, Queued, QueuedPublish};
 
-/// A publish over HTTP, read.
+/// A publish over HTTP whose body has been read.
 struct Posted {
     publisher: String,
     grant: Grant,
@@ -102,8 +102,8 @@ impl Publishing {
         Ok(publishes)
     }
 
-    /// Reads a request. One whose publish is being read from another request is refused at once; after that
-    /// the order in the queue decides.
+    /// Reads a request. If another request with the same idempotency key is being read, refuses at once;
+    /// after that the order in the queue decides.
     async fn posted(&self, request: &mut Request) -> Result<Posted, Failure> {
         let publisher = request.headers().get(internal_headers::CALLER)?.unwrap_or_default();
         let grant = grant(request)?;
@@ -130,7 +130,7 @@ impl Publishing {
             if all.is_complete() || left.is_zero() {
                 break all;
             }
-            // Woken or late, the loop looks again.
+            // Woken or timed out, the loop counts the acks again.
             self.driver.stepped.notified(left).await;
         };
         let mut offline = self.driver.rows().known_replicas()?;

@@ -101,8 +101,8 @@ impl Publishers {
         self.open.borrow_mut().insert(id, publisher);
     }
 
-    /// Notes that a socket is owed an answer to a publish of so many bytes. Returns its owner too, unless too
-    /// much is unanswered already.
+    /// Notes that a socket is owed an answer to a publish of `bytes`. Returns its sender too, unless the
+    /// socket has too many publishes unanswered.
     pub(super) fn owe(
         self: &Rc<Self>,
         id: PublisherId,
@@ -264,6 +264,6 @@ pub(super) fn outcome_json(outcome: &PublishOutcome) -> String {
 }
 
 fn close(socket: &WebSocket, code: u16, reason: &str) {
-    // A socket that is closed already has nothing left to say.
+    // A socket that is closed already needs no close, so its error is dropped.
     let _ = socket.close(Some(code), Some(reason));
 }

@@ -36,7 +36,8 @@ pub(crate) struct Publishing {
     next_ticket: Cell<u64>,
 }
 
-/// Publishes of one sender that wait for their commit, in order. One that is refused already keeps its place.
+/// Publishes of one sender that wait for their commit, in order. A publish that was refused
+/// before keeps its place.
 pub(super) struct Queued {
     pub(super) publishes: Vec<QueuedPublish>,
     pub(super) bytes: usize,
@@ -99,13 +100,13 @@ impl Publishing {
         self.next_ticket.replace(self.next_ticket.get() + 1)
     }
 
-    /// Says whether the queue takes so many bytes more. An empty queue takes anything.
+    /// Says whether the queue has room for `bytes` more. An empty queue takes anything.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         let queued = self.queued_bytes.get();
         queued == 0 || queued + bytes <= QUEUE_BYTES
     }
 
-    /// Puts publishes in the queue, and sees to it that it is flushed.
+    /// Puts publishes in the queue, and starts a flush unless one is under way.
     pub(super) fn enqueue(self: &Rc<Self>, queued: Queued) {
         self.queued_bytes.set(self.queued_bytes.get() + queued.bytes);
         self.queue.borrow_mut().push(queued);

@@ -79,7 +79,7 @@ async fn answer(request: &Request, env: &Env, address: &Address, route: Result<R
         }
     };
     let caller = admit(request, env, scope, catalog).await?;
-    // A caller that may hear of some keys only asks for those, in so many words.
+    // A caller with a limited token that names no topics follows the topics of its token.
     let narrowed = topics.map(|topics| caller.grant.narrow(topics)).transpose()?.flatten();
     let narrowed = narrowed.map(|topics| address.with_query(&topics));
     if matches!(route, Route::Publish(..)) {
@@ -88,7 +88,7 @@ async fn answer(request: &Request, env: &Env, address: &Address, route: Result<R
     refuse_too_large(request, &route).await?;
     let url = narrowed.as_deref().unwrap_or(address.as_str());
     let response = forward(request, env, url, catalog, &caller).await?;
-    // The same address says more to others.
+    // Callers with wider tokens get more at the same address, so no cache may keep this answer.
     let may_be_kept = |headers: &Headers| {
         headers.get("Cache-Control").map(|said| !said.is_some_and(|said| said.contains("no-store")))
     };

@@ -26,7 +26,7 @@ const FOLD_ROWS: u32 = 4_000;
 const DELETE_AT_ONCE: u32 = 20_000;
 /// How many wide changes of a segment are compared with older changes in one step, at two statements each.
 const MOST_COVERS: usize = 1_000;
-/// How long a list that is handed to SQLite as one JSON text may be.
+/// The length past which a list that is handed to SQLite as one JSON text is continued in another text.
 const LIST_BYTES: usize = 512 << 10;
 /// The character that ends the name in a place. No name holds it.
 const END: char = '\u{1}';
@@ -292,7 +292,7 @@ fn beginning(rows: &JsString, version: Version) -> Result<u32> {
     u32::try_from(at).map_err(|_| format!("version {version} is not in its segment").into())
 }
 
-/// Returns the JSON of items as arrays of at most so many bytes.
+/// Returns the items as JSON arrays, each of which ends with the item that passes [`LIST_BYTES`].
 fn lists<T: serde::Serialize>(items: &[T]) -> Result<Vec<String>> {
     let mut lists = Vec::new();
     let mut list = String::new();

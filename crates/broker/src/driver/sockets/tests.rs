@@ -34,7 +34,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Waits until everything has come.
+    /// Waits for the frame that says that the follower is live.
     async fn live(&mut self) {
         while self.frame().await["type"] != "live" {}
     }

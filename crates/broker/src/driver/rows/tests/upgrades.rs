@@ -9,7 +9,7 @@ use crate::driver::rows::{MIGRATIONS, OpenError};
 
 /// The tables of the first release, with rows in all of them.
 const V1: &str = include_str!("../v1.sql");
-/// When they were written.
+/// The time at which the first release wrote them.
 const THEN: UnixMillis = UnixMillis(1_795_713_912_600);
 
 fn run(state: &State, statements: &str) -> worker::Result<()> {
