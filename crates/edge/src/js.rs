@@ -88,7 +88,7 @@ pub(crate) fn binding<T: JsCast>(env: &Env, name: &str) -> Option<T> {
     value.map(JsCast::unchecked_into)
 }
 
-/// Returns the JavaScript value of a JSON text of ours.
+/// Returns the JavaScript value of a JSON text that this crate wrote.
 fn options(json: &str) -> JsValue {
     JSON::parse(json).unwrap_or(JsValue::UNDEFINED)
 }

@@ -1,4 +1,4 @@
-//! How a read came to its answer, told step by step.
+//! The explanation of a read: how it came to its answer, step by step.
 
 use newsreel_core::read::cache::explain::Note;
 
@@ -7,7 +7,7 @@ use crate::reader::drive::Walk;
 use crate::reader::response::body::{heard, quoted};
 use crate::reader::response::headers::Served;
 
-/// Returns how a read came to its answer, as JSON.
+/// Returns the explanation of a read, as JSON.
 pub(crate) fn explanation(place: &Place, walk: &Walk, served: &Served) -> String {
     let policy = place.policy(walk.key());
     let mut steps: Vec<String> =

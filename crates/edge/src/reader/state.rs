@@ -77,7 +77,7 @@ thread_local! {
 /// longest ago makes room.
 pub(crate) fn reader<T>(catalog: &Catalog, with: impl FnOnce(&mut Reader) -> T) -> T {
     let (mut with, mut outcome) = (Some(with), None);
-    // Not generic, or each of its thirty callers has all of it in the wasm.
+    // `run_on` is not generic: else the wasm would have a copy of it for each of the thirty callers.
     run_on(catalog, &mut |reader| outcome = with.take().map(|with| with(reader)));
     outcome.expect("it is run once")
 }

@@ -25,7 +25,8 @@ const LOADING: Duration = Duration::from_secs(4);
 /// How often a request that waits for another's first sync checks whether it has ended.
 const LOOK: Duration = Duration::from_millis(8);
 
-/// Asks the replica until everything it knows is known here; returns whether it gave the proof asked for.
+/// Asks the replica until this isolate has every floor that the replica tells; returns whether the replica
+/// gave the proof asked for.
 ///
 /// # Errors
 /// When the replica cannot be reached or has not reached its broker.

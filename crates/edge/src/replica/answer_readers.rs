@@ -114,13 +114,14 @@ impl Inner {
         Ok(Reply { position: *position, from, to, proof_age_ms, left_out, looked, floors })
     }
 
-    /// While windows are open, proves every now and then that nothing was missed; each proof is passed on.
+    /// While windows are open, asks the broker at intervals for a proof that no floor was missed; the windows
+    /// are told each proof.
     fn keep_proving(self: &Rc<Self>) {
         let Ok(config) = &self.config else { return };
         if self.proving.replace(true) {
             return;
         }
-        // Half of the tightest bound: the other half is for the ways there and back.
+        // Half of the tightest lag bound: the other half is for the ways there and back.
         let pause = config.policies.tightest_bound() / 2;
         let weak = Rc::downgrade(self);
         spawn_local(async move {

@@ -11,7 +11,7 @@ use worker::{Env, Fetch, Headers, Response, Result, WebSocket, WebsocketEvent};
 use crate::config::{BROKER, Config};
 use crate::http;
 
-/// Opens a socket to the broker, ours or the one `BROKER_URL` names, and accepts it.
+/// Opens a socket to the broker, this deployment's or the one that `BROKER_URL` names.
 ///
 /// # Errors
 /// When the broker does not answer, or answers with something else than a socket; the text says which.

@@ -241,7 +241,7 @@ impl Inner {
         let mut link = self.link.borrow_mut();
         link.number += 1;
         if let Some(socket) = link.socket.take() {
-            // A socket that is closed already has nothing left to say.
+            // A socket that is closed already needs no close, so its error is dropped.
             let _ = socket.close(Some(code), Some(reason));
         }
     }
@@ -334,8 +334,8 @@ impl Drop for Ended {
     }
 }
 
-/// Talks over an open socket until it closes. If a step panics, the guard closes it, and to hear of that is the step
-/// that starts the follower again.
+/// Talks over an open socket until it closes. If a step panics, the guard closes the socket; the follower
+/// hears of that in a new step, which starts it again from the rows.
 async fn converse(weak: &Weak<Inner>, number: u64, socket: WebSocket) -> Result<()> {
     struct Guard(Weak<Inner>, u64, WebSocket);
     impl Drop for Guard {

@@ -41,7 +41,7 @@ pub(crate) struct Rows {
     database: Database,
 }
 
-/// Some of the floors, as a reader is told them.
+/// A page of floors, as JSON for a reader.
 pub(crate) struct FloorPage {
     pub(crate) floors: FloorsJson,
     /// The page has every floor raised up to this version, but for what is left out.
@@ -108,7 +108,7 @@ impl Rows {
         })
     }
 
-    /// Says whether a fold is half applied: then some floors are told of a later version than the position's only.
+    /// Says whether a fold is half applied. Some floors may then be of later versions than the position.
     pub(crate) fn is_folding(&self) -> Result<bool> {
         Ok(self.database.meta(FOLDING)?.is_some())
     }
@@ -161,8 +161,8 @@ impl Rows {
         Ok(LeftOut { to: mark, tags_hard, tags_soft })
     }
 
-    /// Returns the floors of these targets, and that of everything, which stands for those that were forgotten. A target
-    /// that is missing has no floor.
+    /// Returns the floors of these targets, and the floor of everything, which stands for forgotten floors. A
+    /// target missing from the result has no floor.
     pub(crate) fn floors_of(&self, look: &Look) -> Result<FloorsJson> {
         let keys = look.keys.iter().map(|key| (0, key.as_str()));
         let targets: Vec<(u8, &str)> = keys.chain(look.tags.iter().map(|tag| (1, tag.as_str()))).collect();
@@ -174,7 +174,7 @@ impl Rows {
     ///
     /// The floor of everything rises to the newest of them, as in
     /// [`newsreel_core::read::floors::Floors::evict_oldest`], so an entry that they would have refused is
-    /// still refused. How old floors are is known by a mark: what was `held`, and when. The mark moves once
+    /// still refused. A mark tells how old floors are: the version `held`, and the time. The mark moves once
     /// everything below it is forgotten, so a floor stays for one life to two.
     pub(crate) fn forget(&self, held: Version, now: UnixMillis, life: Duration) -> Result<()> {
         let before = integer(now.minus(life).0);

@@ -20,7 +20,7 @@ pub(crate) struct Entry {
     pub(crate) body: Body,
 }
 
-/// The bytes of a value.
+/// The bytes of a value, by where they are.
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
     /// In wasm's memory: at most 1 MiB.

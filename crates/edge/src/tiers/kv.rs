@@ -89,7 +89,7 @@ pub(crate) async fn put(env: &Env, name: &str, entry: Entry, popularity: u64) ->
                 wait = BETWEEN_WRITES * (1 << failures);
             }
         }
-        // Nothing waits: the turn is given back at once, and the next write finds when this one was.
+        // No entry waits: the turn is given back at once, and the time of this write is kept for the next.
         if WRITES.with_borrow_mut(|writes| writes.done(name, now())) {
             return Ok(());
         }
@@ -153,7 +153,7 @@ impl Writes {
         self.names.retain(|write| write.name != name);
     }
 
-    /// Takes the entry whose turn it is.
+    /// Takes the entry that waits to be written, and keeps the turn.
     fn take(&mut self, name: &str, now: UnixMillis) -> Option<Entry> {
         let write = self.of(name)?;
         write.until = now.plus(WRITING);
@@ -167,7 +167,7 @@ impl Writes {
         }
     }
 
-    /// Says that a write ended; returns whether nothing waits, and then gives the turn back.
+    /// Notes that a write ended. If no other entry waits, gives the turn back and returns true.
     fn done(&mut self, name: &str, now: UnixMillis) -> bool {
         let Some(write) = self.of(name) else { return true };
         write.last = now;

@@ -94,7 +94,7 @@ pub(crate) async fn read(
 /// Puts an entry into R2, unless the entry there is as new.
 ///
 /// # Errors
-/// When R2 would not take it, or others were faster several times.
+/// When R2 would not take the entry, or other writers were faster [`TRIES`] times.
 pub(crate) async fn put(env: &Env, name: &str, entry: &Entry, seen: Option<Seen>) -> Result<()> {
     let Some(array) = entry.to_array() else { return Ok(()) };
     let bucket = bucket(env)?;
@@ -116,7 +116,7 @@ pub(crate) async fn put(env: &Env, name: &str, entry: &Entry, seen: Option<Seen>
 /// one, or a newer.
 ///
 /// # Errors
-/// When the origin or R2 gave up half-way; R2 then has what it had before.
+/// When the origin or R2 gave up half-way; R2 then keeps its old object.
 pub(crate) async fn take(
     env: &Env,
     name: &str,
@@ -140,7 +140,7 @@ pub(crate) async fn take(
     Ok(Entry { envelope, body: Body::Stored(Rc::new(stored)) })
 }
 
-/// Returns the entry that others put there meanwhile.
+/// Returns the entry that another writer put there meanwhile.
 async fn newer(bucket: &R2, name: &str) -> Result<Entry> {
     let (entry, _) = find(bucket, name).await?;
     entry.ok_or_else(|| "others wrote to R2 at the same time, and it is gone".into())

@@ -12,7 +12,7 @@ use super::{Body, Entry, KV_VALUE_BYTES, SMALL_BYTES, kv, memory::tests::entry, 
 
 const NAME: &str = "tv/01ARYZ6S410000000000000000/title:1";
 
-/// A value that says what it is, of so many bytes.
+/// Returns an entry whose value has this many bytes, none of them text.
 fn of_size(version: u64, bytes: u32) -> Entry {
     let mut entry = entry(version, b"");
     entry.body = Body::of(js_sys::Uint8Array::new_with_length(bytes).fill(0xff, 0, bytes));

@@ -27,7 +27,7 @@ pub(crate) async fn respond(
     let is_wrapped = Address::from(request.url()?).says("envelope", "1");
     let json = is_wrapped.then(|| format!("{{{}}}", members(entry, served, WRAPPED_BYTES)).into_bytes());
     if let Some(json) = &json {
-        // The JSON tells of the value's freshness too, so another tag than the value's is its own.
+        // The JSON also states the value's freshness, so its entity tag is not the value's.
         headers.set("ETag", &etag_of(json))?;
     }
     let etag = headers.get("ETag")?.unwrap_or_default();
@@ -109,8 +109,8 @@ async fn send(
 
 /// Returns the members of a JSON object that has the value, and its freshness.
 ///
-/// A value that is JSON stands there as it is, another text as a text, any other in base64; one of more than `most`
-/// bytes is left out, which `encoding` says.
+/// The member holds JSON as it is, any other text as a string, and any other value in base64. A value of more
+/// than `most` bytes is left out, which `encoding` says.
 pub(crate) fn members(entry: &Entry, served: &Served, most: u64) -> String {
     let envelope = &entry.envelope;
     let bytes = if entry.body.length() <= most { entry.body.bytes() } else { None };

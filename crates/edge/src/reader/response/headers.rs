@@ -12,7 +12,7 @@ use worker::{Headers, Response, ResponseBuilder, Result};
 use crate::http::problem_of;
 use crate::tiers::Entry;
 
-/// How an answer came about.
+/// The facts of an answer that its headers tell.
 pub(crate) struct Served {
     /// When the answer was judged, by this isolate's clock.
     pub(crate) now: UnixMillis,
@@ -180,7 +180,7 @@ impl Served {
             (Freshness::Fresh, Some(lag)) => self.policy.lag_bound.saturating_sub(lag),
             (Freshness::Fresh, None) | (Freshness::Revalidating | Freshness::Stale, _) => Duration::ZERO,
         };
-        // A removal has no time of its own.
+        // A removal has no expiry of its own, so the time to live of its class counts.
         let life = envelope.map_or(self.policy.ttl, |envelope| envelope.expires_at.since(self.now));
         let seconds = unused.min(life).as_secs();
         if seconds == 0 {

@@ -46,8 +46,8 @@ impl Rows {
         Ok(self.database.first_raw(include_str!("sql/any_task.sql"), vec![])?.is_some())
     }
 
-    /// Drops the least read tasks of each kind above [`MOST_TASKS`]: KV's entries end by themselves, and a key that is
-    /// not fetched ahead is fetched when it is read.
+    /// Drops the least read tasks of each kind above [`MOST_TASKS`]: KV's entries end by themselves, and a
+    /// key that is not prefetched is fetched when it is read.
     pub(crate) fn cut_tasks(&self) -> Result<()> {
         [TaskKind::Delete, TaskKind::Fetch].into_iter().try_for_each(|kind| {
             self.database.run(include_str!("sql/cut_tasks.sql"), vec![kind.into(), integer(MOST_TASKS)])
