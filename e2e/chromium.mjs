@@ -46,7 +46,7 @@ export async function serveFiles(t, folder) {
   return `http://localhost:${server.address().port}`;
 }
 
-/** A page of the browser, on an address; what goes wrong in it is the test's error. */
+/** A page of the browser, on an address; an error in the page is the test's error. */
 export async function openPage(t, browser, address) {
   const page = await browser.newPage();
   page.on('pageerror', (error) => console.error(`${t.name}, in the page: ${error.stack}`));

@@ -431,7 +431,7 @@ test('S2: whatever the order of reads, slow fills and changes, no answer is olde
   const [first, count] = [Number(process.env.SEED ?? 1), Number(process.env.SEEDS ?? 20)];
   for (let seed = first; seed < first + count; seed++) {
     const { cache, model, publish } = await play(t, seed);
-    // And when all is quiet: what is kept is right, and one change costs one fetch.
+    // And when all is quiet: every kept entry is right, and one change costs one fetch.
     let fetches = 0;
     const now = (key) => ((fetches += 1), entry(model.values.get(key), { tags: TAGS[key], found: true }));
     const all = () => Promise.all(KEYS.map((key) => cache.get(key, now)));

@@ -63,7 +63,7 @@ test('D1: workerd killed in the middle of publishes keeps every acknowledged ver
     assert.equal(heard.get(key), version, `${key} has the version its publisher was told`);
   }
 
-  // The replica was killed too: it resumes from its own rows, and what changed meanwhile is not served old.
+  // The replica was killed too: it resumes from its own rows, and no entry that changed meanwhile is served old.
   await origin.put('title:1', { round: 1 });
   await follower.reached(head.version + 1);
   const read = await broker.read('title:1', { after: follower.position });

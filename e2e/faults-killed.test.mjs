@@ -58,7 +58,7 @@ class Story extends EventEmitter {
   acknowledged = new Map();
   /** The versions in the log, by the same key. */
   made = new Map();
-  /** For each key that is read, what it was set to, and when that was acknowledged. */
+  /** For each key that is read, its values with the times of their acknowledgement, the oldest first. */
   set = new Map();
   /** The last acknowledged value of each publisher. */
   last = [];
@@ -133,7 +133,7 @@ class Story extends EventEmitter {
     }
   }
 
-  /** A few at a time over the publishing socket; what is not answered is sent again over the next. */
+  /** Publishes a few at a time over the publishing socket; unanswered publishes are sent again over the next. */
   async publishBySocket() {
     const publisher = new Publisher(this.broker);
     const connect = () => this.persist(() => publisher.connect().catch(() => Promise.reject(new Died())));
@@ -161,7 +161,7 @@ class Story extends EventEmitter {
     await publisher.close();
   }
 
-  /** S1: what is called fresh has all that was acknowledged before the read began, by more than the bound. */
+  /** S1: a fresh answer has every value acknowledged before the read began, by more than the bound. */
   async read(name, n) {
     const bound = name === 'live' ? 0 : BOUND;
     for (let nth = 0; !this.over; nth += 1) {

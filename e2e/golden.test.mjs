@@ -70,7 +70,7 @@ const after = ({ epoch, version, hash }, row) => ({
   hash: digest(Buffer.from(hash, 'hex'), row),
 });
 
-/** Compact JSON; what is not ASCII as \uXXXX. */
+/** Compact JSON; characters that are not ASCII as \uXXXX. */
 function ascii(value) {
   const escaped = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
   return JSON.stringify(value).replace(/[^\0-\x7f]/g, escaped);

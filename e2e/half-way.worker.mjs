@@ -17,7 +17,7 @@ WebSocket.prototype.send = function (text) {
   if (fault === 'cut') {
     const left = cuts.get(text) ?? Number(after);
     cuts.set(text, left - 1);
-    // Once: what is told again later goes through.
+    // Once for each socket: a text that is sent again later goes through.
     if (left <= 0 && left > -SOCKETS) return undefined;
   }
   if (fault === 'throw' && throws === 0) throws = 1;

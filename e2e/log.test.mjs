@@ -21,7 +21,7 @@ async function publishMany(broker, lines, catalog) {
   return text.trim().split('\n').map((line) => JSON.parse(line));
 }
 
-/** Asks for the status until it is as wanted: what the alarm does is not announced. */
+/** Asks for the status until it is as wanted: no event announces the work of the alarm. */
 async function untilStatus(broker, catalog, wanted, within = 60_000) {
   const deadline = Date.now() + within;
   for (;;) {

@@ -40,7 +40,7 @@ export class Values extends EventEmitter {
     this.#port = this.server.address().port;
   }
 
-  /** Is not there any more; what it was answering breaks off. */
+  /** Takes the origin away; answers under way break off. */
   async down() {
     if (!this.server.listening) return;
     this.server.close();

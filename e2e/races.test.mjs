@@ -1,4 +1,4 @@
-// The stale-refill race, order by order: what was fetched before a change is never served after it, from no tier.
+// The stale-refill race, order by order: no tier serves, after a change, a value fetched before the change.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ const POLICY = { slow: { lag_bound_ms: 3_600_000 }, strict: { lag_bound_ms: 3_60
 test('S2: the stale-refill race', async (t) => {
   const edge = await startEdge(t, { vars: { POLICY } });
   const { broker, origin } = edge;
-  // Catalogs apart: what changes everything in one test is nothing to another.
+  // Catalogs apart: a change of everything in one test does not concern another.
   const inCatalog = (catalog) => ({
     publish: (change) => broker.publish(change, { catalog }),
     read: (key, options) => edge.read(key, { catalog, ...options }),

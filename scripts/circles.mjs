@@ -51,7 +51,7 @@ function resolve(path, from, modules) {
   return parts.join('::');
 }
 
-/** Returns which modules each module of a crate uses. What is only passed on (`pub use`) is no use. */
+/** Returns which modules each module of a crate uses. A name that is only passed on (`pub use`) is no use. */
 export function importsOf(folder) {
   const modules = modulesOf(folder);
   const imports = new Map();

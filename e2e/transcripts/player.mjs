@@ -29,7 +29,7 @@ export function read(url) {
   return { head, lines };
 }
 
-/** One run of a transcript's client side. What it hears comes to `heard`, a list of lines as a transcript has them. */
+/** One run of a transcript's client side. The lines that the client hears come to `heard`, as a transcript has them. */
 export class Client {
   heard = [];
   #sockets = new Map();

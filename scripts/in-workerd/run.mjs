@@ -113,7 +113,7 @@ async function main() {
 try {
   process.exitCode = await main();
 } catch (error) {
-  // Of what is wrong with an option only that: how else to write it is for node, and not for cargo.
+  // Only the first sentence of an option's error: the rest tells how to write it for node, not for cargo.
   const message = error.code?.startsWith('ERR_PARSE_ARGS') ? error.message.replace(/\. .*/s, '') : error.message;
   console.error(`workerd-runner: ${message}`);
   process.exitCode = FAILED;

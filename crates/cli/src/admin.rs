@@ -1,4 +1,4 @@
-//! `newsreel admin`: what takes an admin token.
+//! `newsreel admin`: the commands that take an admin token.
 
 use newsreel_core::wire::page::NewEpoch;
 

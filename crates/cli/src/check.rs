@@ -1,6 +1,7 @@
 //! `newsreel check-config`: whether a deployment can keep its promises, and what they are.
 //!
-//! Goes by the rules of the Worker itself (`core::read::policy`, `core::access::cors`), so what passes here starts there.
+//! Goes by the rules of the Worker itself (`core::read::policy`, `core::access::cors`), so a file that passes
+//! starts there.
 
 mod file;
 mod print;

@@ -97,7 +97,7 @@ async fn work(
     progress: &mut Progress,
 ) -> Result<(), Failure> {
     let (pace, parallel) = (Throttle::new(options.rate), usize::from(options.parallel));
-    // At most what begins in a second.
+    // At most the keys that may begin in one second.
     let most = usize::try_from(options.rate).unwrap_or(MAX_KEYS).clamp(1, MAX_KEYS);
     let keys = |batch: &[Hot]| batch.iter().map(|hot| hot.key.clone()).collect::<Vec<_>>();
     let Some(mut kv) = Kv::new(&options.kv, at, parallel)? else {

@@ -166,7 +166,7 @@ impl Loader {
         if self.batch.len() >= self.most { self.send().await } else { Ok(()) }
     }
 
-    /// Sends what has been gathered. A transaction sent twice is the same rows again.
+    /// Sends the gathered batch. A transaction sent twice is the same rows again.
     async fn send(&mut self) -> Result<(), Failure> {
         let body: String = std::mem::take(&mut self.batch).into_values().collect();
         (self.bytes, self.name_bytes) = (0, 0);

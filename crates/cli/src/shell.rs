@@ -1,4 +1,4 @@
-//! `newsreel completions` and `newsreel man`: what a shell and `man` want to know of the command.
+//! `newsreel completions` and `newsreel man`: the command's flags, as a shell and `man` read them.
 
 use std::path::{Path, PathBuf};
 

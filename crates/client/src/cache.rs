@@ -41,7 +41,7 @@ impl Cache {
         Self { state: CacheState::new(Bounds { entries: max_entries, bytes: millis(max_bytes).0 }) }
     }
 
-    /// Says what a class promises, in milliseconds; `beyond` is 0 stale, 1 fail, 2 fetch.
+    /// Sets the policy of a class, in milliseconds; `beyond` is 0 stale, 1 fail, 2 fetch.
     pub fn promise(&mut self, class: String, ttl: f64, stale_for: f64, lag_bound: f64, beyond: u32) {
         let time = |ms| time(ms).unwrap_or_default();
         let (ttl, stale_for, lag_bound) = (time(ttl), time(stale_for), time(lag_bound));
@@ -49,7 +49,7 @@ impl Cache {
         self.state.classes.say(class, Promise { ttl, stale_for, lag_bound, beyond_bound });
     }
 
-    /// Takes what a session heard with its last input; says whether everything is to be forgotten.
+    /// Takes the changes of a session's last input; says whether JavaScript must drop all values.
     pub fn hear(&mut self, session: &Session) -> bool {
         self.state.hear(session.heard(), session.held(), session.proved_at(), session.topics())
     }
@@ -85,7 +85,7 @@ impl Cache {
         self.state.refresh(key, tick, millis(now)).unwrap_or(0)
     }
 
-    /// Returns what a read needs next; 0 of one that has ended.
+    /// Returns the next step of a read, as `packed` writes it; 0 of a read that has ended.
     #[must_use]
     pub fn turn(&self, walk: u32) -> u32 {
         self.state.turn(walk).map_or(0, packed)
@@ -145,7 +145,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Judges for a read what the flight brought that it waited for.
+    /// Judges for a read the value of the flight that it waited for; returns the next step.
     pub fn landed(&mut self, walk: u32, flight: u32, now: f64) -> u32 {
         self.state.landed(walk, flight, millis(now)).map_or(0, packed)
     }
@@ -210,7 +210,7 @@ impl Cache {
         held.map(|held| held.envelope.position.to_string()).unwrap_or_default()
     }
 
-    /// Returns what was counted: entries, bytes, floors; then those of `COUNTED`.
+    /// Returns the number of entries, bytes and floors, then the counts of `COUNTED`.
     #[must_use]
     pub fn stats(&self) -> Vec<f64> {
         let counts = &self.state.counts;
@@ -268,7 +268,7 @@ fn packed(turn: NextStep) -> u32 {
     }
 }
 
-/// Returns what a read wants; the text of an error begins with its code.
+/// Returns the key and the options of a read; the text of an error begins with its code.
 fn options(
     key: String,
     bound: f64,

@@ -138,7 +138,7 @@ impl Session {
         self.step(now, Input::Stop)
     }
 
-    /// Begins anew from what was handled, after effects that were not carried out.
+    /// Begins anew from the handled position, after effects that were not carried out.
     ///
     /// # Errors
     /// When `from` is neither `now`, `start` nor a position.
@@ -175,7 +175,7 @@ impl Session {
         self.proved_at().map(|at| number(at.0))
     }
 
-    /// Makes it keep what it hears for caches, or not.
+    /// Sets whether the session keeps the changes of its last input for caches.
     #[wasm_bindgen(js_name = setCaches)]
     pub fn set_caches(&mut self, caches: bool) {
         self.caches = caches;
@@ -192,7 +192,7 @@ impl Session {
         seed: u64,
     ) -> Result<Self, String> {
         let query = FollowQuery { from: Start::Head, name: name.clone(), topics: topics.clone() }.to_query();
-        // Refuses what the broker would refuse, in the same words.
+        // Refuses the names and topics that the broker would refuse, in the same words.
         let path = format!("/v1/catalogs/{catalog}/follow");
         let query = query.strip_prefix('?').unwrap_or_default();
         Route::parse("GET", &path, query).map_err(|problem| problem.detail().to_owned())?;
@@ -201,7 +201,7 @@ impl Session {
         Ok(Self { follower, name, topics, caches: false, heard: Vec::new() })
     }
 
-    /// Returns what the last input brought; nothing unless caches are attached.
+    /// Returns the changes of the last input; none unless caches are attached.
     pub(crate) fn heard(&self) -> &[Heard] {
         &self.heard
     }
@@ -263,7 +263,7 @@ impl Session {
     }
 }
 
-/// Returns what an effect tells caches; `held` is what was held before it.
+/// Returns the changes in an effect, for caches; `held` is the position before the effect.
 fn heard(held: Option<Position>, effect: &Effect) -> Option<Heard> {
     match effect {
         Effect::Apply { position, versions } => {

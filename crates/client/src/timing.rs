@@ -19,7 +19,7 @@ struct Timing {
     backoff_cap_ms: Option<u32>,
 }
 
-/// Returns the configuration with what the JSON of a caller's `timing` sets.
+/// Returns the configuration with the times that the JSON of a caller's `timing` sets.
 pub(crate) fn config(json: &str, filtered: bool) -> Result<Config, String> {
     let timing: Timing = serde_json::from_str(json).map_err(|why| format!("timing: {why}"))?;
     let or = |ms: Option<u32>, default: Duration| match ms {

@@ -1,4 +1,4 @@
-//! Frames, both ways: what is read can be written, and comes back.
+//! Frames, both ways: every frame that is read can be written, and comes back.
 
 use newsreel_core::wire::Version;
 use newsreel_core::wire::frame::{self, Fold, FoldedChange, FollowerFrame, Frame, VersionRow};
@@ -45,7 +45,7 @@ pub(crate) fn from_broker(bytes: &[u8]) {
     }
 }
 
-/// Returns a frame as a broker writes it; none for what no broker does.
+/// Returns a frame as a broker writes it; none for a frame that no broker writes.
 fn written(frame: &Frame) -> Option<String> {
     Some(match frame {
         Frame::Welcome { epoch, head, hash, resume } => {

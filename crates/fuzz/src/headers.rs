@@ -11,7 +11,7 @@ use newsreel_core::wire::sse;
 
 use crate::first_lines;
 
-/// Four lines: what a header says, an entity tag, an `If-Range`, and how long a value is.
+/// Four lines: the value of a header, an entity tag, an `If-Range`, and how long a value is.
 pub(crate) fn of_request(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let ([header, tag, if_range, length], _) = first_lines(text);

@@ -22,7 +22,7 @@ const ATTACHMENT_BYTES: usize = 16 << 10;
 /// `p` a line to publish with those that follow it, `o` and `r` the query of a follower's and of a replica's socket,
 /// `t` a socket's number, a blank and its text, `a` its ack of the head, `c` its close, `s` the next part goes out,
 /// `+` so many milliseconds, `T` the timer, `i` every socket pinged at that moment, `e` a new epoch, `f` everything is
-/// folded, `h` the hub is made anew from what was kept.
+/// folded, `h` the hub is made anew from the rows and attachments.
 pub(crate) fn steps(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut shell = Shell::new();
@@ -186,7 +186,7 @@ impl Shell {
         self.handle(Input::PartSent { session, sent, bytes: 1_000 });
     }
 
-    /// The object died: what is left are the rows and the attachments, and the sockets stayed.
+    /// The object hibernates: only the rows, the attachments and the sockets are left.
     fn hibernate(&mut self) {
         let sessions: BTreeMap<SessionId, Session> = self
             .hub

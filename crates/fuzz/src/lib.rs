@@ -1,8 +1,8 @@
 //! Properties of every reader of bytes from outside, for any bytes.
 //!
-//! A [`Target`] is more than "does not panic": what is read is written and read again, keeps its limits, and where
-//! it is put into something that has a state, that keeps its invariants. Texts that are the *steps* of something are
-//! a step a line, so that a corpus can be read and written by hand.
+//! A [`Target`] is more than "does not panic": a value that is read is written and read again, and keeps its limits; a
+//! state that takes the value keeps its invariants. Texts that are the *steps* of something are a step a line, so that
+//! a corpus can be read and written by hand.
 //!
 //! `cargo test -p newsreel-fuzz` replays the corpus, and some thousand changes to it that are the same every time.
 //! `scripts/fuzz` looks for more with libFuzzer. A new reader is a function here, a line in [`TARGETS`], and a file

@@ -1,4 +1,4 @@
-//! How much memory something takes at once: what a stranger sends may not become many times as much.
+//! How much memory something takes at once: bytes from a stranger may not become many times as much memory.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

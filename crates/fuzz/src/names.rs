@@ -1,4 +1,4 @@
-//! Names and positions: what is read keeps its limits and is its own text.
+//! Names and positions: a name that is read keeps its limits and is its own text.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;

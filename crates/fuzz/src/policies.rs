@@ -1,4 +1,4 @@
-//! The `POLICY` of a deployment: what is taken can be promised.
+//! The `POLICY` of a deployment: every accepted policy can be promised.
 
 use std::time::Duration;
 

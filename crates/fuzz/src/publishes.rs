@@ -1,4 +1,4 @@
-//! Publishes: what is taken keeps its limits, and is what the log then says of it.
+//! Publishes: an accepted publish keeps its limits, and is the same in the log.
 
 use std::collections::BTreeSet;
 

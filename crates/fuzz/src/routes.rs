@@ -1,4 +1,4 @@
-//! Addresses: what is asked for keeps its limits, and what is refused says so within bounds.
+//! Addresses: an accepted call keeps its limits, and a refusal says so within bounds.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -95,7 +95,7 @@ pub(crate) fn answers(bytes: &[u8]) {
         assert!(json.is_ascii());
         assert_eq!(serde_json::from_str::<Session>(&json).expect("an attachment comes back").to_json(), json);
     }
-    // Only read; what has read all of it must not have panicked.
+    // Only read: reading must not panic.
     let _ = serde_json::from_str::<PublishAnswers<PublishAnswer>>(text);
     let Ok(page) = serde_json::from_str::<Page>(text) else { return };
     let to = Position { epoch: page.epoch, version: page.to, hash: page.hash };

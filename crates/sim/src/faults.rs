@@ -1,7 +1,7 @@
 //! The kinds of faults and their rates. Each place where a fault could happen asks for it by its kind.
 //!
 //! Whether the n-th one of a kind strikes depends on the seed, the kind and n alone, so that leaving one out moves
-//! no other: that is what a failing run is shrunk by.
+//! no other: shrinking a failing run depends on that.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -63,7 +63,7 @@ faults! {
     BrokerWriteFails "broker-write-fails" 20_000,
     /// A step of the broker ends half-way, after its commit: a panic.
     BrokerPanics "broker-panics" 50_000,
-    /// The broker's process dies: what was not durable is gone, the sockets too.
+    /// The broker's process dies: its sockets and every write that was not durable are gone.
     BrokerDies "broker-dies" 60_000,
     /// The broker loses its memory and every write that was not durable; its sockets stay.
     BrokerLosesTail "broker-loses-tail" 60_000,

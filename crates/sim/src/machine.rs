@@ -1,4 +1,4 @@
-//! Machines: their clocks, which disagree and are set, and their storage, which has what was durable when they died.
+//! Machines: their clocks, which disagree and are set, and their storage, which keeps only durable writes in a crash.
 
 use newsreel_core::clock::MonotonicClock;
 use newsreel_core::wire::UnixMillis;
@@ -19,13 +19,13 @@ impl Clock {
         Self { ahead, steady: MonotonicClock::new() }
     }
 
-    /// Returns what it says when the true time is `now`; it may have gone back.
+    /// Returns the time that the clock shows when the true time is `now`; the clock may have gone back.
     pub(crate) fn raw(&self, now: u64) -> UnixMillis {
         let moment = BEGINNING + self.ahead + i64::try_from(now).unwrap_or(i64::MAX / 2);
         UnixMillis(u64::try_from(moment).unwrap_or(0))
     }
 
-    /// Returns what the edge's shell makes of it, which never goes back.
+    /// Returns the time as the edge's shell reads it, which never goes back.
     pub(crate) fn read(&mut self, now: u64) -> UnixMillis {
         let raw = self.raw(now);
         self.steady.read(raw)
@@ -75,7 +75,7 @@ impl<S: Stored, Output> Storage<S, Output> {
         self.writes.is_empty()
     }
 
-    /// Everything written is durable; returns it, and what was held.
+    /// Makes every write durable; returns the writes, and the outputs that waited for them.
     pub(crate) fn settle(&mut self) -> (Vec<S::Write>, Vec<Output>) {
         let writes = std::mem::take(&mut self.writes);
         for write in &writes {
@@ -84,7 +84,7 @@ impl<S: Stored, Output> Storage<S, Output> {
         (writes, std::mem::take(&mut self.held))
     }
 
-    /// The process died: what was not durable was never written, and what was held never left.
+    /// The process died: the writes that were not durable are lost, and the outputs that waited never left.
     pub(crate) fn crash(&mut self) {
         self.writes.clear();
         self.held.clear();

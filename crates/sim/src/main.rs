@@ -29,10 +29,10 @@ struct Options {
     /// Which faults may strike, commas between: all, none, or names (--list-faults); -name leaves one out of all.
     #[arg(long, default_value = "all", allow_hyphen_values = true)]
     faults: String,
-    /// Of those only these: kind:number, commas between. What shrinking prints.
+    /// Only these of them may strike: kind:number, commas between. Shrinking prints such a list.
     #[arg(long)]
     only: Option<String>,
-    /// How many edges.
+    /// How many edges there are, each with a replica.
     #[arg(long, default_value_t = Plan::default().edges)]
     edges: usize,
     /// How many isolates at each edge.

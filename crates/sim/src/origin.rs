@@ -1,4 +1,4 @@
-//! The origin: the value it has of every key, what it commits, and what its publishers still have to publish.
+//! The origin: its value of every key, its commits, and the commits that its publishers still have to publish.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -8,11 +8,11 @@ use newsreel_core::wire::{Change, Epoch, Key, Operation, Position, Prefix, Publi
 
 use crate::rng::Rng;
 
-/// How many publishers there are. Each has keys and tags of its own, so that what one says of a key is in order.
+/// How many publishers there are. Each has keys and tags of its own, so that the changes of one key are in order.
 pub(crate) const PUBLISHERS: usize = 2;
-/// How many tags each has.
+/// How many tags each publisher has.
 const TAGS: usize = 3;
-/// The classes, by what is promised of them.
+/// The classes of keys, each with a policy of its own in [`POLICY`].
 const CLASSES: [&str; 5] = ["title", "live", "trending", "fare", "embedding"];
 /// The policies. Their times are short enough that a run of some minutes sees all of them pass.
 const POLICY: &str = r#"{
@@ -134,7 +134,7 @@ impl Origin {
         (0..self.keys.len()).filter(|number| self.keys[*number].publisher == publisher).collect()
     }
 
-    /// Commits a change of some kind, and returns what is to be published of it.
+    /// Commits a change of some kind, and returns the publish that announces it.
     pub(crate) fn commit(&mut self, publisher: usize) -> Publication {
         let keys = self.keys_of(publisher);
         let (operation, soft) = match self.rng.below(100) {

@@ -153,7 +153,7 @@ impl Rows {
         block.hashes.get(index).copied()
     }
 
-    /// Returns the versions after `after`: what is left of a segment, or some hot rows.
+    /// Returns the versions after `after`: the rest of a segment, or some hot rows.
     pub(crate) fn page(&self, after: Version) -> Option<Page> {
         let next = after.number() + 1;
         let rows: Vec<(u64, &Hot)> = match self.segments.range(next..).next() {
@@ -169,7 +169,7 @@ impl Rows {
         Some(Page { to, rows: texts.join(",") })
     }
 
-    /// Returns a part of what is left of the versions after `from` that are folded, and where it goes on.
+    /// Returns a part of the fold of the versions after `from`, and the cursor of the next part.
     pub(crate) fn fold_part(&self, from: Version, cursor: &FoldCursor) -> (String, Option<FoldCursor>) {
         let start = cursor.version.max(from).number();
         let place = cursor.place.clone().unwrap_or_else(|| "\u{10ffff}".to_owned());

@@ -89,7 +89,7 @@ fn end(world: &mut World) {
     go_on(world, ANSWERS);
 }
 
-/// Plays what happens in so much time; says whether all was kept.
+/// Plays the events of the next `time` milliseconds; says whether every guarantee was kept.
 fn go_on(world: &mut World, time: u64) -> bool {
     let end = world.now + time;
     while world.violation.is_none() && world.is_due_by(end) {

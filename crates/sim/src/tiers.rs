@@ -57,7 +57,7 @@ impl Kv {
 
     /// Writes or deletes; refused where the last write was less than a second ago.
     pub(crate) fn put(&mut self, name: Name, entry: Option<Entry>, now: u64, visible: Vec<u64>) -> bool {
-        // Where it was written, it mostly takes the place of what is kept there.
+        // A location that sees the write at once, as the writer's own mostly does, drops its copy.
         for (location, at) in visible.iter().enumerate() {
             if *at <= now {
                 self.copies.remove(&(location, name));
@@ -74,7 +74,7 @@ impl Kv {
         true
     }
 
-    /// Drops what has expired.
+    /// Drops the names and the copies whose time is over.
     pub(crate) fn expire(&mut self, now: u64) {
         self.names.retain(|_, writes| writes.last().is_some_and(|last| now < last.at + LIFE));
         self.copies.retain(|_, (_, until)| now < *until);
@@ -89,12 +89,12 @@ pub(crate) struct R2 {
 }
 
 impl R2 {
-    /// Returns what is under a name, and its tag.
+    /// Returns the object under a name: its tag and the entry.
     pub(crate) fn get(&self, name: (Epoch, usize)) -> Option<(u64, Entry)> {
         self.objects.get(&name).map(|(etag, entry, _)| (*etag, entry.clone()))
     }
 
-    /// Writes if what is there has this tag, or nothing is there and there is none; returns what it replaced.
+    /// Writes if the object has this tag, or if there is neither an object nor a tag; returns the replaced entry.
     pub(crate) fn put(
         &mut self,
         name: (Epoch, usize),
@@ -111,7 +111,7 @@ impl R2 {
         Some(before.map(|(_, entry, _)| entry))
     }
 
-    /// Drops what a lifecycle rule would.
+    /// Drops the objects that a lifecycle rule would.
     pub(crate) fn expire(&mut self, now: u64) {
         self.objects.retain(|_, (_, _, at)| now < *at + LIFE);
     }

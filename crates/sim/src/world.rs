@@ -1,4 +1,4 @@
-//! The world: every part of the system on one clock, and what happens next.
+//! The world: every part of the system on one clock, and the queue of events.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -315,7 +315,7 @@ impl World {
     }
 }
 
-/// Returns another follower: some want to hear everything, some of a few keys, some only of what comes.
+/// Returns a client that follows. Of each four, two have topics, and one of either kind begins at the head.
 fn client(plan: &Plan, number: usize, clock: Clock) -> Client {
     let (topics, stored) = match number % 4 {
         0 if plan.hidden => (vec!["nobody:".to_owned()], Cursor::Beginning),

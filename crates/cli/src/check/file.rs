@@ -1,4 +1,4 @@
-//! Wrangler's configuration: TOML, or JSON with comments, and what of it a deployment gets.
+//! Wrangler's configuration: TOML, or JSON with comments, and the part of it that a deployment gets.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub(super) struct DeploymentFile {
     pub(super) vars: Map<String, Value>,
     /// Its own table: that of the environment, or the whole file.
     own: Map<String, Value>,
-    /// The whole file, for what an environment inherits.
+    /// The whole file, for the fields that an environment inherits.
     root: Map<String, Value>,
     /// The environment, as it is called in the file.
     pub(super) env: Option<String>,

@@ -1,8 +1,8 @@
 //! Filling past the edge: from the origin into KV, by Cloudflare's API.
 //!
 //! The same code as in an edge judges and encodes. The position is taken before the origin is asked and stamps the
-//! entry; before a write the log is read again, and what a change has overtaken is dropped and asked for anew. KV
-//! has no conditional write: it is looked at before the fetch and again right before the write. Should an entry
+//! entry; before a write the log is read again, and an entry that a change has overtaken is dropped and fetched anew.
+//! KV has no conditional write, so the fill looks at KV before the fetch and again right before the write. Should an entry
 //! be replaced in the moment between by an older one, the floors still judge it: that costs a fetch, and no truth.
 
 mod api;
@@ -74,7 +74,7 @@ pub(super) struct Kv {
 }
 
 impl Kv {
-    /// Returns what fills the namespace of the flags, if they name one.
+    /// Returns the filler of the namespace that the flags name, if they name one.
     pub(super) fn new(
         options: &KvOptions,
         at: &BrokerOptions,
@@ -129,7 +129,7 @@ impl Kv {
         left
     }
 
-    /// Takes out what KV has.
+    /// Takes out the keys whose entry in KV is to stay.
     async fn without_held(
         &self,
         keys: Vec<Hot>,
@@ -181,7 +181,7 @@ impl Kv {
         Ok(overtaken)
     }
 
-    /// Stores what has landed; returns the keys that changes have overtaken since they were asked for.
+    /// Stores the fetched entries; returns the keys that changes have overtaken since they were asked for.
     async fn store(&mut self, landed: Vec<Fetched>, outcome: &mut BatchOutcome) -> Result<Vec<Hot>, Failure> {
         if landed.is_empty() {
             return Ok(Vec::new());
@@ -221,7 +221,7 @@ impl Kv {
         envelope.position.epoch == position.epoch && matches!(judgement, Judgement::Clear | Judgement::Soft)
     }
 
-    /// Says whether what KV has is to stay: it may be served as fresh, or is not older than a fill at `version`.
+    /// Says whether KV's entry is to stay: it may be served as fresh, or is not older than a fill at `version`.
     fn keeps(&self, key: &Key, version: Version, position: Position, held: &Held) -> bool {
         let is_newer = held.version.is_some_and(|held| held > version.number());
         let Some(envelope) = &held.envelope else {

@@ -17,8 +17,8 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    /// Counts one read. When there is no room for another key, everything read so far counts half, and what was
-    /// read least is forgotten.
+    /// Counts one read. When there is no room for another key, every count is halved, and keys whose
+    /// count falls to 0 are forgotten.
     pub(super) fn count(&self, key: Key) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         while counts.len() >= MOST_KEYS && !counts.contains_key(&key) {

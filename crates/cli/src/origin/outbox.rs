@@ -53,8 +53,8 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps a publish that can never succeed for a person to look at, and puts what must be said instead in
-    /// its place. Returns that, or `None` when nothing lesser is left.
+    /// Keeps a publish that can never succeed for a person to look at, and puts a lesser publish in its place.
+    /// Returns the lesser publish, or `None` when none is left.
     pub(crate) fn rejected(
         &self,
         outgoing: &Outgoing,

@@ -14,7 +14,7 @@ use crate::broker::{BrokerClient, Wait};
 use crate::exit::note;
 use crate::http::{CallError, pause};
 
-/// Sends what waits and what is committed later, for ever.
+/// Sends the publishes of the outbox one by one, and those that are committed later, for ever.
 pub(crate) struct Publisher {
     store: Arc<Store>,
     broker: BrokerClient,

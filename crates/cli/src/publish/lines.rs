@@ -1,4 +1,4 @@
-//! Lines under way: what was read and not answered yet, and what the answers come to. Does no I/O.
+//! Lines under way: the lines that were read and not answered yet, and the outcome of the answers. Does no I/O.
 
 use std::collections::VecDeque;
 
@@ -59,7 +59,7 @@ impl Lines {
         self.waiting.is_empty()
     }
 
-    /// Returns what is to be sent again over a new connection.
+    /// Returns the lines to send again over a new connection, in order.
     pub(super) fn under_way(&self) -> Vec<String> {
         let text = |entry: &Entry| match entry {
             Entry::UnderWay(text) => Some(text.clone()),
@@ -68,7 +68,7 @@ impl Lines {
         self.waiting.iter().filter_map(text).collect()
     }
 
-    /// Takes a line that is not empty; returns what to send. A line that is no publish is answered here.
+    /// Takes a line that is not empty; returns the text to send. A line that is no publish is answered here.
     pub(super) fn take(&mut self, line: &str, heard: &mut Heard) -> Option<String> {
         self.read += 1;
         let line = line.trim();
@@ -90,8 +90,8 @@ impl Lines {
         Some(text)
     }
 
-    /// Takes a frame from the broker. An answer that another attempt may better ends the connection: what comes
-    /// after it would be printed out of order.
+    /// Takes a frame from the broker. An answer that another attempt may better ends the connection: later
+    /// answers would be printed out of order.
     pub(super) fn hear(&mut self, frame: &str) -> Heard {
         let mut heard = Heard::default();
         let Ok(PublishAnswers { answers }) = serde_json::from_str::<PublishAnswers<Box<RawValue>>>(frame)

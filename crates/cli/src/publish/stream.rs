@@ -1,6 +1,6 @@
 //! `newsreel publish --ndjson`: one publish a line over the publishing socket, many under way at a time.
 //!
-//! Every line has an idempotency key, so what was not answered when the connection broke is sent again.
+//! Every line has an idempotency key, so lines without an answer are sent again when the connection breaks.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};

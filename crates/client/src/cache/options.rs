@@ -31,7 +31,7 @@ pub(super) struct Classes {
 }
 
 impl Classes {
-    /// Says what a class promises, or `other` every class that is not named.
+    /// Sets the policy of a class; the class `other` stands for every class that is not named.
     pub(super) fn say(&mut self, class: String, promise: Promise) {
         self.named.retain(|(named, _)| *named != class);
         self.named.push((class, promise));

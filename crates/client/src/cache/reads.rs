@@ -62,7 +62,7 @@ impl CacheState {
         PendingRead { key, options, task, turn, tick, era, proved, anew, pass, found }
     }
 
-    /// Returns what a read is shown; one that goes to the origin *anew* is not shown the index.
+    /// Returns the knowledge and the index that a read is shown; a read *anew* is not shown the index.
     fn shown(&self, anew: bool) -> Shown<'_> {
         Shown { known: &self.known, entries: (!anew).then_some(&self.entries) }
     }
@@ -71,7 +71,7 @@ impl CacheState {
         self.walks.admit(walk)
     }
 
-    /// Returns what a read needs next.
+    /// Returns the next step of a read.
     pub(super) fn turn(&self, walk: u32) -> Option<NextStep> {
         self.walks.get(walk).map(|walk| walk.turn)
     }
@@ -113,7 +113,7 @@ impl CacheState {
         self.walks.take(walk);
     }
 
-    /// Hands a read what it waited for, unless a reset came first: then it begins anew.
+    /// Hands a read the proof or flight that it waited for, unless a reset came first: then the read begins again.
     fn with(
         &mut self,
         number: u32,
@@ -236,7 +236,7 @@ impl CacheState {
         self.follow(walk, now);
     }
 
-    /// Answers with what the origin said of a key of which nothing is heard.
+    /// Answers with the origin's value of a key whose changes the session does not hear.
     fn passed(&mut self, walk: &mut PendingRead) {
         let class = walk.key.class();
         let (origin, fresh) = match walk.found {

@@ -87,9 +87,9 @@ impl CacheState {
         }
     }
 
-    // --- What is heard ---
+    // --- Changes heard ---
 
-    /// Takes what a session heard with its last input; says whether everything is to be forgotten.
+    /// Takes the changes of a session's last input; says whether JavaScript must drop all values.
     pub(super) fn hear(
         &mut self,
         heard: &[Heard],
@@ -320,7 +320,7 @@ impl CacheState {
         self.flights.get(flight)
     }
 
-    /// Keeps what a flight brought to a read, once.
+    /// Keeps the value that a flight brought to a read, once for all reads of the flight.
     pub(super) fn keep(&mut self, walk: u32, flight: u32) -> Option<Put> {
         let read = self.walks.get(walk)?.task.read();
         let flight = self.flights.get_mut(flight)?;
@@ -334,7 +334,8 @@ impl CacheState {
 }
 
 impl Flight {
-    /// Returns the envelope of what was brought: stamped with what was heard before, and refused by everything if void.
+    /// Returns the envelope of the flight's value, stamped with the position at the flight's start. The envelope of a
+    /// void flight has a position of no log, so it is refused.
     pub(super) fn envelope(&self, read: &Read) -> Option<Envelope> {
         let brought = self.brought.as_ref()?;
         let position = self.position.filter(|_| !self.void);

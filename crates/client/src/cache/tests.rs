@@ -1,4 +1,4 @@
-//! The desk, driven as JavaScript drives it: what is heard while reads and fills are under way.
+//! The state of a cache, driven as JavaScript drives it: changes come while reads and fills are under way.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ fn begin(state: &mut CacheState) -> (u32, u32) {
     (walk, state.board(walk, 0, NOW).unwrap().0)
 }
 
-/// Lands a flight for a read, and keeps what it brought where that is said.
+/// Lands a flight for a read, and keeps its value if the read's step says so.
 fn land(state: &mut CacheState, walk: u32, flight: u32, tags: &[&str]) -> NextStep {
     state.land(flight, brought(tags));
     let turn = state.landed(walk, flight, NOW).unwrap();

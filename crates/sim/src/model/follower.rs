@@ -8,7 +8,7 @@ use super::branch::Branch;
 use super::{Check, Model, Violation, broken};
 
 impl Model {
-    /// G1 to G6, D2: what a follower that held `held` (nothing: from the beginning) was given to get to `to`.
+    /// Checks G1 to G6 and D2 of the versions that took a follower from `held` (none: the beginning) to `to`.
     pub(crate) fn check_applied(
         &self,
         held: Option<Position>,

@@ -1,4 +1,4 @@
-//! The rows of a replica: floors by target, the position they are of, and what a reader is told of them.
+//! The rows of a replica: floors by target, their position, and the replies to readers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -85,7 +85,7 @@ impl ReplicaRows {
         }
     }
 
-    /// Returns what a reader that has every floor up to `since` is told.
+    /// Returns the reply to a reader that has every floor up to `since`.
     pub(crate) fn reply(
         &self,
         since: Version,

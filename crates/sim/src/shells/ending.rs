@@ -7,7 +7,7 @@ use crate::model::broken;
 use crate::world::{Who, World};
 
 impl World {
-    /// Ends all faults and all commits; what is committed is still published.
+    /// Ends all faults and all commits; earlier commits are still published.
     pub(crate) fn heal(&mut self) {
         self.say(|| "everything heals".to_owned());
         (self.ending, self.faults.calm) = (true, true);

@@ -48,7 +48,7 @@ impl World {
         }
     }
 
-    /// Hands a follower an input and carries out what follows, in order.
+    /// Hands a follower an input and carries out its effects, in order.
     pub(crate) fn step_follower(&mut self, who: Who, input: Input) {
         let now = self.now;
         let seat = self.seat(who);
@@ -57,7 +57,8 @@ impl World {
         self.carry_out_follower(who);
     }
 
-    /// After a write that failed the follower is ahead of what is stored, and starts again from there.
+    /// Carries out a follower's effects. After a failed write the follower is ahead of its stored position, and starts
+    /// again from there.
     pub(crate) fn carry_out_follower(&mut self, who: Who) {
         while let Some(effect) = self.seat(who).follower.poll_effect() {
             if self.carry_out_following(who, effect) {

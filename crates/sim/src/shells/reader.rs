@@ -1,4 +1,4 @@
-//! The shell of a reader: what `crates/edge` does around `core::read::drive`. Every answer is checked.
+//! The shell of a reader: the part of `crates/edge` around `core::read::drive`. Every answer is checked.
 
 use newsreel_core::read::cache::{Answer, Read, Tier};
 use newsreel_core::read::drive::{Poll, ReadDriver, ReadTask, SyncQuestion};
@@ -103,7 +103,7 @@ impl World {
         self.drive_request(isolate, number);
     }
 
-    /// Does what the driver of a request waits for.
+    /// Polls the driver of a request, and starts the sync or the questions to tiers that the driver waits for.
     fn drive_request(&mut self, isolate: u64, number: u64) {
         let now = self.now;
         let Some(at) = self.isolates.get_mut(&isolate) else { return };
@@ -130,7 +130,7 @@ impl World {
         }
     }
 
-    /// A request has its answers: they are checked, and tiers are filled.
+    /// Checks the answers of a request that is done, and fills the tiers.
     fn answer(&mut self, isolate: u64, request: Request) {
         let Request { driver, wants, of, began } = request;
         for (task, want) in driver.into_tasks().iter().zip(&wants) {

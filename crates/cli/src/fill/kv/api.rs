@@ -1,4 +1,4 @@
-//! Workers KV over Cloudflare's REST API: what is there under some names, and many writes at once.
+//! Workers KV over Cloudflare's REST API: reads of many names, and writes of many pairs, at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl KvApi {
         Ok(Self { client: http::client(base)?, base: base.clone(), account, namespace, bearer, retry_for })
     }
 
-    /// Returns what is there under each of at most 100 names; a name that has nothing is left out.
+    /// Returns the entry under each of at most 100 names; a name without one is left out.
     pub(super) async fn look(&self, names: &[String]) -> Result<BTreeMap<String, Held>, Failure> {
         #[derive(Deserialize)]
         struct Values {
@@ -135,7 +135,7 @@ impl KvApi {
                         Err(other) => return Err(other),
                     }
                 }
-                // When all are, it is not for what they are.
+                // When every pair is refused, the pairs are not the reason.
                 if unwritten.len() < pairs.len() { Ok(unwritten) } else { self.put_at_once(pairs).await }
             }
             outcome => outcome,

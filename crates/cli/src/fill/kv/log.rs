@@ -36,7 +36,7 @@ struct LogPage {
 }
 
 impl LogReader {
-    /// Returns what knows nothing yet.
+    /// Returns a reader at no position, without floors.
     pub(super) fn new(at: &BrokerOptions) -> Result<Self, Failure> {
         let (at, broker) = (at.clone(), BrokerClient::new(at.clone())?);
         Ok(Self { at, broker, floors: Floors::default(), position: None })

@@ -204,7 +204,7 @@ export class EdgeCache implements Disposable {
     this.dispose();
   }
 
-  // --- What is heard ---
+  // --- Changes heard ---
 
   #hear(inside: Cache, session: Session): void {
     if (inside.hear(session)) this.#drop();

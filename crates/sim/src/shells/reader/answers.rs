@@ -1,4 +1,4 @@
-//! Every answer is checked, by what its reader had heard and by what was acknowledged when.
+//! The checks of every answer, by the position its reader knew and the times of the acknowledgements.
 
 use newsreel_core::read::cache::{Answer, Freshness, Tier};
 use newsreel_core::wire::{Position, Version};

@@ -63,7 +63,7 @@ impl World {
         self.schedule(way + slow, Event::OriginReads { isolate, request: number, read });
     }
 
-    /// The origin reads what it has, and answers a little later.
+    /// The origin reads its value of the key, and answers a little later.
     pub(crate) fn origin_reads(&mut self, isolate: u64, number: u64, read: usize) {
         let fails = self.now < self.origin.away_until || self.faults.strikes(Fault::OriginFails);
         let slow = self.faults.strikes(Fault::OriginSlow);
@@ -112,7 +112,7 @@ impl World {
         self.kv.put(name, entry, now, visible);
     }
 
-    /// A write to R2: on what was seen, unless what is there is as new.
+    /// Writes to R2, on the condition that the object seen is still there; skipped if that object is newer.
     pub(crate) fn r2_put(
         &mut self,
         key: usize,
