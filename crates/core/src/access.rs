@@ -27,7 +27,7 @@ const UNKNOWN: &str = "the token is not known here";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Permission to publish.
+    /// Permission to publish changes of a catalog.
     Publish,
     /// Permission to follow, to page and to see the status.
     Follow,
@@ -161,10 +161,11 @@ impl Token {
     }
 }
 
-/// Checks that a deployment whose `CATALOGS` these are serves a catalog. An empty list stands for every catalog.
+/// Checks that a deployment serves a catalog; `list` is its variable `CATALOGS`. An empty list stands for
+/// every catalog.
 ///
 /// # Errors
-/// `unknown-catalog`.
+/// `unknown-catalog` when the list holds other catalogs only.
 pub fn served(list: &[Catalog], catalog: &Catalog) -> Result<(), Problem> {
     match list.is_empty() || list.contains(catalog) {
         true => Ok(()),

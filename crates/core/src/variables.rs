@@ -25,7 +25,7 @@ pub use kinds::{
 };
 pub use table::*;
 
-/// A variable of a deployment, whose value is read as `K` says.
+/// A variable of a deployment. The kind `K` says how its value is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable<K> {
     /// The name, as `wrangler.toml` has it.
@@ -34,7 +34,7 @@ pub struct Variable<K> {
     pub half: Half,
     /// The values that are taken, and the default.
     pub kind: K,
-    /// What the value decides, in sentences for an operator.
+    /// The effect of the value, in sentences for an operator.
     pub meaning: &'static str,
 }
 
@@ -43,7 +43,7 @@ pub struct Variable<K> {
 pub enum Half {
     /// The version log and its front door.
     Broker,
-    /// Readers and replicas.
+    /// The readers of entries, and the replicas that tell them of changes.
     Edge,
     /// The broker and the edge, each for itself.
     Both,
@@ -55,7 +55,7 @@ pub enum VariableError {
     /// The value is of another kind, or out of bounds.
     #[error("{name} is {expected}, not {given}")]
     Unfit {
-        /// The variable.
+        /// The name of the variable, as `wrangler.toml` has it.
         name: &'static str,
         /// The values that are taken, such as `a whole number from 1 to 6`.
         expected: String,
@@ -65,7 +65,7 @@ pub enum VariableError {
     /// An item of a list is of another kind than the list.
     #[error("{name} is {expected}, and {item:?} is none{why}")]
     Item {
-        /// The variable.
+        /// The name of the variable, as `wrangler.toml` has it.
         name: &'static str,
         /// The lists that are taken, such as `a list of catalogs with commas`.
         expected: &'static str,
@@ -111,13 +111,13 @@ impl<K: Kind> Variable<K> {
     }
 }
 
-/// A variable of whatever kind, for what goes through the whole table.
+/// A variable of any kind, for code that goes through the whole table.
 pub trait AnyVariable: Sync {
-    /// Returns the name.
+    /// Returns the name of the variable, as `wrangler.toml` has it.
     fn name(&self) -> &'static str;
     /// Returns the half of the Worker that reads the value.
     fn half(&self) -> Half;
-    /// Returns what the value decides.
+    /// Returns the effect of the value, in sentences for an operator.
     fn meaning(&self) -> &'static str;
     /// Returns the values that are taken, such as `a whole number from 1 to 6`.
     fn expected(&self) -> String;
@@ -128,7 +128,7 @@ pub trait AnyVariable: Sync {
     /// Checks a value by the rules of [`Settings::read`].
     ///
     /// # Errors
-    /// See [`Settings::read`].
+    /// [`VariableError`] names the variable and says which values are taken.
     fn check(&self, given: &Value) -> Result<(), VariableError>;
 }
 

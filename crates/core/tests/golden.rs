@@ -52,7 +52,7 @@ impl Case {
         self.read(name)
     }
 
-    /// Reads what has a text of its own.
+    /// Reads a field of a type that has a text form of its own.
     fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(&self, name: &str) -> T {
         self.text(name).parse().unwrap_or_else(|error| panic!("{name} of {}: {error:?}", self.0))
     }
@@ -362,7 +362,7 @@ fn fold(case: &Case) {
         }
         stored.extend(left);
     }
-    // Within a version their order means nothing.
+    // The order of the changes within a version means nothing.
     let left = stored.values().flatten().map(|folded| (folded.version, folded.to_json()));
     let left: BTreeSet<(Version, String)> = left.collect();
     assert_eq!(left.into_iter().map(|(_, text)| text).collect::<Vec<_>>(), case.texts("left"));

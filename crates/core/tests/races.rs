@@ -23,7 +23,7 @@ const NOW: UnixMillis = UnixMillis(1_000_000);
 /// The origin: how often its value has changed, and whether there is a value.
 type Value = (u64, bool);
 
-/// An entry is its envelope and what the origin had when it was asked.
+/// An entry: its envelope, and the origin's value when the origin was asked.
 type Entry = (Envelope, Value);
 
 fn policy(quorum: bool) -> Policy {
@@ -62,23 +62,23 @@ struct Isolate {
 #[derive(Clone)]
 struct Walk {
     read: Read,
-    /// The tiers it has still to hear, and the generation under which it asks.
+    /// The tiers that have still to answer, and the generation under which the read asks KV.
     asking: Vec<Tier>,
     generation: Version,
-    /// What it asked the origin with, once it did; then what the origin said.
+    /// The position with which the read asked the origin, once it has asked; then the origin's answer.
     asked_with: Option<Position>,
     fetched: Option<Entry>,
     held: BTreeMap<Tier, Entry>,
-    /// The entry of R2 when this read looked.
+    /// The entry that R2 held when this read asked R2.
     seen: Option<Entry>,
     answer: Option<Answer>,
-    /// The entries that are still to be put, in this order.
+    /// The tiers that are still to be filled, in this order.
     puts: Vec<Tier>,
 }
 
 #[derive(Clone)]
 struct World {
-    /// The changes that are published, by version; and what the origin has.
+    /// The published changes, in the order of their versions; then the origin's value.
     log: Vec<String>,
     value: Value,
     kv: BTreeMap<Version, Entry>,
@@ -146,7 +146,7 @@ impl World {
         self.isolates.iter().map(|isolate| isolate.known.floors().generation(&key())).max().unwrap()
     }
 
-    /// Says whether an act would do anything yet; if not it is played later.
+    /// Says whether an act would do anything yet. An act that would not is played later.
     fn would_change(&self, act: Act) -> bool {
         match act {
             Act::Hear(reader) => self.isolates[reader].heard < self.log.len() as u64,
@@ -172,7 +172,7 @@ impl World {
         walk
     }
 
-    /// Hands a read what happened and notes what it wants next.
+    /// Hands a read an event, and notes what the read wants next.
     fn tell(&self, reader: usize, walk: &mut Walk, event: Event) {
         match walk.read.next(NOW, &self.isolates[reader].known, event) {
             Step::Ask { tiers, generation } => {
@@ -190,7 +190,8 @@ impl World {
         }
     }
 
-    /// Goes on with a read by one step: asks a tier, hears the origin, puts into a tier. Returns whether there was one.
+    /// Goes on with a read by one step: asks a tier, hears the origin, or fills a tier. Returns whether a
+    /// step was left.
     fn step(&mut self, reader: usize, walk: &mut Walk) -> bool {
         if walk.answer.is_some() {
             return self.put(reader, walk);
@@ -203,7 +204,7 @@ impl World {
                 walk.seen.clone_from(&self.r2);
                 self.r2.clone()
             }
-            // Three steps: it is asked, it reads its value, the answer lands.
+            // Three steps: the read asks the origin, the origin reads its value, the answer lands.
             Tier::Origin => match (walk.asked_with.take(), walk.fetched.take()) {
                 (None, None) => {
                     walk.asked_with = self.isolates[reader].known.position();
@@ -284,7 +285,8 @@ impl World {
         let removed = heard > 0 && self.log[usize::try_from(heard).unwrap() - 1].contains("remove");
         match walk.answer.as_ref().unwrap() {
             Answer::Serve { from, freshness: Freshness::Fresh, .. } => {
-                // Every publish came after its commit, so who has heard n of them is given the n-th value or a later.
+                // Every publish came after its commit, so a reader that has heard n publishes is given the
+                // n-th value or a later one.
                 let (changes, found) = walk.held[from].1;
                 assert!(changes >= heard, "S2: {from:?} has value {changes} of {heard} after {told:?}");
                 assert!(
@@ -299,7 +301,7 @@ impl World {
     }
 }
 
-/// What the actors do, of whom the first is the reader that fills.
+/// The acts of each actor, in order. The first actor is the reader that fills.
 type Actors = [Vec<Act>; 5];
 
 fn actors(changes: &[&str]) -> Actors {
@@ -319,7 +321,7 @@ struct Played<'a> {
 }
 
 impl<'a> Played<'a> {
-    /// A world in which nothing has happened; a warm one has been read in once.
+    /// A world in which nothing has happened; in a warm one the first reader has read once.
     fn new(changes: &'a [&'a str], quorum: bool, warm: bool) -> Self {
         let mut world = World::new(quorum);
         if warm {

@@ -1,6 +1,7 @@
 //! Transcripts of the first release's broker (`e2e/transcripts/v1`, recorded once), played to this follower.
 //!
-//! And what a newer broker of the same protocol may say in its place: fields, frames and codes that nobody here knows.
+//! The tests also play a newer broker of the same protocol, with fields, frames and codes that this build
+//! does not know.
 //! `e2e/upgrade.test.mjs` plays the same to the command and to the npm package, and the clients' side to this broker.
 
 #![expect(
@@ -76,7 +77,7 @@ fn conversations(transcript: &str) -> BTreeMap<String, Conversation> {
 }
 
 impl Conversation {
-    /// Plays it; returns everything the follower did, and the follower.
+    /// Plays the texts to a follower; returns all its effects, and the follower.
     fn play(&self, texts: impl IntoIterator<Item = String>) -> (Vec<Effect>, Follower) {
         let config = Config { filtered: self.filtered, ..Config::default() };
         let (mut follower, mut effects) = (Follower::new(config, self.cursor, 7), Vec::new());

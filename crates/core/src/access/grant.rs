@@ -49,7 +49,7 @@ impl Grant {
     /// Returns the query that a follow or a page gets in addition: the topics of the grant, where the caller named none.
     ///
     /// # Errors
-    /// `forbidden` when it asks for one that is not within a prefix of these.
+    /// `forbidden` when the query asks for a topic that is not within a prefix of the grant.
     pub fn narrow(&self, asked: &[String]) -> Result<Option<String>, Problem> {
         if let Some(other) = asked.iter().find(|topic| !self.covers(topic)) {
             return Err(Problem::new(Code::Forbidden, format!("the token does not reach the topic {other}")));

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::wire::position::UnixMillis;
 use crate::wire::problem::{Code, Problem};
 
-/// The most keys whose rate is remembered.
+/// The most keys for which a rate is remembered.
 pub const MAX_RATE_KEYS: usize = 4_096;
 
 /// The most unknown tokens that an address may show in a second before it has to wait.

@@ -29,7 +29,7 @@ const MAX_NAME_BYTES: usize = 128;
 /// How far a signer's clock may be ahead. Applies to `nbf` and `iat` only.
 const LEEWAY_MS: u64 = 60_000;
 
-/// The detail of the problem of a token whose dates are in milliseconds.
+/// The detail of the problem of a token with dates in milliseconds.
 const IN_MILLISECONDS: &str =
     "exp, nbf and iat of the token are milliseconds; RFC 7519 has seconds there: divide by 1,000";
 
@@ -112,7 +112,7 @@ pub struct Claims {
     until: UnixMillis,
     /// The moment when the token begins, by the signer's clock.
     from: UnixMillis,
-    /// The name of the bearer, to whom idempotency keys and rates belong.
+    /// The name of the bearer: idempotency keys and rates belong to this name.
     sub: String,
     /// The names of catalogs; `*` stands for every one.
     catalogs: Vec<String>,

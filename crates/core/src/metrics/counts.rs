@@ -76,21 +76,21 @@ impl Counts {
         self.rows.is_empty()
     }
 
-    /// Hands over what was counted and begins anew.
+    /// Hands over all counts, and starts again from zero.
     #[must_use]
     pub fn take(&mut self) -> Self {
         std::mem::take(self)
     }
 
-    /// Adds what another counted.
+    /// Adds the counts of another report.
     pub fn merge(&mut self, other: &Self) {
         for (class, counted) in &other.rows {
             raise_all(self.row(class), counted);
         }
     }
 
-    /// Takes the greatest lag of each class out of the counts, in milliseconds. A gauge has to fall again, so whoever adds
-    /// counts up takes it from time to time.
+    /// Takes the greatest lag of each class out of the counts, in milliseconds. A gauge has to fall again, so
+    /// a replica takes the greatest lags from time to time.
     #[must_use]
     pub fn take_greatest_lags(&mut self) -> BTreeMap<String, u64> {
         let mut greatest = BTreeMap::new();

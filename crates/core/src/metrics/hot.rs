@@ -15,7 +15,7 @@ use crate::metrics::counts::whole;
 use crate::wire::change::Target;
 use crate::wire::name::{Key, Tag};
 
-/// How many tags of a key are kept; further ones do not find it.
+/// How many tags of a key are kept. A change of a further tag does not find the key.
 pub const MAX_HOT_TAGS: usize = 16;
 /// The longest report, in bytes.
 pub const MAX_REPORT_BYTES: usize = 64 << 10;
@@ -25,9 +25,9 @@ const WEIGHT_PER_KEY: u64 = 64;
 /// A key that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HotKey {
-    /// The key itself.
+    /// The key of the entries that were read.
     pub key: Key,
-    /// How often it was read, lately.
+    /// How often the key was read lately: old reads fade as the counts are halved.
     pub reads: u64,
     /// The tags its entry had when it was last read, at most [`MAX_HOT_TAGS`].
     pub tags: Vec<Tag>,
@@ -70,7 +70,7 @@ impl Hot {
         Self { most, total: 0, keys: BTreeMap::new(), by_weight: BTreeSet::new() }
     }
 
-    /// Counts a read of a key whose entry carries these tags.
+    /// Counts a read of a key with an entry that carries these tags.
     ///
     /// Takes about log n comparisons; once in 32 reads of each key all weights are halved.
     pub fn touch(&mut self, key: &Key, tags: &[Tag]) {

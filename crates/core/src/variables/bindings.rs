@@ -1,8 +1,8 @@
-//! The bindings of a deployment: what the platform lends a Worker under a name.
+//! The bindings of a deployment: the platform's services that a Worker reaches, each under a name.
 
 use super::Half;
 
-/// A binding.
+/// One binding, as `wrangler.toml` declares it.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding {
     /// The name that the Worker asks for.
@@ -11,9 +11,9 @@ pub struct Binding {
     pub kind: BindingKind,
     /// The half of the Worker that uses the binding.
     pub half: Half,
-    /// Whether the Worker does without, and what is missing then.
+    /// Whether the Worker needs the binding, and which function is missing without it.
     pub without: &'static str,
-    /// What the binding is for.
+    /// The purpose of the binding, in sentences for an operator.
     pub meaning: &'static str,
 }
 
@@ -25,9 +25,9 @@ pub enum BindingKind {
         /// The class that the Worker exports.
         class: &'static str,
     },
-    /// A KV namespace.
+    /// A namespace of Workers KV, which holds entries.
     KvNamespace,
-    /// An R2 bucket.
+    /// A bucket of R2, which holds copies of entries.
     R2Bucket,
     /// A dataset of Analytics Engine.
     AnalyticsDataset,
@@ -88,5 +88,5 @@ pub const METRICS: Binding = Binding {
     meaning: "What readers counted: a data point for each class every few seconds, location and class in its blobs.",
 };
 
-/// Every binding.
+/// All bindings, in the order in which `docs/configuration.md` lists them.
 pub const BINDINGS: &[Binding] = &[BROKER, REPLICA, ENTRIES, COPIES, METRICS];

@@ -41,16 +41,16 @@ pub struct Number {
     pub min: u64,
     /// The greatest value that is taken; `u64::MAX` if there is no bound.
     pub max: u64,
-    /// What the number counts.
+    /// The unit of the number.
     pub unit: Unit,
 }
 
-/// What a number counts.
+/// The unit of a number, for the words of its default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Milliseconds.
+    /// A time, counted in milliseconds.
     Milliseconds,
-    /// Bytes.
+    /// A size, counted in bytes.
     Bytes,
     /// Things that the meaning of the variable names.
     Items,
@@ -61,21 +61,21 @@ pub enum Unit {
 /// The address of a server, without the slash at its end; nothing if absent.
 #[derive(Debug, Clone, Copy)]
 pub struct Address {
-    /// What an absent address stands for.
+    /// The meaning of an absent address, in words.
     pub default: &'static str,
 }
 
 /// The name of an edge; nothing if absent.
 #[derive(Debug, Clone, Copy)]
 pub struct EdgeName {
-    /// What an absent name stands for.
+    /// The meaning of an absent name, in words.
     pub default: &'static str,
 }
 
 /// Names of catalogs with commas between them.
 #[derive(Debug, Clone, Copy)]
 pub struct CatalogList {
-    /// What an empty list stands for.
+    /// The meaning of an empty list, in words.
     pub default: &'static str,
 }
 
@@ -83,7 +83,7 @@ pub struct CatalogList {
 #[derive(Debug, Clone, Copy)]
 pub struct OriginList {}
 
-/// `true` or `false`.
+/// A switch: the value is `true` or `false`.
 #[derive(Debug, Clone, Copy)]
 pub struct Switch {
     /// The value of an absent variable.

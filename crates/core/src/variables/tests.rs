@@ -1,4 +1,4 @@
-//! What a deployment may write for each kind of variable.
+//! The values that a deployment may write for each kind of variable.
 
 use serde_json::{Map, Value, json};
 #[cfg(target_arch = "wasm32")]

@@ -1,4 +1,4 @@
-//! What a client accepts, as the header `Accept` says it (RFC 9110, 12.5.1).
+//! The media types that a client accepts, by its header `Accept` (RFC 9110, 12.5.1).
 
 /// The weight of a media range that names none: 1, in thousandths.
 const WHOLE: u16 = 1_000;
@@ -34,7 +34,7 @@ pub fn wish(accept: &str, media_type: &str) -> Wish {
     best.1
 }
 
-/// Returns the weight among the parameters of a media range. One that cannot be read is taken for none.
+/// Returns the weight among the parameters of a media range. A weight that cannot be read counts as absent.
 fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> u16 {
     let weight = parameters.find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;

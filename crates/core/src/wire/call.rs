@@ -9,14 +9,14 @@ use super::route::{Route, is_of_the_edge};
 pub enum Half {
     /// The broker: publishing, following, and every address that is not the edge's.
     Broker,
-    /// The edge: entries, and what is said of them.
+    /// The edge: entries, fills, metrics and readiness.
     Edge,
 }
 
-/// A request, read.
+/// A request, reduced to its address, the half that answers and the route.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// The address.
+    /// The whole address of the request, with its query.
     pub address: Address,
     /// The half that answers, also where the route is a problem.
     pub half: Half,

@@ -46,16 +46,16 @@ pub struct Change {
 /// Why a JSON object is not a change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
-    /// None of `key`, `tag`, `prefix`, `all`.
+    /// The object names no target: none of `key`, `tag`, `prefix`, `all`.
     #[error("a change names one target: key, tag, prefix or all")]
     NoTarget,
-    /// More than one of them.
+    /// The object names more than one target.
     #[error("a change names only one of key, tag, prefix and all")]
     TwoTargets,
     /// The field `all` is false.
     #[error("all is true or absent")]
     AllFalse,
-    /// Neither `update` nor `remove`.
+    /// The operation is neither `update` nor `remove`.
     #[error("op is \"update\" or \"remove\", not {0:?}")]
     Operation(String),
     /// Only a key can be removed: of the others nothing says which entries are gone.
@@ -64,19 +64,19 @@ pub enum ChangeError {
     /// A remove leaves nothing that could be served meanwhile.
     #[error("a remove cannot be soft")]
     SoftRemove,
-    /// Tags on something that is not a key.
+    /// The object has `tags`, and its target is not a key.
     #[error("only a key carries tags")]
     TagsWhere,
     /// There are more than 256 tags.
     #[error("{0} tags; a change names at most {MAX_TAGS}")]
     TooManyTags(usize),
-    /// The key is not one.
+    /// The target is a key that is not valid.
     #[error("key {0:?}: {1}")]
     Key(String, NameError),
-    /// The tag (of the target or in `tags`) is not one.
+    /// A tag, as the target or in `tags`, is not valid.
     #[error("tag {0:?}: {1}")]
     Tag(String, NameError),
-    /// The prefix is not one.
+    /// The target is a prefix that is not valid.
     #[error("prefix {0:?}: {1}")]
     Prefix(String, NameError),
 }
@@ -166,7 +166,7 @@ fn target(
     }
 }
 
-/// Cuts what a stranger sent to what an error text can hold.
+/// Cuts a client's text to the length that an error text can hold.
 fn shortened(text: String) -> String {
     const SHOWN: usize = 60;
     match text.char_indices().nth(SHOWN) {
@@ -183,7 +183,7 @@ impl<'de> Deserialize<'de> for Change {
 }
 
 impl Serialize for Change {
-    /// Writes the shortest form: what is the default is left out.
+    /// Writes the shortest form: fields with their default value are left out.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap;
         let mut map = serializer.serialize_map(None)?;

@@ -1,14 +1,14 @@
-//! Positions as others show them: where a follower wants to start, and what it claims to hold.
+//! Positions as clients claim them: where a follower wants to start, and which version it claims to hold.
 
 use super::position::{Epoch, Hash, Position, Version};
 
 /// Where a follower says it wants to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Start {
-    /// From the head, now. A cache never does that.
+    /// From the head: only versions that are yet to come. A cache never starts there.
     #[default]
     Head,
-    /// From where it stopped, or from everything kept.
+    /// From the position that the follower claims to hold, or from everything that the log keeps.
     At(Claim),
 }
 

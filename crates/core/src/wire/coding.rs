@@ -8,7 +8,7 @@ pub const ACCEPTED: &str = "identity";
 /// Checks the `Content-Encoding` of a request with a body; empty when there is none.
 ///
 /// # Errors
-/// `unsupported-encoding`.
+/// `unsupported-encoding` for every coding but `identity`.
 pub fn check(content_encoding: &str) -> Result<(), Problem> {
     let mut codings = content_encoding.split(',').map(str::trim).filter(|coding| !coding.is_empty());
     match codings.find(|coding| !coding.eq_ignore_ascii_case(ACCEPTED)) {

@@ -19,7 +19,7 @@ pub struct FoldCursor {
     ///
     /// Not a count: changes of that version may be folded away meanwhile, and later ones must not be skipped.
     pub place: Option<String>,
-    /// How many parts were sent; not in what a reader of pages is given.
+    /// The number of parts sent. The text of a page's cursor leaves the number out.
     #[serde(default, skip_serializing_if = "is_first")]
     pub part: u32,
 }

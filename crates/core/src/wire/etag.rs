@@ -1,6 +1,6 @@
 //! Entity tags (RFC 9110, 8.8.3): read by their grammar, compared whole.
 
-/// An entity tag.
+/// One entity tag, taken apart into its weakness and its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntityTag<'a> {
     /// Whether the tag begins with `W/`: values of equal weak tags mean the same, and their bytes may differ.
@@ -63,7 +63,7 @@ pub fn is_the_same(wanted: &str, etag: &str) -> bool {
 /// The members of a list of entity tags.
 struct Members<'a>(&'a str);
 
-/// One of them.
+/// One member of a list of entity tags.
 enum Member<'a> {
     Tag(EntityTag<'a>),
     /// Something that is no entity tag, up to the next comma.

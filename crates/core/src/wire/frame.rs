@@ -39,7 +39,7 @@ pub const FRAME_BYTES: usize = 256 << 10;
 /// A `fold` frame ends with the first version past this many bytes. Larger than the other, so that the window
 /// of a replay holds the fold of tens of thousands of targets.
 pub const FOLD_BYTES: usize = 1 << 20;
-/// The longest frame that a follower may send.
+/// The longest frame that a follower may send, in bytes.
 pub const MAX_FOLLOWER_FRAME_BYTES: usize = 4_096;
 
 /// Why a socket is closed with 4400.
@@ -121,7 +121,7 @@ pub enum Frame {
         epoch: Epoch,
         /// The version of the head.
         head: Version,
-        /// The hash at the head; what a follower without a position starts from.
+        /// The hash at the head, from which a follower without a position starts.
         hash: Option<Hash>,
         /// The frames that come next.
         resume: Resume,
@@ -169,7 +169,7 @@ pub enum Frame {
         code: String,
         /// The text for people.
         message: String,
-        /// The least time to wait before the next connection.
+        /// The least time to wait before the next connection, in milliseconds.
         retry_after_ms: Option<u64>,
     },
     /// The answer to a ping: the position of the head.
@@ -181,13 +181,13 @@ pub enum Frame {
 /// Why a text is not a frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// Not JSON of the right types.
+    /// The text is not JSON, or its fields are not of the right types.
     #[error("not a frame: {0}")]
     Json(#[from] serde_json::Error),
-    /// A pong without a position.
+    /// The text begins as a pong does, and no position follows.
     #[error("a pong without a position")]
     Pong,
-    /// Versions outside `(from, to]` or out of order.
+    /// The frame holds versions outside `(from, to]` or out of order.
     #[error("versions out of order")]
     Order,
 }

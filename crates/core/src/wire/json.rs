@@ -1,4 +1,4 @@
-//! JSON that is pure ASCII: what is not is written `\uXXXX`. And reading objects as nothing but objects.
+//! JSON in pure ASCII: all other characters are written `\uXXXX`. Also reads objects as nothing but objects.
 //!
 //! A JavaScript string with one character past Latin-1 is stored two bytes wide and sent at half the speed
 //! (measured), so rows and frames never hold one.

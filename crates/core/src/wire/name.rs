@@ -19,19 +19,19 @@ pub enum NameError {
     /// The text does not match `[a-z0-9-]{1,64}`.
     #[error("a catalog is 1 to 64 of a-z, 0-9 and '-'")]
     Catalog,
-    /// No `:` in the key, or nothing on one side of it.
+    /// The key has no `:`, or nothing on one side of its `:`.
     #[error("a key is class:id, with something on both sides of the first ':'")]
     KeyShape,
-    /// More than 400 bytes.
+    /// The name has more than 400 bytes.
     #[error("a key or prefix has at most 400 bytes; this one has {0}")]
     TooLong(usize),
-    /// U+0000 to U+001F or U+007F to U+009F.
+    /// The name holds a control character: U+0000 to U+001F or U+007F to U+009F.
     #[error("a key or prefix has no control characters")]
     Control,
-    /// A prefix of nothing is everything.
+    /// The prefix is empty, and would stand for everything.
     #[error("a prefix is not empty; to name everything, publish {{\"all\":true}}")]
     EmptyPrefix,
-    /// Not 1 to 256 bytes of printable ASCII without space and comma.
+    /// The tag is not 1 to 256 bytes of printable ASCII without space and comma.
     #[error("a tag is 1 to 256 bytes of printable ASCII without space or comma")]
     Tag,
 }

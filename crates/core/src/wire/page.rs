@@ -41,7 +41,8 @@ pub fn etag(from: Version, to: &Position, head: Version) -> String {
     format!("\"{from}-{}-{head}-{}\"", to.version, to.hash)
 }
 
-/// Says how long a cache may keep a page: one that no later publish makes longer need not be asked for again.
+/// Says how long a cache may keep a page. A page that no later publish can make longer need not be requested
+/// again.
 #[must_use]
 pub fn cache_control(query: &PageQuery, to: Version, head: Version) -> &'static str {
     match query.since {
@@ -53,7 +54,8 @@ pub fn cache_control(query: &PageQuery, to: Version, head: Version) -> &'static 
     }
 }
 
-/// Writes a page of a fold around changes that are JSON already; `next` is where it goes on, if it does.
+/// Writes a page of a fold around changes that are JSON already; `next` is the cursor of the next page, if
+/// there is one.
 #[must_use]
 pub fn fold_text(
     from: Version,
@@ -91,7 +93,7 @@ pub struct Status {
     pub oldest: Version,
     /// The number of sockets that follow.
     pub followers: usize,
-    /// The size of what is stored, in bytes.
+    /// The size of the broker's database for this catalog, in bytes.
     #[serde(default)]
     pub bytes: u64,
 }
@@ -103,9 +105,9 @@ pub struct Followers {
     pub position: Position,
     /// One item for each socket.
     pub followers: Vec<FollowerStatus>,
-    /// How many answers wait for a version.
+    /// The number of page requests that wait for a version.
     pub polls: u32,
-    /// How many streams of events are open.
+    /// The number of open streams of server-sent events.
     pub streams: u32,
 }
 
@@ -151,7 +153,7 @@ pub struct NewEpoch {
     pub version: Version,
     /// The position of its head.
     pub position: Position,
-    /// Where the log was before.
+    /// The head of the log before the new epoch.
     pub previous: Position,
 }
 

@@ -42,7 +42,7 @@ impl UnixMillis {
 pub struct Version(u64);
 
 impl Version {
-    /// Before the first publish.
+    /// The version of a log before its first publish.
     pub const ZERO: Self = Self(0);
     /// The greatest number JavaScript keeps exactly.
     pub const MAX: Self = Self((1 << 53) - 1);
@@ -296,10 +296,10 @@ pub enum PositionError {
     /// The epoch is not a ULID.
     #[error("an epoch is a ULID: 26 digits of Crockford's base 32, in capitals")]
     Epoch,
-    /// Not a whole number up to 2^53 - 1.
+    /// The version is not a whole number up to 2^53 - 1.
     #[error("a version is a whole number from 0 to 2^53 - 1")]
     Version,
-    /// Not 16 hex digits.
+    /// The hash is not 16 hex digits.
     #[error("a hash is 16 lower-case hex digits")]
     Hash,
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 /// The media type of every error.
 pub const MEDIA_TYPE: &str = "application/problem+json";
-/// The longest detail, in characters: it often shows what a stranger sent, and that may be long.
+/// The longest detail, in characters: a detail often quotes a client's text, and that may be long.
 pub const MAX_DETAIL_CHARS: usize = 2_000;
 
 macro_rules! codes {
@@ -60,7 +60,7 @@ codes! {
     BadTag = "bad-tag", 400, "Not a tag";
     /// The text is not a prefix.
     BadPrefix = "bad-prefix", 400, "Not a prefix";
-    /// Not a catalog name.
+    /// The text is not a catalog name.
     BadCatalog = "bad-catalog", 400, "Not a catalog name";
     /// The query or a header cannot be read.
     BadRequest = "bad-request", 400, "The request cannot be understood";
@@ -68,9 +68,9 @@ codes! {
     BadPosition = "bad-position", 400, "Not a position";
     /// None of the subprotocols offered is spoken here.
     UnsupportedProtocol = "unsupported-protocol", 400, "None of the subprotocols offered is spoken here";
-    /// No token, or one that is not known.
+    /// The request has no token, or a token that is not known.
     Unauthorized = "unauthorized", 401, "A valid token is needed";
-    /// A token that is known and may not do this.
+    /// The token is known and does not allow this call.
     Forbidden = "forbidden", 403, "The token does not allow this";
     /// Pages of this origin may not call.
     OriginNotAllowed = "origin-not-allowed", 403, "Pages of this origin may not call";
@@ -96,13 +96,13 @@ codes! {
     RangeNotSatisfiable = "range-not-satisfiable", 416, "None of these bytes is there";
     /// An idempotency key that was used for another body.
     IdempotencyReuse = "idempotency-reuse", 422, "The idempotency key was used for another publish";
-    /// The address speaks WebSocket.
+    /// The address takes WebSocket connections only.
     UpgradeRequired = "upgrade-required", 426, "This address speaks WebSocket";
-    /// Too much at once.
+    /// The deployment has too much to do at once; the caller tries again later.
     Busy = "busy", 429, "Too much at once";
-    /// More often than the token or the address may.
+    /// The token or the address calls more often than its rate allows.
     RateLimited = "rate-limited", 429, "Too often";
-    /// A defect of ours.
+    /// The request ran into a defect of Newsreel, and the caller did nothing wrong.
     Internal = "internal", 500, "Something broke";
     /// The deployment's variables are wrong.
     Misconfigured = "misconfigured", 500, "The deployment's configuration is wrong";
@@ -118,7 +118,7 @@ codes! {
     MinVersion = "min-version", 503, "The version asked for has not arrived here";
 }
 
-/// An error as its receiver sees it.
+/// An error as a client receives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     kind: Code,
@@ -151,7 +151,7 @@ impl Problem {
         self
     }
 
-    /// Returns which problem it is.
+    /// Returns the kind of the problem, for a match.
     #[must_use]
     pub fn kind(&self) -> Code {
         self.kind

@@ -22,7 +22,7 @@ pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// The longest idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
-/// The wish of a publisher: changes that get one version.
+/// A publisher's request: changes that get one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
     /// The changes; no target occurs twice.
@@ -53,16 +53,16 @@ impl Expect {
 /// Why a body is not a publish.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// More than 1 MiB.
+    /// The body has more than 1 MiB.
     #[error("{0} bytes; a publish has at most {MAX_BODY_BYTES}: publish in several versions")]
     TooLarge(usize),
-    /// Not JSON, or not an object of the right types.
+    /// The body is not JSON, or not an object of the right types.
     #[error("the body is not a publish: {0}")]
     Json(String),
-    /// A field that nothing here reads.
+    /// The body has a field that does not exist.
     #[error("{0}")]
     UnknownField(String),
-    /// Not an idempotency key.
+    /// The idempotency key is empty, too long, or not printable ASCII.
     #[error("an idempotency key is 1 to {MAX_IDEMPOTENCY_KEY_BYTES} printable ASCII characters")]
     IdempotencyKey,
     /// The list of changes is empty.
@@ -71,7 +71,7 @@ pub enum PublishError {
     /// There are more than 1,000 changes.
     #[error("{0} changes; a version holds at most {MAX_CHANGES}: publish in several versions")]
     TooManyChanges(usize),
-    /// One of the changes is not one.
+    /// One of the changes is not valid.
     #[error("changes[{index}]: {why}")]
     Change {
         /// The zero-based number of the change.
@@ -79,10 +79,10 @@ pub enum PublishError {
         /// The reason for the refusal.
         why: ChangeError,
     },
-    /// Two changes of one target.
+    /// Two changes of the publish have the same target.
     #[error("changes[{index}]: its target is already named by another change of this publish")]
     DuplicateTarget {
-        /// The second of the two, from 0.
+        /// The zero-based number of the second of the two changes.
         index: usize,
     },
 }
@@ -179,7 +179,7 @@ impl Publish {
 pub struct Written {
     /// The changes as the JSON array that goes into the row and onto the wire; ASCII.
     pub changes: String,
-    /// How many they are.
+    /// The number of the changes.
     pub count: usize,
     /// Where the publisher believes the head is.
     pub expect: Option<Expect>,
@@ -236,7 +236,7 @@ fn objects(json: &str) -> usize {
     objects
 }
 
-/// Returns what an idempotency key is remembered by: 32 hex digits, however long it is.
+/// Returns the text under which an idempotency key is remembered: 32 hex digits, however long the key is.
 #[must_use]
 pub fn digest_of_key(publisher: &str, key: &str) -> String {
     // A key holds no control character.
@@ -268,7 +268,7 @@ fn checked(listed: Vec<ChangeFields>) -> Result<Vec<Change>, PublishError> {
     let mut changes = Vec::with_capacity(listed.len());
     let mut targets = BTreeSet::new();
     for (index, fields) in listed.into_iter().enumerate() {
-        // Here, and not where a change of a frame is read too: what stands in a log is taken as it is.
+        // Checked for a publish, and not for a change of a frame: the changes of a log are taken as they are.
         let named = fields.tags.as_ref().map_or(0, Vec::len);
         if named > MAX_TAGS {
             return Err(PublishError::Change { index, why: ChangeError::TooManyTags(named) });
@@ -333,7 +333,7 @@ pub struct Receipt {
     pub position: Position,
     /// When the broker committed it, by the broker's clock.
     pub at: UnixMillis,
-    /// How many changes it holds.
+    /// The number of changes in the publish.
     pub changes: usize,
 }
 

@@ -9,9 +9,9 @@ use super::problem::{Code, Problem};
 
 /// The most versions a page holds, and how many it holds when `limit` is absent.
 pub const MAX_PAGE_VERSIONS: u32 = 1_000;
-/// How long a publish waits for its replicas when it does not say.
+/// How long a publish waits for the replicas when its query asks to wait and names no time.
 const DEFAULT_WAIT: Duration = Duration::from_secs(5);
-/// The longest it may wait.
+/// The longest time that an answer may wait.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The most topics of one follower.
 pub const MAX_TOPICS: usize = 32;

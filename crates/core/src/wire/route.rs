@@ -12,40 +12,40 @@ use super::query::{FollowQuery, PageQuery, PublishQuery};
 /// The call that a request makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
-    /// `POST /v1/catalogs/{catalog}/changes`
+    /// `POST /v1/catalogs/{catalog}/changes`: publishes one body of changes, or a body of lines.
     Publish(Catalog, PublishQuery),
-    /// `GET /v1/catalogs/{catalog}/publish`
+    /// `GET /v1/catalogs/{catalog}/publish`: opens a WebSocket for many publishes.
     PublishSocket(Catalog),
-    /// `POST /v1/catalogs/{catalog}/epochs`
+    /// `POST /v1/catalogs/{catalog}/epochs`: begins a new epoch.
     NewEpoch(Catalog),
-    /// `GET /v1/catalogs/{catalog}/changes`
+    /// `GET /v1/catalogs/{catalog}/changes`: reads a page of the log, or a stream of server-sent events.
     Changes(Catalog, PageQuery),
-    /// `GET /v1/catalogs/{catalog}`
+    /// `GET /v1/catalogs/{catalog}`: reads the status of the log.
     Status(Catalog),
-    /// `GET /v1/catalogs/{catalog}/follow`
+    /// `GET /v1/catalogs/{catalog}/follow`: opens the follow WebSocket.
     Follow(Catalog, FollowQuery),
-    /// `GET /v1/catalogs/{catalog}/followers`
+    /// `GET /v1/catalogs/{catalog}/followers`: lists the followers.
     Followers(Catalog),
     /// A call that the edge answers, and no broker.
     Edge(Catalog, EdgeCall),
-    /// `GET /healthz`
+    /// `GET /healthz`: says that the Worker is alive.
     Healthz,
-    /// `GET /readyz`
+    /// `GET /readyz`: says whether the edge is able to serve.
     Readyz,
 }
 
 /// A call that the edge answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EdgeCall {
-    /// `GET /v1/catalogs/{catalog}/entries/{key}`
+    /// `GET /v1/catalogs/{catalog}/entries/{key}`: reads one entry.
     Entry(Key),
-    /// `GET /v1/catalogs/{catalog}/entries?key=…&key=…`
+    /// `GET /v1/catalogs/{catalog}/entries?key=…&key=…`: reads several entries at once.
     Entries(Vec<Key>),
     /// `POST /v1/catalogs/{catalog}/entries`: the same, with the keys in the body.
     EntriesOf,
-    /// `POST /v1/catalogs/{catalog}/fill`
+    /// `POST /v1/catalogs/{catalog}/fill`: fetches keys ahead of their readers.
     Fill,
-    /// `GET /v1/catalogs/{catalog}/metrics`
+    /// `GET /v1/catalogs/{catalog}/metrics`: reads the counts of the catalog's readers.
     Metrics,
 }
 

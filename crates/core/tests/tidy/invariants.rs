@@ -3,7 +3,7 @@
 use crate::document::{PROTOCOL, quoted};
 use crate::sources;
 
-/// Crates whose tests are listed in the document. The others repeat the promises with tools of their own.
+/// Crates with tests that the document lists. The other crates repeat the promises with tools of their own.
 const PROMISING: [&str; 3] = ["core", "client", "edge"];
 
 /// An invariant: its id, the tests of this crate that show it, and those of `e2e/`.

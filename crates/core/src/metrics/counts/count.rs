@@ -9,7 +9,7 @@ macro_rules! counts {
         }
 
         impl Count {
-            /// All of them, in order.
+            /// All counters, in the order of the text form.
             pub const ALL: &[Self] = &[$(Self::$count),+];
         }
     };
@@ -126,6 +126,6 @@ counts! {
     LagMaxMs,
     /// An entry was refused: its floors were not remembered and could not be looked up.
     FloorsUnknown,
-    /// An entry was refused: a newer entry of the same quorum says otherwise.
+    /// An entry was refused: a newer entry of the same quorum differs from it.
     Outvoted,
 }

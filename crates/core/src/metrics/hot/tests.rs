@@ -49,7 +49,7 @@ impl Stream {
     }
 }
 
-/// Checks that the parts of it belong together.
+/// Checks that the sum, the keys and their order by weight belong together.
 #[track_caller]
 fn check(hot: &Hot) {
     assert!(hot.keys.len() <= hot.most);

@@ -9,7 +9,7 @@ use crate::wire::position::Version;
 /// A frame from a follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FollowerFrame {
-    /// Everything up to here is applied.
+    /// The follower has applied every version up to this one.
     Ack {
         /// The last version applied.
         version: Version,
@@ -21,10 +21,10 @@ pub enum FollowerFrame {
 /// Why a follower's text is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowerFrameError {
-    /// Not JSON, or without what an ack must have.
+    /// The text is not JSON, or lacks a field that an ack must have.
     #[error("not a frame: {0}")]
     Json(#[from] serde_json::Error),
-    /// Neither `ping` nor an ack.
+    /// The text is JSON of a type other than `ack`.
     #[error("a follower sends \"ping\" or {{\"type\":\"ack\",\"version\":…}}, not type {0:?}")]
     Type(String),
 }

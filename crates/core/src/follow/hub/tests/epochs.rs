@@ -97,8 +97,7 @@ fn e1_acks_of_the_log_before_say_nothing_of_the_new_one() {
     let mut story = Story::live_at(7);
     story.hub.handle(NOW, new_epoch());
     story.effects();
-    // This ack was on its way when the epoch began. Its version is above the new head, and that is no
-    // offence.
+    // This ack was on its way when the epoch began. A version above the new head is no offence here.
     story.expect(ack(1, 7), &[]);
     assert_eq!(story.hub.sessions()[&SessionId(1)].acked, v(0));
     story.expect(ack(1, 0), &[save(1)]);
