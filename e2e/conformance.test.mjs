@@ -29,8 +29,8 @@ function resultsOf({ stdout }) {
 }
 
 /**
- * The lies of a deployment: a pattern of a text or bytes that it sends, the replacement, and the check that must see the
- * lie. A text and its replacement are of one length, so the proxy need not understand HTTP or WebSocket.
+ * The lies of a deployment: a pattern of a text or bytes that it sends, the replacement, and the check that must see
+ * the lie. A text and its replacement are of one length, so the proxy need not understand HTTP or WebSocket.
  */
 const LIES = [
   ['a hash of a page or frame', /"hash":"[0-9a-f]/g, (text) => `"hash":"${text.endsWith('f') ? '0' : 'f'}`, 'L1'],

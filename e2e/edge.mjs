@@ -102,7 +102,7 @@ export function parse(bytes) {
   return { kind, envelope, value: bytes.subarray(end), version: Number(envelope.position.split(':')[1]) };
 }
 
-/** Writes stored bytes. */
+/** Returns an entry as the tiers store it: kind, envelope and value. */
 export function stored(envelope, value, kind = 't') {
   const json = Buffer.from(JSON.stringify(envelope));
   const head = `NRE2${kind}${json.length.toString(16).padStart(8, '0')}`;

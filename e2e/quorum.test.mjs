@@ -1,4 +1,4 @@
-// A class that asks KV, R2 and the origin at once: a change without a publish is seen, and a tier that differs is named.
+// A class that asks KV, R2 and the origin at once: an unpublished change is seen, and a tier that differs is named.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

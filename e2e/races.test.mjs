@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { entryVersion, freshness, servedBy, startEdge, stored, tiers, until } from './edge.mjs';
 
-// A bound of an hour: a reader learns of a change only when a test waits for it. `strict` fails rather than serve stale.
+// A bound of an hour: a reader learns of a change only when a test waits for it. `strict` never serves stale.
 const POLICY = { slow: { lag_bound_ms: 3_600_000 }, strict: { lag_bound_ms: 3_600_000, beyond_bound: 'fail' } };
 
 test('S2: the stale-refill race', async (t) => {
@@ -51,7 +51,7 @@ test('S2: the stale-refill race', async (t) => {
       origin.releaseAll(key);
       await origin.wasAsked(key, 1);
       const answer = await reading;
-      // The edge may not have heard of the change, which is younger than the bound; then the answer has an older version.
+      // The edge may not have heard of the change, which is younger than the bound; then its version is older.
       if (answer.json.n === 1) assert.ok(entryVersion(answer) < at.version);
       await neverBelow(catalog, key, at, { n: 2 });
     });

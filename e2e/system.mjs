@@ -91,7 +91,7 @@ export async function startDev(t, { state, port, originPort, vars = {} }) {
   return { broker: new Broker(`http://127.0.0.1:${port}`), kill };
 }
 
-/** The embedded origin. */
+/** Starts the embedded origin, `newsreel origin`, on a port of this machine. */
 export async function startOrigin(t, { port, db, broker, holdPublishMs = 0 }) {
   const child = spawn(
     NEWSREEL,

@@ -1,8 +1,8 @@
 // Compares builds of the Worker: what publishing, replay, reads and start-up cost each in CPU time.
 //
-// The builds take turns on bare workerd, each time in a new process on an empty folder, under the same load. The measure
-// is the CPU time of the process per operation, in the cheapest round of each build: other programs on the machine then
-// matter little.
+// The builds take turns on bare workerd, each time in a new process on an empty folder, under the same load. The
+// measure is the CPU time of the process per operation, in the cheapest round of each build: other programs on the
+// machine then matter little.
 //
 //   profiles.mjs ROUNDS NAME=FOLDER…   a FOLDER has index.js and index_bg.wasm
 

@@ -2,8 +2,8 @@
 //!
 //! The same code as in an edge judges and encodes. The position is taken before the origin is asked and stamps the
 //! entry; before a write the log is read again, and an entry that a change has overtaken is dropped and fetched anew.
-//! KV has no conditional write, so the fill looks at KV before the fetch and again right before the write. Should an entry
-//! be replaced in the moment between by an older one, the floors still judge it: that costs a fetch, and no truth.
+//! KV has no conditional write, so the fill looks at KV before the fetch and again right before the write. If an older
+//! entry replaces a newer one in the moment between, the floors still judge the older one: that costs a fetch alone.
 
 mod api;
 mod log;

@@ -22,7 +22,7 @@ export interface ErrorDetails {
 export class NewsreelError extends Error {
   /** The name of the class. */
   override readonly name = 'NewsreelError';
-  /** The stable code. */
+  /** The stable code, of the broker or of the package. */
   readonly code: string;
   /** Whether trying again cannot help: such an error closes a feed. */
   readonly terminal: boolean;

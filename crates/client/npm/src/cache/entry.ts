@@ -19,7 +19,7 @@ export interface EntryOptions {
 
 /** A value with its tags and times. Made by {@link entry}. */
 export class Entry<T> {
-  /** The value. */
+  /** The value, as the fetcher made it. */
   readonly value: T;
   /** @internal */
   readonly options: EntryOptions;

@@ -24,7 +24,7 @@ export interface Flight {
   value: unknown;
   /** Whether the fetcher threw. */
   failed: boolean;
-  /** The thrown error. */
+  /** The error that the fetcher threw, unchanged. */
   error: unknown;
 }
 
@@ -67,7 +67,7 @@ export class Flights {
     return [flight, false];
   }
 
-  /** A read waits no longer. The flight ends with its last read. */
+  /** Ends the wait of one read. The flight ends with its last read. */
   leave(inside: Cache, flight: Flight): void {
     const left = this.#underWay.get(flight.number);
     if (!left || --left.waiting > 0) return;
@@ -76,7 +76,7 @@ export class Flights {
     if (!this.#ended) inside.endFlight(flight.number);
   }
 
-  /** Aborts every call. */
+  /** Aborts every call under way with the terminal error `closed`, as the cache was disposed. */
   end(): void {
     this.#ended = true;
     const why = new NewsreelError('closed', 'the cache was disposed', { terminal: true });

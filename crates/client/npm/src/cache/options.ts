@@ -55,7 +55,7 @@ export interface ReadOptions {
    * publish's answer. The read waits for the version, and its answer is never stale.
    */
   minVersion?: string;
-  /** Replaces {@link CacheOptions.waitMs}. */
+  /** Replaces {@link CacheOptions.waitMs} for this read. */
   waitMs?: number;
   /** Calls the fetcher even if an entry is kept. */
   anew?: boolean;
@@ -139,9 +139,9 @@ const LEAST_BOUND_MS = 250;
 
 /** The options of a cache in the form that the wasm takes. */
 export interface Checked {
-  /** The most entries. */
+  /** The most entries that the cache keeps; at least 1. */
   maxEntries: number;
-  /** The most bytes. */
+  /** The most bytes of all entries, with their keys and tags; at least 1. */
   maxBytes: number;
   /** The arguments of `Cache.promise`, a tuple for each class. */
   classes: [name: string, ttlMs: number, staleForMs: number, lagBoundMs: number, beyond: number][];

@@ -14,7 +14,7 @@ export interface KeyChange {
 
 /** Every entry that carries a tag changed. */
 export interface TagChange {
-  /** The tag. */
+  /** The tag, of which any entry may carry several. */
   readonly tag: string;
   /** See {@link KeyChange.soft}. */
   readonly soft?: true;
@@ -22,21 +22,21 @@ export interface TagChange {
 
 /** Every key with this prefix changed. */
 export interface PrefixChange {
-  /** The prefix. */
+  /** The first characters of the keys that changed. */
   readonly prefix: string;
   /** See {@link KeyChange.soft}. */
   readonly soft?: true;
 }
 
-/** Everything changed. */
+/** Every key of the catalog changed. */
 export interface AllChange {
-  /** Always true. */
+  /** Always true: the field tells this change from the others. */
   readonly all: true;
   /** See {@link KeyChange.soft}. */
   readonly soft?: true;
 }
 
-/** One change. */
+/** One change of a key, of a tag, of a prefix or of everything. */
 export type Change = KeyChange | TagChange | PrefixChange | AllChange;
 
 /** One version of the log: everything that one publish changed, at once. */
@@ -47,7 +47,7 @@ export interface VersionEvent {
   readonly version: number;
   /** The moment of the commit, in Unix milliseconds by the broker's clock. */
   readonly at: number;
-  /** The changes. */
+  /** The changes of the publish that the feed's topics let pass. */
   readonly changes: readonly Change[];
 }
 
@@ -60,7 +60,7 @@ export interface FoldEvent {
   readonly type: 'fold';
   /** The version that the fold leads up to. */
   readonly version: number;
-  /** The changes. */
+  /** The changes, in the order of their versions. */
   readonly changes: readonly (Change & { readonly version: number })[];
 }
 

@@ -242,7 +242,7 @@ class CatalogFeed implements Feed {
     this.#provedAt = at;
   }
 
-  /** Arms the timer. */
+  /** Sets the timer for the session's timeout; no timer while the next dial waits for handlers. */
   #arm(): void {
     // Messages that arrive meanwhile do not put the timer off.
     if (this.#hearsFirst) return;

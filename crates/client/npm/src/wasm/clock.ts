@@ -11,7 +11,7 @@ const TOLERANCE_MS = 1_000;
 const began = { wall: Date.now(), monotonic: performance.now() };
 let slept = 0;
 
-/** Returns the time. */
+/** Returns the time in Unix milliseconds, never earlier than before. */
 export function now(): number {
   const elapsed = performance.now() - began.monotonic;
   const ahead = Date.now() - began.wall - elapsed;
