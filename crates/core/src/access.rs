@@ -161,8 +161,8 @@ impl Token {
     }
 }
 
-/// Checks that a deployment serves a catalog; `list` is its variable `CATALOGS`. An empty list stands for
-/// every catalog.
+/// Checks that a deployment with this list of `CATALOGS` serves a catalog. An empty list stands for every
+/// catalog.
 ///
 /// # Errors
 /// `unknown-catalog` when the list holds other catalogs only.

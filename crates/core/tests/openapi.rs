@@ -19,7 +19,7 @@ fn document() -> Value {
     serde_json::from_str(include_str!("../../../docs/openapi.json")).expect("docs/openapi.json is JSON")
 }
 
-/// Returns what stands at a JSON pointer of the document.
+/// Returns the value at a JSON pointer of the document.
 #[track_caller]
 fn at<'a>(document: &'a Value, pointer: &str) -> &'a Value {
     document.pointer(pointer).unwrap_or_else(|| panic!("docs/openapi.json has nothing at {pointer}"))

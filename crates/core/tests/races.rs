@@ -190,8 +190,8 @@ impl World {
         }
     }
 
-    /// Goes on with a read by one step: asks a tier, hears the origin, or fills a tier. Returns whether a
-    /// step was left.
+    /// Goes on with a read by one step: asks a tier, hears the origin, or fills a tier. Says whether one was
+    /// left.
     fn step(&mut self, reader: usize, walk: &mut Walk) -> bool {
         if walk.answer.is_some() {
             return self.put(reader, walk);

@@ -11,7 +11,7 @@ const METHODS: &str = "GET, HEAD, POST";
 /// event streams send with every request.
 const REQUEST_HEADERS: &str = "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, \
      If-Range, Last-Event-ID, Newsreel-Min-Version, Range";
-/// The response headers that a page may read beside those that every page may.
+/// The response headers that a page may read beside the headers that a browser shows to every page.
 const RESPONSE_HEADERS: &str = "Accept-Encoding, Accept-Ranges, Age, Allow, Cache-Status, Content-Range, ETag, \
      Idempotent-Replayed, Newsreel-Entry-Version, Newsreel-Freshness, Newsreel-Version, Retry-After";
 /// How many seconds a browser may remember a preflight. Browsers that have a limit of their own cut it down.
@@ -20,7 +20,7 @@ const MAX_AGE: &str = "86400";
 /// The origins that a deployment allows beside its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins {
-    /// All of them, also `null`.
+    /// Every origin, also `null`.
     everything: bool,
     items: Vec<Allowed>,
 }

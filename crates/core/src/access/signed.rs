@@ -20,7 +20,7 @@ use raw::{Header, JWT, KeyItem, RawClaims, decoded, json};
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;
-/// The shortest key of HS256, in bytes: as long as what it makes.
+/// The shortest key of HS256, in bytes: as long as its output (RFC 7518, 3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
 /// The most keys of a deployment.
 pub const MAX_TOKEN_KEYS: usize = 16;

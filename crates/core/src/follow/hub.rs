@@ -111,7 +111,7 @@ pub enum Input {
     Timer,
     /// An operator wants a new epoch.
     NewEpoch {
-        /// Random bits, to tell it from others of this millisecond.
+        /// Random bits, which tell the new epoch from others of the same millisecond.
         random: [u8; 10],
     },
     /// Everything up to here has been folded.
@@ -127,7 +127,7 @@ pub enum Effect {
     Tell(Tell),
 }
 
-/// A write, so that a hub made anew knows what this one decided.
+/// A write to the rows, from which a rebuilt hub knows the decisions of this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// Append a row to the log.
@@ -311,7 +311,7 @@ impl Hub {
         hub
     }
 
-    /// Takes one input; the effects tell what follows from it.
+    /// Takes one input, and queues the effects that follow from it.
     pub fn handle(&mut self, now: UnixMillis, input: Input) {
         // Sessions whose token has ended are closed before the input is handled, so they receive nothing more.
         self.close_expired(now);
@@ -379,7 +379,8 @@ impl Hub {
                 let names = if has_applied { &mut all.applied } else { &mut all.pending };
                 names.push(session.name.clone());
             }
-            // Only these are asked for acks. The others get the version in a part of a replay, or a filter hid it.
+            // Only these sessions are asked for acks. Other sessions get the version in a part of a replay,
+            // or a filter hid it.
             if session.stage == Stage::Live && session.topics.is_everything() {
                 *(if has_applied { &mut all.acked } else { &mut all.unacked }) += 1;
             }

@@ -43,7 +43,7 @@ impl Topics {
     /// Returns the changes that are left of a fold's JSON changes separated by commas, in the same form.
     ///
     /// # Errors
-    /// When the changes are not what the fold writes.
+    /// When the changes are not in the form in which the fold writes them.
     pub fn filtered_fold(&self, changes: &str) -> Result<String, serde_json::Error> {
         let changes: Vec<FoldedChange> = serde_json::from_str(&format!("[{changes}]"))?;
         let passing = changes.iter().filter(|folded| self.pass(&folded.change));
@@ -53,7 +53,7 @@ impl Topics {
     /// Returns the rows that are left of JSON rows separated by commas, in the same form.
     ///
     /// # Errors
-    /// When the rows are not what the log writes.
+    /// When the rows are not in the form in which the log writes them.
     pub fn filtered(&self, rows: &str) -> Result<String, serde_json::Error> {
         versions(rows).map(|versions| self.passing_rows(&versions))
     }
@@ -81,7 +81,7 @@ pub fn key_passes(topics: &[String], key: &Key) -> bool {
 /// Reads JSON rows separated by commas.
 ///
 /// # Errors
-/// When they are not what the log writes.
+/// When the rows are not in the form in which the log writes them.
 pub fn versions(rows: &str) -> Result<Vec<VersionRow>, serde_json::Error> {
     serde_json::from_str(&format!("[{rows}]"))
 }

@@ -11,13 +11,15 @@ use crate::wire::frame::{FoldedChange, VersionRow};
 use crate::wire::name::Tag;
 use crate::wire::position::Version;
 
-/// The most tags of a folded change; the tags named last stay. A key whose tags change for years does not grow with them.
+/// The most tags of a folded change: the tags named last stay, so a key does not grow while its tags change
+/// for years.
 pub const MAX_FOLDED_TAGS: usize = MAX_TAGS;
 
 /// The result of folding versions into the changes that were folded before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compaction {
-    /// The changes that survive, for every target that the versions name. They replace all older ones of the target.
+    /// The changes that survive, for every target that the versions name. The survivors of a target replace
+    /// all its older changes.
     pub survivors: BTreeMap<Target, Vec<FoldedChange>>,
     /// The wide changes that supersede changes of other targets, each prefix before longer ones.
     pub superseding: Vec<Superseding>,
@@ -35,7 +37,8 @@ pub struct Superseding {
 }
 
 impl Compaction {
-    /// Folds `versions`, in order, into what `before` says is left of the targets that they name.
+    /// Folds `versions`, in order, into `before`: the surviving changes of the targets that these versions
+    /// name.
     #[must_use]
     pub fn of(before: Vec<FoldedChange>, versions: &[VersionRow]) -> Self {
         let mut targets: BTreeMap<Target, Survivors> = BTreeMap::new();

@@ -11,11 +11,12 @@ use crate::wire::position::UnixMillis;
 /// How much of a log is kept, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionLimits {
-    /// Rows are sealed when there are this many bytes of them, so many at a time, or a frame's worth if that is less.
+    /// Rows are sealed once the active rows have this many bytes. A segment gets as many bytes, or a frame's
+    /// worth if that is less.
     pub segment_bytes: u64,
     /// The most bytes of sealed segments that are kept in full; older ones are folded.
     pub keep_bytes: u64,
-    /// How long a folded position can still be resumed from. Longer than any entry lives anywhere.
+    /// How long a follower can resume from a folded position. Must be longer than any entry may be served.
     pub forget_after: Duration,
 }
 
@@ -57,7 +58,7 @@ pub enum MaintenanceTask {
     },
     /// Fold the oldest segment.
     Fold,
-    /// Forget the oldest folded segment's positions, and what was folded at or below them.
+    /// Forget the positions of the oldest folded segment, and the folded changes at or below these.
     Forget,
     /// Forget idempotency keys older than [`REMEMBER_FOR`].
     ForgetKeys,

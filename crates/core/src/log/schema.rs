@@ -8,10 +8,11 @@ use crate::wire::{Code, Problem};
 
 /// Returns the migrations that a database still needs, each with the schema after it, in order.
 ///
-/// `stored` is what `meta` says; none of a database without tables.
+/// `stored` is the value of `schema` in `meta`; `None` for a database without tables.
 ///
 /// # Errors
-/// `newer-schema` when it was written by a newer build, or says what no build wrote: then nothing may be written to it.
+/// `newer-schema` when a newer build wrote the database, or when `stored` is no number: nothing may be
+/// written then.
 pub fn pending<'a>(
     stored: Option<&str>,
     migrations: &'a [&'a str],

@@ -147,7 +147,7 @@ impl Counts {
         text
     }
 
-    /// Reads what [`Self::to_text`] wrote. Numbers past the last count known here are a newer version's and
+    /// Reads a text of [`Self::to_text`]. Numbers past the last count known here are of a newer build, and
     /// are ignored.
     ///
     /// # Errors

@@ -210,7 +210,7 @@ pub fn to_text(report: &[HotKey]) -> String {
     text
 }
 
-/// Reads what [`to_text`] wrote.
+/// Reads a report that [`to_text`] wrote.
 ///
 /// # Errors
 /// [`ReportError`] when any part of it is something else.

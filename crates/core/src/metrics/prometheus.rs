@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use super::counts::{Count, CountRow, Counts, Histogram, LAG, ORIGIN, of};
 
-/// The media type of what [`Counts::prometheus`] returns.
+/// The media type of the page that [`Counts::prometheus`] returns.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 impl Counts {

@@ -13,12 +13,12 @@ use super::sync::{AtLeast, Knowledge, Look};
 use crate::wire::name::Key;
 use crate::wire::position::{Position, UnixMillis, Version};
 
-/// How often answers are judged anew that waited for others.
+/// How often an answer is judged anew that waited for other reads.
 const ROUNDS: u32 = 3;
 
 /// An entry, wherever its bytes are.
 pub trait HasEnvelope {
-    /// Returns what is stored beside the value.
+    /// Returns the metadata that is stored beside the value.
     fn envelope(&self) -> &Envelope;
 }
 
@@ -28,7 +28,7 @@ pub trait Local {
     type Entry: HasEnvelope;
     /// Returns the floors and the position that the reader was told.
     fn known(&self) -> &Knowledge;
-    /// Returns what memory has of a key.
+    /// Returns the entry that memory holds for a key.
     fn recall(&mut self, key: &Key) -> Option<Self::Entry>;
 }
 
@@ -73,7 +73,7 @@ impl<E: HasEnvelope> ReadTask<E> {
         }
     }
 
-    /// Begins the read: what memory has is judged.
+    /// Begins the read: an entry in memory is judged.
     pub fn begin(&mut self, now: UnixMillis, local: &mut impl Local<Entry = E>) {
         self.hear(now, local, Event::Begin);
     }
@@ -90,7 +90,7 @@ impl<E: HasEnvelope> ReadTask<E> {
         self.hear(now, local, Event::Synced { proved });
     }
 
-    /// Takes what a tier replied.
+    /// Takes the reply of a tier.
     pub fn replied(
         &mut self,
         now: UnixMillis,
@@ -102,7 +102,7 @@ impl<E: HasEnvelope> ReadTask<E> {
         self.hear(now, local, event);
     }
 
-    /// Judges the answer anew, since it waited for others.
+    /// Judges the answer anew, since it waited for other reads.
     fn delayed(&mut self, now: UnixMillis, local: &mut impl Local<Entry = E>) {
         self.hear(now, local, Event::Delayed);
     }
@@ -160,7 +160,8 @@ impl<E: HasEnvelope> ReadTask<E> {
         }
     }
 
-    /// Returns what the read says: what to ask, or the answer. Memory is never asked for here.
+    /// Returns the last step of the read: a question or the answer. Memory was asked already, so no step asks
+    /// memory.
     #[must_use]
     pub fn step(&self) -> &Step {
         &self.step
@@ -283,7 +284,7 @@ enum Reply<E> {
 }
 
 impl<E: HasEnvelope> ReadDriver<E> {
-    /// Begins reads: what memory has is judged.
+    /// Begins reads: entries in memory are judged.
     pub fn begin(
         reads: impl IntoIterator<Item = Read>,
         now: UnixMillis,
@@ -320,9 +321,9 @@ impl<E: HasEnvelope> ReadDriver<E> {
         self.replies.push(reply);
     }
 
-    /// Hands the reads what came, and tells what to do next.
+    /// Hands the reads the replies that came, and returns the next thing to do.
     ///
-    /// While a read wants a sync, no tier is asked: the others go by what the sync brings, too.
+    /// While a read wants a sync, no tier is asked: the other reads go by the floors of that sync, too.
     pub fn poll(&mut self, now: UnixMillis, local: &mut impl Local<Entry = E>) -> Poll {
         if self.unanswered > 0 {
             return Poll::Wait;

@@ -26,8 +26,8 @@ pub fn encode(envelope: &Envelope, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Reads stored bytes: the envelope, where the value begins, and whether it is UTF-8. `None` for what another
-/// program, or another format, wrote there.
+/// Reads stored bytes: the envelope, where the value begins, and whether it is UTF-8. `None` for bytes of
+/// another program or format.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Option<(Envelope, usize, bool)> {
     let (fixed, rest) = bytes.split_at_checked(FIXED_BYTES)?;

@@ -6,7 +6,7 @@
 use crate::wire::name::{Catalog, Key};
 use crate::wire::position::{Epoch, Version};
 
-/// Returns what the names of a catalog's log begin with.
+/// Returns the beginning of the names of a catalog's log, the same for all its keys.
 #[must_use]
 pub fn prefix(catalog: &Catalog, epoch: &Epoch) -> String {
     format!("{catalog}/{epoch}/")

@@ -213,7 +213,8 @@ impl Floors {
         self.keys.len() + self.tags.len() + self.prefixes.len()
     }
 
-    /// Forgets every floor of keys and tags: a reply left out those up to `mark`, so some held here may be too low.
+    /// Forgets every floor of keys and tags: a reply left out floors up to `mark`, so some held here may be
+    /// too low.
     pub fn drop_untold(&mut self, mark: Version) {
         self.keys.clear();
         self.tags.clear();

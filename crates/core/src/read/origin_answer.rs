@@ -64,8 +64,8 @@ pub struct OriginValue {
     pub keeping: Keeping,
 }
 
-/// Whether caches may keep an answer, and for how long. An origin can shorten the times of the class and never lengthen
-/// them.
+/// Whether caches may keep an answer, and for how long. An origin can shorten the times of the class, never
+/// lengthen them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keeping {
     /// Why no tier may store the answer and no other read may share it; `None` where they may.
@@ -136,8 +136,8 @@ impl OriginResponse<'_> {
         }
     }
 
-    /// Reads the answer to a question for no value but a list of the origin's own: returns what is left to undo
-    /// before the body is the list.
+    /// Reads the answer to a question for a list of the origin's own, not for a value: returns the codings to
+    /// undo before the body is the list.
     ///
     /// # Errors
     /// [`OriginFailure`] for a status other than 200 and for a coding that cannot be undone.
@@ -211,7 +211,7 @@ impl OriginResponse<'_> {
         keeping
     }
 
-    /// Goes by what the origin says of caching (RFC 9111), within what the class promises.
+    /// Follows the origin's caching headers (RFC 9111), within the times of the class.
     fn respected(&self, policy: &Policy) -> Keeping {
         let said = Directives::parse(&(self.header)("Cache-Control").unwrap_or_default());
         let lifetime = self.lifetime(&said);
@@ -295,7 +295,8 @@ impl Keeping {
 }
 
 impl NotStored {
-    /// Returns the `Cache-Control` of an answer that no tier keeps: caches after this one are told what the origin said.
+    /// Returns the `Cache-Control` of an answer that no tier keeps, so that later caches go by the origin's
+    /// reason too.
     #[must_use]
     pub fn cache_control(&self) -> &'static str {
         match self {

@@ -182,7 +182,8 @@ impl Policies {
         policies
     }
 
-    /// Reads what a deployment changes from the JSON of its `POLICY` variable; nothing when that is empty.
+    /// Reads a deployment's changes of policies from the JSON of its variable `POLICY`. An empty text changes
+    /// nothing.
     ///
     /// # Errors
     /// [`PolicyError`] says what to write there.

@@ -58,8 +58,7 @@ impl Look {
     }
 }
 
-/// A version that a caller wants the reader to have heard: `<epoch>:<version>`. A newer epoch satisfies an
-/// older one.
+/// A version that the reader must have heard: `<epoch>:<version>`. A newer epoch satisfies an older one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AtLeast {
     /// The epoch of the log in which the version was made.
@@ -94,7 +93,7 @@ pub struct Reply<Floors = Vec<FloorRow>> {
     pub position: Position,
     /// The floors are those raised after this version.
     pub from: Version,
-    /// The floors are those raised up to this version. It is below the position's when more floors are to be
+    /// The floors are those raised up to this version. Below the position's version, more floors are to be
     /// asked for.
     pub to: Version,
     /// How long ago the ping was sent that proved the position; absent while the replica is behind.
@@ -132,7 +131,8 @@ pub enum Applied {
     Ignored,
 }
 
-/// Ties a replica's clock to a reader's question, so that what the replica says later, unasked, can be dated.
+/// Ties a replica's clock to a reader's question, so that later, unasked messages of the replica can be
+/// dated.
 ///
 /// The replica answered after the question was sent, so a moment `d` after its answer is at least `d` after
 /// the question. Only the replica's clock is subtracted from itself; the two clocks are never compared.
@@ -155,8 +155,8 @@ impl Anchor {
     }
 }
 
-/// A reader's knowledge of a catalog: its floors, its position, and when the position was last proved to be
-/// the newest.
+/// A reader's knowledge of a catalog: its floors, its position, and when the position was last proved the
+/// newest.
 #[derive(Debug, Clone, Default)]
 pub struct Knowledge {
     epoch: Option<Epoch>,
@@ -175,8 +175,7 @@ impl Knowledge {
         Ask { epoch: self.epoch, since: self.complete, max_age_ms, at_least, look }
     }
 
-    /// Takes the reply to a question that was sent at `sent_at`, by this reader's clock, and asked for
-    /// `look`.
+    /// Takes the reply to a question with `look` that was sent at `sent_at`, by this reader's clock.
     pub fn learn(&mut self, sent_at: UnixMillis, look: &Look, mut reply: Reply) -> Applied {
         let looked = std::mem::take(&mut reply.looked);
         let at = reply.position;

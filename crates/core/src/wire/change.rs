@@ -58,7 +58,7 @@ pub enum ChangeError {
     /// The operation is neither `update` nor `remove`.
     #[error("op is \"update\" or \"remove\", not {0:?}")]
     Operation(String),
-    /// Only a key can be removed: of the others nothing says which entries are gone.
+    /// Only a key can be removed: of a tag or a prefix nothing says which entries are gone.
     #[error("only a key can be removed")]
     RemoveWhat,
     /// A remove leaves nothing that could be served meanwhile.

@@ -38,8 +38,8 @@ impl<'a> EntityTag<'a> {
     }
 }
 
-/// Says whether an `If-None-Match` names the entity tag `etag`, compared weakly. An `etag` that is none, as releases
-/// before stored what an origin sent, is named by the same text.
+/// Says whether an `If-None-Match` names the entity tag `etag`, compared weakly. An `etag` that is no entity
+/// tag, as earlier releases stored from an origin, is named by the same text.
 #[must_use]
 pub fn is_named(wanted: &str, etag: &str) -> bool {
     let (wanted, etag) = (wanted.trim(), etag.trim());

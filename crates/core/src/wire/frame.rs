@@ -94,7 +94,7 @@ impl FoldedChange {
     }
 }
 
-/// A part of what is left of `(from, to]` after folding.
+/// A part of the changes that survive from `(from, to]` after folding.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Fold {
     /// The version before the fold, exclusive.

@@ -41,8 +41,7 @@ pub fn etag(from: Version, to: &Position, head: Version) -> String {
     format!("\"{from}-{}-{head}-{}\"", to.version, to.hash)
 }
 
-/// Says how long a cache may keep a page. A page that no later publish can make longer need not be requested
-/// again.
+/// Says how long a cache may keep a page. A page that no later publish can extend never changes.
 #[must_use]
 pub fn cache_control(query: &PageQuery, to: Version, head: Version) -> &'static str {
     match query.since {
@@ -55,7 +54,7 @@ pub fn cache_control(query: &PageQuery, to: Version, head: Version) -> &'static 
 }
 
 /// Writes a page of a fold around changes that are JSON already; `next` is the cursor of the next page, if
-/// there is one.
+/// any.
 #[must_use]
 pub fn fold_text(
     from: Version,

@@ -14,7 +14,8 @@ use super::{json, problem};
 
 /// The most changes one version may hold.
 pub const MAX_CHANGES: usize = 1_000;
-/// The most objects in a body that is read: each may take fifty times what it was written in, of an isolate's memory.
+/// The most objects in a body that is read: in an isolate's memory each may take fifty times its size as
+/// text.
 pub const MAX_OBJECTS: usize = 2_000;
 /// The largest publish body, in bytes. Its row, in which a character may take twelve bytes where the body
 /// had four, stays below the 2 MB a row may have: 1,000 keys of 400 bytes grow by 800 KB.
@@ -186,8 +187,8 @@ pub struct Written {
 }
 
 impl Written {
-    /// Returns what tells this publish from another with the same idempotency key: 32 hex digits over its
-    /// meaning, so that white space and the order of fields do not matter.
+    /// Returns the fingerprint that tells this publish from another with the same idempotency key: 32 hex
+    /// digits over its meaning, so that white space and the order of fields do not matter.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         digest(&self.changes, &json::to_ascii(&self.expect))

@@ -202,7 +202,7 @@ fn duration(name: &str, text: &str) -> Result<Duration, Problem> {
     })
 }
 
-/// Adds a topic to those of the same query.
+/// Adds a topic to the topics of the same query.
 fn add_topic(topics: &mut Vec<String>, topic: &str) -> Result<(), Problem> {
     let bad = |text: String| Err(Problem::new(Code::BadRequest, text));
     if topic.is_empty() {

@@ -115,7 +115,7 @@ impl EdgeCall {
     /// The calls of the edge, as they stand after the catalog.
     const NAMES: [&str; 3] = ["entries", "fill", "metrics"];
 
-    /// Reads a call of the edge: what stands after the catalog, and what follows it.
+    /// Reads a call of the edge from the word after the catalog, and the rest of the path after that word.
     fn parse(method: &str, what: &str, rest: Option<&str>, query: &str) -> Result<Self, Problem> {
         match (what, rest) {
             ("entries", Some(key)) => {

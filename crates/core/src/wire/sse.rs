@@ -11,7 +11,8 @@ pub const MEDIA_TYPE: &str = "text/event-stream";
 /// A comment that keeps proxies from taking the silence for a dead connection.
 pub const KEEP_ALIVE: &str = ":\n\n";
 
-/// Says whether an `Accept` header asks for events: it names them, and wants a page no more than them.
+/// Says whether an `Accept` header asks for events: the header names events, and wants a page no more than
+/// events.
 #[must_use]
 pub fn is_wanted(accept: &str) -> bool {
     let (events, page) = (wish(accept, MEDIA_TYPE), wish(accept, "application/json"));

@@ -34,7 +34,7 @@ fn fold_part(from: u64, to: u64, more: bool) -> String {
     frame::fold_text(version(from), &at(to), 0, "", more)
 }
 
-/// A follower that was driven into a state of the table, and what its last input led to.
+/// A follower that was driven into a state of the table, and the effects of its last input.
 struct Driven {
     follower: Follower,
     now: UnixMillis,
@@ -98,7 +98,7 @@ fn hangs_up(effects: &[Effect]) -> bool {
     matches!(effects, [Effect::Hangup { code: close::RESYNC, .. }])
 }
 
-/// Does what a cell of the first table says of an input, and checks it.
+/// Hands in the input of a cell of the first table, and checks the outcome that the cell names.
 #[track_caller]
 fn check_input(state: &str, input: &str, cell: &str) {
     let mut driven = Driven::into_state(state);
@@ -204,7 +204,7 @@ fn frames_of(row: &str) -> Vec<String> {
     }
 }
 
-/// Checks what a frame led to against what its cell says.
+/// Checks the outcome of a frame against its cell.
 #[track_caller]
 fn check_frame(driven: &mut Driven, cell: &str, effects: &[Effect]) {
     let holds = driven.follower.position();

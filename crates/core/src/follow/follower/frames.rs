@@ -110,7 +110,7 @@ impl Follower {
         }
     }
 
-    /// Says what a frame that covers `(from, to]` brings; a gap ends the connection.
+    /// Returns how a frame that covers `(from, to]` overlaps the versions held; a gap ends the connection.
     fn classify(&mut self, now: UnixMillis, from: Version, to: Version) -> RangeOverlap {
         let held = self.version();
         if from > held {
@@ -166,8 +166,8 @@ impl Follower {
         self.ack();
     }
 
-    /// Ends the handling of a frame that was applied or brought nothing new. Acknowledges the version held,
-    /// at once while catching up or when the frame asked, and settles the proofs that waited for that
+    /// Ends the handling of a frame that was applied or was a duplicate. Acknowledges the version held, at
+    /// once while catching up or when the frame asked for it, and settles the proofs that waited for the
     /// version.
     fn applied(&mut self, now: UnixMillis, asked: bool) {
         let version = self.version();

@@ -113,8 +113,7 @@ impl Follower {
         ack.into_iter().fold(self.proofs.timeout(), UnixMillis::min)
     }
 
-    /// Returns the cursor after every queued effect. The cursor that the shell has stored may still be
-    /// behind.
+    /// Returns the cursor after every queued effect; the cursor that the shell stored may still be behind.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.cursor
@@ -151,7 +150,7 @@ impl Follower {
         self.proofs.proved_at()
     }
 
-    /// Takes one input; the effects tell what follows from it.
+    /// Takes one input, and queues the effects that follow from it.
     #[expect(clippy::too_many_lines, reason = "the table of states and inputs, read as one")]
     pub fn handle(&mut self, now: UnixMillis, input: Input) {
         let before = self.phase();
@@ -269,7 +268,7 @@ impl Follower {
         self.state = State::Waiting { until: self.backoff.until(now) };
     }
 
-    /// Forgets what belonged to the connection.
+    /// Forgets the state of the connection: its pings, its pending ack, its part of a fold.
     fn disconnect(&mut self) {
         self.proofs.disconnect();
         self.unacked_since = None;

@@ -63,12 +63,12 @@ impl Proofs {
         self.pings.pop_front()
     }
 
-    /// Takes what was committed before `asked_at` as applied.
+    /// Takes note that all versions committed before `asked_at` are applied.
     pub(super) fn prove(&mut self, asked_at: UnixMillis) {
         self.proved_at = self.proved_at.max(Some(asked_at));
     }
 
-    /// Remembers what will be proved once `version` has come. Of one version the earliest deadline stands.
+    /// Keeps a proof that holds once `version` has come. Of one version the earliest deadline stands.
     pub(super) fn await_version(&mut self, now: UnixMillis, version: Version, asked_at: UnixMillis) {
         let full = self.pending.len() >= MAX_PENDING;
         let same = self.pending.pop_back_if(|last| full || last.version == version);
@@ -76,7 +76,7 @@ impl Proofs {
         self.pending.push_back(PendingProof { version, asked_at, deadline });
     }
 
-    /// Proves what waited for a version up to this one, which is applied.
+    /// Settles the proofs that waited for a version up to this one, which is applied.
     pub(super) fn arrived(&mut self, version: Version) {
         while let Some(pending) = self.pending.pop_front_if(|pending| pending.version <= version) {
             self.prove(pending.asked_at);
@@ -95,7 +95,7 @@ impl Proofs {
         self.pending.clear();
     }
 
-    /// Forgets what belonged to the connection; what is proved stays proved.
+    /// Forgets the pings and the pending proofs of the connection. The latest proof stays.
     pub(super) fn disconnect(&mut self) {
         self.pings.clear();
         self.pending.clear();

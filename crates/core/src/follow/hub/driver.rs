@@ -27,12 +27,12 @@ mod commit;
 
 pub use commit::not_written;
 
-/// The machine that a driver runs on.
+/// The platform under a driver: rows, sockets and an alarm.
 pub trait Platform {
     /// The reason why an operation of the platform failed.
     type Error: fmt::Display;
 
-    /// Returns what the rows tell of the hub that wrote them.
+    /// Returns the state of the hub, as the rows keep it.
     ///
     /// # Errors
     /// When the rows cannot be read.
@@ -41,10 +41,10 @@ pub trait Platform {
     /// Carries out writes in one transaction.
     ///
     /// # Errors
-    /// When nothing of them was written.
+    /// When the transaction failed, so that none of the writes is kept.
     fn write(&mut self, writes: Vec<Write>) -> Result<(), Self::Error>;
 
-    /// Returns what is remembered of an idempotency key.
+    /// Returns the publish that is remembered under an idempotency key.
     ///
     /// # Errors
     /// When the rows cannot be read.
@@ -58,23 +58,23 @@ pub trait Platform {
     /// Says whether more idempotency keys may be remembered: the rest of the disk is for the log.
     ///
     /// # Errors
-    /// When the size of the rows is not to be had.
+    /// When the size of the rows cannot be read.
     fn has_room_for_keys(&mut self) -> Result<bool, Self::Error>;
 
     /// Returns how many bytes of rows are in no segment, without reading them.
     fn active_bytes(&self) -> u64;
 
-    /// Returns what there is to seal, to fold and to forget.
+    /// Returns the sizes and ages of the log, by which the next task of maintenance is chosen.
     ///
     /// # Errors
     /// When the rows cannot be read.
     fn stock(&mut self, log: &Log) -> Result<StorageStats, Self::Error>;
 
-    /// Takes one step of maintenance in one transaction; returns the position that everything is folded up to, if
-    /// that moved.
+    /// Takes one step of maintenance in one transaction; returns the position up to which the log is folded,
+    /// if it moved.
     ///
     /// # Errors
-    /// When nothing of it was written.
+    /// When the transaction failed, so that nothing of the step is kept.
     fn maintain(
         &mut self,
         task: MaintenanceTask,
@@ -100,7 +100,8 @@ pub trait Platform {
     /// Sends a text to a socket. One that cannot take it is closing, and says so later.
     fn send(&mut self, session: SessionId, text: String);
 
-    /// Reads a part of the log and sends what of it passes the topics; returns how far it went, and its size in bytes.
+    /// Reads a part of the log and sends the changes that pass the topics; returns the end of the part, and
+    /// its size in bytes.
     ///
     /// # Errors
     /// When the rows cannot be read.
@@ -112,7 +113,7 @@ pub trait Platform {
         topics: &Topics,
     ) -> Result<(PartSent, u32), Self::Error>;
 
-    /// Writes a session to its socket's attachment, which outlives the memory of this machine.
+    /// Writes a session to its socket's attachment, which outlives the memory of the object.
     fn save(&mut self, id: SessionId, session: &Session);
 
     /// Closes a socket with a code of [`close`] and a reason for people.
@@ -176,7 +177,7 @@ impl HubDriver {
         Ok(driver)
     }
 
-    /// Decides on one input and does what follows, in order.
+    /// Hands the hub one input, then writes and tells the hub's effects in order.
     ///
     /// # Errors
     /// When nothing was written, told or answered.
@@ -201,13 +202,13 @@ impl HubDriver {
         Ok(())
     }
 
-    /// Sees to it that [`Self::hub`] shows what the rows have, and that the alarm is set.
+    /// Rebuilds a poisoned hub, so that [`Self::hub`] agrees with the rows, and sets the alarm.
     ///
     /// # Errors
     /// When the rows cannot be read.
     pub fn settle<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) -> Result<(), P::Error> {
         self.recover(platform)?;
-        // A read may be what woke this machine, and a follower may lack something.
+        // The call may have woken the object, and a follower may lack a version.
         self.arm_if_unknown(platform, now);
         self.arm_for_timers(platform, now);
         Ok(())
@@ -267,7 +268,7 @@ impl HubDriver {
         writes
     }
 
-    /// Carries out tells in order, and those that follow from them; says whether all went well.
+    /// Carries out tells in order, and the tells that follow from these; says whether all went well.
     ///
     /// The writes before them stay written, so an error here fails no step.
     fn tell_all<P: Platform>(

@@ -9,7 +9,7 @@ use crate::wire::position::{Epoch, UnixMillis};
 const REASON: &str = "a new epoch";
 
 impl Hub {
-    /// Begins an epoch newer than `than`: the log is empty, and every follower forgets what it has.
+    /// Begins an epoch newer than `than`: the log is empty, and every follower is reset.
     pub(super) fn begin_epoch(&mut self, now: UnixMillis, than: Epoch, random: [u8; 10]) {
         self.log = Log::empty(than.after(now, random));
         let head = self.log.head();

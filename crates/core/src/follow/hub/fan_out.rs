@@ -56,8 +56,8 @@ impl Hub {
         !awaiting.is_empty()
     }
 
-    /// Sends filtered followers the changes that pass their topics. A frame begins where its followers'
-    /// previous frame ended.
+    /// Sends filtered followers the changes that pass their topics. Each frame begins where the last one
+    /// ended.
     fn fan_out_filtered(&mut self, filtered: &[SessionId], rows: &str, last: &Position, ask: bool) {
         let mut audiences: BTreeMap<Topics, BTreeMap<Version, Vec<SessionId>>> = BTreeMap::new();
         for id in filtered {
@@ -114,7 +114,7 @@ impl Hub {
         }
     }
 
-    /// Replays to every uncertain follower what came after the last version that it was sent.
+    /// Replays to every uncertain follower the versions after the last one that it was sent.
     pub(super) fn resync_uncertain(&mut self) {
         for id in std::mem::take(&mut self.uncertain) {
             if let Some(session) = self.sessions.get_mut(&id) {

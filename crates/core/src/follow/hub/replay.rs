@@ -20,7 +20,7 @@ const BUDGET: u64 = 32 << 20;
 /// A part of the past, to be read and sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplayPart {
-    /// The versions after this one: what is left of a segment, or a frame's worth of rows.
+    /// The versions after this one: the rest of a segment, or a frame's worth of rows.
     Versions {
         /// The version before the first of the part.
         after: Version,

@@ -37,7 +37,8 @@ pub struct Session {
     pub topics: Topics,
     /// The last version that the follower acknowledged.
     pub acked: Version,
-    /// The last version that the follower was sent. Its next frame covers what a filter hid since then.
+    /// The last version that the follower was sent. Its next frame also covers the versions that a filter hid
+    /// since then.
     #[serde(rename = "told")]
     pub sent_to: Version,
     /// The first version that the follower was asked to acknowledge and has not; else the last one.
@@ -68,7 +69,7 @@ pub enum Reset {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// Catching up: the follower gets what it missed, part by part.
+    /// Catching up: the follower gets the versions that it missed, part by part.
     Replaying {
         /// The last version sent in full: the position of the follower once it has applied the window.
         sent: Version,
@@ -84,8 +85,8 @@ pub enum Stage {
 pub struct Outstanding {
     /// The version whose ack covers the part.
     pub to: Version,
-    /// Of a fold that goes on after this part: the version that the follower still holds, which its ack of
-    /// the part names.
+    /// Set for a part of a fold with more parts to come: the version that the follower still holds and
+    /// acknowledges.
     pub held: Option<Version>,
     /// The size of the part in bytes, as it was sent.
     pub bytes: u32,
@@ -238,7 +239,7 @@ mod tests {
         }
     }
 
-    /// The attachments that the first release wrote, one session a line: sockets carry them through a
+    /// The attachments that the first release wrote, one a line. Sockets carry attachments through a
     /// deployment.
     const V1: &str = include_str!("../../../tests/attachments/v1.jsonl");
 

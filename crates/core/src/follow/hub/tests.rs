@@ -205,7 +205,7 @@ fn persisted(head: u64) -> Persisted {
     }
 }
 
-/// A hub on those rows.
+/// A hub on the rows of [`persisted`].
 fn hub(head: u64, sessions: BTreeMap<SessionId, Session>) -> Hub {
     Hub::new(tv(), persisted(head), sessions, Limits::default())
 }
@@ -370,7 +370,7 @@ fn d3_a_retry_with_the_same_key_has_one_effect_and_the_first_answer() {
     );
     let retry = Submission { remembered: Some(remembered(8)), ..keyed(8, "k") };
     story.expect(Input::Publish(vec![retry.clone()]), &[repeated(8, 8)]);
-    // A retry is the publish it repeats: what that expected of the head is long gone, and no matter.
+    // A retry is the publish that it repeats, so the head that the publish expected does not matter any more.
     story.hibernate();
     story.expect(Input::Publish(vec![retry]), &[repeated(8, 8)]);
 }

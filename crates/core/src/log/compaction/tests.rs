@@ -195,7 +195,7 @@ fn change() -> impl Strategy<Value = String> {
     })
 }
 
-/// The shell of the fold: what is stored, and what covers delete from it.
+/// The storage of a fold: keeps the survivors, and deletes the changes that wide changes supersede.
 #[derive(Default)]
 pub(crate) struct Stored(BTreeMap<Target, Vec<FoldedChange>>);
 

@@ -31,8 +31,8 @@ impl Read {
         known.lag(now).is_some_and(|lag| lag <= self.policy.lag_bound)
     }
 
-    /// Says whether the bound passed since the read began: a tier takes its time, and what it gave is judged
-    /// by the floors known then. A class that always asks promises what was acknowledged when the read began.
+    /// Says whether the bound passed since the read began: a tier takes its time, and its entry is judged by
+    /// the floors known then. A class that always asks promises the changes acknowledged when the read began.
     pub(super) fn lapsed(&self, now: UnixMillis, known: &Knowledge) -> bool {
         let counted = !self.unproved && !self.policy.lag_bound.is_zero();
         counted && !self.within_bound(now, known)
@@ -70,8 +70,7 @@ impl Read {
         }
     }
 
-    /// Returns the targets to look up before the entries in hand can be judged; `None` when all their floors
-    /// are remembered.
+    /// Returns the targets to look up before the entries in hand can be judged; `None` when there are none.
     pub(super) fn not_remembered(&self, known: &Knowledge) -> Option<Look> {
         let mut look = Look::default();
         for (_, found) in &self.said {
@@ -105,8 +104,8 @@ impl Read {
         now < envelope.stale_until && same_epoch && !known.floors().was_removed_after(&self.key, version)
     }
 
-    /// Returns the best entry that may be served marked, and whether a hard floor refuses it: what is not
-    /// refused before what is, the newer before the older.
+    /// Returns the best entry that may be served marked, and whether the floors refuse it. Entries that are
+    /// not refused come first, then newer before older ones.
     pub(super) fn spare(&self, now: UnixMillis, known: &Knowledge) -> Option<(Tier, bool)> {
         let servable = self.spares.iter().filter_map(|(tier, envelope)| {
             let visit = self.judge(now, known, envelope);
@@ -118,8 +117,8 @@ impl Read {
         best.map(|(tier, refused, _)| (tier, refused))
     }
 
-    /// Judges a fill, and says whether a change overtook it. A fill is the newest value there is, so it does
-    /// not expire here.
+    /// Judges a fill, and says whether a change overtook it. A fill never counts as expired: no newer value
+    /// exists.
     pub(super) fn judge_fill(&self, known: &Knowledge, envelope: &Envelope) -> (Visit, bool) {
         if known.position().is_none_or(|at| at.epoch != envelope.position.epoch) {
             return (Visit::OtherEpoch, true);

@@ -24,15 +24,14 @@ pub struct Read {
     pub(super) at_least: Option<AtLeast>,
     /// Whether the deployment has an R2 bucket.
     pub(super) r2: bool,
-    /// Whether the value is fetched ahead, for the tiers that isolates share. No reader waits for such a
-    /// value.
+    /// Whether the value is fetched ahead of any reader, for the tiers that isolates share.
     pub(super) ahead: bool,
     /// Whether the bound could not be proved. The answer is then marked.
     pub(super) unproved: bool,
     pub(super) fetches: u32,
     /// The tiers that the read asks next, or asked last.
     pub(super) tiers: &'static [Tier],
-    /// The answers of these tiers so far. They are judged once all have come, and their floors are proved and
+    /// The answers of these tiers so far. All are judged together, once their floors are proved and
     /// remembered.
     pub(super) said: Vec<(Tier, Found)>,
     /// Whether the floors that are not remembered here have been asked for.
@@ -148,7 +147,7 @@ impl Read {
         }
     }
 
-    /// Says what to do next.
+    /// Returns the next step after an event.
     #[must_use]
     pub fn next(&mut self, now: UnixMillis, known: &Knowledge, event: Event) -> Step {
         let (tier, found) = match event {
@@ -183,10 +182,10 @@ impl Read {
         }
     }
 
-    /// Judges the entry to be served as if its tier had given it this moment. Without such an entry the read
-    /// begins anew.
+    /// Judges the entry to be served as if its tier had given it this moment. Without one the read begins
+    /// anew.
     fn delayed(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
-        // A class that always asks has nothing else to go by than what its sync said.
+        // A class that always asks goes by the answer of its sync alone.
         self.unproved &= self.policy.lag_bound.is_zero();
         match self.served.take() {
             Some((tier, envelope)) => {
@@ -210,7 +209,7 @@ impl Read {
         if !self.is_heard(known) {
             return Step::Answer(Answer::Fail(Failure::MinVersion));
         }
-        // A class that always asks has its answer once it asked; the others need the lag itself.
+        // A class that always asks goes by the proof of this sync; every other class goes by the lag.
         let kept = if self.policy.lag_bound.is_zero() { proved } else { self.within_bound(now, known) };
         if !kept && (self.policy.beyond_bound == OnUnprovable::Fail || self.at_least.is_some()) {
             return Step::Answer(Answer::Fail(Failure::BoundNotKept));
@@ -326,8 +325,7 @@ impl Read {
         self.ask(known, ORIGIN)
     }
 
-    /// Takes a fill, and judges it by the floors of this moment: they may have risen while the origin was
-    /// answering.
+    /// Takes a fill, and judges it by the floors of this moment, which may have risen during the fetch.
     fn landed(&mut self, known: &Knowledge, envelope: &Envelope) -> Step {
         let (visit, overtaken) = self.judge_fill(known, envelope);
         self.judged(known, Tier::Origin, visit, envelope);

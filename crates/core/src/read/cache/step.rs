@@ -90,8 +90,7 @@ pub enum Event {
 pub enum Step {
     /// Sync with the replica, then hand in [`Event::Synced`].
     Sync {
-        /// The greatest age that the replica's proof may have. Zero asks for a proof that begins after the
-        /// question.
+        /// The greatest age of the replica's proof. Zero asks for a proof that begins after the question.
         max_age: Duration,
         /// The version that the replica must have heard before it answers.
         at_least: Option<AtLeast>,

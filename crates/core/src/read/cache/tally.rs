@@ -34,7 +34,7 @@ impl Read {
     }
 }
 
-/// Returns what a tier's answer counts as, and the reason if its entry was refused.
+/// Returns the counter of a tier's answer, and the counter of the reason if its entry was refused.
 fn visited(tier: Tier, visit: Visit, found: bool) -> (Count, Option<Count>) {
     let (hit, miss, failed) = match tier {
         Tier::Memory => (Count::MemoryHit, Count::MemoryMiss, Count::MemoryFailed),
@@ -74,7 +74,7 @@ fn answered(answer: &Answer, found: bool) -> Count {
     }
 }
 
-/// Returns what a fill of a tier counts as; nothing fills the origin.
+/// Returns the counter of a fill of a tier; nothing fills the origin.
 fn filled(tier: Tier) -> Count {
     match tier {
         Tier::Memory => Count::MemoryFill,

@@ -142,7 +142,7 @@ impl Story {
         Self { read: Read::new(key(), policy, Some(wanted)), ..Self::new(policy) }
     }
 
-    /// A sync arrives: the head and what changed, by version.
+    /// A sync arrives, with the head and the changes by version.
     fn hears(&mut self, head: u64, changes: &[(u64, &str)]) {
         let changes: Vec<(Version, Change)> = changes
             .iter()
@@ -362,7 +362,7 @@ fn an_expired_entry_is_served_marked_while_it_is_fetched() {
     let mut story = Story::new(stale());
     let old = story.entry_of(position(1, 3), TTL);
     story.expect(Event::Begin, ask(Tier::Memory));
-    // KV may have what another reader fetched meanwhile.
+    // KV may have an entry that another reader fetched meanwhile.
     story.expect(held(Tier::Memory, old), ask(Tier::Kv));
     story.expect(Event::Missed(Tier::Kv), revalidating(Tier::Memory));
     story.visited(&[(Tier::Memory, Visit::Expired), (Tier::Kv, Visit::Miss)]);

@@ -5,7 +5,7 @@ use crate::wire::position::UnixMillis;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Reads a date; `None` for what is none.
+/// Reads a date; `None` for a text that is no date.
 pub(super) fn parse(text: &str) -> Option<UnixMillis> {
     let words: Vec<&str> = text.split([' ', ',', '-']).filter(|word| !word.is_empty()).collect();
     let (day, month, year, time) = match *words.as_slice() {

@@ -9,8 +9,7 @@ const NOW: UnixMillis = UnixMillis(784_111_777_000);
 const HOUR: Duration = Duration::from_secs(3_600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Policies with one class: `title` is fresh for two hours and stale for one. `more` is JSON of further
-/// fields.
+/// Policies in which `title` is fresh for two hours and stale for one. `more` is JSON of further fields.
 fn policies(more: &str) -> Policies {
     Policies::from_json(&format!(r#"{{"title":{{"ttl_ms":7200000,"stale_for_ms":3600000{more}}}}}"#)).unwrap()
 }

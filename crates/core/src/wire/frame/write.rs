@@ -54,7 +54,7 @@ pub fn welcome(head: &Position, resume: Resume) -> String {
     PlainFrame::Welcome { epoch, head: version, hash, resume }.text()
 }
 
-/// Writes what stands before the rows of a `changes` frame; [`CHANGES_TAIL`] follows them.
+/// Writes the beginning of a `changes` frame. The rows follow, and then [`CHANGES_TAIL`].
 #[must_use]
 pub fn changes_head(from: Version, to: Version, hash: Hash, ack: bool) -> String {
     let ack = if ack { r#","ack":true"# } else { "" };
@@ -70,8 +70,7 @@ pub fn changes_text(from: Version, to: &Position, ack: bool, rows: &str) -> Stri
     changes_head(from, to.version, to.hash, ack) + rows + CHANGES_TAIL
 }
 
-/// Writes what stands before the changes of a `fold` frame; [`fold_tail`] follows them. `part` is the zero-based number
-/// of the part.
+/// Writes the beginning of a `fold` frame. The changes follow, and then [`fold_tail`]. `part` is zero-based.
 #[must_use]
 pub fn fold_head(from: Version, to: &Position, part: u32) -> String {
     let Position { version, hash, .. } = to;

@@ -28,7 +28,7 @@ pub(super) enum Alarm {
 }
 
 impl HubDriver {
-    /// Does what is due, and sets the alarm for what comes next.
+    /// Carries out the timer and the maintenance that are due, and sets the alarm for the next of these.
     pub fn alarm<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
         let next = self.do_what_is_due(platform, now).unwrap_or_else(|error| {
             platform.report("the alarm is tried again", &error);
@@ -67,7 +67,8 @@ impl HubDriver {
         Ok(limits.next(now, &platform.stock(self.hub.log())?))
     }
 
-    /// Sets the alarm if it is not set for as early already: for the timers, and for what a commit left to do.
+    /// Sets the alarm unless it is set for as early already: for the timers, and for maintenance after a
+    /// commit.
     pub fn arm<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
         let seals = |limits: RetentionLimits| limits.segment_bytes <= platform.active_bytes();
         let next = match self.alarm {
@@ -80,8 +81,7 @@ impl HubDriver {
         self.arm_for(platform, now, next);
     }
 
-    /// Sets the alarm while its state is [`Alarm::Unknown`]: this driver has not set it since the hub was
-    /// made.
+    /// Sets the alarm if this driver has not set it yet: its state is [`Alarm::Unknown`].
     pub(super) fn arm_if_unknown<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
         if self.alarm == Alarm::Unknown {
             self.arm(platform, now);
@@ -93,7 +93,7 @@ impl HubDriver {
         self.arm_for(platform, now, NextTask::Idle);
     }
 
-    /// Sets the alarm for what comes next, or for a timer if that comes sooner.
+    /// Sets the alarm for the next task of maintenance, or for a timer if that comes sooner.
     fn arm_for<P: Platform>(&mut self, platform: &mut P, now: UnixMillis, next: NextTask) {
         let soonest = now.plus(NEXT_EVENT);
         let maintenance = match next {

@@ -9,11 +9,11 @@ use super::{HubDriver, Input, Platform, PublishOutcome};
 use crate::wire::position::UnixMillis;
 use crate::wire::problem::{Code, Problem};
 
-/// How many bytes of changes one transaction writes, if it is not one publish. Rows, what is sent and what is
-/// kept in case it fails make several copies.
+/// How many bytes of changes one transaction of several publishes writes. The rows, the frames and the
+/// publishes kept for a second try are several copies of these bytes in memory.
 const COMMIT_BYTES: usize = 1 << 20;
-/// After so many publishes in a row that could not be written the others are not tried: each failure costs to make
-/// the hub anew, and a full disk fails them all.
+/// After so many publishes in a row that could not be written, the rest are not tried: each failure costs a
+/// rebuild of the hub, and a full disk fails all publishes.
 const FAILURES: u32 = 3;
 
 /// Returns the answer to a publish that could not be written.
@@ -74,7 +74,7 @@ impl HubDriver {
     }
 }
 
-/// Takes what one transaction writes.
+/// Takes the publishes that one transaction writes, from the front.
 fn together(left: &mut Peekable<IntoIter<Submission>>) -> Vec<Submission> {
     let (mut some, mut bytes) = (Vec::new(), 0);
     while let Some(one) =

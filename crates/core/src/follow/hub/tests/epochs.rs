@@ -17,7 +17,7 @@ fn new_epoch() -> Input {
     Input::NewEpoch { random: [0; 10] }
 }
 
-/// A replica that shows a position, and what the log knows of that version.
+/// A replica opens with a claimed position; `logged` is the log's own hash at that version.
 fn shows(session: u32, claim: Position, logged: Option<Hash>) -> Input {
     let (session, from, topics) = (SessionId(session), Start::At(claim.into()), Topics::default());
     Input::Open {

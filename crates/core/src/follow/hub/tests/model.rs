@@ -43,17 +43,17 @@ const BODIES: [&str; 6] = [
 enum Step {
     /// Publishes that arrive together: body, idempotency key, and how far off the expected head is.
     Publish(Vec<(usize, Option<u8>, Option<u64>)>),
-    /// A part of what is on a follower's wire arrives, both ways.
+    /// So many of the texts on a follower's wire arrive, in both directions.
     Deliver(usize, usize),
     /// A follower's socket breaks.
     Break(usize),
-    /// A follower starts anew from what it stored.
+    /// A follower starts again from the cursor that it stored.
     Restart(usize),
     /// The clock advances by this many milliseconds, and due timers fire.
     Wait(u64),
     /// The object is evicted between two inputs.
     Hibernate,
-    /// The object dies in the next input, after so much of what it had to tell.
+    /// The object dies in the next input, after it has told so many of its effects.
     Crash(usize),
     /// The next transaction fails.
     FailWrite,
@@ -83,7 +83,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// One follower, what it stored, and its wire.
+/// One follower, its storage, and its wire.
 struct Edge {
     follower: Follower,
     topics: Topics,
@@ -129,8 +129,7 @@ impl Edge {
         self.follower = Follower::new(Config { filtered, ..Config::default() }, self.stored, 7);
     }
 
-    /// The broker closes the socket: the broker forgets the session at once, and the follower hears of it
-    /// later.
+    /// The broker closes the socket: the session ends at once, and the follower hears of the close later.
     fn close(&mut self, code: u16) {
         self.session = None;
         self.down.push_back(follower::Input::Closed { code });
@@ -166,7 +165,7 @@ struct World {
     hub: Hub,
     epoch: Epoch,
     rows: Vec<Row>,
-    /// How many of the rows are folded, and what is left of them.
+    /// How many of the rows are folded, and the changes that survive from these.
     folded: usize,
     view: Stored,
     ack_requested: Option<AckRequest>,
@@ -314,7 +313,7 @@ impl World {
         let writes =
             |effect: &Effect| matches!(effect, Effect::Write(Write::Append(_) | Write::BeginEpoch(_)));
         if effects.iter().any(writes) && std::mem::take(&mut self.fails_to_write) {
-            // As the broker does: the rows as they are, and the sessions as the sockets carry them.
+            // The broker does the same: takes the rows as they are, and the sessions from the attachments.
             self.hub = self.made_anew(self.attachments.clone());
             return Told::NotWritten;
         }
@@ -638,7 +637,7 @@ proptest! {
             world.take(step);
         }
         world.settle();
-        // A follower that filters learns with the next publish what a dead fan-out left out.
+        // After a dead fan-out a filtered follower gets the missing versions with the next publish.
         world.publish(&[(4, None, None)]);
         world.settle();
         world.check();

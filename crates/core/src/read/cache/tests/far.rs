@@ -108,7 +108,7 @@ fn forgetful() -> Story {
 }
 
 impl Story {
-    /// A reply at version 10, of an empty log but for what is left out.
+    /// A reply at version 10 without any floors, apart from those that it left out or looked up.
     fn told(&self, looked: &str, left_out: Option<u64>) -> Reply {
         Reply {
             position: position(1, 10),
