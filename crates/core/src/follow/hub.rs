@@ -43,7 +43,8 @@ pub struct Submission {
     pub idempotency_key: Option<String>,
     /// The earlier publish under that key, if one is remembered.
     pub remembered: Option<Remembered>,
-    /// Whether its publisher waits for it to be applied, so that followers should acknowledge it at once.
+    /// Whether the publisher waits until replicas have applied the publish. Followers are then asked for acks
+    /// at once.
     pub wants_acks: bool,
 }
 
@@ -52,11 +53,11 @@ pub struct Submission {
 pub struct Remembered {
     /// The fingerprint of the changes, to tell a retry from another publish.
     pub fingerprint: String,
-    /// The position after its version.
+    /// The position after the version of the publish.
     pub position: Position,
-    /// When it was committed.
+    /// When the publish was committed, by the broker's clock.
     pub at: UnixMillis,
-    /// How many changes it has.
+    /// The number of changes in the publish.
     pub changes: usize,
 }
 
@@ -71,7 +72,8 @@ pub enum Input {
         session: SessionId,
         /// The place in the log from which the follower wants to start.
         from: Start,
-        /// The log's hash at the version it claims, if known.
+        /// The log's hash at the version that the follower claims; `None` when the log does not know that
+        /// hash.
         logged: Option<Hash>,
         /// The name that the follower gave itself; may be empty.
         name: String,
@@ -86,7 +88,7 @@ pub enum Input {
     },
     /// A part that [`Tell::SendPart`] asked for went out.
     PartSent {
-        /// The follower that got it.
+        /// The follower that the part was sent to.
         session: SessionId,
         /// The end of the part.
         sent: PartSent,
@@ -95,7 +97,7 @@ pub enum Input {
     },
     /// A follower sent a text frame over its socket.
     Text {
-        /// The follower that sent it.
+        /// The follower that sent the text.
         session: SessionId,
         /// The text of the frame, not parsed yet.
         text: String,
@@ -161,21 +163,21 @@ pub enum Tell {
     SetPong(Position),
     /// Send one text to many.
     Broadcast {
-        /// The followers that get it.
+        /// The followers to send to, each a session that is open.
         sessions: Vec<SessionId>,
         /// The text of one frame, which every follower gets byte for byte.
         text: String,
     },
     /// Send a text to one follower.
     Send {
-        /// The follower that gets it.
+        /// The follower to send to.
         session: SessionId,
         /// The text of one frame, as it goes out on the socket.
         text: String,
     },
     /// Read a part of the past, send it (through [`Session::topics`]), then handle [`Input::PartSent`].
     SendPart {
-        /// The follower that gets it.
+        /// The follower to send to.
         session: SessionId,
         /// Where the part begins.
         part: ReplayPart,
@@ -223,16 +225,16 @@ pub enum PublishOutcome {
     Refused(Problem),
 }
 
-/// How far a version has got.
+/// How far a version has got, of the followers that are connected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// The names of the replicas that have nothing from before it.
+    /// The names of the replicas that have nothing from before the version.
     pub applied: Vec<String>,
-    /// The names of the connected replicas that may still have something from before it.
+    /// The names of the replicas that may still have something from before the version.
     pub pending: Vec<String>,
-    /// How many live followers without topics, replicas among them, have acknowledged it.
+    /// How many live followers without topics, replicas among them, have acknowledged the version.
     pub acked: usize,
-    /// How many live followers without topics have not acknowledged it.
+    /// How many live followers without topics, replicas among them, have not acknowledged the version.
     pub unacked: usize,
 }
 
@@ -484,7 +486,7 @@ impl Hub {
     }
 
     fn text(&mut self, now: UnixMillis, id: SessionId, text: &str) {
-        // A socket that was closed may have sent this before it heard so.
+        // A follower may have sent this text before it heard that its socket was closed.
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if text.len() > MAX_FOLLOWER_FRAME_BYTES {
             let most = format!("a follower's frame has at most {MAX_FOLLOWER_FRAME_BYTES} bytes");

@@ -42,7 +42,7 @@ pub struct StorageStats {
     pub active_bytes: u64,
     /// Bytes of segments that are not folded.
     pub sealed_bytes: u64,
-    /// When the newest version of the oldest folded segment was made, as long as it is not forgotten.
+    /// When the newest version of the oldest folded segment was made; `None` when no folded segment is kept.
     pub oldest_folded: Option<UnixMillis>,
     /// When the oldest idempotency key was used.
     pub oldest_key: Option<UnixMillis>,

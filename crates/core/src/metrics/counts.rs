@@ -151,7 +151,7 @@ impl Counts {
     /// are ignored.
     ///
     /// # Errors
-    /// [`CountsError`] when any part of it is something else.
+    /// [`CountsError`] when the text is not such a report.
     pub fn parse(text: &str) -> Result<Self, CountsError> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(CountsError::TooLong);

@@ -29,7 +29,7 @@ pub struct HotKey {
     pub key: Key,
     /// How often the key was read lately: old reads fade as the counts are halved.
     pub reads: u64,
-    /// The tags its entry had when it was last read, at most [`MAX_HOT_TAGS`].
+    /// The tags that the entry had when the key was last read, at most [`MAX_HOT_TAGS`].
     pub tags: Vec<Tag>,
 }
 
@@ -213,7 +213,7 @@ pub fn to_text(report: &[HotKey]) -> String {
 /// Reads a report that [`to_text`] wrote.
 ///
 /// # Errors
-/// [`ReportError`] when any part of it is something else.
+/// [`ReportError`] when the text is not such a report.
 pub fn parse(text: &str) -> Result<Vec<HotKey>, ReportError> {
     if text.len() > MAX_REPORT_BYTES {
         return Err(ReportError::TooLong);

@@ -6,7 +6,7 @@ use super::io::Config;
 use crate::rng::SplitMix64;
 use crate::wire::position::UnixMillis;
 
-/// The longest that a follower stays away because it was asked to.
+/// The longest time that a follower stays away because the broker asked for it.
 pub const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
 
 /// Returns the ceiling of the wait after so many failures: `base`, doubled with each further failure, up to `cap`.

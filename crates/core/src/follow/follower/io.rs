@@ -15,7 +15,7 @@ pub struct Config {
     pub ping_every: Duration,
     /// How long a pong may take before the socket counts as dead.
     pub pong_timeout: Duration,
-    /// How long a frame may lag behind the pong that told of it.
+    /// How long the frame of a version may lag behind the pong that told of the version.
     pub behind_grace: Duration,
     /// How long catching up may go without a page. A broker that died between two pages sends no more of them.
     pub page_timeout: Duration,

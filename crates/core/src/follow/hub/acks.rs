@@ -37,7 +37,7 @@ impl Limits {
     const ASK_EVERY: Duration = Duration::from_secs(10);
     /// A live frame also asks for an ack when this many bytes of live text have been sent since the last did.
     const ASK_BYTES: u64 = 1 << 20;
-    /// A follower is not slow before it had this long to answer, since a burst of publishes is sent as one.
+    /// A follower is not slow before it had this long to answer: a burst of publishes is sent all at once.
     const MOMENT: Duration = Duration::from_secs(5);
 }
 

@@ -91,7 +91,7 @@ pub trait Platform {
     /// Sets the answer to `ping`, which the platform gives without waking the object.
     ///
     /// # Errors
-    /// When it is not set.
+    /// When the platform could not set the answer.
     fn set_pong(&mut self, head: &Position) -> Result<(), Self::Error>;
 
     /// Sends one text to many sockets. A socket that cannot take it is closing, and says so later.
@@ -125,7 +125,7 @@ pub trait Platform {
     /// Sets the alarm, in the place of the one that is set.
     ///
     /// # Errors
-    /// When it is not set.
+    /// When the platform could not set the alarm.
     fn set_alarm(&mut self, at: UnixMillis) -> Result<(), Self::Error>;
 
     /// Reports an error that fails no request by itself; `what` names the occasion.
@@ -195,7 +195,7 @@ impl HubDriver {
         if !writes.is_empty() {
             platform.write(writes)?;
         }
-        // Before the sends, so that the alarm looks again if they die half-way.
+        // Set before the sends, so that the alarm looks again if the sends die half-way.
         self.arm(platform, now);
         self.poisoned = !self.tell_all(platform, now, tells);
         self.arm_for_timers(platform, now);

@@ -51,7 +51,7 @@ pub enum PartSent {
     },
 }
 
-/// The bytes that all replays together have on their way.
+/// The unacknowledged bytes of all replays together, and the sessions that wait for room.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     bytes: u64,
@@ -153,7 +153,7 @@ impl Hub {
             ClaimStatus::Behind { .. } => Resume::Replay,
             ClaimStatus::NotOnLog(_) => Resume::Reset,
         };
-        // A follower that is reset has applied nothing until it says so.
+        // A follower that is reset has applied nothing until it acknowledges the reset.
         if resume == Resume::Live {
             session.acked = head.version;
         }

@@ -1,4 +1,4 @@
-//! One follower as the broker knows it: what its socket carries as an attachment.
+//! One follower as the broker knows it: the attachment of its socket.
 
 use std::collections::VecDeque;
 

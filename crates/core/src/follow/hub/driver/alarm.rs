@@ -67,8 +67,7 @@ impl HubDriver {
         Ok(limits.next(now, &platform.stock(self.hub.log())?))
     }
 
-    /// Sets the alarm unless it is set for as early already: for the timers, and for maintenance after a
-    /// commit.
+    /// Sets the alarm unless it is set for as early already: for timers, and for maintenance after a commit.
     pub fn arm<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) {
         let seals = |limits: RetentionLimits| limits.segment_bytes <= platform.active_bytes();
         let next = match self.alarm {

@@ -1,7 +1,8 @@
 //! Random runs of a hub with followers against a slow obvious model: a list of what was published.
 //!
 //! The shell here is the broker's, with its faults: rows are written in one transaction, the rest is told one
-//! by one, and the object may die after any of it. Sockets outlive it; what is on the wire stays in order.
+//! by one, and the object may die after any of it. Sockets outlive the object, and texts on the wire stay in
+//! order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -542,7 +543,7 @@ impl World {
         let name = who.to_string();
         let input =
             Input::Open { session, from, logged, name, topics, replica: false, until: None, random: [0; 10] };
-        // An object that dies in this keeps the socket if its session was saved, and closes it if not.
+        // When the object dies in this step, the socket stays if its session was saved, and is closed if not.
         self.step(input);
     }
 
