@@ -29,11 +29,11 @@ test('what is in the tarball', async (t) => {
     for (const license of ['LICENSE-APACHE', 'LICENSE-MIT']) assert.ok(statSync(installed(folder, license)).size > 0);
   });
 
-  await t.test('is small: every entry together is less than 120 KB', () => {
+  await t.test('is small: every entry together is less than 140 KB', () => {
     const files = readdirSync(installed(folder, 'dist'), { recursive: true }).filter((name) => /\.(js|wasm)$/.test(name));
     const sizes = files.map((name) => gzipSync(readFileSync(installed(folder, 'dist', name)), { level: 9 }).length);
     const bytes = sizes.reduce((sum, size) => sum + size, 0);
-    assert.ok(bytes < 120_000, `${bytes} bytes`);
+    assert.ok(bytes < 140_000, `${bytes} bytes`);
   });
 
   await t.test('has a file for every entry, and the same names in all of them', async () => {
