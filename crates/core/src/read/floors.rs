@@ -197,6 +197,19 @@ impl Floors {
         }
     }
 
+    /// Raises one target's floor to that of a row, unless the target is a key or a tag without a floor here: such a
+    /// floor was dropped, and one from before the watermark would pass for the newest.
+    pub fn raise_held(&mut self, row: FloorRow) {
+        let is_held = match &row.target {
+            Target::Key(key) => self.keys.contains_key(key),
+            Target::Tag(tag) => self.tags.contains_key(tag),
+            Target::Prefix(_) | Target::All => true,
+        };
+        if is_held {
+            self.raise(row);
+        }
+    }
+
     /// Raises the hard floor of everything.
     pub fn raise_all(&mut self, version: Version) {
         self.all.raise(Floor::of(Operation::Update, version));

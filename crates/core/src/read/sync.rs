@@ -209,8 +209,15 @@ impl Knowledge {
             let (hard, soft) = (left_out.tags_hard, left_out.tags_soft);
             self.floors.raise_any_tag(Floor { hard, soft, ..Floor::default() });
         }
+        // A reply from before the watermark does not know what was raised since, and was not told here either. A key
+        // or a tag that is not held stays unknown.
+        let is_outdated = reply.position.version < self.floors.watermark();
         for row in reply.floors {
-            self.floors.raise(row);
+            if is_outdated {
+                self.floors.raise_held(row);
+            } else {
+                self.floors.raise(row);
+            }
         }
         self.floors.evict_oldest(MAX_FLOORS, SNAPSHOT_FLOORS as usize);
         self.complete = self.complete.max(reply.to);
@@ -388,6 +395,20 @@ mod tests {
         assert!(Look::default().is_empty());
         assert!(!Look { keys: vec![Key::new("title:1").unwrap()], tags: Vec::new() }.is_empty());
         assert!(!Look { keys: Vec::new(), tags: vec![Tag::new("x").unwrap()] }.is_empty());
+    }
+
+    #[test]
+    fn s2_a_late_reply_brings_back_no_floor_that_was_dropped() {
+        let v = |version| Version::new(version).unwrap();
+        let mut knowledge = Knowledge::default();
+        knowledge.apply(UnixMillis(0), reply(1, 0, 9, 9, r#"[[0,"title:1",7,0,0]]"#));
+        let left_out = Some(LeftOut { to: v(15), tags_hard: Version::ZERO, tags_soft: Version::ZERO });
+        knowledge.apply(UnixMillis(0), Reply { left_out, ..reply(1, 9, 20, 20, "[]") });
+        assert_eq!(judge(&knowledge, 11), Judgement::Unknown);
+
+        // The reply was given before the key's floor rose to 13, which the snapshot left out.
+        knowledge.apply(UnixMillis(0), reply(1, 0, 9, 9, r#"[[0,"title:1",7,0,0]]"#));
+        assert_eq!(judge(&knowledge, 11), Judgement::Unknown);
     }
 
     #[test]

@@ -140,11 +140,16 @@ impl Inner {
     /// Tells the windows the changes of a step: floors, position, proof.
     pub(crate) fn tell_windows(&self, before: (Option<Position>, Option<UnixMillis>)) {
         let after = (self.position(), self.proved_at());
-        let (true, Some(position)) = (before != after, after.0) else { return };
         let windows = Windows(&self.state);
-        if windows.none_open() {
+        if before == after || windows.none_open() {
             return;
         }
+        // The end of a fold tells everything that its parts raised.
+        let position = match self.tellable() {
+            Ok(Some(position)) => position,
+            Ok(None) => return,
+            Err(error) => return self.complain("telling windows", &error),
+        };
         let known =
             before.0.filter(|known| known.epoch == position.epoch && known.version <= position.version);
         let since = known.map_or(Version::ZERO, |known| known.version);

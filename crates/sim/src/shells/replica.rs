@@ -222,7 +222,8 @@ impl World {
         if edge.told.1 > before.1 {
             edge.in_vain = false;
         }
-        if let (true, Some(position), false) = (before != edge.told, edge.told.0, edge.windows.is_empty()) {
+        if let (true, Some(position), false) = (before != edge.told, edge.tellable(), edge.windows.is_empty())
+        {
             let known =
                 before.0.filter(|known| known.epoch == position.epoch && known.version <= position.version);
             let since = known.map_or(Version::ZERO, |known| known.version);
