@@ -47,7 +47,7 @@ test('the README', async (t) => {
   await t.test('its states are those there are', () => {
     const [, states] = /## States(.*?)\n## /s.exec(readme);
     const named = [...states.matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, name]) => name);
-    const declared = [...readFileSync(installed(folder, 'dist/state.d.ts'), 'utf8').matchAll(/readonly name: '([a-z-]+)'/g)];
+    const declared = [...readFileSync(installed(folder, 'dist/feed/state.d.ts'), 'utf8').matchAll(/readonly name: '([a-z-]+)'/g)];
     assert.deepEqual(named.slice(1), declared.map(([, name]) => name), 'after the head of the table');
   });
 

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -80,7 +80,8 @@ async fn read(
     let known = headers.get_all(IF_NONE_MATCH).iter().any(|given| matches(given.as_bytes(), &etag));
     let tags: Vec<&str> = value.tags.iter().map(Tag::as_str).collect();
     // Other caches revalidate each time, since only Newsreel's own hear of changes.
-    let about = [(ETAG, etag), (CACHE_TAG, tags.join(",")), (CACHE_CONTROL, "no-cache".to_owned())];
+    // No `Cache-Control`: `no-cache` would keep the edge from storing the value.
+    let about = [(ETAG, etag), (CACHE_TAG, tags.join(","))];
     if known {
         return Ok((StatusCode::NOT_MODIFIED, about).into_response());
     }
