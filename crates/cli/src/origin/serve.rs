@@ -79,8 +79,7 @@ async fn read(
     }
     let known = headers.get_all(IF_NONE_MATCH).iter().any(|given| matches(given.as_bytes(), &etag));
     let tags: Vec<&str> = value.tags.iter().map(Tag::as_str).collect();
-    // Other caches revalidate each time, since only Newsreel's own hear of changes.
-    // No `Cache-Control`: `no-cache` would keep the edge from storing the value.
+    // No `Cache-Control`: the edge honours it, and `no-cache` would keep the edge from storing the value.
     let about = [(ETAG, etag), (CACHE_TAG, tags.join(","))];
     if known {
         return Ok((StatusCode::NOT_MODIFIED, about).into_response());
