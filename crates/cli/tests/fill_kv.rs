@@ -33,6 +33,9 @@ struct Stored {
     ttl: u64,
 }
 
+/// The status, the headers and the body that the stub of an origin answers with.
+type OriginReply = (u16, Vec<(&'static str, &'static str)>, Vec<u8>);
+
 #[derive(Default)]
 struct World {
     epoch: Option<Epoch>,
@@ -43,7 +46,7 @@ struct World {
     /// The origin's entries by key: tags and value.
     origin: HashMap<String, (&'static str, Vec<u8>)>,
     /// Answers of the origin to single keys: status, headers and body.
-    answers: HashMap<String, (u16, Vec<(&'static str, &'static str)>, Vec<u8>)>,
+    answers: HashMap<String, OriginReply>,
     /// The changes that are published while the origin answers for a key, the last first.
     meanwhile: HashMap<String, Vec<Value>>,
     /// Whether a new epoch begins when the origin is asked next.
