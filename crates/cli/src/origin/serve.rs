@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -72,7 +72,10 @@ async fn read(
     let key = origin.key(&uri)?;
     let wanted = key.clone();
     let Some((value, etag)) = on_disk(&origin.store, move |store| store.get(&wanted)).await? else {
-        return Err(absent(&key).into());
+        // A problem says `no-store`; that there is no value is an answer that the edge may store, too.
+        let mut response = Refusal(absent(&key)).into_response();
+        response.headers_mut().remove(CACHE_CONTROL);
+        return Ok(response);
     };
     if method == Method::GET {
         origin.reads.count(key);
