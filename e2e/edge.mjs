@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
 import { startValues } from './origin.mjs';
+import { Served } from './served.mjs';
 import { ROOT, startSystem, TOKENS, wrapped } from './system.mjs';
 
 /** Starts it, with `edge.worker.mjs` around the production Worker. Ends with the test. */
@@ -15,6 +16,28 @@ export async function startEdge(t, { vars = {} } = {}) {
   const { broker, worker } = system;
   const env = await worker.getEnv();
   return new Edge(broker, origin, env.ENTRIES, env.COPIES, worker);
+}
+
+/**
+ * Starts it on workerd alone, without R2: the harness sends what a Worker fetches through Node, which follows redirects,
+ * undoes content codings and bounds headers before the Worker sees them.
+ */
+export async function startEdgeOnWorkerd(t, { vars = {} } = {}) {
+  const origin = await startValues(t);
+  const texts = Object.entries(vars).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]);
+  const around = 'edge.worker.mjs';
+  const served = await Served.at(t, { around, vars: { ORIGIN_URL: origin.url, ...Object.fromEntries(texts) } });
+  await served.start();
+  return new Edge(served.broker, origin, namespace(served.kv.entries), undefined, undefined);
+}
+
+/** The calls of a KV namespace that the tests make, on the entries of a KV of their own. */
+function namespace(entries) {
+  const listed = ([name, { metadata }]) => ({ name, metadata: metadata && JSON.parse(metadata) });
+  return {
+    list: async ({ prefix = '' } = {}) => ({ keys: [...entries].filter(([name]) => name.startsWith(prefix)).map(listed) }),
+    get: async (name) => entries.get(name)?.bytes,
+  };
 }
 
 export class Edge {
@@ -77,6 +100,17 @@ export class Edge {
         if (stored) return { name, metadata, expiration, ...parse(Buffer.from(stored)) };
       }
     });
+  }
+
+  /** Waits until everything that is put into tiers by now is there, and says which tiers have the key. */
+  async storedIn(key) {
+    this.origin.set('title:marker', `${key}`);
+    const at = await this.broker.publish({ key: 'title:marker' });
+    await this.read('title:marker', { after: at });
+    await Promise.all([this.inKv('title:marker', at.version), this.r2 && this.inR2('title:marker', at.version)]);
+    const inKv = (await this.kv.list()).keys.some(({ name }) => name.includes(`/${key}@`));
+    const inR2 = (await this.r2?.list())?.objects.some((one) => one.key.endsWith(`/${key}`)) ?? false;
+    return { inKv, inR2 };
   }
 
   /** Waits until R2 has an entry of a key, filled at or after a version, and returns it with its name. */

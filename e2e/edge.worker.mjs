@@ -5,6 +5,7 @@
 // longer held, `throws` how often operations fail: an operation is `kv.get`, `kv.many`, `kv.put`, `kv.delete`,
 // `r2.get`, `r2.head`, `r2.put`, `replica.sync`, or `r2.put title:1` of one name. `GET /test` tells how often each was
 // called, what waits, and how long the replica's answers were together. The replica has its KV through the same faults.
+// `POST /cron` does what is done by schedule, and answers when it is done.
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
@@ -83,12 +84,17 @@ export default class extends WorkerEntrypoint {
       told = { ...told, calls: {}, replicaBytes: 0 };
       return new Response();
     }
+    const { ENTRIES, COPIES, REPLICA } = this.env;
     const env = {
       ...this.env,
-      ENTRIES: around('kv', this.env.ENTRIES, ['get', 'put', 'delete']),
-      COPIES: around('r2', this.env.COPIES, ['get', 'head', 'put']),
-      REPLICA: askedThrough(this.env.REPLICA),
+      ENTRIES: around('kv', ENTRIES, ['get', 'put', 'delete']),
+      ...(COPIES && { COPIES: around('r2', COPIES, ['get', 'head', 'put']) }),
+      REPLICA: askedThrough(REPLICA),
     };
+    if (new URL(request.url).pathname === '/cron') {
+      await new First(this.ctx, env).scheduled({ cron: '0 4 * * *', scheduledTime: Date.now() });
+      return new Response();
+    }
     const Reader = request.headers.get('x-isolate') === '2' ? Second : First;
     return new Reader(this.ctx, env).fetch(request);
   }

@@ -7,26 +7,19 @@ import { createServer, get } from 'node:http';
 import { test } from 'node:test';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 
-import { freshness, servedBy, startEdge, tiers, until } from './edge.mjs';
-import { startSystem } from './system.mjs';
+import { freshness, servedBy, startEdge, startEdgeOnWorkerd, tiers, until } from './edge.mjs';
 
-/**
- * The harness sends what a Worker fetches through Node, which follows redirects, undoes codings and bounds headers before the
- * Worker sees them. These stories need bare workerd; until then the stories of `core::read::origin_answer` show them.
- */
-const BEHIND_NODE = 'the harness fetches through Node, which hides this from the Worker';
 const HOUR = 3_600_000;
 const POLICY = {
   title: { lag_bound_ms: HOUR },
   trusting: { lag_bound_ms: HOUR, origin_cache_control: 'ignore' },
   paged: { lag_bound_ms: HOUR, origin_vary: ['Origin', 'accept'] },
-  many: { lag_bound_ms: HOUR, quorum: true },
 };
 const VALUE = 'a value of some length, which is a value of some length';
 
 /** An edge that has heard of something. */
-async function started(t, vars) {
-  const edge = await startEdge(t, { vars: { POLICY, ...vars } });
+async function started(t, { vars, start = startEdge } = {}) {
+  const edge = await start(t, { vars: { POLICY, ...vars } });
   const at = await edge.broker.publish({ key: 'title:first' });
   for (const isolate of [1, 2]) await edge.read('title:first', { after: at, isolate });
   return edge;
@@ -38,59 +31,11 @@ const refused = (answer, why) => {
 };
 
 test('an origin that answers with', async (t) => {
-  const edge = await started(t);
+  const edge = await started(t, { vars: { POLICY: { ...POLICY, many: { lag_bound_ms: HOUR, quorum: true } } } });
   const { origin } = edge;
   const read = (key, options) => edge.read(key, options);
-  const etag = async (key, headers) => (await read(key, { headers })).headers.get('etag');
-
-  /** Waits until everything that is put into tiers by now is there, and says which tiers have the key. */
-  const storedIn = async (key) => {
-    origin.set('title:marker', `${key}`);
-    const at = await edge.broker.publish({ key: 'title:marker' });
-    await read('title:marker', { after: at });
-    await Promise.all([edge.inKv('title:marker', at.version), edge.inR2('title:marker', at.version)]);
-    const inKv = (await edge.kv.list()).keys.some(({ name }) => name.includes(`/${key}@`));
-    const inR2 = (await edge.r2.list()).objects.some((one) => one.key.endsWith(`/${key}`));
-    return { inKv, inR2 };
-  };
-
-  for (const status of [301, 302, 303, 307, 308]) {
-    await t.test(`${status}: the redirect is not followed, and its end is named`, { skip: BEHIND_NODE }, async () => {
-      const key = `title:moved-${status}`;
-      origin.set('title:login', '<form>', { type: 'text/html' });
-      origin.set(key, 'moved', { status, headers: { location: `${origin.url}/tv/title%3Alogin` } });
-      const answer = await read(key);
-      refused(answer, new RegExp(`${status}.*title%3Alogin`));
-      assert.equal(origin.count('title:login'), 0);
-      assert.deepEqual(await storedIn(key), { inKv: false, inR2: false });
-    });
-  }
-
-  for (const [coding, bytes] of [
-    ['gzip', gzipSync(VALUE)], ['br', brotliCompressSync(VALUE)], ['deflate', deflateSync(VALUE)], ['x-gzip', gzipSync(VALUE)],
-    ['GZIP', gzipSync(VALUE)], ['identity', VALUE], ['deflate, gzip', gzipSync(deflateSync(VALUE))], ['gzip, identity', gzipSync(VALUE)],
-  ]) {
-    await t.test(`the content coding ${coding}: it is undone`, { skip: BEHIND_NODE }, async () => {
-      const key = `title:coded-${coding.replaceAll(/\W/g, '-')}`;
-      origin.set(key, bytes, { type: 'text/plain', headers: { 'content-encoding': coding } });
-      const first = await read(key);
-      assert.deepEqual([first.status, first.text, first.headers.get('content-encoding')], [200, VALUE, null]);
-      assert.equal(String((await edge.inKv(key)).value), VALUE);
-      assert.equal((await read(key, { isolate: 2 })).text, VALUE);
-    });
-  }
-
-  for (const [coding, bytes] of [
-    ['zstd', VALUE], ['compress', VALUE], ['br, gzip', gzipSync(brotliCompressSync(VALUE))], ['gzip', VALUE], ['gzip', gzipSync(VALUE).subarray(0, -9)],
-    ['deflate', deflateRawSync(VALUE)], ['unknown', VALUE],
-  ]) {
-    await t.test(`the content coding ${coding} that cannot be undone: it is named`, { skip: BEHIND_NODE }, async () => {
-      const key = `title:uncoded-${coding.replaceAll(/\W/g, '-')}`;
-      origin.set(key, bytes, { headers: { 'content-encoding': coding } });
-      refused(await read(key), new RegExp(/br/.test(coding) ? 'br' : coding, 'i'));
-      assert.deepEqual(await storedIn(key), { inKv: false, inR2: false });
-    });
-  }
+  const etag = async (key) => (await read(key)).headers.get('etag');
+  const storedIn = (key) => edge.storedIn(key);
 
   for (const [said, sent] of [
     ['private', /^private, max-age=0/], ['no-store', /^no-store$/], ['max-age=600, private="x-user"', /^private/], ['no-cache', /^no-cache$/],
@@ -207,27 +152,6 @@ test('an origin that answers with', async (t) => {
     }
   });
 
-  await t.test('a thousand tags: they are kept, and a reader is sent none', { skip: BEHIND_NODE }, async () => {
-    const tags = Array.from({ length: 1_000 }, (_, n) => `tag:${String(n).padStart(14, '0')}`);
-    origin.set('title:tagged', 'v', { tags: tags.slice(0, 500), headers: { 'surrogate-key': tags.slice(499).join(' ') } });
-    const answer = await read('title:tagged');
-    assert.deepEqual([answer.status, answer.headers.get('cache-tag')], [200, null]);
-    assert.deepEqual((await edge.inKv('title:tagged')).envelope.tags, tags);
-  });
-
-  await t.test('an entity tag with a comma, spaces, weak: it is compared whole', { skip: BEHIND_NODE }, async () => {
-    for (const [n, tag] of ['"rev,1"', 'W/"rev, 2"', '"a \\"', '""', '"é"'].entries()) {
-      const key = `title:tag-${n}`;
-      origin.set(key, 'v', { etag: tag });
-      const ask = async (wanted, more) => (await read(key, { headers: { 'if-none-match': wanted, ...more } })).status;
-      assert.equal(await etag(key), tag);
-      for (const same of [tag, `"x,y", ${tag}`, `${tag},"x"`, '*']) assert.equal(await ask(same), 304, `${same} is ${tag}`);
-      for (const other of ['"rev"', '"1"', '"x", "rev", "1"', tag.replace(/"$/, '!"')]) assert.equal(await ask(other), 200, `${other} is not ${tag}`);
-      const part = await read(key, { headers: { range: 'bytes=0-0', 'if-range': tag } });
-      assert.equal(part.status, tag.startsWith('W/') ? 200 : 206, tag);
-    }
-  });
-
   await t.test('what is no entity tag: the value has one of its own', async () => {
     for (const [n, tag] of ['no-quotes', '"half', "'single'"].entries()) {
       origin.set(`title:bad-${n}`, 'v', { etag: tag });
@@ -266,30 +190,91 @@ test('an origin that answers with', async (t) => {
   });
 });
 
+test('on workerd alone, an origin that answers with', async (t) => {
+  const edge = await started(t, { start: startEdgeOnWorkerd });
+  const { origin } = edge;
+  const read = (key, options) => edge.read(key, options);
+  const etag = async (key) => (await read(key)).headers.get('etag');
+
+  for (const status of [301, 302, 303, 307, 308]) {
+    await t.test(`${status}: the redirect is not followed, and its end is named`, async () => {
+      const key = `title:moved-${status}`;
+      origin.set('title:login', '<form>', { type: 'text/html' });
+      origin.set(key, 'moved', { status, headers: { location: `${origin.url}/tv/title%3Alogin` } });
+      const answer = await read(key);
+      refused(answer, new RegExp(`${status}.*title%3Alogin`));
+      assert.equal(origin.count('title:login'), 0);
+      assert.deepEqual(await edge.storedIn(key), { inKv: false, inR2: false });
+    });
+  }
+
+  for (const [coding, bytes] of [
+    ['gzip', gzipSync(VALUE)], ['br', brotliCompressSync(VALUE)], ['deflate', deflateSync(VALUE)], ['x-gzip', gzipSync(VALUE)],
+    ['GZIP', gzipSync(VALUE)], ['identity', VALUE], ['deflate, gzip', gzipSync(deflateSync(VALUE))], ['gzip, identity', gzipSync(VALUE)],
+  ]) {
+    await t.test(`the content coding ${coding}: it is undone`, async () => {
+      const key = `title:coded-${coding.replaceAll(/\W/g, '-')}`;
+      origin.set(key, bytes, { type: 'text/plain', headers: { 'content-encoding': coding } });
+      const first = await read(key);
+      assert.deepEqual([first.status, first.text, first.headers.get('content-encoding')], [200, VALUE, null]);
+      assert.equal(String((await edge.inKv(key)).value), VALUE);
+      assert.equal((await read(key, { isolate: 2 })).text, VALUE);
+    });
+  }
+
+  for (const [coding, bytes] of [
+    ['zstd', VALUE], ['compress', VALUE], ['br, gzip', gzipSync(brotliCompressSync(VALUE))], ['gzip', VALUE], ['gzip', gzipSync(VALUE).subarray(0, -9)],
+    ['deflate', deflateRawSync(VALUE)], ['unknown', VALUE],
+  ]) {
+    await t.test(`the content coding ${coding} that cannot be undone: it is named`, async () => {
+      const key = `title:uncoded-${coding.replaceAll(/\W/g, '-')}`;
+      origin.set(key, bytes, { headers: { 'content-encoding': coding } });
+      refused(await read(key), new RegExp(/br/.test(coding) ? 'br' : coding, 'i'));
+      assert.deepEqual(await edge.storedIn(key), { inKv: false, inR2: false });
+    });
+  }
+
+  await t.test('a thousand tags: they are kept, and a reader is sent none', async () => {
+    const tags = Array.from({ length: 1_000 }, (_, n) => `tag:${String(n).padStart(14, '0')}`);
+    origin.set('title:tagged', 'v', { tags: tags.slice(0, 500), headers: { 'surrogate-key': tags.slice(499).join(' ') } });
+    const answer = await read('title:tagged');
+    assert.deepEqual([answer.status, answer.headers.get('cache-tag')], [200, null]);
+    assert.deepEqual((await edge.inKv('title:tagged')).envelope.tags, tags);
+  });
+
+  await t.test('an entity tag with a comma, spaces, weak: it is compared whole', async () => {
+    // Node sends and reads a header as Latin-1, so this is `"é"` in the UTF-8 in which workerd reads headers.
+    const accented = Buffer.from('"é"').toString('latin1');
+    for (const [n, tag] of ['"rev,1"', 'W/"rev, 2"', '"a \\"', '""', accented].entries()) {
+      const key = `title:tag-${n}`;
+      origin.set(key, 'v', { etag: tag });
+      const ask = async (wanted, more) => (await read(key, { headers: { 'if-none-match': wanted, ...more } })).status;
+      assert.equal(await etag(key), tag);
+      for (const same of [tag, `"x,y", ${tag}`, `${tag},"x"`, '*']) assert.equal(await ask(same), 304, `${same} is ${tag}`);
+      for (const other of ['"rev"', '"1"', '"x", "rev", "1"', tag.replace(/"$/, '!"')]) assert.equal(await ask(other), 200, `${other} is not ${tag}`);
+      const part = await read(key, { headers: { range: 'bytes=0-0', 'if-range': tag } });
+      assert.equal(part.status, tag.startsWith('W/') ? 200 : 206, tag);
+    }
+  });
+
+  await t.test('an entity tag in Latin-1, of which workerd hands on the ASCII alone: the value has one of its own', async () => {
+    const own = async (key) => {
+      origin.set(key, `the value of ${key}`, { etag: '"é"' });
+      const tag = await etag(key);
+      assert.match(tag, /^"[0-9a-f]{16}"$/);
+      assert.equal((await read(key, { headers: { 'if-none-match': tag } })).status, 304);
+      return tag;
+    };
+    assert.notEqual(await own('title:latin-1'), await own('title:latin-2'));
+  });
+});
+
 test('a deployment that', async (t) => {
   const page = 'https://shop.example';
   const vars = { SEND_CACHE_TAG: 'true', TAGS_FOLD_CASE: 'true', ALLOWED_ORIGINS: page };
-  const edge = await started(t, vars);
+  const edge = await started(t, { vars });
   const { broker, origin } = edge;
   const read = (key, options) => edge.read(key, options);
-
-  await t.test('sends Cache-Tag: cut at 16 KiB where a tag ends', { skip: BEHIND_NODE }, async () => {
-    const tags = Array.from({ length: 1_500 }, (_, n) => `tag:${n}`);
-    origin.set('title:many', 'v', { tags: tags.slice(0, 700), headers: { 'surrogate-key': tags.slice(700).join(' ') } });
-    /** The Cache-Tag of a key. Node's fetch has room for 16 KiB of headers in all. */
-    const cacheTag = async (key) => {
-      const [answer] = await once(get(broker.at(`/entries/${key}`), { maxHeaderSize: 64 << 10 }), 'response');
-      answer.resume();
-      return answer.headers['cache-tag'];
-    };
-    const sent = await cacheTag('title:many');
-    assert.ok(sent.length <= 16 << 10, `${sent.length}`);
-    assert.deepEqual(sent.split(','), tags.slice(0, sent.split(',').length));
-    const long = Array.from({ length: 100 }, (_, n) => `tag:${String(n).padStart(200, '0')}`);
-    origin.set('title:long', 'v', { tags: long.slice(0, 50), headers: { 'surrogate-key': long.slice(50).join(' ') } });
-    const cut = await cacheTag('title:long');
-    assert.ok(cut.length <= 16 << 10 && cut.length > (16 << 10) - 206 && cut.split(',').every((tag) => long.includes(tag)), `${cut.length}`);
-  });
 
   await t.test('folds tags: a tag in other letters is the same, at publish and at fill', async () => {
     origin.set('title:folded', { n: 1 }, { tags: ['Platform:Netflix', 'platform:netflix', 'b'] });
@@ -335,7 +320,26 @@ test('a deployment that', async (t) => {
   });
 });
 
-test('an origin that redirects the list of hot keys is not followed', { skip: BEHIND_NODE }, async (t) => {
+test('on workerd alone, a deployment that sends Cache-Tag cuts it at 16 KiB, where a tag ends', async (t) => {
+  const { broker, origin } = await started(t, { start: startEdgeOnWorkerd, vars: { SEND_CACHE_TAG: 'true' } });
+  const tags = Array.from({ length: 1_500 }, (_, n) => `tag:${n}`);
+  origin.set('title:many', 'v', { tags: tags.slice(0, 700), headers: { 'surrogate-key': tags.slice(700).join(' ') } });
+  /** The Cache-Tag of a key. Node's fetch has room for 16 KiB of headers in all. */
+  const cacheTag = async (key) => {
+    const [answer] = await once(get(broker.at(`/entries/${key}`), { maxHeaderSize: 64 << 10 }), 'response');
+    answer.resume();
+    return answer.headers['cache-tag'];
+  };
+  const sent = await cacheTag('title:many');
+  assert.ok(sent.length <= 16 << 10, `${sent.length}`);
+  assert.deepEqual(sent.split(','), tags.slice(0, sent.split(',').length));
+  const long = Array.from({ length: 100 }, (_, n) => `tag:${String(n).padStart(200, '0')}`);
+  origin.set('title:long', 'v', { tags: long.slice(0, 50), headers: { 'surrogate-key': long.slice(50).join(' ') } });
+  const cut = await cacheTag('title:long');
+  assert.ok(cut.length <= 16 << 10 && cut.length > (16 << 10) - 206 && cut.split(',').every((tag) => long.includes(tag)), `${cut.length}`);
+});
+
+test('on workerd alone, an origin that redirects the list of hot keys is not followed', async (t) => {
   const asked = [];
   const server = createServer((request, answer) => {
     asked.push(request.url);
@@ -344,9 +348,9 @@ test('an origin that redirects the list of hot keys is not followed', { skip: BE
   await once(server, 'listening');
   t.after(() => server.close());
   const url = `http://127.0.0.1:${server.address().port}`;
-  const { worker } = await startSystem(t, { origin: false, vars: { ORIGIN_URL: url, FILL_CATALOGS: 'tv', FILL_TOP: '10' } });
+  const { broker } = await startEdgeOnWorkerd(t, { vars: { ORIGIN_URL: url, FILL_CATALOGS: 'tv', FILL_TOP: '10' } });
   for (const times of [1, 2]) {
-    await worker.scheduled({ cron: '0 4 * * *', scheduledTime: new Date() });
+    assert.equal((await fetch(`${broker.url}/cron`, { method: 'POST' })).status, 200);
     assert.deepEqual(asked, Array(times).fill('/tv?hot=10'));
   }
 });

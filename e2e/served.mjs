@@ -3,7 +3,7 @@
 // The production Worker on a folder (`localDisk`), as on a machine of its own. KV is a small server of the test's,
 // over workerd's own KV protocol, so it outlives the process; there is no R2, which is optional.
 
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { Broker, freePort, ROOT, SECRETS, temporaryFolder } from './system.mjs';
@@ -15,13 +15,15 @@ export class Served {
   said = [];
   #child;
 
-  /** `state` is where the objects are kept, `vars` the deployment's variables beside the usual. */
-  static async at(t, { vars = {}, state = temporaryFolder(t) } = {}) {
+  /**
+   * `state` is where the objects are kept, `vars` the deployment's variables beside the usual, `around` the name of a
+   * module of these tests around the production Worker (`WORKER`, and a second one, `SECOND`).
+   */
+  static async at(t, { vars = {}, state = temporaryFolder(t), around } = {}) {
     const folder = temporaryFolder(t);
     const [port, kv] = [await freePort(), await startKv()];
     t.after(() => kv.close());
-    const modules = ['index.js', 'index_bg.wasm'];
-    for (const name of modules) copyFileSync(join(ROOT, 'crates/entry/build', name), join(folder, name));
+    const modules = [...(around ? [wrap(folder, around)] : []), ...copyWorker(folder), ...(around ? copyWorker(folder, 'second/') : [])];
     mkdirSync(state, { recursive: true });
     const config = join(folder, 'config.capnp');
     const all = { EDGE: 'e2e', ORIGIN_URL: 'http://127.0.0.1:1', ...SECRETS, ...vars };
@@ -50,4 +52,21 @@ export class Served {
   async kill() {
     await kill(this.#child);
   }
+}
+
+/** Copies the production Worker to below a folder, and returns the names of its modules, the main one first. */
+function copyWorker(folder, below = '') {
+  mkdirSync(join(folder, below), { recursive: true });
+  return ['index.js', 'index_bg.wasm'].map((name) => {
+    copyFileSync(join(ROOT, 'crates/entry/build', name), join(folder, below, name));
+    return `${below}${name}`;
+  });
+}
+
+/** Writes a module of these tests, whose imports of the Worker are filled in, into a folder; returns its name. */
+function wrap(folder, around) {
+  const text = readFileSync(join(ROOT, 'e2e', around), 'utf8');
+  const main = text.replaceAll("'WORKER'", "'./index.js'").replaceAll("'SECOND'", "'./second/index.js'");
+  writeFileSync(join(folder, 'main.mjs'), main);
+  return 'main.mjs';
 }
