@@ -4,42 +4,9 @@ use newsreel_core::access::Grant;
 use newsreel_core::wire::frame::SUBPROTOCOL;
 use newsreel_core::wire::problem::{self, Problem};
 use newsreel_core::wire::{Code, internal_headers};
-use newsreel_gate::GateError;
+use newsreel_gate::{Answer, Failure};
 use serde::Serialize;
 use worker::{Headers, Request, Response, ResponseBuilder, WebSocket};
-
-/// The reason that a request has no answer of its own.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// The request or the deployment is wrong: the caller is told this problem.
-    Problem(Problem),
-    /// A defect, or a platform that failed: logged, and answered as `internal`.
-    Platform(worker::Error),
-}
-
-impl From<Problem> for Failure {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
-impl From<worker::Error> for Failure {
-    fn from(error: worker::Error) -> Self {
-        Self::Platform(error)
-    }
-}
-
-impl From<GateError> for Failure {
-    fn from(error: GateError) -> Self {
-        match error {
-            GateError::Refused(problem) => Self::Problem(problem),
-            GateError::Platform(error) => Self::Platform(error),
-        }
-    }
-}
-
-/// The answer to a request.
-pub(crate) type Answer = Result<Response, Failure>;
 
 /// Returns the limits of the caller's token.
 pub(crate) fn grant(request: &Request) -> worker::Result<Grant> {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use newsreel_core::follow::hub::Input;
 use newsreel_core::wire::{Address, Code, Problem, Route, frame};
+use newsreel_gate::Answer;
 use worker::{
     DurableObject, Env, Error, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
     durable_object,
@@ -20,7 +21,7 @@ use crate::driver::BrokerDriver;
 use crate::driver::rows::OpenError;
 use crate::follow::reader::LogReader;
 use crate::follow::{open, page, sse, status};
-use crate::http::{Answer, answer_or_problem};
+use crate::http::answer_or_problem;
 use crate::publish::Publishing;
 use crate::tags::SocketTag;
 

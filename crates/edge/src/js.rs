@@ -225,6 +225,12 @@ fn not_of(codings: &[Coding], error: worker::Error) -> worker::Error {
     format!("the body is not of the content coding {}: {error}", names.join(", ")).into()
 }
 
+/// Returns a stream of bytes that are JavaScript's, without a copy of them in wasm.
+pub(crate) fn stream_of(bytes: &Uint8Array) -> Result<ReadableStream> {
+    let response = web_sys::Response::new_with_opt_js_u8_array(Some(bytes))?;
+    response.body().ok_or_else(|| "a response has a body".into())
+}
+
 /// Returns a stream of the bytes of `head` and then `rest`, which together have `length` bytes. The promise
 /// settles when all of `rest` has been read, and fails when `rest` breaks off.
 pub(crate) fn joined(head: &Uint8Array, rest: &ReadableStream, length: u64) -> (JsValue, Promise) {

@@ -8,7 +8,7 @@ use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::{Catalog, Code, Problem, UnixMillis};
 use worker::{Env, Request};
 
-use crate::{Deployment, GateError, signatures};
+use crate::{Deployment, Failure, signatures};
 
 thread_local! {
     static FAILURES: RefCell<RateLimiter> = RefCell::default();
@@ -21,13 +21,8 @@ thread_local! {
 /// has to wait before another signature is verified for it; a token of the lists costs nothing and always passes.
 ///
 /// # Errors
-/// [`GateError::Refused`] tells the caller why not; [`GateError::Platform`] when the platform's cryptography fails.
-pub async fn admit(
-    request: &Request,
-    env: &Env,
-    scope: Scope,
-    catalog: &Catalog,
-) -> Result<Caller, GateError> {
+/// [`Failure::Problem`] tells the caller why not; [`Failure::Platform`] when the platform's cryptography fails.
+pub async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) -> Result<Caller, Failure> {
     let token = presented(request)?;
     let refused = match listed(env, token.as_deref(), scope, catalog) {
         Ok(caller) => return Ok(caller),
@@ -43,7 +38,7 @@ pub async fn admit(
         .map_err(rate::limited)?;
     let claims = signatures::claims(&Deployment(env).read(&variables::TOKEN_KEYS)?, &token).await;
     let caller = claims.and_then(|claims| Ok(claims.authorize(now(), scope, catalog)?));
-    if let Err(GateError::Refused(problem)) = &caller
+    if let Err(Failure::Problem(problem)) = &caller
         && problem.kind() == Code::Unauthorized
     {
         // This caller is told why its token is refused. Each such failure also drains the token bucket of its

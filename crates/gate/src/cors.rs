@@ -4,7 +4,7 @@ use newsreel_core::access::cors;
 use newsreel_core::variables::{self, Settings as _};
 use worker::{Env, Request, Response, ResponseBuilder};
 
-use crate::{Deployment, GateError};
+use crate::{Deployment, Failure};
 
 /// Returns the origin of the web page that sent a request; none when no page did.
 ///
@@ -18,7 +18,7 @@ pub fn origin(request: &Request) -> worker::Result<Option<String>> {
 ///
 /// # Errors
 /// `misconfigured` when `ALLOWED_ORIGINS` cannot be read.
-pub fn allows(env: &Env, origin: &str, own: &str) -> Result<bool, GateError> {
+pub fn allows(env: &Env, origin: &str, own: &str) -> Result<bool, Failure> {
     Ok(Deployment(env).read(&variables::ALLOWED_ORIGINS)?.allow(origin, own))
 }
 
@@ -26,7 +26,7 @@ pub fn allows(env: &Env, origin: &str, own: &str) -> Result<bool, GateError> {
 ///
 /// # Errors
 /// `origin-not-allowed` for a page that may not, `misconfigured` when `ALLOWED_ORIGINS` cannot be read.
-pub fn admit_page(request: &Request, env: &Env, own: &str) -> Result<Option<String>, GateError> {
+pub fn admit_page(request: &Request, env: &Env, own: &str) -> Result<Option<String>, Failure> {
     let Some(origin) = origin(request)? else { return Ok(None) };
     if allows(env, &origin, own)? { Ok(Some(origin)) } else { Err(cors::refusal(&origin).into()) }
 }

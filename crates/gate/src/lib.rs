@@ -5,7 +5,7 @@
 //! - [`caller`]: which catalogs there are, which caller a token names, and how often it may call;
 //! - `signatures`: signed tokens, which the platform's cryptography verifies;
 //! - [`Deployment`]: the variables and secrets of the deployment;
-//! - [`GateError`]: why a request does not pass.
+//! - [`Failure`]: the reason that a request has no answer of its own.
 //!
 //! Each isolate keeps its own imported keys and token buckets here; none of them outlives the isolate.
 //!
@@ -14,9 +14,9 @@
 pub mod caller;
 pub mod cors;
 mod deployment;
-mod error;
+mod failure;
 mod signatures;
 
 pub use caller::{admit, check_catalog, check_rate};
 pub use deployment::Deployment;
-pub use error::GateError;
+pub use failure::{Answer, Failure};

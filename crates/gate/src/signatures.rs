@@ -10,7 +10,7 @@ use newsreel_core::wire::{Code, Problem};
 use wasm_bindgen::prelude::*;
 use worker::wasm_bindgen_futures::JsFuture;
 
-use crate::GateError;
+use crate::Failure;
 
 #[wasm_bindgen]
 extern "C" {
@@ -47,8 +47,8 @@ thread_local! {
 /// Returns the claims of a token, if one of the keys in `text` has signed it.
 ///
 /// # Errors
-/// [`GateError::Refused`] for a token that no key has signed, and for keys that cannot be read.
-pub(crate) async fn claims(text: &str, token: &str) -> Result<Claims, GateError> {
+/// [`Failure::Problem`] for a token that no key has signed, and for keys that cannot be read.
+pub(crate) async fn claims(text: &str, token: &str) -> Result<Claims, Failure> {
     let keys = keys(text)?;
     let presented = keys.read(token)?;
     let Ok(key) = imported(presented.key).await else {

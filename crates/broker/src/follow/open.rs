@@ -5,10 +5,11 @@ use newsreel_core::follow::topics::Topics;
 use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Code, Problem, internal_headers};
+use newsreel_gate::Answer;
 use worker::{Request, WebSocketPair};
 
 use crate::driver::BrokerDriver;
-use crate::http::{Answer, check_upgrade, grant, socket_response};
+use crate::http::{check_upgrade, grant, socket_response};
 use crate::js::random;
 
 /// Opens a socket that follows the log.

@@ -6,8 +6,9 @@ use newsreel_core::wire::{Position, Status, UnixMillis};
 
 use crate::driver::BrokerDriver;
 use crate::follow::reader::LogReader;
-use crate::http::{Answer, json_response};
+use crate::http::json_response;
 use crate::js::random;
+use newsreel_gate::Answer;
 
 /// Answers with the state of the log: its head, its oldest version, its size.
 pub(crate) fn status(driver: &BrokerDriver) -> Answer {

@@ -9,10 +9,11 @@ use newsreel_core::wire::ndjson;
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::query::PublishQuery;
 use newsreel_core::wire::{Code, Problem, Publish, Receipt, UnixMillis, internal_headers};
+use newsreel_gate::{Answer, Failure};
 use serde::Serialize;
 use worker::Request;
 
-use crate::http::{Answer, Failure, grant, json_response, text_response};
+use crate::http::{grant, json_response, text_response};
 use crate::js::now;
 use crate::publish::body::{BodyMark, max_body_bytes, read_body};
 use crate::publish::problems::{busy, unknown};

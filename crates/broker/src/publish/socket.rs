@@ -5,9 +5,10 @@ use std::rc::Rc;
 use newsreel_core::access::rate;
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, PublishError};
 use newsreel_core::wire::{Problem, frame, internal_headers};
+use newsreel_gate::Answer;
 use worker::{Request, Result, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
-use crate::http::{Answer, check_upgrade, grant, socket_response};
+use crate::http::{check_upgrade, grant, socket_response};
 use crate::js::now;
 use crate::publish::problems::busy;
 use crate::publish::publishers::{PublisherId, Sender};

@@ -4,12 +4,12 @@ use newsreel_core::access::{Caller, Scope};
 use newsreel_core::follow::hub::not_written;
 use newsreel_core::wire::frame::{self, BEARER_SUBPROTOCOL, SUBPROTOCOL};
 use newsreel_core::wire::{Address, Call, Catalog, Code, Problem, Route, coding, internal_headers};
-use newsreel_gate::{self as gate, cors};
+use newsreel_gate::{self as gate, Answer, Failure, cors};
 use serde::Serialize;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, console_error};
 
 use crate::config::Config;
-use crate::http::{Answer, Failure, json_response, problem_response};
+use crate::http::{json_response, problem_response};
 use crate::js::drain;
 use crate::publish::{DRAIN_BYTES, max_body_bytes, too_large};
 
@@ -37,7 +37,7 @@ pub async fn serve(request: &Request, env: &Env, call: Call) -> worker::Result<R
     let Call { address, route, .. } = call;
     let origin = match cors::admit_page(request, env, &address.origin()) {
         Ok(origin) => origin,
-        Err(error) => return refused(request, error.into()),
+        Err(error) => return refused(request, error),
     };
     if let Some(origin) = &origin
         && cors::is_preflight(request)?

@@ -4,29 +4,22 @@ use std::rc::Rc;
 
 use newsreel_core::read::sync::AtLeast;
 use newsreel_core::wire::Key;
-use worker::{Context, Request, Result};
+use newsreel_gate::Answer;
+use worker::{Context, Request};
 
 use crate::http::text_response;
 use crate::reader::background::keep_up;
 use crate::reader::context::Place;
 use crate::reader::drive::{Values, Walk, run};
 use crate::reader::outcome::{Outcome, outcome};
-use crate::reader::request::{Answered, min_version};
+use crate::reader::request::min_version;
 use crate::reader::response::body::{WRAPPED_BYTES, heard, members, quoted};
 use crate::reader::response::headers::Served;
 
 /// Answers `entries?key=…` and its twin with a body: one JSON with the answer that each key
 /// alone would have had.
-pub(crate) async fn many(
-    request: &Request,
-    place: &Rc<Place>,
-    context: &Context,
-    keys: &[Key],
-) -> Result<Answered> {
-    let at_least = match min_version(request)? {
-        Ok(at_least) => at_least,
-        Err(problem) => return Ok(Err(problem)),
-    };
+pub(crate) async fn many(request: &Request, place: &Rc<Place>, context: &Context, keys: &[Key]) -> Answer {
+    let at_least = min_version(request)?;
     let reads = keys.iter().map(|key| place.read(key, at_least)).collect();
     let walks = run(place, reads, Values::Small).await;
     let (mut entries, mut head, mut room) = (Vec::new(), String::new(), WRAPPED_BYTES);
@@ -39,7 +32,7 @@ pub(crate) async fn many(
     }
     let json = format!("{{{head},\"entries\":[{}]}}", entries.join(","));
     keep_up(place, context, &walks);
-    text_response("application/json", json).map(Ok)
+    Ok(text_response("application/json", json)?)
 }
 
 fn entry(place: &Place, walk: &Walk, at_least: Option<AtLeast>, served: &Served, room: u64) -> String {

@@ -12,12 +12,12 @@ use newsreel_core::read::drive::{HasEnvelope, Local, Poll, ReadDriver, ReadTask,
 use newsreel_core::read::entry_names::{kv_name, r2_name};
 use newsreel_core::read::sync::Knowledge;
 use newsreel_core::wire::Key;
-use worker::{Delay, Error, Result, console_warn};
+use worker::{Delay, console_warn};
 
 use crate::clock::now;
 use crate::reader::context::Place;
 use crate::reader::response::headers::Served;
-use crate::reader::singleflight;
+use crate::reader::singleflight::{self, FetchError};
 use crate::reader::state::{Reader, reader};
 use crate::reader::sync::sync;
 use crate::tiers::origin::Question;
@@ -148,22 +148,33 @@ async fn drive(place: &Place, mut driver: ReadDriver<Entry>, values: Values) -> 
     tasks.map(|(read, task)| Walk { task, told: told.remove(&read).unwrap_or_default() }).collect()
 }
 
+/// The reason that a tier gave no reply.
+#[derive(Debug, thiserror::Error)]
+enum TierError {
+    #[error("it did not answer in time")]
+    Late,
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Platform(#[from] worker::Error),
+}
+
 /// The reply of one tier to one question, with the facts beside its entry.
 struct Gave {
     read: usize,
     tier: Tier,
-    found: Result<Option<Entry>>,
+    found: Result<Option<Entry>, TierError>,
     seen: Option<r2::Seen>,
     origin: Option<(Duration, bool)>,
 }
 
 impl Gave {
-    fn new(question: TierQuestion, found: Result<Option<Entry>>) -> Self {
+    fn new(question: TierQuestion, found: Result<Option<Entry>, TierError>) -> Self {
         Self { read: question.read, tier: question.tier, found, seen: None, origin: None }
     }
 
     fn late(question: TierQuestion) -> Self {
-        Self::new(question, Err("it did not answer in time".into()))
+        Self::new(question, Err(TierError::Late))
     }
 }
 
@@ -236,7 +247,9 @@ async fn get_from_kv(place: &Place, driver: &ReadDriver<Entry>, questions: &[Tie
     }
     // A few at once: each value may have 25 MiB.
     let alone = stream::iter(alone)
-        .map(|(question, name)| async move { Gave::new(question, kv::get(&place.env, &name).await) })
+        .map(|(question, name)| async move {
+            Gave::new(question, kv::get(&place.env, &name).await.map_err(TierError::from))
+        })
         .buffer_unordered(AT_ONCE);
     gave.extend(alone.collect::<Vec<_>>().await);
     gave
@@ -250,7 +263,7 @@ async fn ask_one(place: &Place, driver: &ReadDriver<Entry>, question: TierQuesti
     let name = r2_name(&place.catalog, &question.position.epoch, task.read().key());
     match within(place.config.origin_timeout, r2::get(&place.env, &name)).await {
         Some(Ok((entry, seen))) => Gave { seen: Some(seen), ..Gave::new(question, Ok(entry)) },
-        Some(Err(error)) => Gave::new(question, Err(error)),
+        Some(Err(error)) => Gave::new(question, Err(error.into())),
         None => Gave::late(question),
     }
 }
@@ -266,7 +279,7 @@ async fn ask_origin(place: &Place, read: &Read, question: TierQuestion) -> Gave 
         position: question.position,
     })
     .await;
-    let found = outcome.map(Some).map_err(Error::from);
+    let found = outcome.map(Some).map_err(TierError::from);
     Gave { origin: Some((now().since(began), shared)), ..Gave::new(question, found) }
 }
 

@@ -51,18 +51,18 @@ impl Filled {
         metrics::count_fills(place, &walks);
         let fills: Vec<Option<Fill>> = walks.iter().map(|walk| walk.fill(place)).collect();
         let is_filled: Vec<bool> = fills.iter().map(Option::is_some).collect();
-        let mut refused = put_all(place, fills.into_iter().flatten().collect()).await.into_iter();
+        let mut puts = put_all(place, fills.into_iter().flatten().collect()).await.into_iter();
         for (walk, is_filled) in walks.iter().zip(is_filled) {
             let served = Served::by(place, walk);
             self.head = heard(place, &served);
             let key = quoted(walk.key().as_str());
-            let refused = is_filled.then(|| refused.next().flatten()).flatten();
+            let refused = is_filled.then(|| puts.next()).flatten().and_then(Result::err);
             let outcome = outcome(place, walk, None, &served);
             let not_stored = walk.entry().and_then(|entry| entry.envelope.not_stored.as_ref());
             match (outcome, not_stored, refused) {
                 (Outcome::Failed(problem), ..) => self.failed(&key, problem.code(), problem.detail()),
                 (_, Some(why), _) => self.failed(&key, "not-storable", &why.to_string()),
-                (_, _, Some(refused)) => self.failed(&key, Code::Busy.text(), &refused),
+                (_, _, Some(refused)) => self.failed(&key, Code::Busy.text(), &refused.to_string()),
                 (Outcome::NotFound(..), ..) => self.absent.push(key),
                 (Outcome::Value, ..) if is_filled => self.filled.push(key),
                 (Outcome::Value, ..) => self.kept.push(key),

@@ -4,43 +4,41 @@ use futures_util::StreamExt as _;
 use newsreel_core::read::sync::AtLeast;
 use newsreel_core::wire::keys::keys_of_body;
 use newsreel_core::wire::{Code, Key, Problem, coding};
-use worker::{Request, Response, Result};
-
-pub(crate) type Answered = std::result::Result<Response, Problem>;
+use newsreel_gate::Failure;
+use worker::Request;
 
 /// The longest body of a bulk read or a fill: 100 keys, each byte escaped.
 const BODY_BYTES: usize = 256 << 10;
 
 /// Reads the keys that the body lists.
-pub(crate) async fn body_keys(request: &mut Request) -> Result<std::result::Result<Vec<Key>, Problem>> {
-    if let Err(problem) = coding::check(&request.headers().get("Content-Encoding")?.unwrap_or_default()) {
-        return Ok(Err(problem));
-    }
+pub(crate) async fn body_keys(request: &mut Request) -> Result<Vec<Key>, Failure> {
+    coding::check(&request.headers().get("Content-Encoding")?.unwrap_or_default())?;
     let length = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
     let too_large =
         || Problem::new(Code::BodyTooLarge, format!("a list of keys has at most {BODY_BYTES} bytes"));
     if length.is_some_and(|length| length > BODY_BYTES) {
-        return Ok(Err(too_large()));
+        return Err(too_large().into());
     }
     let mut body = Vec::new();
     if request.inner().body().is_none() {
-        return Ok(keys_of_body(&body));
+        return Ok(keys_of_body(&body)?);
     }
     // The bytes are counted as they come: the client may have sent no length.
     let mut chunks = request.stream()?;
     while let Some(chunk) = chunks.next().await {
         body.extend_from_slice(&chunk?);
         if body.len() > BODY_BYTES {
-            return Ok(Err(too_large()));
+            return Err(too_large().into());
         }
     }
-    Ok(keys_of_body(&body))
+    Ok(keys_of_body(&body)?)
 }
 
 /// Reads the version that the reader must have heard before it answers (`Newsreel-Min-Version`).
-pub(crate) fn min_version(request: &Request) -> Result<std::result::Result<Option<AtLeast>, Problem>> {
-    let Some(text) = request.headers().get("Newsreel-Min-Version")? else { return Ok(Ok(None)) };
-    Ok(text.parse().map(Some).map_err(|why| {
+pub(crate) fn min_version(request: &Request) -> Result<Option<AtLeast>, Failure> {
+    let Some(text) = request.headers().get("Newsreel-Min-Version")? else { return Ok(None) };
+    let wanted = text.parse().map_err(|why| {
         Problem::new(Code::BadRequest, format!("Newsreel-Min-Version is <epoch>:<version>: {why}"))
-    }))
+    })?;
+    Ok(Some(wanted))
 }

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use newsreel_core::access::Scope;
 use newsreel_core::access::cors::refusal;
 use newsreel_core::wire::route::EdgeCall;
-use newsreel_core::wire::{Address, Call, Catalog, Code, Problem, Route};
-use newsreel_gate::{self as gate, GateError, cors};
+use newsreel_core::wire::{Call, Code, Problem, Route};
+use newsreel_gate::{self as gate, Answer, Failure, cors};
 use worker::{Context, Env, Request, Response, Result, console_error};
 
 use crate::config::{ENTRIES, REPLICA, config};
@@ -15,7 +15,7 @@ use crate::reader::bulk::many;
 use crate::reader::context::Place;
 use crate::reader::fill::ahead;
 use crate::reader::metrics;
-use crate::reader::request::{Answered, body_keys};
+use crate::reader::request::body_keys;
 use crate::reader::single::one;
 use crate::tiers::kv;
 
@@ -28,8 +28,7 @@ pub async fn serve(request: Request, env: Env, context: Context, call: Call) -> 
     let own = call.address.origin();
     let allowed = match page.as_deref().map(|page| cors::allows(&env, page, &own)).transpose() {
         Ok(allowed) => allowed.unwrap_or(false),
-        Err(GateError::Refused(problem)) => return problem_response(&problem),
-        Err(GateError::Platform(error)) => return Err(error),
+        Err(failure) => return failed(failure),
     };
     match page {
         Some(page) if cors::is_preflight(&request)? => {
@@ -47,17 +46,14 @@ pub async fn serve(request: Request, env: Env, context: Context, call: Call) -> 
 }
 
 async fn answered(mut request: Request, env: Env, context: Context, call: Call) -> Result<Response> {
-    let Call { address, route, .. } = call;
-    let answer = match route {
-        Ok(Route::Edge(catalog, call)) => answer(&mut request, &address, env, context, catalog, call).await,
-        Ok(Route::Readyz) => ready(&env).await,
-        Ok(_) => Ok(Err(Problem::new(Code::UnknownPath, "this address is the broker's"))),
-        Err(problem) => Ok(Err(problem)),
-    };
-    match answer {
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(problem)) => problem_response(&problem),
-        Err(error) => {
+    answer(&mut request, env, &context, call).await.or_else(failed)
+}
+
+/// Returns the response to a request that failed.
+fn failed(failure: Failure) -> Result<Response> {
+    match failure {
+        Failure::Problem(problem) => problem_response(&problem),
+        Failure::Platform(error) => {
             console_error!("a read failed: {error}");
             let text = "the read failed; it may be tried again";
             problem_response(&Problem::new(Code::Internal, text))
@@ -65,59 +61,46 @@ async fn answered(mut request: Request, env: Env, context: Context, call: Call) 
     }
 }
 
-/// Says whether this deployment could serve: its configuration is right and its bindings are there.
-async fn ready(env: &Env) -> Result<Answered> {
-    let missing = |binding: &str, error: &dyn std::fmt::Display| {
-        Problem::new(Code::Misconfigured, format!("the binding {binding} does not work: {error}"))
+async fn answer(request: &mut Request, env: Env, context: &Context, call: Call) -> Answer {
+    let Call { address, route, .. } = call;
+    let route = route?;
+    if matches!(route, Route::Readyz) {
+        return ready(&env).await;
+    }
+    let Route::Edge(catalog, call) = route else {
+        return Err(Problem::new(Code::UnknownPath, "this address is the broker's").into());
     };
-    if let Err(problem) = config(env) {
-        return Ok(Err(problem));
+    let explain = matches!(call, EdgeCall::Entry(_)) && address.says("explain", "1");
+    if explain || matches!(call, EdgeCall::Fill | EdgeCall::Metrics) {
+        gate::admit(request, &env, Scope::Admin, &catalog).await?;
     }
-    if let Err(error) = env.durable_object(REPLICA) {
-        return Ok(Err(missing(REPLICA, &error)));
-    }
-    match kv::get(env, "readyz").await {
-        Err(error) => Ok(Err(missing(ENTRIES, &error))),
-        Ok(_) => text_response("application/json", r#"{"status":"ready"}"#.to_owned()).map(Ok),
+    // After the token, as at the broker: a caller without one does not learn which catalogs there are.
+    gate::check_catalog(&env, &catalog)?;
+    let config = config(&env)?;
+    let edge = config.edge(request);
+    let place = Rc::new(Place { env, config, catalog, edge, replica: None });
+    match call {
+        EdgeCall::Metrics => Ok(metrics::show(&place).await?),
+        EdgeCall::Entry(key) => one(request, &place, context, &key, explain).await,
+        EdgeCall::Entries(keys) => many(request, &place, context, &keys).await,
+        EdgeCall::EntriesOf => {
+            let keys = body_keys(request).await?;
+            many(request, &place, context, &keys).await
+        }
+        EdgeCall::Fill => {
+            let keys = body_keys(request).await?;
+            Ok(ahead(&place, context, &keys).await?)
+        }
     }
 }
 
-async fn answer(
-    request: &mut Request,
-    address: &Address,
-    env: Env,
-    context: Context,
-    catalog: Catalog,
-    call: EdgeCall,
-) -> Result<Answered> {
-    let explain = matches!(call, EdgeCall::Entry(_)) && address.says("explain", "1");
-    if explain || matches!(call, EdgeCall::Fill | EdgeCall::Metrics) {
-        match gate::admit(request, &env, Scope::Admin, &catalog).await {
-            Ok(_) => {}
-            Err(GateError::Refused(problem)) => return Ok(Err(problem)),
-            Err(GateError::Platform(error)) => return Err(error),
-        }
-    }
-    // After the token, as at the broker: a caller without one does not learn which catalogs there are.
-    if let Err(problem) = gate::check_catalog(&env, &catalog) {
-        return Ok(Err(problem));
-    }
-    let config = match config(&env) {
-        Ok(config) => config,
-        Err(problem) => return Ok(Err(problem)),
+/// Says whether this deployment could serve: its configuration is right and its bindings are there.
+async fn ready(env: &Env) -> Answer {
+    let missing = |binding: &str, error: worker::Error| {
+        Problem::new(Code::Misconfigured, format!("the binding {binding} does not work: {error}"))
     };
-    let edge = config.edge(request);
-    let place = Rc::new(Place { env, config, catalog, edge, replica: None });
-    let fills = matches!(call, EdgeCall::Fill);
-    let keys = match call {
-        EdgeCall::Metrics => return metrics::show(&place).await.map(Ok),
-        EdgeCall::Entry(key) => return one(request, &place, &context, &key, explain).await,
-        EdgeCall::Entries(keys) => Ok(keys),
-        EdgeCall::EntriesOf | EdgeCall::Fill => body_keys(request).await?,
-    };
-    match keys {
-        Err(problem) => Ok(Err(problem)),
-        Ok(keys) if fills => ahead(&place, &context, &keys).await.map(Ok),
-        Ok(keys) => many(request, &place, &context, &keys).await,
-    }
+    config(env)?;
+    env.durable_object(REPLICA).map_err(|error| missing(REPLICA, error))?;
+    kv::get(env, "readyz").await.map_err(|error| missing(ENTRIES, error))?;
+    Ok(text_response("application/json", r#"{"status":"ready"}"#.to_owned())?)
 }

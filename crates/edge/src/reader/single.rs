@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use newsreel_core::read::sync::AtLeast;
 use newsreel_core::wire::Key;
-use worker::{Context, Request, Result};
+use newsreel_gate::{Answer, Failure};
+use worker::{Context, Request};
 
 use crate::http::text_response;
 use crate::reader::background::keep_up;
@@ -12,7 +13,7 @@ use crate::reader::context::Place;
 use crate::reader::drive::{Values, Walk, run};
 use crate::reader::explain::explanation;
 use crate::reader::outcome::{Outcome, outcome};
-use crate::reader::request::{Answered, min_version};
+use crate::reader::request::min_version;
 use crate::reader::response::headers::Served;
 use crate::reader::response::{body, headers};
 
@@ -23,18 +24,15 @@ pub(crate) async fn one(
     context: &Context,
     key: &Key,
     explain: bool,
-) -> Result<Answered> {
-    let at_least = match min_version(request)? {
-        Ok(at_least) => at_least,
-        Err(problem) => return Ok(Err(problem)),
-    };
+) -> Answer {
+    let at_least = min_version(request)?;
     let read = place.read(key, at_least);
     let read = if explain { read.explained() } else { read };
     let walks = run(place, vec![read], Values::All).await;
     let walk = walks.first().expect("one read has one answer");
     let served = Served::by(place, walk);
     let answered = if explain {
-        text_response("application/json", explanation(place, walk, &served)).map(Ok)
+        text_response("application/json", explanation(place, walk, &served)).map_err(Failure::from)
     } else {
         respond(request, place, walk, at_least, &served).await
     };
@@ -48,15 +46,15 @@ async fn respond(
     walk: &Walk,
     at_least: Option<AtLeast>,
     served: &Served,
-) -> Result<Answered> {
+) -> Answer {
     match outcome(place, walk, at_least, served) {
         Outcome::Value => {
             let entry = walk.entry().expect("what is served was held");
             body::respond(place, request, entry, served).await
         }
         Outcome::NotFound(problem, at) => {
-            headers::problem_with_proof(&problem, served, at, walk.entry()).map(Ok)
+            Ok(headers::problem_with_proof(&problem, served, at, walk.entry())?)
         }
-        Outcome::Failed(problem) => headers::failure_response(&problem, served).map(Ok),
+        Outcome::Failed(problem) => Ok(headers::failure_response(&problem, served)?),
     }
 }

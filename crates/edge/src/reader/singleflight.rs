@@ -6,13 +6,14 @@
 //! ([`Flights::alive`]). A request that was ended reports nothing, and its key is free again.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use newsreel_core::wire::{Catalog, Key, UnixMillis};
 use worker::Delay;
 
 use crate::clock::now;
-use crate::tiers::origin::Question;
+use crate::tiers::origin::{OriginError, Question};
 use crate::tiers::{Body, Entry};
 
 /// How long a fetch counts as under way after it was last heard of.
@@ -40,8 +41,19 @@ thread_local! {
     static FLIGHTS: RefCell<Flights> = const { RefCell::new(Flights::new()) };
 }
 
-/// The outcome of a fetch; the error is a text, so that several requests can be told the same one.
-pub(crate) type Outcome = Result<Entry, String>;
+/// The reason that a fetch brings no entry. Every request that waits for the fetch is told the same one.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum FetchError {
+    /// The queue is full, or did not move for too long.
+    #[error("too many fetches of the origin are under way")]
+    Busy,
+    /// The origin was asked and gave no entry.
+    #[error("{0}")]
+    Origin(Rc<OriginError>),
+}
+
+/// The outcome of a fetch.
+pub(crate) type Outcome = Result<Entry, FetchError>;
 
 /// Fetches, or waits for the fetch of the same key that is under way; says whether the
 /// outcome is another request's.
@@ -56,7 +68,7 @@ pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
         let pause = match turn {
             Turn::Yours(number) => break number,
             Turn::Landed(outcome) => return (outcome, true),
-            Turn::Full => return (too_many(), false),
+            Turn::Full => return (Err(FetchError::Busy), false),
             // A flight lands, or falls silent and frees its key, so patience is not counted here.
             Turn::Wait(flight) => {
                 awaited = Some(flight);
@@ -68,7 +80,7 @@ pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
                     (ahead, moved_at) = (before, now());
                 }
                 if now() >= moved_at.plus(patience) {
-                    return (too_many(), false);
+                    return (Err(FetchError::Busy), false);
                 }
                 LOOK * (before + 1).min(16)
             }
@@ -76,13 +88,9 @@ pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
         Delay::from(pause).await;
     };
     let alive = || FLIGHTS.with_borrow_mut(|flights| flights.alive(number, now()));
-    let outcome = question.ask(alive).await.map_err(|error| error.to_string());
+    let outcome = question.ask(alive).await.map_err(|error| FetchError::Origin(Rc::new(error)));
     FLIGHTS.with_borrow_mut(|flights| flights.land(number, &outcome, now()));
     (outcome, false)
-}
-
-fn too_many() -> Outcome {
-    Err("too many fetches of the origin are under way".to_owned())
 }
 
 /// Says whether a key should be fetched anew behind an answer: it is not being fetched, and did not just fail.
@@ -250,7 +258,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(100_000);
 
     fn failed() -> Outcome {
-        Err("down".to_owned())
+        Err(FetchError::Origin(Rc::new(OriginError::Late)))
     }
 
     #[track_caller]

@@ -50,31 +50,41 @@ pub(crate) struct Fill {
     popularity: u64,
 }
 
+/// The reason that an entry is not in a tier that it was to be put into.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FillError {
+    /// KV does not take the entry of this name.
+    #[error("{0} is not in KV: {1}")]
+    Kv(String, #[source] worker::Error),
+    /// R2 does not take the entry of this name.
+    #[error("{0} is not in R2: {1}")]
+    R2(String, #[source] worker::Error),
+}
+
 impl Fill {
-    /// Puts the entry there; returns the refusal, if a tier refused it. A refusal costs later reads
-    /// a miss, nothing else.
-    async fn put(self, place: &Place) -> Option<String> {
+    /// Puts the entry there. A tier that refuses it costs later reads a miss, nothing else.
+    async fn put(self, place: &Place) -> Result<(), FillError> {
         let Self { entry, kv, r2, seen, popularity } = &self;
         let to_kv = async {
-            let name = kv.as_ref()?;
+            let Some(name) = kv else { return Ok(()) };
             let put = kv::put(&place.env, name, entry.clone(), *popularity).await;
-            put.err().map(|error| format!("{name} is not in KV: {error}"))
+            put.map_err(|error| FillError::Kv(name.clone(), error))
         };
         let to_r2 = async {
-            let name = r2.as_ref()?;
+            let Some(name) = r2 else { return Ok(()) };
             let put = r2::put(&place.env, name, entry, seen.clone()).await;
-            put.err().map(|error| format!("{name} is not in R2: {error}"))
+            put.map_err(|error| FillError::R2(name.clone(), error))
         };
         let (kv, r2) = join(to_kv, to_r2).await;
-        let refused = kv.or(r2);
-        if let Some(refused) = &refused {
-            console_warn!("{refused}");
+        let put = kv.and(r2);
+        if let Err(error) = &put {
+            console_warn!("{error}");
         }
-        refused
+        put
     }
 }
 
-/// Puts all entries there; returns the refusal of each, in their order.
-pub(crate) async fn put_all(place: &Place, fills: Vec<Fill>) -> Vec<Option<String>> {
+/// Puts all entries there; returns what became of each, in their order.
+pub(crate) async fn put_all(place: &Place, fills: Vec<Fill>) -> Vec<Result<(), FillError>> {
     join_all(fills.into_iter().map(|fill| fill.put(place))).await
 }

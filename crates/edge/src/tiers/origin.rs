@@ -5,11 +5,11 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use newsreel_core::read::cache::{Envelope, Read, etag_of};
 use newsreel_core::read::entry_names::r2_name;
-use newsreel_core::read::origin_answer::{OriginAnswer, OriginResponse, OriginValue};
+use newsreel_core::read::origin_answer::{OriginAnswer, OriginFailure, OriginResponse, OriginValue};
 use newsreel_core::wire::keys::encoded_key;
 use newsreel_core::wire::{Catalog, Key, Position, UnixMillis};
 use worker::web_sys::{self, AbortController};
-use worker::{Delay, Env, Headers, Result};
+use worker::{Delay, Env, Headers};
 
 use super::{Body, Entry, KV_VALUE_BYTES, r2};
 use crate::clock::now;
@@ -21,6 +21,20 @@ use crate::js;
 const BREATH: Duration = Duration::from_millis(250);
 /// How long a value too large for memory may take, once its answer has begun.
 const LARGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The reason that a fetch of the origin brings no entry.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OriginError {
+    /// The origin, or R2 that its value streams into, took too long.
+    #[error("the origin did not answer in time")]
+    Late,
+    /// The origin's answer is neither a value nor "not found".
+    #[error(transparent)]
+    Answer(#[from] OriginFailure),
+    /// The origin cannot be reached, its body breaks off, or R2 does not take it.
+    #[error(transparent)]
+    Platform(#[from] worker::Error),
+}
 
 /// One question to the origin.
 pub(crate) struct Question<'a> {
@@ -38,15 +52,15 @@ impl Question<'_> {
     ///
     /// # Errors
     /// When the origin gives no answer in time, or one that is neither a value nor "not found".
-    pub(crate) async fn ask(&self, alive: impl Fn()) -> Result<Entry> {
+    pub(crate) async fn ask(&self, alive: impl Fn()) -> Result<Entry, OriginError> {
         let fetched_at = now();
-        let abort = AbortController::new()?;
+        let abort = AbortController::new().map_err(worker::Error::from)?;
         let request = self.request(&abort)?;
         let deadline = fetched_at.plus(self.config.origin_timeout);
         let response = in_time(deadline, &abort, &alive, js::fetch(&request)).await?;
         let header = |name: &str| response.headers().get(name).ok().flatten();
         let answer = response_of(&response, &header, self.config);
-        match answer.meaning(&self.config.policies, self.key.class()).map_err(|why| why.to_string())? {
+        match answer.meaning(&self.config.policies, self.key.class())? {
             OriginAnswer::Value(value) => self.found(value, fetched_at, &response, &abort, &alive).await,
             OriginAnswer::NotFound(keeping) => {
                 let envelope = keeping.envelope(self.read, self.position, fetched_at);
@@ -55,7 +69,7 @@ impl Question<'_> {
         }
     }
 
-    fn request(&self, abort: &AbortController) -> Result<web_sys::Request> {
+    fn request(&self, abort: &AbortController) -> worker::Result<web_sys::Request> {
         let headers = Headers::new();
         headers.set("Newsreel-Version", &self.position.to_string())?;
         let url = format!("{}/{}/{}", self.config.origin, self.catalog, encoded_key(self.key));
@@ -69,7 +83,7 @@ impl Question<'_> {
         response: &web_sys::Response,
         abort: &AbortController,
         alive: &impl Fn(),
-    ) -> Result<Entry> {
+    ) -> Result<Entry, OriginError> {
         let large = value.length.filter(|length| *length > u64::from(KV_VALUE_BYTES));
         if let (Some(length), Some(stream)) = (large, response.body()) {
             let envelope = value
@@ -92,7 +106,12 @@ impl Question<'_> {
 
     /// Takes a value that is too large for memory: through R2, or just once where there is no R2 or the origin forbids
     /// to store the value.
-    async fn take(&self, envelope: Envelope, stream: &web_sys::ReadableStream, length: u64) -> Result<Entry> {
+    async fn take(
+        &self,
+        envelope: Envelope,
+        stream: &web_sys::ReadableStream,
+        length: u64,
+    ) -> worker::Result<Entry> {
         if !self.config.has_r2 || envelope.not_stored.is_some() {
             return Ok(Entry { envelope, body: Body::Stream(stream.clone(), length) });
         }
@@ -123,17 +142,17 @@ async fn in_time<T>(
     deadline: UnixMillis,
     abort: &AbortController,
     alive: &impl Fn(),
-    answer: impl Future<Output = Result<T>>,
-) -> Result<T> {
+    answer: impl Future<Output = worker::Result<T>>,
+) -> Result<T, OriginError> {
     let mut answer = Box::pin(answer);
     loop {
         let left = deadline.since(now());
         if left.is_zero() {
             abort.abort();
-            return Err("the origin did not answer in time".into());
+            return Err(OriginError::Late);
         }
         match select(answer, Box::pin(Delay::from(left.min(BREATH)))).await {
-            Either::Left((answer, _)) => return answer,
+            Either::Left((answer, _)) => return Ok(answer?),
             Either::Right(((), waiting)) => answer = waiting,
         }
         alive();

@@ -3,10 +3,12 @@
 use newsreel_core::read::cache::{Freshness, etag_of};
 use newsreel_core::wire::range::{self, RequestedRange};
 use newsreel_core::wire::{Address, Code, Problem, etag};
+use newsreel_gate::Answer;
 use serde::de::IgnoredAny;
 use worker::web_sys::ReadableStream;
-use worker::{Env, Headers, Method, Request, Response, ResponseBuilder, Result, web_sys};
+use worker::{Env, Headers, Method, Request, ResponseBuilder, Result};
 
+use crate::js;
 use crate::reader::context::Place;
 use crate::reader::response::headers::{Served, value_headers};
 use crate::tiers::{Body, Entry, r2};
@@ -15,12 +17,7 @@ use crate::tiers::{Body, Entry, r2};
 pub(crate) const WRAPPED_BYTES: u64 = 8 << 20;
 
 /// Returns the response that carries a value: 200, 206 for a part of it, 304 where the reader has it already.
-pub(crate) async fn respond(
-    place: &Place,
-    request: &Request,
-    entry: &Entry,
-    served: &Served,
-) -> Result<std::result::Result<Response, Problem>> {
+pub(crate) async fn respond(place: &Place, request: &Request, entry: &Entry, served: &Served) -> Answer {
     let envelope = &entry.envelope;
     let headers = value_headers(entry, served, place.config.send_cache_tag)?;
     let header = |name: &str| request.headers().get(name);
@@ -32,16 +29,16 @@ pub(crate) async fn respond(
     }
     let etag = headers.get("ETag")?.unwrap_or_default();
     if header("If-None-Match")?.is_some_and(|wanted| etag::is_named(&wanted, &etag)) {
-        return Ok(Ok(ResponseBuilder::new().with_headers(headers).with_status(304).empty()));
+        return Ok(ResponseBuilder::new().with_headers(headers).with_status(304).empty());
     }
     let is_head = request.method() == Method::Head;
     if let Some(json) = json {
         headers.set("Content-Type", "application/json")?;
-        return Ok(Ok(if is_head {
+        return Ok(if is_head {
             with_length(headers, json.len() as u64)?.empty()
         } else {
             ResponseBuilder::new().with_headers(headers).fixed(json)
-        }));
+        });
     }
     headers.set("Content-Type", &envelope.content_type)?;
     headers.set("Accept-Ranges", "bytes")?;
@@ -51,7 +48,7 @@ pub(crate) async fn respond(
         match range::wanted(range.as_deref(), if_range.as_deref(), &envelope.etag, whole) {
             RequestedRange::Nothing => {
                 let text = format!("the value has {whole} bytes");
-                return Ok(Err(Problem::new(Code::RangeNotSatisfiable, text).with("length", whole)));
+                return Err(Problem::new(Code::RangeNotSatisfiable, text).with("length", whole).into());
             }
             RequestedRange::Part { first, last } if !matches!(entry.body, Body::Stream(..)) => {
                 headers.set("Content-Range", &format!("bytes {first}-{last}/{whole}"))?;
@@ -60,7 +57,7 @@ pub(crate) async fn respond(
             RequestedRange::Whole | RequestedRange::Part { .. } => (ResponseBuilder::new(), 0, whole),
         };
     if is_head {
-        return Ok(Ok(with_length(headers, whole)?.empty()));
+        return Ok(with_length(headers, whole)?.empty());
     }
     let builder = builder.with_headers(headers);
     send(&place.env, builder, &entry.body, from, count).await
@@ -72,39 +69,30 @@ fn with_length(headers: Headers, length: u64) -> Result<ResponseBuilder> {
 }
 
 /// Sends `count` bytes of a value from the byte `from` on.
-async fn send(
-    env: &Env,
-    builder: ResponseBuilder,
-    body: &Body,
-    from: u64,
-    count: u64,
-) -> Result<std::result::Result<Response, Problem>> {
+async fn send(env: &Env, builder: ResponseBuilder, body: &Body, from: u64, count: u64) -> Answer {
     let stream: ReadableStream = match body {
         Body::Bytes(bytes) => {
             let (from, count) = (usize::try_from(from).unwrap_or(0), usize::try_from(count).unwrap_or(0));
             let part = bytes.get(from..).and_then(|rest| rest.get(..count)).unwrap_or_default();
-            return Ok(Ok(builder.fixed(part.to_vec())));
+            return Ok(builder.fixed(part.to_vec()));
         }
         Body::Array(array) => {
             let at = |byte: u64| u32::try_from(byte).unwrap_or(u32::MAX);
-            let part = array.subarray(at(from), at(from + count));
-            let whole = web_sys::Response::new_with_opt_js_u8_array(Some(&part))?;
-            match whole.body() {
-                Some(stream) => stream,
-                None => return Ok(Ok(builder.empty())),
-            }
+            js::stream_of(&array.subarray(at(from), at(from + count)))?
         }
         Body::Stored(stored) => match r2::read(env, stored, from, count).await? {
             Some(stream) => stream,
             None => {
                 let text = "the value was replaced while it was read: read it again";
-                return Ok(Err(Problem::new(Code::Busy, text)));
+                return Err(Problem::new(Code::Busy, text).into());
             }
         },
         Body::Stream(stream, _) => stream.clone(),
-        Body::Left(_) => return Ok(Err(Problem::new(Code::Busy, "the value is not at hand: read it alone"))),
+        Body::Left(_) => {
+            return Err(Problem::new(Code::Busy, "the value is not at hand: read it alone").into());
+        }
     };
-    Ok(Ok(builder.stream(stream)))
+    Ok(builder.stream(stream))
 }
 
 /// Returns the members of a JSON object that has the value, and its freshness.
