@@ -11,6 +11,7 @@
 //! For tests only: a failure panics with its reason.
 
 use std::cell::RefCell;
+use std::fmt::{Display, Formatter};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
@@ -71,13 +72,31 @@ pub async fn in_object<T: 'static>(name: &str, f: impl AsyncFnOnce(State) -> T +
 /// When `f` does not panic.
 pub async fn panics_in_object(name: &str, f: impl AsyncFnOnce(State) + 'static) -> String {
     js_expect_panic(true);
-    try_in_object(name, f).await.expect_err("it was to panic")
+    try_in_object(name, f).await.expect_err("it was to panic").to_string()
+}
+
+/// The reason that code in an object has no result.
+#[derive(Debug)]
+enum ObjectError {
+    /// The code panicked, or the platform could not reach the object.
+    Thrown(JsValue),
+    /// The event ended before the code did.
+    Unfinished,
+}
+
+impl Display for ObjectError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Thrown(thrown) => f.write_str(&text_of(thrown)),
+            Self::Unfinished => f.write_str("it returned nothing"),
+        }
+    }
 }
 
 async fn try_in_object<T: 'static>(
     name: &str,
     f: impl AsyncFnOnce(State) -> T + 'static,
-) -> Result<T, String> {
+) -> Result<T, ObjectError> {
     let returned = Rc::new(RefCell::new(None));
     let kept = Rc::clone(&returned);
     let body = Closure::once_into_js(move |state: JsValue, _env: JsValue| {
@@ -88,8 +107,8 @@ async fn try_in_object<T: 'static>(
             Ok(JsValue::UNDEFINED)
         }))
     });
-    JsFuture::from(js_in_object(name, &body)).await.map_err(|error| text_of(&error))?;
-    returned.take().ok_or_else(|| "it returned nothing".to_owned())
+    JsFuture::from(js_in_object(name, &body)).await.map_err(ObjectError::Thrown)?;
+    returned.take().ok_or(ObjectError::Unfinished)
 }
 
 /// Allows a panic in an object, which some code catches, without failing the test.
