@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::policy::{OTHER, OnInvalidate, OnUnprovable, Policies};
+use newsreel_core::read::policy::{OTHER, OnInvalidate, OnUnprovable, OriginCacheControl, Policies};
 use newsreel_core::variables::{AnyVariable, BINDINGS, BindingKind, Half, SECRETS, VARIABLES};
 
 use super::{check, table};
@@ -73,10 +73,24 @@ fn policies() -> String {
             }
             .to_owned(),
             policy.quorum.to_string(),
+            match policy.origin_cache_control {
+                OriginCacheControl::Respect => "`respect`",
+                OriginCacheControl::Ignore => "`ignore`",
+            }
+            .to_owned(),
         ]
     });
     table(
-        ["class", "`ttl_ms`", "`stale_for_ms`", "`lag_bound_ms`", "`beyond_bound`", "`on_bump`", "`quorum`"],
+        [
+            "class",
+            "`ttl_ms`",
+            "`stale_for_ms`",
+            "`lag_bound_ms`",
+            "`beyond_bound`",
+            "`on_bump`",
+            "`quorum`",
+            "`origin_cache_control`",
+        ],
         rows,
     )
 }

@@ -199,22 +199,23 @@ impl OriginResponse<'_> {
 
     fn keeping(&self, policies: &Policies, class: &str) -> Keeping {
         let policy = policies.of(class);
-        let mut keeping = match policy.origin_cache_control {
-            OriginCacheControl::Respect => self.respected(&policy),
+        let said = Directives::parse(&(self.header)("Cache-Control").unwrap_or_default());
+        let keeping = match policy.origin_cache_control {
+            OriginCacheControl::Respect => self.respected(&said, &policy),
             OriginCacheControl::Ignore => {
                 Keeping { not_stored: None, ttl: policy.ttl, stale_for: policy.stale_for }
             }
         };
-        if keeping.not_stored.is_none() {
-            keeping.not_stored = self.varies_by(policies.origin_vary(class)).map(NotStored::Vary);
-        }
-        keeping
+        // A policy has no say in what is for one user or for no cache.
+        let not_stored = forbidden(&said)
+            .or(keeping.not_stored)
+            .or_else(|| self.varies_by(policies.origin_vary(class)).map(NotStored::Vary));
+        Keeping { not_stored, ..keeping }
     }
 
-    /// Follows the origin's caching headers (RFC 9111), within the times of the class.
-    fn respected(&self, policy: &Policy) -> Keeping {
-        let said = Directives::parse(&(self.header)("Cache-Control").unwrap_or_default());
-        let lifetime = self.lifetime(&said);
+    /// Follows what the origin says of time (RFC 9111), within the times of the class.
+    fn respected(&self, said: &Directives, policy: &Policy) -> Keeping {
+        let lifetime = self.lifetime(said);
         let ttl = lifetime.map_or(policy.ttl, |lifetime| lifetime.min(policy.ttl));
         let stale_for = match said.stale_for {
             _ if said.must_revalidate => Duration::ZERO,
@@ -223,16 +224,8 @@ impl OriginResponse<'_> {
             None if said.s_maxage.is_some() || lifetime == Some(Duration::ZERO) => Duration::ZERO,
             None => policy.stale_for,
         };
-        let not_stored = if said.no_store {
-            Some(NotStored::NoStore)
-        } else if said.private {
-            Some(NotStored::Private)
-        } else if said.no_cache || (ttl.is_zero() && stale_for.is_zero()) {
-            Some(NotStored::NoCache)
-        } else {
-            None
-        };
-        Keeping { not_stored, ttl, stale_for }
+        let asks_every_time = said.no_cache || (ttl.is_zero() && stale_for.is_zero());
+        Keeping { not_stored: asks_every_time.then_some(NotStored::NoCache), ttl, stale_for }
     }
 
     /// Returns how long the origin says that its answer is fresh; `None` if it says nothing of it.
@@ -262,6 +255,11 @@ impl OriginResponse<'_> {
         let mut names = vary.split(',').map(str::trim).filter(|name| !name.is_empty());
         names.find(|name| !is_allowed(name)).map(str::to_owned)
     }
+}
+
+/// Returns why no shared cache may store the answer, for however short a time (RFC 9111, 3).
+fn forbidden(said: &Directives) -> Option<NotStored> {
+    if said.no_store { Some(NotStored::NoStore) } else { said.private.then_some(NotStored::Private) }
 }
 
 impl OriginValue {
@@ -295,6 +293,17 @@ impl Keeping {
 }
 
 impl NotStored {
+    /// Returns the reason in one word, as an explanation and the metrics name it.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoStore => "no-store",
+            Self::Private => "private",
+            Self::NoCache => "no-cache",
+            Self::Vary(_) => "vary",
+        }
+    }
+
     /// Returns the `Cache-Control` of an answer that no tier keeps, so that later caches go by the origin's
     /// reason too.
     #[must_use]

@@ -29,7 +29,7 @@ pub struct Policy {
     pub on_bump: OnInvalidate,
     /// Whether KV, R2 and the origin are asked at once and the newest version wins.
     pub quorum: bool,
-    /// Whether the origin's `Cache-Control` and `Expires` count.
+    /// Whether the times in the origin's `Cache-Control` and `Expires` count.
     pub origin_cache_control: OriginCacheControl,
 }
 

@@ -230,12 +230,24 @@ fn expires_counts_from_date_where_no_directive_says_more() {
 }
 
 #[test]
-fn a_class_may_ignore_what_the_origin_says_of_caching() {
+fn a_class_may_ignore_what_the_origin_says_of_time_and_never_private_or_no_store() {
     let policies = policies(r#","origin_cache_control":"ignore""#);
-    for text in ["private", "no-store", "no-cache", "max-age=0"] {
+    let ignored = |text: &str| {
         let answer = meaning(200, &[("Cache-Control", text), ("Expires", "0")], &policies).unwrap();
         let OriginAnswer::Value(OriginValue { keeping, .. }) = answer else { panic!("{answer:?}") };
-        assert_eq!(keeping, Keeping { not_stored: None, ttl: 2 * HOUR, stale_for: HOUR });
+        assert_eq!((keeping.ttl, keeping.stale_for), (2 * HOUR, HOUR), "{text}");
+        keeping.not_stored
+    };
+    for text in ["no-cache", "max-age=0", "s-maxage=0, must-revalidate", "no-cache=\"set-cookie\""] {
+        assert_eq!(ignored(text), None, "{text}");
+    }
+    for (text, why) in [
+        ("private", NotStored::Private),
+        ("no-store", NotStored::NoStore),
+        ("no-cache, private, max-age=0", NotStored::Private),
+        ("private=\"set-cookie\"", NotStored::Private),
+    ] {
+        assert_eq!(ignored(text), Some(why), "{text}");
     }
 }
 
