@@ -4,14 +4,21 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use newsreel_core::read::cache::Freshness;
-use newsreel_core::read::policy::{Age, Cause, OnInvalidate, OnUnprovable, Policies, Policy};
+use newsreel_core::read::policy::{
+    Age, Cause, OnInvalidate, OnUnprovable, OriginCacheControl, Policies, Policy,
+};
 use serde_json::{Value, json};
+
+/// The columns of the table: the class, and each field of its policy.
+const HEAD: [&str; 9] =
+    ["class", "ttl", "stale", "bound", "beyond", "on_bump", "quorum", "origin_cache_control", "origin_vary"];
 
 /// Returns the table of the classes, and for each the oldest that an answer can be.
 pub(super) fn table(policies: &Policies) -> String {
-    let head = ["class", "ttl", "stale", "bound", "beyond", "on_bump", "quorum"].map(str::to_owned);
-    let rows: Vec<[String; 7]> = policies.classes().map(|(class, policy)| row(class, policy)).collect();
-    let rows: Vec<_> = [head].into_iter().chain(rows).collect();
+    let rows: Vec<_> = [HEAD.map(str::to_owned)]
+        .into_iter()
+        .chain(policies.classes().map(|(class, policy)| row(class, policy, policies.origin_vary(class))))
+        .collect();
     let mut text = aligned(&rows);
     let _ = writeln!(text, "\nThe oldest that an answer can be, and why:");
     let width = policies.classes().map(|(class, _)| class.chars().count()).max().unwrap_or_default();
@@ -33,7 +40,7 @@ pub(super) fn json(policies: &Policies) -> Value {
             "stale_for_ms": millis(policy.stale_for),
             "lag_bound_ms": millis(policy.lag_bound),
             "beyond_bound": beyond(policy.beyond_bound),
-            "on_bump": on_bump(policy.on_bump),
+            "on_bump": on_bump_word(policy.on_bump),
             "quorum": policy.quorum,
             "origin_cache_control": policy.origin_cache_control,
             "origin_vary": policies.origin_vary(class),
@@ -61,15 +68,23 @@ fn age_json(age: &Age) -> Value {
     })
 }
 
-fn row(class: &str, policy: &Policy) -> [String; 7] {
+fn row(class: &str, policy: &Policy, origin_vary: &[String]) -> [String; HEAD.len()] {
+    // Without `..`, so that a new field does not compile until the table shows it.
+    let Policy { ttl, stale_for, lag_bound, beyond_bound, on_bump, quorum, origin_cache_control } = *policy;
     [
         class.to_owned(),
-        spoken(policy.ttl),
-        spoken(policy.stale_for),
-        if policy.lag_bound.is_zero() { "0 (asks)".to_owned() } else { spoken(policy.lag_bound) },
-        beyond(policy.beyond_bound).to_owned(),
-        on_bump(policy.on_bump).to_owned(),
-        if policy.quorum { "yes" } else { "no" }.to_owned(),
+        spoken(ttl),
+        spoken(stale_for),
+        if lag_bound.is_zero() { "0 (asks)".to_owned() } else { spoken(lag_bound) },
+        beyond(beyond_bound).to_owned(),
+        on_bump_word(on_bump).to_owned(),
+        if quorum { "yes" } else { "no" }.to_owned(),
+        match origin_cache_control {
+            OriginCacheControl::Respect => "respect",
+            OriginCacheControl::Ignore => "ignore",
+        }
+        .to_owned(),
+        if origin_vary.is_empty() { "none".to_owned() } else { origin_vary.join(",") },
     ]
 }
 
@@ -111,7 +126,7 @@ fn beyond(beyond: OnUnprovable) -> &'static str {
     }
 }
 
-fn on_bump(on_bump: OnInvalidate) -> &'static str {
+fn on_bump_word(on_bump: OnInvalidate) -> &'static str {
     match on_bump {
         OnInvalidate::Delete => "delete",
         OnInvalidate::Refresh => "refresh",
@@ -135,14 +150,14 @@ fn spoken(time: Duration) -> String {
     unit.map_or_else(|| format!("{millis} ms"), |(_, size, name)| format!("{} {name}", millis / size))
 }
 
-fn aligned(rows: &[[String; 7]]) -> String {
-    let mut widths = [0; 7];
+fn aligned(rows: &[[String; HEAD.len()]]) -> String {
+    let mut widths = [0; HEAD.len()];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |row: &[String; 7]| {
+    let line = |row: &[String; HEAD.len()]| {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
@@ -157,10 +172,10 @@ mod tests {
     fn each_class_is_shown_with_the_sum_of_its_worst_age() {
         let text = table(&Policies::default());
         for line in [
-            "class         ttl    stale   bound     beyond  on_bump  quorum\n",
-            "availability  12 h   24 h    2 s       stale   delete   no\n",
-            "live          5 s    10 s    0 (asks)  fail    delete   no\n",
-            "other         7 d    7 d     2 s       stale   delete   no\n",
+            "class         ttl    stale   bound     beyond  on_bump  quorum  origin_cache_control  origin_vary\n",
+            "availability  12 h   24 h    2 s       stale   delete   no      respect               none\n",
+            "live          5 s    10 s    0 (asks)  fail    delete   no      respect               none\n",
+            "other         7 d    7 d     2 s       stale   delete   no      respect               none\n",
             "\navailability  fresh: ≤ 2 s = 1 s proof + 1 s way ",
             "\n              stale: ≤ 36 h = 12 h ttl + 24 h stale time ",
             "\n              revalidating: ≤ 36 h = 12 h ttl + 24 h stale time ",
@@ -170,6 +185,14 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line:?} in\n{text}");
         }
+    }
+
+    #[test]
+    fn the_table_shows_what_an_origin_may_say() {
+        let json = r#"{"fare":{"origin_cache_control":"ignore","origin_vary":["Origin","Accept"]}}"#;
+        let text = table(&Policies::from_json(json).unwrap());
+        let line = text.lines().find(|line| line.starts_with("fare ")).unwrap();
+        assert!(line.ends_with("  ignore                Origin,Accept"), "{line}");
     }
 
     #[test]
