@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 
 import { freshness, servedBy, startEdge, startEdgeOnWorkerd, tiers, until } from './edge.mjs';
+import { TOKENS } from './system.mjs';
 
 const HOUR = 3_600_000;
 const POLICY = {
@@ -36,10 +37,17 @@ test('an origin that answers with', async (t) => {
   const read = (key, options) => edge.read(key, options);
   const etag = async (key) => (await read(key)).headers.get('etag');
   const storedIn = (key) => edge.storedIn(key);
+  /** The reason that `?explain=1` gives. */
+  const whyNotStored = async (key) => (await edge.explain(key)).steps.find(({ step }) => step === 'origin').not_stored?.code;
+  const counted = async (kind, code) => {
+    const { text } = await edge.broker.call('GET', '/metrics', { token: TOKENS.admin });
+    const series = new RegExp(`^newsreel_not_stored_total\\{.*class="${kind}",reason="${code}"\\} (\\d+)$`, 'm');
+    return Number(series.exec(text)?.[1] ?? 0);
+  };
 
-  for (const [said, sent] of [
-    ['private', /^private, max-age=0/], ['no-store', /^no-store$/], ['max-age=600, private="x-user"', /^private/], ['no-cache', /^no-cache$/],
-    ['max-age=0', /^no-cache$/], ['s-maxage=0, max-age=600', /^no-cache$/],
+  for (const [said, sent, code] of [
+    ['private', /^private, max-age=0/, 'private'], ['no-store', /^no-store$/, 'no-store'], ['max-age=600, private="x-user"', /^private/, 'private'],
+    ['no-cache', /^no-cache$/, 'no-cache'], ['max-age=0', /^no-cache$/, 'no-cache'], ['s-maxage=0, max-age=600', /^no-cache$/, 'no-cache'],
   ]) {
     await t.test(`Cache-Control: ${said}: each read asks, no tier keeps it, and it is not public`, async () => {
       const key = `title:control-${said.replaceAll(/\W/g, '-')}`;
@@ -51,6 +59,7 @@ test('an origin that answers with', async (t) => {
         assert.equal(origin.count(key), count);
         assert.doesNotMatch(answer.headers.get('cache-status'), /stored/);
       }
+      assert.equal(await whyNotStored(key), code);
       assert.deepEqual(await storedIn(key), { inKv: false, inR2: false });
     });
   }
@@ -131,11 +140,19 @@ test('an origin that answers with', async (t) => {
     }
   });
 
-  await t.test('caching headers that the class ignores: it is stored and public', async () => {
-    origin.set('trusting:1', 'v', { headers: { 'cache-control': 'private, no-store, max-age=0', expires: '0' } });
+  await t.test('caching headers that the class ignores: it is stored and public, unless it is private or for no cache', async () => {
+    origin.set('trusting:1', 'v', { headers: { 'cache-control': 'no-cache, max-age=0, must-revalidate', expires: '0' } });
     const answer = await read('trusting:1');
     assert.match(answer.headers.get('cache-control'), /^public, max-age=/);
     assert.equal((await edge.inKv('trusting:1')).envelope.expires_at - (await edge.inR2('trusting:1')).envelope.fetched_at, 7 * 24 * HOUR);
+    for (const code of ['private', 'no-store']) {
+      const key = `trusting:${code}`;
+      origin.set(key, 'v', { headers: { 'cache-control': `max-age=600, ${code}` } });
+      assert.match((await read(key)).headers.get('cache-control'), new RegExp(`^${code}`));
+      assert.equal(await whyNotStored(key), code);
+      assert.deepEqual(await storedIn(key), { inKv: false, inR2: false });
+      assert.equal(await counted('trusting', code), 2);
+    }
   });
 
   await t.test('Vary: what is not allowed is not stored', async () => {
@@ -149,7 +166,9 @@ test('an origin that answers with', async (t) => {
       if (stored) await edge.inKv(key);
       else assert.deepEqual([answer.headers.get('cache-control'), await storedIn(key)], ['no-store', { inKv: false, inR2: false }], key);
       assert.equal((await read(key)) && origin.count(key), stored ? 1 : 2, key);
+      if (!stored) assert.equal(await whyNotStored(key), 'vary', key);
     }
+    assert.equal(await counted('paged', 'vary'), 6);
   });
 
   await t.test('what is no entity tag: the value has one of its own', async () => {

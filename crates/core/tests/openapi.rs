@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use newsreel_core::read::origin_answer::NotStored;
 use newsreel_core::wire::change::MAX_TAGS;
 use newsreel_core::wire::keys::MAX_KEYS;
 use newsreel_core::wire::name::{MAX_CATALOG_BYTES, MAX_KEY_BYTES, MAX_TAG_BYTES};
@@ -132,6 +133,16 @@ fn the_problems_of_the_document_are_the_codes() {
         let wanted = codes.join(", ");
         assert!(described.contains(wanted.as_str()), "no response describes status {status}: {wanted}");
     }
+}
+
+#[test]
+fn the_reasons_not_to_store_a_value_are_those_of_the_document() {
+    let document = document();
+    let listed = at(&document, "/components/schemas/NotStored/properties/code/enum");
+    let reasons =
+        [NotStored::NoStore, NotStored::Private, NotStored::NoCache, NotStored::Vary(String::new())];
+    let codes: Vec<&str> = reasons.iter().map(NotStored::code).collect();
+    assert_eq!(listed, &Value::from(codes));
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn seconds(ms: u64) -> String {
 /// A metric's name, its help, and its series: the counters, each with the label that tells the series apart.
 type Counter = (&'static str, &'static str, &'static [(Count, &'static str)]);
 
-const COUNTERS: [Counter; 12] = [
+const COUNTERS: [Counter; 13] = [
     ("newsreel_reads_total", "Reads, one per key.", &[(Count::Reads, "")]),
     (
         "newsreel_tier_total",
@@ -178,6 +178,16 @@ const COUNTERS: [Counter; 12] = [
             (Count::MemoryFill, r#"tier="memory""#),
             (Count::KvFill, r#"tier="kv""#),
             (Count::R2Fill, r#"tier="r2""#),
+        ],
+    ),
+    (
+        "newsreel_not_stored_total",
+        "Values of the origin that no tier stores.",
+        &[
+            (Count::NotStoredNoStore, r#"reason="no-store""#),
+            (Count::NotStoredPrivate, r#"reason="private""#),
+            (Count::NotStoredNoCache, r#"reason="no-cache""#),
+            (Count::NotStoredVary, r#"reason="vary""#),
         ],
     ),
     ("newsreel_refreshes_total", "Fetches behind an answer.", &[(Count::Refreshes, "")]),

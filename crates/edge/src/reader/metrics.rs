@@ -67,6 +67,7 @@ pub(crate) fn count(place: &Place, walks: &[Walk]) {
 pub(crate) fn count_fetch(place: &Place, walks: &[Walk]) {
     reader(&place.catalog, |reader| {
         for walk in walks {
+            walk.read().count_not_stored(&mut reader.counts);
             if let Some((took, false)) = walk.origin() {
                 reader.counts.origin_took(walk.key().class(), took);
             }

@@ -128,4 +128,12 @@ counts! {
     FloorsUnknown,
     /// An entry was refused: a newer entry of the same quorum differs from it.
     Outvoted,
+    /// Answers of the origin that no tier stores: `Cache-Control: no-store`.
+    NotStoredNoStore,
+    /// Answers of the origin that no tier stores: `Cache-Control: private`.
+    NotStoredPrivate,
+    /// Answers of the origin that no tier stores: `no-cache`, or a lifetime of 0.
+    NotStoredNoCache,
+    /// Answers of the origin that no tier stores: `Vary` names a header that the policy does not allow.
+    NotStoredVary,
 }

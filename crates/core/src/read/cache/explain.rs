@@ -57,7 +57,12 @@ impl Note {
             Self::Judged { tier, visit, entry, floors } => {
                 let floors: Vec<Value> = floors.iter().map(consulted).collect();
                 let found = visit.name();
-                json!({ "step": tier.name(), "found": found, "entry": entry, "floors": floors })
+                let mut step =
+                    json!({ "step": tier.name(), "found": found, "entry": entry, "floors": floors });
+                if let Some(why) = &entry.not_stored {
+                    step["not_stored"] = json!({ "code": why.code(), "detail": why.to_string() });
+                }
+                step
             }
         }
     }

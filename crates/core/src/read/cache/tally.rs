@@ -1,8 +1,9 @@
 //! The counters that one read adds to.
 
-use super::{Answer, Failure, Freshness, Read, Tier, Visit};
+use super::{Answer, Envelope, Failure, Freshness, Read, Tier, Visit};
 use crate::metrics::counts::{Count, Counts};
 use crate::read::floors::FloorKind;
+use crate::read::origin_answer::NotStored;
 
 impl Read {
     /// Counts this read and its answer; `found` says whether the entry served is a value. A fetch ahead
@@ -31,6 +32,15 @@ impl Read {
             counts.add(class, Count::Disagreements, u64::from(differ));
         }
         counts.add(class, answered(answer, found), 1);
+        self.count_not_stored(counts);
+    }
+
+    /// Counts the origin's answer if no tier may store it. [`Self::count`] does so for a read; a fetch behind an
+    /// answer and a fetch ahead are counted by this alone.
+    pub fn count_not_stored(&self, counts: &mut Counts) {
+        if let Some((_, Envelope { not_stored: Some(why), .. })) = &self.served {
+            counts.add(self.key.class(), not_stored(why), 1);
+        }
     }
 }
 
@@ -80,5 +90,15 @@ fn filled(tier: Tier) -> Count {
         Tier::Memory => Count::MemoryFill,
         Tier::Kv => Count::KvFill,
         Tier::R2 | Tier::Origin => Count::R2Fill,
+    }
+}
+
+/// Returns the counter of the origin's answers that no tier stores for this reason.
+fn not_stored(why: &NotStored) -> Count {
+    match why {
+        NotStored::NoStore => Count::NotStoredNoStore,
+        NotStored::Private => Count::NotStoredPrivate,
+        NotStored::NoCache => Count::NotStoredNoCache,
+        NotStored::Vary(_) => Count::NotStoredVary,
     }
 }

@@ -322,10 +322,42 @@ fn a_read_that_takes_notes_tells_its_steps_and_its_floors() {
     assert_eq!(steps[0]["entry"]["position"], position(1, 10).to_string());
     let own = serde_json::json!({ "target": "key", "name": "title:1", "hard": 11, "soft": 0, "removed": 0, "held": true });
     assert_eq!(steps[0]["floors"][0], own);
+    assert!(steps.iter().all(|step| step.get("not_stored").is_none()), "the value is stored");
     assert_eq!((&steps[1]["proved"], &steps[1]["lag_ms"]), (&false.into(), &4_000.into()));
     let (serve, freshness) = (answer.to_json()["serve"].clone(), answer.to_json()["freshness"].clone());
     assert_eq!((serve, freshness), ("origin".into(), "stale".into()));
     assert!(Story::new(stale()).read.notes().is_empty(), "who is not asked takes none");
+}
+
+#[test]
+fn a_value_that_no_tier_stores_is_explained_and_counted_by_its_reason() {
+    use crate::metrics::counts::{Count, Counts};
+    use crate::read::origin_answer::NotStored;
+    for (why, code, counter) in [
+        (NotStored::NoStore, "no-store", Count::NotStoredNoStore),
+        (NotStored::Private, "private", Count::NotStoredPrivate),
+        (NotStored::NoCache, "no-cache", Count::NotStoredNoCache),
+        (NotStored::Vary("Cookie".to_owned()), "vary", Count::NotStoredVary),
+    ] {
+        let mut story = Story::new(stale());
+        story.read = story.read.explained();
+        let entry = Envelope { not_stored: Some(why.clone()), ..story.entry(10) };
+        story.expect(Event::Begin, ask(Tier::Memory));
+        story.expect(Event::Missed(Tier::Memory), ask(Tier::Kv));
+        story.expect(Event::Missed(Tier::Kv), ask(Tier::Origin));
+        let Step::Answer(answer) = story.read.next(story.now, &story.known, held(Tier::Origin, entry)) else {
+            panic!("it has an answer")
+        };
+        let step = story.read.notes().last().unwrap().to_json();
+        let told = serde_json::json!({ "code": code, "detail": why.to_string() });
+        assert_eq!((&step["step"], &step["not_stored"]), (&"origin".into(), &told));
+        let mut counts = Counts::default();
+        story.read.count(&answer, true, &mut counts);
+        assert_eq!((counts.get("title", counter), counts.get("title", Count::MemoryFill)), (1, 0), "{code}");
+        let mut behind = Counts::default();
+        story.read.count_not_stored(&mut behind);
+        assert_eq!((behind.get("title", counter), behind.get("title", Count::Reads)), (1, 0), "{code}");
+    }
 }
 
 // --- counted ---
