@@ -9,10 +9,7 @@ use newsreel_core::read::policy::Policies;
 use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::{Catalog, Code, Problem};
 use newsreel_gate::Deployment;
-use wasm_bindgen::JsValue;
 use worker::{Env, Request};
-
-use crate::js;
 
 /// The binding of the KV namespace.
 pub(crate) const ENTRIES: &str = variables::ENTRIES.name;
@@ -111,7 +108,7 @@ impl Config {
 }
 
 fn has_r2(env: &Env) -> bool {
-    js::binding::<JsValue>(env, COPIES).is_some()
+    env.bucket(COPIES).is_ok()
 }
 
 fn policies(env: &Env) -> Result<Policies, Problem> {

@@ -6,22 +6,18 @@ use worker::{Headers, Request, Response, ResponseBuilder, Result};
 
 /// Returns a GET request that no cache answers and that follows no redirect.
 pub(crate) fn get(url: &str, headers: &Headers) -> Result<Request> {
-    abortable_get(url, headers, None).map(Request::from)
+    abortable_get(url, headers, None)
 }
 
 /// Returns a GET request that a signal ends, that no cache answers and that follows no redirect: a redirect leads to a
 /// page for people as likely as to what was asked for, and another host would be shown the token.
-pub(crate) fn abortable_get(
-    url: &str,
-    headers: &Headers,
-    signal: Option<&AbortSignal>,
-) -> Result<web_sys::Request> {
+pub(crate) fn abortable_get(url: &str, headers: &Headers, signal: Option<&AbortSignal>) -> Result<Request> {
     let init = RequestInit::new();
     init.set_headers(headers.0.as_ref());
     init.set_cache(RequestCache::NoStore);
     init.set_redirect(RequestRedirect::Manual);
     init.set_signal(signal);
-    Ok(web_sys::Request::new_with_str_and_init(url, &init)?)
+    Ok(web_sys::Request::new_with_str_and_init(url, &init)?.into())
 }
 
 /// Returns a problem that no entry is behind.

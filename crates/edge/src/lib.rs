@@ -5,17 +5,17 @@
 //! - `replica`: the Durable Object that follows a catalog at this edge and keeps its floors in SQLite;
 //! - `reader`: what every isolate does to answer a read, from the request to the response;
 //! - `tiers`: memory, KV, R2 and the origin, where entries are found;
-//! - `js`: the JavaScript of KV, R2, fetch and streams.
+//! - `streams`: streams of bytes that stay JavaScript's.
 //!
 //! *Architecture invariant:* nothing here knows the broker's code; the broker is reached by `newsreel_core::wire` alone.
 
 mod clock;
 mod config;
 mod http;
-mod js;
 mod protocol;
 mod reader;
 mod replica;
+mod streams;
 mod tiers;
 
 pub use reader::cron::scheduled;

@@ -3,14 +3,14 @@
 use std::rc::Rc;
 
 use newsreel_core::wire::{Catalog, Key};
-use worker::{Env, Headers, Result, console_error, console_log};
+use worker::{Env, Fetch, Headers, Result, console_error, console_log};
 
 use crate::config::{Config, config};
-use crate::http::abortable_get;
-use crate::js;
+use crate::http;
 use crate::protocol::Call;
 use crate::reader::context::Place;
 use crate::reader::sync::post;
+use crate::streams;
 use crate::tiers::origin::response_of;
 
 /// The edge whose replica prefetches, where neither `KV_TENDER` nor `EDGE` names one.
@@ -38,10 +38,10 @@ pub async fn scheduled(env: Env) {
 /// Lists the hot keys of a catalog; returns how many.
 async fn list(env: &Env, config: &Rc<Config>, catalog: &Catalog) -> Result<usize> {
     let url = format!("{}/{catalog}?hot={}", config.origin, config.fill_top);
-    let response = js::fetch(&abortable_get(&url, &Headers::new(), None)?).await?;
+    let response = Fetch::Request(http::get(&url, &Headers::new())?).send().await?;
     let header = |name: &str| response.headers().get(name).ok().flatten();
     let codings = response_of(&response, &header, config).list().map_err(|why| why.to_string())?;
-    let keys = keys_of(&js::text_of(&response, &codings).await?, config.fill_top)?;
+    let keys = keys_of(&streams::read_body_text(&response, &codings).await?, config.fill_top)?;
     let edge = config.kv_tender.clone().or_else(|| config.edge.clone()).unwrap_or_else(|| NOBODY.to_owned());
     let (env, config, catalog) = (env.clone(), Rc::clone(config), catalog.clone());
     let place = Place { env, config, catalog, edge, replica: None };

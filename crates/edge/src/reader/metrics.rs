@@ -2,22 +2,19 @@
 
 use std::time::Duration;
 
-use js_sys::JSON;
 use newsreel_core::metrics::{counts::Count, prometheus};
 use newsreel_core::read::cache::Answer;
 use newsreel_core::wire::Tag;
-use wasm_bindgen::prelude::*;
-use worker::{Response, Result, console_warn};
+use worker::{AnalyticsEngineDataPointBuilder, Response, Result, console_warn};
 
 use crate::clock::now;
 use crate::http::text_response;
-use crate::js;
 use crate::protocol::{Call, UsageReport};
 use crate::reader::context::Place;
 use crate::reader::drive::Walk;
-use crate::reader::response::body::quoted;
 use crate::reader::state::{Reader, reader};
 use crate::reader::sync::post;
+use crate::streams;
 
 /// The binding of the Analytics Engine dataset; a deployment may have none.
 const METRICS: &str = newsreel_core::variables::METRICS.name;
@@ -25,13 +22,6 @@ const METRICS: &str = newsreel_core::variables::METRICS.name;
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// How many keys a report names.
 const REPORTED_KEYS: usize = 200;
-
-#[wasm_bindgen]
-extern "C" {
-    type Dataset;
-    #[wasm_bindgen(method, catch, js_name = writeDataPoint)]
-    fn write(this: &Dataset, point: &JsValue) -> std::result::Result<(), JsValue>;
-}
 
 /// Counts reads that have ended.
 pub(crate) fn count(place: &Place, walks: &[Walk]) {
@@ -106,19 +96,16 @@ pub(crate) fn report(place: &Place) -> Option<String> {
 
 /// Writes a data point a class: the location and the class are its blobs, the counts its doubles.
 fn write_points(place: &Place, reader: &Reader) {
-    let Some(dataset) = js::binding::<Dataset>(&place.env, METRICS) else { return };
+    let Ok(dataset) = place.env.analytics_engine(METRICS) else { return };
+    let catalog = place.catalog.as_str();
     for class in reader.counts.classes() {
-        let doubles: Vec<String> = reader.counts.doubles(class).iter().map(f64::to_string).collect();
-        let point = format!(
-            r#"{{"indexes":["{catalog}"],"blobs":[{},{},"{catalog}"],"doubles":[{}]}}"#,
-            quoted(&place.edge),
-            quoted(class),
-            doubles.join(","),
-            catalog = place.catalog,
-        );
-        let written = JSON::parse(&point).and_then(|point| dataset.write(&point));
-        if let Err(error) = written {
-            console_warn!("no data point of {class}: {error:?}");
+        let point = AnalyticsEngineDataPointBuilder::new()
+            .indexes([catalog])
+            .blobs([place.edge.as_str(), class, catalog])
+            .doubles(reader.counts.doubles(class))
+            .build();
+        if let Err(error) = dataset.write_data_point(&point) {
+            console_warn!("no data point of {class}: {error}");
         }
     }
 }
@@ -129,5 +116,5 @@ pub(crate) async fn show(place: &Place) -> Result<Response> {
         post(place, Call::Report, &report).await?;
     }
     let response = post(place, Call::Metrics, "").await?;
-    text_response(prometheus::MEDIA_TYPE, js::text_of(&response, &[]).await?)
+    text_response(prometheus::MEDIA_TYPE, streams::read_body_text(&response, &[]).await?)
 }

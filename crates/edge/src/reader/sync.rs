@@ -8,15 +8,14 @@ use std::time::Duration;
 use newsreel_core::read::drive::SyncQuestion;
 use newsreel_core::read::sync::{Applied, Ask, Reply};
 use newsreel_core::wire::{Catalog, UnixMillis};
-use worker::web_sys::{self, RequestInit};
-use worker::{Delay, Env, Result, Stub};
+use worker::{Delay, Env, Method, Request, RequestInit, Response, Result, Stub};
 
 use crate::clock::now;
 use crate::config::REPLICA;
-use crate::js;
 use crate::protocol::{Call, PACKED, PROVED, replica_name};
 use crate::reader::context::Place;
 use crate::reader::state::{Reader, reader, take_turn};
+use crate::streams;
 
 /// How many replies one sync takes: 50 of 4,000 floors are more than a snapshot.
 const REPLIES: usize = 50;
@@ -80,27 +79,24 @@ async fn ask_replica(place: &Place, ask: &Ask) -> Result<(Reply, bool)> {
     let body = serde_json::to_string(ask)?;
     let response = post(place, Call::Sync, &body).await?;
     let proved = response.headers().has(PROVED)?;
-    let stream = response.body().filter(|_| response.headers().has(PACKED).unwrap_or(false));
-    let response = match stream {
-        Some(stream) => web_sys::Response::new_with_opt_readable_stream(Some(&js::unpacked(&stream)))?,
-        None => response,
-    };
-    Ok((serde_json::from_str(&js::text_of(&response, &[]).await?)?, proved))
+    let is_packed = response.headers().has(PACKED)?;
+    let body = streams::body_of(&response);
+    let body = body.map(|stream| if is_packed { streams::unpacked(&stream) } else { stream });
+    Ok((serde_json::from_str(&streams::read_text(body.as_ref()).await?)?, proved))
 }
 
 /// Makes a call to the replica and returns its response.
 ///
 /// # Errors
 /// When it cannot be reached, or answers with another status than 200; the text says which.
-pub(crate) async fn post(place: &Place, call: Call, body: &str) -> Result<web_sys::Response> {
-    let init = RequestInit::new();
-    init.set_method("POST");
-    init.set_body(&body.into());
-    let request = web_sys::Request::new_with_str_and_init(&call.url(), &init)?;
+pub(crate) async fn post(place: &Place, call: Call, body: &str) -> Result<Response> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(body.into()));
+    let request = Request::new_with_init(&call.url(), &init)?;
     let stub = replica(&place.env, &place.catalog, &place.edge)?;
-    let response: web_sys::Response = stub.fetch_with_request(request.into()).await?.into();
-    if response.status() != 200 {
-        return Err(format!("the replica answered {}", response.status()).into());
+    let response = stub.fetch_with_request(request).await?;
+    if response.status_code() != 200 {
+        return Err(format!("the replica answered {}", response.status_code()).into());
     }
     Ok(response)
 }

@@ -9,15 +9,15 @@ use newsreel_core::follow::follower::{Input, Phase};
 use newsreel_core::read::sync::{Ask, Look, Reply};
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version};
 use worker::wasm_bindgen_futures::spawn_local;
-use worker::{Delay, Headers, Response, ResponseBuilder, Result, web_sys};
+use worker::{Delay, Headers, Response, ResponseBuilder, Result};
 
 use crate::clock::now;
 use crate::http::problem_response;
-use crate::js;
 use crate::protocol::{FloorsJson, LocalReplica, PACKED, PROVED, parsed};
 use crate::replica::driver::{Ended, Inner};
 use crate::replica::rows::FloorPage;
 use crate::replica::windows::Windows;
+use crate::streams;
 
 /// How long a reply is that is worth packing, in bytes.
 const PACK_FROM: usize = 16 << 10;
@@ -45,9 +45,8 @@ impl Inner {
             return Ok(builder.fixed(json.into_bytes()));
         }
         headers.set(PACKED, "gzip")?;
-        let whole = web_sys::Response::new_with_opt_str(Some(&json))?;
-        let stream = whole.body().ok_or("a response has a body")?;
-        Ok(ResponseBuilder::new().with_headers(headers).stream(js::packed(&stream)))
+        let packed = streams::packed(&streams::stream_of_text(&json)?);
+        Ok(ResponseBuilder::new().with_headers(headers).stream(packed))
     }
 
     /// Returns the position whose floors can be told: none while a fold is half applied.

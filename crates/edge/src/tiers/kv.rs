@@ -8,13 +8,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use newsreel_core::wire::UnixMillis;
-use worker::{Delay, Env, Result};
+use newsreel_core::wire::{UnixMillis, Version};
+use serde::Serialize;
+use wasm_bindgen::JsValue;
+use worker::{Delay, Env, KvError, KvStore, Result};
 
 use super::Entry;
 use crate::clock::now;
 use crate::config::ENTRIES;
-use crate::js::{Kv, binding};
+use crate::streams;
 
 /// How long KV's own copy at a location may be served without asking; its shortest, in seconds.
 const CACHE_TTL: u64 = 30;
@@ -32,14 +34,27 @@ thread_local! {
     static WRITES: RefCell<Writes> = const { RefCell::new(Writes { names: Vec::new() }) };
 }
 
-fn namespace(env: &Env) -> Result<Kv> {
-    binding(env, ENTRIES).ok_or_else(|| format!("there is no KV namespace bound as {ENTRIES}").into())
+/// Tells an operator who lists KV's entries how new and how hot each one is.
+#[derive(Serialize)]
+struct Metadata {
+    version: Version,
+    popularity: u64,
+}
+
+fn namespace(env: &Env) -> Result<KvStore> {
+    env.kv(ENTRIES).map_err(|_| format!("there is no KV namespace bound as {ENTRIES}").into())
+}
+
+/// Returns an error of KV with the text of its JavaScript error, which the text of a [`KvError`] hides.
+fn of_platform(error: KvError) -> worker::Error {
+    JsValue::from(error).into()
 }
 
 /// Returns the entry that KV has under a name.
 pub(crate) async fn get(env: &Env, name: &str) -> Result<Option<Entry>> {
-    let bytes = namespace(env)?.bytes(name, CACHE_TTL).await?;
-    Ok(bytes.and_then(|bytes| Entry::from_array(&bytes)))
+    let stream = namespace(env)?.get(name).cache_ttl(CACHE_TTL).stream().await.map_err(of_platform)?;
+    let Some(stream) = stream else { return Ok(None) };
+    Ok(Entry::from_array(&streams::read(Some(&stream)).await?))
 }
 
 /// Returns the entries that KV has under up to 100 names, by one call. A name missing from the map has to be
@@ -48,17 +63,16 @@ pub(crate) async fn get_many(env: &Env, names: &[String]) -> BTreeMap<String, Op
     if names.len() < 2 {
         return BTreeMap::new();
     }
-    let texts = match namespace(env) {
-        Ok(kv) => kv.texts(names, CACHE_TTL).await,
-        Err(error) => Err(error),
-    };
-    let each = names.iter().cloned().zip(texts.unwrap_or_default());
-    each.filter_map(|(name, text)| match text {
-        None => Some((name, None)),
-        // Bytes that are no text arrive mangled, so they are read alone.
-        Some(text) => text.starts_with("NRE2t").then(|| (name, Entry::from_bytes(text.as_bytes()))),
-    })
-    .collect()
+    let Ok(kv) = namespace(env) else { return BTreeMap::new() };
+    let texts = kv.get_bulk(names).cache_ttl(CACHE_TTL).text().await.unwrap_or_default();
+    texts
+        .into_iter()
+        .filter_map(|(name, text)| match text {
+            None => Some((name, None)),
+            // Bytes that are no text arrive mangled, so they are read alone.
+            Some(text) => text.starts_with("NRE2t").then(|| (name, Entry::from_bytes(text.as_bytes()))),
+        })
+        .collect()
 }
 
 /// Puts an entry into KV, for as long as it may be served at all.
@@ -100,14 +114,14 @@ async fn write(env: &Env, name: &str, entry: &Entry, popularity: u64) -> Result<
     let array = entry.to_array().ok_or("a value that is not at hand cannot be put into KV")?;
     let life = entry.envelope.stale_until.since(now()).as_secs().max(LEAST_TTL);
     let version = entry.envelope.position.version;
-    let how =
-        format!(r#"{{"expirationTtl":{life},"metadata":{{"version":{version},"popularity":{popularity}}}}}"#);
-    namespace(env)?.put(name, &array, &how).await
+    let put = namespace(env)?.put_stream(name, streams::stream_of(&array)?).map_err(of_platform)?;
+    let put = put.expiration_ttl(life).metadata(Metadata { version, popularity }).map_err(of_platform)?;
+    put.execute().await.map_err(of_platform)
 }
 
 /// Deletes the entry under a name.
 pub(crate) async fn delete(env: &Env, name: &str) -> Result<()> {
-    namespace(env)?.delete(name).await
+    namespace(env)?.delete(name).await.map_err(of_platform)
 }
 
 /// The writes of this isolate that are under way or were just made, by name.

@@ -8,14 +8,14 @@ use newsreel_core::read::entry_names::r2_name;
 use newsreel_core::read::origin_answer::{OriginAnswer, OriginFailure, OriginResponse, OriginValue};
 use newsreel_core::wire::keys::encoded_key;
 use newsreel_core::wire::{Catalog, Key, Position, UnixMillis};
-use worker::web_sys::{self, AbortController};
-use worker::{Delay, Env, Headers};
+use worker::web_sys::{AbortController, ReadableStream};
+use worker::{Delay, Env, Fetch, Headers, Request, Response};
 
 use super::{Body, Entry, KV_VALUE_BYTES, r2};
 use crate::clock::now;
 use crate::config::Config;
 use crate::http::abortable_get;
-use crate::js;
+use crate::streams;
 
 /// How often a fetch that waits for the origin reports that it is alive.
 const BREATH: Duration = Duration::from_millis(250);
@@ -57,7 +57,7 @@ impl Question<'_> {
         let abort = AbortController::new().map_err(worker::Error::from)?;
         let request = self.request(&abort)?;
         let deadline = fetched_at.plus(self.config.origin_timeout);
-        let response = in_time(deadline, &abort, &alive, js::fetch(&request)).await?;
+        let response = in_time(deadline, &abort, &alive, Fetch::Request(request).send()).await?;
         let header = |name: &str| response.headers().get(name).ok().flatten();
         let answer = response_of(&response, &header, self.config);
         match answer.meaning(&self.config.policies, self.key.class())? {
@@ -69,7 +69,7 @@ impl Question<'_> {
         }
     }
 
-    fn request(&self, abort: &AbortController) -> worker::Result<web_sys::Request> {
+    fn request(&self, abort: &AbortController) -> worker::Result<Request> {
         let headers = Headers::new();
         headers.set("Newsreel-Version", &self.position.to_string())?;
         let url = format!("{}/{}/{}", self.config.origin, self.catalog, encoded_key(self.key));
@@ -80,19 +80,19 @@ impl Question<'_> {
         &self,
         value: OriginValue,
         fetched_at: UnixMillis,
-        response: &web_sys::Response,
+        response: &Response,
         abort: &AbortController,
         alive: &impl Fn(),
     ) -> Result<Entry, OriginError> {
         let large = value.length.filter(|length| *length > u64::from(KV_VALUE_BYTES));
-        if let (Some(length), Some(stream)) = (large, response.body()) {
+        if let (Some(length), Some(stream)) = (large, streams::body_of(response)) {
             let envelope = value
                 .envelope(self.read, self.position, fetched_at, || self.etag_of_large(length, fetched_at));
             let taken = self.take(envelope, &stream, length);
             return in_time(now().plus(LARGE_TIMEOUT), abort, alive, taken).await;
         }
         let deadline = now().plus(self.config.origin_timeout);
-        let array = in_time(deadline, abort, alive, js::body_of(response, &value.codings)).await?;
+        let array = in_time(deadline, abort, alive, streams::read_body(response, &value.codings)).await?;
         let length = u64::from(array.length());
         let body = Body::of(array);
         let envelope = value.envelope(self.read, self.position, fetched_at, || match &body {
@@ -106,12 +106,7 @@ impl Question<'_> {
 
     /// Takes a value that is too large for memory: through R2, or just once where there is no R2 or the origin forbids
     /// to store the value.
-    async fn take(
-        &self,
-        envelope: Envelope,
-        stream: &web_sys::ReadableStream,
-        length: u64,
-    ) -> worker::Result<Entry> {
+    async fn take(&self, envelope: Envelope, stream: &ReadableStream, length: u64) -> worker::Result<Entry> {
         if !self.config.has_r2 || envelope.not_stored.is_some() {
             return Ok(Entry { envelope, body: Body::Stream(stream.clone(), length) });
         }
@@ -129,11 +124,11 @@ impl Question<'_> {
 
 /// Returns an answer of the origin as the core reads it.
 pub(crate) fn response_of<'a>(
-    response: &web_sys::Response,
+    response: &Response,
     header: &'a dyn Fn(&str) -> Option<String>,
     config: &Config,
 ) -> OriginResponse<'a> {
-    let (status, fold_tags) = (response.status(), config.fold_tags);
+    let (status, fold_tags) = (response.status_code(), config.fold_tags);
     OriginResponse { status, header, received_at: now(), on_workerd: true, fold_tags }
 }
 

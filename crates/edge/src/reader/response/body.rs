@@ -8,9 +8,9 @@ use serde::de::IgnoredAny;
 use worker::web_sys::ReadableStream;
 use worker::{Env, Headers, Method, Request, ResponseBuilder, Result};
 
-use crate::js;
 use crate::reader::context::Place;
 use crate::reader::response::headers::{Served, value_headers};
+use crate::streams;
 use crate::tiers::{Body, Entry, r2};
 
 /// How many bytes of values are wrapped in JSON, which takes several times as much memory on its way.
@@ -78,7 +78,7 @@ async fn send(env: &Env, builder: ResponseBuilder, body: &Body, from: u64, count
         }
         Body::Array(array) => {
             let at = |byte: u64| u32::try_from(byte).unwrap_or(u32::MAX);
-            js::stream_of(&array.subarray(at(from), at(from + count)))?
+            streams::stream_of(&array.subarray(at(from), at(from + count)))?
         }
         Body::Stored(stored) => match r2::read(env, stored, from, count).await? {
             Some(stream) => stream,
