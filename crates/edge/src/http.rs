@@ -1,6 +1,7 @@
 //! Requests and responses that reader and replica make alike.
 
 use newsreel_core::wire::problem::{MEDIA_TYPE, Problem};
+use serde::Serialize;
 use worker::web_sys::{self, AbortSignal, RequestCache, RequestInit, RequestRedirect};
 use worker::{Headers, Request, Response, ResponseBuilder, Result};
 
@@ -32,6 +33,11 @@ pub(crate) fn problem_of(problem: &Problem, headers: Headers) -> Result<Response
     }
     let builder = ResponseBuilder::new().with_status(problem.status()).with_headers(headers);
     Ok(builder.fixed(problem.to_json().into_bytes()))
+}
+
+/// Returns a JSON response of status 200 that no cache may store.
+pub(crate) fn json_response(body: &impl Serialize) -> Result<Response> {
+    text_response("application/json", serde_json::to_string(body)?)
 }
 
 /// Returns a response of status 200 that no cache may store.

@@ -5,16 +5,17 @@ use std::rc::Rc;
 use newsreel_core::read::sync::AtLeast;
 use newsreel_core::wire::Key;
 use newsreel_gate::Answer;
+use serde::Serialize;
 use worker::{Context, Request};
 
-use crate::http::text_response;
+use crate::http::json_response;
 use crate::reader::background::keep_up;
 use crate::reader::context::Place;
 use crate::reader::drive::{Values, Walk, run};
 use crate::reader::outcome::{Outcome, outcome};
 use crate::reader::request::min_version;
-use crate::reader::response::body::{WRAPPED_BYTES, heard, members, quoted};
 use crate::reader::response::headers::Served;
+use crate::reader::response::wrapped::{KnownAt, WRAPPED_BYTES, WrappedValue};
 
 /// Answers `entries?key=…` and its twin with a body: one JSON with the answer that each key
 /// alone would have had.
@@ -22,36 +23,107 @@ pub(crate) async fn many(request: &Request, place: &Rc<Place>, context: &Context
     let at_least = min_version(request)?;
     let reads = keys.iter().map(|key| place.read(key, at_least)).collect();
     let walks = run(place, reads, Values::Small).await;
-    let (mut entries, mut head, mut room) = (Vec::new(), String::new(), WRAPPED_BYTES);
+    let (mut entries, mut known, mut room) = (Vec::new(), None, WRAPPED_BYTES);
     for walk in &walks {
         let served = Served::by(place, walk);
-        head = heard(place, &served);
-        entries.push(entry(place, walk, at_least, &served, room));
+        known = Some(KnownAt::of(place, &served));
+        entries.push(BulkEntry::new(place, walk, at_least, &served, room));
         let length = walk.entry().map_or(0, |entry| entry.body.length());
         room -= if length <= room { length } else { 0 };
     }
-    let json = format!("{{{head},\"entries\":[{}]}}", entries.join(","));
+    let response = json_response(&BulkAnswer { known, entries })?;
     keep_up(place, context, &walks);
-    Ok(text_response("application/json", json)?)
+    Ok(response)
 }
 
-fn entry(place: &Place, walk: &Walk, at_least: Option<AtLeast>, served: &Served, room: u64) -> String {
-    let fetched_at = walk.entry().map(|entry| entry.envelope.fetched_at);
-    let rest = match outcome(place, walk, at_least, served) {
-        Outcome::Value => {
-            format!(
-                r#""status":200,{}"#,
-                members(walk.entry().expect("what is served was held"), served, room)
-            )
-        }
-        Outcome::NotFound(problem, _) | Outcome::Failed(problem) => {
-            let (status, code, detail) = (problem.status(), problem.code(), quoted(problem.detail()));
-            format!(r#""status":{status},"code":"{code}","detail":{detail}"#)
-        }
-    };
-    format!(
-        r#"{{"key":{},{rest},"cache_status":{}}}"#,
-        quoted(walk.key().as_str()),
-        quoted(&served.cache_status(fetched_at))
-    )
+/// The answers to all keys, and what the reader knew when it judged the last.
+#[derive(Serialize)]
+struct BulkAnswer<'a> {
+    #[serde(flatten)]
+    known: Option<KnownAt>,
+    entries: Vec<BulkEntry<'a>>,
+}
+
+/// The answer to one key.
+#[derive(Serialize)]
+struct BulkEntry<'a> {
+    key: &'a Key,
+    #[serde(flatten)]
+    outcome: BulkOutcome<'a>,
+    cache_status: String,
+}
+
+/// The status that the key alone would have had, with a value or the parts of a problem.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum BulkOutcome<'a> {
+    Value {
+        status: u16,
+        #[serde(flatten)]
+        value: WrappedValue<'a>,
+    },
+    Problem {
+        status: u16,
+        code: &'static str,
+        detail: String,
+    },
+}
+
+impl<'a> BulkEntry<'a> {
+    fn new(place: &Place, walk: &'a Walk, at_least: Option<AtLeast>, served: &Served, room: u64) -> Self {
+        let fetched_at = walk.entry().map(|entry| entry.envelope.fetched_at);
+        let outcome = match outcome(place, walk, at_least, served) {
+            Outcome::Value => {
+                let entry = walk.entry().expect("what is served was held");
+                BulkOutcome::Value { status: 200, value: WrappedValue::new(entry, served, room) }
+            }
+            Outcome::NotFound(problem, _) | Outcome::Failed(problem) => BulkOutcome::Problem {
+                status: problem.status(),
+                code: problem.code(),
+                detail: problem.detail().to_owned(),
+            },
+        };
+        Self { key: walk.key(), outcome, cache_status: served.cache_status(fetched_at) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use newsreel_core::read::cache::Freshness;
+    use newsreel_core::wire::Catalog;
+
+    use super::*;
+    use crate::reader::response::headers::tests::served;
+    use crate::tiers::memory::tests::entry;
+
+    #[test]
+    fn a_bulk_read_has_the_released_members_in_their_order() {
+        let (keys, held) = (["title:1", "title:2"].map(|key| Key::new(key).unwrap()), entry(7, b"one"));
+        let [first, second] = &keys;
+        let value = WrappedValue::new(&held, &served(Freshness::Fresh, 0), WRAPPED_BYTES);
+        let wrapped = serde_json::to_string(&value).unwrap();
+        let members = wrapped.trim_start_matches('{').trim_end_matches('}');
+        let outcomes = [
+            BulkOutcome::Value { status: 200, value },
+            BulkOutcome::Problem { status: 404, code: "not-found", detail: "tv has no \"it\"".to_owned() },
+        ];
+        let entries = [first, second].into_iter().zip(outcomes);
+        let entries = entries
+            .map(|(key, outcome)| BulkEntry { key, outcome, cache_status: "newsreel-kv; hit".to_owned() })
+            .collect();
+        let known = KnownAt { catalog: Catalog::new("tv").unwrap(), position: None, lag_ms: Some(12) };
+        let json = serde_json::to_string(&BulkAnswer { known: Some(known), entries }).unwrap();
+        assert_eq!(
+            json,
+            [
+                r#"{"catalog":"tv","position":null,"lag_ms":12,"entries":["#,
+                r#"{"key":"title:1","status":200,"#,
+                members,
+                r#"},"cache_status":"newsreel-kv; hit"},"#,
+                r#"{"key":"title:2","status":404,"code":"not-found","detail":"tv has no \"it\"","#,
+                r#""cache_status":"newsreel-kv; hit"}]}"#,
+            ]
+            .concat()
+        );
+    }
 }

@@ -1,29 +1,55 @@
 //! The explanation of a read: how it came to its answer, step by step.
 
 use newsreel_core::read::cache::explain::Note;
+use newsreel_core::wire::{Key, Version};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::reader::context::Place;
 use crate::reader::drive::Walk;
-use crate::reader::response::body::{heard, quoted};
 use crate::reader::response::headers::Served;
+use crate::reader::response::wrapped::KnownAt;
 
-/// Returns the explanation of a read, as JSON.
-pub(crate) fn explanation(place: &Place, walk: &Walk, served: &Served) -> String {
-    let policy = place.policy(walk.key());
-    let mut steps: Vec<String> =
-        walk.read().notes().iter().map(Note::to_json).map(|step| step.to_string()).collect();
-    steps.push(walk.answer().to_json().to_string());
-    format!(
-        r#"{{{},"edge":{},"key":{},"generation":{},"policy":{{"ttl_ms":{},"stale_for_ms":{},"lag_bound_ms":{},"quorum":{}}},"origin_error":{},"steps":[{}]}}"#,
-        heard(place, served),
-        quoted(&place.edge),
-        quoted(walk.key().as_str()),
-        walk.task().generation(),
-        policy.ttl.as_millis(),
-        policy.stale_for.as_millis(),
-        policy.lag_bound.as_millis(),
-        policy.quorum,
-        walk.origin_error().map_or("null".to_owned(), quoted),
-        steps.join(","),
-    )
+/// The explanation of a read.
+#[derive(Serialize)]
+pub(crate) struct Explanation<'a> {
+    #[serde(flatten)]
+    known: KnownAt,
+    edge: &'a str,
+    key: &'a Key,
+    generation: Version,
+    policy: PolicyBounds,
+    origin_error: Option<&'a str>,
+    steps: Vec<Value>,
+}
+
+/// The bounds by which the read was judged.
+#[derive(Serialize)]
+struct PolicyBounds {
+    ttl_ms: u128,
+    stale_for_ms: u128,
+    lag_bound_ms: u128,
+    quorum: bool,
+}
+
+impl<'a> Explanation<'a> {
+    pub(crate) fn of(place: &'a Place, walk: &'a Walk, served: &Served) -> Self {
+        let policy = place.policy(walk.key());
+        let mut steps: Vec<Value> = walk.read().notes().iter().map(Note::to_json).collect();
+        steps.push(walk.answer().to_json());
+        Self {
+            known: KnownAt::of(place, served),
+            edge: &place.edge,
+            key: walk.key(),
+            generation: walk.task().generation(),
+            policy: PolicyBounds {
+                ttl_ms: policy.ttl.as_millis(),
+                stale_for_ms: policy.stale_for.as_millis(),
+                lag_bound_ms: policy.lag_bound.as_millis(),
+                quorum: policy.quorum,
+            },
+            origin_error: walk.origin_error(),
+            steps,
+        }
+    }
 }

@@ -3,30 +3,39 @@
 use std::rc::Rc;
 
 use newsreel_core::wire::{Code, Key};
+use serde::Serialize;
 use worker::{Context, Response, Result};
 
-use crate::http::text_response;
+use crate::http::json_response;
 use crate::reader::background::keep_up;
 use crate::reader::context::Place;
 use crate::reader::drive::{Values, run};
 use crate::reader::metrics;
 use crate::reader::outcome::{Outcome, outcome};
-use crate::reader::response::body::{heard, quoted};
 use crate::reader::response::headers::Served;
+use crate::reader::response::wrapped::KnownAt;
 use crate::reader::store::{Fill, put_all};
 
 /// How many keys are filled at once: each value stays in memory until KV and R2 have it.
 const FILLED_AT_ONCE: usize = 4;
 
-/// The outcome of a fill: keys by what became of each, as texts of JSON.
-#[derive(Default)]
-struct Filled {
-    filled: Vec<String>,
-    kept: Vec<String>,
-    absent: Vec<String>,
-    failed: Vec<String>,
-    /// The JSON members with the catalog, and the reader's position and lag.
-    head: String,
+/// The answer to a fill: keys by what became of each, and what the reader knew when it judged the last.
+#[derive(Default, Serialize)]
+struct Filled<'a> {
+    #[serde(flatten)]
+    known: Option<KnownAt>,
+    filled: Vec<&'a Key>,
+    kept: Vec<&'a Key>,
+    absent: Vec<&'a Key>,
+    failed: Vec<FailedKey<'a>>,
+}
+
+/// A key that was not filled, with the parts of a problem.
+#[derive(Serialize)]
+struct FailedKey<'a> {
+    key: &'a Key,
+    code: &'static str,
+    detail: String,
 }
 
 /// Answers `POST fill`: reads each key with no client waiting for its value, so that KV and R2 have it.
@@ -36,33 +45,28 @@ pub(crate) async fn ahead(place: &Rc<Place>, context: &Context, keys: &[Key]) ->
         all.fill(place, some).await;
     }
     keep_up(place, context, &[]);
-    let Filled { filled, kept, absent, failed, head } = all;
-    let [filled, kept, absent, failed] = [filled, kept, absent, failed].map(|list| list.join(","));
-    let json =
-        format!(r#"{{{head},"filled":[{filled}],"kept":[{kept}],"absent":[{absent}],"failed":[{failed}]}}"#);
-    text_response("application/json", json)
+    json_response(&all)
 }
 
-impl Filled {
+impl<'a> Filled<'a> {
     /// Fills some keys. The writes to KV and R2 are awaited, so that the answer tells which of them failed.
-    async fn fill(&mut self, place: &Place, keys: &[Key]) {
+    async fn fill(&mut self, place: &Place, keys: &'a [Key]) {
         let reads = keys.iter().map(|key| place.read(key, None).ahead()).collect();
         let walks = run(place, reads, Values::All).await;
         metrics::count_fills(place, &walks);
         let fills: Vec<Option<Fill>> = walks.iter().map(|walk| walk.fill(place)).collect();
         let is_filled: Vec<bool> = fills.iter().map(Option::is_some).collect();
         let mut puts = put_all(place, fills.into_iter().flatten().collect()).await.into_iter();
-        for (walk, is_filled) in walks.iter().zip(is_filled) {
+        for ((key, walk), is_filled) in keys.iter().zip(&walks).zip(is_filled) {
             let served = Served::by(place, walk);
-            self.head = heard(place, &served);
-            let key = quoted(walk.key().as_str());
+            self.known = Some(KnownAt::of(place, &served));
             let refused = is_filled.then(|| puts.next()).flatten().and_then(Result::err);
             let outcome = outcome(place, walk, None, &served);
             let not_stored = walk.entry().and_then(|entry| entry.envelope.not_stored.as_ref());
             match (outcome, not_stored, refused) {
-                (Outcome::Failed(problem), ..) => self.failed(&key, problem.code(), problem.detail()),
-                (_, Some(why), _) => self.failed(&key, "not-storable", &why.to_string()),
-                (_, _, Some(refused)) => self.failed(&key, Code::Busy.text(), &refused.to_string()),
+                (Outcome::Failed(problem), ..) => self.failed(key, problem.code(), problem.detail()),
+                (_, Some(why), _) => self.failed(key, "not-storable", &why.to_string()),
+                (_, _, Some(refused)) => self.failed(key, Code::Busy.text(), &refused.to_string()),
                 (Outcome::NotFound(..), ..) => self.absent.push(key),
                 (Outcome::Value, ..) if is_filled => self.filled.push(key),
                 (Outcome::Value, ..) => self.kept.push(key),
@@ -70,8 +74,26 @@ impl Filled {
         }
     }
 
-    fn failed(&mut self, key: &str, code: &str, detail: &str) {
-        let detail = quoted(detail);
-        self.failed.push(format!(r#"{{"key":{key},"code":"{code}","detail":{detail}}}"#));
+    fn failed(&mut self, key: &'a Key, code: &'static str, detail: &str) {
+        self.failed.push(FailedKey { key, code, detail: detail.to_owned() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_a_fill_has_the_released_members_in_their_order() {
+        let key = Key::new("title:1").unwrap();
+        let mut all = Filled { filled: vec![&key], ..Filled::default() };
+        all.failed(&key, "busy", "a \"reason\"");
+        assert_eq!(
+            serde_json::to_string(&all).unwrap(),
+            concat!(
+                r#"{"filled":["title:1"],"kept":[],"absent":[],"#,
+                r#""failed":[{"key":"title:1","code":"busy","detail":"a \"reason\""}]}"#
+            )
+        );
     }
 }

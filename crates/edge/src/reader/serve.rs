@@ -7,10 +7,11 @@ use newsreel_core::access::cors::refusal;
 use newsreel_core::wire::route::EdgeCall;
 use newsreel_core::wire::{Call, Code, Problem, Route};
 use newsreel_gate::{self as gate, Answer, Failure, cors};
+use serde::Serialize;
 use worker::{Context, Env, Request, Response, Result, console_error};
 
 use crate::config::{ENTRIES, REPLICA, config};
-use crate::http::{problem_response, text_response};
+use crate::http::{json_response, problem_response};
 use crate::reader::bulk::many;
 use crate::reader::context::Place;
 use crate::reader::fill::ahead;
@@ -94,6 +95,11 @@ async fn answer(request: &mut Request, env: Env, context: &Context, call: Call) 
     }
 }
 
+#[derive(Serialize)]
+struct Ready {
+    status: &'static str,
+}
+
 /// Says whether this deployment could serve: its configuration is right and its bindings are there.
 async fn ready(env: &Env) -> Answer {
     let missing = |binding: &str, error: worker::Error| {
@@ -102,5 +108,5 @@ async fn ready(env: &Env) -> Answer {
     config(env)?;
     env.durable_object(REPLICA).map_err(|error| missing(REPLICA, error))?;
     kv::get(env, "readyz").await.map_err(|error| missing(ENTRIES, error))?;
-    Ok(text_response("application/json", r#"{"status":"ready"}"#.to_owned())?)
+    Ok(json_response(&Ready { status: "ready" })?)
 }

@@ -7,11 +7,11 @@ use newsreel_core::wire::Key;
 use newsreel_gate::{Answer, Failure};
 use worker::{Context, Request};
 
-use crate::http::text_response;
+use crate::http::json_response;
 use crate::reader::background::keep_up;
 use crate::reader::context::Place;
 use crate::reader::drive::{Values, Walk, run};
-use crate::reader::explain::explanation;
+use crate::reader::explain::Explanation;
 use crate::reader::outcome::{Outcome, outcome};
 use crate::reader::request::min_version;
 use crate::reader::response::headers::Served;
@@ -32,7 +32,7 @@ pub(crate) async fn one(
     let walk = walks.first().expect("one read has one answer");
     let served = Served::by(place, walk);
     let answered = if explain {
-        text_response("application/json", explanation(place, walk, &served)).map_err(Failure::from)
+        json_response(&Explanation::of(place, walk, &served)).map_err(Failure::from)
     } else {
         respond(request, place, walk, at_least, &served).await
     };

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::floors::FloorRow;
+use newsreel_core::read::floors::{Floor, FloorRow};
 use newsreel_core::read::sync::{LeftOut, Look, SNAPSHOT_FLOORS};
-use newsreel_core::wire::{Position, UnixMillis, Version};
+use newsreel_core::wire::{Position, Target, UnixMillis, Version};
 use newsreel_sqlite_rows::{Database, OpenError, integer};
 use serde::Deserialize;
 use worker::{Result, State};
@@ -125,9 +125,10 @@ impl Rows {
     pub(crate) fn reset(&self, position: Position) -> Result<()> {
         self.database.transaction(|| {
             self.clear()?;
-            let version = position.version.number();
             // The changes that were not heard may include removals.
-            self.raise(&format!(r#"[[3,"",{version},0,{version}]]"#))?;
+            let (hard, removed) = (position.version, position.version);
+            let floor = FloorRow { target: Target::All, floor: Floor { hard, soft: Version::ZERO, removed } };
+            self.raise(&serde_json::to_string(&[floor])?)?;
             self.set_position(position)
         })
     }

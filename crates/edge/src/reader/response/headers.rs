@@ -198,7 +198,7 @@ fn seconds(duration: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use newsreel_core::read::floors::FloorKind;
     use newsreel_core::read::policy::Policies;
 
@@ -207,7 +207,8 @@ mod tests {
     use super::*;
     use crate::tiers::memory::tests::entry;
 
-    fn served(freshness: Freshness, lag_ms: u64) -> Served {
+    /// A hit of KV, with this freshness and lag.
+    pub(crate) fn served(freshness: Freshness, lag_ms: u64) -> Served {
         Served {
             now: UnixMillis(100_000),
             position: None,
