@@ -227,6 +227,13 @@ test('the comparison sees what an old client would, and no more', async (t) => {
     new Comparison().lines([page, head], [page, head]);
     assert.throws(() => new Comparison().lines([page, head], [page, edited(head, '68af', 'ffff')]));
   });
+  await t.test('a header that is mended is left out in its wrong value alone, and where it was asked for so', () => {
+    const answer = (etag) => ({ answer: 200, headers: { etag, vary: 'Newsreel-Min-Version' }, body: '{"etag":"\\"value\\""}' });
+    const left = (path, etag) => Object.keys(withoutMended({ path }, [answer(etag)])[0].headers);
+    assert.deepEqual(left('/entries/title:1?envelope=1', '"value"'), ['vary']);
+    assert.deepEqual(left('/entries/title:1?envelope=1', '"other"'), ['etag', 'vary']);
+    for (const path of ['/entries/title:1', '/entries/title:1?envelope=11']) assert.deepEqual(left(path, '"value"'), ['etag', 'vary']);
+  });
 });
 
 /** Returns a folder with a copy of the first release's state: its objects, KV and R2. */
