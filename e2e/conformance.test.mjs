@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -87,6 +87,14 @@ test('every check of the kit is of a section of PROTOCOL.md, and has an id of it
   const headings = [...document.matchAll(/^#+ (.*)$|^(?:- )?\*\*(.*?)\.?\*\*/gm)].map(([, heading, bold]) => heading ?? bold);
   for (const { id, section } of CHECKS) assert.ok(headings.includes(section), `${id} is of ${section}`);
   assert.equal(new Set(CHECKS.map(({ id }) => id)).size, CHECKS.length);
+});
+
+test('the kit stands alone: it imports Node and itself', () => {
+  const folder = join(ROOT, 'e2e/conformance');
+  for (const file of readdirSync(folder)) {
+    const text = readFileSync(join(folder, file), 'utf8');
+    for (const [, source] of text.matchAll(/\b(?:from|import)\s*\(?'([^']+)'/g)) assert.match(source, /^(node:|\.\/)/, file);
+  }
 });
 
 test('conformance', async (t) => {

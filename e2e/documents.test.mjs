@@ -14,7 +14,7 @@ import { test } from 'node:test';
 
 import { freePort, NEWSREEL, ROOT, temporaryFolder } from './system.mjs';
 
-const DOCUMENTS = ['README.md', 'docs/quick-start.md', 'docs/http.md', 'docs/operations.md'];
+const DOCUMENTS = ['README.md', 'docs/quick-start.md', 'docs/http.md', 'docs/operations.md', 'docs/security.md'];
 /** Documents whose links are checked, and whose examples are not run. */
 const OTHER_DOCUMENTS = [
   ...readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),

@@ -230,7 +230,7 @@ test('events', async (t) => {
     const catalog = 'topics';
     await broker.publish({ changes: [{ key: 'a:1' }, { key: 'b:1' }] }, { catalog });
     const hidden = await broker.publish({ key: 'b:2' }, { catalog });
-    const reader = await new Events(broker, { catalog, query: '?topic=a:' }).connect();
+    const reader = await new Events(broker, { catalog, topics: ['a:'] }).connect();
     await reader.reached(hidden);
     assert.deepEqual(reader.versions.map((row) => row.changes), [[{ key: 'a:1' }]]);
     await broker.publish({ key: 'b:3' }, { catalog });

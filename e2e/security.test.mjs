@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import http from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -146,7 +145,7 @@ test('signed tokens', async (t) => {
     const publisher = await new Publisher(broker, with_({ ...claims, scopes: ['publish'] })).connect();
     const events = await new Events(broker).connect({ authorization: `Bearer ${makeToken(KEYS.new, claims)}` });
     const poll = broker.changes(`?${new URLSearchParams(follower.position)}&since=${follower.position.version}&wait_ms=30000`, with_(claims));
-    const ended = (async () => { while (!events.ended) await once(events, 'heard'); })();
+    const ended = events.until(() => events.ended);
     const asked = [];
     const token = ({ refused }) => (asked.push(refused), makeToken(KEYS.new, refused ? {} : claims));
     const recorder = await Recorder.follow(t, broker, { token, timing: {} });
@@ -158,7 +157,7 @@ test('signed tokens', async (t) => {
     await worker.evictDurableObject('Broker', { name: 'tv', webSockets: 'hibernate' });
     for (const one of sockets) {
       assert.deepEqual(one.error, { type: 'error', code: 'unauthorized', message: 'the token has expired' });
-      while (!one.closed) await once(one, 'heard');
+      await one.until(() => one.closed);
       assert.deepEqual(one.closed, { code: 4400, reason: 'the token has expired' });
     }
     assert.equal((await poll).json.versions.length, 0);

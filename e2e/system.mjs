@@ -205,6 +205,23 @@ export class Broker {
   }
 }
 
+/**
+ * A catalog as the conformance kit's follower, publisher and reader of events call it. A test's own time limit bounds its
+ * waits, and what it opens ends with the deployment.
+ */
+export class CatalogLog {
+  tokens = TOKENS;
+  stage = { wait: (_, promise) => promise, atEnd() {} };
+
+  constructor(broker, catalog) {
+    Object.assign(this, { broker, catalog });
+  }
+
+  at(path) {
+    return this.broker.at(path, this.catalog);
+  }
+}
+
 /** The embedded origin, as its users call it. */
 export class Origin {
   constructor(url, kill) {

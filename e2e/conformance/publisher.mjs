@@ -1,4 +1,6 @@
 // A publisher over the publishing socket: sends without waiting, and gives each publish its answer, in order.
+//
+// When the connection breaks, unanswered publishes stay in `unanswered`: the next `connect` sends them again.
 
 import { Mismatch, holds } from './expect.mjs';
 import { Socket } from './socket.mjs';
@@ -6,23 +8,33 @@ import { Socket } from './socket.mjs';
 export class Publisher extends Socket {
   /** Every frame of answers. */
   frames = [];
-  #unanswered = [];
+  /** The publishes that were sent and not answered yet, in order: each text with the function that takes its answer. */
+  unanswered = [];
 
   constructor(log, { token = log.tokens.publish } = {}) {
     super(log, token);
   }
 
-  connect() {
-    return this.dial('/publish');
+  /** Connects, and sends the unanswered publishes again. */
+  async connect() {
+    await this.dial('/publish');
+    for (const { text } of this.unanswered) this.send(text);
+    return this;
   }
 
-  /** Publishes a value, or a text as it is; resolves to its answer. */
+  /** Publishes a value, or a text as it is; resolves to its answer. Fails when the connection ends before. */
   publish(publish) {
+    const { text, answer } = this.offer(publish);
+    return this.until(`the answer to ${text.slice(0, 80)}`, () => answer.given).then(() => answer.given);
+  }
+
+  /** Sends a publish and waits for nothing: returns its text, and where its answer will be `given`. */
+  offer(publish, answered = () => {}) {
     const text = typeof publish === 'string' ? publish : JSON.stringify(publish);
-    let answer;
-    this.#unanswered.push((given) => (answer = given));
+    const answer = { given: undefined };
+    this.unanswered.push({ text, answered: (given) => answered((answer.given = given)) });
     this.send(text);
-    return this.until(`the answer to ${text.slice(0, 80)}`, () => answer).then(() => answer);
+    return { text, answer };
   }
 
   hear(text) {
@@ -31,9 +43,9 @@ export class Publisher extends Socket {
     holds('a frame to a publisher', frame.type === 'answers' && frame.answers?.length > 0, 'answers', text.slice(0, 300));
     this.frames.push(frame);
     for (const answer of frame.answers) {
-      const answered = this.#unanswered.shift();
-      if (!answered) throw new Mismatch('an answer', 'one for each text', answer);
-      answered(answer);
+      const first = this.unanswered.shift();
+      if (!first) throw new Mismatch('an answer', 'one for each text', answer);
+      first.answered(answer);
     }
   }
 }

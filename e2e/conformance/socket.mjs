@@ -44,13 +44,13 @@ export class Socket {
     this.socket.send(text);
   }
 
-  /** Waits until a condition holds; fails when it cannot any more. */
-  until(what, condition) {
+  /** Waits until a condition holds; fails when it cannot any more. `what` says in words what is waited for. */
+  until(what, condition = what) {
     const waiting = new Promise((resolve, reject) => {
       const look = () => {
         if (this.failure) reject(this.failure);
         else if (condition()) resolve();
-        else if (this.closed) reject(new Mismatch(what, 'it comes over the open socket', this.#end()));
+        else if (this.closed) reject(this.#ended(what));
         else return false;
         this.#waiters.delete(look);
         return true;
@@ -97,7 +97,8 @@ export class Socket {
     for (const look of [...this.#waiters]) look();
   }
 
-  #end() {
-    return { closed: this.closed, error: this.error, 'last text': this.texts.at(-1)?.slice(0, 300) };
+  #ended(what) {
+    const seen = { closed: this.closed, error: this.error, 'last text': this.texts.at(-1)?.slice(0, 300) };
+    return new Mismatch(`closed: ${JSON.stringify(this.closed)}, before ${what}`, 'it comes over the open socket', seen);
   }
 }

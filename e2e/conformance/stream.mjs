@@ -7,6 +7,7 @@ export class Events {
   /** Every event: its type, id and frame. */
   events = [];
   versions = [];
+  comments = 0;
   retry = undefined;
   /** The first line of the stream. */
   first = undefined;
@@ -19,9 +20,11 @@ export class Events {
     Object.assign(this, { log, query: `${query || '?'}${topicQuery}`, last, topics, headers });
   }
 
-  async connect() {
-    const { log, leaving = new AbortController() } = this;
-    this.leaving = leaving;
+  /** Connects, from the last id if there is one; waits for the head of the answer. */
+  async connect(headers = {}) {
+    const { log } = this;
+    const leaving = new AbortController();
+    Object.assign(this, { leaving, ended: false });
     log.stage.atEnd(() => leaving.abort());
     const response = await log.stage.wait('a stream of events', fetch(log.at(`/changes${this.query}`), {
       headers: {
@@ -29,6 +32,7 @@ export class Events {
         authorization: `Bearer ${log.tokens.follow}`,
         ...(this.last ? { 'last-event-id': this.last } : {}),
         ...this.headers,
+        ...headers,
       },
       signal: leaving.signal,
     }));
@@ -37,6 +41,8 @@ export class Events {
     }
     this.response = response;
     same('the content type of events', mediaType(response), 'text/event-stream');
+    same('the Cache-Control of events', response.headers.get('cache-control'), 'no-store, no-transform');
+    same('the X-Accel-Buffering of events', response.headers.get('x-accel-buffering'), 'no');
     this.#read(response.body);
     return this;
   }
@@ -45,7 +51,7 @@ export class Events {
     this.leaving.abort();
   }
 
-  until(what, condition) {
+  until(what, condition = what) {
     return this.log.stage.wait(what, new Promise((resolve, reject) => {
       const look = () => {
         if (this.failure) reject(this.failure);
@@ -98,7 +104,9 @@ export class Events {
   }
 
   #block(block) {
-    const lines = block.split('\n').filter((line) => !line.startsWith(':'));
+    const all = block.split('\n');
+    const lines = all.filter((line) => !line.startsWith(':'));
+    this.comments += all.length - lines.length;
     if (lines.length === 0) return;
     const fields = new Map();
     for (const line of lines) {
