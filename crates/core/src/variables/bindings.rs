@@ -85,7 +85,7 @@ pub const METRICS: Binding = Binding {
     kind: BindingKind::AnalyticsDataset,
     half: Half::Edge,
     without: "Without it nothing is reported there; `/metrics` works all the same.",
-    meaning: "What readers counted: a data point for each class every few seconds, location and class in its blobs.",
+    meaning: "The counts of readers: a data point for each class every few seconds, location and class in its blobs.",
 };
 
 /// All bindings, in the order in which `docs/configuration.md` lists them.

@@ -54,7 +54,7 @@ variables! {
         "Whether tags are turned into lower case, when they are published and when a value is fetched. After a change \
          publish `{\"all\":true}`: entries that were stored before keep their tags.";
     POLICY = PolicyTable {}, Both,
-        "What each class of keys promises, where a class differs from the default.";
+        "The promises of each class of keys, where a class differs from the default.";
     CATALOGS = CatalogList { default: "every catalog" }, Both,
         "The catalogs that are served. Set the list: entries are read without a token, and every name that is read \
          costs objects.";
