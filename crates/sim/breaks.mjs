@@ -183,7 +183,7 @@ export const BREAKS = {
     noticed: ['S2', 'S1'],
     edits: [
       {
-        at: 'let (visit, overtaken) = «self.judge_fill(known, envelope)»; self.judged(',
+        at: 'let (visit, superseded) = «self.judge_fill(known, envelope)»; self.judged(',
         becomes: '(self.judge_fill(known, envelope).0, false)',
       },
     ],
@@ -220,7 +220,7 @@ export const BREAKS = {
   OtherEpochServed: {
     meaning: 'A reader serves an entry of another epoch.',
     noticed: ['E1', 'S1', 'S2'],
-    edits: [{ at: 'if «!same_epoch» { return Visit::OtherEpoch;', becomes: 'false' }],
+    edits: [{ at: 'if «!same_epoch» { return TierResult::OtherEpoch;', becomes: 'false' }],
   },
   EpochCarriedOver: {
     meaning: 'A reader keeps its floors when a new epoch begins.',

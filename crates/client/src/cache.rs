@@ -13,7 +13,7 @@ mod state;
 use std::time::Duration;
 
 use newsreel_core::metrics::counts::Count;
-use newsreel_core::read::cache::{Failure, Freshness, Tier};
+use newsreel_core::read::cache::{Freshness, ReadFailure, Tier};
 use newsreel_core::wire::{Key, Tag};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -262,9 +262,9 @@ fn packed(turn: NextStep) -> u32 {
             kind | freshness(how) | flags
         }
         NextStep::Removed { freshness: how } => 5 | freshness(how),
-        NextStep::Failed(Failure::BoundNotKept) => 6,
-        NextStep::Failed(Failure::MinVersion) => 6 | 1 << 3,
-        NextStep::Failed(Failure::Origin) => 6 | 2 << 3,
+        NextStep::Failed(ReadFailure::BoundNotKept) => 6,
+        NextStep::Failed(ReadFailure::MinVersion) => 6 | 1 << 3,
+        NextStep::Failed(ReadFailure::Origin) => 6 | 2 << 3,
     }
 }
 

@@ -2,7 +2,7 @@
 //! later, KV is tended, and another reader reads at every moment. Every interleaving of those steps is played; after each
 //! step a read of every reader is checked against what was said to it.
 //!
-//! The readers are the real `cache::Read` and `sync::Knowledge`; the tiers are the simplest there are: KV a map that
+//! The readers are the real `cache::ReadMachine` and `sync::Knowledge`; the tiers are the simplest there are: KV a map that
 //! takes every write, R2 one that takes a write only on what was read, memory one of its own for each reader.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what is not there ends the test")]
@@ -10,10 +10,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use newsreel_core::read::cache::{Answer, Envelope, Event, Freshness, Read, Step, Tier, etag_of};
+use newsreel_core::read::cache::{Answer, Envelope, Event, Freshness, ReadMachine, Step, Tier, etag_of};
 use newsreel_core::read::floors::raised_by;
 use newsreel_core::read::policy::{OnInvalidate, OnUnprovable, OriginCacheControl, Policy};
-use newsreel_core::read::sync::{Knowledge, Reply};
+use newsreel_core::read::sync::{Knowledge, SyncResponse};
 use newsreel_core::wire::{Change, Epoch, Key, Position, Tag, UnixMillis, Version};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -61,7 +61,7 @@ struct Isolate {
 /// A read under way, between two of its steps.
 #[derive(Clone)]
 struct Walk {
-    read: Read,
+    read: ReadMachine,
     /// The tiers that have still to answer, and the generation under which the read asks KV.
     asking: Vec<Tier>,
     generation: Version,
@@ -124,7 +124,7 @@ impl World {
             .map(|(version, json)| (v(version), serde_json::from_str(json).unwrap()))
             .filter(|(version, _)| version.number() > isolate.heard)
             .collect();
-        let reply = Reply {
+        let reply = SyncResponse {
             position: position(head),
             from: v(isolate.heard),
             to: v(head),
@@ -156,7 +156,7 @@ impl World {
     }
 
     fn begin(&self, reader: usize) -> Walk {
-        let read = Read::new(key(), policy(self.quorum), None).with_r2(true);
+        let read = ReadMachine::new(key(), policy(self.quorum), None).with_r2(true);
         let mut walk = Walk {
             read,
             asking: Vec::new(),

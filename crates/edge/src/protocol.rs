@@ -1,6 +1,6 @@
 //! Everything that a reader and a replica say to each other: names, paths, headers, and the messages with their text.
 //!
-//! The question and the reply themselves are [`Ask`] and [`Reply`] of `newsreel_core::read::sync`. While a deployment is
+//! The question and the reply themselves are [`SyncRequest`] and [`SyncResponse`] of `newsreel_core::read::sync`. While a deployment is
 //! rolled out, a reader and its replica may be of two releases, so each side takes what the release before it writes.
 
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use futures_util::future::LocalBoxFuture;
 use newsreel_core::metrics::counts::{Counts, CountsError};
 use newsreel_core::metrics::hot::{self, HotKey};
 use newsreel_core::read::floors::FloorRow;
-use newsreel_core::read::sync::{Ask, Reply};
+use newsreel_core::read::sync::{SyncRequest, SyncResponse};
 use newsreel_core::wire::{Catalog, UnixMillis};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -42,7 +42,7 @@ pub(crate) fn catalog_and_edge(name: &str) -> Option<(Catalog, &str)> {
 /// A request to a replica, with a body of its own kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// The body is an [`Ask`], the answer a [`Reply`].
+    /// The body is a [`SyncRequest`], the answer a [`SyncResponse`].
     Sync,
     /// The body is a [`UsageReport`]; the answer is empty.
     Report,
@@ -99,22 +99,33 @@ impl Default for FloorsJson {
 }
 
 /// Returns a reply as its reader takes it.
-pub(crate) fn parsed(reply: &Reply<FloorsJson>) -> serde_json::Result<Reply> {
-    let Reply { position, from, to, proof_age_ms, left_out, looked, floors } = reply;
+pub(crate) fn parsed(reply: &SyncResponse<FloorsJson>) -> serde_json::Result<SyncResponse> {
+    let SyncResponse { position, from, to, proof_age_ms, left_out, looked, floors } = reply;
     let (position, from, to, proof_age_ms, left_out) = (*position, *from, *to, *proof_age_ms, *left_out);
-    Ok(Reply { position, from, to, proof_age_ms, left_out, looked: looked.rows()?, floors: floors.rows()? })
+    Ok(SyncResponse {
+        position,
+        from,
+        to,
+        proof_age_ms,
+        left_out,
+        looked: looked.rows()?,
+        floors: floors.rows()?,
+    })
 }
 
 /// The replica in whose object a read happens: the read asks it without a request.
 pub(crate) trait LocalReplica {
     /// Answers a question; says whether the proof that was asked for was given.
-    fn answer(self: Rc<Self>, ask: Ask) -> LocalBoxFuture<'static, worker::Result<(Reply, bool)>>;
+    fn answer(
+        self: Rc<Self>,
+        ask: SyncRequest,
+    ) -> LocalBoxFuture<'static, worker::Result<(SyncResponse, bool)>>;
 }
 
 /// A message of a follow window: a reply, and when the replica sent it by its own clock.
 pub(crate) struct WindowMessage {
     pub(crate) said_at: UnixMillis,
-    pub(crate) reply: Reply,
+    pub(crate) reply: SyncResponse,
 }
 
 impl WindowMessage {
@@ -162,7 +173,7 @@ pub(crate) enum MessageError {
     Time,
     /// The reply cannot be read.
     #[error("the reply cannot be read: {0}")]
-    Reply(#[from] serde_json::Error),
+    SyncResponse(#[from] serde_json::Error),
     /// The counts of a report cannot be read.
     #[error("the counts cannot be read: {0}")]
     Counts(#[from] CountsError),
@@ -185,10 +196,10 @@ mod tests {
 
     use super::*;
 
-    fn reply() -> Reply<FloorsJson> {
+    fn reply() -> SyncResponse<FloorsJson> {
         let epoch = "01ARYZ6S410000000000000000".parse().unwrap();
         let version = |number| Version::new(number).unwrap();
-        Reply {
+        SyncResponse {
             position: Position { version: version(9), ..Position::genesis(epoch) },
             from: version(3),
             to: version(9),
@@ -203,7 +214,7 @@ mod tests {
     fn a_reply_is_read_as_it_was_written() {
         let json = serde_json::to_string(&reply()).unwrap();
         assert!(json.ends_with(r#""floors":[[0,"title:1",5,0,0]]}"#), "{json}");
-        let read: Reply = serde_json::from_str(&json).unwrap();
+        let read: SyncResponse = serde_json::from_str(&json).unwrap();
         assert_eq!(read, parsed(&reply()).unwrap());
         assert_eq!(serde_json::to_string(&read).unwrap(), json);
     }
@@ -212,7 +223,7 @@ mod tests {
     fn a_reply_of_the_release_before_is_read() {
         let epoch = reply().position;
         let json = format!(r#"{{"position":"{epoch}","from":3,"to":9,"floors":[]}}"#);
-        let read: Reply = serde_json::from_str(&json).unwrap();
+        let read: SyncResponse = serde_json::from_str(&json).unwrap();
         assert_eq!((read.proof_age_ms, read.left_out, read.looked), (None, None, Vec::new()));
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-use newsreel_core::read::sync::AtLeast;
+use newsreel_core::read::sync::MinVersion;
 use newsreel_core::wire::cursor::PageCursor;
 use newsreel_core::wire::keys::{decoded_key, encoded_key};
 use newsreel_core::wire::name::{MAX_CATALOG_BYTES, MAX_KEY_BYTES, MAX_TAG_BYTES, tags_from_header};
@@ -69,7 +69,7 @@ pub(crate) fn positions(bytes: &[u8]) {
     if let Some(position) = comes_back::<Position>(one) {
         let next = position.version < Version::MAX;
         assert!(!next || position.then(b"row").version.follows(position.version));
-        let heard = one.parse::<AtLeast>().expect("a position is a version that was heard");
+        let heard = one.parse::<MinVersion>().expect("a position is a version that was heard");
         assert!(heard.is_met_by(&position));
     }
     if let (Some(one), Some(other)) = (same_as_text::<Epoch>(one), other.parse::<Epoch>().ok()) {

@@ -1,25 +1,26 @@
 //! A reader with any replies: its floors and its position never go down.
 
 use newsreel_core::read::floors::{EntryTags, Judgement};
-use newsreel_core::read::sync::{Applied, Ask, Knowledge, Look, Reply};
+use newsreel_core::read::sync::{Applied, FloorLookup, Knowledge, SyncRequest, SyncResponse};
 use newsreel_core::wire::{Epoch, Key, Position, UnixMillis, Version};
 
 /// Steps, one a line: a reply; or `?` and the look-up that the next replies answer; or `+` and how many milliseconds
 /// pass.
 pub(crate) fn steps(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let (mut known, mut now, mut look) = (Knowledge::default(), UnixMillis(1_000_000), Look::default());
+    let (mut known, mut now, mut look) =
+        (Knowledge::default(), UnixMillis(1_000_000), FloorLookup::default());
     for line in text.lines().take(64) {
         let (kind, rest) = line.split_at_checked(1).unwrap_or_default();
         match kind {
             "+" => now = UnixMillis(now.0.saturating_add(rest.parse().unwrap_or(0))),
             "?" => look = serde_json::from_str(rest).unwrap_or_default(),
             _ => {
-                if let Ok(ask) = serde_json::from_str::<Ask>(line) {
+                if let Ok(ask) = serde_json::from_str::<SyncRequest>(line) {
                     let json = serde_json::to_string(&ask).expect("a question is JSON");
-                    assert_eq!(serde_json::from_str::<Ask>(&json).ok(), Some(ask));
+                    assert_eq!(serde_json::from_str::<SyncRequest>(&json).ok(), Some(ask));
                 }
-                let Ok(reply) = serde_json::from_str::<Reply>(line) else { continue };
+                let Ok(reply) = serde_json::from_str::<SyncResponse>(line) else { continue };
                 let before = Told::by(&known, now);
                 let position = reply.position;
                 let applied = known.learn(now, &look, reply);
@@ -41,7 +42,7 @@ struct Told {
 
 impl Told {
     fn by(known: &Knowledge, now: UnixMillis) -> Self {
-        let ask = known.ask(std::time::Duration::ZERO, None, Look::default());
+        let ask = known.ask(std::time::Duration::ZERO, None, FloorLookup::default());
         let floors = known.floors();
         let key = Key::new("title:1").expect("a key");
         let fills = [0, 1, 2, 5, 9, 1_000, Version::MAX.number()].into_iter().filter_map(Version::new);

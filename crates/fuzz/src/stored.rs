@@ -1,9 +1,9 @@
 //! Entries as KV and R2 return them: any bytes there are judged like any other entry.
 
-use newsreel_core::read::cache::{Answer, Envelope, Event, Freshness, Read, Step, Tier};
+use newsreel_core::read::cache::{Answer, Envelope, Event, Freshness, ReadMachine, Step, Tier};
 use newsreel_core::read::entry_codec::{decode, encode, head};
 use newsreel_core::read::policy::Policies;
-use newsreel_core::read::sync::{Knowledge, Reply};
+use newsreel_core::read::sync::{Knowledge, SyncResponse};
 use newsreel_core::wire::{Key, Position, UnixMillis, Version};
 
 use crate::names::check_tag;
@@ -30,7 +30,7 @@ fn read(envelope: &Envelope, now: UnixMillis, forgotten: bool) {
     let known = knowledge(envelope.position, now, forgotten);
     for class in ["title", "live", "availability"] {
         let key = Key::new(format!("{class}:1")).expect("a key");
-        let mut read = Read::new(key, Policies::default().of(class), None).with_r2(true).explained();
+        let mut read = ReadMachine::new(key, Policies::default().of(class), None).with_r2(true).explained();
         let mut step = read.next(now, &known, Event::Begin);
         let mut asked: Vec<Tier> = Vec::new();
         let answer = (0..64).find_map(|_| {
@@ -51,7 +51,7 @@ fn read(envelope: &Envelope, now: UnixMillis, forgotten: bool) {
             assert!(from == Tier::Origin || now < envelope.expires_at, "what is past its time is not fresh");
             assert!(!forgotten || from == Tier::Origin, "what is below a floor is not fresh");
         }
-        let late = read.late(now, &known, &answer);
+        let late = read.expired_answer(now, &known, &answer);
         assert!(!matches!(late, Answer::Serve { freshness: Freshness::Fresh, .. }));
     }
 }
@@ -65,8 +65,15 @@ fn knowledge(at: Position, now: UnixMillis, changed: bool) -> Knowledge {
     let floors = if changed { serde_json::from_value(floors).expect("a floor") } else { Vec::new() };
     let mut known = Knowledge::default();
     let (to, proof_age_ms) = (position.version, Some(0));
-    let reply =
-        Reply { position, from: Version::ZERO, to, proof_age_ms, floors, left_out: None, looked: Vec::new() };
+    let reply = SyncResponse {
+        position,
+        from: Version::ZERO,
+        to,
+        proof_age_ms,
+        floors,
+        left_out: None,
+        looked: Vec::new(),
+    };
     known.apply(now, reply);
     known
 }

@@ -2,7 +2,7 @@
 
 use newsreel_core::follow::hub::PublishOutcome;
 use newsreel_core::read::drive::TierQuestion;
-use newsreel_core::read::sync::{Ask, Reply};
+use newsreel_core::read::sync::{SyncRequest, SyncResponse};
 use newsreel_core::wire::UnixMillis;
 use newsreel_core::wire::claim::Start;
 
@@ -94,20 +94,20 @@ pub(crate) enum Event {
         edge: usize,
         isolate: u64,
         ticket: u64,
-        ask: Ask,
+        ask: SyncRequest,
         window: bool,
     },
     /// The replica's reply to a sync, or none in time. This event and those after it concern readers.
     Replied {
         isolate: u64,
         ticket: u64,
-        reply: Option<Box<(Reply, bool)>>,
+        reply: Option<Box<(SyncResponse, bool)>>,
     },
     WindowSaid {
         isolate: u64,
         window: u64,
         said_at: UnixMillis,
-        reply: Box<Reply>,
+        reply: Box<SyncResponse>,
     },
     WindowClosed {
         isolate: u64,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use newsreel_core::read::sync::{Ask, Reply};
+use newsreel_core::read::sync::{SyncRequest, SyncResponse};
 use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::{Position, UnixMillis};
 
@@ -18,7 +18,7 @@ pub(crate) use rows::{ReplicaRows, ReplicaWrite};
 pub(crate) struct Asking {
     pub(crate) isolate: u64,
     pub(crate) ticket: u64,
-    pub(crate) ask: Ask,
+    pub(crate) ask: SyncRequest,
     pub(crate) needed: UnixMillis,
     pub(crate) deadline: u64,
     /// Whether the reader wants a window and not one answer.
@@ -42,13 +42,13 @@ pub(crate) enum Outgoing {
     Answer {
         isolate: u64,
         ticket: u64,
-        reply: Option<(Reply, bool)>,
+        reply: Option<(SyncResponse, bool)>,
     },
     Window {
         isolate: u64,
         window: u64,
         said_at: UnixMillis,
-        reply: Reply,
+        reply: SyncResponse,
     },
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::cache::{Envelope, Failure, Freshness, Tier};
+use newsreel_core::read::cache::{Envelope, Freshness, ReadFailure, Tier};
 use newsreel_core::read::drive::{HasEnvelope, Local, ReadTask};
-use newsreel_core::read::sync::{AtLeast, Knowledge};
+use newsreel_core::read::sync::{Knowledge, MinVersion};
 use newsreel_core::wire::Key;
 
 use super::entry_index::EntryIndex;
@@ -39,7 +39,7 @@ pub(super) enum NextStep {
         freshness: Freshness,
     },
     /// Fail the read: the origin failed, or no answer keeps the bound or the wanted version.
-    Failed(Failure),
+    Failed(ReadFailure),
 }
 
 /// The options of one read, beyond the policy of its class.
@@ -47,7 +47,7 @@ pub(super) enum NextStep {
 pub(super) struct ReadOptions {
     pub(super) bound: Option<Duration>,
     pub(super) beyond_bound: Option<BeyondBound>,
-    pub(super) at_least: Option<AtLeast>,
+    pub(super) at_least: Option<MinVersion>,
     /// Whether to ask the origin even if an entry is kept.
     pub(super) anew: bool,
 }

@@ -8,7 +8,7 @@
 //! before the read, and sees no entry in memory.
 
 use newsreel_core::metrics::counts::Count;
-use newsreel_core::read::cache::{Answer, Failure, Freshness, Read, Step, Tier};
+use newsreel_core::read::cache::{Answer, Freshness, ReadFailure, ReadMachine, Step, Tier};
 use newsreel_core::read::drive::{ReadTask, TierReply};
 use newsreel_core::read::policy::{OnUnprovable, Policy};
 use newsreel_core::wire::{Key, UnixMillis};
@@ -22,7 +22,7 @@ impl CacheState {
     pub(super) fn try_hit(&mut self, slot: u32, now: UnixMillis) -> Option<NextStep> {
         let held = self.entries.get(slot)?;
         let (policy, beyond_bound) = self.classes.of(held.key.class(), None, None);
-        let mut task = ReadTask::new(Read::new(held.key.clone(), policy, None));
+        let mut task = ReadTask::new(ReadMachine::new(held.key.clone(), policy, None));
         task.begin(now, &mut Shown { known: &self.known, entries: Some(&self.entries) });
         let answer = task.answer()?;
         let Answer::Serve { from: Tier::Memory, freshness, refresh, .. } = *answer else { return None };
@@ -56,7 +56,7 @@ impl CacheState {
 
     fn walk(&self, key: Key, options: ReadOptions, tick: u32) -> PendingRead {
         let (policy, _) = self.classes.of(key.class(), options.bound, options.beyond_bound);
-        let task = ReadTask::new(Read::new(key.clone(), policy, options.at_least));
+        let task = ReadTask::new(ReadMachine::new(key.clone(), policy, options.at_least));
         let (turn, era) = (NextStep::Fetch, self.era);
         let (proved, anew, pass, found) = (false, false, false, false);
         PendingRead { key, options, task, turn, tick, era, proved, anew, pass, found }
@@ -161,7 +161,7 @@ impl CacheState {
         let within = || self.known.lag(now).is_some_and(|lag| lag <= lag_bound);
         let kept = self.known.position().is_some() && if lag_bound.is_zero() { proved } else { within() };
         if !self.has_heard(walk) {
-            return self.answer(walk, now, Answer::Fail(Failure::MinVersion));
+            return self.answer(walk, now, Answer::Fail(ReadFailure::MinVersion));
         }
         // Where nothing is known, or the answer may not be a marked one, there is nothing stale to show either.
         let nothing_to_show = self.known.position().is_none() || walk.options.at_least.is_some();
@@ -183,7 +183,7 @@ impl CacheState {
         }
         let (policy, _) = self.promise(walk);
         let policy = Policy { beyond_bound: OnUnprovable::Stale, ..policy };
-        walk.task = ReadTask::new(Read::new(walk.key.clone(), policy, None));
+        walk.task = ReadTask::new(ReadMachine::new(walk.key.clone(), policy, None));
         walk.task.begin(now, &mut self.shown(walk.anew));
         self.follow(walk, now);
     }
@@ -229,7 +229,7 @@ impl CacheState {
             [Count::Reads, Count::OriginFailed, Count::OriginDown]
                 .iter()
                 .for_each(|count| self.counts.add(class, *count, 1));
-            walk.turn = NextStep::Failed(Failure::Origin);
+            walk.turn = NextStep::Failed(ReadFailure::Origin);
             return;
         }
         walk.task.replied(now, &mut self.shown(walk.anew), Tier::Origin, TierReply::Failed);
@@ -258,12 +258,12 @@ impl CacheState {
                     // Another fetch has brought something newer.
                     return self.start_again(walk, now);
                 }
-                Answer::Fail(Failure::Origin)
+                Answer::Fail(ReadFailure::Origin)
             }
             Answer::Serve { from: Tier::Memory, freshness: Freshness::Stale, .. }
                 if beyond_bound == BeyondBound::Fetch =>
             {
-                Answer::Fail(Failure::Origin)
+                Answer::Fail(ReadFailure::Origin)
             }
             // The fetch began after the read, and no change since refuses the value.
             Answer::Serve { from: Tier::Origin, refresh, fill, .. } if walk.anew && !fill.is_empty() => {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use newsreel_core::follow::topics;
 use newsreel_core::metrics::counts::Counts;
-use newsreel_core::read::cache::{Envelope, Read};
+use newsreel_core::read::cache::{Envelope, ReadMachine};
 use newsreel_core::read::floors::{EntryTags, Floor, FloorKind, FloorRow, Judgement};
-use newsreel_core::read::sync::{Applied, Knowledge, Reply};
+use newsreel_core::read::sync::{Applied, Knowledge, SyncResponse};
 use newsreel_core::wire::change::Target;
 use newsreel_core::wire::{Epoch, Key, Position, Tag, UnixMillis, Version};
 
@@ -170,7 +170,8 @@ impl CacheState {
         floors: Vec<FloorRow>,
     ) -> Applied {
         let to = position.version;
-        let reply = Reply { position, from, to, proof_age_ms, floors, left_out: None, looked: Vec::new() };
+        let reply =
+            SyncResponse { position, from, to, proof_age_ms, floors, left_out: None, looked: Vec::new() };
         self.known.apply(sent_at, reply)
     }
 
@@ -336,7 +337,7 @@ impl CacheState {
 impl Flight {
     /// Returns the envelope of the flight's value, stamped with the position at the flight's start. The envelope of a
     /// void flight has a position of no log, so it is refused.
-    pub(super) fn envelope(&self, read: &Read) -> Option<Envelope> {
+    pub(super) fn envelope(&self, read: &ReadMachine) -> Option<Envelope> {
         let brought = self.brought.as_ref()?;
         let position = self.position.filter(|_| !self.void);
         let position = position.unwrap_or_else(|| Position::genesis(Epoch::new(UnixMillis(0), [0; 10])));

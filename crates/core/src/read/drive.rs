@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-use super::cache::{Answer, Envelope, Event, Read, Step, Tier};
-use super::sync::{AtLeast, Knowledge, Look};
+use super::cache::{Answer, Envelope, Event, ReadMachine, Step, Tier};
+use super::sync::{FloorLookup, Knowledge, MinVersion};
 use crate::wire::name::Key;
 use crate::wire::position::{Position, UnixMillis, Version};
 
@@ -46,7 +46,7 @@ pub enum TierReply<E> {
 /// One read, and the entries that the tiers gave it.
 #[derive(Debug)]
 pub struct ReadTask<E> {
-    read: Read,
+    read: ReadMachine,
     step: Step,
     /// In the order in which they came; a tier that was asked again is here twice.
     held: Vec<(Tier, E)>,
@@ -60,7 +60,7 @@ pub struct ReadTask<E> {
 impl<E: HasEnvelope> ReadTask<E> {
     /// Returns a read that has not begun.
     #[must_use]
-    pub fn new(read: Read) -> Self {
+    pub fn new(read: ReadMachine) -> Self {
         Self {
             read,
             step: Step::Listen,
@@ -110,10 +110,10 @@ impl<E: HasEnvelope> ReadTask<E> {
     /// Judges the answer for the last time: one that would take another question is given marked, or fails.
     fn delayed_for_the_last_time(&mut self, now: UnixMillis, local: &mut impl Local<Entry = E>) {
         let Step::Answer(answer) = &self.step else { return };
-        let late = self.read.late(now, local.known(), answer);
+        let answer = self.read.expired_answer(now, local.known(), answer);
         self.delayed(now, local);
         if !matches!(self.step, Step::Answer(_)) {
-            self.step = Step::Answer(late);
+            self.step = Step::Answer(answer);
             self.overdue = true;
         }
     }
@@ -178,7 +178,7 @@ impl<E: HasEnvelope> ReadTask<E> {
 
     /// Returns the machine of the read, with its key, its policy and its notes.
     #[must_use]
-    pub fn read(&self) -> &Read {
+    pub fn read(&self) -> &ReadMachine {
         &self.read
     }
 
@@ -247,9 +247,9 @@ pub struct SyncQuestion {
     /// How old the proof may be.
     pub max_age: Duration,
     /// The version that the replica must have heard.
-    pub at_least: Option<AtLeast>,
+    pub at_least: Option<MinVersion>,
     /// The floors that are not remembered here.
-    pub look: Look,
+    pub look: FloorLookup,
 }
 
 /// A question to one tier, for one read.
@@ -286,7 +286,7 @@ enum Reply<E> {
 impl<E: HasEnvelope> ReadDriver<E> {
     /// Begins reads: entries in memory are judged.
     pub fn begin(
-        reads: impl IntoIterator<Item = Read>,
+        reads: impl IntoIterator<Item = ReadMachine>,
         now: UnixMillis,
         local: &mut impl Local<Entry = E>,
     ) -> Self {
@@ -296,7 +296,7 @@ impl<E: HasEnvelope> ReadDriver<E> {
     }
 
     /// Begins a fetch behind an answer that has been given: the origin is asked at once.
-    pub fn refetch(read: Read, now: UnixMillis, local: &mut impl Local<Entry = E>) -> Self {
+    pub fn refetch(read: ReadMachine, now: UnixMillis, local: &mut impl Local<Entry = E>) -> Self {
         let mut task = ReadTask::new(read);
         task.refetch(now, local);
         Self::of(vec![task])
@@ -371,7 +371,7 @@ impl<E: HasEnvelope> ReadDriver<E> {
         for task in &self.tasks {
             let Step::Sync { max_age, at_least, look } = &task.step else { continue };
             let (max_age, at_least) = (*max_age, *at_least);
-            let all = shared.get_or_insert(SyncQuestion { max_age, at_least, look: Look::default() });
+            let all = shared.get_or_insert(SyncQuestion { max_age, at_least, look: FloorLookup::default() });
             all.max_age = all.max_age.min(max_age);
             all.at_least = all.at_least.max(at_least);
             all.look.join(look.clone());

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use coding::Coding;
 
-use crate::read::cache::{Envelope, Read};
+use crate::read::cache::{Envelope, ReadMachine};
 use crate::read::policy::{OriginCacheControl, Policies, Policy};
 use crate::wire::etag::EntityTag;
 use crate::wire::name::{NameError, Tag, tags_from_header};
@@ -267,7 +267,7 @@ impl OriginValue {
     #[must_use]
     pub fn envelope(
         self,
-        read: &Read,
+        read: &ReadMachine,
         position: Position,
         fetched_at: UnixMillis,
         etag: impl FnOnce() -> String,
@@ -281,7 +281,7 @@ impl OriginValue {
 impl Keeping {
     /// Returns the envelope of a "not found".
     #[must_use]
-    pub fn envelope(self, read: &Read, position: Position, fetched_at: UnixMillis) -> Envelope {
+    pub fn envelope(self, read: &ReadMachine, position: Position, fetched_at: UnixMillis) -> Envelope {
         self.kept(read.filled(position, fetched_at, false, Vec::new(), String::new(), String::new()))
     }
 

@@ -21,7 +21,7 @@ pub const MAX_FLOORS: usize = 150_000;
 
 /// The question of a reader to its replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ask {
+pub struct SyncRequest {
     /// The epoch of the log that the reader's floors are of; `None` before the first reply.
     pub epoch: Option<Epoch>,
     /// The reader holds every floor raised up to this version.
@@ -29,22 +29,22 @@ pub struct Ask {
     /// How old the replica's proof may be, in milliseconds; 0 asks for one that begins after the question.
     pub max_age_ms: u64,
     /// The version that the replica should have heard before it answers.
-    pub at_least: Option<AtLeast>,
+    pub at_least: Option<MinVersion>,
     /// The targets that the replica looks up beside the floors since then, however old their floors are.
-    #[serde(default, skip_serializing_if = "Look::is_empty")]
-    pub look: Look,
+    #[serde(default, skip_serializing_if = "FloorLookup::is_empty")]
+    pub look: FloorLookup,
 }
 
 /// Targets to look up, because the reader does not remember their floors.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Look {
+pub struct FloorLookup {
     /// The keys to look up. A key may stand here more than once.
     pub keys: Vec<Key>,
     /// The tags to look up. A tag may stand here more than once.
     pub tags: Vec<Tag>,
 }
 
-impl Look {
+impl FloorLookup {
     /// Says whether nothing is asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -60,14 +60,14 @@ impl Look {
 
 /// A version that the reader must have heard: `<epoch>:<version>`. A newer epoch satisfies an older one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct AtLeast {
+pub struct MinVersion {
     /// The epoch of the log in which the version was made.
     pub epoch: Epoch,
     /// The lowest version of this epoch that satisfies the caller.
     pub version: Version,
 }
 
-impl AtLeast {
+impl MinVersion {
     /// Says whether a reader that holds `position` has heard this version.
     #[must_use]
     pub fn is_met_by(&self, position: &Position) -> bool {
@@ -75,7 +75,7 @@ impl AtLeast {
     }
 }
 
-impl std::str::FromStr for AtLeast {
+impl std::str::FromStr for MinVersion {
     type Err = crate::wire::position::PositionError;
     /// Reads `<epoch>:<version>`; a whole position is taken too.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -88,7 +88,7 @@ impl std::str::FromStr for AtLeast {
 /// The replica's reply to a question. `Floors` is JSON text from the replica's rows where a reply is written,
 /// and parsed rows where a reader takes one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reply<Floors = Vec<FloorRow>> {
+pub struct SyncResponse<Floors = Vec<FloorRow>> {
     /// The position that the replica has applied.
     pub position: Position,
     /// The floors are those raised after this version.
@@ -170,13 +170,13 @@ pub struct Knowledge {
 impl Knowledge {
     /// Returns the question that brings this knowledge up to date.
     #[must_use]
-    pub fn ask(&self, max_age: Duration, at_least: Option<AtLeast>, look: Look) -> Ask {
+    pub fn ask(&self, max_age: Duration, at_least: Option<MinVersion>, look: FloorLookup) -> SyncRequest {
         let max_age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
-        Ask { epoch: self.epoch, since: self.complete, max_age_ms, at_least, look }
+        SyncRequest { epoch: self.epoch, since: self.complete, max_age_ms, at_least, look }
     }
 
     /// Takes the reply to a question with `look` that was sent at `sent_at`, by this reader's clock.
-    pub fn learn(&mut self, sent_at: UnixMillis, look: &Look, mut reply: Reply) -> Applied {
+    pub fn learn(&mut self, sent_at: UnixMillis, look: &FloorLookup, mut reply: SyncResponse) -> Applied {
         let looked = std::mem::take(&mut reply.looked);
         let at = reply.position;
         let applied = self.apply(sent_at, reply);
@@ -193,7 +193,7 @@ impl Knowledge {
     }
 
     /// Takes a reply that the replica gave no earlier than `sent_at`, by this reader's clock.
-    pub fn apply(&mut self, sent_at: UnixMillis, reply: Reply) -> Applied {
+    pub fn apply(&mut self, sent_at: UnixMillis, reply: SyncResponse) -> Applied {
         let epoch = reply.position.epoch;
         match self.epoch {
             Some(mine) if epoch < mine => return Applied::Ignored,
@@ -274,8 +274,8 @@ mod tests {
         Position { version: Version::new(version).unwrap(), ..Position::genesis(epoch) }
     }
 
-    fn reply(epoch: u64, from: u64, to: u64, head: u64, floors: &str) -> Reply {
-        Reply {
+    fn reply(epoch: u64, from: u64, to: u64, head: u64, floors: &str) -> SyncResponse {
+        SyncResponse {
             position: position(epoch, head),
             from: Version::new(from).unwrap(),
             to: Version::new(to).unwrap(),
@@ -325,7 +325,10 @@ mod tests {
             Applied::Part
         );
         assert_eq!(knowledge.position(), None);
-        assert_eq!(knowledge.ask(Duration::ZERO, None, Look::default()).since, Version::new(3).unwrap());
+        assert_eq!(
+            knowledge.ask(Duration::ZERO, None, FloorLookup::default()).since,
+            Version::new(3).unwrap()
+        );
         assert_eq!(knowledge.apply(UnixMillis(0), reply(1, 3, 5, 5, "[]")), Applied::Whole);
         assert_eq!(knowledge.position(), Some(position(1, 5)));
     }
@@ -343,7 +346,7 @@ mod tests {
     fn floors_and_position_never_go_down() {
         let mut knowledge = Knowledge::default();
         knowledge.apply(UnixMillis(0), reply(1, 0, 5, 5, r#"[[0,"title:1",5,0,0]]"#));
-        let late = Reply { proof_age_ms: Some(0), ..reply(1, 0, 3, 3, r#"[[0,"title:1",2,0,0]]"#) };
+        let late = SyncResponse { proof_age_ms: Some(0), ..reply(1, 0, 3, 3, r#"[[0,"title:1",2,0,0]]"#) };
         knowledge.apply(UnixMillis(9_000), late);
         assert_eq!(knowledge.position(), Some(position(1, 5)));
         assert_ne!(judge(&knowledge, 4), Judgement::Clear);
@@ -370,7 +373,7 @@ mod tests {
         let left_out = Some(LeftOut { to: v(7), tags_hard: v(4), tags_soft: v(6) });
         let mut knowledge = Knowledge::default();
         let floors = r#"[[0,"title:1",2,0,0]]"#;
-        knowledge.apply(UnixMillis(0), Reply { left_out, ..reply(1, 0, 9, 9, floors) });
+        knowledge.apply(UnixMillis(0), SyncResponse { left_out, ..reply(1, 0, 9, 9, floors) });
         let judged = [3, 4, 5, 6].map(|fill| judge(&knowledge, fill));
         assert_eq!(
             judged,
@@ -384,7 +387,7 @@ mod tests {
         knowledge.apply(UnixMillis(0), reply(1, 0, 5, 5, r#"[[0,"title:1",5,0,0]]"#));
         let (to, none) = (Version::new(5).unwrap(), Version::ZERO);
         let left_out = Some(LeftOut { to, tags_hard: none, tags_soft: none });
-        knowledge.apply(UnixMillis(0), Reply { left_out, ..reply(1, 0, 9, 9, "[]") });
+        knowledge.apply(UnixMillis(0), SyncResponse { left_out, ..reply(1, 0, 9, 9, "[]") });
         assert_eq!(judge(&knowledge, 4), Judgement::Below(FloorKind::Key));
         knowledge.retain(|_, _, _| false);
         assert_eq!(knowledge.floors().count(), 0, "nobody needs it");
@@ -392,9 +395,9 @@ mod tests {
 
     #[test]
     fn who_looks_for_a_key_or_a_tag_looks_for_something() {
-        assert!(Look::default().is_empty());
-        assert!(!Look { keys: vec![Key::new("title:1").unwrap()], tags: Vec::new() }.is_empty());
-        assert!(!Look { keys: Vec::new(), tags: vec![Tag::new("x").unwrap()] }.is_empty());
+        assert!(FloorLookup::default().is_empty());
+        assert!(!FloorLookup { keys: vec![Key::new("title:1").unwrap()], tags: Vec::new() }.is_empty());
+        assert!(!FloorLookup { keys: Vec::new(), tags: vec![Tag::new("x").unwrap()] }.is_empty());
     }
 
     #[test]
@@ -403,7 +406,7 @@ mod tests {
         let mut knowledge = Knowledge::default();
         knowledge.apply(UnixMillis(0), reply(1, 0, 9, 9, r#"[[0,"title:1",7,0,0]]"#));
         let left_out = Some(LeftOut { to: v(15), tags_hard: Version::ZERO, tags_soft: Version::ZERO });
-        knowledge.apply(UnixMillis(0), Reply { left_out, ..reply(1, 9, 20, 20, "[]") });
+        knowledge.apply(UnixMillis(0), SyncResponse { left_out, ..reply(1, 9, 20, 20, "[]") });
         assert_eq!(judge(&knowledge, 11), Judgement::Unknown);
 
         // The reply was given before the key's floor rose to 13, which the snapshot left out.
@@ -419,7 +422,8 @@ mod tests {
             tags_hard: Version::new(3).unwrap(),
             tags_soft: Version::ZERO,
         };
-        let snapshot = Reply { left_out: Some(left_out), ..reply(1, 0, 9, 9, r#"[[0,"title:2",8,0,0]]"#) };
+        let snapshot =
+            SyncResponse { left_out: Some(left_out), ..reply(1, 0, 9, 9, r#"[[0,"title:2",8,0,0]]"#) };
         knowledge.apply(UnixMillis(0), snapshot);
         let judge = |knowledge: &Knowledge, fill: u64| {
             let key = Key::new("title:1").unwrap();
@@ -434,12 +438,12 @@ mod tests {
         );
         assert_ne!(nothing_there, Judgement::Clear, "a tag may have brought it");
 
-        let look = Look { keys: vec![Key::new("title:1").unwrap()], tags: Vec::new() };
+        let look = FloorLookup { keys: vec![Key::new("title:1").unwrap()], tags: Vec::new() };
         let looked = serde_json::from_str(r#"[[0,"title:1",5,0,0]]"#).unwrap();
-        let told = Reply { looked, ..reply(1, 9, 9, 9, "[]") };
+        let told = SyncResponse { looked, ..reply(1, 9, 9, 9, "[]") };
         for useless in [position(1, 6), position(2, 9)] {
             let mut knowledge = knowledge.clone();
-            knowledge.learn(UnixMillis(0), &look, Reply { position: useless, ..told.clone() });
+            knowledge.learn(UnixMillis(0), &look, SyncResponse { position: useless, ..told.clone() });
             let key = &look.keys[0];
             assert!(!knowledge.floors().knows(key), "of another log, or from before W: {useless}");
         }
@@ -456,7 +460,7 @@ mod tests {
         knowledge.apply(UnixMillis(0), reply(1, 0, 5, 5, r#"[[0,"title:1",5,0,0]]"#));
         let (none, to) = (Version::ZERO, Version::new(8).unwrap());
         let left_out = Some(LeftOut { to, tags_hard: none, tags_soft: none });
-        knowledge.apply(UnixMillis(0), Reply { left_out, ..reply(1, 5, 9, 9, "[]") });
+        knowledge.apply(UnixMillis(0), SyncResponse { left_out, ..reply(1, 5, 9, 9, "[]") });
         let judged = knowledge.floors().judge(
             &Key::new("title:1").unwrap(),
             Version::new(5).unwrap(),
@@ -468,9 +472,9 @@ mod tests {
     #[test]
     fn a_version_is_met_by_a_newer_one_or_a_newer_epoch() {
         let epoch = Epoch::new(UnixMillis(2), [0; 10]);
-        let wanted: AtLeast = format!("{epoch}:5").parse().unwrap();
+        let wanted: MinVersion = format!("{epoch}:5").parse().unwrap();
         assert!(wanted.is_met_by(&position(2, 5)) && wanted.is_met_by(&position(3, 0)));
         assert!(!wanted.is_met_by(&position(2, 4)) && !wanted.is_met_by(&position(1, 9)));
-        assert!("5".parse::<AtLeast>().is_err());
+        assert!("5".parse::<MinVersion>().is_err());
     }
 }

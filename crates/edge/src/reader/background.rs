@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use newsreel_core::read::cache::Answer;
 use newsreel_core::read::drive::SyncQuestion;
-use newsreel_core::read::sync::Look;
+use newsreel_core::read::sync::FloorLookup;
 use newsreel_core::wire::Key;
 use worker::{Context, console_warn};
 
@@ -48,7 +48,7 @@ pub(crate) fn keep_up(place: &Rc<Place>, context: &Context, walks: &[Walk]) {
     {
         let place = Rc::clone(place);
         context.wait_until(async move {
-            let question = SyncQuestion { max_age: half, at_least: None, look: Look::default() };
+            let question = SyncQuestion { max_age: half, at_least: None, look: FloorLookup::default() };
             if let Err(error) = sync(&place, &question).await {
                 console_warn!("{}@{}: {error}", place.catalog, place.edge);
             }

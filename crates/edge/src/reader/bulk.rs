@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use newsreel_core::read::sync::AtLeast;
+use newsreel_core::read::sync::MinVersion;
 use newsreel_core::wire::Key;
 use newsreel_gate::Answer;
 use serde::Serialize;
@@ -70,7 +70,7 @@ enum BulkOutcome<'a> {
 }
 
 impl<'a> BulkEntry<'a> {
-    fn new(place: &Place, walk: &'a Walk, at_least: Option<AtLeast>, served: &Served, room: u64) -> Self {
+    fn new(place: &Place, walk: &'a Walk, at_least: Option<MinVersion>, served: &Served, room: u64) -> Self {
         let fetched_at = walk.entry().map(|entry| entry.envelope.fetched_at);
         let outcome = match outcome(place, walk, at_least, served) {
             Outcome::Value => {

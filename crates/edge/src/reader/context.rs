@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use newsreel_core::read::cache::Read;
+use newsreel_core::read::cache::ReadMachine;
 use newsreel_core::read::policy::Policy;
-use newsreel_core::read::sync::AtLeast;
+use newsreel_core::read::sync::MinVersion;
 use newsreel_core::wire::{Catalog, Key};
 use worker::Env;
 
@@ -28,7 +28,7 @@ impl Place {
     }
 
     /// Returns a read of a key.
-    pub(crate) fn read(&self, key: &Key, at_least: Option<AtLeast>) -> Read {
-        Read::new(key.clone(), self.policy(key), at_least).with_r2(self.config.has_r2)
+    pub(crate) fn read(&self, key: &Key, at_least: Option<MinVersion>) -> ReadMachine {
+        ReadMachine::new(key.clone(), self.policy(key), at_least).with_r2(self.config.has_r2)
     }
 }

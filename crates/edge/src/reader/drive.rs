@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join, select};
 use futures_util::{StreamExt as _, stream};
-use newsreel_core::read::cache::{Answer, Freshness, Read, Tier};
+use newsreel_core::read::cache::{Answer, Freshness, ReadMachine, Tier};
 use newsreel_core::read::drive::{HasEnvelope, Local, Poll, ReadDriver, ReadTask, TierQuestion, TierReply};
 use newsreel_core::read::entry_names::{kv_name, r2_name};
 use newsreel_core::read::sync::Knowledge;
@@ -51,7 +51,7 @@ struct Told {
 
 impl Walk {
     /// Returns the read that was driven, with its key and the tiers it visited.
-    pub(crate) fn read(&self) -> &Read {
+    pub(crate) fn read(&self) -> &ReadMachine {
         self.task.read()
     }
 
@@ -110,7 +110,7 @@ impl Local for Reader {
 }
 
 /// Drives reads until all have their answer.
-pub(crate) async fn run(place: &Place, reads: Vec<Read>, values: Values) -> Vec<Walk> {
+pub(crate) async fn run(place: &Place, reads: Vec<ReadMachine>, values: Values) -> Vec<Walk> {
     let driver = reader(&place.catalog, |reader| ReadDriver::begin(reads, now(), reader));
     drive(place, driver, values).await
 }
@@ -268,7 +268,7 @@ async fn ask_one(place: &Place, driver: &ReadDriver<Entry>, question: TierQuesti
     }
 }
 
-async fn ask_origin(place: &Place, read: &Read, question: TierQuestion) -> Gave {
+async fn ask_origin(place: &Place, read: &ReadMachine, question: TierQuestion) -> Gave {
     let began = now();
     let (outcome, shared) = singleflight::fetch(&Question {
         env: &place.env,

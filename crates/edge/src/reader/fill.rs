@@ -51,7 +51,7 @@ pub(crate) async fn ahead(place: &Rc<Place>, context: &Context, keys: &[Key]) ->
 impl<'a> Filled<'a> {
     /// Fills some keys. The writes to KV and R2 are awaited, so that the answer tells which of them failed.
     async fn fill(&mut self, place: &Place, keys: &'a [Key]) {
-        let reads = keys.iter().map(|key| place.read(key, None).ahead()).collect();
+        let reads = keys.iter().map(|key| place.read(key, None).prefetching()).collect();
         let walks = run(place, reads, Values::All).await;
         metrics::count_fills(place, &walks);
         let fills: Vec<Option<Fill>> = walks.iter().map(|walk| walk.fill(place)).collect();

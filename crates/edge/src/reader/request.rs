@@ -1,7 +1,7 @@
 //! The parts of a request beside its address: the keys in its body, and the version that it wants.
 
 use futures_util::StreamExt as _;
-use newsreel_core::read::sync::AtLeast;
+use newsreel_core::read::sync::MinVersion;
 use newsreel_core::wire::keys::keys_of_body;
 use newsreel_core::wire::{Code, Key, Problem, coding};
 use newsreel_gate::Failure;
@@ -35,7 +35,7 @@ pub(crate) async fn body_keys(request: &mut Request) -> Result<Vec<Key>, Failure
 }
 
 /// Reads the version that the reader must have heard before it answers (`Newsreel-Min-Version`).
-pub(crate) fn min_version(request: &Request) -> Result<Option<AtLeast>, Failure> {
+pub(crate) fn min_version(request: &Request) -> Result<Option<MinVersion>, Failure> {
     let Some(text) = request.headers().get("Newsreel-Min-Version")? else { return Ok(None) };
     let wanted = text.parse().map_err(|why| {
         Problem::new(Code::BadRequest, format!("Newsreel-Min-Version is <epoch>:<version>: {why}"))

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use newsreel_core::read::sync::AtLeast;
+use newsreel_core::read::sync::MinVersion;
 use newsreel_core::wire::Key;
 use newsreel_gate::{Answer, Failure};
 use worker::{Context, Request};
@@ -44,7 +44,7 @@ async fn respond(
     request: &Request,
     place: &Place,
     walk: &Walk,
-    at_least: Option<AtLeast>,
+    at_least: Option<MinVersion>,
     served: &Served,
 ) -> Answer {
     match outcome(place, walk, at_least, served) {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use newsreel_core::read::drive::SyncQuestion;
-use newsreel_core::read::sync::{Applied, Ask, Reply};
+use newsreel_core::read::sync::{Applied, SyncRequest, SyncResponse};
 use newsreel_core::wire::{Catalog, UnixMillis};
 use worker::{Delay, Env, Method, Request, RequestInit, Response, Result, Stub};
 
@@ -75,7 +75,7 @@ async fn ask_for_all(place: &Place, question: &SyncQuestion) -> Result<bool> {
 }
 
 /// Asks the replica; returns its reply, and whether the reply has the proof that was asked for.
-async fn ask_replica(place: &Place, ask: &Ask) -> Result<(Reply, bool)> {
+async fn ask_replica(place: &Place, ask: &SyncRequest) -> Result<(SyncResponse, bool)> {
     let body = serde_json::to_string(ask)?;
     let response = post(place, Call::Sync, &body).await?;
     let proved = response.headers().has(PROVED)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
-use newsreel_core::read::sync::{Anchor, Applied, Look};
+use newsreel_core::read::sync::{Anchor, Applied, FloorLookup};
 use newsreel_core::wire::{Catalog, UnixMillis};
 use worker::{Delay, Headers, Result, WebsocketEvent};
 
@@ -42,7 +42,7 @@ pub(crate) async fn follow(place: &Place) -> Result<()> {
 
 async fn listen(place: &Place) -> Result<()> {
     let catalog = &place.catalog;
-    let ask = reader(catalog, |reader| reader.known.ask(OPEN_FOR, None, Look::default()));
+    let ask = reader(catalog, |reader| reader.known.ask(OPEN_FOR, None, FloorLookup::default()));
     let headers = Headers::new();
     headers.set("Upgrade", "websocket")?;
     headers.set(WINDOW_ASK, &serde_json::to_string(&ask)?)?;

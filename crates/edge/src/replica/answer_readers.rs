@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::future::{Either, LocalBoxFuture, select};
 use newsreel_core::follow::follower::{Input, Phase};
-use newsreel_core::read::sync::{Ask, Look, Reply};
+use newsreel_core::read::sync::{FloorLookup, SyncRequest, SyncResponse};
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version};
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Headers, Response, ResponseBuilder, Result};
@@ -31,7 +31,7 @@ const SYNC_WAIT_IN_VAIN: Duration = Duration::from_millis(250);
 
 impl Inner {
     /// Answers a reader: the floors it lacks, and how old the proof is that there are no others.
-    pub(crate) async fn sync(self: &Rc<Self>, ask: Ask) -> Result<Response> {
+    pub(crate) async fn sync(self: &Rc<Self>, ask: SyncRequest) -> Result<Response> {
         let proved = self.consult(&ask).await;
         let Some(position) = self.tellable()? else { return unheard() };
         let reply = self.reply(since(&ask, &position), &position, &ask.look)?;
@@ -55,7 +55,7 @@ impl Inner {
     }
 
     /// Opens a window: the reader is told the floors raised since its version, and then each new one.
-    pub(crate) async fn open_window(self: &Rc<Self>, ask: Ask) -> Result<Response> {
+    pub(crate) async fn open_window(self: &Rc<Self>, ask: SyncRequest) -> Result<Response> {
         self.consult(&ask).await;
         let Some(position) = self.tellable()? else { return unheard() };
         let reply = self.reply(since(&ask, &position), &position, &ask.look)?;
@@ -81,7 +81,7 @@ impl Inner {
     }
 
     /// Starts the follower if it is at rest, and waits for the proof or version that the reader needs.
-    async fn consult(self: &Rc<Self>, ask: &Ask) -> bool {
+    async fn consult(self: &Rc<Self>, ask: &SyncRequest) -> bool {
         let asked_at = now();
         self.last_asked.set(asked_at);
         self.keep_alive().await;
@@ -105,12 +105,17 @@ impl Inner {
     }
 
     /// Returns the reply to a reader that has every floor up to `from`.
-    fn reply(&self, from: Version, position: &Position, look: &Look) -> Result<Reply<FloorsJson>> {
+    fn reply(
+        &self,
+        from: Version,
+        position: &Position,
+        look: &FloorLookup,
+    ) -> Result<SyncResponse<FloorsJson>> {
         let FloorPage { floors, to, left_out } = self.rows.floors_after(from, position.version)?;
         let looked = if look.is_empty() { FloorsJson::default() } else { self.rows.floors_of(look)? };
         let age = self.proved_at().map(|at| now().since(at).as_millis());
         let proof_age_ms = age.map(|age| u64::try_from(age).unwrap_or(u64::MAX));
-        Ok(Reply { position: *position, from, to, proof_age_ms, left_out, looked, floors })
+        Ok(SyncResponse { position: *position, from, to, proof_age_ms, left_out, looked, floors })
     }
 
     /// While windows are open, asks the broker at intervals for a proof that no floor was missed; the windows
@@ -152,7 +157,7 @@ impl Inner {
         let known =
             before.0.filter(|known| known.epoch == position.epoch && known.version <= position.version);
         let since = known.map_or(Version::ZERO, |known| known.version);
-        let reply = self.reply(since, &position, &Look::default());
+        let reply = self.reply(since, &position, &FloorLookup::default());
         match reply.and_then(|reply| Ok(serde_json::to_string(&reply)?)) {
             Ok(reply) => windows.tell(&reply),
             Err(error) => self.complain("telling windows", &error),
@@ -161,7 +166,12 @@ impl Inner {
 
     /// Waits until the proof is as recent as `needed` and the version asked for is heard,
     /// or until the deadline.
-    async fn await_proof(self: &Rc<Self>, ask: &Ask, needed: UnixMillis, deadline: UnixMillis) -> bool {
+    async fn await_proof(
+        self: &Rc<Self>,
+        ask: &SyncRequest,
+        needed: UnixMillis,
+        deadline: UnixMillis,
+    ) -> bool {
         let mut asked_broker = false;
         loop {
             let enough = self.proved_at().is_some_and(|at| at >= needed);
@@ -191,7 +201,7 @@ impl Inner {
 }
 
 impl LocalReplica for Inner {
-    fn answer(self: Rc<Self>, ask: Ask) -> LocalBoxFuture<'static, Result<(Reply, bool)>> {
+    fn answer(self: Rc<Self>, ask: SyncRequest) -> LocalBoxFuture<'static, Result<(SyncResponse, bool)>> {
         Box::pin(async move {
             let proved = self.consult(&ask).await;
             let position = self.tellable()?.ok_or("this edge has not reached the broker yet")?;
@@ -202,7 +212,7 @@ impl LocalReplica for Inner {
 }
 
 /// Returns the version after which a reader is told floors: its own on this log, else the beginning.
-fn since(ask: &Ask, position: &Position) -> Version {
+fn since(ask: &SyncRequest, position: &Position) -> Version {
     match ask.epoch {
         Some(epoch) if epoch == position.epoch => ask.since.min(position.version),
         Some(_) | None => Version::ZERO,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use newsreel_core::read::cache::Answer;
 use newsreel_core::read::floors::FloorRow;
 use newsreel_core::read::policy::OnInvalidate;
-use newsreel_core::read::sync::AtLeast;
+use newsreel_core::read::sync::MinVersion;
 use newsreel_core::wire::{Key, Target};
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Response, Result};
@@ -91,9 +91,9 @@ impl Inner {
         let place = Place { env, config, catalog, edge: self.edge.clone(), replica: Some(local) };
         // Reads wait for this replica's position: the floors that this isolate's readers know may be
         // from before the change.
-        let here = self.position().map(|at| AtLeast { epoch: at.epoch, version: at.version });
+        let here = self.position().map(|at| MinVersion { epoch: at.epoch, version: at.version });
         let keys = tasks.iter().filter_map(|task| Key::new(task.name.as_str()).ok());
-        let reads = keys.map(|key| place.read(&key, here).ahead()).collect();
+        let reads = keys.map(|key| place.read(&key, here).prefetching()).collect();
         let walks = run(&place, reads, Values::All).await;
         metrics::count_fills(&place, &walks);
         put_all(&place, walks.iter().filter_map(|walk| walk.fill(&place)).collect()).await;

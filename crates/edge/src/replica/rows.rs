@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use newsreel_core::read::floors::{Floor, FloorRow};
-use newsreel_core::read::sync::{LeftOut, Look, SNAPSHOT_FLOORS};
+use newsreel_core::read::sync::{FloorLookup, LeftOut, SNAPSHOT_FLOORS};
 use newsreel_core::wire::{Position, Target, UnixMillis, Version};
 use newsreel_sqlite_rows::{Database, OpenError, integer};
 use serde::Deserialize;
@@ -164,7 +164,7 @@ impl Rows {
 
     /// Returns the floors of these targets, and the floor of everything, which stands for forgotten floors. A
     /// target missing from the result has no floor.
-    pub(crate) fn floors_of(&self, look: &Look) -> Result<FloorsJson> {
+    pub(crate) fn floors_of(&self, look: &FloorLookup) -> Result<FloorsJson> {
         let keys = look.keys.iter().map(|key| (0, key.as_str()));
         let targets: Vec<(u8, &str)> = keys.chain(look.tags.iter().map(|tag| (1, tag.as_str()))).collect();
         let bindings = vec![serde_json::to_string(&targets)?.into()];

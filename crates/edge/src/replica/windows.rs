@@ -1,6 +1,6 @@
 //! The replica's ends of its readers' follow windows.
 
-use newsreel_core::read::sync::Ask;
+use newsreel_core::read::sync::SyncRequest;
 use worker::{Request, Response, Result, State, WebSocket, WebSocketPair};
 
 use crate::clock::now;
@@ -14,7 +14,7 @@ pub(crate) struct Windows<'a>(pub(crate) &'a State);
 
 impl Windows<'_> {
     /// Returns the question a request opens a window with; `None` when it opens none.
-    pub(crate) fn asked(request: &Request) -> Result<Option<Ask>> {
+    pub(crate) fn asked(request: &Request) -> Result<Option<SyncRequest>> {
         let Some(ask) = request.headers().get(WINDOW_ASK)? else { return Ok(None) };
         Ok(Some(serde_json::from_str(&ask)?))
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use newsreel_core::read::cache::{Envelope, Read, etag_of};
+use newsreel_core::read::cache::{Envelope, ReadMachine, etag_of};
 use newsreel_core::read::entry_names::r2_name;
 use newsreel_core::read::origin_answer::{OriginAnswer, OriginFailure, OriginResponse, OriginValue};
 use newsreel_core::wire::keys::encoded_key;
@@ -42,7 +42,7 @@ pub(crate) struct Question<'a> {
     pub(crate) config: &'a Config,
     pub(crate) catalog: &'a Catalog,
     pub(crate) key: &'a Key,
-    pub(crate) read: &'a Read,
+    pub(crate) read: &'a ReadMachine,
     /// The reader's position before the origin is asked; the fill is stamped with it.
     pub(crate) position: Position,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use newsreel_core::read::floors::{Floor, FloorRow};
-use newsreel_core::read::sync::{LeftOut, Look, Reply};
+use newsreel_core::read::sync::{FloorLookup, LeftOut, SyncResponse};
 use newsreel_core::wire::change::Operation;
 use newsreel_core::wire::{Position, Target, UnixMillis, Version};
 
@@ -90,9 +90,9 @@ impl ReplicaRows {
         &self,
         since: Version,
         position: Position,
-        look: &Look,
+        look: &FloorLookup,
         proof_age_ms: Option<u64>,
-    ) -> Reply {
+    ) -> SyncResponse {
         let named = |target: &Target| matches!(target, Target::Key(_) | Target::Tag(_));
         let mut newest: Vec<Version> = self
             .floors
@@ -127,6 +127,6 @@ impl ReplicaRows {
         let wanted: Vec<Target> =
             if look.is_empty() { Vec::new() } else { wanted.chain([Target::All]).collect() };
         let looked = wanted.iter().filter_map(|target| self.floors.get_key_value(target)).map(row).collect();
-        Reply { position, from: since, to, proof_age_ms, floors, left_out, looked }
+        SyncResponse { position, from: since, to, proof_age_ms, floors, left_out, looked }
     }
 }

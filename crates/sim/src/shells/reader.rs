@@ -1,8 +1,8 @@
 //! The shell of a reader: the part of `crates/edge` around `core::read::drive`. Every answer is checked.
 
-use newsreel_core::read::cache::{Answer, Read, Tier};
+use newsreel_core::read::cache::{Answer, ReadMachine, Tier};
 use newsreel_core::read::drive::{Poll, ReadDriver, ReadTask, SyncQuestion};
-use newsreel_core::read::sync::{AtLeast, Look};
+use newsreel_core::read::sync::{FloorLookup, MinVersion};
 use newsreel_core::wire::Version;
 
 use crate::event::Event;
@@ -44,7 +44,7 @@ impl World {
             let at_least = known.filter(|_| (4..14).contains(&drawn)).map(|at| {
                 let ahead = self.work.below(2);
                 let version = Version::new(at.version.number() + ahead).expect("a version");
-                AtLeast { epoch: at.epoch, version }
+                MinVersion { epoch: at.epoch, version }
             });
             let mut keys = vec![key];
             if (14..54).contains(&drawn) {
@@ -67,16 +67,16 @@ impl World {
         self.begin_request(isolate, vec![key], For::Reader, None);
     }
 
-    fn read_of(&self, key: usize, at_least: Option<AtLeast>) -> Read {
+    fn read_of(&self, key: usize, at_least: Option<MinVersion>) -> ReadMachine {
         let one = &self.origin.keys[key];
-        Read::new(one.key.clone(), one.policy, at_least).with_r2(true)
+        ReadMachine::new(one.key.clone(), one.policy, at_least).with_r2(true)
     }
 
-    fn begin_request(&mut self, isolate: u64, keys: Vec<usize>, of: For, at_least: Option<AtLeast>) {
-        let reads: Vec<Read> = keys
+    fn begin_request(&mut self, isolate: u64, keys: Vec<usize>, of: For, at_least: Option<MinVersion>) {
+        let reads: Vec<ReadMachine> = keys
             .iter()
             .map(|key| self.read_of(*key, at_least))
-            .map(|read| if of == For::Ahead { read.ahead() } else { read })
+            .map(|read| if of == For::Ahead { read.prefetching() } else { read })
             .collect();
         let now = self.now;
         let Some(at) = self.isolates.get_mut(&isolate) else { return };
@@ -177,7 +177,7 @@ impl World {
         if wants && now >= at.syncing_until {
             at.syncing_until = now + SYNCING;
             let max_age = answered.task.read().policy().lag_bound / 2;
-            self.sync(isolate, None, SyncQuestion { max_age, at_least: None, look: Look::default() });
+            self.sync(isolate, None, SyncQuestion { max_age, at_least: None, look: FloorLookup::default() });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use newsreel_core::follow::follower::{Cursor, Input, Phase};
-use newsreel_core::read::sync::{Ask, Look};
+use newsreel_core::read::sync::{FloorLookup, SyncRequest};
 use newsreel_core::wire::{Target, Version};
 
 use crate::faults::Fault;
@@ -113,7 +113,7 @@ impl World {
     }
 
     /// A reader's question arrives at the replica.
-    pub(crate) fn asked(&mut self, number: usize, isolate: u64, ticket: u64, ask: Ask, window: bool) {
+    pub(crate) fn asked(&mut self, number: usize, isolate: u64, ticket: u64, ask: SyncRequest, window: bool) {
         let (now, who) = (self.now, Who::Edge(number));
         let edge = &mut self.edges[number];
         edge.last_asked = now;
@@ -229,7 +229,7 @@ impl World {
             let since = known.map_or(Version::ZERO, |known| known.version);
             let age = edge.proof_age(now);
             let said_at = edge.seat.clock.read(now);
-            let reply = edge.storage.seen.reply(since, position, &Look::default(), age);
+            let reply = edge.storage.seen.reply(since, position, &FloorLookup::default(), age);
             for (window, isolate) in edge.windows.clone() {
                 let reply = reply.clone();
                 self.leave(Who::Edge(number), Outgoing::Window { isolate, window, said_at, reply });

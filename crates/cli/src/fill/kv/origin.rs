@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
-use newsreel_core::read::cache::{Envelope, Read, etag_of};
+use newsreel_core::read::cache::{Envelope, ReadMachine, etag_of};
 use newsreel_core::read::entry_codec;
 use newsreel_core::read::origin_answer::{Coding, OriginAnswer, OriginFailure, OriginResponse};
 use newsreel_core::read::policy::Policies;
@@ -138,7 +138,7 @@ impl OriginClient {
             fold_tags: self.fold_tags,
         };
         let class = hot.key.class();
-        let read = Read::new(hot.key.clone(), self.policies.of(class), None);
+        let read = ReadMachine::new(hot.key.clone(), self.policies.of(class), None);
         Ok(match response.meaning(&self.policies, class)? {
             OriginAnswer::Value(value) => {
                 let body = undone(&value.codings, answer.body.clone())?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Envelope, Failure, Freshness, Tier, Visit};
+use super::{Answer, Envelope, Freshness, ReadFailure, Tier, TierResult};
 use crate::read::floors::{Consulted, Floor, FloorKind};
 use crate::read::sync::Knowledge;
 use crate::wire::position::{Position, UnixMillis};
@@ -24,14 +24,14 @@ pub enum Note {
         /// The tier that was asked.
         tier: Tier,
         /// The outcome: a miss or a failure.
-        visit: Visit,
+        visit: TierResult,
     },
     /// A tier had an entry.
     Judged {
         /// The tier that gave the entry.
         tier: Tier,
         /// The judgement of the entry.
-        visit: Visit,
+        visit: TierResult,
         /// The envelope of the entry, as the tier gave it.
         entry: Envelope,
         /// The floors by which the entry was judged.
@@ -81,7 +81,7 @@ impl Tier {
     }
 }
 
-impl Visit {
+impl TierResult {
     /// Returns the outcome in one word; for a refused entry the word is the reason.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -129,9 +129,9 @@ impl Answer {
             }
             Self::Fail(failure) => {
                 let why = match failure {
-                    Failure::BoundNotKept => "bound-not-kept",
-                    Failure::MinVersion => "min-version",
-                    Failure::Origin => "origin-failed",
+                    ReadFailure::BoundNotKept => "bound-not-kept",
+                    ReadFailure::MinVersion => "min-version",
+                    ReadFailure::Origin => "origin-failed",
                 };
                 json!({ "step": "answer", "fail": why })
             }

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use super::machine::Read;
+use super::machine::ReadMachine;
 use super::step::Found;
-use super::{Answer, Envelope, Failure, Freshness, Tier, Visit};
+use super::{Answer, Envelope, Freshness, ReadFailure, Tier, TierResult};
 use crate::read::floors::Judgement;
 use crate::read::policy::OnUnprovable;
-use crate::read::sync::{Knowledge, Look};
+use crate::read::sync::{FloorLookup, Knowledge};
 use crate::wire::position::{Position, UnixMillis};
 
-impl Read {
+impl ReadMachine {
     /// Says whether the floors should be proved anew behind the answer: their lag passed half the bound.
     #[must_use]
     pub fn sync_behind(&self, now: UnixMillis, known: &Knowledge) -> bool {
@@ -52,15 +52,15 @@ impl Read {
     /// Returns the answer of a read that other reads kept waiting again and again. The answer is not judged
     /// once more, so it is marked, or the class fails.
     #[must_use]
-    pub fn late(&self, now: UnixMillis, known: &Knowledge, answer: &Answer) -> Answer {
-        let unkept = Answer::Fail(Failure::BoundNotKept);
+    pub fn expired_answer(&self, now: UnixMillis, known: &Knowledge, answer: &Answer) -> Answer {
+        let unkept = Answer::Fail(ReadFailure::BoundNotKept);
         if self.policy.beyond_bound == OnUnprovable::Fail || self.at_least.is_some() {
             return unkept;
         }
         let freshness = Freshness::Stale;
         match answer {
             Answer::Serve { from, .. } => {
-                let held = self.served.iter().chain(&self.spares).find(|(tier, _)| tier == from);
+                let held = self.served.iter().chain(&self.fallbacks).find(|(tier, _)| tier == from);
                 let servable = held.is_some_and(|(_, envelope)| self.may_stand_in(now, known, envelope));
                 let marked = Answer::Serve { from: *from, freshness, refresh: false, fill: Vec::new() };
                 if servable { marked } else { unkept }
@@ -71,29 +71,29 @@ impl Read {
     }
 
     /// Returns the targets to look up before the entries in hand can be judged; `None` when there are none.
-    pub(super) fn not_remembered(&self, known: &Knowledge) -> Option<Look> {
-        let mut look = Look::default();
+    pub(super) fn not_remembered(&self, known: &Knowledge) -> Option<FloorLookup> {
+        let mut look = FloorLookup::default();
         for (_, found) in &self.said {
             let Found::Entry(envelope) = found else { continue };
             let fill = envelope.position.version;
             if known.floors().judge(&self.key, fill, envelope.carries()) == Judgement::Unknown {
-                look.join(Look { keys: vec![self.key.clone()], tags: envelope.tags.clone() });
+                look.join(FloorLookup { keys: vec![self.key.clone()], tags: envelope.tags.clone() });
             }
         }
         (!look.is_empty()).then_some(look)
     }
 
-    pub(super) fn judge(&self, now: UnixMillis, known: &Knowledge, envelope: &Envelope) -> Visit {
+    pub(super) fn judge(&self, now: UnixMillis, known: &Knowledge, envelope: &Envelope) -> TierResult {
         let same_epoch = known.position().is_some_and(|at| at.epoch == envelope.position.epoch);
         if !same_epoch {
-            return Visit::OtherEpoch;
+            return TierResult::OtherEpoch;
         }
         match known.floors().judge(&self.key, envelope.position.version, envelope.carries()) {
-            Judgement::Below(by) => Visit::Below(by),
-            Judgement::Unknown => Visit::Unknown,
-            Judgement::Soft => Visit::Soft,
-            Judgement::Clear if now >= envelope.expires_at => Visit::Expired,
-            Judgement::Clear => Visit::Hit,
+            Judgement::Below(by) => TierResult::Below(by),
+            Judgement::Unknown => TierResult::Unknown,
+            Judgement::Soft => TierResult::Soft,
+            Judgement::Clear if now >= envelope.expires_at => TierResult::Expired,
+            Judgement::Clear => TierResult::Hit,
         }
     }
 
@@ -106,11 +106,11 @@ impl Read {
 
     /// Returns the best entry that may be served marked, and whether the floors refuse it. Entries that are
     /// not refused come first, then newer before older ones.
-    pub(super) fn spare(&self, now: UnixMillis, known: &Knowledge) -> Option<(Tier, bool)> {
-        let servable = self.spares.iter().filter_map(|(tier, envelope)| {
+    pub(super) fn fallback(&self, now: UnixMillis, known: &Knowledge) -> Option<(Tier, bool)> {
+        let servable = self.fallbacks.iter().filter_map(|(tier, envelope)| {
             let visit = self.judge(now, known, envelope);
             let servable = self.may_stand_in(now, known, envelope);
-            let refused = matches!(visit, Visit::Below(_) | Visit::Unknown);
+            let refused = matches!(visit, TierResult::Below(_) | TierResult::Unknown);
             servable.then_some((*tier, refused, envelope.position.version))
         });
         let best = servable.max_by_key(|(_, refused, filled_at)| (!refused, *filled_at));
@@ -119,15 +119,15 @@ impl Read {
 
     /// Judges a fill, and says whether a change overtook it. A fill never counts as expired: no newer value
     /// exists.
-    pub(super) fn judge_fill(&self, known: &Knowledge, envelope: &Envelope) -> (Visit, bool) {
+    pub(super) fn judge_fill(&self, known: &Knowledge, envelope: &Envelope) -> (TierResult, bool) {
         if known.position().is_none_or(|at| at.epoch != envelope.position.epoch) {
-            return (Visit::OtherEpoch, true);
+            return (TierResult::OtherEpoch, true);
         }
         match known.floors().judge(&self.key, envelope.position.version, envelope.carries()) {
-            Judgement::Below(by) => (Visit::Below(by), true),
-            Judgement::Unknown => (Visit::Unknown, true),
-            Judgement::Soft => (Visit::Soft, false),
-            Judgement::Clear => (Visit::Hit, false),
+            Judgement::Below(by) => (TierResult::Below(by), true),
+            Judgement::Unknown => (TierResult::Unknown, true),
+            Judgement::Soft => (TierResult::Soft, false),
+            Judgement::Clear => (TierResult::Hit, false),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::explain::Note;
 use super::step::Found;
-use super::{Answer, Envelope, Event, Failure, Freshness, Step, Tier, Visit, quorum};
+use super::{Answer, Envelope, Event, Freshness, ReadFailure, Step, Tier, TierResult, quorum};
 use crate::read::policy::{OnUnprovable, Policy};
-use crate::read::sync::{AtLeast, Knowledge, Look};
+use crate::read::sync::{FloorLookup, Knowledge, MinVersion};
 use crate::wire::name::{Key, Tag};
 use crate::wire::position::{Position, UnixMillis};
 
@@ -18,14 +18,14 @@ pub(super) const ORIGIN: &[Tier] = &[Tier::Origin];
 
 /// One read, from request to answer.
 #[derive(Debug, Clone)]
-pub struct Read {
+pub struct ReadMachine {
     pub(super) key: Key,
     pub(super) policy: Policy,
-    pub(super) at_least: Option<AtLeast>,
+    pub(super) at_least: Option<MinVersion>,
     /// Whether the deployment has an R2 bucket.
     pub(super) r2: bool,
     /// Whether the value is fetched ahead of any reader, for the tiers that isolates share.
-    pub(super) ahead: bool,
+    pub(super) is_prefetch: bool,
     /// Whether the bound could not be proved. The answer is then marked.
     pub(super) unproved: bool,
     pub(super) fetches: u32,
@@ -39,28 +39,28 @@ pub struct Read {
     /// The hit or the fill that the answer serves, kept so that it can be judged anew after a delay.
     pub(super) served: Option<(Tier, Envelope)>,
     /// The entries that were no hit. They are judged again when one is to be served marked.
-    pub(super) spares: Vec<(Tier, Envelope)>,
-    pub(super) visits: Vec<(Tier, Visit)>,
+    pub(super) fallbacks: Vec<(Tier, Envelope)>,
+    pub(super) visits: Vec<(Tier, TierResult)>,
     pub(super) notes: Option<Vec<Note>>,
 }
 
-impl Read {
+impl ReadMachine {
     /// Returns a read of `key` in a deployment without R2.
     #[must_use]
-    pub fn new(key: Key, policy: Policy, at_least: Option<AtLeast>) -> Self {
+    pub fn new(key: Key, policy: Policy, at_least: Option<MinVersion>) -> Self {
         Self {
             key,
             policy,
             at_least,
             r2: false,
-            ahead: false,
+            is_prefetch: false,
             unproved: false,
             fetches: 0,
             tiers: MEMORY,
             said: Vec::new(),
             looked: false,
             served: None,
-            spares: Vec::new(),
+            fallbacks: Vec::new(),
             visits: Vec::new(),
             notes: None,
         }
@@ -72,10 +72,10 @@ impl Read {
         Self { r2, ..self }
     }
 
-    /// Makes the read fetch ahead: memory is neither asked nor filled, and no marked answer is given.
+    /// Makes the read a prefetch: memory is neither asked nor filled, and no marked answer is given.
     #[must_use]
-    pub fn ahead(self) -> Self {
-        Self { ahead: true, ..self }
+    pub fn prefetching(self) -> Self {
+        Self { is_prefetch: true, ..self }
     }
 
     /// Makes the read take notes, for [`Self::notes`].
@@ -98,19 +98,13 @@ impl Read {
 
     /// Returns the version that the caller wants to have been heard.
     #[must_use]
-    pub fn at_least(&self) -> Option<AtLeast> {
+    pub fn at_least(&self) -> Option<MinVersion> {
         self.at_least
-    }
-
-    /// Says whether the value is fetched ahead of any reader.
-    #[must_use]
-    pub fn is_ahead(&self) -> bool {
-        self.ahead
     }
 
     /// Returns the outcome of each tier, in the order in which the tiers answered.
     #[must_use]
-    pub fn visits(&self) -> &[(Tier, Visit)] {
+    pub fn visits(&self) -> &[(Tier, TierResult)] {
         &self.visits
     }
 
@@ -154,7 +148,9 @@ impl Read {
             Event::Begin => {
                 self.tiers = self.first_tiers();
                 return match self.wanted_sync(now, known) {
-                    Some(max_age) => Step::Sync { max_age, at_least: self.at_least, look: Look::default() },
+                    Some(max_age) => {
+                        Step::Sync { max_age, at_least: self.at_least, look: FloorLookup::default() }
+                    }
                     None => self.ask(known, self.tiers),
                 };
             }
@@ -175,7 +171,7 @@ impl Read {
     }
 
     fn first_tiers(&self) -> &'static [Tier] {
-        match (self.ahead, self.policy.quorum) {
+        match (self.is_prefetch, self.policy.quorum) {
             (true, _) => KV,
             (false, true) => quorum::tiers(self.r2),
             (false, false) => MEMORY,
@@ -195,7 +191,7 @@ impl Read {
             }
             None => {
                 self.visits.clear();
-                self.spares.clear();
+                self.fallbacks.clear();
                 self.next(now, known, Event::Begin)
             }
         }
@@ -204,15 +200,15 @@ impl Read {
     fn synced(&mut self, now: UnixMillis, known: &Knowledge, proved: bool) -> Step {
         self.note(|| Note::synced(now, known, proved));
         if known.position().is_none() {
-            return Step::Answer(Answer::Fail(Failure::BoundNotKept));
+            return Step::Answer(Answer::Fail(ReadFailure::BoundNotKept));
         }
         if !self.is_heard(known) {
-            return Step::Answer(Answer::Fail(Failure::MinVersion));
+            return Step::Answer(Answer::Fail(ReadFailure::MinVersion));
         }
         // A class that always asks goes by the proof of this sync; every other class goes by the lag.
         let kept = if self.policy.lag_bound.is_zero() { proved } else { self.within_bound(now, known) };
         if !kept && (self.policy.beyond_bound == OnUnprovable::Fail || self.at_least.is_some()) {
-            return Step::Answer(Answer::Fail(Failure::BoundNotKept));
+            return Step::Answer(Answer::Fail(ReadFailure::BoundNotKept));
         }
         self.unproved = !kept;
         if self.said.is_empty() { self.ask(known, self.tiers) } else { self.weigh(now, known) }
@@ -222,7 +218,7 @@ impl Read {
     fn weigh(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
         let max_age = self.policy.lag_bound / 2;
         if self.lapsed(now, known) {
-            return Step::Sync { max_age, at_least: self.at_least, look: Look::default() };
+            return Step::Sync { max_age, at_least: self.at_least, look: FloorLookup::default() };
         }
         if !self.looked
             && let Some(look) = self.not_remembered(known)
@@ -246,11 +242,11 @@ impl Read {
         match (tier, found) {
             (Tier::Origin, Found::Entry(envelope)) => self.landed(known, &envelope),
             (Tier::Origin, Found::Nothing | Found::Failed) => {
-                self.visited(tier, Visit::Failed);
+                self.visited(tier, TierResult::Failed);
                 self.origin_failed(now, known)
             }
-            (_, Found::Nothing) => self.pass(now, known, tier, Visit::Miss),
-            (_, Found::Failed) => self.pass(now, known, tier, Visit::Failed),
+            (_, Found::Nothing) => self.pass(now, known, tier, TierResult::Miss),
+            (_, Found::Failed) => self.pass(now, known, tier, TierResult::Failed),
             (_, Found::Entry(envelope)) => self.held(now, known, tier, envelope),
         }
     }
@@ -265,7 +261,7 @@ impl Read {
         // Memory has no generations.
         if tiers != MEMORY && !self.looked && !known.floors().knows(&self.key) {
             self.looked = true;
-            let look = Look { keys: vec![self.key.clone()], tags: Vec::new() };
+            let look = FloorLookup { keys: vec![self.key.clone()], tags: Vec::new() };
             return Step::Sync { max_age: self.policy.lag_bound / 2, at_least: self.at_least, look };
         }
         self.looked = false;
@@ -276,14 +272,14 @@ impl Read {
     fn held(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, envelope: Envelope) -> Step {
         let visit = self.judge(now, known, &envelope);
         self.judged(known, tier, visit, &envelope);
-        if visit == Visit::Hit {
+        if visit == TierResult::Hit {
             self.visits.push((tier, visit));
             self.served = Some((tier, envelope));
             let freshness = self.marked(Freshness::Fresh);
             let fill = self.above(tier);
             return Step::Answer(Answer::Serve { from: tier, freshness, refresh: false, fill });
         }
-        self.spares.push((tier, envelope));
+        self.fallbacks.push((tier, envelope));
         self.go_on(now, known, tier, visit)
     }
 
@@ -291,29 +287,29 @@ impl Read {
     fn above(&self, tier: Tier) -> Vec<Tier> {
         let mut above = vec![Tier::Memory, Tier::Kv, Tier::R2];
         above.retain(|one| {
-            *one < tier && (*one != Tier::R2 || self.r2) && (*one != Tier::Memory || !self.ahead)
+            *one < tier && (*one != Tier::R2 || self.r2) && (*one != Tier::Memory || !self.is_prefetch)
         });
         above
     }
 
     /// Notes that a tier had no entry, and goes on.
-    fn pass(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, visit: Visit) -> Step {
+    fn pass(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, visit: TierResult) -> Step {
         self.note(|| Note::Said { tier, visit });
         self.go_on(now, known, tier, visit)
     }
 
     /// Goes on to the next tier after one that had nothing to serve.
-    fn go_on(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, visit: Visit) -> Step {
+    fn go_on(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, visit: TierResult) -> Step {
         self.visits.push((tier, visit));
         match tier {
             Tier::Memory => return self.ask(known, KV),
             Tier::Kv if self.r2 => return self.ask(known, R2),
             Tier::Kv | Tier::R2 | Tier::Origin => {}
         }
-        match self.spare(now, known) {
-            // A caller that asks for a version gets no marked answer, and a fetch ahead has no reader in a
+        match self.fallback(now, known) {
+            // A caller that asks for a version gets no marked answer, and a prefetch has no reader in a
             // hurry.
-            Some((from, false)) if self.at_least.is_none() && !self.ahead => {
+            Some((from, false)) if self.at_least.is_none() && !self.is_prefetch => {
                 let freshness = self.marked(Freshness::Revalidating);
                 Step::Answer(Answer::Serve { from, freshness, refresh: true, fill: Vec::new() })
             }
@@ -327,38 +323,38 @@ impl Read {
 
     /// Takes a fill, and judges it by the floors of this moment, which may have risen during the fetch.
     fn landed(&mut self, known: &Knowledge, envelope: &Envelope) -> Step {
-        let (visit, overtaken) = self.judge_fill(known, envelope);
+        let (visit, superseded) = self.judge_fill(known, envelope);
         self.judged(known, Tier::Origin, visit, envelope);
-        if overtaken && self.fetches < FETCHES {
+        if superseded && self.fetches < FETCHES {
             return self.fetch(known);
         }
-        self.visits.push((Tier::Origin, Visit::Hit));
-        if overtaken {
-            return self.overtaken(known, envelope);
+        self.visits.push((Tier::Origin, TierResult::Hit));
+        if superseded {
+            return self.answer_superseded(known, envelope);
         }
         self.served = Some((Tier::Origin, envelope.clone()));
-        let soft = visit == Visit::Soft;
+        let soft = visit == TierResult::Soft;
         let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
         // An entry that no cache may keep goes into no tier, so a fetch behind the answer would serve no
         // reader.
         let kept = envelope.not_stored.is_none();
         let (refresh, fill) =
-            (soft && kept && !self.ahead, if kept { self.above(Tier::Origin) } else { Vec::new() });
+            (soft && kept && !self.is_prefetch, if kept { self.above(Tier::Origin) } else { Vec::new() });
         Step::Answer(Answer::Serve { from: Tier::Origin, freshness, refresh, fill })
     }
 
     /// Answers when changes overtook every fill: with the last one, marked and not stored, where that is allowed.
-    fn overtaken(&self, known: &Knowledge, envelope: &Envelope) -> Step {
+    fn answer_superseded(&self, known: &Knowledge, envelope: &Envelope) -> Step {
         Step::Answer(if let Some(at) = known.floors().removed(&self.key) {
             Answer::Removed { at, freshness: self.marked(Freshness::Fresh) }
         } else if self.at_least.is_some() {
-            Answer::Fail(Failure::MinVersion)
+            Answer::Fail(ReadFailure::MinVersion)
         } else if self.policy.beyond_bound == OnUnprovable::Fail {
-            Answer::Fail(Failure::BoundNotKept)
+            Answer::Fail(ReadFailure::BoundNotKept)
         } else if known.position().is_none_or(|at| at.epoch != envelope.position.epoch)
             || known.floors().was_removed_after(&self.key, envelope.position.version)
         {
-            Answer::Fail(Failure::Origin)
+            Answer::Fail(ReadFailure::Origin)
         } else {
             let (from, freshness) = (Tier::Origin, Freshness::Stale);
             Answer::Serve { from, freshness, refresh: false, fill: Vec::new() }
@@ -367,22 +363,22 @@ impl Read {
 
     pub(super) fn origin_failed(&mut self, now: UnixMillis, known: &Knowledge) -> Step {
         let refused_may = self.policy.beyond_bound == OnUnprovable::Stale;
-        Step::Answer(match self.spare(now, known) {
+        Step::Answer(match self.fallback(now, known) {
             Some((from, refused)) if self.at_least.is_none() && (!refused || refused_may) => {
                 Answer::Serve { from, freshness: Freshness::Stale, refresh: false, fill: Vec::new() }
             }
-            Some(_) | None => Answer::Fail(Failure::Origin),
+            Some(_) | None => Answer::Fail(ReadFailure::Origin),
         })
     }
 
     /// Notes that a tier had no entry: a miss or a failure.
-    pub(super) fn visited(&mut self, tier: Tier, visit: Visit) {
+    pub(super) fn visited(&mut self, tier: Tier, visit: TierResult) {
         self.note(|| Note::Said { tier, visit });
         self.visits.push((tier, visit));
     }
 
     /// Notes how an entry was judged.
-    pub(super) fn judged(&mut self, known: &Knowledge, tier: Tier, visit: Visit, envelope: &Envelope) {
+    pub(super) fn judged(&mut self, known: &Knowledge, tier: Tier, visit: TierResult, envelope: &Envelope) {
         if let Some(notes) = &mut self.notes {
             let floors = known.floors().consulted(&self.key, envelope.carries());
             notes.push(Note::Judged { tier, visit, entry: envelope.clone(), floors });

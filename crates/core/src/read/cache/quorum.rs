@@ -7,7 +7,7 @@
 //! outvoted copy is counted and overwritten.
 
 use super::step::Found;
-use super::{Answer, Envelope, Freshness, Read, Step, Tier, Visit};
+use super::{Answer, Envelope, Freshness, ReadMachine, Step, Tier, TierResult};
 use crate::read::sync::Knowledge;
 use crate::wire::position::UnixMillis;
 
@@ -19,7 +19,7 @@ pub(super) fn tiers(r2: bool) -> &'static [Tier] {
     if r2 { &[Tier::Kv, Tier::R2, Tier::Origin] } else { &[Tier::Kv, Tier::Origin] }
 }
 
-impl Read {
+impl ReadMachine {
     /// Decides on the answers of all tiers.
     pub(super) fn count_votes(
         &mut self,
@@ -27,37 +27,37 @@ impl Read {
         known: &Knowledge,
         said: Vec<(Tier, Found)>,
     ) -> Step {
-        let (mut clear, mut overtaken, mut origin_answered) = (Vec::new(), false, false);
+        let (mut clear, mut superseded, mut origin_answered) = (Vec::new(), false, false);
         for (tier, found) in said {
             match found {
-                Found::Nothing if tier != Tier::Origin => self.visited(tier, Visit::Miss),
-                Found::Nothing | Found::Failed => self.visited(tier, Visit::Failed),
+                Found::Nothing if tier != Tier::Origin => self.visited(tier, TierResult::Miss),
+                Found::Nothing | Found::Failed => self.visited(tier, TierResult::Failed),
                 Found::Entry(envelope) => {
                     let visit = if tier == Tier::Origin {
                         origin_answered = true;
-                        let (visit, late) = self.judge_fill(known, &envelope);
-                        overtaken = late;
+                        let (visit, is_superseded) = self.judge_fill(known, &envelope);
+                        superseded = is_superseded;
                         visit
                     } else {
                         self.judge(now, known, &envelope)
                     };
                     self.judged(known, tier, visit, &envelope);
-                    let is_clear = visit == Visit::Hit || (tier == Tier::Origin && !overtaken);
-                    if is_clear { &mut clear } else { &mut self.spares }.push((tier, envelope));
+                    let is_clear = visit == TierResult::Hit || (tier == Tier::Origin && !superseded);
+                    if is_clear { &mut clear } else { &mut self.fallbacks }.push((tier, envelope));
                     self.visits.push((tier, visit));
                 }
             }
         }
         let elected =
-            (!overtaken && (origin_answered || clear.len() >= QUORUM)).then(|| newest(&clear)).flatten();
+            (!superseded && (origin_answered || clear.len() >= QUORUM)).then(|| newest(&clear)).flatten();
         match elected {
             Some((from, envelope)) => {
                 let (from, envelope) = (*from, envelope.clone());
                 self.elect(known, from, &envelope, &clear)
             }
             None => {
-                self.spares.append(&mut clear);
-                if overtaken { self.fetch(known) } else { self.origin_failed(now, known) }
+                self.fallbacks.append(&mut clear);
+                if superseded { self.fetch(known) } else { self.origin_failed(now, known) }
             }
         }
     }
@@ -75,14 +75,14 @@ impl Read {
             let copy = clear.iter().find(|(one, _)| one == tier).map(|(_, envelope)| envelope);
             let agrees = copy.is_some_and(|copy| (copy.found, &copy.etag) == (winner.found, &winner.etag));
             if copy.is_some() && !agrees {
-                *visit = Visit::Outvoted;
+                *visit = TierResult::Outvoted;
             }
-            if !agrees && kept && *visit != Visit::Failed && matches!(tier, Tier::Kv | Tier::R2) {
+            if !agrees && kept && *visit != TierResult::Failed && matches!(tier, Tier::Kv | Tier::R2) {
                 fill.push(*tier);
             }
         }
         self.served = Some((from, winner.clone()));
-        let soft = from == Tier::Origin && self.judge_fill(known, winner).0 == Visit::Soft;
+        let soft = from == Tier::Origin && self.judge_fill(known, winner).0 == TierResult::Soft;
         let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
         Step::Answer(Answer::Serve { from, freshness, refresh: soft && kept, fill })
     }

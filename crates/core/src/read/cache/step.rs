@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Envelope;
 use crate::read::floors::FloorKind;
-use crate::read::sync::{AtLeast, Look};
+use crate::read::sync::{FloorLookup, MinVersion};
 use crate::wire::position::Version;
 
 /// Where an entry may be found, nearest first.
@@ -36,7 +36,7 @@ pub enum Freshness {
 
 /// The outcome of asking one tier, as notes and counters show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Visit {
+pub enum TierResult {
     /// An entry that could be served.
     Hit,
     /// The tier has no entry for the key.
@@ -68,7 +68,7 @@ pub(super) enum Found {
 /// Something that happened since the last step. The shell hands it in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The read begins, for a request or as a fetch ahead.
+    /// The read begins, for a request or as a prefetch.
     Begin,
     /// A sync with the replica ended.
     Synced {
@@ -93,9 +93,9 @@ pub enum Step {
         /// The greatest age of the replica's proof. Zero asks for a proof that begins after the question.
         max_age: Duration,
         /// The version that the replica must have heard before it answers.
-        at_least: Option<AtLeast>,
+        at_least: Option<MinVersion>,
         /// The targets whose floors the replica must tell, since they are not remembered here.
-        look: Look,
+        look: FloorLookup,
     },
     /// Ask these tiers, all at once, and KV under the key's generation. Hand in one event for each tier.
     Ask {
@@ -132,12 +132,12 @@ pub enum Answer {
         freshness: Freshness,
     },
     /// The read cannot be answered within the promise of its class.
-    Fail(Failure),
+    Fail(ReadFailure),
 }
 
 /// Why a read fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
+pub enum ReadFailure {
     /// The reader knows nothing yet or cannot keep the lag bound, and a marked answer is not allowed.
     BoundNotKept,
     /// The version that the caller asks for has not been heard, or changes overtook every fill for it.

@@ -1,12 +1,12 @@
 //! The counters that one read adds to.
 
-use super::{Answer, Envelope, Failure, Freshness, Read, Tier, Visit};
+use super::{Answer, Envelope, Freshness, ReadFailure, ReadMachine, Tier, TierResult};
 use crate::metrics::counts::{Count, Counts};
 use crate::read::floors::FloorKind;
 use crate::read::origin_answer::NotStored;
 
-impl Read {
-    /// Counts this read and its answer; `found` says whether the entry served is a value. A fetch ahead
+impl ReadMachine {
+    /// Counts this read and its answer; `found` says whether the entry served is a value. A prefetch
     /// counts only the tiers that it filled.
     pub fn count(&self, answer: &Answer, found: bool, counts: &mut Counts) {
         let class = self.key.class();
@@ -15,7 +15,7 @@ impl Read {
                 counts.add(class, filled(*tier), 1);
             }
         }
-        if self.ahead {
+        if self.is_prefetch {
             return;
         }
         counts.add(class, Count::Reads, 1);
@@ -28,7 +28,7 @@ impl Read {
         }
         if self.policy.quorum {
             counts.add(class, Count::QuorumReads, 1);
-            let differ = self.visits.iter().any(|(_, visit)| *visit == Visit::Outvoted);
+            let differ = self.visits.iter().any(|(_, visit)| *visit == TierResult::Outvoted);
             counts.add(class, Count::Disagreements, u64::from(differ));
         }
         counts.add(class, answered(answer, found), 1);
@@ -36,7 +36,7 @@ impl Read {
     }
 
     /// Counts the origin's answer if no tier may store it. [`Self::count`] does so for a read; a fetch behind an
-    /// answer and a fetch ahead are counted by this alone.
+    /// answer and a prefetch are counted by this alone.
     pub fn count_not_stored(&self, counts: &mut Counts) {
         if let Some((_, Envelope { not_stored: Some(why), .. })) = &self.served {
             counts.add(self.key.class(), not_stored(why), 1);
@@ -45,7 +45,7 @@ impl Read {
 }
 
 /// Returns the counter of a tier's answer, and the counter of the reason if its entry was refused.
-fn visited(tier: Tier, visit: Visit, found: bool) -> (Count, Option<Count>) {
+fn visited(tier: Tier, visit: TierResult, found: bool) -> (Count, Option<Count>) {
     let (hit, miss, failed) = match tier {
         Tier::Memory => (Count::MemoryHit, Count::MemoryMiss, Count::MemoryFailed),
         Tier::Kv => (Count::KvHit, Count::KvMiss, Count::KvFailed),
@@ -53,19 +53,19 @@ fn visited(tier: Tier, visit: Visit, found: bool) -> (Count, Option<Count>) {
         Tier::Origin => (Count::OriginHit, Count::OriginMiss, Count::OriginFailed),
     };
     match visit {
-        Visit::Hit if tier == Tier::Origin && !found => (miss, None),
-        Visit::Hit => (hit, None),
-        Visit::Miss => (miss, None),
-        Visit::Failed => (failed, None),
-        Visit::OtherEpoch => (miss, Some(Count::OtherEpoch)),
-        Visit::Expired => (miss, Some(Count::Expired)),
-        Visit::Soft => (miss, Some(Count::Soft)),
-        Visit::Below(FloorKind::Key) => (miss, Some(Count::BelowKey)),
-        Visit::Below(FloorKind::Tag) => (miss, Some(Count::BelowTag)),
-        Visit::Below(FloorKind::Prefix) => (miss, Some(Count::BelowPrefix)),
-        Visit::Below(FloorKind::All) => (miss, Some(Count::BelowAll)),
-        Visit::Unknown => (miss, Some(Count::FloorsUnknown)),
-        Visit::Outvoted => (miss, Some(Count::Outvoted)),
+        TierResult::Hit if tier == Tier::Origin && !found => (miss, None),
+        TierResult::Hit => (hit, None),
+        TierResult::Miss => (miss, None),
+        TierResult::Failed => (failed, None),
+        TierResult::OtherEpoch => (miss, Some(Count::OtherEpoch)),
+        TierResult::Expired => (miss, Some(Count::Expired)),
+        TierResult::Soft => (miss, Some(Count::Soft)),
+        TierResult::Below(FloorKind::Key) => (miss, Some(Count::BelowKey)),
+        TierResult::Below(FloorKind::Tag) => (miss, Some(Count::BelowTag)),
+        TierResult::Below(FloorKind::Prefix) => (miss, Some(Count::BelowPrefix)),
+        TierResult::Below(FloorKind::All) => (miss, Some(Count::BelowAll)),
+        TierResult::Unknown => (miss, Some(Count::FloorsUnknown)),
+        TierResult::Outvoted => (miss, Some(Count::Outvoted)),
     }
 }
 
@@ -78,9 +78,9 @@ fn answered(answer: &Answer, found: bool) -> Count {
             Freshness::Fresh if found => Count::Fresh,
             Freshness::Fresh => Count::NotFound,
         },
-        Answer::Fail(Failure::BoundNotKept) => Count::BoundNotKept,
-        Answer::Fail(Failure::MinVersion) => Count::MinVersion,
-        Answer::Fail(Failure::Origin) => Count::OriginDown,
+        Answer::Fail(ReadFailure::BoundNotKept) => Count::BoundNotKept,
+        Answer::Fail(ReadFailure::MinVersion) => Count::MinVersion,
+        Answer::Fail(ReadFailure::Origin) => Count::OriginDown,
     }
 }
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::read::floors::{FloorKind, raised_by};
 use crate::read::origin_answer::NotStored;
 use crate::read::policy::{OnInvalidate, OnUnprovable, OriginCacheControl, Policy};
-use crate::read::sync::{Applied, AtLeast, Knowledge, Look, Reply};
+use crate::read::sync::{Applied, FloorLookup, Knowledge, MinVersion, SyncResponse};
 use crate::wire::change::Change;
 use crate::wire::name::{Key, Tag};
 use crate::wire::position::{Epoch, Position, UnixMillis, Version};
@@ -56,9 +56,9 @@ fn position(epoch: u64, version: u64) -> Position {
     Position { version: v(version), ..genesis }
 }
 
-fn at_least(epoch: u64, version: u64) -> AtLeast {
+fn at_least(epoch: u64, version: u64) -> MinVersion {
     let Position { epoch, version, .. } = position(epoch, version);
-    AtLeast { epoch, version }
+    MinVersion { epoch, version }
 }
 
 fn key() -> Key {
@@ -66,12 +66,12 @@ fn key() -> Key {
 }
 
 fn sync(max_age: Duration) -> Step {
-    Step::Sync { max_age, at_least: None, look: Look::default() }
+    Step::Sync { max_age, at_least: None, look: FloorLookup::default() }
 }
 
 /// A sync with half the bound as the age of its proof, for a version.
-fn syncing(at_least: Option<AtLeast>) -> Step {
-    Step::Sync { max_age: BOUND / 2, at_least, look: Look::default() }
+fn syncing(at_least: Option<MinVersion>) -> Step {
+    Step::Sync { max_age: BOUND / 2, at_least, look: FloorLookup::default() }
 }
 
 fn ask(tier: Tier) -> Step {
@@ -112,7 +112,7 @@ fn removed(at: u64) -> Step {
     Step::Answer(Answer::Removed { at: v(at), freshness: Freshness::Fresh })
 }
 
-fn failure(failure: Failure) -> Step {
+fn failure(failure: ReadFailure) -> Step {
     Step::Answer(Answer::Fail(failure))
 }
 
@@ -126,20 +126,20 @@ struct Story {
     /// The last version that the reader has heard. Its proof is of the same moment.
     heard: u64,
     now: UnixMillis,
-    read: Read,
+    read: ReadMachine,
 }
 
 impl Story {
     /// A reader that has just proved that it heard everything up to version 10, of which nothing is left.
     fn new(policy: Policy) -> Self {
-        let read = Read::new(key(), policy, None);
+        let read = ReadMachine::new(key(), policy, None);
         let mut story = Self { known: Knowledge::default(), heard: 0, now: UnixMillis(1_000_000), read };
         story.hears(10, &[]);
         story
     }
 
-    fn wanting(policy: Policy, wanted: AtLeast) -> Self {
-        Self { read: Read::new(key(), policy, Some(wanted)), ..Self::new(policy) }
+    fn wanting(policy: Policy, wanted: MinVersion) -> Self {
+        Self { read: ReadMachine::new(key(), policy, Some(wanted)), ..Self::new(policy) }
     }
 
     /// A sync arrives, with the head and the changes by version.
@@ -148,7 +148,7 @@ impl Story {
             .iter()
             .map(|(version, json)| (v(*version), serde_json::from_str(json).unwrap()))
             .collect();
-        let reply = Reply {
+        let reply = SyncResponse {
             position: position(1, head),
             from: v(self.heard),
             to: v(head),
@@ -194,7 +194,7 @@ impl Story {
     }
 
     #[track_caller]
-    fn visited(&self, visits: &[(Tier, Visit)]) {
+    fn visited(&self, visits: &[(Tier, TierResult)]) {
         assert_eq!(self.read.visits(), visits);
     }
 }
@@ -211,7 +211,7 @@ fn a_memory_hit_asks_nobody() {
     let entry = story.entry(3);
     story.expect(Event::Begin, ask(Tier::Memory));
     story.expect(held(Tier::Memory, entry), hit());
-    story.visited(&[(Tier::Memory, Visit::Hit)]);
+    story.visited(&[(Tier::Memory, TierResult::Hit)]);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_kv_hit_is_put_into_memory_unchanged() {
     let (from, freshness, fill) = (Tier::Kv, Freshness::Fresh, vec![Tier::Memory]);
     story
         .expect(held(Tier::Kv, entry), Step::Answer(Answer::Serve { from, freshness, refresh: false, fill }));
-    story.visited(&[(Tier::Memory, Visit::Miss), (Tier::Kv, Visit::Hit)]);
+    story.visited(&[(Tier::Memory, TierResult::Miss), (Tier::Kv, TierResult::Hit)]);
 }
 
 #[test]
@@ -232,7 +232,11 @@ fn what_the_origin_gives_is_put_into_every_tier() {
     story.misses();
     let entry = story.entry(10);
     story.expect(held(Tier::Origin, entry), filled());
-    story.visited(&[(Tier::Memory, Visit::Miss), (Tier::Kv, Visit::Miss), (Tier::Origin, Visit::Hit)]);
+    story.visited(&[
+        (Tier::Memory, TierResult::Miss),
+        (Tier::Kv, TierResult::Miss),
+        (Tier::Origin, TierResult::Hit),
+    ]);
 }
 
 #[test]
@@ -245,7 +249,11 @@ fn what_the_origin_forbids_to_store_is_served_and_put_into_no_tier() {
             story.hears(11, &[(11, SOFT)]);
         }
         story.expect(held(Tier::Origin, private), serve(Tier::Origin, freshness));
-        story.visited(&[(Tier::Memory, Visit::Miss), (Tier::Kv, Visit::Miss), (Tier::Origin, Visit::Hit)]);
+        story.visited(&[
+            (Tier::Memory, TierResult::Miss),
+            (Tier::Kv, TierResult::Miss),
+            (Tier::Origin, TierResult::Hit),
+        ]);
     }
 }
 
@@ -264,7 +272,7 @@ fn a_tier_that_fails_is_a_tier_that_has_nothing() {
     story.expect(Event::Begin, ask(Tier::Memory));
     story.expect(Event::Missed(Tier::Memory), ask(Tier::Kv));
     story.expect(Event::Failed(Tier::Kv), ask(Tier::Origin));
-    story.visited(&[(Tier::Memory, Visit::Miss), (Tier::Kv, Visit::Failed)]);
+    story.visited(&[(Tier::Memory, TierResult::Miss), (Tier::Kv, TierResult::Failed)]);
 }
 
 #[test]
@@ -287,7 +295,7 @@ fn not_found_is_an_entry_too_and_counts_as_carrying_every_tag() {
     story.hears(11, &[(11, r#"{"tag":"hulu"}"#)]);
     story.expect(Event::Begin, ask(Tier::Memory));
     story.expect(held(Tier::Memory, entry), ask(Tier::Kv));
-    story.visited(&[(Tier::Memory, Visit::Below(FloorKind::Tag))]);
+    story.visited(&[(Tier::Memory, TierResult::Below(FloorKind::Tag))]);
     // An entry that is known not to carry the tag is not touched.
     let found = story.entry(3);
     story.expect(
@@ -322,9 +330,9 @@ fn s2_an_entry_below_any_hard_floor_is_refused_in_every_tier() {
         let new = story.entry(11);
         story.expect(held(Tier::Origin, new), filled());
         story.visited(&[
-            (Tier::Memory, Visit::Below(by)),
-            (Tier::Kv, Visit::Below(by)),
-            (Tier::Origin, Visit::Hit),
+            (Tier::Memory, TierResult::Below(by)),
+            (Tier::Kv, TierResult::Below(by)),
+            (Tier::Origin, TierResult::Hit),
         ]);
     }
 }
@@ -346,11 +354,11 @@ fn e1_an_entry_of_another_epoch_is_a_miss_and_never_a_spare() {
         story.expect(Event::Begin, ask(Tier::Memory));
         story.expect(held(Tier::Memory, foreign.clone()), ask(Tier::Kv));
         story.expect(held(Tier::Kv, foreign), ask(Tier::Origin));
-        story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
+        story.expect(Event::Failed(Tier::Origin), failure(ReadFailure::Origin));
         story.visited(&[
-            (Tier::Memory, Visit::OtherEpoch),
-            (Tier::Kv, Visit::OtherEpoch),
-            (Tier::Origin, Visit::Failed),
+            (Tier::Memory, TierResult::OtherEpoch),
+            (Tier::Kv, TierResult::OtherEpoch),
+            (Tier::Origin, TierResult::Failed),
         ]);
     }
 }
@@ -365,7 +373,7 @@ fn an_expired_entry_is_served_marked_while_it_is_fetched() {
     // KV may have an entry that another reader fetched meanwhile.
     story.expect(held(Tier::Memory, old), ask(Tier::Kv));
     story.expect(Event::Missed(Tier::Kv), revalidating(Tier::Memory));
-    story.visited(&[(Tier::Memory, Visit::Expired), (Tier::Kv, Visit::Miss)]);
+    story.visited(&[(Tier::Memory, TierResult::Expired), (Tier::Kv, TierResult::Miss)]);
 }
 
 #[test]
@@ -376,7 +384,7 @@ fn an_entry_below_a_soft_floor_is_served_marked_while_it_is_fetched() {
     story.expect(Event::Begin, ask(Tier::Memory));
     story.expect(Event::Missed(Tier::Memory), ask(Tier::Kv));
     story.expect(held(Tier::Kv, old), revalidating(Tier::Kv));
-    story.visited(&[(Tier::Memory, Visit::Miss), (Tier::Kv, Visit::Soft)]);
+    story.visited(&[(Tier::Memory, TierResult::Miss), (Tier::Kv, TierResult::Soft)]);
 }
 
 #[test]
@@ -409,7 +417,7 @@ fn an_entry_past_its_stale_time_is_a_miss() {
     story.expect(Event::Begin, ask(Tier::Memory));
     story.expect(held(Tier::Memory, old), ask(Tier::Kv));
     story.expect(Event::Missed(Tier::Kv), ask(Tier::Origin));
-    story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
+    story.expect(Event::Failed(Tier::Origin), failure(ReadFailure::Origin));
 }
 
 #[test]
@@ -440,12 +448,13 @@ fn who_wants_a_version_is_never_given_a_marked_entry() {
     story.expect(held(Tier::Memory, old), ask(Tier::Kv));
     // A caller that asks for a version is never given a marked answer.
     story.expect(Event::Missed(Tier::Kv), ask(Tier::Origin));
-    story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
+    story.expect(Event::Failed(Tier::Origin), failure(ReadFailure::Origin));
 }
 
 #[test]
 fn a_refused_entry_stands_in_for_a_dead_origin_only_if_the_class_says_so() {
-    for (policy, answer) in [(stale(), serve(Tier::Kv, Freshness::Stale)), (fail(), failure(Failure::Origin))]
+    for (policy, answer) in
+        [(stale(), serve(Tier::Kv, Freshness::Stale)), (fail(), failure(ReadFailure::Origin))]
     {
         let mut story = Story::new(policy);
         story.hears(11, &[(11, r#"{"prefix":"title:"}"#)]);
@@ -455,9 +464,9 @@ fn a_refused_entry_stands_in_for_a_dead_origin_only_if_the_class_says_so() {
         story.expect(held(Tier::Kv, old), ask(Tier::Origin));
         story.expect(Event::Failed(Tier::Origin), answer);
         story.visited(&[
-            (Tier::Memory, Visit::Miss),
-            (Tier::Kv, Visit::Below(FloorKind::Prefix)),
-            (Tier::Origin, Visit::Failed),
+            (Tier::Memory, TierResult::Miss),
+            (Tier::Kv, TierResult::Below(FloorKind::Prefix)),
+            (Tier::Origin, TierResult::Failed),
         ]);
     }
 }
@@ -472,7 +481,7 @@ fn s2_a_removed_value_never_stands_in_for_a_dead_origin() {
     story.expect(Event::Begin, asking(Tier::Memory));
     story.expect(held(Tier::Memory, old), asking(Tier::Kv));
     story.expect(Event::Missed(Tier::Kv), asking(Tier::Origin));
-    story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
+    story.expect(Event::Failed(Tier::Origin), failure(ReadFailure::Origin));
 }
 
 #[test]
@@ -485,7 +494,7 @@ fn s2_a_removal_heard_while_the_origin_is_asked_takes_the_spare_away() {
     story.expect(held(Tier::Memory, old), asking(Tier::Kv));
     story.expect(Event::Missed(Tier::Kv), asking(Tier::Origin));
     story.hears(13, &[(12, REMOVE), (13, UPDATE)]);
-    story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
+    story.expect(Event::Failed(Tier::Origin), failure(ReadFailure::Origin));
 }
 
 #[test]
@@ -497,18 +506,18 @@ fn a_spare_outlives_its_stale_time_while_the_origin_is_asked_and_is_not_served()
     story.expect(held(Tier::Memory, old), ask(Tier::Kv));
     story.expect(Event::Missed(Tier::Kv), ask(Tier::Origin));
     story.later(Duration::from_secs(1));
-    story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
+    story.expect(Event::Failed(Tier::Origin), failure(ReadFailure::Origin));
 }
 
 #[test]
 fn with_nothing_in_hand_a_dead_origin_is_a_failure() {
     let mut story = Story::new(stale());
     story.misses();
-    story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
+    story.expect(Event::Failed(Tier::Origin), failure(ReadFailure::Origin));
     // An origin that says nothing at all is no better.
     let mut story = Story::new(stale());
     story.misses();
-    story.expect(Event::Missed(Tier::Origin), failure(Failure::Origin));
+    story.expect(Event::Missed(Tier::Origin), failure(ReadFailure::Origin));
 }
 
 // --- stale refill ---
@@ -534,7 +543,7 @@ fn s2_a_fill_that_a_change_overtakes_after_it_was_stored_is_a_miss() {
     let entry = story.entry(10);
     story.expect(held(Tier::Origin, entry.clone()), filled());
     story.hears(11, &[(11, r#"{"tag":"netflix"}"#)]);
-    story.read = Read::new(key(), stale(), None);
+    story.read = ReadMachine::new(key(), stale(), None);
     story.expect(Event::Begin, ask(Tier::Memory));
     story.expect(held(Tier::Memory, entry), ask(Tier::Kv));
 }
@@ -568,7 +577,11 @@ fn a_fill_that_is_always_overtaken_is_served_marked_and_not_stored() {
         let step = if version < 13 { ask(Tier::Origin) } else { serve(Tier::Origin, Freshness::Stale) };
         story.expect(held(Tier::Origin, slow), step);
     }
-    story.visited(&[(Tier::Memory, Visit::Miss), (Tier::Kv, Visit::Miss), (Tier::Origin, Visit::Hit)]);
+    story.visited(&[
+        (Tier::Memory, TierResult::Miss),
+        (Tier::Kv, TierResult::Miss),
+        (Tier::Origin, TierResult::Hit),
+    ]);
 }
 
 #[test]
@@ -578,7 +591,7 @@ fn a_class_that_fails_gives_no_fill_that_is_always_overtaken() {
     for version in 11..=13 {
         let slow = story.entry(version - 1);
         story.hears(version, &[(version, r#"{"tag":"netflix"}"#)]);
-        let step = if version < 13 { ask(Tier::Origin) } else { failure(Failure::BoundNotKept) };
+        let step = if version < 13 { ask(Tier::Origin) } else { failure(ReadFailure::BoundNotKept) };
         story.expect(held(Tier::Origin, slow), step);
     }
 }
@@ -601,7 +614,7 @@ fn e1_a_fill_of_an_epoch_that_ended_meanwhile_is_not_stored() {
     let mut story = Story::new(stale());
     story.misses();
     let slow = story.entry(10);
-    let reply = Reply {
+    let reply = SyncResponse {
         position: position(2, 0),
         from: v(0),
         to: v(0),
@@ -633,7 +646,7 @@ fn s2_a_value_from_before_a_removal_is_never_served_however_often_it_is_overtake
         let slow = story.entry(version - 2);
         story.hears(version, &[(version - 1, REMOVE), (version, UPDATE)]);
         let again = ask_for(Tier::Origin, version);
-        let step = if version < 16 { again } else { failure(Failure::Origin) };
+        let step = if version < 16 { again } else { failure(ReadFailure::Origin) };
         story.expect(held(Tier::Origin, slow), step);
     }
 }
@@ -726,7 +739,7 @@ fn s1_a_class_with_bound_zero_asks_every_time() {
     let mut story = Story::new(always());
     story.expect(Event::Begin, sync(Duration::ZERO));
     // A proof from a moment ago, for another read, does not count.
-    story.expect(Event::Synced { proved: false }, failure(Failure::BoundNotKept));
+    story.expect(Event::Synced { proved: false }, failure(ReadFailure::BoundNotKept));
 }
 
 #[test]
@@ -734,7 +747,7 @@ fn s1_who_never_synced_fails_closed_whatever_the_class() {
     for policy in [stale(), fail(), always()] {
         let mut story = Story { known: Knowledge::default(), ..Story::new(policy) };
         story.expect(Event::Begin, sync(policy.lag_bound / 2));
-        story.expect(Event::Synced { proved: false }, failure(Failure::BoundNotKept));
+        story.expect(Event::Synced { proved: false }, failure(ReadFailure::BoundNotKept));
     }
 }
 
@@ -743,7 +756,7 @@ fn s1_a_sync_that_failed_fails_the_read_or_marks_it_as_the_class_says() {
     let mut story = Story::new(fail());
     story.later(BOUND * 2);
     story.expect(Event::Begin, sync(BOUND / 2));
-    story.expect(Event::Synced { proved: false }, failure(Failure::BoundNotKept));
+    story.expect(Event::Synced { proved: false }, failure(ReadFailure::BoundNotKept));
 
     let mut story = Story::new(stale());
     let entry = story.entry(3);
@@ -796,16 +809,16 @@ fn s1_a_bound_that_passes_while_a_tier_is_asked_is_proved_again_before_the_answe
     story.hears(11, &[]);
     story.expect(Event::Synced { proved: true }, filled());
     story.visited(&[
-        (Tier::Memory, Visit::Miss),
-        (Tier::Kv, Visit::Below(FloorKind::Tag)),
-        (Tier::Origin, Visit::Hit),
+        (Tier::Memory, TierResult::Miss),
+        (Tier::Kv, TierResult::Below(FloorKind::Tag)),
+        (Tier::Origin, TierResult::Hit),
     ]);
 }
 
 #[test]
 fn s1_a_bound_that_passes_on_the_way_and_cannot_be_proved_fails_or_marks() {
     for (policy, answer) in [
-        (fail(), failure(Failure::BoundNotKept)),
+        (fail(), failure(ReadFailure::BoundNotKept)),
         (
             stale(),
             Step::Answer(Answer::Serve {
@@ -857,7 +870,7 @@ fn s1_a_version_that_was_not_heard_is_asked_for_and_else_the_read_fails() {
         let syncing = syncing(Some(wanted));
         let mut story = Story::wanting(stale(), wanted);
         story.expect(Event::Begin, syncing);
-        story.expect(Event::Synced { proved: true }, failure(Failure::MinVersion));
+        story.expect(Event::Synced { proved: true }, failure(ReadFailure::MinVersion));
     }
     let mut story = Story::wanting(stale(), at_least(1, 11));
     let old = story.entry(10);
@@ -872,7 +885,7 @@ fn s1_who_wants_a_version_is_never_answered_past_the_bound() {
     let mut story = Story::wanting(stale(), at_least(1, 10));
     story.later(BOUND * 2);
     story.expect(Event::Begin, syncing(Some(at_least(1, 10))));
-    story.expect(Event::Synced { proved: false }, failure(Failure::BoundNotKept));
+    story.expect(Event::Synced { proved: false }, failure(ReadFailure::BoundNotKept));
 }
 
 #[test]
@@ -883,7 +896,7 @@ fn who_wants_a_version_is_given_nothing_refused_when_the_origin_is_down() {
     story.expect(Event::Begin, ask(Tier::Memory));
     story.expect(held(Tier::Memory, old), ask(Tier::Kv));
     story.expect(Event::Missed(Tier::Kv), ask(Tier::Origin));
-    story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
+    story.expect(Event::Failed(Tier::Origin), failure(ReadFailure::Origin));
 }
 
 #[test]
@@ -893,7 +906,7 @@ fn who_wants_a_version_is_not_given_a_fill_that_is_always_overtaken() {
     for version in 11..=13 {
         let slow = story.entry(version - 1);
         story.hears(version, &[(version, r#"{"tag":"netflix"}"#)]);
-        let step = if version < 13 { ask(Tier::Origin) } else { failure(Failure::MinVersion) };
+        let step = if version < 13 { ask(Tier::Origin) } else { failure(ReadFailure::MinVersion) };
         story.expect(held(Tier::Origin, slow), step);
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::read::cache::{Failure, Freshness};
+use crate::read::cache::{Freshness, ReadFailure};
 use crate::read::policy::{OnInvalidate, OnUnprovable, OriginCacheControl, Policy};
-use crate::read::sync::Reply as SyncReply;
+use crate::read::sync::SyncResponse;
 use crate::wire::position::Epoch;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -47,7 +47,8 @@ impl Isolate {
         let (position, floors) = (position(version), serde_json::from_str(floors).unwrap());
         let to = position.version;
         let (from, looked) = (Version::ZERO, Vec::new());
-        let reply = SyncReply { position, from, to, proof_age_ms: Some(0), left_out: None, looked, floors };
+        let reply =
+            SyncResponse { position, from, to, proof_age_ms: Some(0), left_out: None, looked, floors };
         self.known.apply(sent_at, reply);
     }
 
@@ -65,12 +66,12 @@ fn key(id: u64) -> Key {
     Key::new(format!("title:{id}")).unwrap()
 }
 
-fn read(id: u64) -> Read {
+fn read(id: u64) -> ReadMachine {
     let (ttl, stale_for) = (Duration::from_secs(100), Duration::from_secs(50));
     let (lag_bound, beyond_bound, on_bump) = (BOUND, OnUnprovable::Stale, OnInvalidate::Delete);
     let (quorum, origin_cache_control) = (false, OriginCacheControl::Respect);
     let policy = Policy { ttl, stale_for, lag_bound, beyond_bound, on_bump, quorum, origin_cache_control };
-    Read::new(key(id), policy, None)
+    ReadMachine::new(key(id), policy, None)
 }
 
 fn entry(version: u64) -> Envelope {
@@ -112,21 +113,22 @@ fn tiers_of_several_reads_are_asked_together_and_heard_together() {
     assert_eq!(isolate.poll(&mut driver, NOW), Poll::Done);
     let tasks = driver.into_tasks();
     assert_eq!(tasks[0].entry(), Some(&entry(5)));
-    assert_eq!(tasks[1].answer(), Some(&Answer::Fail(Failure::Origin)));
+    assert_eq!(tasks[1].answer(), Some(&Answer::Fail(ReadFailure::Origin)));
 }
 
 #[test]
 fn one_sync_serves_all_and_the_strictest_bound_is_asked_for() {
     let mut isolate = Isolate::default();
     let wants =
-        |version| Some(AtLeast { epoch: position(version).epoch, version: position(version).version });
-    let strict =
-        |version| Read::new(key(2), Policy { lag_bound: BOUND / 4, ..*read(2).policy() }, wants(version));
+        |version| Some(MinVersion { epoch: position(version).epoch, version: position(version).version });
+    let strict = |version| {
+        ReadMachine::new(key(2), Policy { lag_bound: BOUND / 4, ..*read(2).policy() }, wants(version))
+    };
     let mut driver = ReadDriver::begin([read(1), strict(3), strict(4)], NOW, &mut isolate);
     let (max_age, at_least) = (BOUND / 8, wants(4));
     assert_eq!(
         isolate.poll(&mut driver, NOW),
-        Poll::Sync(SyncQuestion { max_age, at_least, look: Look::default() })
+        Poll::Sync(SyncQuestion { max_age, at_least, look: FloorLookup::default() })
     );
     isolate.hears(NOW, 4, "[]");
     driver.synced(true);
@@ -139,11 +141,11 @@ fn one_sync_serves_all_and_the_strictest_bound_is_asked_for() {
 fn where_nothing_is_known_no_tier_is_asked() {
     let mut isolate = Isolate::default();
     let mut driver = ReadDriver::refetch(read(1), NOW, &mut isolate);
-    let (max_age, at_least, look) = (BOUND / 2, None, Look::default());
+    let (max_age, at_least, look) = (BOUND / 2, None, FloorLookup::default());
     assert_eq!(isolate.poll(&mut driver, NOW), Poll::Sync(SyncQuestion { max_age, at_least, look }));
     driver.synced(false);
     assert_eq!(isolate.poll(&mut driver, NOW), Poll::Done);
-    assert_eq!(driver.task(0).unwrap().answer(), Some(&Answer::Fail(Failure::BoundNotKept)));
+    assert_eq!(driver.task(0).unwrap().answer(), Some(&Answer::Fail(ReadFailure::BoundNotKept)));
 }
 
 #[test]

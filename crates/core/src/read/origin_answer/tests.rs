@@ -276,7 +276,7 @@ fn what_varies_is_stored_where_the_policy_allows_it_and_by_everything_never() {
 
 #[test]
 fn an_envelope_lives_as_long_as_the_answer_may_be_kept() {
-    let read = Read::new(Key::new("title:1").unwrap(), policies("").of("title"), None);
+    let read = ReadMachine::new(Key::new("title:1").unwrap(), policies("").of("title"), None);
     let position = Position::genesis(Epoch::new(UnixMillis(1), [0; 10]));
     let headers = [("Cache-Control", "max-age=60"), ("ETag", "\"x\""), ("Cache-Tag", "a")];
     let envelope = value(&headers).envelope(&read, position, NOW, || unreachable!("it has a tag"));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::cache::{Envelope, Freshness, Tier, Visit};
+use newsreel_core::read::cache::{Envelope, Freshness, Tier, TierResult};
 use newsreel_core::read::policy::Policy;
 use newsreel_core::wire::problem::{MEDIA_TYPE, Problem};
 use newsreel_core::wire::{Position, Tag, UnixMillis};
@@ -28,7 +28,7 @@ pub(crate) struct Served {
     /// Whether the answer is fresh, is revalidated behind it, or is stale.
     pub(crate) freshness: Freshness,
     /// Each tier that was asked, in that order, with what the read found there.
-    pub(crate) visits: Vec<(Tier, Visit)>,
+    pub(crate) visits: Vec<(Tier, TierResult)>,
     /// The tiers that the entry is put into.
     pub(crate) filled: Vec<Tier>,
     /// Whether the entry came from a fetch that another request had begun (singleflight).
@@ -138,20 +138,20 @@ impl Served {
         members.join(", ")
     }
 
-    fn member(&self, tier: Tier, visit: Visit, fetched_at: Option<UnixMillis>) -> String {
+    fn member(&self, tier: Tier, visit: TierResult, fetched_at: Option<UnixMillis>) -> String {
         let outcome = match visit {
-            _ if self.from == Some(tier) && (visit == Visit::Hit || !self.was_forwarded()) => {
+            _ if self.from == Some(tier) && (visit == TierResult::Hit || !self.was_forwarded()) => {
                 format!("hit; ttl={}", self.time_left(fetched_at))
             }
-            Visit::Hit => "hit".to_owned(),
-            Visit::Miss => "fwd=uri-miss".to_owned(),
-            Visit::Failed => "fwd=bypass; detail=failed".to_owned(),
-            Visit::OtherEpoch
-            | Visit::Expired
-            | Visit::Soft
-            | Visit::Below(_)
-            | Visit::Unknown
-            | Visit::Outvoted => format!("fwd=stale; detail={}", visit.name()),
+            TierResult::Hit => "hit".to_owned(),
+            TierResult::Miss => "fwd=uri-miss".to_owned(),
+            TierResult::Failed => "fwd=bypass; detail=failed".to_owned(),
+            TierResult::OtherEpoch
+            | TierResult::Expired
+            | TierResult::Soft
+            | TierResult::Below(_)
+            | TierResult::Unknown
+            | TierResult::Outvoted => format!("fwd=stale; detail={}", visit.name()),
         };
         let stored = if self.filled.contains(&tier) { "; stored" } else { "" };
         format!("newsreel-{}; {outcome}{stored}", tier.name())
@@ -216,7 +216,7 @@ pub(crate) mod tests {
             policy: Policies::default().of("embedding"),
             from: Some(Tier::Kv),
             freshness,
-            visits: vec![(Tier::Memory, Visit::Below(FloorKind::Tag)), (Tier::Kv, Visit::Hit)],
+            visits: vec![(Tier::Memory, TierResult::Below(FloorKind::Tag)), (Tier::Kv, TierResult::Hit)],
             filled: vec![Tier::Memory],
             collapsed: false,
             found: true,

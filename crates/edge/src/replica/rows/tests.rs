@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use newsreel_core::read::floors::{Floor, FloorRow};
-use newsreel_core::read::sync::{Look, SNAPSHOT_FLOORS};
+use newsreel_core::read::sync::{FloorLookup, SNAPSHOT_FLOORS};
 use newsreel_core::wire::{Key, Position, Tag, Target, UnixMillis, Version};
 use newsreel_in_workerd::{Statements, expect_panic, in_object};
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -133,7 +133,7 @@ async fn names_are_values_whatever_is_in_them() {
         let tag = Tag::new("it's".to_owned()).unwrap();
         let told = [hard(Target::Key(odd.clone()), 1), hard(Target::Tag(tag.clone()), 1)];
         rows.apply(&told, Some(position(1)), Some(PREFIX)).unwrap();
-        let found = rows.floors_of(&Look { keys: vec![odd], tags: vec![tag] }).unwrap();
+        let found = rows.floors_of(&FloorLookup { keys: vec![odd], tags: vec![tag] }).unwrap();
         assert_eq!(floors(&found), told);
     })
     .await;
@@ -177,7 +177,7 @@ async fn every_statement_runs() {
         rows.apply(&tags, Some(position(20)), None).unwrap();
         let page = rows.floors_after(Version::ZERO, at(20)).unwrap();
         assert!(page.left_out.is_some(), "more than a snapshot has");
-        rows.floors_of(&Look::default()).unwrap();
+        rows.floors_of(&FloorLookup::default()).unwrap();
         assert_eq!(rows.position().unwrap(), Some(position(20)));
         rows.list_fetches(r#"[["title:1",7]]"#).unwrap();
         rows.task_failed(TaskKind::Fetch, "title:1", NOW).unwrap();

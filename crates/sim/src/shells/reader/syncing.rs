@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use newsreel_core::read::drive::SyncQuestion;
-use newsreel_core::read::sync::{Anchor, Applied, Look, Reply};
+use newsreel_core::read::sync::{Anchor, Applied, FloorLookup, SyncResponse};
 use newsreel_core::wire::UnixMillis;
 
 use crate::event::Event;
@@ -43,7 +43,7 @@ impl World {
     }
 
     /// The replica's answer, or none in time.
-    pub(crate) fn replied(&mut self, isolate: u64, ticket: u64, reply: Option<(Reply, bool)>) {
+    pub(crate) fn replied(&mut self, isolate: u64, ticket: u64, reply: Option<(SyncResponse, bool)>) {
         let Some(at) = self.isolates.get_mut(&isolate) else { return };
         let Some(mut question) = at.questions.remove(&ticket) else { return };
         let proved = match reply {
@@ -88,7 +88,7 @@ impl World {
             return;
         }
         at.window_until = now + OPEN_FOR;
-        let ask = at.known.ask(Duration::from_millis(OPEN_FOR), None, Look::default());
+        let ask = at.known.ask(Duration::from_millis(OPEN_FOR), None, FloorLookup::default());
         let sent_at = at.clock.read(now);
         at.window = Some(Window { number, sent_at, anchor: None, last: now });
         let edge = at.edge;
@@ -107,7 +107,13 @@ impl World {
     }
 
     /// A window says something.
-    pub(crate) fn window_said(&mut self, isolate: u64, number: u64, said_at: UnixMillis, reply: Reply) {
+    pub(crate) fn window_said(
+        &mut self,
+        isolate: u64,
+        number: u64,
+        said_at: UnixMillis,
+        reply: SyncResponse,
+    ) {
         let now = self.now;
         if self.faults.strikes(Fault::WindowCut) {
             return self.window_closed(isolate, number);

@@ -17,8 +17,8 @@ fn fills(from: Tier, fill: &[Tier]) -> Step {
     Step::Answer(Answer::Serve { from, freshness, refresh: false, fill: fill.to_vec() })
 }
 
-fn look(keys: &[&str], tags: &[&str]) -> Look {
-    Look {
+fn look(keys: &[&str], tags: &[&str]) -> FloorLookup {
+    FloorLookup {
         keys: keys.iter().map(|key| Key::new(*key).unwrap()).collect(),
         tags: tags.iter().map(|tag| Tag::new(*tag).unwrap()).collect(),
     }
@@ -38,7 +38,11 @@ fn r2_is_asked_after_kv_and_fills_what_is_above_it() {
     story.expect(Event::Missed(Tier::Kv), ask(Tier::R2));
     let entry = story.entry(3);
     story.expect(held(Tier::R2, entry), fills(Tier::R2, &[Tier::Memory, Tier::Kv]));
-    story.visited(&[(Tier::Memory, Visit::Miss), (Tier::Kv, Visit::Miss), (Tier::R2, Visit::Hit)]);
+    story.visited(&[
+        (Tier::Memory, TierResult::Miss),
+        (Tier::Kv, TierResult::Miss),
+        (Tier::R2, TierResult::Hit),
+    ]);
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn s2_an_entry_below_a_hard_floor_is_refused_in_r2_as_in_kv() {
         story.expect(Event::Missed(Tier::Memory), ask_for(Tier::Kv, generation));
         story.expect(Event::Missed(Tier::Kv), ask_for(Tier::R2, generation));
         story.expect(held(Tier::R2, old), ask_for(Tier::Origin, generation));
-        let seen = (Tier::R2, Visit::Below(by));
+        let seen = (Tier::R2, TierResult::Below(by));
         assert!(story.read.visits().contains(&seen));
     }
 }
@@ -109,8 +113,8 @@ fn forgetful() -> Story {
 
 impl Story {
     /// A reply at version 10 without any floors, apart from those that it left out or looked up.
-    fn told(&self, looked: &str, left_out: Option<u64>) -> Reply {
-        Reply {
+    fn told(&self, looked: &str, left_out: Option<u64>) -> SyncResponse {
+        SyncResponse {
             position: position(1, 10),
             from: v(0),
             to: v(10),
@@ -122,7 +126,7 @@ impl Story {
     }
 
     /// The replica tells the floors that were looked up.
-    fn learns(&mut self, look: &Look, looked: &str) {
+    fn learns(&mut self, look: &FloorLookup, looked: &str) {
         let reply = self.told(looked, None);
         assert_eq!(self.known.learn(self.now, look, reply), Applied::Whole);
     }
@@ -187,17 +191,17 @@ fn s2_what_cannot_be_looked_up_is_refused_and_no_spare() {
     story.expect(Event::Synced { proved: false }, ask(Tier::R2));
     story.expect(Event::Missed(Tier::R2), looking(&["title:1"], &[]));
     story.expect(Event::Synced { proved: false }, ask(Tier::Origin));
-    story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
-    assert_eq!(story.read.visits()[0], (Tier::Memory, Visit::Unknown));
+    story.expect(Event::Failed(Tier::Origin), failure(ReadFailure::Origin));
+    assert_eq!(story.read.visits()[0], (Tier::Memory, TierResult::Unknown));
 }
 
-// --- ahead ---
+// --- prefetch ---
 
 #[test]
 fn a_fill_ahead_begins_at_kv_and_leaves_memory_alone() {
     let ahead = || {
         let mut story = with_r2(stale());
-        story.read = story.read.ahead();
+        story.read = story.read.prefetching();
         story.expect(Event::Begin, ask(Tier::Kv));
         story
     };
@@ -226,7 +230,7 @@ fn s1_an_answer_that_waited_for_others_is_judged_anew() {
     story.expect(Event::Begin, ask(Tier::Memory));
     story.expect(held(Tier::Memory, entry.clone()), hit());
     story.expect(Event::Delayed, hit());
-    story.visited(&[(Tier::Memory, Visit::Hit)]);
+    story.visited(&[(Tier::Memory, TierResult::Hit)]);
     story.later(BOUND * 2);
     story.expect(Event::Delayed, sync(BOUND / 2));
     story.hears(11, &[(11, r#"{"tag":"netflix"}"#)]);
@@ -280,12 +284,16 @@ fn s1_an_answer_that_waited_too_often_is_marked_or_fails() {
         story
     };
     let Step::Answer(answer) = hit() else { panic!("a hit is an answer") };
-    let late = |story: &Story| Step::Answer(story.read.late(story.now, &story.known, &answer));
+    let late = |story: &Story| Step::Answer(story.read.expired_answer(story.now, &story.known, &answer));
     assert_eq!(late(&begun(stale())), serve(Tier::Memory, Freshness::Stale));
-    assert_eq!(late(&begun(fail())), failure(Failure::BoundNotKept));
+    assert_eq!(late(&begun(fail())), failure(ReadFailure::BoundNotKept));
     let mut story = begun(stale());
     story.hears(11, &[(11, REMOVE)]);
-    assert_eq!(late(&story), failure(Failure::BoundNotKept), "what was removed is not shown, marked or not");
+    assert_eq!(
+        late(&story),
+        failure(ReadFailure::BoundNotKept),
+        "what was removed is not shown, marked or not"
+    );
 }
 
 // --- why ---
@@ -394,6 +402,6 @@ fn a_read_is_counted_once_by_its_answer_and_by_each_tier_it_asked() {
     assert_eq!(counted, expected);
 
     let mut counts = Counts::default();
-    story.read.count(&Answer::Fail(Failure::Origin), false, &mut counts);
+    story.read.count(&Answer::Fail(ReadFailure::Origin), false, &mut counts);
     assert_eq!((counts.get("title", Count::OriginDown), counts.get("title", Count::Reads)), (1, 1));
 }

@@ -39,7 +39,11 @@ fn who_agrees_is_left_alone() {
     let (kv, r2, origin) = (story.entry(3), story.entry(4), story.entry(10));
     story.copies_say(held(Tier::Kv, kv), held(Tier::R2, r2));
     story.expect(held(Tier::Origin, origin), elects(Tier::Origin, &[]));
-    story.visited(&[(Tier::Kv, Visit::Hit), (Tier::R2, Visit::Hit), (Tier::Origin, Visit::Hit)]);
+    story.visited(&[
+        (Tier::Kv, TierResult::Hit),
+        (Tier::R2, TierResult::Hit),
+        (Tier::Origin, TierResult::Hit),
+    ]);
 }
 
 #[test]
@@ -48,14 +52,22 @@ fn the_newest_wins_and_who_says_otherwise_is_counted_and_overwritten() {
     let (kv, r2, origin) = (story.other(3), story.entry(4), story.entry(10));
     story.copies_say(held(Tier::Kv, kv), held(Tier::R2, r2));
     story.expect(held(Tier::Origin, origin), elects(Tier::Origin, &[Tier::Kv]));
-    story.visited(&[(Tier::Kv, Visit::Outvoted), (Tier::R2, Visit::Hit), (Tier::Origin, Visit::Hit)]);
+    story.visited(&[
+        (Tier::Kv, TierResult::Outvoted),
+        (Tier::R2, TierResult::Hit),
+        (Tier::Origin, TierResult::Hit),
+    ]);
 
     // Another reader, which had heard more changes, filled KV from the origin after those changes.
     let mut story = quorum(stale());
     let (kv, origin) = (story.other(12), story.entry(10));
     story.copies_say(held(Tier::Kv, kv), Event::Missed(Tier::R2));
     story.expect(held(Tier::Origin, origin), elects(Tier::Kv, &[Tier::R2]));
-    story.visited(&[(Tier::Kv, Visit::Hit), (Tier::R2, Visit::Miss), (Tier::Origin, Visit::Outvoted)]);
+    story.visited(&[
+        (Tier::Kv, TierResult::Hit),
+        (Tier::R2, TierResult::Miss),
+        (Tier::Origin, TierResult::Outvoted),
+    ]);
 }
 
 #[test]
@@ -76,8 +88,8 @@ fn a_copy_below_a_floor_has_no_vote() {
     let (kv, r2, origin) = (story.other(10), story.other(10), story.entry(11));
     story.copies_say(held(Tier::Kv, kv), held(Tier::R2, r2));
     story.expect(held(Tier::Origin, origin), elects(Tier::Origin, &[Tier::Kv, Tier::R2]));
-    let below = Visit::Below(FloorKind::Key);
-    story.visited(&[(Tier::Kv, below), (Tier::R2, below), (Tier::Origin, Visit::Hit)]);
+    let below = TierResult::Below(FloorKind::Key);
+    story.visited(&[(Tier::Kv, below), (Tier::R2, below), (Tier::Origin, TierResult::Hit)]);
 }
 
 #[test]
@@ -95,7 +107,7 @@ fn without_the_origin_two_copies_are_enough_and_one_is_not() {
 
     let mut story = quorum(fail());
     story.copies_say(Event::Missed(Tier::Kv), Event::Missed(Tier::R2));
-    story.expect(Event::Failed(Tier::Origin), failure(Failure::Origin));
+    story.expect(Event::Failed(Tier::Origin), failure(ReadFailure::Origin));
 }
 
 #[test]
