@@ -50,7 +50,7 @@ const PRIVATE: [&str; 37] = [
     "WRAPPED_BYTES",
     "SYNC_WAIT",
     "PONG_WAIT",
-    "SYNC_WAIT_IN_VAIN",
+    "SYNC_WAIT_AFTER_FAILURE",
     "OPEN_FOR",
     "REPORT_EVERY",
 ];

@@ -9,30 +9,35 @@ use serde::Serialize;
 use worker::{Context, Request};
 
 use crate::http::json_response;
-use crate::reader::background::keep_up;
-use crate::reader::context::Place;
-use crate::reader::drive::{Values, Walk, run};
+use crate::reader::background::after_response;
+use crate::reader::context::ReadContext;
+use crate::reader::drive::{FinishedRead, Values, run};
 use crate::reader::outcome::{Outcome, outcome};
 use crate::reader::request::min_version;
-use crate::reader::response::headers::Served;
+use crate::reader::response::headers::Provenance;
 use crate::reader::response::wrapped::{KnownAt, WRAPPED_BYTES, WrappedValue};
 
 /// Answers `entries?key=…` and its twin with a body: one JSON with the answer that each key
 /// alone would have had.
-pub(crate) async fn many(request: &Request, place: &Rc<Place>, context: &Context, keys: &[Key]) -> Answer {
+pub(crate) async fn many(
+    request: &Request,
+    context: &Rc<ReadContext>,
+    event: &Context,
+    keys: &[Key],
+) -> Answer {
     let at_least = min_version(request)?;
-    let reads = keys.iter().map(|key| place.read(key, at_least)).collect();
-    let walks = run(place, reads, Values::Small).await;
+    let reads = keys.iter().map(|key| context.read(key, at_least)).collect();
+    let reads = run(context, reads, Values::Small).await;
     let (mut entries, mut known, mut room) = (Vec::new(), None, WRAPPED_BYTES);
-    for walk in &walks {
-        let served = Served::by(place, walk);
-        known = Some(KnownAt::of(place, &served));
-        entries.push(BulkEntry::new(place, walk, at_least, &served, room));
-        let length = walk.entry().map_or(0, |entry| entry.body.length());
+    for read in &reads {
+        let provenance = Provenance::by(context, read);
+        known = Some(KnownAt::of(context, &provenance));
+        entries.push(BulkEntry::new(context, read, at_least, &provenance, room));
+        let length = read.entry().map_or(0, |entry| entry.body.length());
         room -= if length <= room { length } else { 0 };
     }
     let response = json_response(&BulkAnswer { known, entries })?;
-    keep_up(place, context, &walks);
+    after_response(context, event, &reads);
     Ok(response)
 }
 
@@ -70,12 +75,18 @@ enum BulkOutcome<'a> {
 }
 
 impl<'a> BulkEntry<'a> {
-    fn new(place: &Place, walk: &'a Walk, at_least: Option<MinVersion>, served: &Served, room: u64) -> Self {
-        let fetched_at = walk.entry().map(|entry| entry.envelope.fetched_at);
-        let outcome = match outcome(place, walk, at_least, served) {
+    fn new(
+        context: &ReadContext,
+        read: &'a FinishedRead,
+        at_least: Option<MinVersion>,
+        provenance: &Provenance,
+        room: u64,
+    ) -> Self {
+        let fetched_at = read.entry().map(|entry| entry.envelope.fetched_at);
+        let outcome = match outcome(context, read, at_least, provenance) {
             Outcome::Value => {
-                let entry = walk.entry().expect("what is served was held");
-                BulkOutcome::Value { status: 200, value: WrappedValue::new(entry, served, room) }
+                let entry = read.entry().expect("what is served was held");
+                BulkOutcome::Value { status: 200, value: WrappedValue::new(entry, provenance, room) }
             }
             Outcome::NotFound(problem, _) | Outcome::Failed(problem) => BulkOutcome::Problem {
                 status: problem.status(),
@@ -83,7 +94,7 @@ impl<'a> BulkEntry<'a> {
                 detail: problem.detail().to_owned(),
             },
         };
-        Self { key: walk.key(), outcome, cache_status: served.cache_status(fetched_at) }
+        Self { key: read.key(), outcome, cache_status: provenance.cache_status(fetched_at) }
     }
 }
 
@@ -93,14 +104,14 @@ mod tests {
     use newsreel_core::wire::Catalog;
 
     use super::*;
-    use crate::reader::response::headers::tests::served;
+    use crate::reader::response::headers::tests::provenance;
     use crate::tiers::memory::tests::entry;
 
     #[test]
     fn a_bulk_read_has_the_released_members_in_their_order() {
         let (keys, held) = (["title:1", "title:2"].map(|key| Key::new(key).unwrap()), entry(7, b"one"));
         let [first, second] = &keys;
-        let value = WrappedValue::new(&held, &served(Freshness::Fresh, 0), WRAPPED_BYTES);
+        let value = WrappedValue::new(&held, &provenance(Freshness::Fresh, 0), WRAPPED_BYTES);
         let wrapped = serde_json::to_string(&value).unwrap();
         let members = wrapped.trim_start_matches('{').trim_end_matches('}');
         let outcomes = [

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::protocol::LocalReplica;
 
 /// The circumstances that all reads of a request share.
-pub(crate) struct Place {
+pub(crate) struct ReadContext {
     pub(crate) env: Env,
     pub(crate) config: Rc<Config>,
     pub(crate) catalog: Catalog,
@@ -21,7 +21,7 @@ pub(crate) struct Place {
     pub(crate) replica: Option<Rc<dyn LocalReplica>>,
 }
 
-impl Place {
+impl ReadContext {
     /// Returns the policy of a key's class.
     pub(crate) fn policy(&self, key: &Key) -> Policy {
         self.config.policies.of(key.class())

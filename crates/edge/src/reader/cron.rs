@@ -8,7 +8,7 @@ use worker::{Env, Fetch, Headers, Result, console_error, console_log};
 use crate::config::{Config, config};
 use crate::http;
 use crate::protocol::Call;
-use crate::reader::context::Place;
+use crate::reader::context::ReadContext;
 use crate::reader::sync::post;
 use crate::streams;
 use crate::tiers::origin::response_of;
@@ -44,11 +44,11 @@ async fn list(env: &Env, config: &Rc<Config>, catalog: &Catalog) -> Result<usize
     let keys = keys_of(&streams::read_body_text(&response, &codings).await?, config.fill_top)?;
     let edge = config.kv_tender.clone().or_else(|| config.edge.clone()).unwrap_or_else(|| NOBODY.to_owned());
     let (env, config, catalog) = (env.clone(), Rc::clone(config), catalog.clone());
-    let place = Place { env, config, catalog, edge, replica: None };
+    let context = ReadContext { env, config, catalog, edge, replica: None };
     // The hottest first: the first of n counts n reads.
     let ranked: Vec<(&Key, usize)> = keys.iter().zip((0..=keys.len()).rev()).collect();
     for some in ranked.chunks(KEYS_A_CALL) {
-        post(&place, Call::HotList, &serde_json::to_string(some)?).await?;
+        post(&context, Call::HotList, &serde_json::to_string(some)?).await?;
     }
     Ok(keys.len())
 }

@@ -15,8 +15,8 @@ use newsreel_core::wire::Key;
 use worker::{Delay, console_warn};
 
 use crate::clock::now;
-use crate::reader::context::Place;
-use crate::reader::response::headers::Served;
+use crate::reader::context::ReadContext;
+use crate::reader::response::headers::Provenance;
 use crate::reader::singleflight::{self, FetchError};
 use crate::reader::state::{Reader, reader};
 use crate::reader::sync::sync;
@@ -36,28 +36,28 @@ pub(crate) enum Values {
 }
 
 /// A read that has its answer.
-pub(crate) struct Walk {
+pub(crate) struct FinishedRead {
     task: ReadTask<Entry>,
-    told: Told,
+    facts: TierFacts,
 }
 
 /// The facts that the tiers reported beside their entries, for one read.
 #[derive(Default)]
-struct Told {
+struct TierFacts {
     seen: Option<r2::Seen>,
     origin_error: Option<String>,
     origin: Option<(Duration, bool)>,
 }
 
-impl Walk {
+impl FinishedRead {
     /// Returns the read that was driven, with its key and the tiers it visited.
-    pub(crate) fn read(&self) -> &ReadMachine {
+    pub(crate) fn machine(&self) -> &ReadMachine {
         self.task.read()
     }
 
     /// Returns the key that was read.
     pub(crate) fn key(&self) -> &Key {
-        self.read().key()
+        self.machine().key()
     }
 
     /// Returns the read with the entries that the tiers gave.
@@ -77,17 +77,17 @@ impl Walk {
 
     /// Returns the state in which R2 was seen; `None` if R2 was not asked or failed.
     pub(crate) fn seen(&self) -> Option<&r2::Seen> {
-        self.told.seen.as_ref()
+        self.facts.seen.as_ref()
     }
 
     /// Returns the error of the origin, if its fetch failed.
     pub(crate) fn origin_error(&self) -> Option<&str> {
-        self.told.origin_error.as_deref()
+        self.facts.origin_error.as_deref()
     }
 
     /// Returns how long the origin took, and whether the fetch was another read's.
     pub(crate) fn origin(&self) -> Option<(Duration, bool)> {
-        self.told.origin
+        self.facts.origin
     }
 }
 
@@ -110,33 +110,33 @@ impl Local for Reader {
 }
 
 /// Drives reads until all have their answer.
-pub(crate) async fn run(place: &Place, reads: Vec<ReadMachine>, values: Values) -> Vec<Walk> {
-    let driver = reader(&place.catalog, |reader| ReadDriver::begin(reads, now(), reader));
-    drive(place, driver, values).await
+pub(crate) async fn run(context: &ReadContext, reads: Vec<ReadMachine>, values: Values) -> Vec<FinishedRead> {
+    let driver = reader(&context.catalog, |reader| ReadDriver::begin(reads, now(), reader));
+    drive(context, driver, values).await
 }
 
 /// Fetches an entry from the origin, behind an answer that has been given.
-pub(crate) async fn fetch(place: &Place, key: &Key) -> Vec<Walk> {
-    let read = place.read(key, None);
-    let driver = reader(&place.catalog, |reader| ReadDriver::refetch(read, now(), reader));
-    drive(place, driver, Values::All).await
+pub(crate) async fn fetch(context: &ReadContext, key: &Key) -> Vec<FinishedRead> {
+    let read = context.read(key, None);
+    let driver = reader(&context.catalog, |reader| ReadDriver::refetch(read, now(), reader));
+    drive(context, driver, Values::All).await
 }
 
-async fn drive(place: &Place, mut driver: ReadDriver<Entry>, values: Values) -> Vec<Walk> {
-    let mut told = BTreeMap::<usize, Told>::new();
+async fn drive(context: &ReadContext, mut driver: ReadDriver<Entry>, values: Values) -> Vec<FinishedRead> {
+    let mut facts = BTreeMap::<usize, TierFacts>::new();
     loop {
-        match reader(&place.catalog, |reader| driver.poll(now(), reader)) {
+        match reader(&context.catalog, |reader| driver.poll(now(), reader)) {
             Poll::Sync(question) => {
-                let proved = sync(place, &question).await.unwrap_or_else(|error| {
-                    console_warn!("{}@{}: {error}", place.catalog, place.edge);
+                let proved = sync(context, &question).await.unwrap_or_else(|error| {
+                    console_warn!("{}@{}: {error}", context.catalog, context.edge);
                     false
                 });
                 driver.synced(proved);
             }
             Poll::Ask(questions) => {
-                for gave in ask(place, &driver, &questions).await {
-                    let (read, tier) = (gave.read, gave.tier);
-                    let reply = told.entry(read).or_default().take(place, gave, values);
+                for answer in ask(context, &driver, &questions).await {
+                    let (read, tier) = (answer.read, answer.tier);
+                    let reply = facts.entry(read).or_default().take(context, answer, values);
                     driver.replied(read, tier, reply);
                 }
             }
@@ -145,7 +145,7 @@ async fn drive(place: &Place, mut driver: ReadDriver<Entry>, values: Values) -> 
         }
     }
     let tasks = driver.into_tasks().into_iter().enumerate();
-    tasks.map(|(read, task)| Walk { task, told: told.remove(&read).unwrap_or_default() }).collect()
+    tasks.map(|(read, task)| FinishedRead { task, facts: facts.remove(&read).unwrap_or_default() }).collect()
 }
 
 /// The reason that a tier gave no reply.
@@ -160,7 +160,7 @@ enum TierError {
 }
 
 /// The reply of one tier to one question, with the facts beside its entry.
-struct Gave {
+struct TierAnswer {
     read: usize,
     tier: Tier,
     found: Result<Option<Entry>, TierError>,
@@ -168,7 +168,7 @@ struct Gave {
     origin: Option<(Duration, bool)>,
 }
 
-impl Gave {
+impl TierAnswer {
     fn new(question: TierQuestion, found: Result<Option<Entry>, TierError>) -> Self {
         Self { read: question.read, tier: question.tier, found, seen: None, origin: None }
     }
@@ -178,22 +178,22 @@ impl Gave {
     }
 }
 
-impl Told {
+impl TierFacts {
     /// Keeps the facts beside the entry, and returns the reply that the read judges.
-    fn take(&mut self, place: &Place, gave: Gave, values: Values) -> TierReply<Entry> {
-        let Gave { tier, found, seen, origin, .. } = gave;
+    fn take(&mut self, context: &ReadContext, answer: TierAnswer, values: Values) -> TierReply<Entry> {
+        let TierAnswer { tier, found, seen, origin, .. } = answer;
         self.seen = seen.or(self.seen.take());
         self.origin = origin.or(self.origin);
         match found {
             Ok(Some(mut entry)) => {
                 if values == Values::Small {
-                    entry.leave_large();
+                    entry.omit_large();
                 }
                 TierReply::Entry(entry)
             }
             Ok(None) => TierReply::Nothing,
             Err(error) => {
-                console_warn!("{}: {}: {error}", place.catalog, tier.name());
+                console_warn!("{}: {}: {error}", context.catalog, tier.name());
                 if tier == Tier::Origin {
                     self.origin_error = Some(error.to_string());
                 }
@@ -204,83 +204,95 @@ impl Told {
 }
 
 /// Asks the tiers: KV for all of its names at once, the others one by one.
-async fn ask(place: &Place, driver: &ReadDriver<Entry>, questions: &[TierQuestion]) -> Vec<Gave> {
+async fn ask(
+    context: &ReadContext,
+    driver: &ReadDriver<Entry>,
+    questions: &[TierQuestion],
+) -> Vec<TierAnswer> {
     let (of_kv, others): (Vec<TierQuestion>, Vec<_>) =
         questions.iter().partition(|question| question.tier == Tier::Kv);
     let others = stream::iter(others)
-        .map(|question| ask_one(place, driver, question))
+        .map(|question| ask_one(context, driver, question))
         .buffer_unordered(AT_ONCE - 1)
         .collect::<Vec<_>>();
-    let (mut gave, others) = join(ask_kv(place, driver, of_kv), others).await;
-    gave.extend(others);
-    gave
+    let (mut answers, others) = join(ask_kv(context, driver, of_kv), others).await;
+    answers.extend(others);
+    answers
 }
 
 /// Asks KV. If KV takes longer than the origin may, every read that asked counts KV as failed.
-async fn ask_kv(place: &Place, driver: &ReadDriver<Entry>, questions: Vec<TierQuestion>) -> Vec<Gave> {
+async fn ask_kv(
+    context: &ReadContext,
+    driver: &ReadDriver<Entry>,
+    questions: Vec<TierQuestion>,
+) -> Vec<TierAnswer> {
     if questions.is_empty() {
         return Vec::new();
     }
-    match within(place.config.origin_timeout, get_from_kv(place, driver, &questions)).await {
-        Some(gave) => gave,
-        None => questions.into_iter().map(Gave::late).collect(),
+    match within(context.config.origin_timeout, get_from_kv(context, driver, &questions)).await {
+        Some(answers) => answers,
+        None => questions.into_iter().map(TierAnswer::late).collect(),
     }
 }
 
-async fn get_from_kv(place: &Place, driver: &ReadDriver<Entry>, questions: &[TierQuestion]) -> Vec<Gave> {
+async fn get_from_kv(
+    context: &ReadContext,
+    driver: &ReadDriver<Entry>,
+    questions: &[TierQuestion],
+) -> Vec<TierAnswer> {
     let named: Vec<(TierQuestion, String)> = questions
         .iter()
         .filter_map(|question| {
             let key = driver.task(question.read)?.read().key();
             let epoch = question.position.epoch;
-            Some((*question, kv_name(&place.catalog, &epoch, key, question.generation)))
+            Some((*question, kv_name(&context.catalog, &epoch, key, question.generation)))
         })
         .collect();
     let names: Vec<String> = named.iter().map(|(_, name)| name.clone()).collect();
-    let mut found = kv::get_many(&place.env, &names).await;
-    let (mut gave, mut alone) = (Vec::new(), Vec::new());
+    let mut found = kv::get_many(&context.env, &names).await;
+    let (mut answers, mut alone) = (Vec::new(), Vec::new());
     for (question, name) in named {
         match found.remove(&name) {
-            Some(entry) => gave.push(Gave::new(question, Ok(entry))),
+            Some(entry) => answers.push(TierAnswer::new(question, Ok(entry))),
             None => alone.push((question, name)),
         }
     }
     // A few at once: each value may have 25 MiB.
     let alone = stream::iter(alone)
         .map(|(question, name)| async move {
-            Gave::new(question, kv::get(&place.env, &name).await.map_err(TierError::from))
+            TierAnswer::new(question, kv::get(&context.env, &name).await.map_err(TierError::from))
         })
         .buffer_unordered(AT_ONCE);
-    gave.extend(alone.collect::<Vec<_>>().await);
-    gave
+    answers.extend(alone.collect::<Vec<_>>().await);
+    answers
 }
 
-async fn ask_one(place: &Place, driver: &ReadDriver<Entry>, question: TierQuestion) -> Gave {
-    let Some(task) = driver.task(question.read) else { return Gave::late(question) };
+async fn ask_one(context: &ReadContext, driver: &ReadDriver<Entry>, question: TierQuestion) -> TierAnswer {
+    let Some(task) = driver.task(question.read) else { return TierAnswer::late(question) };
     if question.tier == Tier::Origin {
-        return ask_origin(place, task.read(), question).await;
+        return ask_origin(context, task.read(), question).await;
     }
-    let name = r2_name(&place.catalog, &question.position.epoch, task.read().key());
-    match within(place.config.origin_timeout, r2::get(&place.env, &name)).await {
-        Some(Ok((entry, seen))) => Gave { seen: Some(seen), ..Gave::new(question, Ok(entry)) },
-        Some(Err(error)) => Gave::new(question, Err(error.into())),
-        None => Gave::late(question),
+    let name = r2_name(&context.catalog, &question.position.epoch, task.read().key());
+    match within(context.config.origin_timeout, r2::get(&context.env, &name)).await {
+        Some(Ok((entry, seen))) => TierAnswer { seen: Some(seen), ..TierAnswer::new(question, Ok(entry)) },
+        Some(Err(error)) => TierAnswer::new(question, Err(error.into())),
+        None => TierAnswer::late(question),
     }
 }
 
-async fn ask_origin(place: &Place, read: &ReadMachine, question: TierQuestion) -> Gave {
+async fn ask_origin(context: &ReadContext, read: &ReadMachine, question: TierQuestion) -> TierAnswer {
     let began = now();
     let (outcome, shared) = singleflight::fetch(&Question {
-        env: &place.env,
-        config: &place.config,
-        catalog: &place.catalog,
+        env: &context.env,
+        config: &context.config,
+        catalog: &context.catalog,
         key: read.key(),
         read,
         position: question.position,
     })
     .await;
     let found = outcome.map(Some).map_err(TierError::from);
-    Gave { origin: Some((now().since(began), shared)), ..Gave::new(question, found) }
+    TierAnswer { origin: Some((now().since(began), shared)), ..TierAnswer::new(question, found) }
 }
 
 /// Waits for `something`; returns `None` if that takes longer than `limit`.
@@ -291,22 +303,22 @@ async fn within<T>(limit: Duration, something: impl Future<Output = T>) -> Optio
     }
 }
 
-impl Served {
-    /// Returns how a walk that has ended came to its answer.
-    pub(crate) fn by(place: &Place, walk: &Walk) -> Self {
+impl Provenance {
+    /// Returns how a read that has ended came to its answer.
+    pub(crate) fn by(context: &ReadContext, read: &FinishedRead) -> Self {
         let now = now();
         let (position, lag) =
-            reader(&place.catalog, |reader| (reader.known.position(), reader.known.lag(now)));
-        let (from, freshness) = match walk.answer() {
+            reader(&context.catalog, |reader| (reader.known.position(), reader.known.lag(now)));
+        let (from, freshness) = match read.answer() {
             Answer::Serve { from, freshness, .. } => (Some(*from), *freshness),
             Answer::Removed { freshness, .. } => (None, *freshness),
             Answer::Fail(_) => (None, Freshness::Stale),
         };
-        let filled = walk.filled();
-        let (policy, visits) = (place.policy(walk.key()), walk.read().visits().to_vec());
-        let collapsed = walk.origin().is_some_and(|(_, shared)| shared);
-        let found = walk.entry().is_some_and(|entry| entry.envelope.found);
-        let shown_to_pages = place.config.shown_to_pages;
+        let filled = read.filled();
+        let (policy, visits) = (context.policy(read.key()), read.machine().visits().to_vec());
+        let collapsed = read.origin().is_some_and(|(_, shared)| shared);
+        let found = read.entry().is_some_and(|entry| entry.envelope.found);
+        let shown_to_pages = context.config.shown_to_pages;
         Self { now, position, lag, policy, from, freshness, visits, filled, collapsed, found, shown_to_pages }
     }
 }

@@ -5,9 +5,9 @@ use newsreel_core::wire::{Key, Version};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::reader::context::Place;
-use crate::reader::drive::Walk;
-use crate::reader::response::headers::Served;
+use crate::reader::context::ReadContext;
+use crate::reader::drive::FinishedRead;
+use crate::reader::response::headers::Provenance;
 use crate::reader::response::wrapped::KnownAt;
 
 /// The explanation of a read.
@@ -33,22 +33,22 @@ struct PolicyBounds {
 }
 
 impl<'a> Explanation<'a> {
-    pub(crate) fn of(place: &'a Place, walk: &'a Walk, served: &Served) -> Self {
-        let policy = place.policy(walk.key());
-        let mut steps: Vec<Value> = walk.read().notes().iter().map(Note::to_json).collect();
-        steps.push(walk.answer().to_json());
+    pub(crate) fn of(context: &'a ReadContext, read: &'a FinishedRead, provenance: &Provenance) -> Self {
+        let policy = context.policy(read.key());
+        let mut steps: Vec<Value> = read.machine().notes().iter().map(Note::to_json).collect();
+        steps.push(read.answer().to_json());
         Self {
-            known: KnownAt::of(place, served),
-            edge: &place.edge,
-            key: walk.key(),
-            generation: walk.task().generation(),
+            known: KnownAt::of(context, provenance),
+            edge: &context.edge,
+            key: read.key(),
+            generation: read.task().generation(),
             policy: PolicyBounds {
                 ttl_ms: policy.ttl.as_millis(),
                 stale_for_ms: policy.stale_for.as_millis(),
                 lag_bound_ms: policy.lag_bound.as_millis(),
                 quorum: policy.quorum,
             },
-            origin_error: walk.origin_error(),
+            origin_error: read.origin_error(),
             steps,
         }
     }

@@ -7,12 +7,12 @@ use serde::Serialize;
 use worker::{Context, Response, Result};
 
 use crate::http::json_response;
-use crate::reader::background::keep_up;
-use crate::reader::context::Place;
+use crate::reader::background::after_response;
+use crate::reader::context::ReadContext;
 use crate::reader::drive::{Values, run};
 use crate::reader::metrics;
 use crate::reader::outcome::{Outcome, outcome};
-use crate::reader::response::headers::Served;
+use crate::reader::response::headers::Provenance;
 use crate::reader::response::wrapped::KnownAt;
 use crate::reader::store::{Fill, put_all};
 
@@ -39,30 +39,30 @@ struct FailedKey<'a> {
 }
 
 /// Answers `POST fill`: reads each key with no client waiting for its value, so that KV and R2 have it.
-pub(crate) async fn ahead(place: &Rc<Place>, context: &Context, keys: &[Key]) -> Result<Response> {
+pub(crate) async fn fill_all(context: &Rc<ReadContext>, event: &Context, keys: &[Key]) -> Result<Response> {
     let mut all = Filled::default();
     for some in keys.chunks(FILLED_AT_ONCE) {
-        all.fill(place, some).await;
+        all.fill(context, some).await;
     }
-    keep_up(place, context, &[]);
+    after_response(context, event, &[]);
     json_response(&all)
 }
 
 impl<'a> Filled<'a> {
     /// Fills some keys. The writes to KV and R2 are awaited, so that the answer tells which of them failed.
-    async fn fill(&mut self, place: &Place, keys: &'a [Key]) {
-        let reads = keys.iter().map(|key| place.read(key, None).prefetching()).collect();
-        let walks = run(place, reads, Values::All).await;
-        metrics::count_fills(place, &walks);
-        let fills: Vec<Option<Fill>> = walks.iter().map(|walk| walk.fill(place)).collect();
+    async fn fill(&mut self, context: &ReadContext, keys: &'a [Key]) {
+        let reads = keys.iter().map(|key| context.read(key, None).prefetching()).collect();
+        let reads = run(context, reads, Values::All).await;
+        metrics::count_fills(context, &reads);
+        let fills: Vec<Option<Fill>> = reads.iter().map(|read| read.fill(context)).collect();
         let is_filled: Vec<bool> = fills.iter().map(Option::is_some).collect();
-        let mut puts = put_all(place, fills.into_iter().flatten().collect()).await.into_iter();
-        for ((key, walk), is_filled) in keys.iter().zip(&walks).zip(is_filled) {
-            let served = Served::by(place, walk);
-            self.known = Some(KnownAt::of(place, &served));
+        let mut puts = put_all(context, fills.into_iter().flatten().collect()).await.into_iter();
+        for ((key, read), is_filled) in keys.iter().zip(&reads).zip(is_filled) {
+            let provenance = Provenance::by(context, read);
+            self.known = Some(KnownAt::of(context, &provenance));
             let refused = is_filled.then(|| puts.next()).flatten().and_then(Result::err);
-            let outcome = outcome(place, walk, None, &served);
-            let not_stored = walk.entry().and_then(|entry| entry.envelope.not_stored.as_ref());
+            let outcome = outcome(context, read, None, &provenance);
+            let not_stored = read.entry().and_then(|entry| entry.envelope.not_stored.as_ref());
             match (outcome, not_stored, refused) {
                 (Outcome::Failed(problem), ..) => self.failed(key, problem.code(), problem.detail()),
                 (_, Some(why), _) => self.failed(key, "not-storable", &why.to_string()),

@@ -4,9 +4,9 @@ use newsreel_core::read::cache::{Answer, ReadFailure};
 use newsreel_core::read::sync::MinVersion;
 use newsreel_core::wire::{Code, Position, Problem};
 
-use crate::reader::context::Place;
-use crate::reader::drive::Walk;
-use crate::reader::response::headers::Served;
+use crate::reader::context::ReadContext;
+use crate::reader::drive::FinishedRead;
+use crate::reader::response::headers::Provenance;
 
 /// The outcome of a read, as the response tells it to the caller.
 pub(crate) enum Outcome {
@@ -16,29 +16,38 @@ pub(crate) enum Outcome {
     Failed(Problem),
 }
 
-pub(crate) fn outcome(place: &Place, walk: &Walk, at_least: Option<MinVersion>, served: &Served) -> Outcome {
-    let at = match walk.answer() {
-        Answer::Fail(failure) => return Outcome::Failed(failed(place, walk, *failure, at_least, served)),
-        Answer::Removed { at, .. } => served.position.map(|position| Position { version: *at, ..position }),
-        Answer::Serve { .. } => match walk.entry() {
+pub(crate) fn outcome(
+    context: &ReadContext,
+    read: &FinishedRead,
+    at_least: Option<MinVersion>,
+    provenance: &Provenance,
+) -> Outcome {
+    let at = match read.answer() {
+        Answer::Fail(failure) => {
+            return Outcome::Failed(failed(context, read, *failure, at_least, provenance));
+        }
+        Answer::Removed { at, .. } => {
+            provenance.position.map(|position| Position { version: *at, ..position })
+        }
+        Answer::Serve { .. } => match read.entry() {
             Some(entry) if entry.envelope.found => return Outcome::Value,
             entry => entry.map(|entry| entry.envelope.position),
         },
     };
-    Outcome::NotFound(Problem::new(Code::NotFound, format!("{} has no {}", place.catalog, walk.key())), at)
+    Outcome::NotFound(Problem::new(Code::NotFound, format!("{} has no {}", context.catalog, read.key())), at)
 }
 
 fn failed(
-    place: &Place,
-    walk: &Walk,
+    context: &ReadContext,
+    read: &FinishedRead,
     failure: ReadFailure,
     at_least: Option<MinVersion>,
-    served: &Served,
+    provenance: &Provenance,
 ) -> Problem {
-    let lag = served.lag.map(|lag| lag.as_millis());
+    let lag = provenance.lag.map(|lag| lag.as_millis());
     match failure {
         ReadFailure::BoundNotKept => {
-            let (class, bound) = (walk.key().class(), place.policy(walk.key()).lag_bound.as_millis());
+            let (class, bound) = (read.key().class(), context.policy(read.key()).lag_bound.as_millis());
             let text = format!("class {class} promises a lag of {bound} ms, which cannot be proved now");
             Problem::new(Code::BoundNotKept, text).with("lag_ms", lag)
         }
@@ -46,10 +55,10 @@ fn failed(
             let wanted = at_least.map(|wanted| format!("{}:{}", wanted.epoch, wanted.version));
             Problem::new(Code::MinVersion, "the version asked for has not been heard here in time")
                 .with("wanted", wanted)
-                .with("position", served.position)
+                .with("position", provenance.position)
         }
         ReadFailure::Origin => {
-            let why = walk.origin_error().unwrap_or_default();
+            let why = read.origin_error().unwrap_or_default();
             let text = format!("the origin could not answer, and nothing may be served in its place: {why}");
             Problem::new(Code::OriginFailed, text)
         }

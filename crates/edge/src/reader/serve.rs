@@ -13,8 +13,8 @@ use worker::{Context, Env, Request, Response, Result, console_error};
 use crate::config::{ENTRIES, REPLICA, config};
 use crate::http::{json_response, problem_response};
 use crate::reader::bulk::many;
-use crate::reader::context::Place;
-use crate::reader::fill::ahead;
+use crate::reader::context::ReadContext;
+use crate::reader::fill::fill_all;
 use crate::reader::metrics;
 use crate::reader::request::body_keys;
 use crate::reader::single::one;
@@ -24,7 +24,7 @@ use crate::tiers::kv;
 ///
 /// # Errors
 /// When the platform refuses a header; everything else is a problem in the answer.
-pub async fn serve(request: Request, env: Env, context: Context, call: Call) -> Result<Response> {
+pub async fn serve(request: Request, env: Env, event: Context, call: Call) -> Result<Response> {
     let page = cors::origin(&request)?;
     let own = call.address.origin();
     let allowed = match page.as_deref().map(|page| cors::allows(&env, page, &own)).transpose() {
@@ -39,15 +39,15 @@ pub async fn serve(request: Request, env: Env, context: Context, call: Call) -> 
                 problem_response(&refusal(&page))
             }
         }
-        Some(page) if allowed => cors::show(answered(request, env, context, call).await?, &page),
+        Some(page) if allowed => cors::show(answered(request, env, event, call).await?, &page),
         // Entries are read without a token, so a foreign page's request is answered, and its browser does not show the
         // answer to the page.
-        Some(_) | None => answered(request, env, context, call).await,
+        Some(_) | None => answered(request, env, event, call).await,
     }
 }
 
-async fn answered(mut request: Request, env: Env, context: Context, call: Call) -> Result<Response> {
-    answer(&mut request, env, &context, call).await.or_else(failed)
+async fn answered(mut request: Request, env: Env, event: Context, call: Call) -> Result<Response> {
+    answer(&mut request, env, &event, call).await.or_else(failed)
 }
 
 /// Returns the response to a request that failed.
@@ -62,7 +62,7 @@ fn failed(failure: Failure) -> Result<Response> {
     }
 }
 
-async fn answer(request: &mut Request, env: Env, context: &Context, call: Call) -> Answer {
+async fn answer(request: &mut Request, env: Env, event: &Context, call: Call) -> Answer {
     let Call { address, route, .. } = call;
     let route = route?;
     if matches!(route, Route::Readyz) {
@@ -79,18 +79,18 @@ async fn answer(request: &mut Request, env: Env, context: &Context, call: Call) 
     gate::check_catalog(&env, &catalog)?;
     let config = config(&env)?;
     let edge = config.edge(request);
-    let place = Rc::new(Place { env, config, catalog, edge, replica: None });
+    let context = Rc::new(ReadContext { env, config, catalog, edge, replica: None });
     match call {
-        EdgeCall::Metrics => Ok(metrics::show(&place).await?),
-        EdgeCall::Entry(key) => one(request, &place, context, &key, explain).await,
-        EdgeCall::Entries(keys) => many(request, &place, context, &keys).await,
+        EdgeCall::Metrics => Ok(metrics::show(&context).await?),
+        EdgeCall::Entry(key) => one(request, &context, event, &key, explain).await,
+        EdgeCall::Entries(keys) => many(request, &context, event, &keys).await,
         EdgeCall::EntriesOf => {
             let keys = body_keys(request).await?;
-            many(request, &place, context, &keys).await
+            many(request, &context, event, &keys).await
         }
         EdgeCall::Fill => {
             let keys = body_keys(request).await?;
-            Ok(ahead(&place, context, &keys).await?)
+            Ok(fill_all(&context, event, &keys).await?)
         }
     }
 }

@@ -8,53 +8,53 @@ use newsreel_gate::{Answer, Failure};
 use worker::{Context, Request};
 
 use crate::http::json_response;
-use crate::reader::background::keep_up;
-use crate::reader::context::Place;
-use crate::reader::drive::{Values, Walk, run};
+use crate::reader::background::after_response;
+use crate::reader::context::ReadContext;
+use crate::reader::drive::{FinishedRead, Values, run};
 use crate::reader::explain::Explanation;
 use crate::reader::outcome::{Outcome, outcome};
 use crate::reader::request::min_version;
-use crate::reader::response::headers::Served;
+use crate::reader::response::headers::Provenance;
 use crate::reader::response::{body, headers};
 
 /// Answers `GET /v1/catalogs/{catalog}/entries/{key}`: with the value, or with how the read came to it.
 pub(crate) async fn one(
     request: &Request,
-    place: &Rc<Place>,
-    context: &Context,
+    context: &Rc<ReadContext>,
+    event: &Context,
     key: &Key,
     explain: bool,
 ) -> Answer {
     let at_least = min_version(request)?;
-    let read = place.read(key, at_least);
+    let read = context.read(key, at_least);
     let read = if explain { read.explained() } else { read };
-    let walks = run(place, vec![read], Values::All).await;
-    let walk = walks.first().expect("one read has one answer");
-    let served = Served::by(place, walk);
+    let reads = run(context, vec![read], Values::All).await;
+    let read = reads.first().expect("one read has one answer");
+    let provenance = Provenance::by(context, read);
     let answered = if explain {
-        json_response(&Explanation::of(place, walk, &served)).map_err(Failure::from)
+        json_response(&Explanation::of(context, read, &provenance)).map_err(Failure::from)
     } else {
-        respond(request, place, walk, at_least, &served).await
+        respond(request, context, read, at_least, &provenance).await
     };
-    keep_up(place, context, &walks);
+    after_response(context, event, &reads);
     answered
 }
 
 async fn respond(
     request: &Request,
-    place: &Place,
-    walk: &Walk,
+    context: &ReadContext,
+    read: &FinishedRead,
     at_least: Option<MinVersion>,
-    served: &Served,
+    provenance: &Provenance,
 ) -> Answer {
-    match outcome(place, walk, at_least, served) {
+    match outcome(context, read, at_least, provenance) {
         Outcome::Value => {
-            let entry = walk.entry().expect("what is served was held");
-            body::respond(place, request, entry, served).await
+            let entry = read.entry().expect("what is served was held");
+            body::respond(context, request, entry, provenance).await
         }
         Outcome::NotFound(problem, at) => {
-            Ok(headers::problem_with_proof(&problem, served, at, walk.entry())?)
+            Ok(headers::problem_with_proof(&problem, provenance, at, read.entry())?)
         }
-        Outcome::Failed(problem) => Ok(headers::failure_response(&problem, served)?),
+        Outcome::Failed(problem) => Ok(headers::failure_response(&problem, provenance)?),
     }
 }

@@ -1,9 +1,9 @@
 //! The fetches of the origin that are under way in this isolate: few at once, and one for each key.
 //!
 //! No request can await another's future, so a request whose key is being fetched checks every few
-//! milliseconds until that fetch has landed, and takes its entry: as a fill, the entry is judged by the
+//! milliseconds until that fetch is done, and takes its entry: as a fill, the entry is judged by the
 //! floors known then. The request that fetches reports at short intervals that it is alive
-//! ([`Flights::alive`]). A request that was ended reports nothing, and its key is free again.
+//! ([`Flights::heartbeat`]). A request that was ended reports nothing, and its key is free again.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,14 +19,14 @@ use crate::tiers::{Body, Entry};
 /// How long a fetch counts as under way after it was last heard of.
 const SILENT: Duration = Duration::from_secs(1);
 /// How long the outcome of a fetch is kept for the requests that wait for it.
-const KEPT: Duration = Duration::from_secs(1);
+const OUTCOME_KEPT: Duration = Duration::from_secs(1);
 /// How often a waiting request checks; a request far back in the queue checks less often.
-const LOOK: Duration = Duration::from_millis(4);
+const POLL_EVERY: Duration = Duration::from_millis(4);
 /// How long the queue may stand still, at least; else as long as the origin may take.
 const IN_QUEUE: Duration = Duration::from_secs(5);
 /// How long a key whose last fetch failed is not fetched anew behind an answer: an origin that
 /// is down is spared.
-const SPARED: Duration = Duration::from_secs(1);
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How long the fetches of a key are not shared after one brought an answer that the origin forbids to share.
 /// Otherwise the requests that waited for it in vain would ask one after the other.
 const UNSHARED: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ const UNSHARED_KEYS: usize = 1_000;
 /// How many requests may queue for a turn; more would only wait in vain.
 const QUEUE: usize = 1_000;
 /// How long a ticket stays in the queue after its request last checked: that request may have been ended.
-const ABSENT: Duration = Duration::from_millis(500);
+const TICKET_KEPT: Duration = Duration::from_millis(500);
 
 thread_local! {
     static FLIGHTS: RefCell<Flights> = const { RefCell::new(Flights::new()) };
@@ -63,16 +63,16 @@ pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
     let (mut awaited, mut place, mut ahead, mut moved_at) = (None, None, u32::MAX, now());
     let number = loop {
         let turn = FLIGHTS.with_borrow_mut(|flights| {
-            flights.board(&name, awaited, place, question.config.origin_concurrency, now())
+            flights.join(&name, awaited, place, question.config.origin_concurrency, now())
         });
         let pause = match turn {
             Turn::Yours(number) => break number,
-            Turn::Landed(outcome) => return (outcome, true),
+            Turn::Done(outcome) => return (outcome, true),
             Turn::Full => return (Err(FetchError::Busy), false),
             // A flight lands, or falls silent and frees its key, so patience is not counted here.
             Turn::Wait(flight) => {
                 awaited = Some(flight);
-                LOOK
+                POLL_EVERY
             }
             Turn::Queue { ticket, before } => {
                 (awaited, place) = (None, ticket);
@@ -82,14 +82,14 @@ pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
                 if now() >= moved_at.plus(patience) {
                     return (Err(FetchError::Busy), false);
                 }
-                LOOK * (before + 1).min(16)
+                POLL_EVERY * (before + 1).min(16)
             }
         };
         Delay::from(pause).await;
     };
-    let alive = || FLIGHTS.with_borrow_mut(|flights| flights.alive(number, now()));
-    let outcome = question.ask(alive).await.map_err(|error| FetchError::Origin(Rc::new(error)));
-    FLIGHTS.with_borrow_mut(|flights| flights.land(number, &outcome, now()));
+    let heartbeat = || FLIGHTS.with_borrow_mut(|flights| flights.heartbeat(number, now()));
+    let outcome = question.ask(heartbeat).await.map_err(|error| FetchError::Origin(Rc::new(error)));
+    FLIGHTS.with_borrow_mut(|flights| flights.complete(number, &outcome, now()));
     (outcome, false)
 }
 
@@ -115,17 +115,17 @@ struct Flights {
 struct Flight {
     number: u64,
     name: String,
-    heard_at: UnixMillis,
+    heartbeat_at: UnixMillis,
     /// How many requests wait for its outcome and have not taken it.
     waiting: u32,
-    landed: Option<Outcome>,
+    done: Option<Outcome>,
 }
 
 /// A request's place in the queue.
 struct Ticket {
     number: u64,
     name: String,
-    looked_at: UnixMillis,
+    polled_at: UnixMillis,
 }
 
 /// The next step of a request that wants to fetch.
@@ -138,14 +138,14 @@ enum Turn {
     /// ticket for the same key.
     Queue { ticket: Option<u64>, before: u32 },
     /// Take the outcome of the flight that the request waited for.
-    Landed(Outcome),
+    Done(Outcome),
     /// Give up: the queue is full.
     Full,
 }
 
 impl Flight {
-    fn flies(&self, now: UnixMillis) -> bool {
-        self.landed.is_none() && now < self.heard_at.plus(SILENT)
+    fn is_under_way(&self, now: UnixMillis) -> bool {
+        self.done.is_none() && now < self.heartbeat_at.plus(SILENT)
     }
 }
 
@@ -157,7 +157,7 @@ impl Flights {
     /// Asks for a turn; `awaited` is the flight that the request waited for so far, `ticket` its place in the
     /// queue. Only a request that waited for a flight takes its outcome: a request that asks later must not
     /// get an answer from before its question.
-    fn board(
+    fn join(
         &mut self,
         name: &str,
         awaited: Option<u64>,
@@ -166,23 +166,24 @@ impl Flights {
         now: UnixMillis,
     ) -> Turn {
         let mine = self.all.iter_mut().find(|flight| Some(flight.number) == awaited);
-        if let Some(Flight { landed: Some(outcome), waiting, .. }) = mine {
+        if let Some(Flight { done: Some(outcome), waiting, .. }) = mine {
             *waiting = waiting.saturating_sub(1);
-            return Turn::Landed(outcome.clone());
+            return Turn::Done(outcome.clone());
         }
         self.all.retain(|flight| {
-            now < flight.heard_at.plus(KEPT) && (flight.landed.is_none() || flight.waiting > 0)
+            now < flight.heartbeat_at.plus(OUTCOME_KEPT) && (flight.done.is_none() || flight.waiting > 0)
         });
         self.unshared.retain(|(_, since)| now < since.plus(UNSHARED));
         let shared = self.unshared.iter().all(|(unshared, _)| unshared != name);
-        let under_way = self.all.iter_mut().find(|flight| shared && flight.name == name && flight.flies(now));
+        let under_way =
+            self.all.iter_mut().find(|flight| shared && flight.name == name && flight.is_under_way(now));
         if let Some(flight) = under_way {
             flight.waiting += u32::from(awaited != Some(flight.number));
             self.queue.retain(|one| Some(one.number) != ticket);
             return Turn::Wait(flight.number);
         }
-        self.queue.retain(|one| now < one.looked_at.plus(ABSENT) || Some(one.number) == ticket);
-        let free = most.saturating_sub(self.all.iter().filter(|flight| flight.flies(now)).count());
+        self.queue.retain(|one| now < one.polled_at.plus(TICKET_KEPT) || Some(one.number) == ticket);
+        let free = most.saturating_sub(self.all.iter().filter(|flight| flight.is_under_way(now)).count());
         let place = self.queue.iter().position(|one| Some(one.number) == ticket);
         let twin = self.queue.iter().position(|one| shared && one.name == name).filter(|_| place.is_none());
         if let Some(before) = twin {
@@ -193,18 +194,18 @@ impl Flights {
             self.queue.retain(|one| Some(one.number) != ticket);
             self.last += 1;
             let (number, name) = (self.last, name.to_owned());
-            self.all.push(Flight { number, name, heard_at: now, waiting: 0, landed: None });
+            self.all.push(Flight { number, name, heartbeat_at: now, waiting: 0, done: None });
             return Turn::Yours(number);
         }
         let ticket = match place.and_then(|place| self.queue.get_mut(place)) {
             Some(held) => {
-                held.looked_at = now;
+                held.polled_at = now;
                 held.number
             }
             None if before >= QUEUE => return Turn::Full,
             None => {
                 self.last += 1;
-                self.queue.push(Ticket { number: self.last, name: name.to_owned(), looked_at: now });
+                self.queue.push(Ticket { number: self.last, name: name.to_owned(), polled_at: now });
                 self.last
             }
         };
@@ -212,21 +213,21 @@ impl Flights {
     }
 
     fn may_refresh(&mut self, name: &str, now: UnixMillis) -> bool {
-        self.failed.retain(|(_, at)| now < at.plus(SPARED));
-        let is_under_way = self.all.iter().any(|flight| flight.name == name && flight.flies(now))
-            || self.queue.iter().any(|one| one.name == name && now < one.looked_at.plus(ABSENT));
-        !is_under_way && self.failed.iter().all(|(failed, _)| failed != name)
+        self.failed.retain(|(_, at)| now < at.plus(REST_AFTER_FAILURE));
+        let is_fetched = self.all.iter().any(|flight| flight.name == name && flight.is_under_way(now))
+            || self.queue.iter().any(|one| one.name == name && now < one.polled_at.plus(TICKET_KEPT));
+        !is_fetched && self.failed.iter().all(|(failed, _)| failed != name)
     }
 
-    fn alive(&mut self, number: u64, now: UnixMillis) {
+    fn heartbeat(&mut self, number: u64, now: UnixMillis) {
         if let Some(flight) = self.all.iter_mut().find(|flight| flight.number == number) {
-            flight.heard_at = now;
+            flight.heartbeat_at = now;
         }
     }
 
     /// Leaves the outcome for the requests that wait. A stream can be read only once, and an origin may
     /// forbid to share its answer (RFC 9111, 3): then the waiting requests ask again.
-    fn land(&mut self, number: u64, outcome: &Outcome, now: UnixMillis) {
+    fn complete(&mut self, number: u64, outcome: &Outcome, now: UnixMillis) {
         let forbidden = matches!(outcome, Ok(entry) if entry.envelope.not_stored.is_some());
         let name = self.all.iter().find(|flight| flight.number == number).map(|flight| flight.name.clone());
         if let Some(name) = name.filter(|_| forbidden) {
@@ -239,9 +240,9 @@ impl Flights {
             self.all.retain(|flight| flight.number != number);
         }
         if let Some(flight) = self.all.iter_mut().find(|flight| flight.number == number) {
-            (flight.heard_at, flight.landed) = (now, Some(outcome.clone()));
+            (flight.heartbeat_at, flight.done) = (now, Some(outcome.clone()));
             if outcome.is_err() {
-                self.failed.retain(|(_, at)| now < at.plus(SPARED));
+                self.failed.retain(|(_, at)| now < at.plus(REST_AFTER_FAILURE));
                 self.failed.push((flight.name.clone(), now));
             }
         }
@@ -265,7 +266,7 @@ mod tests {
     fn yours(turn: Turn) -> u64 {
         match turn {
             Turn::Yours(number) => number,
-            Turn::Wait(_) | Turn::Queue { .. } | Turn::Landed(_) | Turn::Full => panic!("it may not fetch"),
+            Turn::Wait(_) | Turn::Queue { .. } | Turn::Done(_) | Turn::Full => panic!("it may not fetch"),
         }
     }
 
@@ -273,7 +274,7 @@ mod tests {
     fn waits(turn: Turn) -> Option<u64> {
         match turn {
             Turn::Wait(flight) => Some(flight),
-            Turn::Yours(_) | Turn::Queue { .. } | Turn::Landed(_) | Turn::Full => {
+            Turn::Yours(_) | Turn::Queue { .. } | Turn::Done(_) | Turn::Full => {
                 panic!("it waits for no flight")
             }
         }
@@ -283,107 +284,107 @@ mod tests {
     fn queues(turn: Turn) -> (Option<u64>, u32) {
         match turn {
             Turn::Queue { ticket, before } => (ticket, before),
-            Turn::Yours(_) | Turn::Wait(_) | Turn::Landed(_) | Turn::Full => panic!("it is not in the queue"),
+            Turn::Yours(_) | Turn::Wait(_) | Turn::Done(_) | Turn::Full => panic!("it is not in the queue"),
         }
     }
 
     #[test]
     fn one_fetch_serves_all_who_came_while_it_was_under_way() {
         let mut flights = Flights::new();
-        let first = yours(flights.board("a", None, None, 4, NOW));
-        let second = waits(flights.board("a", None, None, 4, NOW));
-        let third = waits(flights.board("a", None, None, 4, NOW));
+        let first = yours(flights.join("a", None, None, 4, NOW));
+        let second = waits(flights.join("a", None, None, 4, NOW));
+        let third = waits(flights.join("a", None, None, 4, NOW));
         assert_eq!((second, third), (Some(first), Some(first)));
-        flights.land(first, &failed(), NOW);
-        assert!(matches!(flights.board("a", second, None, 4, NOW), Turn::Landed(Err(_))));
-        assert_ne!(yours(flights.board("a", None, None, 4, NOW)), first, "who comes later asks anew");
-        assert!(matches!(flights.board("a", third, None, 4, NOW), Turn::Landed(Err(_))));
-        yours(flights.board("b", None, None, 4, NOW));
+        flights.complete(first, &failed(), NOW);
+        assert!(matches!(flights.join("a", second, None, 4, NOW), Turn::Done(Err(_))));
+        assert_ne!(yours(flights.join("a", None, None, 4, NOW)), first, "who comes later asks anew");
+        assert!(matches!(flights.join("a", third, None, 4, NOW), Turn::Done(Err(_))));
+        yours(flights.join("b", None, None, 4, NOW));
         assert_eq!(flights.all.len(), 2, "what all have taken is forgotten");
     }
 
     #[test]
     fn only_so_many_keys_are_fetched_at_once_and_the_first_to_come_is_the_next() {
         let mut flights = Flights::new();
-        let first = yours(flights.board("a", None, None, 2, NOW));
-        let second = yours(flights.board("b", None, None, 2, NOW));
-        let (third, before) = queues(flights.board("c", None, None, 2, NOW));
+        let first = yours(flights.join("a", None, None, 2, NOW));
+        let second = yours(flights.join("b", None, None, 2, NOW));
+        let (third, before) = queues(flights.join("c", None, None, 2, NOW));
         assert_eq!(before, 0);
-        let (fourth, before) = queues(flights.board("d", None, None, 2, NOW));
+        let (fourth, before) = queues(flights.join("d", None, None, 2, NOW));
         assert_eq!(before, 1);
-        flights.land(first, &failed(), NOW);
-        assert_eq!(queues(flights.board("d", None, None, 2, NOW)), (None, 1), "one waits for this key");
-        assert_eq!(queues(flights.board("e", None, None, 2, NOW)).1, 2, "it came later");
-        assert_eq!(queues(flights.board("d", None, fourth, 2, NOW)), (fourth, 1));
-        yours(flights.board("c", None, third, 2, NOW));
-        flights.land(second, &failed(), NOW);
-        yours(flights.board("d", None, fourth, 2, NOW));
+        flights.complete(first, &failed(), NOW);
+        assert_eq!(queues(flights.join("d", None, None, 2, NOW)), (None, 1), "one waits for this key");
+        assert_eq!(queues(flights.join("e", None, None, 2, NOW)).1, 2, "it came later");
+        assert_eq!(queues(flights.join("d", None, fourth, 2, NOW)), (fourth, 1));
+        yours(flights.join("c", None, third, 2, NOW));
+        flights.complete(second, &failed(), NOW);
+        yours(flights.join("d", None, fourth, 2, NOW));
     }
 
     #[test]
     fn a_key_is_not_fetched_behind_an_answer_while_it_is_fetched_or_right_after_it_failed() {
         let mut flights = Flights::new();
-        let first = yours(flights.board("a", None, None, 1, NOW));
+        let first = yours(flights.join("a", None, None, 1, NOW));
         assert!(!flights.may_refresh("a", NOW) && flights.may_refresh("b", NOW));
-        flights.land(first, &failed(), NOW);
+        flights.complete(first, &failed(), NOW);
         assert!(!flights.may_refresh("a", NOW) && flights.may_refresh("b", NOW));
-        assert!(flights.may_refresh("a", NOW.plus(SPARED)));
-        yours(flights.board("a", None, None, 1, NOW));
-        queues(flights.board("b", None, None, 1, NOW));
+        assert!(flights.may_refresh("a", NOW.plus(REST_AFTER_FAILURE)));
+        yours(flights.join("a", None, None, 1, NOW));
+        queues(flights.join("b", None, None, 1, NOW));
         assert!(!flights.may_refresh("b", NOW), "it waits for its turn");
     }
 
     #[test]
     fn what_the_origin_forbids_to_share_is_fetched_by_each_and_side_by_side() {
         let mut flights = Flights::new();
-        let first = yours(flights.board("a", None, None, 3, NOW));
-        let [second, third] = [(); 2].map(|()| waits(flights.board("a", None, None, 3, NOW)));
+        let first = yours(flights.join("a", None, None, 3, NOW));
+        let [second, third] = [(); 2].map(|()| waits(flights.join("a", None, None, 3, NOW)));
         let mut private = entry(1, b"secret");
         private.envelope.not_stored = Some(NotStored::Private);
-        flights.land(first, &Ok(private), NOW);
-        yours(flights.board("a", second, None, 3, NOW));
-        yours(flights.board("a", third, None, 3, NOW));
-        yours(flights.board("a", None, None, 3, NOW));
-        let (fourth, _) = queues(flights.board("a", None, None, 3, NOW));
-        let (fifth, before) = queues(flights.board("a", None, None, 3, NOW));
+        flights.complete(first, &Ok(private), NOW);
+        yours(flights.join("a", second, None, 3, NOW));
+        yours(flights.join("a", third, None, 3, NOW));
+        yours(flights.join("a", None, None, 3, NOW));
+        let (fourth, _) = queues(flights.join("a", None, None, 3, NOW));
+        let (fifth, before) = queues(flights.join("a", None, None, 3, NOW));
         assert!(fourth.is_some() && fifth.is_some() && before == 1, "each has a place of its own");
         let shared = NOW.plus(UNSHARED);
-        let sixth = yours(flights.board("a", None, None, 3, shared));
-        assert_eq!(waits(flights.board("a", None, None, 3, shared)), Some(sixth), "for a while only");
+        let sixth = yours(flights.join("a", None, None, 3, shared));
+        assert_eq!(waits(flights.join("a", None, None, 3, shared)), Some(sixth), "for a while only");
     }
 
     #[test]
     fn a_queue_that_is_full_takes_nobody() {
         let mut flights = Flights::new();
-        yours(flights.board("a", None, None, 1, NOW));
+        yours(flights.join("a", None, None, 1, NOW));
         for number in 0..QUEUE {
-            queues(flights.board(&format!("b{number}"), None, None, 1, NOW));
+            queues(flights.join(&format!("b{number}"), None, None, 1, NOW));
         }
-        assert!(matches!(flights.board("c", None, None, 1, NOW), Turn::Full));
+        assert!(matches!(flights.join("c", None, None, 1, NOW), Turn::Full));
     }
 
     #[test]
     fn who_left_the_queue_keeps_nobody_waiting() {
         let mut flights = Flights::new();
-        let first = yours(flights.board("a", None, None, 1, NOW));
-        queues(flights.board("b", None, None, 1, NOW));
-        let (third, before) = queues(flights.board("c", None, None, 1, NOW));
+        let first = yours(flights.join("a", None, None, 1, NOW));
+        queues(flights.join("b", None, None, 1, NOW));
+        let (third, before) = queues(flights.join("c", None, None, 1, NOW));
         assert_eq!(before, 1);
-        flights.land(first, &failed(), NOW);
-        let later = NOW.plus(ABSENT);
-        yours(flights.board("c", None, third, 1, later));
+        flights.complete(first, &failed(), NOW);
+        let later = NOW.plus(TICKET_KEPT);
+        yours(flights.join("c", None, third, 1, later));
     }
 
     #[test]
     fn a_fetch_whose_request_was_ended_frees_its_key() {
         let mut flights = Flights::new();
-        let first = yours(flights.board("a", None, None, 1, NOW));
-        let awaited = waits(flights.board("a", None, None, 1, NOW));
+        let first = yours(flights.join("a", None, None, 1, NOW));
+        let awaited = waits(flights.join("a", None, None, 1, NOW));
         let later = NOW.plus(SILENT);
-        flights.alive(first, later);
-        assert_eq!(waits(flights.board("a", awaited, None, 1, later)), Some(first), "it was heard of");
-        let second = yours(flights.board("a", awaited, None, 1, later.plus(SILENT)));
-        flights.land(first, &failed(), later);
-        assert_eq!(waits(flights.board("a", None, None, 1, later.plus(SILENT))), Some(second));
+        flights.heartbeat(first, later);
+        assert_eq!(waits(flights.join("a", awaited, None, 1, later)), Some(first), "it was heard of");
+        let second = yours(flights.join("a", awaited, None, 1, later.plus(SILENT)));
+        flights.complete(first, &failed(), later);
+        assert_eq!(waits(flights.join("a", None, None, 1, later.plus(SILENT))), Some(second));
     }
 }

@@ -6,12 +6,12 @@ use newsreel_core::read::cache::{Answer, Tier};
 use newsreel_core::read::entry_names::{kv_name, r2_name};
 use worker::console_warn;
 
-use crate::reader::context::Place;
-use crate::reader::drive::Walk;
+use crate::reader::context::ReadContext;
+use crate::reader::drive::FinishedRead;
 use crate::reader::state::reader;
 use crate::tiers::{Body, Entry, kv, r2};
 
-impl Walk {
+impl FinishedRead {
     /// Returns the tiers that the served entry is put into.
     pub(crate) fn filled(&self) -> Vec<Tier> {
         let (Answer::Serve { fill, .. }, Some(entry)) = (self.answer(), self.entry()) else {
@@ -23,18 +23,18 @@ impl Walk {
     }
 
     /// Puts the answer into memory at once, and returns the fill that KV and R2 still need, if any.
-    pub(crate) fn fill(&self, place: &Place) -> Option<Fill> {
+    pub(crate) fn fill(&self, context: &ReadContext) -> Option<Fill> {
         let (entry, mut tiers) = (self.entry()?, self.filled());
         tiers.retain(|tier| entry.fits(*tier));
         if tiers.contains(&Tier::Memory) {
-            reader(&place.catalog, |reader| reader.memory.put(self.key(), entry.clone()));
+            reader(&context.catalog, |reader| reader.memory.put(self.key(), entry.clone()));
         }
         let epoch = entry.envelope.position.epoch;
         let kv = tiers
             .contains(&Tier::Kv)
-            .then(|| kv_name(&place.catalog, &epoch, self.key(), self.task().generation()));
-        let r2 = tiers.contains(&Tier::R2).then(|| r2_name(&place.catalog, &epoch, self.key()));
-        let popularity = reader(&place.catalog, |reader| reader.hot.reads(self.key()));
+            .then(|| kv_name(&context.catalog, &epoch, self.key(), self.task().generation()));
+        let r2 = tiers.contains(&Tier::R2).then(|| r2_name(&context.catalog, &epoch, self.key()));
+        let popularity = reader(&context.catalog, |reader| reader.hot.reads(self.key()));
         let (entry, seen) = (entry.clone(), self.seen().cloned());
         (kv.is_some() || r2.is_some()).then_some(Fill { entry, kv, r2, seen, popularity })
     }
@@ -63,16 +63,16 @@ pub(crate) enum FillError {
 
 impl Fill {
     /// Puts the entry there. A tier that refuses it costs later reads a miss, nothing else.
-    async fn put(self, place: &Place) -> Result<(), FillError> {
+    async fn put(self, context: &ReadContext) -> Result<(), FillError> {
         let Self { entry, kv, r2, seen, popularity } = &self;
         let to_kv = async {
             let Some(name) = kv else { return Ok(()) };
-            let put = kv::put(&place.env, name, entry.clone(), *popularity).await;
+            let put = kv::put(&context.env, name, entry.clone(), *popularity).await;
             put.map_err(|error| FillError::Kv(name.clone(), error))
         };
         let to_r2 = async {
             let Some(name) = r2 else { return Ok(()) };
-            let put = r2::put(&place.env, name, entry, seen.clone()).await;
+            let put = r2::put(&context.env, name, entry, seen.clone()).await;
             put.map_err(|error| FillError::R2(name.clone(), error))
         };
         let (kv, r2) = join(to_kv, to_r2).await;
@@ -85,6 +85,6 @@ impl Fill {
 }
 
 /// Puts all entries there; returns what became of each, in their order.
-pub(crate) async fn put_all(place: &Place, fills: Vec<Fill>) -> Vec<Result<(), FillError>> {
-    join_all(fills.into_iter().map(|fill| fill.put(place))).await
+pub(crate) async fn put_all(context: &ReadContext, fills: Vec<Fill>) -> Vec<Result<(), FillError>> {
+    join_all(fills.into_iter().map(|fill| fill.put(context))).await
 }

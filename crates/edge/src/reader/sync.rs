@@ -13,7 +13,7 @@ use worker::{Delay, Env, Method, Request, RequestInit, Response, Result, Stub};
 use crate::clock::now;
 use crate::config::REPLICA;
 use crate::protocol::{Call, PACKED, PROVED, replica_name};
-use crate::reader::context::Place;
+use crate::reader::context::ReadContext;
 use crate::reader::state::{Reader, reader, take_turn};
 use crate::streams;
 
@@ -29,10 +29,10 @@ const LOOK: Duration = Duration::from_millis(8);
 ///
 /// # Errors
 /// When the replica cannot be reached or has not reached its broker.
-pub(crate) async fn sync(place: &Place, question: &SyncQuestion) -> Result<bool> {
-    let catalog = &place.catalog;
-    let is_first = place.replica.is_none() && is_first(catalog).await;
-    let proved = ask_for_all(place, question).await;
+pub(crate) async fn sync(context: &ReadContext, question: &SyncQuestion) -> Result<bool> {
+    let catalog = &context.catalog;
+    let is_first = context.replica.is_none() && is_first(catalog).await;
+    let proved = ask_for_all(context, question).await;
     if is_first {
         reader(catalog, |reader| (reader.loading_until, reader.loaded_at) = (UnixMillis(0), now()));
     }
@@ -55,14 +55,14 @@ async fn is_first(catalog: &Catalog) -> bool {
     false
 }
 
-async fn ask_for_all(place: &Place, question: &SyncQuestion) -> Result<bool> {
-    let (catalog, SyncQuestion { max_age, at_least, look }) = (&place.catalog, question);
+async fn ask_for_all(context: &ReadContext, question: &SyncQuestion) -> Result<bool> {
+    let (catalog, SyncQuestion { max_age, at_least, look }) = (&context.catalog, question);
     for _ in 0..REPLIES {
         let ask = reader(catalog, |reader| reader.known.ask(*max_age, *at_least, look.clone()));
         let sent_at = now();
-        let (reply, proved) = match &place.replica {
+        let (reply, proved) = match &context.replica {
             Some(replica) => Rc::clone(replica).answer(ask).await?,
-            None => ask_replica(place, &ask).await?,
+            None => ask_replica(context, &ask).await?,
         };
         match reader(catalog, |reader| reader.known.learn(sent_at, look, reply)) {
             Applied::Part => {}
@@ -75,9 +75,9 @@ async fn ask_for_all(place: &Place, question: &SyncQuestion) -> Result<bool> {
 }
 
 /// Asks the replica; returns its reply, and whether the reply has the proof that was asked for.
-async fn ask_replica(place: &Place, ask: &SyncRequest) -> Result<(SyncResponse, bool)> {
+async fn ask_replica(context: &ReadContext, ask: &SyncRequest) -> Result<(SyncResponse, bool)> {
     let body = serde_json::to_string(ask)?;
-    let response = post(place, Call::Sync, &body).await?;
+    let response = post(context, Call::Sync, &body).await?;
     let proved = response.headers().has(PROVED)?;
     let is_packed = response.headers().has(PACKED)?;
     let body = streams::body_of(&response);
@@ -89,11 +89,11 @@ async fn ask_replica(place: &Place, ask: &SyncRequest) -> Result<(SyncResponse, 
 ///
 /// # Errors
 /// When it cannot be reached, or answers with another status than 200; the text says which.
-pub(crate) async fn post(place: &Place, call: Call, body: &str) -> Result<Response> {
+pub(crate) async fn post(context: &ReadContext, call: Call, body: &str) -> Result<Response> {
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(body.into()));
     let request = Request::new_with_init(&call.url(), &init)?;
-    let stub = replica(&place.env, &place.catalog, &place.edge)?;
+    let stub = replica(&context.env, &context.catalog, &context.edge)?;
     let response = stub.fetch_with_request(request).await?;
     if response.status_code() != 200 {
         return Err(format!("the replica answered {}", response.status_code()).into());

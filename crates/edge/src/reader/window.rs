@@ -14,7 +14,7 @@ use worker::{Delay, Headers, Result, WebsocketEvent};
 use crate::clock::now;
 use crate::http;
 use crate::protocol::{WINDOW_ASK, WINDOW_URL, WindowMessage};
-use crate::reader::context::Place;
+use crate::reader::context::ReadContext;
 use crate::reader::metrics;
 use crate::reader::state::{reader, take_turn};
 use crate::reader::sync::replica;
@@ -33,22 +33,22 @@ pub(crate) fn may_open(catalog: &Catalog) -> bool {
 ///
 /// # Errors
 /// When the replica cannot be reached. The next read may try again.
-pub(crate) async fn follow(place: &Place) -> Result<()> {
-    let outcome = listen(place).await;
+pub(crate) async fn follow(context: &ReadContext) -> Result<()> {
+    let outcome = listen(context).await;
     let again = if outcome.is_ok() { UnixMillis(0) } else { now().plus(AFTER_ERROR) };
-    reader(&place.catalog, |reader| reader.window_until = again);
+    reader(&context.catalog, |reader| reader.window_until = again);
     outcome
 }
 
-async fn listen(place: &Place) -> Result<()> {
-    let catalog = &place.catalog;
+async fn listen(context: &ReadContext) -> Result<()> {
+    let catalog = &context.catalog;
     let ask = reader(catalog, |reader| reader.known.ask(OPEN_FOR, None, FloorLookup::default()));
     let headers = Headers::new();
     headers.set("Upgrade", "websocket")?;
     headers.set(WINDOW_ASK, &serde_json::to_string(&ask)?)?;
     let sent_at = now();
     let request = http::get(WINDOW_URL, &headers)?;
-    let response = replica(&place.env, catalog, &place.edge)?.fetch_with_request(request).await?;
+    let response = replica(&context.env, catalog, &context.edge)?.fetch_with_request(request).await?;
     let socket = response.websocket().ok_or("the replica opened no window")?;
     let mut anchor: Option<Anchor> = None;
     {
@@ -66,12 +66,12 @@ async fn listen(place: &Place) -> Result<()> {
             if reader(catalog, |reader| reader.known.apply(dated, reply)) == Applied::Ignored {
                 break;
             }
-            if let Some(report) = metrics::due(place) {
+            if let Some(report) = metrics::due(context) {
                 socket.send_with_str(report)?;
             }
         }
     }
-    if let Some(report) = metrics::report(place) {
+    if let Some(report) = metrics::report(context) {
         socket.send_with_str(report)?;
     }
     // A window that its replica has closed already has nothing left to close.

@@ -27,13 +27,13 @@ const SYNC_WAIT: Duration = Duration::from_secs(3);
 const PONG_WAIT: Duration = Duration::from_secs(1);
 /// How long a question may wait after the last one waited in vain: the broker is away, and not every reader
 /// needs to wait to learn that.
-const SYNC_WAIT_IN_VAIN: Duration = Duration::from_millis(250);
+const SYNC_WAIT_AFTER_FAILURE: Duration = Duration::from_millis(250);
 
 impl Inner {
     /// Answers a reader: the floors it lacks, and how old the proof is that there are no others.
     pub(crate) async fn sync(self: &Rc<Self>, ask: SyncRequest) -> Result<Response> {
-        let proved = self.consult(&ask).await;
-        let Some(position) = self.tellable()? else { return unheard() };
+        let proved = self.ensure_proof(&ask).await;
+        let Some(position) = self.position_of_whole_floors()? else { return not_connected_yet() };
         let reply = self.reply(since(&ask, &position), &position, &ask.look)?;
         let json = serde_json::to_string(&reply)?;
         let headers = Headers::new();
@@ -50,14 +50,14 @@ impl Inner {
     }
 
     /// Returns the position whose floors can be told: none while a fold is half applied.
-    fn tellable(&self) -> Result<Option<Position>> {
+    fn position_of_whole_floors(&self) -> Result<Option<Position>> {
         Ok(if self.rows.is_folding()? { None } else { self.position() })
     }
 
     /// Opens a window: the reader is told the floors raised since its version, and then each new one.
     pub(crate) async fn open_window(self: &Rc<Self>, ask: SyncRequest) -> Result<Response> {
-        self.consult(&ask).await;
-        let Some(position) = self.tellable()? else { return unheard() };
+        self.ensure_proof(&ask).await;
+        let Some(position) = self.position_of_whole_floors()? else { return not_connected_yet() };
         let reply = self.reply(since(&ask, &position), &position, &ask.look)?;
         if reply.to < position.version {
             // Too much for one message: the reader syncs first and opens its window after.
@@ -81,7 +81,7 @@ impl Inner {
     }
 
     /// Starts the follower if it is at rest, and waits for the proof or version that the reader needs.
-    async fn consult(self: &Rc<Self>, ask: &SyncRequest) -> bool {
+    async fn ensure_proof(self: &Rc<Self>, ask: &SyncRequest) -> bool {
         let asked_at = now();
         self.last_asked.set(asked_at);
         self.keep_alive().await;
@@ -93,13 +93,13 @@ impl Inner {
         // version on its way.
         let wait = match self.phase() {
             _ if ask.at_least.is_some() => SYNC_WAIT,
-            _ if self.in_vain.get() => SYNC_WAIT_IN_VAIN,
+            _ if self.last_wait_failed.get() => SYNC_WAIT_AFTER_FAILURE,
             Phase::Live => PONG_WAIT,
             Phase::Idle | Phase::Waiting | Phase::Connecting | Phase::CatchingUp | Phase::Closed => SYNC_WAIT,
         };
         let proved = self.await_proof(ask, needed, asked_at.plus(wait)).await;
         if self.proved_at().is_none_or(|at| at < needed) {
-            self.in_vain.set(true);
+            self.last_wait_failed.set(true);
         }
         proved
     }
@@ -149,7 +149,7 @@ impl Inner {
             return;
         }
         // The end of a fold tells everything that its parts raised.
-        let position = match self.tellable() {
+        let position = match self.position_of_whole_floors() {
             Ok(Some(position)) => position,
             Ok(None) => return,
             Err(error) => return self.complain("telling windows", &error),
@@ -203,8 +203,9 @@ impl Inner {
 impl LocalReplica for Inner {
     fn answer(self: Rc<Self>, ask: SyncRequest) -> LocalBoxFuture<'static, Result<(SyncResponse, bool)>> {
         Box::pin(async move {
-            let proved = self.consult(&ask).await;
-            let position = self.tellable()?.ok_or("this edge has not reached the broker yet")?;
+            let proved = self.ensure_proof(&ask).await;
+            let position =
+                self.position_of_whole_floors()?.ok_or("this edge has not reached the broker yet")?;
             let reply = self.reply(since(&ask, &position), &position, &ask.look)?;
             Ok((parsed(&reply)?, proved))
         })
@@ -219,6 +220,6 @@ fn since(ask: &SyncRequest, position: &Position) -> Version {
     }
 }
 
-fn unheard() -> Result<Response> {
+fn not_connected_yet() -> Result<Response> {
     problem_response(&Problem::new(Code::BoundNotKept, "this edge has not reached the broker yet"))
 }

@@ -45,27 +45,29 @@ pub(crate) async fn dial(
     response.websocket().ok_or_else(|| "the broker answered 101 without a socket".into())
 }
 
-/// Hands every text and at last the close code to `hear`. Must be polled before the broker sends anything.
-pub(crate) async fn listen(socket: &WebSocket, mut hear: impl FnMut(Heard)) -> Result<()> {
+/// Hands every text and at last the close code to `on_event`. Must be polled before the broker sends anything.
+pub(crate) async fn listen(socket: &WebSocket, mut on_event: impl FnMut(SocketEvent)) -> Result<()> {
     let mut events = socket.events()?;
     socket.accept()?;
-    hear(Heard::Opened);
+    on_event(SocketEvent::Opened);
     while let Some(event) = events.next().await {
         match event {
-            Ok(WebsocketEvent::Message(message)) => hear(Heard::Text(message.text().unwrap_or_default())),
+            Ok(WebsocketEvent::Message(message)) => {
+                on_event(SocketEvent::Text(message.text().unwrap_or_default()))
+            }
             Ok(WebsocketEvent::Close(close)) => {
-                hear(Heard::Closed(close.code()));
+                on_event(SocketEvent::Closed(close.code()));
                 return Ok(());
             }
             Err(_) => break,
         }
     }
-    hear(Heard::Closed(1006));
+    on_event(SocketEvent::Closed(1006));
     Ok(())
 }
 
 /// An event of the socket to the broker.
-pub(crate) enum Heard {
+pub(crate) enum SocketEvent {
     /// The socket is accepted; every later event is heard.
     Opened,
     /// The broker sent a text; a binary message counts as an empty one.

@@ -23,7 +23,7 @@ use worker::{Delay, Env, Result, State, WebSocket, console_error, console_log};
 use crate::clock::now;
 use crate::config::{Config, config};
 use crate::protocol::catalog_and_edge;
-use crate::replica::broker_socket::{self, Heard};
+use crate::replica::broker_socket::{self, SocketEvent};
 use crate::replica::rows::Rows;
 use crate::replica::usage::Usage;
 
@@ -52,10 +52,10 @@ pub(crate) struct Inner {
     pub(crate) waiting: RefCell<Vec<oneshot::Sender<()>>>,
     pub(crate) last_asked: Cell<UnixMillis>,
     alarm_at: Cell<Option<UnixMillis>>,
-    pub(crate) tending: Cell<bool>,
-    pub(crate) fetching: Cell<bool>,
+    pub(crate) cleaning_up: Cell<bool>,
+    pub(crate) prefetching: Cell<bool>,
     /// Whether the last reader that waited for a proof waited in vain.
-    pub(crate) in_vain: Cell<bool>,
+    pub(crate) last_wait_failed: Cell<bool>,
     pub(crate) usage: RefCell<Usage>,
     pub(crate) proving: Cell<bool>,
 }
@@ -94,9 +94,9 @@ impl Inner {
             waiting: RefCell::default(),
             last_asked: Cell::default(),
             alarm_at: Cell::default(),
-            tending: Cell::new(false),
-            fetching: Cell::new(false),
-            in_vain: Cell::new(false),
+            cleaning_up: Cell::new(false),
+            prefetching: Cell::new(false),
+            last_wait_failed: Cell::new(false),
             usage: RefCell::new(usage),
             proving: Cell::new(false),
         })
@@ -128,7 +128,7 @@ impl Inner {
             self.complain("starting again from the rows", &error);
         }
         if self.proved_at() > before.1 {
-            self.in_vain.set(false);
+            self.last_wait_failed.set(false);
         }
         self.arm_timer();
         self.tell_windows(before);
@@ -205,7 +205,7 @@ impl Inner {
         let prefix = epoch.filter(|_| tends).map(|epoch| entry_names::prefix(&self.catalog, &epoch));
         self.rows.apply(floors, position, prefix.as_deref())?;
         if tends && !floors.is_empty() {
-            self.tend_kv();
+            self.clean_up_kv();
             self.refresh_after(floors)?;
         }
         Ok(())
@@ -232,7 +232,7 @@ impl Inner {
             };
             if let Err(error) = outcome {
                 console_error!("{catalog}@{}: {error}", query.name);
-                hear(&weak, number, Heard::Closed(1006));
+                on_socket_event(&weak, number, SocketEvent::Closed(1006));
             }
         });
     }
@@ -246,14 +246,14 @@ impl Inner {
         }
     }
 
-    fn hear(self: &Rc<Self>, number: u64, heard: Heard) {
+    fn on_socket_event(self: &Rc<Self>, number: u64, heard: SocketEvent) {
         if self.link.borrow().number != number {
             return;
         }
         self.step(match heard {
-            Heard::Opened => Input::Opened,
-            Heard::Text(text) => Input::Text(text),
-            Heard::Closed(code) => {
+            SocketEvent::Opened => Input::Opened,
+            SocketEvent::Text(text) => Input::Text(text),
+            SocketEvent::Closed(code) => {
                 self.link.borrow_mut().socket = None;
                 Input::Closed { code }
             }
@@ -299,8 +299,8 @@ impl Inner {
         if let Err(error) = self.rows.cut_tasks() {
             self.complain("cutting the to-do list", &error);
         }
-        self.tend_kv();
-        self.fetch_ahead();
+        self.clean_up_kv();
+        self.prefetch();
         if let Err(error) = self.usage.borrow_mut().keep(&self.rows) {
             self.complain("keeping the counts", &error);
         }
@@ -341,7 +341,7 @@ async fn converse(weak: &Weak<Inner>, number: u64, socket: WebSocket) -> Result<
     impl Drop for Guard {
         fn drop(&mut self) {
             let _ = self.2.close(Some(close::RESYNC), Some("done"));
-            hear(&self.0, self.1, Heard::Closed(1006));
+            on_socket_event(&self.0, self.1, SocketEvent::Closed(1006));
         }
     }
     match weak.upgrade() {
@@ -354,12 +354,12 @@ async fn converse(weak: &Weak<Inner>, number: u64, socket: WebSocket) -> Result<
         }
     }
     let guard = Guard(weak.clone(), number, socket);
-    broker_socket::listen(&guard.2, |heard| hear(weak, number, heard)).await
+    broker_socket::listen(&guard.2, |heard| on_socket_event(weak, number, heard)).await
 }
 
-fn hear(weak: &Weak<Inner>, number: u64, heard: Heard) {
+fn on_socket_event(weak: &Weak<Inner>, number: u64, heard: SocketEvent) {
     if let Some(inner) = weak.upgrade() {
-        inner.hear(number, heard);
+        inner.on_socket_event(number, heard);
     }
 }
 

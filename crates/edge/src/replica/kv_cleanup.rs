@@ -25,15 +25,15 @@ const RETRY_CAP: Duration = Duration::from_secs(300);
 
 impl Inner {
     /// Works off the to-do list behind everything else; no guarantee depends on it.
-    pub(crate) fn tend_kv(self: &Rc<Self>) {
-        if self.tending.replace(true) {
+    pub(crate) fn clean_up_kv(self: &Rc<Self>) {
+        if self.cleaning_up.replace(true) {
             return;
         }
         let weak = Rc::downgrade(self);
         spawn_local(async move {
-            let _done = Ended(weak.clone(), |inner| &inner.tending);
+            let _done = Ended(weak.clone(), |inner| &inner.cleaning_up);
             while let Some(inner) = weak.upgrade() {
-                match inner.tend_some().await {
+                match inner.delete_some().await {
                     Ok(true) => {
                         drop(inner);
                         Delay::from(REST).await;
@@ -49,7 +49,7 @@ impl Inner {
     }
 
     /// Deletes a few entries; returns whether more may be due.
-    async fn tend_some(&self) -> Result<bool> {
+    async fn delete_some(&self) -> Result<bool> {
         let tasks = self.rows.due_tasks(TaskKind::Delete, now(), KV_AT_ONCE)?;
         if tasks.is_empty() {
             return Ok(false);

@@ -18,7 +18,7 @@ use worker::{Delay, Response, Result};
 
 use crate::clock::now;
 use crate::protocol::LocalReplica;
-use crate::reader::context::Place;
+use crate::reader::context::ReadContext;
 use crate::reader::drive::{Values, run};
 use crate::reader::metrics;
 use crate::reader::store::put_all;
@@ -48,7 +48,7 @@ impl Inner {
             return Ok(());
         }
         self.rows.list_fetches(&serde_json::to_string(&listed)?)?;
-        self.fetch_ahead();
+        self.prefetch();
         Ok(())
     }
 
@@ -56,22 +56,22 @@ impl Inner {
     pub(crate) async fn take_hot_list(self: &Rc<Self>, json: &str) -> Result<Response> {
         self.rows.list_fetches(json)?;
         self.keep_alive().await;
-        self.fetch_ahead();
+        self.prefetch();
         Response::empty()
     }
 
     /// Works off the listed keys in a task of its own, within the budget of keys a minute.
-    pub(crate) fn fetch_ahead(self: &Rc<Self>) {
+    pub(crate) fn prefetch(self: &Rc<Self>) {
         let Ok(config) = &self.config else { return };
         let budget = config.refresh_per_minute;
-        if budget == 0 || self.fetching.replace(true) {
+        if budget == 0 || self.prefetching.replace(true) {
             return;
         }
         let weak = Rc::downgrade(self);
         spawn_local(async move {
-            let _done = Ended(weak.clone(), |inner| &inner.fetching);
+            let _done = Ended(weak.clone(), |inner| &inner.prefetching);
             while let Some(inner) = weak.upgrade() {
-                let fetched = match inner.fetch_some().await {
+                let fetched = match inner.prefetch_some().await {
                     Ok(0) => break,
                     Ok(fetched) => fetched,
                     Err(error) => return inner.complain("fetching ahead", &error),
@@ -83,23 +83,23 @@ impl Inner {
     }
 
     /// Fetches a few keys; returns how many.
-    async fn fetch_some(self: &Rc<Self>) -> Result<u64> {
+    async fn prefetch_some(self: &Rc<Self>) -> Result<u64> {
         let Ok(config) = &self.config else { return Ok(0) };
         let tasks = self.rows.due_tasks(TaskKind::Fetch, now(), AT_ONCE)?;
         let (env, config, catalog) = (self.env.clone(), Rc::clone(config), self.catalog.clone());
         let local: Rc<dyn LocalReplica> = Rc::<Self>::clone(self);
-        let place = Place { env, config, catalog, edge: self.edge.clone(), replica: Some(local) };
+        let context = ReadContext { env, config, catalog, edge: self.edge.clone(), replica: Some(local) };
         // Reads wait for this replica's position: the floors that this isolate's readers know may be
         // from before the change.
         let here = self.position().map(|at| MinVersion { epoch: at.epoch, version: at.version });
         let keys = tasks.iter().filter_map(|task| Key::new(task.name.as_str()).ok());
-        let reads = keys.map(|key| place.read(&key, here).prefetching()).collect();
-        let walks = run(&place, reads, Values::All).await;
-        metrics::count_fills(&place, &walks);
-        put_all(&place, walks.iter().filter_map(|walk| walk.fill(&place)).collect()).await;
+        let reads = keys.map(|key| context.read(&key, here).prefetching()).collect();
+        let reads = run(&context, reads, Values::All).await;
+        metrics::count_fills(&context, &reads);
+        put_all(&context, reads.iter().filter_map(|read| read.fill(&context)).collect()).await;
         let failed = |task: &Task| {
-            let walk = walks.iter().find(|walk| walk.key().as_str() == task.name);
-            walk.is_some_and(|walk| matches!(walk.answer(), Answer::Fail(_)))
+            let read = reads.iter().find(|read| read.key().as_str() == task.name);
+            read.is_some_and(|read| matches!(read.answer(), Answer::Fail(_)))
         };
         let mut done = Vec::new();
         for task in &tasks {

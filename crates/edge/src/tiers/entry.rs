@@ -33,7 +33,7 @@ pub(crate) enum Body {
     /// must not be stored.
     Stream(ReadableStream, u64),
     /// Not at hand: this many bytes were given up, as too many for one answer.
-    Left(u64),
+    Omitted(u64),
 }
 
 /// The place of a value in R2.
@@ -86,14 +86,14 @@ impl Entry {
                 array.set(value, head_length);
                 Some(array)
             }
-            Body::Stored(_) | Body::Stream(..) | Body::Left(_) => None,
+            Body::Stored(_) | Body::Stream(..) | Body::Omitted(_) => None,
         }
     }
 
     /// Gives up a value that is not small.
-    pub(crate) fn leave_large(&mut self) {
+    pub(crate) fn omit_large(&mut self) {
         if !matches!(self.body, Body::Bytes(_)) {
-            self.body = Body::Left(self.body.length());
+            self.body = Body::Omitted(self.body.length());
         }
     }
 
@@ -123,7 +123,7 @@ impl Body {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Array(array) => u64::from(array.length()),
             Self::Stored(stored) => stored.length,
-            Self::Stream(_, length) | Self::Left(length) => *length,
+            Self::Stream(_, length) | Self::Omitted(length) => *length,
         }
     }
 
@@ -132,7 +132,7 @@ impl Body {
         match self {
             Self::Bytes(bytes) => Some(Rc::clone(bytes)),
             Self::Array(array) => Some(array.to_vec().into()),
-            Self::Stored(_) | Self::Stream(..) | Self::Left(_) => None,
+            Self::Stored(_) | Self::Stream(..) | Self::Omitted(_) => None,
         }
     }
 
@@ -141,7 +141,7 @@ impl Body {
     fn is_text(&self) -> bool {
         match self {
             Self::Bytes(bytes) => std::str::from_utf8(bytes).is_ok(),
-            Self::Array(_) | Self::Stored(_) | Self::Stream(..) | Self::Left(_) => false,
+            Self::Array(_) | Self::Stored(_) | Self::Stream(..) | Self::Omitted(_) => false,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::http::abortable_get;
 use crate::streams;
 
 /// How often a fetch that waits for the origin reports that it is alive.
-const BREATH: Duration = Duration::from_millis(250);
+const HEARTBEAT_EVERY: Duration = Duration::from_millis(250);
 /// How long a value too large for memory may take, once its answer has begun.
 const LARGE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -48,20 +48,20 @@ pub(crate) struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// Asks the origin. Calls `alive` every [`BREATH`] while the answer is awaited.
+    /// Asks the origin. Calls `heartbeat` every [`HEARTBEAT_EVERY`] while the answer is awaited.
     ///
     /// # Errors
     /// When the origin gives no answer in time, or one that is neither a value nor "not found".
-    pub(crate) async fn ask(&self, alive: impl Fn()) -> Result<Entry, OriginError> {
+    pub(crate) async fn ask(&self, heartbeat: impl Fn()) -> Result<Entry, OriginError> {
         let fetched_at = now();
         let abort = AbortController::new().map_err(worker::Error::from)?;
         let request = self.request(&abort)?;
         let deadline = fetched_at.plus(self.config.origin_timeout);
-        let response = in_time(deadline, &abort, &alive, Fetch::Request(request).send()).await?;
+        let response = in_time(deadline, &abort, &heartbeat, Fetch::Request(request).send()).await?;
         let header = |name: &str| response.headers().get(name).ok().flatten();
         let answer = response_of(&response, &header, self.config);
         match answer.meaning(&self.config.policies, self.key.class())? {
-            OriginAnswer::Value(value) => self.found(value, fetched_at, &response, &abort, &alive).await,
+            OriginAnswer::Value(value) => self.found(value, fetched_at, &response, &abort, &heartbeat).await,
             OriginAnswer::NotFound(keeping) => {
                 let envelope = keeping.envelope(self.read, self.position, fetched_at);
                 Ok(Entry { envelope, body: Body::Bytes([].into()) })
@@ -82,22 +82,22 @@ impl Question<'_> {
         fetched_at: UnixMillis,
         response: &Response,
         abort: &AbortController,
-        alive: &impl Fn(),
+        heartbeat: &impl Fn(),
     ) -> Result<Entry, OriginError> {
         let large = value.length.filter(|length| *length > u64::from(KV_VALUE_BYTES));
         if let (Some(length), Some(stream)) = (large, streams::body_of(response)) {
             let envelope = value
                 .envelope(self.read, self.position, fetched_at, || self.etag_of_large(length, fetched_at));
             let taken = self.take(envelope, &stream, length);
-            return in_time(now().plus(LARGE_TIMEOUT), abort, alive, taken).await;
+            return in_time(now().plus(LARGE_TIMEOUT), abort, heartbeat, taken).await;
         }
         let deadline = now().plus(self.config.origin_timeout);
-        let array = in_time(deadline, abort, alive, streams::read_body(response, &value.codings)).await?;
+        let array = in_time(deadline, abort, heartbeat, streams::read_body(response, &value.codings)).await?;
         let length = u64::from(array.length());
         let body = Body::of(array);
         let envelope = value.envelope(self.read, self.position, fetched_at, || match &body {
             Body::Bytes(bytes) => etag_of(bytes),
-            Body::Array(_) | Body::Stored(_) | Body::Stream(..) | Body::Left(_) => {
+            Body::Array(_) | Body::Stored(_) | Body::Stream(..) | Body::Omitted(_) => {
                 self.etag_of_large(length, fetched_at)
             }
         });
@@ -136,7 +136,7 @@ pub(crate) fn response_of<'a>(
 async fn in_time<T>(
     deadline: UnixMillis,
     abort: &AbortController,
-    alive: &impl Fn(),
+    heartbeat: &impl Fn(),
     answer: impl Future<Output = worker::Result<T>>,
 ) -> Result<T, OriginError> {
     let mut answer = Box::pin(answer);
@@ -146,10 +146,10 @@ async fn in_time<T>(
             abort.abort();
             return Err(OriginError::Late);
         }
-        match select(answer, Box::pin(Delay::from(left.min(BREATH)))).await {
+        match select(answer, Box::pin(Delay::from(left.min(HEARTBEAT_EVERY)))).await {
             Either::Left((answer, _)) => return Ok(answer?),
             Either::Right(((), waiting)) => answer = waiting,
         }
-        alive();
+        heartbeat();
     }
 }

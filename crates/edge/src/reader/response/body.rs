@@ -7,19 +7,24 @@ use newsreel_gate::Answer;
 use worker::web_sys::ReadableStream;
 use worker::{Env, Headers, Method, Request, ResponseBuilder, Result};
 
-use crate::reader::context::Place;
-use crate::reader::response::headers::{Served, value_headers};
+use crate::reader::context::ReadContext;
+use crate::reader::response::headers::{Provenance, value_headers};
 use crate::reader::response::wrapped::{WRAPPED_BYTES, WrappedValue};
 use crate::streams;
 use crate::tiers::{Body, Entry, r2};
 
 /// Returns the response that carries a value: 200, 206 for a part of it, 304 where the reader has it already.
-pub(crate) async fn respond(place: &Place, request: &Request, entry: &Entry, served: &Served) -> Answer {
+pub(crate) async fn respond(
+    context: &ReadContext,
+    request: &Request,
+    entry: &Entry,
+    provenance: &Provenance,
+) -> Answer {
     let envelope = &entry.envelope;
-    let headers = value_headers(entry, served, place.config.send_cache_tag)?;
+    let headers = value_headers(entry, provenance, context.config.send_cache_tag)?;
     let header = |name: &str| request.headers().get(name);
     let is_wrapped = Address::from(request.url()?).says("envelope", "1");
-    let wrapped = is_wrapped.then(|| WrappedValue::new(entry, served, WRAPPED_BYTES));
+    let wrapped = is_wrapped.then(|| WrappedValue::new(entry, provenance, WRAPPED_BYTES));
     let json =
         wrapped.map(|wrapped| serde_json::to_vec(&wrapped)).transpose().map_err(worker::Error::from)?;
     if let Some(json) = &json {
@@ -59,7 +64,7 @@ pub(crate) async fn respond(place: &Place, request: &Request, entry: &Entry, ser
         return Ok(with_length(headers, whole)?.empty());
     }
     let builder = builder.with_headers(headers);
-    send(&place.env, builder, &entry.body, from, count).await
+    send(&context.env, builder, &entry.body, from, count).await
 }
 
 fn with_length(headers: Headers, length: u64) -> Result<ResponseBuilder> {
@@ -87,7 +92,7 @@ async fn send(env: &Env, builder: ResponseBuilder, body: &Body, from: u64, count
             }
         },
         Body::Stream(stream, _) => stream.clone(),
-        Body::Left(_) => {
+        Body::Omitted(_) => {
             return Err(Problem::new(Code::Busy, "the value is not at hand: read it alone").into());
         }
     };

@@ -13,7 +13,7 @@ use crate::http::problem_of;
 use crate::tiers::Entry;
 
 /// The facts of an answer that its headers tell.
-pub(crate) struct Served {
+pub(crate) struct Provenance {
     /// When the answer was judged, by this isolate's clock.
     pub(crate) now: UnixMillis,
     /// The reader's position at that time; `None` before its first sync.
@@ -44,11 +44,11 @@ pub(crate) struct Served {
 const CACHE_TAG_BYTES: usize = 16 << 10;
 
 /// Returns the headers of a value, with its tags if they are to be sent.
-pub(crate) fn value_headers(entry: &Entry, served: &Served, send_cache_tag: bool) -> Result<Headers> {
+pub(crate) fn value_headers(entry: &Entry, provenance: &Provenance, send_cache_tag: bool) -> Result<Headers> {
     let envelope = &entry.envelope;
-    let headers = proof(served, Some(envelope.position), Some(envelope.fetched_at))?;
+    let headers = proof(provenance, Some(envelope.position), Some(envelope.fetched_at))?;
     headers.set("ETag", &envelope.etag)?;
-    headers.set("Cache-Control", &served.cache_control(Some(envelope)))?;
+    headers.set("Cache-Control", &provenance.cache_control(Some(envelope)))?;
     if send_cache_tag && !envelope.tags.is_empty() {
         headers.set("Cache-Tag", &cache_tag(&envelope.tags))?;
     }
@@ -73,54 +73,59 @@ fn cache_tag(tags: &[Tag]) -> String {
 /// Returns a problem that is an answer of the cache, with the proof of how recent it is.
 pub(crate) fn problem_with_proof(
     problem: &Problem,
-    served: &Served,
+    provenance: &Provenance,
     says: Option<Position>,
     entry: Option<&Entry>,
 ) -> Result<Response> {
-    let headers = proof(served, says, entry.map(|entry| entry.envelope.fetched_at))?;
+    let headers = proof(provenance, says, entry.map(|entry| entry.envelope.fetched_at))?;
     headers.set("Content-Type", MEDIA_TYPE)?;
-    headers.set("Cache-Control", &served.cache_control(entry.map(|entry| &entry.envelope)))?;
+    headers.set("Cache-Control", &provenance.cache_control(entry.map(|entry| &entry.envelope)))?;
     let builder = ResponseBuilder::new().with_status(problem.status()).with_headers(headers);
     Ok(builder.fixed(problem.to_json().into_bytes()))
 }
 
 /// Returns the problem with which a read failed, with the reader's position and what each tier had.
-pub(crate) fn failure_response(problem: &Problem, served: &Served) -> Result<Response> {
+pub(crate) fn failure_response(problem: &Problem, provenance: &Provenance) -> Result<Response> {
     let headers = Headers::new();
-    if let Some(position) = served.position {
+    if let Some(position) = provenance.position {
         headers.set("Newsreel-Version", &position.to_string())?;
     }
-    let status = served.cache_status(None);
+    let status = provenance.cache_status(None);
     if !status.is_empty() {
         headers.set("Cache-Status", &status)?;
     }
     problem_of(problem, headers)
 }
 
-fn proof(served: &Served, entry: Option<Position>, fetched_at: Option<UnixMillis>) -> Result<Headers> {
+fn proof(
+    provenance: &Provenance,
+    entry: Option<Position>,
+    fetched_at: Option<UnixMillis>,
+) -> Result<Headers> {
     let headers = Headers::new();
-    if let Some(position) = served.position {
+    if let Some(position) = provenance.position {
         headers.set("Newsreel-Version", &position.to_string())?;
     }
     if let Some(entry) = entry {
         headers.set("Newsreel-Entry-Version", &entry.to_string())?;
     }
-    let age = fetched_at.map_or(Duration::ZERO, |at| served.now.since(at));
-    let word = served.freshness.name();
-    let lag = served.lag.map_or(String::new(), |lag| format!("; lag={}", seconds(lag)));
+    let age = fetched_at.map_or(Duration::ZERO, |at| provenance.now.since(at));
+    let word = provenance.freshness.name();
+    let lag = provenance.lag.map_or(String::new(), |lag| format!("; lag={}", seconds(lag)));
     headers.set("Newsreel-Freshness", &format!("{word}; age={}{lag}", seconds(age)))?;
     headers.set("Age", &age.as_secs().to_string())?;
     // A cache must not answer a request for a minimum version with a response kept for a request without one.
-    let vary = if served.shown_to_pages { "Newsreel-Min-Version, Origin" } else { "Newsreel-Min-Version" };
+    let vary =
+        if provenance.shown_to_pages { "Newsreel-Min-Version, Origin" } else { "Newsreel-Min-Version" };
     headers.set("Vary", vary)?;
-    let status = served.cache_status(fetched_at);
+    let status = provenance.cache_status(fetched_at);
     if !status.is_empty() {
         headers.set("Cache-Status", &status)?;
     }
     Ok(headers)
 }
 
-impl Served {
+impl Provenance {
     /// Returns RFC 9211's list: a member for each cache asked, the one nearest to the origin first. Only that
     /// member tells the origin's status, or that another read's fetch was shared.
     pub(crate) fn cache_status(&self, fetched_at: Option<UnixMillis>) -> String {
@@ -208,8 +213,8 @@ pub(crate) mod tests {
     use crate::tiers::memory::tests::entry;
 
     /// A hit of KV, with this freshness and lag.
-    pub(crate) fn served(freshness: Freshness, lag_ms: u64) -> Served {
-        Served {
+    pub(crate) fn provenance(freshness: Freshness, lag_ms: u64) -> Provenance {
+        Provenance {
             now: UnixMillis(100_000),
             position: None,
             lag: Some(Duration::from_millis(lag_ms)),
@@ -232,29 +237,29 @@ pub(crate) mod tests {
 
     #[test]
     fn others_may_reuse_an_answer_for_the_unused_part_of_the_lag_bound() {
-        let reuse = |served: Served, fetched_at, expires_at| {
-            served.cache_control(Some(&envelope(fetched_at, expires_at)))
+        let reuse = |provenance: Provenance, fetched_at, expires_at| {
+            provenance.cache_control(Some(&envelope(fetched_at, expires_at)))
         };
-        assert_eq!(reuse(served(Freshness::Fresh, 10_500), 100_000, 10_000_000), "public, max-age=49");
-        let soon = reuse(served(Freshness::Fresh, 0), 100_000, 103_000);
+        assert_eq!(reuse(provenance(Freshness::Fresh, 10_500), 100_000, 10_000_000), "public, max-age=49");
+        let soon = reuse(provenance(Freshness::Fresh, 0), 100_000, 103_000);
         assert_eq!(soon, "public, max-age=3", "it expires before");
         for spent in [
-            served(Freshness::Fresh, 60_000),
-            served(Freshness::Stale, 0),
-            served(Freshness::Revalidating, 0),
+            provenance(Freshness::Fresh, 60_000),
+            provenance(Freshness::Stale, 0),
+            provenance(Freshness::Revalidating, 0),
         ] {
             assert_eq!(reuse(spent, 100_000, 10_000_000), "public, max-age=0, must-revalidate");
         }
-        let removed = served(Freshness::Fresh, 10_500).cache_control(None);
+        let removed = provenance(Freshness::Fresh, 10_500).cache_control(None);
         assert_eq!(removed, "public, max-age=49");
     }
 
     #[test]
     fn what_caches_may_reuse_is_beside_the_age_that_they_take_off_it() {
         let old = envelope(100_000 - 3_900, 10_000_000);
-        let served = served(Freshness::Fresh, 58_200);
+        let provenance = provenance(Freshness::Fresh, 58_200);
         assert_eq!(
-            served.cache_control(Some(&old)),
+            provenance.cache_control(Some(&old)),
             "public, max-age=4",
             "Age: 3, and 1 is left of the bound"
         );
@@ -269,7 +274,7 @@ pub(crate) mod tests {
             (NotStored::Vary("Cookie".to_owned()), "no-store"),
         ] {
             let envelope = Envelope { not_stored: Some(why), ..envelope(100_000, 10_000_000) };
-            assert_eq!(served(Freshness::Fresh, 0).cache_control(Some(&envelope)), wanted);
+            assert_eq!(provenance(Freshness::Fresh, 0).cache_control(Some(&envelope)), wanted);
         }
     }
 
@@ -286,7 +291,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_cache_nearest_to_the_origin_is_named_first() {
-        let status = served(Freshness::Fresh, 0).cache_status(Some(UnixMillis(40_000)));
+        let status = provenance(Freshness::Fresh, 0).cache_status(Some(UnixMillis(40_000)));
         let memory = "newsreel-memory; fwd=stale; detail=below-floor-of-tag; stored";
         assert_eq!(status, format!("newsreel-kv; hit; ttl=86340, {memory}"));
     }

@@ -5,8 +5,8 @@ use newsreel_core::wire::{Catalog, Position, Tag, UnixMillis, Version};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::reader::context::Place;
-use crate::reader::response::headers::Served;
+use crate::reader::context::ReadContext;
+use crate::reader::response::headers::Provenance;
 use crate::tiers::Entry;
 
 /// How many bytes of values are wrapped in JSON, which takes several times as much memory on its way.
@@ -21,9 +21,9 @@ pub(crate) struct KnownAt {
 }
 
 impl KnownAt {
-    pub(crate) fn of(place: &Place, served: &Served) -> Self {
-        let lag_ms = served.lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
-        Self { catalog: place.catalog.clone(), position: served.position, lag_ms }
+    pub(crate) fn of(context: &ReadContext, provenance: &Provenance) -> Self {
+        let lag_ms = provenance.lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
+        Self { catalog: context.catalog.clone(), position: provenance.position, lag_ms }
     }
 }
 
@@ -65,11 +65,11 @@ struct WrappedFreshness {
 
 impl<'a> WrappedValue<'a> {
     /// Wraps a value. A value of more than `most` bytes is left out, which `encoding` says.
-    pub(crate) fn new(entry: &'a Entry, served: &Served, most: u64) -> Self {
+    pub(crate) fn new(entry: &'a Entry, provenance: &Provenance, most: u64) -> Self {
         let (value, encoding) = wrapping(entry, most);
         let (envelope, length) = (&entry.envelope, entry.body.length());
         let (content_type, etag, tags) = (&envelope.content_type, &envelope.etag, &envelope.tags);
-        let freshness = WrappedFreshness::new(entry, served);
+        let freshness = WrappedFreshness::new(entry, provenance);
         Self { value, encoding, length, content_type, etag, tags, freshness }
     }
 }
@@ -92,9 +92,9 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 impl WrappedFreshness {
-    fn new(entry: &Entry, served: &Served) -> Self {
+    fn new(entry: &Entry, provenance: &Provenance) -> Self {
         let envelope = &entry.envelope;
-        let confidence = match served.freshness {
+        let confidence = match provenance.freshness {
             Freshness::Fresh => 1.0,
             Freshness::Revalidating => 0.5,
             Freshness::Stale => 0.0,
@@ -104,7 +104,7 @@ impl WrappedFreshness {
             position: envelope.position,
             fetched_at: envelope.fetched_at,
             expires_at: envelope.expires_at,
-            stale: served.freshness != Freshness::Fresh,
+            stale: provenance.freshness != Freshness::Fresh,
             confidence,
             last_updated: envelope.fetched_at,
             next_update: envelope.expires_at,
@@ -115,13 +115,14 @@ impl WrappedFreshness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reader::response::headers::tests::served;
+    use crate::reader::response::headers::tests::provenance;
     use crate::tiers::memory::tests::entry;
 
     fn wrapped(content_type: &str, value: &[u8], most: u64) -> String {
         let mut entry = entry(7, value);
         entry.envelope.content_type = content_type.to_owned();
-        serde_json::to_string(&WrappedValue::new(&entry, &served(Freshness::Revalidating, 0), most)).unwrap()
+        serde_json::to_string(&WrappedValue::new(&entry, &provenance(Freshness::Revalidating, 0), most))
+            .unwrap()
     }
 
     #[test]
