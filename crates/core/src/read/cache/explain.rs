@@ -59,8 +59,9 @@ impl Note {
                 let found = visit.name();
                 let mut step =
                     json!({ "step": tier.name(), "found": found, "entry": entry, "floors": floors });
-                if let Some(why) = &entry.not_stored {
-                    step["not_stored"] = json!({ "code": why.code(), "detail": why.to_string() });
+                if let (Some(why), Some(members)) = (&entry.not_stored, step.as_object_mut()) {
+                    let why = json!({ "code": why.code(), "detail": why.to_string() });
+                    members.insert("not_stored".to_owned(), why);
                 }
                 step
             }
