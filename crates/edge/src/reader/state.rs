@@ -76,29 +76,33 @@ thread_local! {
 /// An isolate keeps at most [`MAX_CATALOGS`], which share [`MEMORY_BYTES`]; the catalog used
 /// longest ago makes room.
 pub(crate) fn reader<T>(catalog: &Catalog, with: impl FnOnce(&mut Reader) -> T) -> T {
-    let (mut with, mut outcome) = (Some(with), None);
-    // `run_on` is not generic: else the wasm would have a copy of it for each of the thirty callers.
-    run_on(catalog, &mut |reader| outcome = with.take().map(|with| with(reader)));
-    outcome.expect("it is run once")
+    READERS.with_borrow_mut(|readers| {
+        let result = with(prepare(readers, catalog));
+        bound_memory(readers);
+        result
+    })
 }
 
-fn run_on(catalog: &Catalog, with: &mut dyn FnMut(&mut Reader)) {
-    READERS.with_borrow_mut(|readers| {
-        if !readers.contains_key(catalog) {
-            make_room(readers);
-        }
-        let reader = readers.entry(catalog.clone()).or_default();
-        reader.used_at = now();
-        with(reader);
-        let mut bytes: usize = readers.values().map(|reader| reader.memory.bytes()).sum();
-        while bytes > MEMORY_BYTES {
-            let fullest = readers.values_mut().filter(|reader| reader.memory.bytes() > 0);
-            let Some(oldest) = fullest.min_by_key(|reader| reader.used_at) else { return };
-            let before = oldest.memory.bytes();
-            oldest.memory.bound(before.saturating_sub(bytes - MEMORY_BYTES));
-            bytes -= before - oldest.memory.bytes();
-        }
-    });
+/// Returns the state of a catalog, for which another makes room where there are too many.
+fn prepare<'a>(readers: &'a mut BTreeMap<Catalog, Reader>, catalog: &Catalog) -> &'a mut Reader {
+    if !readers.contains_key(catalog) {
+        make_room(readers);
+    }
+    let reader = readers.entry(catalog.clone()).or_default();
+    reader.used_at = now();
+    reader
+}
+
+/// Drops entries of the catalogs used longest ago until all fit into [`MEMORY_BYTES`].
+fn bound_memory(readers: &mut BTreeMap<Catalog, Reader>) {
+    let mut bytes: usize = readers.values().map(|reader| reader.memory.bytes()).sum();
+    while bytes > MEMORY_BYTES {
+        let filled = readers.values_mut().filter(|reader| reader.memory.bytes() > 0);
+        let Some(oldest) = filled.min_by_key(|reader| reader.used_at) else { return };
+        let before = oldest.memory.bytes();
+        oldest.memory.bound(before.saturating_sub(bytes - MEMORY_BYTES));
+        bytes -= before - oldest.memory.bytes();
+    }
 }
 
 fn make_room(readers: &mut BTreeMap<Catalog, Reader>) {

@@ -31,7 +31,7 @@ const WRITING: Duration = Duration::from_secs(10);
 const TRIES: u32 = 4;
 
 thread_local! {
-    static WRITES: RefCell<Writes> = const { RefCell::new(Writes { names: Vec::new() }) };
+    static WRITES: RefCell<Writes> = const { RefCell::new(Writes(BTreeMap::new())) };
 }
 
 /// Tells an operator who lists KV's entries how new and how hot each one is.
@@ -125,12 +125,11 @@ pub(crate) async fn delete(env: &Env, name: &str) -> Result<()> {
 }
 
 /// The writes of this isolate that are under way or were just made, by name.
-struct Writes {
-    names: Vec<Write>,
-}
+struct Writes(BTreeMap<String, Write>);
 
+/// The writes of one name.
+#[derive(Default)]
 struct Write {
-    name: String,
     /// The newest entry that waits to be written; older ones are dropped.
     waiting: Option<Entry>,
     /// Until when a request has the turn to write this name; in the past when none has.
@@ -143,12 +142,8 @@ impl Writes {
     /// Leaves an entry to be written; returns how long to wait before writing, or `None` when another request
     /// has the turn and writes this entry too.
     fn offer(&mut self, name: &str, entry: Entry, now: UnixMillis) -> Option<Duration> {
-        self.names.retain(|write| now < write.until || now < write.last.plus(BETWEEN_WRITES));
-        if self.of(name).is_none() {
-            let (name, never) = (name.to_owned(), UnixMillis(0));
-            self.names.push(Write { name, waiting: None, until: never, last: never });
-        }
-        let write = self.of(name)?;
+        self.0.retain(|_, write| now < write.until || now < write.last.plus(BETWEEN_WRITES));
+        let write = self.0.entry(name.to_owned()).or_default();
         if write.waiting.as_ref().is_none_or(|held| held.envelope.rank() <= entry.envelope.rank()) {
             write.waiting = Some(entry);
         }
@@ -159,31 +154,27 @@ impl Writes {
         Some(write.last.plus(BETWEEN_WRITES).since(now).min(BETWEEN_WRITES))
     }
 
-    fn of(&mut self, name: &str) -> Option<&mut Write> {
-        self.names.iter_mut().find(|write| write.name == name)
-    }
-
     fn forget(&mut self, name: &str) {
-        self.names.retain(|write| write.name != name);
+        self.0.remove(name);
     }
 
     /// Takes the entry that waits to be written, and keeps the turn.
     fn take(&mut self, name: &str, now: UnixMillis) -> Option<Entry> {
-        let write = self.of(name)?;
+        let write = self.0.get_mut(name)?;
         write.until = now.plus(WRITING);
         write.waiting.take()
     }
 
     /// Leaves an entry that could not be written, unless a newer one waits by now.
     fn failed(&mut self, name: &str, entry: Entry) {
-        if let Some(write) = self.of(name) {
+        if let Some(write) = self.0.get_mut(name) {
             write.waiting.get_or_insert(entry);
         }
     }
 
     /// Notes that a write ended. If no other entry waits, gives the turn back and returns true.
     fn done(&mut self, name: &str, now: UnixMillis) -> bool {
-        let Some(write) = self.of(name) else { return true };
+        let Some(write) = self.0.get_mut(name) else { return true };
         write.last = now;
         if write.waiting.is_some() {
             write.until = now.plus(WRITING);
@@ -202,7 +193,7 @@ mod tests {
     const NAME: &str = "tv/E/title:1@0";
 
     fn writes() -> Writes {
-        Writes { names: Vec::new() }
+        Writes(BTreeMap::new())
     }
 
     fn version(entry: Option<Entry>) -> Option<u64> {
@@ -220,7 +211,7 @@ mod tests {
         assert_eq!(writes.offer("another", entry(2, b"b"), soon), Some(Duration::ZERO));
         let later = start.plus(Duration::from_secs(20));
         assert_eq!(writes.offer(NAME, entry(3, b"c"), later), Some(Duration::ZERO));
-        assert!(writes.of("another").is_none(), "what is over is forgotten");
+        assert!(!writes.0.contains_key("another"), "what is over is forgotten");
     }
 
     #[test]
@@ -237,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kv_refused_waits_unless_a_newer_one_does() {
+    fn an_entry_that_kv_refused_waits_unless_a_newer_one_does() {
         let (mut writes, now) = (writes(), UnixMillis(100_000));
         writes.offer(NAME, entry(1, b"a"), now);
         let refused = writes.take(NAME, now).unwrap();
@@ -249,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn who_died_at_it_keeps_nobody_from_it_for_long() {
+    fn a_request_that_ended_amid_its_write_keeps_no_other_from_writing_for_long() {
         let (mut writes, now) = (writes(), UnixMillis(100_000));
         writes.offer(NAME, entry(1, b"a"), now);
         assert_eq!(writes.offer(NAME, entry(2, b"b"), now), None);
