@@ -85,3 +85,7 @@ async fn refused(response: &mut Response) -> worker::Error {
     let body = response.text().await.unwrap_or_default();
     format!("the broker refused to be followed: {status} {body}").into()
 }
+
+#[cfg(test)]
+#[cfg(target_arch = "wasm32")]
+mod tests;
