@@ -1,4 +1,4 @@
-//! What JSON says of a value and of the reader that served it.
+//! Values within JSON, and the position and lag of the reader beside them.
 
 use newsreel_core::read::cache::Freshness;
 use newsreel_core::wire::{Catalog, Position, Tag, UnixMillis, Version};
