@@ -5,7 +5,7 @@ use newsreel_core::wire::range::{self, RequestedRange};
 use newsreel_core::wire::{Address, Code, Problem, etag};
 use newsreel_gate::Answer;
 use worker::web_sys::ReadableStream;
-use worker::{Env, Headers, Method, Request, ResponseBuilder, Result};
+use worker::{Env, Headers, Method, Request, Response, ResponseBuilder, Result};
 
 use crate::reader::context::ReadContext;
 use crate::reader::response::headers::{Provenance, value_headers};
@@ -22,28 +22,14 @@ pub(crate) async fn respond(
 ) -> Answer {
     let envelope = &entry.envelope;
     let headers = value_headers(entry, provenance, context.config.send_cache_tag)?;
-    let header = |name: &str| request.headers().get(name);
-    let is_wrapped = Address::from(request.url()?).says("envelope", "1");
-    let wrapped = is_wrapped.then(|| WrappedValue::new(entry, provenance, WRAPPED_BYTES));
-    let json =
-        wrapped.map(|wrapped| serde_json::to_vec(&wrapped)).transpose().map_err(worker::Error::from)?;
-    if let Some(json) = &json {
-        // The JSON also states the value's freshness, so its entity tag is not the value's.
-        headers.set("ETag", &etag_of(json))?;
+    if Address::from(request.url()?).says("envelope", "1") {
+        return respond_wrapped(request, entry, provenance, headers);
     }
-    let etag = headers.get("ETag")?.unwrap_or_default();
-    if header("If-None-Match")?.is_some_and(|wanted| etag::is_named(&wanted, &etag)) {
-        return Ok(ResponseBuilder::new().with_headers(headers).with_status(304).empty());
+    if is_held(request, &headers)? {
+        return Ok(not_modified(headers));
     }
     let is_head = request.method() == Method::Head;
-    if let Some(json) = json {
-        headers.set("Content-Type", "application/json")?;
-        return Ok(if is_head {
-            with_length(headers, json.len() as u64)?.empty()
-        } else {
-            ResponseBuilder::new().with_headers(headers).fixed(json)
-        });
-    }
+    let header = |name: &str| request.headers().get(name);
     headers.set("Content-Type", &envelope.content_type)?;
     headers.set("Accept-Ranges", "bytes")?;
     let whole = entry.body.length();
@@ -65,6 +51,32 @@ pub(crate) async fn respond(
     }
     let builder = builder.with_headers(headers);
     send(&context.env, builder, &entry.body, from, count).await
+}
+
+/// Returns the response that carries a value within JSON.
+fn respond_wrapped(request: &Request, entry: &Entry, provenance: &Provenance, headers: Headers) -> Answer {
+    let wrapped = WrappedValue::new(entry, provenance, WRAPPED_BYTES);
+    let json = serde_json::to_vec(&wrapped).map_err(worker::Error::from)?;
+    // The JSON also states the value's freshness, so its entity tag is not the value's.
+    headers.set("ETag", &etag_of(&json))?;
+    if is_held(request, &headers)? {
+        return Ok(not_modified(headers));
+    }
+    headers.set("Content-Type", "application/json")?;
+    if request.method() == Method::Head {
+        return Ok(with_length(headers, json.len() as u64)?.empty());
+    }
+    Ok(ResponseBuilder::new().with_headers(headers).fixed(json))
+}
+
+/// Says whether the caller holds the answer that these headers describe, by its entity tag.
+fn is_held(request: &Request, headers: &Headers) -> Result<bool> {
+    let etag = headers.get("ETag")?.unwrap_or_default();
+    Ok(request.headers().get("If-None-Match")?.is_some_and(|wanted| etag::is_named(&wanted, &etag)))
+}
+
+fn not_modified(headers: Headers) -> Response {
+    ResponseBuilder::new().with_headers(headers).with_status(304).empty()
 }
 
 fn with_length(headers: Headers, length: u64) -> Result<ResponseBuilder> {
