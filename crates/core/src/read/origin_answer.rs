@@ -18,6 +18,7 @@ use crate::wire::etag::EntityTag;
 use crate::wire::name::{NameError, Tag, tags_from_header};
 use crate::wire::position::{Position, UnixMillis};
 use cache_control::Directives;
+use coding::UnknownCoding;
 
 /// The media type of a value that the origin sends without a `Content-Type`.
 const DEFAULT_TYPE: &str = "application/octet-stream";
@@ -181,7 +182,8 @@ impl OriginResponse<'_> {
 
     fn codings(&self) -> Result<(Vec<Coding>, bool), OriginFailure> {
         let header = (self.header)("Content-Encoding").unwrap_or_default();
-        coding::left_to_undo(&header, self.on_workerd).map_err(OriginFailure::Coding)
+        coding::left_to_undo(&header, self.on_workerd)
+            .map_err(|UnknownCoding(name)| OriginFailure::Coding(name))
     }
 
     fn redirect(&self) -> OriginFailure {

@@ -20,11 +20,15 @@ impl Coding {
     }
 }
 
+/// A content coding that cannot be undone, as the header names it.
+#[derive(Debug)]
+pub(super) struct UnknownCoding(pub(super) String);
+
 /// Reads a `Content-Encoding`: the codings that are left to undo, the last applied first, and whether the body as sent
-/// is the value. The error is the coding that cannot be undone.
+/// is the value.
 ///
 /// workerd undoes a header that is exactly `gzip` or `br`, and no other: not `GZIP`, not a list, not `deflate`.
-pub(super) fn left_to_undo(header: &str, on_workerd: bool) -> Result<(Vec<Coding>, bool), String> {
+pub(super) fn left_to_undo(header: &str, on_workerd: bool) -> Result<(Vec<Coding>, bool), UnknownCoding> {
     if on_workerd && matches!(header, "gzip" | "br") {
         return Ok((Vec::new(), false));
     }
@@ -34,7 +38,7 @@ pub(super) fn left_to_undo(header: &str, on_workerd: bool) -> Result<(Vec<Coding
             "identity" => {}
             "gzip" | "x-gzip" => codings.push(Coding::Gzip),
             "deflate" => codings.push(Coding::Deflate),
-            _ => return Err(name.chars().take(super::SHOWN).collect()),
+            _ => return Err(UnknownCoding(name.chars().take(super::SHOWN).collect())),
         }
     }
     codings.reverse();
