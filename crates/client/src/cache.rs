@@ -1,19 +1,17 @@
 //! One cache, as JavaScript drives it: JavaScript keeps the values, and every decision about them is made here.
 //!
 //! A read that memory can answer is one call with two numbers. Any other read is pending: JavaScript asks for its next
-//! step, a number (see `packed`), and does the waiting.
+//! step, as JSON (see [`NextStep`]), and does the waiting.
 
 mod entry_index;
 mod options;
 mod pending;
 mod reads;
-mod slab;
 mod state;
 
 use std::time::Duration;
 
 use newsreel_core::metrics::counts::Count;
-use newsreel_core::read::cache::{Freshness, ReadFailure, Tier};
 use newsreel_core::wire::{Key, Tag};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -22,8 +20,34 @@ use crate::panic;
 use crate::session::{Session, millis, number};
 use entry_index::{Bounds, Put};
 use options::{BeyondBound, Promise};
-use pending::{NextStep, ReadOptions};
+use pending::{Behind, NextStep, ReadOptions};
 use state::{Brought, CacheState};
+
+/// The answer of memory to a read without options.
+#[wasm_bindgen]
+pub enum Hit {
+    /// Memory alone cannot answer: [`Cache::begin`] reads.
+    Miss,
+    /// Serve the kept value.
+    Serve,
+    /// Serve the kept value, and fetch it again behind the answer.
+    Refresh,
+    /// Serve the kept value, and ask for a proof behind the answer.
+    Prove,
+    /// Serve the kept value, and do both behind the answer.
+    RefreshAndProve,
+}
+
+impl Hit {
+    fn followed_by(behind: Behind) -> Self {
+        match behind {
+            Behind { refresh: false, prove: false } => Self::Serve,
+            Behind { refresh: true, prove: false } => Self::Refresh,
+            Behind { refresh: false, prove: true } => Self::Prove,
+            Behind { refresh: true, prove: true } => Self::RefreshAndProve,
+        }
+    }
+}
 
 /// A cache without its values.
 #[wasm_bindgen]
@@ -54,9 +78,9 @@ impl Cache {
         self.state.hear(session.heard(), session.held(), session.proved_at(), session.topics())
     }
 
-    /// Reads the entry in a slot. 0, and nothing is changed, if there is more to it: [`Self::begin`].
-    pub fn hit(&mut self, slot: u32, now: f64) -> u32 {
-        self.state.try_hit(slot, millis(now)).map_or(0, packed)
+    /// Reads the entry in a slot. A miss changes nothing.
+    pub fn hit(&mut self, slot: u32, now: f64) -> Hit {
+        self.state.try_hit(slot, millis(now)).map_or(Hit::Miss, Hit::followed_by)
     }
 
     /// Begins a read in a turn of the event loop; returns its number. A bound below 0 is the class's; `beyond` is
@@ -79,29 +103,15 @@ impl Cache {
         Ok(self.state.begin(key, options, tick, millis(now)))
     }
 
-    /// Begins a read that fetches a key behind an answer; 0 if that is under way.
-    pub fn refresh(&mut self, key: String, tick: u32, now: f64) -> u32 {
-        let Ok(key) = Key::new(key) else { return 0 };
-        self.state.refresh(key, tick, millis(now)).unwrap_or(0)
+    /// Begins a read that fetches a key behind an answer, and returns its number; nothing if that is under way.
+    pub fn refresh(&mut self, key: String, tick: u32, now: f64) -> Option<u32> {
+        self.state.refresh(Key::new(key).ok()?, tick, millis(now))
     }
 
-    /// Returns the next step of a read, as `packed` writes it; 0 of a read that has ended.
+    /// Returns the next step of a read.
     #[must_use]
-    pub fn turn(&self, walk: u32) -> u32 {
-        self.state.turn(walk).map_or(0, packed)
-    }
-
-    /// Returns how old the proof may be that a read needs, in milliseconds.
-    #[wasm_bindgen(js_name = maxAge)]
-    #[must_use]
-    pub fn max_age(&self, walk: u32) -> f64 {
-        match self.state.turn(walk) {
-            Some(NextStep::Prove { max_age }) => max_age.as_secs_f64() * 1_000.0,
-            Some(
-                NextStep::Fetch | NextStep::Serve { .. } | NextStep::Removed { .. } | NextStep::Failed(_),
-            )
-            | None => 0.0,
-        }
+    pub fn step(&self, walk: u32) -> String {
+        json(self.state.step(walk))
     }
 
     /// Says whether the version that a read wants was heard.
@@ -112,17 +122,13 @@ impl Cache {
     }
 
     /// The proof that a read waited for has come, or will not in time.
-    pub fn proved(&mut self, walk: u32, proved: bool, now: f64) -> u32 {
-        self.state.proved(walk, proved, millis(now)).map_or(0, packed)
+    pub fn proved(&mut self, walk: u32, proved: bool, now: f64) -> String {
+        json(self.state.proved(walk, proved, millis(now)))
     }
 
-    /// Returns the flight that a read is to wait for; negative if it has just begun and the fetcher is to be called.
-    pub fn board(&mut self, walk: u32, tick: u32, now: f64) -> f64 {
-        match self.state.board(walk, tick, millis(now)) {
-            Some((flight, true)) => -f64::from(flight),
-            Some((flight, false)) => f64::from(flight),
-            None => 0.0,
-        }
+    /// Returns the flight that a read is to wait for. JavaScript calls the fetcher for a flight that it does not know.
+    pub fn board(&mut self, walk: u32, tick: u32, now: f64) -> u32 {
+        self.state.board(walk, tick, millis(now))
     }
 
     /// A fetcher returned; times below 0 are the class's.
@@ -146,13 +152,13 @@ impl Cache {
     }
 
     /// Judges for a read the value of the flight that it waited for; returns the next step.
-    pub fn landed(&mut self, walk: u32, flight: u32, now: f64) -> u32 {
-        self.state.landed(walk, flight, millis(now)).map_or(0, packed)
+    pub fn landed(&mut self, walk: u32, flight: u32, now: f64) -> String {
+        json(self.state.landed(walk, flight, millis(now)))
     }
 
     /// The flight that a read waited for brought nothing.
-    pub fn failed(&mut self, walk: u32, now: f64) -> u32 {
-        self.state.failed(walk, millis(now)).map_or(0, packed)
+    pub fn failed(&mut self, walk: u32, now: f64) -> String {
+        json(self.state.failed(walk, millis(now)))
     }
 
     /// Keeps the value that a flight brought to a read: returns its slot, then the slots of the entries evicted for it;
@@ -244,28 +250,8 @@ const COUNTED: [Count; 19] = [
     Count::Expired,
 ];
 
-/// Returns a turn as a number. Bits 0-2: 1 prove, 2 fetch, 3 serve from memory, 4 serve from the flight, 5 removed,
-/// 6 failed. Bits 3-4: the freshness (fresh, revalidating, stale) or the failure (bound not kept, version not heard,
-/// origin). Then 32 refresh behind, 64 keep, 128 prove behind.
-fn packed(turn: NextStep) -> u32 {
-    let freshness = |freshness| match freshness {
-        Freshness::Fresh => 0,
-        Freshness::Revalidating => 1 << 3,
-        Freshness::Stale => 2 << 3,
-    };
-    match turn {
-        NextStep::Prove { .. } => 1,
-        NextStep::Fetch => 2,
-        NextStep::Serve { from, freshness: how, refresh, keep, behind } => {
-            let kind = if from == Tier::Memory { 3 } else { 4 };
-            let flags = u32::from(refresh) << 5 | u32::from(keep) << 6 | u32::from(behind) << 7;
-            kind | freshness(how) | flags
-        }
-        NextStep::Removed { freshness: how } => 5 | freshness(how),
-        NextStep::Failed(ReadFailure::BoundNotKept) => 6,
-        NextStep::Failed(ReadFailure::MinVersion) => 6 | 1 << 3,
-        NextStep::Failed(ReadFailure::Origin) => 6 | 2 << 3,
-    }
+fn json(step: NextStep) -> String {
+    serde_json::to_string(&step).expect("a step is plain texts and numbers")
 }
 
 /// Returns the key and the options of a read; the text of an error begins with its code.

@@ -11,7 +11,7 @@ use newsreel_core::read::floors::{FloorRow, raised_by};
 use newsreel_core::wire::claim::{Claim, Start};
 use newsreel_core::wire::frame::VersionRow;
 use newsreel_core::wire::query::FollowQuery;
-use newsreel_core::wire::{Epoch, Position, Route, UnixMillis, Version};
+use newsreel_core::wire::{Catalog, Epoch, Position, UnixMillis, Version};
 use serde::Serialize;
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -192,10 +192,10 @@ impl Session {
         seed: u64,
     ) -> Result<Self, String> {
         let query = FollowQuery { from: Start::Head, name: name.clone(), topics: topics.clone() }.to_query();
-        // Refuses the names and topics that the broker would refuse, in the same words.
-        let path = format!("/v1/catalogs/{catalog}/follow");
+        // Refuses the catalogs, names and topics that the broker would refuse, in the same words.
+        Catalog::new(catalog).map_err(|why| why.to_string())?;
         let query = query.strip_prefix('?').unwrap_or_default();
-        Route::parse("GET", &path, query).map_err(|problem| problem.detail().to_owned())?;
+        FollowQuery::parse(query).map_err(|problem| problem.detail().to_owned())?;
         let config = timing::config(timing, !topics.is_empty())?;
         let follower = Follower::new(config, cursor(from)?, seed);
         Ok(Self { follower, name, topics, caches: false, heard: Vec::new() })

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use lru::LruCache;
 use newsreel_core::read::cache::Envelope;
 use newsreel_core::read::floors::FloorKind;
 use newsreel_core::wire::Key;
@@ -13,8 +14,6 @@ use newsreel_core::wire::Key;
 const ENTRY_BYTES: u64 = 400;
 /// The bytes of a tag beside its text.
 const TAG_BYTES: u64 = 24;
-/// Stands for no slot.
-const NONE: u32 = u32::MAX;
 
 /// The bounds of a cache.
 #[derive(Debug, Clone, Copy)]
@@ -30,19 +29,14 @@ pub(super) struct Bounds {
 pub(super) struct Held {
     pub(super) key: Key,
     pub(super) envelope: Envelope,
-    /// The number of the fill, counted over all fills of this index.
-    pub(super) number: u64,
     bytes: u64,
-    /// The slots of the entries that were used next after this one and last before.
-    newer: u32,
-    older: u32,
 }
 
-/// The place of a fill.
+/// The slot of a fill.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Put {
     pub(super) slot: u32,
-    /// The slots that were freed to make room.
+    /// The slots of the entries that were evicted to make room.
     pub(super) evicted: Vec<u32>,
 }
 
@@ -50,38 +44,26 @@ pub(super) struct Put {
 #[derive(Debug)]
 pub(super) struct EntryIndex {
     bounds: Bounds,
-    slots: Vec<Option<Held>>,
-    free: Vec<u32>,
+    /// By slot.
+    entries: LruCache<u32, Held>,
+    /// The slot that was given last. Each fill gets a slot of its own.
+    last_slot: u32,
     by_key: BTreeMap<String, u32>,
     /// The number of entries that carry each tag.
     tags: BTreeMap<String, u32>,
     /// The number of entries that say "not found".
     not_found: u32,
     bytes: u64,
-    newest: u32,
-    oldest: u32,
-    puts: u64,
 }
 
 impl EntryIndex {
     pub(super) fn new(bounds: Bounds) -> Self {
-        let (slots, free, by_key, tags) = (Vec::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self {
-            bounds,
-            slots,
-            free,
-            by_key,
-            tags,
-            not_found: 0,
-            bytes: 0,
-            newest: NONE,
-            oldest: NONE,
-            puts: 0,
-        }
+        let (by_key, tags) = (BTreeMap::new(), BTreeMap::new());
+        Self { bounds, entries: LruCache::unbounded(), last_slot: 0, by_key, tags, not_found: 0, bytes: 0 }
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&Held> {
-        self.slots.get(slot as usize)?.as_ref()
+        self.entries.peek(&slot)
     }
 
     pub(super) fn slot(&self, key: &str) -> Option<u32> {
@@ -89,7 +71,7 @@ impl EntryIndex {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.by_key.len()
+        self.entries.len()
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -124,10 +106,7 @@ impl EntryIndex {
 
     /// Notes that an entry was used.
     pub(super) fn touch(&mut self, slot: u32) {
-        if slot != self.newest && self.get(slot).is_some() {
-            self.unlink(slot);
-            self.link(slot);
-        }
+        self.entries.promote(&slot);
     }
 
     /// Keeps a fill, unless a newer one is kept or it is larger than all there is room for.
@@ -141,21 +120,14 @@ impl EntryIndex {
         if let Some(slot) = held {
             self.take(slot);
         }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            u32::try_from(self.slots.len() - 1).expect("bounded by a u32")
-        });
+        let slot = self.next_slot();
         for tag in &envelope.tags {
             *self.tags.entry(tag.as_str().to_owned()).or_default() += 1;
         }
         self.not_found += u32::from(!envelope.found);
         self.by_key.insert(key.as_str().to_owned(), slot);
         self.bytes += bytes;
-        self.puts += 1;
-        let number = self.puts;
-        let held = Held { key: key.clone(), envelope, number, bytes, newer: NONE, older: NONE };
-        *self.slots.get_mut(slot as usize).expect("free, or pushed above") = Some(held);
-        self.link(slot);
+        self.entries.push(slot, Held { key: key.clone(), envelope, bytes });
         Some(Put { slot, evicted: self.make_room() })
     }
 
@@ -166,34 +138,44 @@ impl EntryIndex {
         Some(slot)
     }
 
-    /// Drops all entries; the count of puts goes on.
+    /// Drops all entries. Their slots are not given again.
     pub(super) fn clear(&mut self) {
-        let puts = self.puts;
-        *self = Self { puts, ..Self::new(self.bounds) };
+        *self = Self { last_slot: self.last_slot, ..Self::new(self.bounds) };
     }
 
     /// Drops the least recently used entries until the rest fits. The entry that was put last fits alone.
     fn make_room(&mut self) -> Vec<u32> {
         let mut evicted = Vec::new();
         while self.count() > self.bounds.entries as usize || self.bytes > self.bounds.bytes {
-            let oldest = self.oldest;
-            if self.take(oldest).is_none() {
-                break;
-            }
-            evicted.push(oldest);
+            let Some((slot, held)) = self.entries.pop_lru() else { break };
+            self.forgot(&held);
+            evicted.push(slot);
         }
         evicted
+    }
+
+    fn next_slot(&mut self) -> u32 {
+        // An entry may have lived through all the others of a u32.
+        loop {
+            self.last_slot = self.last_slot.wrapping_add(1);
+            if !self.entries.contains(&self.last_slot) {
+                return self.last_slot;
+            }
+        }
     }
 
     fn is_newer(&self, slot: u32, envelope: &Envelope) -> bool {
         self.get(slot).is_some_and(|held| held.envelope.rank() > envelope.rank())
     }
 
-    fn take(&mut self, slot: u32) -> Option<Held> {
-        self.get(slot)?;
-        self.unlink(slot);
-        let held = self.slots.get_mut(slot as usize)?.take()?;
-        self.free.push(slot);
+    fn take(&mut self, slot: u32) {
+        if let Some(held) = self.entries.pop(&slot) {
+            self.forgot(&held);
+        }
+    }
+
+    /// Counts an entry out that has left the order of use.
+    fn forgot(&mut self, held: &Held) {
         self.by_key.remove(held.key.as_str());
         for tag in &held.envelope.tags {
             if let Some(count) = self.tags.get_mut(tag.as_str()) {
@@ -205,36 +187,6 @@ impl EntryIndex {
         }
         self.not_found -= u32::from(!held.envelope.found);
         self.bytes -= held.bytes;
-        Some(held)
-    }
-
-    fn get_mut(&mut self, slot: u32) -> Option<&mut Held> {
-        self.slots.get_mut(slot as usize)?.as_mut()
-    }
-
-    /// Makes an entry the newest.
-    fn link(&mut self, slot: u32) {
-        let before = std::mem::replace(&mut self.newest, slot);
-        if let Some(held) = self.get_mut(slot) {
-            (held.newer, held.older) = (NONE, before);
-        }
-        match self.get_mut(before) {
-            Some(held) => held.newer = slot,
-            None => self.oldest = slot,
-        }
-    }
-
-    /// Takes an entry out of the order.
-    fn unlink(&mut self, slot: u32) {
-        let Some(&Held { newer, older, .. }) = self.get(slot) else { return };
-        match self.get_mut(newer) {
-            Some(held) => held.older = older,
-            None => self.newest = older,
-        }
-        match self.get_mut(older) {
-            Some(held) => held.newer = newer,
-            None => self.oldest = newer,
-        }
     }
 }
 
@@ -270,21 +222,9 @@ mod tests {
 
     /// The ids in the order of use, the last used first.
     fn order(entries: &EntryIndex) -> Vec<String> {
-        let mut order = Vec::new();
-        let mut slot = entries.newest;
-        while let Some(held) = entries.get(slot) {
-            order.push(held.key.as_str().trim_start_matches("title:").to_owned());
-            slot = held.older;
-        }
-        let mut back = Vec::new();
-        let mut slot = entries.oldest;
-        while let Some(held) = entries.get(slot) {
-            back.push(held.key.as_str().trim_start_matches("title:").to_owned());
-            slot = held.newer;
-        }
-        back.reverse();
-        assert_eq!(order, back, "both ways the same");
-        order
+        let ids =
+            entries.entries.iter().map(|(_, held)| held.key.as_str().trim_start_matches("title:").to_owned());
+        ids.collect()
     }
 
     #[test]
@@ -299,10 +239,9 @@ mod tests {
         let second = entries.slot("title:2").unwrap();
         assert_eq!(entries.put(&key(4), envelope(1, &["a"]), 0).unwrap().evicted, [second]);
         assert_eq!(order(&entries), ["4", "1", "3"]);
-        assert_eq!(
-            entries.put(&key(5), envelope(1, &["a"]), 0).unwrap().slot,
-            second,
-            "slots are used again"
+        assert!(
+            entries.put(&key(5), envelope(1, &["a"]), 0).unwrap().slot > second,
+            "slots are not used again"
         );
     }
 

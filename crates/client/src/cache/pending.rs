@@ -2,36 +2,38 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::cache::{Envelope, Freshness, ReadFailure, Tier};
+use newsreel_core::read::cache::{Envelope, Freshness, ReadFailure};
 use newsreel_core::read::drive::{HasEnvelope, Local, ReadTask};
 use newsreel_core::read::sync::{Knowledge, MinVersion};
 use newsreel_core::wire::Key;
+use serde::{Serialize, Serializer};
 
 use super::entry_index::EntryIndex;
 use super::options::BeyondBound;
 
-/// The next step of a read: something that JavaScript is to do, or the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The next step of a read: something that JavaScript is to do, or the answer. JavaScript reads it as JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "do", rename_all = "camelCase")]
 pub(super) enum NextStep {
     /// Wait for a proof, and for the version that the caller asked for.
     Prove {
         /// The greatest age of the proof.
+        #[serde(rename = "maxAgeMs", serialize_with = "as_millis")]
         max_age: Duration,
     },
     /// Wait for a flight.
     Fetch,
-    /// Answer with the kept value, or with the value of the flight.
+    /// Answer with a value.
     Serve {
-        /// The tier of the value: memory or origin.
-        from: Tier,
+        /// The holder of the value.
+        from: Source,
         /// The freshness of the answer.
         freshness: Freshness,
-        /// Whether to fetch the key again behind the answer.
-        refresh: bool,
         /// Whether to keep the value.
         keep: bool,
-        /// Whether to ask for a proof behind the answer.
-        behind: bool,
+        /// The work that follows the answer.
+        #[serde(flatten)]
+        behind: Behind,
     },
     /// Answer that the key was removed, as the log says.
     Removed {
@@ -39,7 +41,42 @@ pub(super) enum NextStep {
         freshness: Freshness,
     },
     /// Fail the read: the origin failed, or no answer keeps the bound or the wanted version.
-    Failed(ReadFailure),
+    Fail {
+        /// The reason, which JavaScript reads as the code of an error.
+        #[serde(serialize_with = "as_code")]
+        failure: ReadFailure,
+    },
+}
+
+/// The holder of the value that a read serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Source {
+    /// The cache has kept the value.
+    Memory,
+    /// A flight has brought the value.
+    Origin,
+}
+
+/// The work that follows an answer: no caller waits for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Behind {
+    /// Whether to fetch the key again.
+    pub(super) refresh: bool,
+    /// Whether to ask for a proof, which the next reads will need.
+    pub(super) prove: bool,
+}
+
+fn as_millis<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn as_code<S: Serializer>(failure: &ReadFailure, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(match failure {
+        ReadFailure::BoundNotKept => "bound-not-kept",
+        ReadFailure::MinVersion => "min-version",
+        ReadFailure::Origin => "origin",
+    })
 }
 
 /// The options of one read, beyond the policy of its class.
@@ -58,7 +95,7 @@ pub(super) struct PendingRead {
     pub(super) key: Key,
     pub(super) options: ReadOptions,
     pub(super) task: ReadTask<Given>,
-    pub(super) turn: NextStep,
+    pub(super) step: NextStep,
     /// The turn of the event loop in which the read began.
     pub(super) tick: u32,
     pub(super) era: u32,
@@ -76,8 +113,8 @@ pub(super) struct PendingRead {
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) envelope: Envelope,
-    /// The number of the fill in memory.
-    pub(super) number: Option<u64>,
+    /// The slot of the entry; none for the value of a flight.
+    pub(super) slot: Option<u32>,
 }
 
 impl HasEnvelope for Given {
@@ -101,7 +138,8 @@ impl Local for Shown<'_> {
     }
 
     fn recall(&mut self, key: &Key) -> Option<Given> {
-        let held = self.entries.and_then(|entries| entries.get(entries.slot(key.as_str())?))?;
-        Some(Given { envelope: held.envelope.clone(), number: Some(held.number) })
+        let entries = self.entries?;
+        let slot = entries.slot(key.as_str())?;
+        Some(Given { envelope: entries.get(slot)?.envelope.clone(), slot: Some(slot) })
     }
 }

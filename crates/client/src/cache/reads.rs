@@ -14,12 +14,12 @@ use newsreel_core::read::policy::{OnUnprovable, Policy};
 use newsreel_core::wire::{Key, UnixMillis};
 
 use super::options::BeyondBound;
-use super::pending::{Given, NextStep, PendingRead, ReadOptions, Shown};
-use super::state::CacheState;
+use super::pending::{Behind, Given, NextStep, PendingRead, ReadOptions, Shown, Source};
+use super::state::{CacheState, UNDER_WAY, number_of};
 
 impl CacheState {
-    /// Reads an entry in memory; nothing, and nothing is changed, unless that is all there is to it.
-    pub(super) fn try_hit(&mut self, slot: u32, now: UnixMillis) -> Option<NextStep> {
+    /// Serves an entry if memory alone can, and returns the work that follows; otherwise changes nothing.
+    pub(super) fn try_hit(&mut self, slot: u32, now: UnixMillis) -> Option<Behind> {
         let held = self.entries.get(slot)?;
         let (policy, beyond_bound) = self.classes.of(held.key.class(), None, None);
         let mut task = ReadTask::new(ReadMachine::new(held.key.clone(), policy, None));
@@ -31,13 +31,12 @@ impl CacheState {
         }
         task.read().count(answer, held.envelope.found, &mut self.counts);
         self.entries.touch(slot);
-        let behind = task.read().sync_behind(now, &self.known);
-        Some(NextStep::Serve { from: Tier::Memory, freshness, refresh, keep: false, behind })
+        Some(Behind { refresh, prove: task.read().sync_behind(now, &self.known) })
     }
 
     /// Begins a read in a turn of the event loop; returns its number.
     pub(super) fn begin(&mut self, key: Key, options: ReadOptions, tick: u32, now: UnixMillis) -> u32 {
-        let mut walk = self.walk(key, options, tick);
+        let mut walk = self.new_walk(key, options, tick);
         self.start(&mut walk, now);
         self.admit(walk)
     }
@@ -47,19 +46,19 @@ impl CacheState {
         if self.is_fetched(&key) {
             return None;
         }
-        let mut walk = self.walk(key, ReadOptions::default(), tick);
+        let mut walk = self.new_walk(key, ReadOptions::default(), tick);
         self.counts.add(walk.key.class(), Count::Refreshes, 1);
         walk.task.refetch(now, &mut self.shown(walk.anew));
         self.follow(&mut walk, now);
         Some(self.admit(walk))
     }
 
-    fn walk(&self, key: Key, options: ReadOptions, tick: u32) -> PendingRead {
+    fn new_walk(&self, key: Key, options: ReadOptions, tick: u32) -> PendingRead {
         let (policy, _) = self.classes.of(key.class(), options.bound, options.beyond_bound);
         let task = ReadTask::new(ReadMachine::new(key.clone(), policy, options.at_least));
-        let (turn, era) = (NextStep::Fetch, self.era);
+        let (step, era) = (NextStep::Fetch, self.era);
         let (proved, anew, pass, found) = (false, false, false, false);
-        PendingRead { key, options, task, turn, tick, era, proved, anew, pass, found }
+        PendingRead { key, options, task, step, tick, era, proved, anew, pass, found }
     }
 
     /// Returns the knowledge and the index that a read is shown; a read *anew* is not shown the index.
@@ -68,26 +67,31 @@ impl CacheState {
     }
 
     fn admit(&mut self, walk: PendingRead) -> u32 {
-        self.walks.admit(walk)
+        number_of(self.walks.insert(Some(walk)))
+    }
+
+    /// Returns a read under way.
+    pub(super) fn walk(&self, walk: u32) -> Option<&PendingRead> {
+        self.walks.get(walk as usize)?.as_ref()
     }
 
     /// Returns the next step of a read.
-    pub(super) fn turn(&self, walk: u32) -> Option<NextStep> {
-        self.walks.get(walk).map(|walk| walk.turn)
+    pub(super) fn step(&self, walk: u32) -> NextStep {
+        self.walk(walk).expect(UNDER_WAY).step
     }
 
     /// Says whether the version that a read wants was heard.
     pub(super) fn is_heard(&self, walk: u32) -> bool {
-        self.walks.get(walk).is_none_or(|walk| self.has_heard(walk))
+        self.walk(walk).is_none_or(|walk| self.has_heard(walk))
     }
 
     /// The proof that a read waited for has come, or will not in time.
-    pub(super) fn proved(&mut self, walk: u32, proved: bool, now: UnixMillis) -> Option<NextStep> {
+    pub(super) fn proved(&mut self, walk: u32, proved: bool, now: UnixMillis) -> NextStep {
         self.with(walk, now, |state, walk| state.synced(walk, proved, now))
     }
 
     /// The flight that a read waited for has landed.
-    pub(super) fn landed(&mut self, walk: u32, flight: u32, now: UnixMillis) -> Option<NextStep> {
+    pub(super) fn landed(&mut self, walk: u32, flight: u32, now: UnixMillis) -> NextStep {
         self.with(walk, now, |state, walk| {
             let flight = state.flight(flight);
             let Some(envelope) = flight.and_then(|flight| flight.envelope(walk.task.read())) else {
@@ -97,20 +101,20 @@ impl CacheState {
             if walk.pass {
                 return state.passed(walk);
             }
-            let reply = TierReply::Entry(Given { envelope, number: None });
+            let reply = TierReply::Entry(Given { envelope, slot: None });
             walk.task.replied(now, &mut state.shown(walk.anew), Tier::Origin, reply);
             state.follow(walk, now);
         })
     }
 
     /// The flight that a read waited for brought nothing.
-    pub(super) fn failed(&mut self, walk: u32, now: UnixMillis) -> Option<NextStep> {
+    pub(super) fn failed(&mut self, walk: u32, now: UnixMillis) -> NextStep {
         self.with(walk, now, |state, walk| state.origin_failed(walk, now))
     }
 
     /// Ends a read, answered or not.
     pub(super) fn end(&mut self, walk: u32) {
-        self.walks.take(walk);
+        self.walks.try_remove(walk as usize);
     }
 
     /// Hands a read the proof or flight that it waited for, unless a reset came first: then the read begins again.
@@ -119,16 +123,19 @@ impl CacheState {
         number: u32,
         now: UnixMillis,
         hand: impl FnOnce(&mut Self, &mut PendingRead),
-    ) -> Option<NextStep> {
-        let mut walk = self.walks.lend(number)?;
+    ) -> NextStep {
+        let taken = self.walks.get_mut(number as usize).and_then(Option::take);
+        let mut walk = taken.expect(UNDER_WAY);
         if walk.era == self.era {
             hand(self, &mut walk);
         } else {
             self.start_again(&mut walk, now);
         }
-        let turn = walk.turn;
-        self.walks.put(number, walk);
-        Some(turn)
+        let step = walk.step;
+        if let Some(place) = self.walks.get_mut(number as usize) {
+            *place = Some(walk);
+        }
+        step
     }
 
     fn start(&mut self, walk: &mut PendingRead, now: UnixMillis) {
@@ -141,7 +148,7 @@ impl CacheState {
 
     fn start_again(&mut self, walk: &mut PendingRead, now: UnixMillis) {
         let (key, options, tick) = (walk.key.clone(), walk.options, walk.tick);
-        *walk = self.walk(key, options, tick);
+        *walk = self.new_walk(key, options, tick);
         self.start(walk, now);
     }
 
@@ -190,7 +197,7 @@ impl CacheState {
 
     fn pass_on(&self, walk: &mut PendingRead) {
         walk.pass = true;
-        walk.turn = NextStep::Fetch;
+        walk.step = NextStep::Fetch;
     }
 
     /// Follows the steps of the read up to one that needs a proof, a fetch or the caller.
@@ -198,7 +205,7 @@ impl CacheState {
         loop {
             match walk.task.step() {
                 Step::Sync { max_age, look, .. } if look.is_empty() && !walk.anew => {
-                    walk.turn = NextStep::Prove { max_age: *max_age };
+                    walk.step = NextStep::Prove { max_age: *max_age };
                     return;
                 }
                 Step::Sync { .. } => {
@@ -207,7 +214,7 @@ impl CacheState {
                     walk.task.synced(now, &mut self.shown(walk.anew), proved);
                 }
                 Step::Ask { tiers: [Tier::Origin], .. } => {
-                    walk.turn = NextStep::Fetch;
+                    walk.step = NextStep::Fetch;
                     return;
                 }
                 Step::Ask { tiers, .. } => {
@@ -229,7 +236,7 @@ impl CacheState {
             [Count::Reads, Count::OriginFailed, Count::OriginDown]
                 .iter()
                 .for_each(|count| self.counts.add(class, *count, 1));
-            walk.turn = NextStep::Failed(ReadFailure::Origin);
+            walk.step = NextStep::Fail { failure: ReadFailure::Origin };
             return;
         }
         walk.task.replied(now, &mut self.shown(walk.anew), Tier::Origin, TierReply::Failed);
@@ -244,8 +251,8 @@ impl CacheState {
             false => (Count::OriginMiss, Count::NotFound),
         };
         [Count::Reads, origin, fresh].iter().for_each(|count| self.counts.add(class, *count, 1));
-        let (from, freshness) = (Tier::Origin, Freshness::Fresh);
-        walk.turn = NextStep::Serve { from, freshness, refresh: false, keep: false, behind: false };
+        let (from, freshness) = (Source::Origin, Freshness::Fresh);
+        walk.step = NextStep::Serve { from, freshness, keep: false, behind: Behind::default() };
     }
 
     fn answer(&mut self, walk: &mut PendingRead, now: UnixMillis, answer: Answer) {
@@ -274,23 +281,25 @@ impl CacheState {
         };
         let found = walk.task.entry().map_or(walk.found, |given| given.envelope.found);
         walk.task.read().count(&answer, found, &mut self.counts);
-        let behind = walk.task.read().sync_behind(now, &self.known);
-        walk.turn = match answer {
+        let prove = walk.task.read().sync_behind(now, &self.known);
+        walk.step = match answer {
             Answer::Serve { from, freshness, refresh, fill } => {
-                if let Some(slot) = self.entries.slot(walk.key.as_str()).filter(|_| from == Tier::Memory) {
+                let from = if from == Tier::Memory { Source::Memory } else { Source::Origin };
+                if let Some(slot) = self.entries.slot(walk.key.as_str()).filter(|_| from == Source::Memory) {
                     self.entries.touch(slot);
                 }
-                NextStep::Serve { from, freshness, refresh, keep: fill.contains(&Tier::Memory), behind }
+                let (keep, behind) = (fill.contains(&Tier::Memory), Behind { refresh, prove });
+                NextStep::Serve { from, freshness, keep, behind }
             }
             Answer::Removed { freshness, .. } => NextStep::Removed { freshness },
-            Answer::Fail(failure) => NextStep::Failed(failure),
+            Answer::Fail(failure) => NextStep::Fail { failure },
         };
     }
 
     /// Says whether the index still has the fill that it gave a read.
     fn has_what_it_gave(&self, walk: &PendingRead) -> bool {
-        let held = self.entries.slot(walk.key.as_str()).and_then(|slot| self.entries.get(slot));
-        let given = walk.task.held_by(Tier::Memory).and_then(|given| given.number);
-        held.is_some_and(|held| Some(held.number) == given)
+        let held = self.entries.slot(walk.key.as_str());
+        let given = walk.task.held_by(Tier::Memory).and_then(|given| given.slot);
+        held.is_some() && held == given
     }
 }

@@ -14,13 +14,15 @@ use newsreel_core::read::floors::{EntryTags, Floor, FloorKind, FloorRow, Judgeme
 use newsreel_core::read::sync::{Applied, Knowledge, SyncResponse};
 use newsreel_core::wire::change::Target;
 use newsreel_core::wire::{Epoch, Key, Position, Tag, UnixMillis, Version};
+use slab::Slab;
 
 use super::entry_index::{Bounds, EntryIndex, Put};
 use super::options::Classes;
 use super::pending::PendingRead;
-use super::slab::Slab;
 use crate::session::Heard;
 
+/// What JavaScript keeps to: it ends a read after the last step, and asks for no step of a read that has ended.
+pub(super) const UNDER_WAY: &str = "JavaScript asks for steps of reads under way";
 /// How many floors may be held beyond twice those that were needed the last time.
 const SPARE_FLOORS: usize = 1_000;
 
@@ -36,8 +38,6 @@ pub(super) struct Flight {
     void: bool,
     pub(super) brought: Option<Brought>,
     kept: bool,
-    /// The number of the flight of the same key that began before; 0 for none.
-    before: u32,
 }
 
 /// The tags and times of a value that a fetcher returned.
@@ -50,6 +50,11 @@ pub(super) struct Brought {
     pub(super) bytes: u64,
 }
 
+/// Returns the number by which JavaScript knows a read or a flight.
+pub(super) fn number_of(slab_key: usize) -> u32 {
+    u32::try_from(slab_key).expect("there is no memory for so many")
+}
+
 /// Everything that a cache knows.
 #[derive(Debug)]
 pub(super) struct CacheState {
@@ -60,10 +65,12 @@ pub(super) struct CacheState {
     topics: Vec<String>,
     pub(super) classes: Classes,
     pub(super) entries: EntryIndex,
-    pub(super) walks: Slab<PendingRead>,
+    /// By the number that JavaScript knows. `None` is a read that takes a step at this moment.
+    pub(super) walks: Slab<Option<PendingRead>>,
+    /// By the number that JavaScript knows.
     flights: Slab<Flight>,
-    /// The newest flight of each key. Each flight knows the one before.
-    by_key: BTreeMap<String, u32>,
+    /// The numbers of each key's flights, the oldest first.
+    flights_by_key: BTreeMap<String, Vec<u32>>,
     pub(super) era: u32,
     /// The number of floors above which unneeded floors are dropped.
     most_floors: usize,
@@ -80,7 +87,7 @@ impl CacheState {
             entries: EntryIndex::new(bounds),
             walks: Slab::default(),
             flights: Slab::default(),
-            by_key: BTreeMap::new(),
+            flights_by_key: BTreeMap::new(),
             era: 0,
             most_floors: SPARE_FLOORS,
             counts: Counts::default(),
@@ -195,7 +202,9 @@ impl CacheState {
             return;
         }
         let entries = &self.entries;
-        let walked = |name: &str| self.walks.iter().any(|(_, walk)| walk.key.as_str() == name);
+        let walked = |name: &str| {
+            self.walks.iter().any(|(_, walk)| walk.as_ref().is_some_and(|walk| walk.key.as_str() == name))
+        };
         let filled = self.flights.iter().filter_map(|(_, flight)| flight.position);
         let oldest = filled.map(|position| position.version).min();
         // An entry "not found" is refused by the newest floor of any tag, which is held apart from the floors of tags.
@@ -217,13 +226,13 @@ impl CacheState {
     pub(super) fn clear(&mut self) {
         self.era = self.era.wrapping_add(1);
         self.entries.clear();
-        self.flights.iter_mut().for_each(|flight| flight.void = true);
+        self.flights.iter_mut().for_each(|(_, flight)| flight.void = true);
     }
 
     /// Drops the entry of a key, and voids the flights of the key; returns the entry's slot.
     pub(super) fn drop_key(&mut self, key: &str) -> Option<u32> {
-        let flights = self.flights.iter_mut().filter(|flight| flight.key.as_str() == key);
-        flights.for_each(|flight| flight.void = true);
+        let flights = self.flights.iter_mut().map(|(_, flight)| flight);
+        flights.filter(|flight| flight.key.as_str() == key).for_each(|flight| flight.void = true);
         self.entries.drop_key(key)
     }
 
@@ -239,26 +248,24 @@ impl CacheState {
 
     // --- Flights ---
 
-    /// Finds the flight that a read may wait for, or begins one; says whether it did.
-    pub(super) fn board(&mut self, walk: u32, tick: u32, now: UnixMillis) -> Option<(u32, bool)> {
-        let walk = self.walks.get(walk)?;
+    /// Returns the flight that a read is to wait for. Begins one if none will do.
+    pub(super) fn board(&mut self, walk: u32, tick: u32, now: UnixMillis) -> u32 {
+        let walk = self.walk(walk).expect(UNDER_WAY);
         let will_do = |flight: &Flight| {
             let in_time = if walk.anew { flight.tick >= walk.tick } else { flight.position.is_some() };
             in_time && self.is_good(flight)
         };
         if let Some((number, _)) = self.flights_of(&walk.key).find(|(_, flight)| will_do(flight)) {
-            return Some((number, false));
+            return number;
         }
         // A key outside the topics cannot be kept.
         let position = self.known.position().filter(|_| !walk.pass);
         let key = walk.key.clone();
         let name = key.as_str().to_owned();
-        let before = self.by_key.get(&name).copied().unwrap_or(0);
-        let flight =
-            Flight { key, position, begun_at: now, tick, void: false, brought: None, kept: false, before };
-        let number = self.flights.admit(flight);
-        self.by_key.insert(name, number);
-        Some((number, true))
+        let flight = Flight { key, position, begun_at: now, tick, void: false, brought: None, kept: false };
+        let number = number_of(self.flights.insert(flight));
+        self.flights_by_key.entry(name).or_default().push(number);
+        number
     }
 
     /// Says whether a flight is under way that a fetch of the key from here on would do no better than.
@@ -268,9 +275,8 @@ impl CacheState {
 
     /// Returns the flights of a key, the newest first.
     fn flights_of(&self, key: &Key) -> impl Iterator<Item = (u32, &Flight)> {
-        let newest = self.by_key.get(key.as_str()).copied();
-        let numbered = |number: u32| Some((number, self.flights.get(number)?));
-        std::iter::successors(newest.and_then(numbered), move |(_, flight)| numbered(flight.before))
+        let numbers = self.flights_by_key.get(key.as_str()).into_iter().flatten().rev();
+        numbers.filter_map(|number| Some((*number, self.flight(*number)?)))
     }
 
     /// Says whether a flight is under way that nothing refuses.
@@ -291,40 +297,30 @@ impl CacheState {
 
     /// Takes the result of a flight's fetcher; a flight that was forgotten meanwhile ignores it.
     pub(super) fn land(&mut self, flight: u32, brought: Brought) {
-        if let Some(flight) = self.flights.get_mut(flight) {
+        if let Some(flight) = self.flights.get_mut(flight as usize) {
             flight.brought = Some(brought);
         }
     }
 
     /// Forgets a flight that no read waits for.
     pub(super) fn end_flight(&mut self, flight: u32) {
-        let Some(Flight { key, before, .. }) = self.flights.take(flight) else { return };
-        let newest = self.by_key.get(key.as_str()).copied();
-        if newest == Some(flight) {
-            match before {
-                0 => self.by_key.remove(key.as_str()),
-                before => self.by_key.insert(key.as_str().to_owned(), before),
-            };
-            return;
-        }
-        let mut number = newest.unwrap_or(0);
-        while let Some(newer) = self.flights.get_mut(number) {
-            if newer.before == flight {
-                newer.before = before;
-                return;
+        let Some(Flight { key, .. }) = self.flights.try_remove(flight as usize) else { return };
+        if let Some(numbers) = self.flights_by_key.get_mut(key.as_str()) {
+            numbers.retain(|number| *number != flight);
+            if numbers.is_empty() {
+                self.flights_by_key.remove(key.as_str());
             }
-            number = newer.before;
         }
     }
 
     pub(super) fn flight(&self, flight: u32) -> Option<&Flight> {
-        self.flights.get(flight)
+        self.flights.get(flight as usize)
     }
 
     /// Keeps the value that a flight brought to a read, once for all reads of the flight.
     pub(super) fn keep(&mut self, walk: u32, flight: u32) -> Option<Put> {
-        let read = self.walks.get(walk)?.task.read();
-        let flight = self.flights.get_mut(flight)?;
+        let read = self.walks.get(walk as usize)?.as_ref()?.task.read();
+        let flight = self.flights.get_mut(flight as usize)?;
         let brought = flight.brought.as_ref()?;
         let lives = brought.ttl.is_none_or(|ttl| !ttl.is_zero());
         let (bytes, envelope) = (brought.bytes, flight.envelope(read)?);

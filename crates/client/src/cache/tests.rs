@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::read::cache::{Freshness, Tier};
+use newsreel_core::read::cache::{Freshness, ReadFailure};
 use newsreel_core::read::floors::raised_by;
 use newsreel_core::wire::{Change, Epoch, Key, Position, Tag, UnixMillis, Version};
 #[cfg(target_arch = "wasm32")]
@@ -10,7 +10,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::entry_index::Bounds;
 use super::options::{BeyondBound, Promise};
-use super::pending::{NextStep, ReadOptions};
+use super::pending::{Behind, NextStep, ReadOptions, Source};
 use super::state::{Brought, CacheState};
 use crate::session::Heard;
 
@@ -25,7 +25,7 @@ fn key() -> Key {
     Key::new("title:1".to_owned()).unwrap()
 }
 
-/// A desk that has heard everything up to version 3, as of now.
+/// A cache that has heard everything up to version 3, as of now.
 fn state() -> CacheState {
     let mut state = CacheState::new(Bounds { entries: 100, bytes: 1 << 20 });
     let minute = Duration::from_secs(60);
@@ -52,22 +52,22 @@ fn brought(tags: &[&str]) -> Brought {
 /// Begins a read that has to fetch, and boards.
 fn begin(state: &mut CacheState) -> (u32, u32) {
     let walk = state.begin(key(), ReadOptions::default(), 0, NOW);
-    assert_eq!(state.turn(walk), Some(NextStep::Fetch));
-    (walk, state.board(walk, 0, NOW).unwrap().0)
+    assert_eq!(state.step(walk), NextStep::Fetch);
+    (walk, state.board(walk, 0, NOW))
 }
 
 /// Lands a flight for a read, and keeps its value if the read's step says so.
 fn land(state: &mut CacheState, walk: u32, flight: u32, tags: &[&str]) -> NextStep {
     state.land(flight, brought(tags));
-    let turn = state.landed(walk, flight, NOW).unwrap();
-    if matches!(turn, NextStep::Serve { keep: true, .. }) {
+    let step = state.landed(walk, flight, NOW);
+    if matches!(step, NextStep::Serve { keep: true, .. }) {
         state.keep(walk, flight).unwrap();
     }
-    turn
+    step
 }
 
-fn is_fresh(turn: NextStep, tier: Tier) -> bool {
-    matches!(turn, NextStep::Serve { from, freshness: Freshness::Fresh, .. } if from == tier)
+fn is_fresh(step: NextStep, source: Source) -> bool {
+    matches!(step, NextStep::Serve { from, freshness: Freshness::Fresh, .. } if from == source)
 }
 
 #[test]
@@ -82,18 +82,18 @@ fn what_was_fetched_is_a_hit_until_something_covers_it() {
     for cover in covers {
         let mut state = state();
         let (walk, flight) = begin(&mut state);
-        assert!(is_fresh(land(&mut state, walk, flight, &["a"]), Tier::Origin));
+        assert!(is_fresh(land(&mut state, walk, flight, &["a"]), Source::Origin));
         for spare in spares {
             hear(&mut state, serde_json::from_str(spare).unwrap());
         }
         let slot = state.entries.slot("title:1").unwrap();
-        assert!(is_fresh(state.try_hit(slot, NOW).unwrap(), Tier::Memory));
+        assert_eq!(state.try_hit(slot, NOW), Some(Behind::default()));
         hear(&mut state, cover.clone());
         assert_eq!(state.try_hit(slot, NOW), None, "{cover:?}");
         state.end(walk);
         state.end_flight(flight);
         let walk = state.begin(key(), ReadOptions::default(), 1, NOW);
-        assert_eq!(state.turn(walk), Some(NextStep::Fetch), "{cover:?}");
+        assert_eq!(state.step(walk), NextStep::Fetch, "{cover:?}");
     }
 }
 
@@ -104,9 +104,9 @@ fn s2_a_fill_from_before_a_change_is_not_kept_and_who_waited_for_it_fetches_agai
     hear(&mut state, serde_json::from_str(r#"{"tag":"a"}"#).unwrap());
     assert_eq!(land(&mut state, walk, flight, &["a"]), NextStep::Fetch);
     assert_eq!(state.entries.count(), 0);
-    let (again, begun) = state.board(walk, 1, NOW).unwrap();
-    assert!(begun && again != flight);
-    assert!(is_fresh(land(&mut state, walk, again, &["a"]), Tier::Origin));
+    let again = state.board(walk, 1, NOW);
+    assert_ne!(again, flight);
+    assert!(is_fresh(land(&mut state, walk, again, &["a"]), Source::Origin));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn e1_a_reset_forgets_what_is_kept_and_refuses_what_is_on_its_way() {
     state.end(kept);
     state.end_flight(flight);
     let other = state.begin(Key::new("title:2".to_owned()).unwrap(), ReadOptions::default(), 0, NOW);
-    let (late, _) = state.board(other, 0, NOW).unwrap();
+    let late = state.board(other, 0, NOW);
     let newer = Position::genesis(Epoch::new(UnixMillis(2_000_000_000_000), [0; 10]));
     assert!(state.hear(&[Heard::Reset { position: newer }], Some(newer), Some(NOW), &[]));
     assert_eq!(state.entries.count(), 0);
@@ -147,10 +147,8 @@ fn s1_a_bound_that_has_passed_asks_for_a_proof_before_the_answer() {
     let late = NOW.plus(Duration::from_secs(61));
     assert_eq!(state.try_hit(slot, late), None);
     let walk = state.begin(key(), ReadOptions::default(), 1, late);
-    assert!(matches!(state.turn(walk), Some(NextStep::Prove { .. })));
-    let Some(NextStep::Serve { freshness, .. }) = state.proved(walk, false, late) else {
-        panic!("it is marked")
-    };
+    assert!(matches!(state.step(walk), NextStep::Prove { .. }));
+    let NextStep::Serve { freshness, .. } = state.proved(walk, false, late) else { panic!("it is marked") };
     assert_eq!(freshness, Freshness::Stale);
 }
 
@@ -173,4 +171,21 @@ fn floors_that_can_refuse_nothing_are_not_held() {
         state.end_flight(flight);
     }
     assert!(state.floors() < 10_000, "{}", state.floors());
+}
+
+#[test]
+fn javascript_reads_a_step_by_these_names() {
+    let (freshness, behind) = (Freshness::Revalidating, Behind { refresh: true, prove: false });
+    for (step, text) in [
+        (NextStep::Prove { max_age: Duration::from_millis(250) }, r#"{"do":"prove","maxAgeMs":250}"#),
+        (NextStep::Fetch, r#"{"do":"fetch"}"#),
+        (
+            NextStep::Serve { from: Source::Memory, freshness, keep: false, behind },
+            r#"{"do":"serve","from":"memory","freshness":"revalidating","keep":false,"refresh":true,"prove":false}"#,
+        ),
+        (NextStep::Removed { freshness: Freshness::Stale }, r#"{"do":"removed","freshness":"stale"}"#),
+        (NextStep::Fail { failure: ReadFailure::MinVersion }, r#"{"do":"fail","failure":"min-version"}"#),
+    ] {
+        assert_eq!(serde_json::to_string(&step).unwrap(), text);
+    }
 }

@@ -102,7 +102,11 @@ impl PageQuery {
 }
 
 impl FollowQuery {
-    pub(super) fn parse(query: &str) -> Result<Self, Problem> {
+    /// Reads the query of a follow, without its `?`.
+    ///
+    /// # Errors
+    /// A [`Problem`] that names the part of the query that is wrong.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
         let mut parts = Parts::default();
         let mut follow = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {

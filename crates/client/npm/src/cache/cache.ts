@@ -12,8 +12,9 @@ import { NewsreelError, quietly, textOf } from '../error.js';
 import { ATTACH, type Feed, type Hearer, NOW } from '../feed/types.js';
 import { type FetchContext, type Flight, Flights } from './flights.js';
 import { Proofs } from './proofs.js';
+import { type Behind, type Freshness, type Removed, type Serve, behind, failure, stepOf } from './step.js';
 import { Waiters } from '../feed/waiters.js';
-import { Cache, type Session, load } from '../wasm/wasm.js';
+import { Cache, Hit, type Session, load } from '../wasm/wasm.js';
 
 /** Gets the value of a key from its source. `undefined` and `null` say that there is none. */
 export type Fetcher<T> = (key: string, context: FetchContext) => T | Entry<T> | Promise<T | Entry<T>>;
@@ -28,7 +29,7 @@ export interface Answer<T> {
    * `fresh`: nothing newer was published longer ago than the lag bound. `revalidating`: expired or softly changed, and
    * being fetched. `stale`: older than the policy promises.
    */
-  freshness: 'fresh' | 'revalidating' | 'stale';
+  freshness: Freshness;
   /** How long ago the fetch of the value began, in milliseconds; 0 for an answer of the log. */
   ageMs: number;
   /** The age of the last proof that every change had been heard, in milliseconds; `Infinity` before the first proof. */
@@ -52,18 +53,6 @@ interface Kept {
   sparedUntil: number;
 }
 
-/** The next step of a read, as the wasm says it: see `packed` in `cache.rs`. */
-const PROVE_TURN = 1;
-const FETCH_TURN = 2;
-const MEMORY = 3;
-const ORIGIN = 4;
-const REMOVED = 5;
-const KIND = 7;
-const REFRESH = 32;
-const KEEP = 64;
-const BEHIND = 128;
-const FRESHNESS = ['fresh', 'revalidating', 'stale'] as const;
-
 /** How long a key is not fetched again behind an answer after its fetcher failed: the source may be down. */
 const SPARED_MS = 1_000;
 const NO_OPTIONS: ReadOptions = {};
@@ -85,7 +74,7 @@ export class EdgeCache implements Disposable {
   #proofs: Proofs | undefined;
   #flights = new Flights(() => this.#clock());
   #kept = new Map<string, Kept>();
-  #slots: (Kept | undefined)[] = [];
+  #slots = new Map<number, Kept>();
   /** The reads that wait for the feed to hear a version. */
   #waiters = new Waiters();
   #evicted = 0;
@@ -136,9 +125,9 @@ export class EdgeCache implements Disposable {
   get<T>(key: string, fetcher: Fetcher<T>, options?: ReadOptions): Promise<T | undefined> {
     const kept = this.#kept.get(key);
     if (kept !== undefined && options === undefined && this.#inside) {
-      const turn = this.#inside.hit(kept.slot, this.#clock());
-      if (turn !== 0) {
-        if ((turn & (REFRESH | BEHIND)) !== 0) this.#after(turn, key, fetcher);
+      const hit = this.#inside.hit(kept.slot, this.#clock());
+      if (hit !== Hit.Miss) {
+        this.#after(behind(hit), key, fetcher);
         return Promise.resolve(kept.value as T);
       }
     }
@@ -221,12 +210,12 @@ export class EdgeCache implements Disposable {
 
   #drop(): void {
     this.#kept.clear();
-    this.#slots = [];
+    this.#slots.clear();
   }
 
   #free(slot: number): void {
-    const kept = this.#slots[slot];
-    this.#slots[slot] = undefined;
+    const kept = this.#slots.get(slot);
+    this.#slots.delete(slot);
     if (kept && this.#kept.get(kept.key) === kept) this.#kept.delete(kept.key);
   }
 
@@ -235,9 +224,11 @@ export class EdgeCache implements Disposable {
     if (slot === undefined) return;
     this.#evicted += evicted.length;
     for (const freed of evicted) this.#free(freed);
+    const replaced = this.#kept.get(key);
+    if (replaced) this.#slots.delete(replaced.slot);
     const kept: Kept = { key, slot, value: flight.value, fetchedAt: flight.begunAt, sparedUntil: 0 };
     this.#kept.set(key, kept);
-    this.#slots[slot] = kept;
+    this.#slots.set(slot, kept);
   }
 
   // --- Reads ---
@@ -247,20 +238,22 @@ export class EdgeCache implements Disposable {
     let flight: Flight | undefined;
     let shared = false;
     try {
-      for (let turn = inside.turn(walk); ; ) {
-        const kind = turn & KIND;
-        if (kind === PROVE_TURN) {
-          const proved = await this.#prove(inside, walk, options);
+      for (let step = stepOf(inside.step(walk)); ; ) {
+        if (step.do === 'prove') {
+          const proved = await this.#prove(inside, walk, step.maxAgeMs, options);
           this.#check();
-          turn = inside.proved(walk, proved, this.#clock());
-        } else if (kind === FETCH_TURN) {
+          step = stepOf(inside.proved(walk, proved, this.#clock()));
+        } else if (step.do === 'fetch') {
           if (flight) this.#flights.leave(inside, flight);
           [flight, shared] = this.#flights.board(inside, walk, key, fetcher, this.#stamp());
           await unlessAborted(flight.settled, options.signal);
           this.#check();
-          turn = flight.failed ? inside.failed(walk, this.#clock()) : inside.landed(walk, flight.number, this.#clock());
+          const at = this.#clock();
+          step = stepOf(flight.failed ? inside.failed(walk, at) : inside.landed(walk, flight.number, at));
+        } else if (step.do === 'fail') {
+          throw failure(step.failure, flight);
         } else {
-          return this.#answer(inside, turn, walk, key, fetcher, flight, shared);
+          return this.#answer(inside, step, walk, key, fetcher, flight, shared);
         }
       }
     } finally {
@@ -271,30 +264,29 @@ export class EdgeCache implements Disposable {
 
   #answer(
     inside: Cache,
-    turn: number,
+    step: Serve | Removed,
     walk: number,
     key: string,
     fetcher: Fetcher<unknown>,
     flight: Flight | undefined,
     shared: boolean,
   ): Answer<unknown> {
-    const kind = turn & KIND;
-    if (kind > REMOVED) throw failure(turn, flight);
-    if (kind === ORIGIN && flight && turn & KEEP) this.#keep(inside, key, walk, flight);
-    if (turn & (REFRESH | BEHIND)) this.#after(turn, key, fetcher);
+    const served = step.do === 'serve' ? step : undefined;
+    if (served?.from === 'origin' && flight && served.keep) this.#keep(inside, key, walk, flight);
+    this.#after(served, key, fetcher);
     const kept = this.#kept.get(key);
     const at = this.#clock();
     const common = {
-      freshness: FRESHNESS[(turn >> 3) & 3] ?? 'stale',
+      freshness: step.freshness,
       lagMs: inside.lag(at) ?? Infinity,
       position: inside.position() || undefined,
     };
-    if (kind === MEMORY && kept) {
+    if (served?.from === 'memory' && kept) {
       const { value, fetchedAt, slot } = kept;
       const filledAt = inside.filledAt(slot) || undefined;
       return { value, tier: 'memory', ...common, ageMs: Math.max(0, at - fetchedAt), filledAt, shared: false };
     }
-    if (kind === ORIGIN && flight) {
+    if (served?.from === 'origin' && flight) {
       const filledAt = kept?.value === flight.value && kept ? inside.filledAt(kept.slot) || undefined : undefined;
       const { value, begunAt } = flight;
       return { value, tier: 'origin', ...common, ageMs: Math.max(0, at - begunAt), filledAt, shared };
@@ -303,10 +295,15 @@ export class EdgeCache implements Disposable {
   }
 
   /** Waits for the version that a read wants, and for a proof; says whether both came in time. */
-  async #prove(inside: Cache, walk: number, { waitMs = this.#options.waitMs ?? 3_000, signal }: ReadOptions): Promise<boolean> {
+  async #prove(
+    inside: Cache,
+    walk: number,
+    maxAgeMs: number,
+    { waitMs = this.#options.waitMs ?? 3_000, signal }: ReadOptions,
+  ): Promise<boolean> {
     const until = this.#clock() + waitMs;
     if (!inside.isHeard(walk) && !(await this.#heard(inside, walk, waitMs, signal))) return false;
-    const since = this.#clock() - inside.maxAge(walk);
+    const since = this.#clock() - maxAgeMs;
     const left = Math.max(0, until - this.#clock());
     return unlessAborted(this.#proofs?.get(since, left) ?? Promise.resolve(false), signal);
   }
@@ -325,9 +322,9 @@ export class EdgeCache implements Disposable {
 
   // --- Behind an answer ---
 
-  #after(turn: number, key: string, fetcher: Fetcher<unknown>): void {
-    if (turn & BEHIND) this.#proofs?.soon();
-    if (turn & REFRESH) void this.#refresh(key, fetcher);
+  #after(work: Behind | undefined, key: string, fetcher: Fetcher<unknown>): void {
+    if (work?.prove) this.#proofs?.soon();
+    if (work?.refresh) void this.#refresh(key, fetcher);
   }
 
   async #refresh(key: string, fetcher: Fetcher<unknown>): Promise<void> {
@@ -335,7 +332,7 @@ export class EdgeCache implements Disposable {
     const at = this.#clock();
     if (!inside || (kept && at < kept.sparedUntil)) return;
     const walk = inside.refresh(key, this.#stamp(), at);
-    if (walk === 0) return;
+    if (walk === undefined) return;
     try {
       await this.#walk(inside, walk, key, fetcher, NO_OPTIONS);
     } catch (error) {
@@ -380,19 +377,6 @@ function newInside({ maxEntries, maxBytes, classes }: Checked): Cache {
 function refused(cause: unknown): NewsreelError {
   const [, code = 'internal', why = textOf(cause)] = /^([a-z-]+): (.*)$/s.exec(textOf(cause)) ?? [];
   return new NewsreelError(code, why, { terminal: true, cause });
-}
-
-/** Returns the error that a failed read throws. */
-function failure(turn: number, flight: Flight | undefined): unknown {
-  switch ((turn >> 3) & 3) {
-    case 0:
-      return new NewsreelError('bound-not-kept', 'it cannot be proved that every change has been heard');
-    case 1:
-      return new NewsreelError('min-version', 'the version that was asked for has not been heard');
-    default:
-      if (flight?.failed) return flight.error;
-      return new NewsreelError('bound-not-kept', 'changes overtook every fetch');
-  }
 }
 
 /** Waits for a promise; rejects with the signal's reason if the signal aborts first. */

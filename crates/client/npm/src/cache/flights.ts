@@ -52,8 +52,7 @@ export class Flights {
   /** Returns the flight that a read waits for, and whether another read had begun it. Begins the flight if need be. */
   board(inside: Cache, walk: number, key: string, fetcher: Fetch, tick: number): [Flight, boolean] {
     const begunAt = this.#clock();
-    const said = inside.board(walk, tick, begunAt);
-    const number = Math.abs(said);
+    const number = inside.board(walk, tick, begunAt);
     let flight = this.#underWay.get(number);
     if (flight) {
       this.counts.shared += 1;

@@ -1,9 +1,9 @@
 /** The WebAssembly half of the package, compiled once, at the first use. */
 
-import { Cache, Session, initSync, lastPanic } from '../bindgen/newsreel.js';
+import { Cache, Hit, Session, initSync, lastPanic } from '../bindgen/newsreel.js';
 import { NewsreelError, textOf } from '../error.js';
 
-export { Cache, Session, lastPanic };
+export { Cache, Hit, Session, lastPanic };
 
 /** The compiled module, its bytes, or a function that returns one of them. */
 export type WasmSource = WebAssembly.Module | BufferSource | (() => WasmSource | Promise<WasmSource>);
