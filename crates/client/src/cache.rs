@@ -12,7 +12,7 @@ mod state;
 use std::time::Duration;
 
 use newsreel_core::metrics::counts::Count;
-use newsreel_core::wire::{Key, Tag};
+use newsreel_core::wire::{Key, NameError, Tag};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -99,7 +99,7 @@ impl Cache {
         tick: u32,
         now: f64,
     ) -> Result<u32, JsError> {
-        let (key, options) = options(key, bound, beyond, at_least, anew).map_err(|why| JsError::new(&why))?;
+        let (key, options) = options(key, bound, beyond, at_least, anew)?;
         Ok(self.state.begin(key, options, tick, millis(now)))
     }
 
@@ -254,16 +254,25 @@ fn json(step: NextStep) -> String {
     serde_json::to_string(&step).expect("a step is plain texts and numbers")
 }
 
-/// Returns the key and the options of a read; the text of an error begins with its code.
+/// Why a read cannot begin. The text begins with the code of JavaScript's error.
+#[derive(Debug, thiserror::Error)]
+enum BeginError {
+    #[error("bad-key: {0}")]
+    Key(NameError),
+    #[error("bad-options: minVersion is a position or epoch:version, not {0}")]
+    MinVersion(String),
+}
+
+/// Returns the key and the options of a read.
 fn options(
     key: String,
     bound: f64,
     beyond: u32,
     at_least: &str,
     anew: bool,
-) -> Result<(Key, ReadOptions), String> {
-    let key = Key::new(key).map_err(|why| format!("bad-key: {why}"))?;
-    let refused = |_| format!("bad-options: minVersion is a position or epoch:version, not {at_least}");
+) -> Result<(Key, ReadOptions), BeginError> {
+    let key = Key::new(key).map_err(BeginError::Key)?;
+    let refused = |_| BeginError::MinVersion(at_least.to_owned());
     let at_least = if at_least.is_empty() { None } else { Some(at_least.parse().map_err(refused)?) };
     Ok((key, ReadOptions { bound: time(bound), beyond_bound: word(beyond), at_least, anew }))
 }

@@ -10,14 +10,29 @@ use newsreel_core::follow::follower::{Cursor, Effect, Follower, Input, Phase};
 use newsreel_core::read::floors::{FloorRow, raised_by};
 use newsreel_core::wire::claim::{Claim, Start};
 use newsreel_core::wire::frame::VersionRow;
+use newsreel_core::wire::position::PositionError;
+use newsreel_core::wire::problem::Problem;
 use newsreel_core::wire::query::FollowQuery;
-use newsreel_core::wire::{Catalog, Epoch, Position, UnixMillis, Version};
+use newsreel_core::wire::{Catalog, Epoch, NameError, Position, UnixMillis, Version};
 use serde::Serialize;
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::panic;
-use crate::timing;
+use crate::timing::{self, TimingError};
+
+/// Why a session cannot begin.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error(transparent)]
+    Catalog(#[from] NameError),
+    #[error("{}", .0.detail())]
+    Query(Problem),
+    #[error(transparent)]
+    Timing(#[from] TimingError),
+    #[error("{from:?} is neither \"now\", \"start\" nor a position: {why}")]
+    Cursor { from: String, why: PositionError },
+}
 
 /// The changes of a session's last input, for caches. Floors rise before any handler runs, which is safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +115,7 @@ impl Session {
     ) -> Result<Session, JsError> {
         panic::keep_messages();
         let seed = getrandom::u64().map_err(|why| JsError::new(&format!("no randomness: {why}")))?;
-        Self::begin(catalog, name, topics, from, timing, seed).map_err(|why| JsError::new(&why))
+        Ok(Self::begin(catalog, name, topics, from, timing, seed)?)
     }
 
     /// Begins to follow; returns the first effects, as every input does, as a JSON list.
@@ -144,7 +159,7 @@ impl Session {
     /// When `from` is neither `now`, `start` nor a position.
     #[wasm_bindgen(js_name = startAgain)]
     pub fn start_again(&mut self, now: f64, from: &str) -> Result<String, JsError> {
-        let cursor = cursor(from).map_err(|why| JsError::new(&why))?;
+        let cursor = cursor(from)?;
         self.heard.clear();
         self.follower.start_again(millis(now), cursor);
         Ok(self.effects(None))
@@ -190,12 +205,12 @@ impl Session {
         from: &str,
         timing: &str,
         seed: u64,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, SessionError> {
         let query = FollowQuery { from: Start::Head, name: name.clone(), topics: topics.clone() }.to_query();
         // Refuses the catalogs, names and topics that the broker would refuse, in the same words.
-        Catalog::new(catalog).map_err(|why| why.to_string())?;
+        Catalog::new(catalog)?;
         let query = query.strip_prefix('?').unwrap_or_default();
-        FollowQuery::parse(query).map_err(|problem| problem.detail().to_owned())?;
+        FollowQuery::parse(query).map_err(SessionError::Query)?;
         let config = timing::config(timing, !topics.is_empty())?;
         let follower = Follower::new(config, cursor(from)?, seed);
         Ok(Self { follower, name, topics, caches: false, heard: Vec::new() })
@@ -301,13 +316,13 @@ fn begin(from: Start) -> Option<Begin> {
     }
 }
 
-fn cursor(from: &str) -> Result<Cursor, String> {
+fn cursor(from: &str) -> Result<Cursor, SessionError> {
     match from {
         "now" => Ok(Cursor::Head),
         "start" => Ok(Cursor::Beginning),
         position => match position.parse() {
             Ok(position) => Ok(Cursor::At(position)),
-            Err(why) => Err(format!("{position:?} is neither \"now\", \"start\" nor a position: {why}")),
+            Err(why) => Err(SessionError::Cursor { from: position.to_owned(), why }),
         },
     }
 }
@@ -421,7 +436,8 @@ mod tests {
     fn what_the_broker_would_refuse_is_refused_at_once() {
         let begin = |catalog: &str, name: &str, topic: &str, from: &str| {
             let topics = vec![topic.to_owned()];
-            Session::begin(catalog, name.into(), topics, from, "{}", 1).err().unwrap_or_default()
+            let begun = Session::begin(catalog, name.into(), topics, from, "{}", 1);
+            begun.err().map(|why| why.to_string()).unwrap_or_default()
         };
         for (refused, says) in [
             (begin("TV", "me", "a:", "now"), "catalog"),

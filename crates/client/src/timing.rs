@@ -19,11 +19,20 @@ struct Timing {
     backoff_cap_ms: Option<u32>,
 }
 
+/// Why a caller's times cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TimingError {
+    #[error("timing: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("timing: each time is at least 1 ms")]
+    Zero,
+}
+
 /// Returns the configuration with the times that the JSON of a caller's `timing` sets.
-pub(crate) fn config(json: &str, filtered: bool) -> Result<Config, String> {
-    let timing: Timing = serde_json::from_str(json).map_err(|why| format!("timing: {why}"))?;
+pub(crate) fn config(json: &str, filtered: bool) -> Result<Config, TimingError> {
+    let timing: Timing = serde_json::from_str(json)?;
     let or = |ms: Option<u32>, default: Duration| match ms {
-        Some(0) => Err("timing: each time is at least 1 ms".to_owned()),
+        Some(0) => Err(TimingError::Zero),
         Some(ms) => Ok(Duration::from_millis(ms.into())),
         None => Ok(default),
     };
@@ -62,7 +71,7 @@ mod tests {
             (r#"{"pingEveryMs":-1}"#, "invalid value"),
             (r#"{"pingEveryMs":0}"#, "at least 1 ms"),
         ] {
-            let error = config(json, false).unwrap_err();
+            let error = config(json, false).unwrap_err().to_string();
             assert!(error.starts_with("timing: ") && error.contains(says), "{error}");
         }
     }

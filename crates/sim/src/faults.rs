@@ -121,12 +121,17 @@ faults! {
     OriginAway "origin-away" 20_000,
 }
 
-impl FromStr for Fault {
-    type Err = String;
+/// A text that names no fault.
+#[derive(Debug, thiserror::Error)]
+#[error("no fault is called {0:?}; --list-faults lists them")]
+pub struct UnknownFault(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for Fault {
+    type Err = UnknownFault;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFault> {
         let known = Self::ALL.iter().find(|fault| fault.name() == text);
-        known.copied().ok_or_else(|| format!("no fault is called {text:?}; --list-faults lists them"))
+        known.copied().ok_or_else(|| UnknownFault(text.to_owned()))
     }
 }
 

@@ -36,7 +36,7 @@ mod shrink;
 mod tiers;
 mod world;
 
-pub use faults::{Fault, Strike};
+pub use faults::{Fault, Strike, UnknownFault};
 pub use model::Violation;
 pub use plan::Plan;
 pub use run::{Keep, Outcome, play};

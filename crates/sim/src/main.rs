@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use newsreel_sim::{Fault, Keep, Outcome, Plan, Strike, play, shrink};
+use newsreel_sim::{Fault, Keep, Outcome, Plan, Strike, UnknownFault, play, shrink};
 
 /// Plays the whole system with faults, on a seeded clock, and checks the guarantees after every step.
 ///
@@ -95,9 +95,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn plan_of(options: &Options) -> Result<Plan, String> {
+/// Why the options make no plan.
+#[derive(Debug, thiserror::Error)]
+enum PlanError {
+    #[error("--keys is at least 1")]
+    NoKeys,
+    #[error(transparent)]
+    Fault(#[from] UnknownFault),
+    #[error("{0:?} is not kind:number")]
+    NotAStrike(String),
+    #[error("{0:?} is not a number")]
+    NotANumber(String),
+}
+
+fn plan_of(options: &Options) -> Result<Plan, PlanError> {
     if options.keys == 0 {
-        return Err("--keys is at least 1".to_owned());
+        return Err(PlanError::NoKeys);
     }
     let mut faults: BTreeSet<Fault> = BTreeSet::new();
     for (index, name) in options.faults.split(',').map(str::trim).enumerate() {
@@ -123,12 +136,12 @@ fn plan_of(options: &Options) -> Result<Plan, String> {
     Ok(Plan { seed, steps, faults, only, edges, isolates, clients, keys, hidden })
 }
 
-fn strikes(list: &str) -> Result<BTreeSet<Strike>, String> {
+fn strikes(list: &str) -> Result<BTreeSet<Strike>, PlanError> {
     let named = list.split(',').map(str::trim).filter(|one| !one.is_empty() && *one != "none");
     named
         .map(|one| {
-            let (fault, number) = one.split_once(':').ok_or_else(|| format!("{one:?} is not kind:number"))?;
-            Ok((fault.parse()?, number.parse().map_err(|_| format!("{number:?} is not a number"))?))
+            let (fault, number) = one.split_once(':').ok_or_else(|| PlanError::NotAStrike(one.to_owned()))?;
+            Ok((fault.parse()?, number.parse().map_err(|_| PlanError::NotANumber(number.to_owned()))?))
         })
         .collect()
 }

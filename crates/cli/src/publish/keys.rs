@@ -3,7 +3,7 @@
 //! clap's derive knows no groups of flags that repeat, so this reads where each flag stood.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches, error::ErrorKind};
-use newsreel_core::wire::{Change, Key, Operation, Tag};
+use newsreel_core::wire::{Change, Key, NameError, Operation, Tag};
 
 /// The changes that `--key` and what follows it name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,6 +13,14 @@ pub(crate) struct KeyChanges(pub(crate) Vec<Change>);
 #[derive(Debug, thiserror::Error)]
 #[error("a remove cannot be soft")]
 pub(crate) struct SoftRemove;
+
+/// A text that is no tag.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{tag:?}: {why}")]
+struct TagError {
+    tag: String,
+    why: NameError,
+}
 
 const KEY: &str = "keys";
 const OP: &str = "op";
@@ -99,9 +107,9 @@ fn owner<'a>(changes: &'a mut [(usize, Change)], at: usize, flag: &str) -> Resul
     })
 }
 
-fn tag_list(text: &str) -> Result<Vec<Tag>, String> {
+fn tag_list(text: &str) -> Result<Vec<Tag>, TagError> {
     let tags = text.split(',').map(str::trim).filter(|tag| !tag.is_empty());
-    tags.map(|tag| Tag::new(tag).map_err(|why| format!("{tag:?}: {why}"))).collect()
+    tags.map(|tag| Tag::new(tag).map_err(|why| TagError { tag: tag.to_owned(), why })).collect()
 }
 
 #[cfg(test)]
