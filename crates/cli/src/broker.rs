@@ -9,8 +9,8 @@ use newsreel_core::wire::{Catalog, Receipt};
 use reqwest::header::HeaderValue;
 use reqwest::{Client, Method, RequestBuilder, Url};
 
-use crate::exit::Failure;
-use crate::http::{self, CallError, WrongServer};
+use crate::exit::{Failure, WrongServer};
+use crate::http::{self, CallError};
 
 /// The kind of server that is expected at the address. An edge is one too, as far as a command can tell.
 pub(crate) const BROKER: &str = "a broker";

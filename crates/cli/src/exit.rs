@@ -1,9 +1,8 @@
 //! How a command ends: what went wrong, what to do, and with which exit code.
 
+use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-
-use crate::http::WrongServer;
 
 /// The exit codes, as `--help` shows them. Code 2 is clap's.
 pub(crate) const CODES: &str = "Exit codes:
@@ -77,6 +76,16 @@ pub(crate) enum Failure {
     Other(#[from] anyhow::Error),
 }
 
+/// A server that is not what was expected at its address.
+#[derive(Debug, thiserror::Error)]
+#[error("is not {expected}: it answered {answered}")]
+pub(crate) struct WrongServer {
+    /// The kind of server that was expected, such as `a broker`.
+    pub(crate) expected: &'static str,
+    /// The status of the answer and its type, or what its JSON lacks.
+    pub(crate) answered: String,
+}
+
 impl Failure {
     fn code(&self) -> u8 {
         match self {
@@ -118,6 +127,15 @@ fn keys_not_filled(keys: usize) -> String {
 
 fn instead_of(instead: Option<&str>) -> String {
     instead.map_or_else(String::new, |instead| format!("; give {instead} as the address"))
+}
+
+/// Returns the text of the innermost error: the outer ones of an HTTP client say only "error sending request".
+pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut why = error;
+    while let Some(inner) = why.source() {
+        why = inner;
+    }
+    why.to_string()
 }
 
 /// Writes a failure and what to do about it to stderr; returns the exit code.

@@ -1,6 +1,5 @@
 //! HTTP as every command needs it: problems read into errors, and trying again while that may help.
 
-use std::error::Error;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::exit::Failure;
+use crate::exit::{Failure, WrongServer, innermost};
 use crate::proxy::is_here;
 
 /// How long a connection may take to open.
@@ -54,16 +53,6 @@ pub(crate) enum CallError {
     },
     /// The answer is not one of the server that was expected at the address.
     WrongServer(WrongServer),
-}
-
-/// A server that is not what was expected at its address.
-#[derive(Debug, thiserror::Error)]
-#[error("is not {expected}: it answered {answered}")]
-pub(crate) struct WrongServer {
-    /// The kind of server that was expected, such as `a broker`.
-    pub(crate) expected: &'static str,
-    /// The status of the answer and its type, or what its JSON lacks.
-    pub(crate) answered: String,
 }
 
 /// Returns a client for one server. The client follows no redirects, and asks no proxy for an address of this machine.
@@ -284,15 +273,6 @@ pub(crate) fn redirected(server: &Url, asked: &Url, to: &Url) -> Failure {
         instead.to_string()
     });
     Failure::Redirected { server: server.to_string(), to: to.to_string(), instead }
-}
-
-/// Returns the text of the innermost error: the outer ones of an HTTP client say only "error sending request".
-pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut why = error;
-    while let Some(inner) = why.source() {
-        why = inner;
-    }
-    why.to_string()
 }
 
 fn no_answer(error: &reqwest::Error) -> CallError {

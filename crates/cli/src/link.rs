@@ -18,8 +18,8 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use crate::broker::{BROKER, BrokerOptions};
-use crate::exit::Failure;
-use crate::http::{CONNECT_TIMEOUT, WrongServer, described, is_html, problem, redirect, redirected};
+use crate::exit::{Failure, WrongServer};
+use crate::http::{CONNECT_TIMEOUT, described, is_html, problem, redirect, redirected};
 use crate::proxy::{ConnectError, connect};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;

@@ -81,12 +81,3 @@ pub(crate) async fn run(options: OriginOptions, at: BrokerOptions) -> Result<(),
         () = async { give_up.await; tokio::time::sleep(GRACE).await } => Ok(()),
     }
 }
-
-/// Runs work that waits for the disk on a thread of its own. The work is done even when its caller has gone.
-async fn on_disk<T: Send + 'static>(
-    store: &Arc<Store>,
-    work: impl FnOnce(&Store) -> T + Send + 'static,
-) -> T {
-    let store = Arc::clone(store);
-    tokio::task::spawn_blocking(move || work(&store)).await.expect("work on the store does not panic")
-}

@@ -14,7 +14,7 @@ use reqwest::Url;
 use tokio::net::TcpStream;
 use tower_service::Service as _;
 
-use crate::http::innermost;
+use crate::exit::innermost;
 
 /// Why there is no connection to a server.
 #[derive(Debug, thiserror::Error)]

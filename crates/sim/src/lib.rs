@@ -5,9 +5,9 @@
 //! In reading order:
 //! - `plan`: the options of a run; `run`: a run from beginning to end;
 //! - `world`: every part on one clock; `event`: everything that can happen at a moment of that clock;
-//! - the state of each part, which knows no world: `origin`, `rows` (of the broker), `seat` (a follower and its
-//!   connection), `replica`, `network` (sockets), `tiers` (KV and R2), `machine` (clocks and storage);
-//! - `shells`: the actions of each part, as methods of the world; `broker` and `reader` are shells with their state;
+//! - the state of each part, which knows no world: `origin`, `broker` and its `rows`, `seat` (a follower and its
+//!   connection), `replica`, `reader`, `network` (sockets), `tiers` (KV and R2), `machine` (clocks and storage);
+//! - `shells`: the actions of each part, as methods of the world;
 //! - `faults`: the kinds of faults and their rates; `rng`: random numbers from a seed;
 //! - `model`: the guarantees;
 //! - `shrink`: a failing run made small.

@@ -7,9 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::on_disk;
 use super::outbox::{Fault, Outgoing};
-use super::store::Store;
+use super::store::{Store, on_disk};
 use crate::broker::{BrokerClient, Wait};
 use crate::exit::note;
 use crate::http::{CallError, pause};

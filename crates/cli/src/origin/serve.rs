@@ -18,9 +18,9 @@ use newsreel_core::wire::{Catalog, Code, Key, Problem, Tag};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::batch;
 use super::hot::Reads;
-use super::store::{CommitError, Committed, Store, Value, Write};
-use super::{batch, on_disk};
+use super::store::{CommitError, Committed, Store, Value, Write, on_disk};
 use crate::exit::note;
 
 /// The largest value: what KV takes.

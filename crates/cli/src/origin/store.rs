@@ -1,7 +1,7 @@
 //! The origin's catalogue in SQLite: entries, and the publish of each transaction beside them. Knows no HTTP.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use newsreel_core::log::schema;
 use newsreel_core::read::cache::etag_of;
@@ -266,6 +266,15 @@ fn tags_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Vec<Tag>>
     serde_json::from_str(&text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
     })
+}
+
+/// Runs work that waits for the disk on a thread of its own. The work is done even when its caller has gone.
+pub(super) async fn on_disk<T: Send + 'static>(
+    store: &Arc<Store>,
+    work: impl FnOnce(&Store) -> T + Send + 'static,
+) -> T {
+    let store = Arc::clone(store);
+    tokio::task::spawn_blocking(move || work(&store)).await.expect("work on the store does not panic")
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::wire::name::Catalog;
 use crate::wire::position::UnixMillis;
 use crate::wire::problem::{Code, Problem};
 use crate::wire::query::{MAX_TOPICS, MAX_TOPICS_BYTES};
-use raw::{Header, JWT, KeyItem, RawClaims, decoded, json};
+use raw::{Header, JWT, KeyItem, OneOrMany, RawClaims, decoded, json};
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;
@@ -118,6 +118,17 @@ pub struct Claims {
     catalogs: Vec<String>,
     scopes: Vec<Scope>,
     topics: Vec<String>,
+}
+
+impl From<RawClaims> for Claims {
+    fn from(raw: RawClaims) -> Self {
+        let catalogs = match raw.catalog {
+            OneOrMany::One(one) => vec![one],
+            OneOrMany::Many(many) => many,
+        };
+        let RawClaims { exp, nbf, iat, sub, scopes, topics, .. } = raw;
+        Self { until: exp, from: nbf.max(iat), sub, catalogs, scopes, topics }
+    }
 }
 
 impl Keys {

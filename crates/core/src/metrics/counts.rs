@@ -14,6 +14,8 @@ mod count;
 mod histogram;
 
 pub use count::Count;
+pub(super) use count::CountRow;
+use count::raise;
 pub(super) use histogram::{Histogram, LAG, ORIGIN};
 use histogram::{millis, observe};
 
@@ -24,8 +26,6 @@ use crate::wire::name::MAX_KEY_BYTES;
 pub const MAX_CLASSES: usize = 64;
 /// The longest text of counts, in bytes: 65 lines with the longest class and the greatest numbers.
 pub const MAX_TEXT_BYTES: usize = 128 << 10;
-
-pub(super) type CountRow = [u64; Count::ALL.len()];
 
 /// The counts of each class.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -200,12 +200,6 @@ fn read(line: &str) -> Option<(&str, CountRow)> {
 pub(crate) fn whole(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
-}
-
-fn raise(row: &mut CountRow, at: usize, n: u64) {
-    if let Some(count) = row.get_mut(at) {
-        *count = if at == Count::LagMaxMs as usize { n.max(*count) } else { n.saturating_add(*count) };
-    }
 }
 
 fn raise_all(row: &mut CountRow, counted: &CountRow) {

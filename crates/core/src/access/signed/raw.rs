@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::{Claims, Scope};
+use crate::access::Scope;
 use crate::wire::json::Object;
 use crate::wire::position::UnixMillis;
 
@@ -40,34 +40,24 @@ fn jwt() -> String {
 #[derive(Deserialize)]
 pub(super) struct RawClaims {
     #[serde(default, deserialize_with = "numeric_date")]
-    exp: UnixMillis,
+    pub(super) exp: UnixMillis,
     #[serde(default, deserialize_with = "numeric_date")]
-    nbf: UnixMillis,
+    pub(super) nbf: UnixMillis,
     #[serde(default, deserialize_with = "numeric_date")]
-    iat: UnixMillis,
-    sub: String,
-    catalog: OneOrMany,
-    scopes: Vec<Scope>,
+    pub(super) iat: UnixMillis,
+    pub(super) sub: String,
+    pub(super) catalog: OneOrMany,
+    pub(super) scopes: Vec<Scope>,
     #[serde(default, deserialize_with = "some_topics")]
-    topics: Vec<String>,
+    pub(super) topics: Vec<String>,
 }
 
+/// One text, or a list of texts.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
+pub(super) enum OneOrMany {
     One(String),
     Many(Vec<String>),
-}
-
-impl From<RawClaims> for Claims {
-    fn from(raw: RawClaims) -> Self {
-        let catalogs = match raw.catalog {
-            OneOrMany::One(one) => vec![one],
-            OneOrMany::Many(many) => many,
-        };
-        let RawClaims { exp, nbf, iat, sub, scopes, topics, .. } = raw;
-        Self { until: exp, from: nbf.max(iat), sub, catalogs, scopes, topics }
-    }
 }
 
 /// Reads a date of RFC 7519, section 2: seconds since 1970, with or without a fraction.

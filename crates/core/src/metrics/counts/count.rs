@@ -137,3 +137,13 @@ counts! {
     /// Answers of the origin that no tier stores: `Vary` names a header that the policy does not allow.
     NotStoredVary,
 }
+
+/// The numbers of one class, in the order of [`Count::ALL`].
+pub(crate) type CountRow = [u64; Count::ALL.len()];
+
+/// Counts `n` more. Of [`Count::LagMaxMs`] the greatest is kept.
+pub(super) fn raise(row: &mut CountRow, at: usize, n: u64) {
+    if let Some(count) = row.get_mut(at) {
+        *count = if at == Count::LagMaxMs as usize { n.max(*count) } else { n.saturating_add(*count) };
+    }
+}

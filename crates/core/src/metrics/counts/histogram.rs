@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::count::Count;
-use super::{CountRow, raise};
+use super::count::{Count, CountRow, raise};
 
 /// The counters that make up one histogram of times.
 pub(crate) struct Histogram {

@@ -13,7 +13,7 @@ use newsreel_core::log::Log;
 use newsreel_core::log::maintenance::{MaintenanceTask, REMEMBER_FOR, StorageStats};
 use newsreel_core::wire::{Position, UnixMillis, frame};
 
-use super::{DISAGREE, Output, UPKEEP};
+use crate::broker::{DISAGREE, Output, UPKEEP};
 use crate::faults::Fault;
 use crate::model::broken;
 use crate::network::Down;
