@@ -60,7 +60,7 @@ struct Isolate {
 
 /// A read under way, between two of its steps.
 #[derive(Clone)]
-struct Walk {
+struct PausedRead {
     read: ReadMachine,
     /// The tiers that have still to answer, and the generation under which the read asks KV.
     asking: Vec<Tier>,
@@ -155,9 +155,9 @@ impl World {
         }
     }
 
-    fn begin(&self, reader: usize) -> Walk {
+    fn begin(&self, reader: usize) -> PausedRead {
         let read = ReadMachine::new(key(), policy(self.quorum), None).with_r2(true);
-        let mut walk = Walk {
+        let mut paused = PausedRead {
             read,
             asking: Vec::new(),
             generation: Version::ZERO,
@@ -168,22 +168,22 @@ impl World {
             answer: None,
             puts: Vec::new(),
         };
-        self.tell(reader, &mut walk, Event::Begin);
-        walk
+        self.tell(reader, &mut paused, Event::Begin);
+        paused
     }
 
     /// Hands a read an event, and notes what the read wants next.
-    fn tell(&self, reader: usize, walk: &mut Walk, event: Event) {
-        match walk.read.next(NOW, &self.isolates[reader].known, event) {
+    fn tell(&self, reader: usize, paused: &mut PausedRead, event: Event) {
+        match paused.read.next(NOW, &self.isolates[reader].known, event) {
             Step::Ask { tiers, generation } => {
-                walk.asking = tiers.to_vec();
-                walk.generation = generation;
+                paused.asking = tiers.to_vec();
+                paused.generation = generation;
             }
             Step::Answer(answer) => {
                 if let Answer::Serve { fill, .. } = &answer {
-                    walk.puts.clone_from(fill);
+                    paused.puts.clone_from(fill);
                 }
-                walk.answer = Some(answer);
+                paused.answer = Some(answer);
             }
             Step::Listen => {}
             Step::Sync { .. } => panic!("within its bound, and with all floors, nobody syncs"),
@@ -192,22 +192,22 @@ impl World {
 
     /// Goes on with a read by one step: asks a tier, hears the origin, or fills a tier. Says whether one was
     /// left.
-    fn step(&mut self, reader: usize, walk: &mut Walk) -> bool {
-        if walk.answer.is_some() {
-            return self.put(reader, walk);
+    fn step(&mut self, reader: usize, paused: &mut PausedRead) -> bool {
+        if paused.answer.is_some() {
+            return self.put(reader, paused);
         }
-        let tier = walk.asking[0];
+        let tier = paused.asking[0];
         let entry = match tier {
             Tier::Memory => self.isolates[reader].memory.clone(),
-            Tier::Kv => self.kv.get(&walk.generation).cloned(),
+            Tier::Kv => self.kv.get(&paused.generation).cloned(),
             Tier::R2 => {
-                walk.seen.clone_from(&self.r2);
+                paused.seen.clone_from(&self.r2);
                 self.r2.clone()
             }
             // Three steps: the read asks the origin, the origin reads its value, the answer lands.
-            Tier::Origin => match (walk.asked_with.take(), walk.fetched.take()) {
+            Tier::Origin => match (paused.asked_with.take(), paused.fetched.take()) {
                 (None, None) => {
-                    walk.asked_with = self.isolates[reader].known.position();
+                    paused.asked_with = self.isolates[reader].known.position();
                     return true;
                 }
                 (Some(asked_with), None) => {
@@ -215,32 +215,32 @@ impl World {
                     let value = self.value;
                     let etag = etag_of(&value.0.to_le_bytes());
                     let envelope =
-                        walk.read.filled(asked_with, NOW, value.1, tags, "text/plain".to_owned(), etag);
-                    walk.fetched = Some((envelope, value));
+                        paused.read.filled(asked_with, NOW, value.1, tags, "text/plain".to_owned(), etag);
+                    paused.fetched = Some((envelope, value));
                     return true;
                 }
                 (_, landed) => landed,
             },
         };
-        walk.asking.remove(0);
+        paused.asking.remove(0);
         let event = match entry {
             Some(entry) => {
-                walk.held.insert(tier, entry.clone());
+                paused.held.insert(tier, entry.clone());
                 Event::Held(tier, entry.0)
             }
             None => Event::Missed(tier),
         };
-        self.tell(reader, walk, event);
+        self.tell(reader, paused, event);
         true
     }
 
-    fn put(&mut self, reader: usize, walk: &mut Walk) -> bool {
-        if walk.puts.is_empty() {
+    fn put(&mut self, reader: usize, paused: &mut PausedRead) -> bool {
+        if paused.puts.is_empty() {
             return false;
         }
-        let tier = walk.puts.remove(0);
-        let Some(Answer::Serve { from, .. }) = &walk.answer else { return false };
-        let entry = walk.held[from].clone();
+        let tier = paused.puts.remove(0);
+        let Some(Answer::Serve { from, .. }) = &paused.answer else { return false };
+        let entry = paused.held[from].clone();
         match tier {
             Tier::Memory => {
                 let memory = &mut self.isolates[reader].memory;
@@ -251,14 +251,14 @@ impl World {
                 }
             }
             Tier::Kv => {
-                self.kv.insert(walk.generation, entry);
+                self.kv.insert(paused.generation, entry);
             }
             Tier::R2 => {
-                let newer = walk
+                let newer = paused
                     .seen
                     .as_ref()
                     .is_some_and(|seen| seen.0.position.version >= entry.0.position.version);
-                if self.r2 == walk.seen && !newer {
+                if self.r2 == paused.seen && !newer {
                     self.r2 = Some(entry);
                 }
             }
@@ -271,23 +271,23 @@ impl World {
     #[track_caller]
     fn check(&self, reader: usize, told: &[Act]) {
         let mut world = self.clone();
-        let mut walk = world.begin(reader);
-        while walk.answer.is_none() {
-            world.step(reader, &mut walk);
+        let mut paused = world.begin(reader);
+        while paused.answer.is_none() {
+            world.step(reader, &mut paused);
         }
-        world.check_answer(reader, &walk, told);
+        world.check_answer(reader, &paused, told);
     }
 
     /// Checks an answer that was given this moment.
     #[track_caller]
-    fn check_answer(&self, reader: usize, walk: &Walk, told: &[Act]) {
+    fn check_answer(&self, reader: usize, paused: &PausedRead, told: &[Act]) {
         let heard = self.isolates[reader].heard;
         let removed = heard > 0 && self.log[usize::try_from(heard).unwrap() - 1].contains("remove");
-        match walk.answer.as_ref().unwrap() {
+        match paused.answer.as_ref().unwrap() {
             Answer::Serve { from, freshness: Freshness::Fresh, .. } => {
                 // Every publish came after its commit, so a reader that has heard n publishes is given the
                 // n-th value or a later one.
-                let (changes, found) = walk.held[from].1;
+                let (changes, found) = paused.held[from].1;
                 assert!(changes >= heard, "S2: {from:?} has value {changes} of {heard} after {told:?}");
                 assert!(
                     !found || !removed || changes > heard,
@@ -315,7 +315,7 @@ fn actors(changes: &[&str]) -> Actors {
 struct Played<'a> {
     changes: &'a [&'a str],
     world: World,
-    walk: Walk,
+    paused: PausedRead,
     rest: Actors,
     told: Vec<Act>,
 }
@@ -325,11 +325,11 @@ impl<'a> Played<'a> {
     fn new(changes: &'a [&'a str], quorum: bool, warm: bool) -> Self {
         let mut world = World::new(quorum);
         if warm {
-            let mut walk = world.begin(0);
-            while world.step(0, &mut walk) {}
+            let mut paused = world.begin(0);
+            while world.step(0, &mut paused) {}
         }
-        let walk = world.begin(0);
-        Self { changes, world, walk, rest: actors(changes), told: Vec::new() }
+        let paused = world.begin(0);
+        Self { changes, world, paused, rest: actors(changes), told: Vec::new() }
     }
 
     /// Returns the actors that may act next.
@@ -344,12 +344,12 @@ impl<'a> Played<'a> {
         self.told.push(act);
         match act {
             Act::Fill => {
-                let asked = self.walk.answer.is_none();
-                if !self.world.step(0, &mut self.walk) {
+                let asked = self.paused.answer.is_none();
+                if !self.world.step(0, &mut self.paused) {
                     self.rest[0].clear();
                 }
-                if asked && self.walk.answer.is_some() {
-                    self.world.check_answer(0, &self.walk, &self.told);
+                if asked && self.paused.answer.is_some() {
+                    self.world.check_answer(0, &self.paused, &self.told);
                 }
             }
             Act::Commit => {
