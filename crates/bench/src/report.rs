@@ -1,0 +1,5 @@
+//! What a run tells: tables, plots, and the document that has both.
+
+pub(crate) mod document;
+mod plot;
+pub(crate) mod table;

@@ -1,0 +1,113 @@
+//! Reads that memory answers, as many as some connections can ask for.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use futures_util::future::try_join_all;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{CpuSince, Finding, Unit, WARM_UP};
+use crate::clients::http::Connection;
+use crate::spread::{Times, number};
+use crate::systems::edge::{Edge, entry, tier};
+use crate::systems::{CATALOG, Programs, System, change};
+
+/// How many keys are read, in turn.
+const KEYS: u64 = 50;
+
+/// So many connections that each read as fast as they are answered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Hits {
+    pub(crate) connections: usize,
+    /// Publishes of other keys meanwhile, in a second.
+    pub(crate) publishes: u32,
+    pub(crate) time: Duration,
+}
+
+impl Hits {
+    /// The plain Workers hear of no publish.
+    pub(crate) fn takes(&self, system: &System) -> bool {
+        system.is_newsreel() || self.publishes == 0 && !system.is_log()
+    }
+
+    pub(crate) fn row(&self) -> String {
+        match self.publishes {
+            0 => format!("{} connections", self.connections),
+            publishes => format!("{} connections, {publishes} publishes a second", self.connections),
+        }
+    }
+
+    pub(crate) async fn run(&self, system: &System, programs: &Programs) -> Result<Vec<Finding>> {
+        let edge = Edge::start(system, programs, None).await?;
+        let mut connections = Vec::new();
+        for _ in 0..self.connections {
+            connections.push(edge.connect().await?);
+        }
+        if !system.is_newsreel() {
+            (0..KEYS).for_each(|key| edge.kv.put(&path(key), "x".repeat(1000)));
+        }
+        self.load(&mut connections, WARM_UP).await?;
+        if system.is_newsreel()
+            && let Some(connection) = connections.first_mut()
+        {
+            let answer = connection.get(&path(0)).await?;
+            ensure!(tier(&answer)? == "memory", "a hot key is served by: {}", answer.header("cache-status"));
+        }
+        let cpu = CpuSince::now(&edge.workerd.process)?;
+        let publishing = self.publish(edge.connect().await?);
+        let (times, reads) = tokio::select! {
+            loaded = self.load(&mut connections, self.time) => loaded?,
+            ended = publishing => bail!("publishing ended: {ended:?}"),
+        };
+        let each = cpu.micros_each(reads)?;
+        let row = |name| format!("{}, {name}", self.row());
+        Ok(vec![
+            Finding::new(row("reads"), Unit::PerSecond, number(reads) / self.time.as_secs_f64()),
+            Finding::new(row("each"), Unit::CpuMicros, each),
+            Finding::new(row("p50"), Unit::Milliseconds, times.milliseconds_at(50.0)),
+            Finding::new(row("p99"), Unit::Milliseconds, times.milliseconds_at(99.0)),
+        ])
+    }
+
+    /// Lets every connection read for a time. Returns the times of all reads, and how many there were.
+    async fn load(&self, connections: &mut [Connection], time: Duration) -> Result<(Times, u64)> {
+        let end = Instant::now() + time;
+        let readers = connections.iter_mut().enumerate().map(async |(nth, connection)| {
+            let (mut times, mut reads) = (Times::new(), u64::try_from(nth)?);
+            let first = reads;
+            while Instant::now() < end {
+                let began = Instant::now();
+                connection.get(&path(reads % KEYS)).await?;
+                times.record(began.elapsed());
+                reads += 1;
+            }
+            anyhow::Ok((times, reads - first))
+        });
+        let mut all = (Times::new(), 0);
+        for (times, reads) in try_join_all(readers).await? {
+            all.0.merge(&times);
+            all.1 += reads;
+        }
+        Ok(all)
+    }
+
+    /// Publishes keys that nobody reads, until it is dropped.
+    async fn publish(&self, mut connection: Connection) -> Result<()> {
+        if self.publishes == 0 {
+            return std::future::pending().await;
+        }
+        let mut ticks = interval(Duration::from_secs(1) / self.publishes);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        for nth in 0.. {
+            ticks.tick().await;
+            connection
+                .post(&format!("/v1/catalogs/{CATALOG}/changes"), "application/json", change(nth))
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn path(key: u64) -> String {
+    entry(&format!("title:{key}"))
+}
