@@ -51,7 +51,8 @@ async fn measure(options: &Options) -> Result<()> {
     }
     let results = plan::run(&works, &systems, &options.programs(), options.rounds()).await?;
     let mut machine = machine::described(&options.programs());
-    machine.push(format!("Newsreel at {}, {} rounds", options.commit, options.rounds()));
+    let form = if options.quick { "the short form" } else { "all workloads" };
+    machine.push(format!("Newsreel at {}; {form}, {} rounds", options.commit, options.rounds()));
     if let Some(folder) = &options.write {
         report::document::write(folder, &results, &machine, &absent)?;
     }

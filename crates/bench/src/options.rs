@@ -21,6 +21,9 @@ pub(crate) struct Options {
     /// The program nats-server; without it NATS is left out.
     #[arg(long)]
     nats: Option<PathBuf>,
+    /// The command newsreel, which has the sample origin.
+    #[arg(long)]
+    command: Option<PathBuf>,
     /// A build of Newsreel, as NAME=FOLDER. The first is what ratios are of.
     #[arg(long, required = true, value_parser = named_folder)]
     newsreel: Vec<(String, PathBuf)>,
@@ -55,6 +58,7 @@ impl Options {
             peers: self.peers.clone(),
             redis: self.redis.clone(),
             nats: self.nats.clone(),
+            command: self.command.clone(),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::work::cold::Cold;
 use crate::work::hits::Hits;
 use crate::work::idle::Idle;
 use crate::work::latency::Latency;
+use crate::work::origin::Origin;
 use crate::work::replay::{Kept, Replay};
 use crate::work::sustained::Sustained;
 
@@ -40,6 +41,7 @@ fn short() -> Vec<Work> {
     works.push(Work::Idle(Idle { followers: 300, hibernate: false }));
     works.push(Work::Hits(Hits { connections: 20, publishes: 0, time }));
     works.push(Work::Cold(Cold { keys: 50 }));
+    works.push(Work::Origin(Origin { single: 20, burst: 50 }));
     works
 }
 
@@ -70,6 +72,7 @@ fn whole() -> Vec<Work> {
         works.push(Work::Hits(Hits { connections, publishes, time }));
     }
     works.push(Work::Cold(Cold { keys: 300 }));
+    works.push(Work::Origin(Origin { single: 100, burst: 1000 }));
     works
 }
 

@@ -102,6 +102,8 @@ pub(crate) struct Programs {
     pub(crate) peers: PathBuf,
     pub(crate) redis: Option<PathBuf>,
     pub(crate) nats: Option<PathBuf>,
+    /// The command `newsreel`, which has the sample origin.
+    pub(crate) command: Option<PathBuf>,
 }
 
 /// Returns the text of the change with a number: of one key, with the tags of a catalogue's entry.

@@ -5,6 +5,7 @@ pub(crate) mod crowd;
 pub(crate) mod hits;
 pub(crate) mod idle;
 pub(crate) mod latency;
+pub(crate) mod origin;
 pub(crate) mod replay;
 pub(crate) mod sustained;
 
@@ -63,6 +64,7 @@ pub(crate) enum Work {
     Idle(idle::Idle),
     Hits(hits::Hits),
     Cold(cold::Cold),
+    Origin(origin::Origin),
 }
 
 impl Work {
@@ -75,18 +77,20 @@ impl Work {
             Self::Idle(_) => "Idle followers",
             Self::Hits(_) => "Reads from memory",
             Self::Cold(_) => "Cold reads",
+            Self::Origin(_) => "From the origin to the edge",
         }
     }
 
     /// The heading and what is under it, for progress and for choosing.
     pub(crate) fn name(&self) -> String {
         let what = match self {
-            Self::Latency(latency) => format!("{} followers", latency.followers),
+            Self::Latency(latency) => latency.name(),
             Self::Sustained(sustained) => sustained.row(),
             Self::Replay(replay) => replay.row(),
             Self::Idle(idle) => format!("{} followers", idle.followers),
             Self::Hits(hits) => hits.row(),
             Self::Cold(cold) => format!("{} keys", cold.keys),
+            Self::Origin(origin) => format!("{} writes, then {} at once", origin.single, origin.burst),
         };
         format!("{}: {what}", self.section())
     }
@@ -99,6 +103,7 @@ impl Work {
             Self::Replay(replay) => replay.takes(system),
             Self::Hits(hits) => hits.takes(system),
             Self::Cold(cold) => cold.takes(system),
+            Self::Origin(_) => system.is_newsreel(),
         }
     }
 
@@ -110,6 +115,7 @@ impl Work {
             Self::Idle(idle) => idle.run(system, programs).await,
             Self::Hits(hits) => hits.run(system, programs).await,
             Self::Cold(cold) => cold.run(system, programs).await,
+            Self::Origin(origin) => origin.run(system, programs).await,
         }
     }
 }

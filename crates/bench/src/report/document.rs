@@ -14,8 +14,8 @@ const INTRODUCTION: &str = "\
 # Benchmarks
 
 `scripts/bench` measures Newsreel beside its peers: all on one machine, on loopback, in turns, in one run. Compare
-figures of one run with each other; a figure says nothing beside one of another machine or another hour. This page is
-what the last whole run wrote; `scripts/bench --quick` prints a shorter form in about two minutes, and
+figures of one run with each other; a figure says nothing beside one of another machine or another hour. A run of
+`scripts/bench` writes this page anew; `scripts/bench --quick` prints a short form in about two minutes, and
 `scripts/bench --compare COMMIT` runs two builds of Newsreel against each other.
 
 A cell has the median of the rounds, the least and the greatest round in brackets, and after × how many times as good
@@ -31,6 +31,7 @@ measurement has a server of its own on an empty folder, which is under load for 
 - **NATS JetStream** has a stream in a file and a consumer for each follower. Its server syncs the file every two minutes.
 - For reads: a Worker that does nothing, one that answers a constant under the headers of Newsreel's answer, one that reads
   KV each time, and one that keeps answers in the Cache API. KV, R2, cache and origin are servers in the load generator.
+- **From the origin to the edge** is the sample origin of the command `newsreel`, in its debug build.
 
 In Redis and NATS each change of a batch is a message; Newsreel and the JavaScript object send a batch as one. One thread
 makes the load, so the fastest rows of Redis show what that thread can do.

@@ -31,9 +31,14 @@ impl Hits {
     }
 
     pub(crate) fn row(&self) -> String {
+        let connections = match self.connections {
+            1 => "1 connection".to_owned(),
+            connections => format!("{connections} connections"),
+        };
         match self.publishes {
-            0 => format!("{} connections", self.connections),
-            publishes => format!("{} connections, {publishes} publishes a second", self.connections),
+            0 => connections,
+            1 => format!("{connections}, a publish a second"),
+            publishes => format!("{connections}, {publishes} publishes a second"),
         }
     }
 

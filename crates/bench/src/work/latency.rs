@@ -17,6 +17,14 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
+    /// What the rows of this workload are called.
+    pub(crate) fn name(&self) -> String {
+        match self.followers {
+            1 => "1 follower".to_owned(),
+            followers => format!("{followers} followers"),
+        }
+    }
+
     pub(crate) async fn run(&self, system: &System, programs: &Programs) -> Result<Vec<Finding>> {
         let log = Log::start(system, programs, &[]).await?;
         let mut crowd = Crowd::gather(&log, self.followers).await?;
@@ -38,7 +46,7 @@ impl Latency {
         for _ in 0..self.publishes {
             times.record(publish().await?);
         }
-        let row = |name| format!("{} followers, {name}", self.followers);
+        let row = |name| format!("{}, {name}", self.name());
         Ok(vec![
             Finding::new(row("p50"), Unit::Milliseconds, times.milliseconds_at(50.0)),
             Finding::new(row("p99"), Unit::Milliseconds, times.milliseconds_at(99.0)),
