@@ -292,7 +292,7 @@ export const BREAKS = {
     meaning: 'A follower acknowledges versions before it has applied them.',
     noticed: ['D2'],
     edits: [
-      { at: '«»self.effects.push_back(Effect::Apply { position, versions });', becomes: 'if ack { self.ack(); }' },
+      { at: '«»self.effects.push_back(FollowerEffect::Apply { position, versions });', becomes: 'if ack { self.ack(); }' },
     ],
   },
 };

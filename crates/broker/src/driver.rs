@@ -8,7 +8,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use newsreel_core::follow::hub::{self, Hub, Input, PublishOutcome, Submission};
+use newsreel_core::follow::hub::{self, Hub, HubInput, PublishOutcome, Submission};
 use newsreel_core::wire::claim::Claim;
 use newsreel_core::wire::{Catalog, Hash, Position, UnixMillis};
 use worker::{Error, Result, State, WebSocket};
@@ -64,7 +64,7 @@ impl BrokerDriver {
     ///
     /// # Errors
     /// When the step failed: its rows were not written, and no follower was told.
-    pub(crate) fn step(&self, input: Input) -> Result<()> {
+    pub(crate) fn step(&self, input: HubInput) -> Result<()> {
         self.drive(|hub, shell, now| hub.step(shell, now, input)).0
     }
 

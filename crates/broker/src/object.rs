@@ -8,7 +8,7 @@
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
-use newsreel_core::follow::hub::Input;
+use newsreel_core::follow::hub::HubInput;
 use newsreel_core::wire::{Address, Code, Problem, Route, frame};
 use newsreel_gate::Answer;
 use worker::{
@@ -73,11 +73,11 @@ impl DurableObject for Broker {
         };
         match (parts.driver.tag_of(&socket), message) {
             (Some(SocketTag::Follower(session)), WebSocketIncomingMessage::String(text)) => {
-                parts.driver.step(Input::Text { session, text })
+                parts.driver.step(HubInput::Text { session, text })
             }
             // No frame is binary: the hub refuses a text that is no JSON.
             (Some(SocketTag::Follower(session)), WebSocketIncomingMessage::Binary(_)) => {
-                parts.driver.step(Input::Text { session, text: String::new() })
+                parts.driver.step(HubInput::Text { session, text: String::new() })
             }
             (Some(SocketTag::Publisher(id)), message) => parts.publishing.on_message(id, &socket, message),
             (None, _) => Ok(()),
@@ -114,7 +114,7 @@ impl Broker {
         let Ok(parts) = &self.parts else { return Ok(()) };
         match parts.driver.tag_of(socket) {
             Some(SocketTag::Follower(session)) if parts.driver.sockets().forget(session, socket) => {
-                return parts.driver.step(Input::Closed { session });
+                return parts.driver.step(HubInput::Closed { session });
             }
             Some(SocketTag::Publisher(id)) => parts.publishing.closed(id, socket),
             Some(SocketTag::Follower(_)) | None => {}

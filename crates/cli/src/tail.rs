@@ -11,7 +11,9 @@ use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::builder::BoolishValueParser;
-use newsreel_core::follow::follower::{Config, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::follow::follower::{
+    Cursor, Follower, FollowerConfig, FollowerEffect, FollowerInput, Phase,
+};
 use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::frame::{FoldedChange, Frame, VersionRow};
 use newsreel_core::wire::position::PositionError;
@@ -97,7 +99,7 @@ pub(crate) async fn run(options: TailOptions, at: BrokerOptions) -> Result<(), F
         outcome = tail.follow() => outcome?,
         () = stop => {}
     }
-    tail.step(Input::Stop).await
+    tail.step(FollowerInput::Stop).await
 }
 
 struct Tail {
@@ -121,7 +123,7 @@ impl Tail {
     fn new(options: TailOptions, at: BrokerOptions) -> Result<Self, Failure> {
         let kept = options.resume.as_deref().map(resume::read).transpose()?.flatten();
         let cursor = kept.map_or_else(|| options.from.cursor(), Cursor::At);
-        let config = Config { filtered: !options.topics.is_empty(), ..Config::default() };
+        let config = FollowerConfig { filtered: !options.topics.is_empty(), ..FollowerConfig::default() };
         let seed = getrandom::u64().expect("the system has randomness");
         let follower = Follower::new(config, cursor, seed);
         Ok(Self {
@@ -139,7 +141,7 @@ impl Tail {
     }
 
     async fn follow(&mut self) -> Result<(), Failure> {
-        self.step(Input::Start).await?;
+        self.step(FollowerInput::Start).await?;
         while !self.done {
             let input = self.next().await?;
             self.step(input).await?;
@@ -148,7 +150,7 @@ impl Tail {
     }
 
     /// Waits for the next event: one of the socket, or the follower's own timer.
-    async fn next(&mut self) -> Result<Input, Failure> {
+    async fn next(&mut self) -> Result<FollowerInput, Failure> {
         let timeout = self.follower.poll_timeout().map(|at| at.since(self.clock.now()));
         let timer = async {
             match timeout {
@@ -157,21 +159,21 @@ impl Tail {
             }
         };
         let event = tokio::select! {
-            () = timer => return Ok(Input::Timer),
+            () = timer => return Ok(FollowerInput::Timer),
             event = self.link.next() => event,
         };
         Ok(match event {
-            SocketEvent::Opened => Input::Opened,
+            SocketEvent::Opened => FollowerInput::Opened,
             SocketEvent::Text(text) => {
                 // The follower does not tell how much it will have to catch up; the welcome does.
                 if let (false, Ok(Frame::Welcome { head, .. })) = (self.is_following(), Frame::parse(&text)) {
                     self.head = head;
                 }
-                Input::Text(text)
+                FollowerInput::Text(text)
             }
             SocketEvent::Closed(code, why) => {
                 self.last_error = if why.is_empty() { format!("closed with {code}") } else { why };
-                Input::Closed { code }
+                FollowerInput::Closed { code }
             }
             SocketEvent::Refused(failure) => return Err(failure),
         })
@@ -181,7 +183,7 @@ impl Tail {
         matches!(self.follower.phase(), Phase::CatchingUp | Phase::Live)
     }
 
-    async fn step(&mut self, input: Input) -> Result<(), Failure> {
+    async fn step(&mut self, input: FollowerInput) -> Result<(), Failure> {
         self.follower.handle(self.clock.now(), input);
         while let Some(effect) = self.follower.poll_effect() {
             self.carry_out(effect).await?;
@@ -189,27 +191,27 @@ impl Tail {
         Ok(())
     }
 
-    async fn carry_out(&mut self, effect: Effect) -> Result<(), Failure> {
+    async fn carry_out(&mut self, effect: FollowerEffect) -> Result<(), Failure> {
         match effect {
-            Effect::Dial(from) => self.dial(from),
-            Effect::Send(text) => {
+            FollowerEffect::Dial(from) => self.dial(from),
+            FollowerEffect::Send(text) => {
                 self.link.send(text).await;
                 Ok(())
             }
-            Effect::Hangup { code, reason } => {
+            FollowerEffect::Hangup { code, reason } => {
                 self.last_error = reason.to_owned();
                 self.link.hang_up(code, reason).await;
                 Ok(())
             }
-            Effect::Apply { position, versions } => self.apply(position, versions),
-            Effect::ApplyFold { position, changes } => self.apply_fold(position, &changes),
-            Effect::Reset { position, reason } => {
+            FollowerEffect::Apply { position, versions } => self.apply(position, versions),
+            FollowerEffect::ApplyFold { position, changes } => self.apply_fold(position, &changes),
+            FollowerEffect::Reset { position, reason } => {
                 out(&print::reset(&position, &reason, self.options.json))?;
                 note!("tail: reset: {reason}");
                 self.keep(position)
             }
-            Effect::Phase(phase) => self.phase(phase),
-            Effect::ServerError { code, message } => {
+            FollowerEffect::Phase(phase) => self.phase(phase),
+            FollowerEffect::ServerError { code, message } => {
                 self.last_error = format!("{code}: {message}");
                 note!("tail: the broker says {code}: {message}");
                 Ok(())

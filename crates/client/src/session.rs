@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::follow::follower::{Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::follow::follower::{Cursor, Follower, FollowerEffect, FollowerInput, Phase};
 use newsreel_core::read::floors::{FloorRow, raised_by};
 use newsreel_core::wire::claim::{Claim, Start};
 use newsreel_core::wire::frame::VersionRow;
@@ -120,37 +120,37 @@ impl Session {
 
     /// Begins to follow; returns the first effects, as every input does, as a JSON list.
     pub fn start(&mut self, now: f64) -> String {
-        self.step(now, Input::Start)
+        self.step(now, FollowerInput::Start)
     }
 
     /// The connection is open.
     pub fn opened(&mut self, now: f64) -> String {
-        self.step(now, Input::Opened)
+        self.step(now, FollowerInput::Opened)
     }
 
     /// Hands in a text that the broker sent.
     pub fn text(&mut self, now: f64, text: String) -> String {
-        self.step(now, Input::Text(text))
+        self.step(now, FollowerInput::Text(text))
     }
 
     /// Hands in that the connection closed, or did not open.
     pub fn closed(&mut self, now: f64, code: u16) -> String {
-        self.step(now, Input::Closed { code })
+        self.step(now, FollowerInput::Closed { code })
     }
 
     /// The time of [`Self::timeout`] has come.
     pub fn timer(&mut self, now: f64) -> String {
-        self.step(now, Input::Timer)
+        self.step(now, FollowerInput::Timer)
     }
 
     /// Asks for a proof that begins now, for a read that needs one.
     pub fn prove(&mut self, now: f64) -> String {
-        self.step(now, Input::Prove)
+        self.step(now, FollowerInput::Prove)
     }
 
     /// Ends the session for good.
     pub fn stop(&mut self, now: f64) -> String {
-        self.step(now, Input::Stop)
+        self.step(now, FollowerInput::Stop)
     }
 
     /// Begins anew from the handled position, after effects that were not carried out.
@@ -236,7 +236,7 @@ impl Session {
         self.follower.proved_at()
     }
 
-    fn step(&mut self, now: f64, input: Input) -> String {
+    fn step(&mut self, now: f64, input: FollowerInput) -> String {
         self.heard.clear();
         let held = self.held();
         self.follower.handle(millis(now), input);
@@ -254,52 +254,54 @@ impl Session {
         serde_json::to_string(&said).expect("effects are plain texts and numbers")
     }
 
-    fn say(&self, held: Option<Position>, effect: Effect) -> Said {
+    fn say(&self, held: Option<Position>, effect: FollowerEffect) -> Said {
         match effect {
-            Effect::Dial(from) => {
+            FollowerEffect::Dial(from) => {
                 let (name, topics) = (self.name.clone(), self.topics.clone());
                 let query = FollowQuery { from, name, topics }.to_query();
                 Said::Dial { query, start: begin(from) }
             }
-            Effect::Send(text) => Said::Send { text },
-            Effect::Hangup { code, reason } => Said::Hangup { code, reason },
-            Effect::Apply { position, versions } => {
+            FollowerEffect::Send(text) => Said::Send { text },
+            FollowerEffect::Hangup { code, reason } => Said::Hangup { code, reason },
+            FollowerEffect::Apply { position, versions } => {
                 let after = held.map_or(Version::ZERO, |held| held.version);
                 let after = (!versions.is_empty()).then_some(after);
                 Said::Apply { position: position.to_string(), after }
             }
-            Effect::ApplyFold { position, changes: _ } => {
+            FollowerEffect::ApplyFold { position, changes: _ } => {
                 Said::Fold { position: position.map(|position| position.to_string()) }
             }
-            Effect::Reset { position, reason } => Said::Reset { position: position.to_string(), reason },
-            Effect::Phase(phase) => Said::Phase { phase: name_of(phase) },
-            Effect::ServerError { code, message } => Said::Complaint { code, message },
+            FollowerEffect::Reset { position, reason } => {
+                Said::Reset { position: position.to_string(), reason }
+            }
+            FollowerEffect::Phase(phase) => Said::Phase { phase: name_of(phase) },
+            FollowerEffect::ServerError { code, message } => Said::Complaint { code, message },
         }
     }
 }
 
 /// Returns the changes in an effect, for caches; `held` is the position before the effect.
-fn heard(held: Option<Position>, effect: &Effect) -> Option<Heard> {
+fn heard(held: Option<Position>, effect: &FollowerEffect) -> Option<Heard> {
     match effect {
-        Effect::Apply { position, versions } => {
+        FollowerEffect::Apply { position, versions } => {
             let changes = versions
                 .iter()
                 .flat_map(|row: &VersionRow| row.changes.iter().map(move |change| (row.version, change)));
             let (epoch, floors) = (position.epoch, raised_by(changes));
             Some(Heard::Raised { epoch, floors, position: Some(*position) })
         }
-        Effect::ApplyFold { position, changes } => {
+        FollowerEffect::ApplyFold { position, changes } => {
             // Without a position there are no entries either that a part of a fold could refuse.
             let epoch = position.or(held)?.epoch;
             let floors = raised_by(changes.iter().map(|folded| (folded.version, &folded.change)));
             Some(Heard::Raised { epoch, floors, position: *position })
         }
-        Effect::Reset { position, .. } => Some(Heard::Reset { position: *position }),
-        Effect::Dial(_)
-        | Effect::Send(_)
-        | Effect::Hangup { .. }
-        | Effect::Phase(_)
-        | Effect::ServerError { .. } => None,
+        FollowerEffect::Reset { position, .. } => Some(Heard::Reset { position: *position }),
+        FollowerEffect::Dial(_)
+        | FollowerEffect::Send(_)
+        | FollowerEffect::Hangup { .. }
+        | FollowerEffect::Phase(_)
+        | FollowerEffect::ServerError { .. } => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::follow::follower::Config;
+use newsreel_core::follow::follower::FollowerConfig;
 use serde::Deserialize;
 
 /// The times that a caller sets, in milliseconds; absent fields keep the default.
@@ -29,15 +29,15 @@ pub(crate) enum TimingError {
 }
 
 /// Returns the configuration with the times that the JSON of a caller's `timing` sets.
-pub(crate) fn config(json: &str, filtered: bool) -> Result<Config, TimingError> {
+pub(crate) fn config(json: &str, filtered: bool) -> Result<FollowerConfig, TimingError> {
     let timing: Timing = serde_json::from_str(json)?;
     let or = |ms: Option<u32>, default: Duration| match ms {
         Some(0) => Err(TimingError::Zero),
         Some(ms) => Ok(Duration::from_millis(ms.into())),
         None => Ok(default),
     };
-    let default = Config::default();
-    Ok(Config {
+    let default = FollowerConfig::default();
+    Ok(FollowerConfig {
         connect_timeout: or(timing.connect_timeout_ms, default.connect_timeout)?,
         ping_every: or(timing.ping_every_ms, default.ping_every)?,
         pong_timeout: or(timing.pong_timeout_ms, default.pong_timeout)?,
@@ -60,7 +60,7 @@ mod tests {
     fn a_caller_changes_only_what_it_names() {
         let config = config(r#"{"pingEveryMs":40}"#, true).unwrap();
         let ping_every = Duration::from_millis(40);
-        assert_eq!(config, Config { ping_every, filtered: true, ..Config::default() });
+        assert_eq!(config, FollowerConfig { ping_every, filtered: true, ..FollowerConfig::default() });
     }
 
     #[test]

@@ -12,7 +12,9 @@
 
 use std::collections::BTreeMap;
 
-use newsreel_core::follow::follower::{Config, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::follow::follower::{
+    Cursor, Follower, FollowerConfig, FollowerEffect, FollowerInput, Phase,
+};
 use newsreel_core::wire::{Position, UnixMillis, Version};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
@@ -78,11 +80,13 @@ fn conversations(transcript: &str) -> BTreeMap<String, Conversation> {
 
 impl Conversation {
     /// Plays the texts to a follower; returns all its effects, and the follower.
-    fn play(&self, texts: impl IntoIterator<Item = String>) -> (Vec<Effect>, Follower) {
-        let config = Config { filtered: self.filtered, ..Config::default() };
+    fn play(&self, texts: impl IntoIterator<Item = String>) -> (Vec<FollowerEffect>, Follower) {
+        let config = FollowerConfig { filtered: self.filtered, ..FollowerConfig::default() };
         let (mut follower, mut effects) = (Follower::new(config, self.cursor, 7), Vec::new());
-        let inputs = [Input::Start, Input::Opened].into_iter().chain(texts.into_iter().map(Input::Text));
-        for input in inputs.chain(self.closed.map(|code| Input::Closed { code })) {
+        let inputs = [FollowerInput::Start, FollowerInput::Opened]
+            .into_iter()
+            .chain(texts.into_iter().map(FollowerInput::Text));
+        for input in inputs.chain(self.closed.map(|code| FollowerInput::Closed { code })) {
             follower.handle(UnixMillis(1_000), input);
             effects.extend(std::iter::from_fn(|| follower.poll_effect()));
         }
@@ -116,22 +120,22 @@ impl Conversation {
 }
 
 /// The changes that a follower had to apply since its last reset, as the wire writes them.
-fn applied(effects: &[Effect]) -> Vec<(u64, Value)> {
+fn applied(effects: &[FollowerEffect]) -> Vec<(u64, Value)> {
     let mut all = Vec::new();
     for effect in effects {
         match effect {
-            Effect::Apply { versions, .. } => {
+            FollowerEffect::Apply { versions, .. } => {
                 all.extend(versions.iter().map(|row| (row.version, row.to_json())))
             }
-            Effect::ApplyFold { changes, .. } => {
+            FollowerEffect::ApplyFold { changes, .. } => {
                 all.extend(changes.iter().map(|folded| (folded.version, folded.to_json())));
             }
-            Effect::Reset { .. } => all.clear(),
-            Effect::Dial(_)
-            | Effect::Send(_)
-            | Effect::Hangup { .. }
-            | Effect::Phase(_)
-            | Effect::ServerError { .. } => {}
+            FollowerEffect::Reset { .. } => all.clear(),
+            FollowerEffect::Dial(_)
+            | FollowerEffect::Send(_)
+            | FollowerEffect::Hangup { .. }
+            | FollowerEffect::Phase(_)
+            | FollowerEffect::ServerError { .. } => {}
         }
     }
     all.iter().map(|(version, json)| (version.number(), serde_json::from_str(json).unwrap())).collect()
@@ -166,7 +170,10 @@ fn the_first_brokers_frames_lead_to_the_recorded_positions_and_changes() {
             let (position, changes) = conversation.told();
             assert_eq!(at.unwrap(), position, "{name} of {}", transcript.lines().next().unwrap());
             assert_eq!(applied(&effects), changes);
-            assert!(!effects.iter().any(|effect| matches!(effect, Effect::Hangup { .. })), "{effects:?}");
+            assert!(
+                !effects.iter().any(|effect| matches!(effect, FollowerEffect::Hangup { .. })),
+                "{effects:?}"
+            );
             let phase = match conversation.closed {
                 Some(code) if code >= 4_500 => Phase::Closed,
                 Some(_) => Phase::Waiting,
@@ -212,9 +219,9 @@ fn codes_that_nobody_knows_go_by_their_range_and_are_told() {
         live.texts.push(r#"{"type":"error","code":"of-tomorrow","later":1}"#.to_owned());
         let (effects, follower) = live.play(live.texts.clone());
         assert_eq!(follower.phase(), phase, "{code}");
-        let told = effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::ServerError { code, .. } if code == "of-tomorrow"));
+        let told = effects.iter().any(
+            |effect| matches!(effect, FollowerEffect::ServerError { code, .. } if code == "of-tomorrow"),
+        );
         assert!(told, "{effects:?}");
         assert_eq!(follower.position().unwrap().version, Version::new(4).unwrap());
     }

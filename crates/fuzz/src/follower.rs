@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use newsreel_core::follow::follower::{Config, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::follow::follower::{
+    Cursor, Follower, FollowerConfig, FollowerEffect, FollowerInput, Phase,
+};
 use newsreel_core::wire::Version;
 use newsreel_core::wire::frame::{Fold, FollowerFrame, Frame};
 use newsreel_core::wire::position::{Position, UnixMillis};
@@ -21,7 +23,7 @@ pub(crate) fn steps(bytes: &[u8]) {
         "h" => Cursor::Head,
         held => held.parse().map_or(Cursor::Beginning, Cursor::At),
     };
-    let follower = Follower::new(Config { filtered, ..Config::default() }, cursor, 7);
+    let follower = Follower::new(FollowerConfig { filtered, ..FollowerConfig::default() }, cursor, 7);
     let mut story = Story { follower, now: UnixMillis(1_000), proved: None, phase: Phase::Idle };
     steps.lines().take(200).for_each(|step| story.step(step));
 }
@@ -38,12 +40,12 @@ impl Story {
         let (kind, rest) = step.split_at_checked(1).unwrap_or_default();
         let number = rest.parse::<u64>();
         let input = match kind {
-            "S" => Input::Start,
-            "O" => Input::Opened,
-            "T" => Input::Text(rest.to_owned()),
-            "C" => Input::Closed { code: rest.parse().unwrap_or(1006) },
-            "P" => Input::Prove,
-            "X" => Input::Stop,
+            "S" => FollowerInput::Start,
+            "O" => FollowerInput::Opened,
+            "T" => FollowerInput::Text(rest.to_owned()),
+            "C" => FollowerInput::Closed { code: rest.parse().unwrap_or(1006) },
+            "P" => FollowerInput::Prove,
+            "X" => FollowerInput::Stop,
             "W" => return self.wait(),
             "+" => return self.now = UnixMillis(self.now.0.saturating_add(number.unwrap_or(1).min(1 << 40))),
             "!" => {
@@ -68,7 +70,7 @@ impl Story {
         let Some(due) = self.follower.poll_timeout() else { return };
         self.now = self.now.max(due);
         let before = self.follower.cursor();
-        self.follower.handle(self.now, Input::Timer);
+        self.follower.handle(self.now, FollowerInput::Timer);
         self.effects(before);
         let next = self.follower.poll_timeout();
         assert!(
@@ -83,22 +85,22 @@ impl Story {
         let mut phase = self.phase;
         while let Some(effect) = self.follower.poll_effect() {
             match effect {
-                Effect::Apply { position, versions } => {
+                FollowerEffect::Apply { position, versions } => {
                     assert!(versions.is_sorted_by(|one, next| one.version < next.version));
                     let new = |version: Version| version > version_of(held) && version <= position.version;
                     assert!(versions.iter().all(|row| new(row.version)), "nothing is applied twice");
                     held = forward(held, position);
                 }
-                Effect::ApplyFold { position, changes } => {
+                FollowerEffect::ApplyFold { position, changes } => {
                     assert!(changes.is_sorted_by(|one, next| one.version <= next.version));
                     held = position.map_or(held, |position| forward(held, position));
                 }
-                Effect::Reset { position, .. } => {
+                FollowerEffect::Reset { position, .. } => {
                     let older = matches!(held, Cursor::At(held) if position.epoch < held.epoch);
                     assert!(!older, "no reset leads to an older log");
                     held = Cursor::At(position);
                 }
-                Effect::Send(text) => {
+                FollowerEffect::Send(text) => {
                     match FollowerFrame::parse(&text).expect("a follower's text is a frame") {
                         FollowerFrame::Ack { version } => {
                             assert_eq!(version, version_of(held), "what is held is said")
@@ -106,11 +108,13 @@ impl Story {
                         FollowerFrame::Ping => {}
                     }
                 }
-                Effect::Phase(next) => {
+                FollowerEffect::Phase(next) => {
                     assert_ne!(next, phase);
                     phase = next;
                 }
-                Effect::Dial(_) | Effect::Hangup { .. } | Effect::ServerError { .. } => {}
+                FollowerEffect::Dial(_)
+                | FollowerEffect::Hangup { .. }
+                | FollowerEffect::ServerError { .. } => {}
             }
         }
         assert_eq!(held, self.follower.cursor(), "what is held is what was applied");
@@ -129,8 +133,8 @@ impl Story {
 }
 
 /// Returns the version that must be held for a text to be applied.
-fn begins(input: &Input) -> Version {
-    let Input::Text(text) = input else { return Version::ZERO };
+fn begins(input: &FollowerInput) -> Version {
+    let FollowerInput::Text(text) = input else { return Version::ZERO };
     match Frame::parse(text) {
         Ok(Frame::Changes { from, .. } | Frame::Fold(Fold { from, .. })) => from,
         Ok(_) | Err(_) => Version::ZERO,

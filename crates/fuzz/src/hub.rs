@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use newsreel_core::follow::hub::{
-    AckRequest, Effect, Hub, Input, Limits, PartSent, Persisted, PublishOutcome, REPLAY_WINDOW, Remembered,
-    ReplayPart, Session, SessionId, Submission, Tell, Write,
+    AckRequest, Hub, HubEffect, HubInput, HubWrite, Limits, PartSent, Persisted, PublishOutcome,
+    REPLAY_WINDOW, Remembered, ReplayPart, Session, SessionId, Submission, Tell,
 };
 use newsreel_core::follow::topics::{self, Topics};
 use newsreel_core::log::{Log, Row};
@@ -101,7 +101,7 @@ impl Shell {
     fn commit(&mut self) {
         if !self.submissions.is_empty() {
             let submissions = std::mem::take(&mut self.submissions);
-            self.handle(Input::Publish(submissions));
+            self.handle(HubInput::Publish(submissions));
             assert!(self.waiting.is_empty(), "every publish is answered");
         }
     }
@@ -111,31 +111,31 @@ impl Shell {
         let session = SessionId(number.parse().unwrap_or(1));
         match kind {
             "o" | "r" => self.open(rest, kind == "r"),
-            "t" => self.handle(Input::Text { session, text: text.to_owned() }),
+            "t" => self.handle(HubInput::Text { session, text: text.to_owned() }),
             "a" => {
                 let text = frame::ack(self.hub.head().version);
-                self.handle(Input::Text { session, text });
+                self.handle(HubInput::Text { session, text });
             }
             "c" => {
                 self.open.remove(&session);
-                self.handle(Input::Closed { session });
+                self.handle(HubInput::Closed { session });
             }
             "s" => self.send_part(),
             "+" => self.now = UnixMillis(self.now.0 + number.parse::<u64>().unwrap_or(1).min(1 << 40)),
-            "T" => self.handle(Input::Timer),
+            "T" => self.handle(HubInput::Timer),
             "i" => {
                 let pings =
                     self.open.iter().map(|id| (*id, UnixMillis(number.parse().unwrap_or(self.now.0))));
-                self.handle(Input::Pinged(pings.collect()));
+                self.handle(HubInput::Pinged(pings.collect()));
             }
             "e" => {
                 let random = self.random();
-                self.handle(Input::NewEpoch { random });
+                self.handle(HubInput::NewEpoch { random });
             }
             "f" => {
                 let head = self.hub.head();
                 self.rows.retain(|version, _| *version == head.version);
-                self.handle(Input::Folded(head));
+                self.handle(HubInput::Folded(head));
             }
             "h" => self.hibernate(),
             _ => {}
@@ -162,7 +162,7 @@ impl Shell {
         let session = self.hub.free_session();
         assert!(self.open.insert(session), "a free id is nobody's");
         let (topics, random) = (Topics::new(topics), self.random());
-        self.handle(Input::Open { session, from, logged, name, topics, replica, until: None, random });
+        self.handle(HubInput::Open { session, from, logged, name, topics, replica, until: None, random });
     }
 
     /// Sends the next part: everything that was missed, but two versions at most.
@@ -183,7 +183,7 @@ impl Shell {
                 PartSent::Fold { to, next: (cursor != next).then_some(next) }
             }
         };
-        self.handle(Input::PartSent { session, sent, bytes: 1_000 });
+        self.handle(HubInput::PartSent { session, sent, bytes: 1_000 });
     }
 
     /// The object hibernates: only the rows, the attachments and the sockets are left.
@@ -203,7 +203,7 @@ impl Shell {
         self.effects(before);
     }
 
-    fn handle(&mut self, input: Input) {
+    fn handle(&mut self, input: HubInput) {
         let before = self.hub.head();
         self.hub.handle(self.now, input);
         self.effects(before);
@@ -213,42 +213,42 @@ impl Shell {
         let (mut head, mut pong) = (before, before);
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
-                Effect::Write(Write::Append(row)) => head = self.persist(head, &row),
-                Effect::Write(Write::Remember { publisher, key, remembered }) => {
+                HubEffect::Write(HubWrite::Append(row)) => head = self.persist(head, &row),
+                HubEffect::Write(HubWrite::Remember { publisher, key, remembered }) => {
                     let earlier = self.remembered.insert((publisher, key), remembered);
                     assert_eq!(earlier, None, "a key stands for one publish");
                 }
-                Effect::Write(Write::BeginEpoch(position)) => {
+                HubEffect::Write(HubWrite::BeginEpoch(position)) => {
                     assert!(position.epoch > head.epoch && position.version == Version::ZERO);
                     (head, self.ack_requested) = (position, None);
                     self.rows = BTreeMap::from([(Version::ZERO, position)]);
                     self.parts.clear();
                 }
-                Effect::Write(Write::NoteAckRequest(ack_requested)) => {
+                HubEffect::Write(HubWrite::NoteAckRequest(ack_requested)) => {
                     self.ack_requested = Some(ack_requested)
                 }
-                Effect::Write(Write::SawReplica { .. }) => {}
-                Effect::Tell(Tell::SetPong(position)) => pong = position,
-                Effect::Tell(Tell::Broadcast { sessions, text }) => {
+                HubEffect::Write(HubWrite::SawReplica { .. }) => {}
+                HubEffect::Tell(Tell::SetPong(position)) => pong = position,
+                HubEffect::Tell(Tell::Broadcast { sessions, text }) => {
                     assert!(
                         !sessions.is_empty() && sessions.iter().all(|session| self.open.contains(session))
                     );
                     check_frame(&text, head);
                 }
-                Effect::Tell(Tell::Send { session, text }) => {
+                HubEffect::Tell(Tell::Send { session, text }) => {
                     assert!(self.open.contains(&session), "nothing is sent to who was closed");
                     check_frame(&text, head);
                 }
-                Effect::Tell(Tell::SendPart { session, part }) => {
+                HubEffect::Tell(Tell::SendPart { session, part }) => {
                     assert!(self.open.contains(&session));
                     self.parts.push_back((session, part));
                 }
-                Effect::Tell(Tell::Save(session)) => assert!(self.open.contains(&session)),
-                Effect::Tell(Tell::Close { session, reason, .. }) => {
+                HubEffect::Tell(Tell::Save(session)) => assert!(self.open.contains(&session)),
+                HubEffect::Tell(Tell::Close { session, reason, .. }) => {
                     assert!(self.open.remove(&session), "nobody is closed twice");
                     assert!(reason.len() <= 123, "the reason of a close has at most 123 bytes");
                 }
-                Effect::Tell(Tell::Answer { ticket, outcome }) => self.answered(ticket, outcome, head),
+                HubEffect::Tell(Tell::Answer { ticket, outcome }) => self.answered(ticket, outcome, head),
             }
         }
         assert_eq!((head, pong), (self.hub.head(), self.hub.head()), "every head is written down and told");

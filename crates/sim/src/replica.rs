@@ -7,7 +7,7 @@ use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::{Position, UnixMillis};
 
 use crate::machine::Storage;
-use crate::seat::Seat;
+use crate::seat::FollowerSeat;
 
 mod rows;
 
@@ -56,7 +56,7 @@ pub(crate) enum Outgoing {
 #[derive(Debug)]
 pub(crate) struct Edge {
     pub(crate) name: String,
-    pub(crate) seat: Seat,
+    pub(crate) seat: FollowerSeat,
     pub(crate) storage: Storage<ReplicaRows, Outgoing>,
     pub(crate) life: u64,
     pub(crate) asking: Vec<Asking>,
@@ -71,7 +71,7 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    pub(crate) fn new(name: String, seat: Seat) -> Self {
+    pub(crate) fn new(name: String, seat: FollowerSeat) -> Self {
         let rows = ReplicaRows::default();
         Self {
             name,

@@ -23,7 +23,7 @@ const FOLD_ROWS: usize = 7;
 
 /// One write of the broker.
 #[derive(Debug, Clone)]
-pub(crate) enum Write {
+pub(crate) enum BrokerWrite {
     Row(Row),
     Remember { publisher: String, key: String, remembered: Remembered },
     BeginEpoch(Position),
@@ -72,7 +72,7 @@ pub(crate) struct Rows {
 }
 
 /// A run of versions.
-pub(crate) struct Page {
+pub(crate) struct VersionsPage {
     pub(crate) to: Position,
     pub(crate) rows: String,
 }
@@ -154,7 +154,7 @@ impl Rows {
     }
 
     /// Returns the versions after `after`: the rest of a segment, or some hot rows.
-    pub(crate) fn page(&self, after: Version) -> Option<Page> {
+    pub(crate) fn page(&self, after: Version) -> Option<VersionsPage> {
         let next = after.number() + 1;
         let rows: Vec<(u64, &Hot)> = match self.segments.range(next..).next() {
             Some((_, segment)) => {
@@ -166,7 +166,7 @@ impl Rows {
         assert_eq!(first, next, "versions are missing after {after}");
         let to = Position { epoch: self.epoch, version: Version::new(*last)?, hash: hot.hash };
         let texts: Vec<&str> = rows.iter().map(|(_, hot)| &*hot.text).collect();
-        Some(Page { to, rows: texts.join(",") })
+        Some(VersionsPage { to, rows: texts.join(",") })
     }
 
     /// Returns a part of the fold of the versions after `from`, and the cursor of the next part.
@@ -255,27 +255,27 @@ impl Rows {
 }
 
 impl Stored for Rows {
-    type Write = Write;
+    type Write = BrokerWrite;
 
-    fn apply(&mut self, write: &Write) {
+    fn apply(&mut self, write: &BrokerWrite) {
         match write {
-            Write::Row(row) => {
+            BrokerWrite::Row(row) => {
                 let version: VersionRow = serde_json::from_str(&row.text).expect("a row is JSON");
                 let hot = Hot { hash: row.position.hash, text: row.text.as_str().into(), at: version.at };
                 self.log.insert(row.position.version.number(), hot);
             }
-            Write::Remember { publisher, key, remembered } => {
+            BrokerWrite::Remember { publisher, key, remembered } => {
                 self.keys.insert((publisher.clone(), key.clone()), remembered.clone());
             }
-            Write::BeginEpoch(head) => {
+            BrokerWrite::BeginEpoch(head) => {
                 let keys = std::mem::take(&mut self.keys);
                 *self = Self { keys, ..Self::new(head.epoch) };
             }
-            Write::AckRequest(ack_requested) => self.ack_requested = Some(*ack_requested),
-            Write::Seal { bytes } => self.seal(*bytes),
-            Write::Fold => self.fold(),
-            Write::Forget { .. } => self.forget(),
-            Write::ForgetKeys { before } => self.keys.retain(|_, remembered| remembered.at > *before),
+            BrokerWrite::AckRequest(ack_requested) => self.ack_requested = Some(*ack_requested),
+            BrokerWrite::Seal { bytes } => self.seal(*bytes),
+            BrokerWrite::Fold => self.fold(),
+            BrokerWrite::Forget { .. } => self.forget(),
+            BrokerWrite::ForgetKeys { before } => self.keys.retain(|_, remembered| remembered.at > *before),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::follow::follower::{Config, Cursor, Follower, Phase};
+use newsreel_core::follow::follower::{Cursor, Follower, FollowerConfig, Phase};
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::wire::Position;
 use newsreel_core::wire::frame::FoldedChange;
@@ -11,7 +11,7 @@ use crate::machine::Clock;
 
 /// A follower and its connection.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct FollowerSeat {
     pub(crate) follower: Follower,
     pub(crate) clock: Clock,
     pub(crate) topics: Topics,
@@ -26,12 +26,12 @@ pub(crate) struct Seat {
     pub(crate) reset_to: Option<Position>,
 }
 
-impl Seat {
+impl FollowerSeat {
     pub(crate) fn new(cursor: Cursor, topics: Topics, clock: Clock, seed: u64) -> Self {
-        let config = Config {
+        let config = FollowerConfig {
             backoff_cap: Duration::from_secs(5),
             filtered: !topics.is_everything(),
-            ..Config::default()
+            ..FollowerConfig::default()
         };
         let follower = Follower::new(config, cursor, seed);
         let (fold, reset_to) = (Vec::new(), None);
@@ -57,6 +57,6 @@ impl Seat {
 /// A follower that is no replica, and stores its position at once.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) seat: Seat,
+    pub(crate) seat: FollowerSeat,
     pub(crate) stored: Cursor,
 }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use newsreel_core::follow::follower::{Cursor, Input};
+use newsreel_core::follow::follower::{Cursor, FollowerInput};
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::wire::{Epoch, UnixMillis};
 
@@ -20,7 +20,7 @@ use crate::reader::Isolate;
 use crate::replica::Edge;
 use crate::rng::Rng;
 use crate::rows::Rows;
-use crate::seat::{Client, Seat};
+use crate::seat::{Client, FollowerSeat};
 use crate::tiers::{Kv, R2};
 
 struct Due {
@@ -114,7 +114,7 @@ impl World {
         let mut clock = || Clock::new(i64::try_from(net.below(240_000)).unwrap_or(0) - 120_000);
         let broker = Broker::new(Rows::new(epoch), clock());
         let edges = (0..plan.edges).map(|number| {
-            let seat = Seat::new(Cursor::Beginning, Topics::default(), clock(), seed ^ number as u64);
+            let seat = FollowerSeat::new(Cursor::Beginning, Topics::default(), clock(), seed ^ number as u64);
             Edge::new(format!("edge{number}"), seat)
         });
         let edges: Vec<Edge> = edges.collect();
@@ -164,7 +164,7 @@ impl World {
             }
         }
         for number in 0..self.clients.len() {
-            self.step_follower(Who::Client(number), Input::Start);
+            self.step_follower(Who::Client(number), FollowerInput::Start);
         }
         for publisher in 0..PUBLISHERS {
             self.schedule(10, Event::Commits { publisher });
@@ -262,7 +262,7 @@ impl World {
             Event::Arrives { socket, up } => self.arrived(socket, up),
             Event::Hears { socket, down } => self.hears(socket, down),
             Event::FollowerTimer { who, due } => self.follower_timer(who, due),
-            Event::Returns { who } => self.step_follower(who, Input::Start),
+            Event::Returns { who } => self.step_follower(who, FollowerInput::Start),
             Event::ReplicaSettles { edge, life } => self.replica_settles(edge, life),
             Event::ReplicaAlarm { edge, life } => self.replica_alarm(edge, life),
             Event::Proves { edge, life } => self.proves(edge, life),
@@ -324,6 +324,6 @@ fn client(plan: &Plan, number: usize, clock: Clock) -> Client {
         2 => (vec!["fare:b".to_owned()], Cursor::Head),
         _ => (Vec::new(), Cursor::Head),
     };
-    let seat = Seat::new(stored, Topics::new(topics), clock, plan.seed ^ (1_000 + number as u64));
+    let seat = FollowerSeat::new(stored, Topics::new(topics), clock, plan.seed ^ (1_000 + number as u64));
     Client { seat, stored }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use js_sys::JsString;
 use newsreel_core::follow::hub::{
-    PartSent, Persisted, Platform, PublishOutcome, Remembered, ReplayPart, Session, SessionId, Write,
+    HubWrite, PartSent, Persisted, Platform, PublishOutcome, Remembered, ReplayPart, Session, SessionId,
 };
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::Log;
@@ -83,7 +83,7 @@ impl Platform for Shell<'_> {
         self.machine.rows.persisted()
     }
 
-    fn write(&mut self, writes: Vec<Write>) -> Result<()> {
+    fn write(&mut self, writes: Vec<HubWrite>) -> Result<()> {
         self.machine.rows.write(&writes)
     }
 

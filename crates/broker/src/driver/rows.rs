@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use newsreel_core::follow::hub::{AckRequest, Persisted, Write};
+use newsreel_core::follow::hub::{AckRequest, HubWrite, Persisted};
 use newsreel_core::log::Log;
 use newsreel_core::log::maintenance::StorageStats;
 use newsreel_core::wire::{Epoch, Hash, Position, UnixMillis, Version};
@@ -146,16 +146,18 @@ impl Rows {
     }
 
     /// Carries out writes in one transaction: all of them are written or none.
-    pub(crate) fn write(&self, writes: &[Write]) -> Result<()> {
+    pub(crate) fn write(&self, writes: &[HubWrite]) -> Result<()> {
         self.database.transaction(|| {
             writes.iter().try_for_each(|write| match write {
-                Write::Append(row) => self.append(row),
-                Write::Remember { publisher, key, remembered } => self.remember(publisher, key, remembered),
-                Write::BeginEpoch(head) => self.begin_epoch(head),
-                Write::NoteAckRequest(ack_requested) => {
+                HubWrite::Append(row) => self.append(row),
+                HubWrite::Remember { publisher, key, remembered } => {
+                    self.remember(publisher, key, remembered)
+                }
+                HubWrite::BeginEpoch(head) => self.begin_epoch(head),
+                HubWrite::NoteAckRequest(ack_requested) => {
                     self.database.set_meta(ASKED, &serde_json::to_string(ack_requested)?)
                 }
-                Write::SawReplica { name, at } => self.saw_replica(name, *at),
+                HubWrite::SawReplica { name, at } => self.saw_replica(name, *at),
             })
         })
     }

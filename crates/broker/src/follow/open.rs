@@ -1,6 +1,6 @@
 //! A socket that follows the log.
 
-use newsreel_core::follow::hub::Input;
+use newsreel_core::follow::hub::HubInput;
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::query::FollowQuery;
@@ -28,6 +28,6 @@ pub(crate) fn open(driver: &BrokerDriver, request: &Request, query: FollowQuery)
     };
     let (name, topics) = (query.name, Topics::new(query.topics));
     let (from, until, random) = (query.from, grant(request)?.until, random());
-    driver.step(Input::Open { session, from, logged, name, topics, replica, until, random })?;
+    driver.step(HubInput::Open { session, from, logged, name, topics, replica, until, random })?;
     socket_response(request, pair.client)
 }

@@ -1,6 +1,6 @@
 //! The state of a catalog: where its log is, and which followers it has. An operator may begin a new epoch.
 
-use newsreel_core::follow::hub::{Input, Session, Stage};
+use newsreel_core::follow::hub::{HubInput, Session, Stage};
 use newsreel_core::wire::page::{FollowerStage, FollowerStatus, Followers, NewEpoch};
 use newsreel_core::wire::{Position, Status, UnixMillis};
 
@@ -59,7 +59,7 @@ fn follower(
 /// Begins a new epoch: the log is empty, and every follower is reset.
 pub(crate) fn new_epoch(driver: &BrokerDriver) -> Answer {
     let previous = driver.head()?;
-    driver.step(Input::NewEpoch { random: random() })?;
+    driver.step(HubInput::NewEpoch { random: random() })?;
     let position = driver.head()?;
     let Position { epoch, version, .. } = position;
     json_response(&NewEpoch { catalog: driver.catalog().clone(), epoch, version, position, previous })

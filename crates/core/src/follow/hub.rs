@@ -63,7 +63,7 @@ pub struct Remembered {
 
 /// An event that the hub decides on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
+pub enum HubInput {
     /// Publishes that arrived together, in order.
     Publish(Vec<Submission>),
     /// A follower opened a socket. The hub may still turn the follower away.
@@ -122,16 +122,16 @@ pub enum Input {
 
 /// Something that the driver must do, in the order of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
+pub enum HubEffect {
     /// Write something. All that one input leads to is one transaction.
-    Write(Write),
+    Write(HubWrite),
     /// Send, save or answer something, after every write that stands before it in the queue.
     Tell(Tell),
 }
 
 /// A write to the rows, from which a rebuilt hub knows the decisions of this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Write {
+pub enum HubWrite {
     /// Append a row to the log.
     Append(Row),
     /// Remember a publish under an idempotency key.
@@ -175,7 +175,7 @@ pub enum Tell {
         /// The text of one frame, as it goes out on the socket.
         text: String,
     },
-    /// Read a part of the past, send it (through [`Session::topics`]), then handle [`Input::PartSent`].
+    /// Read a part of the past, send it (through [`Session::topics`]), then handle [`HubInput::PartSent`].
     SendPart {
         /// The follower to send to.
         session: SessionId,
@@ -202,13 +202,13 @@ pub enum Tell {
     },
 }
 
-impl From<Write> for Effect {
-    fn from(write: Write) -> Self {
+impl From<HubWrite> for HubEffect {
+    fn from(write: HubWrite) -> Self {
         Self::Write(write)
     }
 }
 
-impl From<Tell> for Effect {
+impl From<Tell> for HubEffect {
     fn from(tell: Tell) -> Self {
         Self::Tell(tell)
     }
@@ -270,7 +270,7 @@ pub struct Hub {
     admission: replay::ConnectionAdmission,
     /// No session's token ends before this moment; `None` while no token ends.
     expiry: Option<UnixMillis>,
-    effects: VecDeque<Effect>,
+    effects: VecDeque<HubEffect>,
 }
 
 impl Hub {
@@ -314,30 +314,30 @@ impl Hub {
     }
 
     /// Takes one input, and queues the effects that follow from it.
-    pub fn handle(&mut self, now: UnixMillis, input: Input) {
+    pub fn handle(&mut self, now: UnixMillis, input: HubInput) {
         // Sessions whose token has ended are closed before the input is handled, so they receive nothing more.
         self.close_expired(now);
         match input {
-            Input::Publish(submissions) => self.publish(now, submissions),
-            Input::Open { session, from, logged, name, topics, replica, until, random } => {
+            HubInput::Publish(submissions) => self.publish(now, submissions),
+            HubInput::Open { session, from, logged, name, topics, replica, until, random } => {
                 let mut opened = Session::new(name, replica, now, self.log.head().epoch, topics);
                 opened.until = until;
                 self.expiry = self.expiry.into_iter().chain(until).min();
                 self.open(now, session, opened, (from, logged), random);
             }
-            Input::PartSent { session, sent, bytes } => self.part_sent(now, session, sent, bytes),
-            Input::Text { session, text } => self.text(now, session, &text),
-            Input::Closed { session } => self.forget(session),
-            Input::Pinged(pings) => self.close_silent(now, &pings),
-            Input::Timer => self.timer(now),
-            Input::NewEpoch { random } => self.begin_epoch(now, self.log.head().epoch, random),
-            Input::Folded(folded) => self.log.fold(folded),
+            HubInput::PartSent { session, sent, bytes } => self.part_sent(now, session, sent, bytes),
+            HubInput::Text { session, text } => self.text(now, session, &text),
+            HubInput::Closed { session } => self.forget(session),
+            HubInput::Pinged(pings) => self.close_silent(now, &pings),
+            HubInput::Timer => self.timer(now),
+            HubInput::NewEpoch { random } => self.begin_epoch(now, self.log.head().epoch, random),
+            HubInput::Folded(folded) => self.log.fold(folded),
         }
         // The input may have given room to replays that wait.
         self.replay_waiting();
     }
 
-    /// Returns when to hand in [`Input::Timer`]: at once when a follower may lack something.
+    /// Returns when to hand in [`HubInput::Timer`]: at once when a follower may lack something.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<UnixMillis> {
         match self.uncertain.is_empty() {
@@ -347,7 +347,7 @@ impl Hub {
     }
 
     /// Returns the next thing to do.
-    pub fn poll_effect(&mut self) -> Option<Effect> {
+    pub fn poll_effect(&mut self) -> Option<HubEffect> {
         self.effects.pop_front()
     }
 
@@ -390,7 +390,7 @@ impl Hub {
         all
     }
 
-    /// Returns an id that no session had since this hub was made, for [`Input::Open`].
+    /// Returns an id that no session had since this hub was made, for [`HubInput::Open`].
     #[must_use]
     pub fn free_session(&self) -> SessionId {
         SessionId(self.next_session)
@@ -409,7 +409,7 @@ impl Hub {
                 Some(outcome) => outcome,
                 None => PublishOutcome::Committed(self.commit(now, submission, &mut rows, &mut fresh)),
             };
-            outcomes.push(Effect::from(Tell::Answer { ticket, outcome }));
+            outcomes.push(HubEffect::from(Tell::Answer { ticket, outcome }));
         }
         if !rows.is_empty() {
             self.tell(Tell::SetPong(self.log.head()));
@@ -464,14 +464,14 @@ impl Hub {
     ) -> Receipt {
         let row = self.log.append(now, &submission.publish.changes);
         let (position, at, changes) = (row.position, now, submission.publish.count);
-        self.write(Write::Append(row.clone()));
+        self.write(HubWrite::Append(row.clone()));
         rows.push(row);
         if let Some(key) = submission.idempotency_key {
             let fingerprint = submission.publish.fingerprint();
             let remembered = Remembered { fingerprint, position, at, changes };
             let publisher = submission.publisher;
             fresh.insert((publisher.clone(), key.clone()), remembered.clone());
-            self.write(Write::Remember { publisher, key, remembered });
+            self.write(HubWrite::Remember { publisher, key, remembered });
         }
         self.receipt(position, at, changes)
     }
@@ -541,12 +541,12 @@ impl Hub {
         self.close(session, close_code, reason);
     }
 
-    fn write(&mut self, write: Write) {
-        self.effects.push_back(Effect::Write(write));
+    fn write(&mut self, write: HubWrite) {
+        self.effects.push_back(HubEffect::Write(write));
     }
 
     fn tell(&mut self, tell: Tell) {
-        self.effects.push_back(Effect::Tell(tell));
+        self.effects.push_back(HubEffect::Tell(tell));
     }
 
     fn send(&mut self, session: SessionId, text: String) {

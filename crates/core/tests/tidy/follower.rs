@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::follow::follower::{self, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::follow::follower::{self, Cursor, Follower, FollowerEffect, FollowerInput, Phase};
 use newsreel_core::wire::frame::{self, Resume, close};
 use newsreel_core::wire::{Position, UnixMillis, Version};
 
@@ -42,7 +42,7 @@ struct Driven {
 
 impl Driven {
     fn new(filtered: bool, cursor: Cursor) -> Self {
-        let config = follower::Config { filtered, ..follower::Config::default() };
+        let config = follower::FollowerConfig { filtered, ..follower::FollowerConfig::default() };
         Self { follower: Follower::new(config, cursor, 1), now: NOW }
     }
 
@@ -53,14 +53,14 @@ impl Driven {
 
     fn filtered_into_state(state: &str, filtered: bool) -> Self {
         let mut driven = Self::new(filtered, Cursor::At(at(5)));
-        let welcome = Input::Text(frame::welcome(&at(9), Resume::Replay));
-        let live = Input::Text(frame::live(version(5)));
-        let way = [Input::Start, Input::Opened, welcome, live];
+        let welcome = FollowerInput::Text(frame::welcome(&at(9), Resume::Replay));
+        let live = FollowerInput::Text(frame::live(version(5)));
+        let way = [FollowerInput::Start, FollowerInput::Opened, welcome, live];
         let (steps, last) = match state {
             "Idle" => (0, None),
             "Dialing" => (1, None),
-            "Waiting" => (1, Some(Input::Closed { code: 1006 })),
-            "Closed" => (1, Some(Input::Closed { code: close::BAD_FRAME })),
+            "Waiting" => (1, Some(FollowerInput::Closed { code: 1006 })),
+            "Closed" => (1, Some(FollowerInput::Closed { code: close::BAD_FRAME })),
             "Greeting" => (2, None),
             "CatchingUp" => (3, None),
             "Live" => (4, None),
@@ -73,29 +73,31 @@ impl Driven {
     }
 
     fn open(&mut self) {
-        self.tell(Input::Start);
-        self.tell(Input::Opened);
+        self.tell(FollowerInput::Start);
+        self.tell(FollowerInput::Opened);
     }
 
-    fn tell(&mut self, input: Input) -> Vec<Effect> {
+    fn tell(&mut self, input: FollowerInput) -> Vec<FollowerEffect> {
         self.follower.handle(self.now, input);
         let effects = std::iter::from_fn(|| self.follower.poll_effect());
-        effects.filter(|effect| !matches!(effect, Effect::Phase(_))).collect()
+        effects.filter(|effect| !matches!(effect, FollowerEffect::Phase(_))).collect()
     }
 
     fn acks_within_10_s(&mut self) -> bool {
         self.hear(frame::pong(&at(5)));
         self.now = NOW.plus(Duration::from_secs(10));
-        self.tell(Input::Timer).iter().any(|effect| *effect == Effect::Send(frame::ack(version(5))))
+        self.tell(FollowerInput::Timer)
+            .iter()
+            .any(|effect| *effect == FollowerEffect::Send(frame::ack(version(5))))
     }
 
-    fn hear(&mut self, text: String) -> Vec<Effect> {
-        self.tell(Input::Text(text))
+    fn hear(&mut self, text: String) -> Vec<FollowerEffect> {
+        self.tell(FollowerInput::Text(text))
     }
 }
 
-fn hangs_up(effects: &[Effect]) -> bool {
-    matches!(effects, [Effect::Hangup { code: close::RESYNC, .. }])
+fn hangs_up(effects: &[FollowerEffect]) -> bool {
+    matches!(effects, [FollowerEffect::Hangup { code: close::RESYNC, .. }])
 }
 
 /// Hands in the input of a cell of the first table, and checks the outcome that the cell names.
@@ -104,17 +106,17 @@ fn check_input(state: &str, input: &str, cell: &str) {
     let mut driven = Driven::into_state(state);
     let before = driven.follower.phase();
     let sent = match input {
-        "start" => Input::Start,
-        "opened" => Input::Opened,
-        "closed" => Input::Closed { code: 1006 },
-        "timer" => Input::Timer,
-        "prove" => Input::Prove,
-        "stop" => Input::Stop,
+        "start" => FollowerInput::Start,
+        "opened" => FollowerInput::Opened,
+        "closed" => FollowerInput::Closed { code: 1006 },
+        "timer" => FollowerInput::Timer,
+        "prove" => FollowerInput::Prove,
+        "stop" => FollowerInput::Stop,
         other => panic!("no input is called {other}"),
     };
     let due = driven.follower.poll_timeout();
     if input == "timer" && cell.contains("when due") {
-        assert_eq!(driven.tell(Input::Timer), [], "{state}: not before it is due");
+        assert_eq!(driven.tell(FollowerInput::Timer), [], "{state}: not before it is due");
         driven.now = due.expect("it is due some time");
     }
     let effects = driven.tell(sent);
@@ -122,12 +124,12 @@ fn check_input(state: &str, input: &str, cell: &str) {
     let met = match cell {
         "—" => effects.is_empty() && phase == before,
         "dial" | "dial when due" => {
-            matches!(effects.as_slice(), [Effect::Dial(_)]) && phase == Phase::Connecting
+            matches!(effects.as_slice(), [FollowerEffect::Dial(_)]) && phase == Phase::Connecting
         }
         "Greeting" => effects.is_empty() && !driven.hear(frame::welcome(&at(5), Resume::Live)).is_empty(),
         "Idle" => effects.is_empty() && phase == Phase::Idle,
         "leave, Idle" => {
-            matches!(effects.as_slice(), [Effect::Hangup { code: 1000, .. }]) && phase == Phase::Idle
+            matches!(effects.as_slice(), [FollowerEffect::Hangup { code: 1000, .. }]) && phase == Phase::Idle
         }
         "hang up when due (10 s)" => {
             let waited = due.map(|due| due.since(NOW)) == Some(Duration::from_secs(10));
@@ -135,10 +137,10 @@ fn check_input(state: &str, input: &str, cell: &str) {
         }
         "wait, or Closed" => {
             let mut other = Driven::into_state(state);
-            let nothing = effects.is_empty() && other.tell(Input::Closed { code: 4_999 }).is_empty();
+            let nothing = effects.is_empty() && other.tell(FollowerInput::Closed { code: 4_999 }).is_empty();
             nothing && phase == Phase::Waiting && other.follower.phase() == Phase::Closed
         }
-        "ping" => effects == [Effect::Send(frame::PING.to_owned())] && phase == before,
+        "ping" => effects == [FollowerEffect::Send(frame::PING.to_owned())] && phase == before,
         other => panic!("a cell that nobody checks: {other}"),
     };
     assert!(met, "{state}, {input}: {cell:?}, and {effects:?}");
@@ -206,10 +208,10 @@ fn frames_of(row: &str) -> Vec<String> {
 
 /// Checks the outcome of a frame against its cell.
 #[track_caller]
-fn check_frame(driven: &mut Driven, cell: &str, effects: &[Effect]) {
+fn check_frame(driven: &mut Driven, cell: &str, effects: &[FollowerEffect]) {
     let holds = driven.follower.position();
     let phase = driven.follower.phase();
-    let acks = |number| Effect::Send(frame::ack(version(number)));
+    let acks = |number| FollowerEffect::Send(frame::ack(version(number)));
     let met = match cell.split_once(':').map_or(cell, |(first, _)| first) {
         "hang up" => hangs_up(effects) && holds == Some(at(5)),
         "nothing new; ack" => effects == [acks(5)],
@@ -218,35 +220,35 @@ fn check_frame(driven: &mut Driven, cell: &str, effects: &[Effect]) {
             effects.is_empty() && driven.follower.proved_at().is_none()
         }
         "CatchingUp, and a ping" => {
-            effects == [Effect::Send(frame::PING.to_owned())] && phase == Phase::CatchingUp
+            effects == [FollowerEffect::Send(frame::PING.to_owned())] && phase == Phase::CatchingUp
         }
         "applied without what it has; ack" => {
-            matches!(effects, [Effect::Apply { position, versions }, ack]
+            matches!(effects, [FollowerEffect::Apply { position, versions }, ack]
                 if *position == at(7) && *ack == acks(7) && versions.iter().all(|row| row.version > version(5)))
         }
         "applied; ack if asked, else within 10 s" => {
             let asked = driven.hear(changes(7, 8, true));
-            matches!(effects, [Effect::Apply { .. }]) && asked.last() == Some(&acks(8))
+            matches!(effects, [FollowerEffect::Apply { .. }]) && asked.last() == Some(&acks(8))
         }
         "changes applied; ack of the version held" => {
-            matches!(effects, [Effect::ApplyFold { position: None, .. }, ack] if *ack == acks(5))
+            matches!(effects, [FollowerEffect::ApplyFold { position: None, .. }, ack] if *ack == acks(5))
         }
         "changes and position applied; ack" => {
-            matches!(effects, [Effect::ApplyFold { position: Some(_), .. }, ack] if *ack == acks(7))
+            matches!(effects, [FollowerEffect::ApplyFold { position: Some(_), .. }, ack] if *ack == acks(7))
         }
         "changes and position applied; ack within 10 s" => {
-            matches!(effects, [Effect::ApplyFold { position: Some(_), .. }]) && holds == Some(at(7))
+            matches!(effects, [FollowerEffect::ApplyFold { position: Some(_), .. }]) && holds == Some(at(7))
         }
         "Live; hang up if something is missing and it has no topics" => {
             let missing = driven.hear(frame::live(version(6)));
             effects.is_empty() && phase == Phase::Live && hangs_up(&missing)
         }
         "forget, CatchingUp from there; ack" => {
-            let forgets = matches!(effects, [Effect::Reset { position, .. }, ack]
+            let forgets = matches!(effects, [FollowerEffect::Reset { position, .. }, ack]
                 if *position == at(9) && *ack == acks(9));
             forgets && phase == Phase::CatchingUp
         }
-        "told to whoever watches" => matches!(effects, [Effect::ServerError { .. }]),
+        "told to whoever watches" => matches!(effects, [FollowerEffect::ServerError { .. }]),
         "a proof" => effects.is_empty() && driven.follower.proved_at() == Some(NOW),
         other => panic!("a cell that nobody checks: {other}"),
     };
@@ -296,7 +298,7 @@ fn the_rows_that_need_another_beginning_hold_too() {
         driven.hear(frame::welcome(&at(9), Resume::Replay));
         assert_eq!(driven.hear(frame::pong(&at(9))), [], "a pong proves nothing to it");
         let effects = driven.hear(text);
-        assert_eq!(effects.last(), Some(&Effect::Send(frame::ack(Version::ZERO))));
+        assert_eq!(effects.last(), Some(&FollowerEffect::Send(frame::ack(Version::ZERO))));
         assert_eq!(driven.follower.position(), Some(at(0)));
     }
     // With topics a pong above its own is no promise, and `live` may come before the bookmark.
@@ -305,5 +307,5 @@ fn the_rows_that_need_another_beginning_hold_too() {
     assert_eq!(driven.follower.phase(), Phase::Live);
     driven.hear(frame::pong(&at(9)));
     driven.now = NOW.plus(Duration::from_secs(2));
-    assert_eq!(driven.tell(Input::Timer), []);
+    assert_eq!(driven.tell(FollowerInput::Timer), []);
 }

@@ -63,7 +63,7 @@ const HOMONYMS: [(&str, &str); 3] = [("KEEP_ALIVE", "core"), ("KEEP_ALIVE", "edg
 fn public_numbers() -> Vec<(&'static str, u64)> {
     let bytes = |bytes: usize| bytes as u64;
     let (upkeep, pace) = (RetentionLimits::default(), hub::Limits::default());
-    let follower = follower::Config::default();
+    let follower = follower::FollowerConfig::default();
     vec![
         ("MAX_CHANGES", bytes(publish::MAX_CHANGES)),
         ("MAX_OBJECTS", bytes(publish::MAX_OBJECTS)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::future::{Either, LocalBoxFuture, select};
-use newsreel_core::follow::follower::{Input, Phase};
+use newsreel_core::follow::follower::{FollowerInput, Phase};
 use newsreel_core::read::sync::{FloorLookup, SyncRequest, SyncResponse};
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version};
 use worker::wasm_bindgen_futures::spawn_local;
@@ -86,7 +86,7 @@ impl Inner {
         self.last_asked.set(asked_at);
         self.keep_alive().await;
         if matches!(self.phase(), Phase::Idle | Phase::Closed) {
-            self.step(Input::Start);
+            self.step(FollowerInput::Start);
         }
         let needed = UnixMillis(asked_at.0.saturating_sub(ask.max_age_ms));
         // A reader that wants a version waits the full time: the broker may be reachable, and the
@@ -136,7 +136,7 @@ impl Inner {
                 if Windows(&inner.state).none_open() {
                     return;
                 }
-                inner.step(Input::Prove);
+                inner.step(FollowerInput::Prove);
             }
         });
     }
@@ -184,7 +184,7 @@ impl Inner {
             let reachable = matches!(self.phase(), Phase::CatchingUp | Phase::Live);
             if reachable && !enough && !asked_broker {
                 asked_broker = true;
-                self.step(Input::Prove);
+                self.step(FollowerInput::Prove);
                 continue;
             }
             let left = deadline.since(now());

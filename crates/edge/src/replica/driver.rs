@@ -9,7 +9,9 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use newsreel_core::follow::follower::{Config as FollowerConfig, Cursor, Effect, Follower, Input, Phase};
+use newsreel_core::follow::follower::{
+    Cursor, Follower, FollowerConfig, FollowerEffect, FollowerInput, Phase,
+};
 use newsreel_core::read::entry_names;
 use newsreel_core::read::floors::{FloorRow, raised_by};
 use newsreel_core::wire::claim::Start;
@@ -122,7 +124,7 @@ impl Inner {
     }
 
     /// Hands the follower one input and carries out what follows, in order.
-    pub(crate) fn step(self: &Rc<Self>, input: Input) {
+    pub(crate) fn step(self: &Rc<Self>, input: FollowerInput) {
         let before = (self.position(), self.proved_at());
         if let Err(error) = self.follow(input) {
             self.complain("starting again from the rows", &error);
@@ -139,7 +141,7 @@ impl Inner {
     }
 
     /// After a write that failed, or a step that died, the follower is ahead of the rows: it starts again from them.
-    fn follow(self: &Rc<Self>, input: Input) -> Result<()> {
+    fn follow(self: &Rc<Self>, input: FollowerInput) -> Result<()> {
         if self.in_doubt.replace(true) {
             self.start_again()?;
         }
@@ -165,34 +167,34 @@ impl Inner {
         console_error!("{}@{}: {doing}: {error}", self.catalog, self.edge);
     }
 
-    fn poll_effect(&self) -> Option<Effect> {
+    fn poll_effect(&self) -> Option<FollowerEffect> {
         self.follower.borrow_mut().poll_effect()
     }
 
-    fn carry_out(self: &Rc<Self>, effect: Effect) -> Result<()> {
+    fn carry_out(self: &Rc<Self>, effect: FollowerEffect) -> Result<()> {
         match effect {
-            Effect::Dial(from) => self.dial(from),
-            Effect::Send(text) => {
+            FollowerEffect::Dial(from) => self.dial(from),
+            FollowerEffect::Send(text) => {
                 if let Some(socket) = &self.link.borrow().socket {
                     socket.send_with_str(text)?;
                 }
             }
-            Effect::Hangup { code, reason } => self.hang_up(code, reason),
-            Effect::Apply { position, versions } => {
+            FollowerEffect::Hangup { code, reason } => self.hang_up(code, reason),
+            FollowerEffect::Apply { position, versions } => {
                 let changes =
                     versions.iter().flat_map(|row| row.changes.iter().map(|one| (row.version, one)));
                 self.apply(&raised_by(changes), Some(position))?;
             }
-            Effect::ApplyFold { position, changes } => {
+            FollowerEffect::ApplyFold { position, changes } => {
                 let changes = changes.iter().map(|folded| (folded.version, &folded.change));
                 self.apply(&raised_by(changes), position)?;
             }
-            Effect::Reset { position, reason } => {
+            FollowerEffect::Reset { position, reason } => {
                 console_log!("{}@{}: reset to {position}: {reason}", self.catalog, self.edge);
                 self.rows.reset(position)?;
             }
-            Effect::Phase(_) => {}
-            Effect::ServerError { code, message } => {
+            FollowerEffect::Phase(_) => {}
+            FollowerEffect::ServerError { code, message } => {
                 console_error!("{}@{}: the broker says {code}: {message}", self.catalog, self.edge);
             }
         }
@@ -251,11 +253,11 @@ impl Inner {
             return;
         }
         self.step(match heard {
-            SocketEvent::Opened => Input::Opened,
-            SocketEvent::Text(text) => Input::Text(text),
+            SocketEvent::Opened => FollowerInput::Opened,
+            SocketEvent::Text(text) => FollowerInput::Text(text),
             SocketEvent::Closed(code) => {
                 self.link.borrow_mut().socket = None;
-                Input::Closed { code }
+                FollowerInput::Closed { code }
             }
         });
     }
@@ -277,7 +279,7 @@ impl Inner {
             // A timer that an earlier one overtook has nothing to do.
             if inner.timer.get() == Some(due) {
                 inner.timer.set(None);
-                inner.step(Input::Timer);
+                inner.step(FollowerInput::Timer);
             }
         });
     }
@@ -312,10 +314,10 @@ impl Inner {
         let tasks = self.rows.has_tasks().unwrap_or(true);
         let read_lately = now().since(self.last_asked.get()) < IDLE_AFTER;
         if read_lately && self.phase() == Phase::Idle {
-            self.step(Input::Start);
+            self.step(FollowerInput::Start);
         }
         if !read_lately {
-            self.step(Input::Stop);
+            self.step(FollowerInput::Stop);
         }
         if read_lately || tasks {
             self.keep_alive().await;

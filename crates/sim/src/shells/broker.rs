@@ -7,7 +7,7 @@ mod platform;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use newsreel_core::follow::hub::{HubDriver, Input, Limits, SessionId, Submission};
+use newsreel_core::follow::hub::{HubDriver, HubInput, Limits, SessionId, Submission};
 use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::{Catalog, Position, UnixMillis, Version, frame};
 
@@ -15,7 +15,7 @@ use crate::broker::{Output, UPKEEP};
 use crate::faults::Fault;
 use crate::model::broken;
 use crate::network::{Down, Up};
-use crate::rows::Write;
+use crate::rows::BrokerWrite;
 use crate::world::{Event, Who, World};
 use platform::{Panic, Shell};
 
@@ -72,7 +72,7 @@ impl World {
     }
 
     /// Hands the hub of an object an input.
-    pub(crate) fn step_broker(&mut self, id: u64, input: Input) {
+    pub(crate) fn step_broker(&mut self, id: u64, input: HubInput) {
         // A failed step needs no undo: the driver loads the hub again from the rows before the next one.
         self.drive(id, |driver, shell, now| driver.step(shell, now, input).is_ok());
     }
@@ -106,7 +106,7 @@ impl World {
         let replica = matches!(who, Who::Edge(_));
         let random = self.net.bytes();
         let until = None;
-        let opened = Input::Open { session, from: start, logged, name, topics, replica, until, random };
+        let opened = HubInput::Open { session, from: start, logged, name, topics, replica, until, random };
         self.step_broker(object, opened);
         // A session that was not saved was closed again, or could not be written.
         let lost = self.broker.object.attached.get(&session).is_some_and(|(_, json)| json.is_empty());
@@ -139,7 +139,7 @@ impl World {
             }
             Up::Text(text) => {
                 if self.wake(object) {
-                    self.step_broker(object, Input::Text { session, text: text.to_string() });
+                    self.step_broker(object, HubInput::Text { session, text: text.to_string() });
                 }
             }
             Up::Closed => {
@@ -148,7 +148,7 @@ impl World {
                 }
                 self.sockets.remove(&socket);
                 if self.wake(object) {
-                    self.step_broker(object, Input::Closed { session });
+                    self.step_broker(object, HubInput::Closed { session });
                 }
             }
         }
@@ -200,7 +200,7 @@ impl World {
         if self.is_ghost(id) { self.release(output) } else { self.let_out(output) }
     }
 
-    fn write_broker(&mut self, write: Write) {
+    fn write_broker(&mut self, write: BrokerWrite) {
         if self.broker.storage.write(write) {
             let (life, time) = (self.broker.life, self.net.between(1, 15));
             self.schedule(time, Event::BrokerSettles { life });
@@ -215,16 +215,19 @@ impl World {
         let (writes, outputs) = self.broker.storage.settle();
         for write in writes {
             let kept = match write {
-                Write::Row(row) => self.model.durable(row.position, &row.text, self.now),
-                Write::BeginEpoch(head) => self.model.began(head.epoch, self.now),
-                Write::Forget { last } => {
+                BrokerWrite::Row(row) => self.model.durable(row.position, &row.text, self.now),
+                BrokerWrite::BeginEpoch(head) => self.model.began(head.epoch, self.now),
+                BrokerWrite::Forget { last } => {
                     self.model.forgot(last);
                     Ok(())
                 }
-                Write::Remember { publisher, key, remembered } => {
+                BrokerWrite::Remember { publisher, key, remembered } => {
                     self.model.remembers(publisher, key, remembered.position)
                 }
-                Write::AckRequest(_) | Write::Seal { .. } | Write::Fold | Write::ForgetKeys { .. } => Ok(()),
+                BrokerWrite::AckRequest(_)
+                | BrokerWrite::Seal { .. }
+                | BrokerWrite::Fold
+                | BrokerWrite::ForgetKeys { .. } => Ok(()),
             };
             self.note(kept);
         }

@@ -1,7 +1,7 @@
 //! Chaos: processes die, storage is restored, clocks are set, a deploy cuts every connection.
 
-use newsreel_core::follow::follower::{Input, Phase};
-use newsreel_core::follow::hub::Input as HubInput;
+use newsreel_core::follow::follower::{FollowerInput, Phase};
+use newsreel_core::follow::hub::HubInput;
 
 use crate::faults::Fault;
 use crate::world::{Event, Who, World};
@@ -205,7 +205,7 @@ impl World {
             if self.faults.strikes(Fault::ClientAway) {
                 let time = self.net.between(1_000, 900_000);
                 self.say(|| format!("{who} is away for {time} ms"));
-                self.step_follower(who, Input::Stop);
+                self.step_follower(who, FollowerInput::Stop);
                 self.schedule(time, Event::Returns { who });
             } else if self.faults.strikes(Fault::ClientDies) && self.seat(who).phase() != Phase::Idle {
                 self.say(|| format!("{who} dies and begins again"));
@@ -214,7 +214,7 @@ impl World {
                     self.cut(socket);
                 }
                 self.clients[number].seat.begin_again(stored, seed);
-                self.step_follower(who, Input::Start);
+                self.step_follower(who, FollowerInput::Start);
             }
         }
     }

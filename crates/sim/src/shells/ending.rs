@@ -1,6 +1,6 @@
 //! The end of a run: everything heals, then every follower must get to the head. Also G6, which is checked all along.
 
-use newsreel_core::follow::follower::{Cursor, Input, Phase};
+use newsreel_core::follow::follower::{Cursor, FollowerInput, Phase};
 use newsreel_core::follow::hub::BOOKMARK_EVERY;
 
 use crate::model::broken;
@@ -13,7 +13,7 @@ impl World {
         (self.ending, self.faults.calm) = (true, true);
         (self.broker.away_until, self.origin.away_until) = (0, 0);
         for number in 0..self.clients.len() {
-            self.step_follower(Who::Client(number), Input::Start);
+            self.step_follower(Who::Client(number), FollowerInput::Start);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The shell around `core::follow::follower` that replicas and other clients share.
 
-use newsreel_core::follow::follower::{Cursor, Effect, Input};
+use newsreel_core::follow::follower::{Cursor, FollowerEffect, FollowerInput};
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::read::floors::raised_by;
 use newsreel_core::wire::claim::Start;
@@ -11,11 +11,11 @@ use crate::faults::Fault;
 use crate::model::broken;
 use crate::network::{Down, Up};
 use crate::replica::{Outgoing, ReplicaWrite};
-use crate::seat::Seat;
+use crate::seat::FollowerSeat;
 use crate::world::{Event, Who, World};
 
 impl World {
-    pub(crate) fn seat(&mut self, who: Who) -> &mut Seat {
+    pub(crate) fn seat(&mut self, who: Who) -> &mut FollowerSeat {
         match who {
             Who::Edge(number) => &mut self.edges[number].seat,
             Who::Client(number) => &mut self.clients[number].seat,
@@ -49,7 +49,7 @@ impl World {
     }
 
     /// Hands a follower an input and carries out its effects, in order.
-    pub(crate) fn step_follower(&mut self, who: Who, input: Input) {
+    pub(crate) fn step_follower(&mut self, who: Who, input: FollowerInput) {
         let now = self.now;
         let seat = self.seat(who);
         let at = seat.clock.read(now);
@@ -77,9 +77,9 @@ impl World {
         }
     }
 
-    fn carry_out_following(&mut self, who: Who, effect: Effect) -> bool {
+    fn carry_out_following(&mut self, who: Who, effect: FollowerEffect) -> bool {
         match effect {
-            Effect::Dial(start) => {
+            FollowerEffect::Dial(start) => {
                 let seat = self.seat(who);
                 seat.link += 1;
                 seat.socket = None;
@@ -87,14 +87,14 @@ impl World {
                 self.leave(who, Outgoing::Dial { link, start });
                 true
             }
-            Effect::Send(text) => {
+            FollowerEffect::Send(text) => {
                 if let Some(socket) = self.seat(who).socket {
                     let stored = self.held(who);
                     self.leave(who, Outgoing::Up { socket, text, stored });
                 }
                 true
             }
-            Effect::Hangup { reason, .. } => {
+            FollowerEffect::Hangup { reason, .. } => {
                 self.say(|| format!("{who} hangs up: {reason}"));
                 let seat = self.seat(who);
                 seat.link += 1;
@@ -103,9 +103,9 @@ impl World {
                 }
                 true
             }
-            Effect::Apply { position, versions } => self.apply(who, position, &versions),
-            Effect::ApplyFold { position, changes } => self.apply_fold(who, position, changes),
-            Effect::Reset { position, reason } => {
+            FollowerEffect::Apply { position, versions } => self.apply(who, position, &versions),
+            FollowerEffect::ApplyFold { position, changes } => self.apply_fold(who, position, changes),
+            FollowerEffect::Reset { position, reason } => {
                 self.say(|| format!("{who} is reset to {position}: {reason}"));
                 // A doubled frame resets the follower twice.
                 if self.seat(who).reset_to != Some(position) {
@@ -117,7 +117,7 @@ impl World {
                 seat.fold.clear();
                 self.store(who, ReplicaWrite::Reset(position), Some(position))
             }
-            Effect::Phase(_) | Effect::ServerError { .. } => true,
+            FollowerEffect::Phase(_) | FollowerEffect::ServerError { .. } => true,
         }
     }
 
@@ -198,12 +198,12 @@ impl World {
         match down {
             Down::Opened => {
                 self.seat(who).socket = Some(socket);
-                self.step_follower(who, Input::Opened);
+                self.step_follower(who, FollowerInput::Opened);
             }
-            Down::Text(text) => self.step_follower(who, Input::Text(text.to_string())),
+            Down::Text(text) => self.step_follower(who, FollowerInput::Text(text.to_string())),
             Down::Closed(code) => {
                 self.seat(who).socket = None;
-                self.step_follower(who, Input::Closed { code });
+                self.step_follower(who, FollowerInput::Closed { code });
             }
         }
     }
@@ -211,7 +211,7 @@ impl World {
     /// A socket did not open.
     pub(crate) fn undialed(&mut self, who: Who, link: u64) {
         if self.seat(who).link == link {
-            self.step_follower(who, Input::Closed { code: 1006 });
+            self.step_follower(who, FollowerInput::Closed { code: 1006 });
         }
     }
 
@@ -231,7 +231,7 @@ impl World {
     pub(crate) fn follower_timer(&mut self, who: Who, due: u64) {
         if self.seat(who).timer == Some(due) {
             self.seat(who).timer = None;
-            self.step_follower(who, Input::Timer);
+            self.step_follower(who, FollowerInput::Timer);
         }
     }
 }

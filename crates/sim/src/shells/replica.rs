@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use newsreel_core::follow::follower::{Cursor, Input, Phase};
+use newsreel_core::follow::follower::{Cursor, FollowerInput, Phase};
 use newsreel_core::read::sync::{FloorLookup, SyncRequest};
 use newsreel_core::wire::{Target, Version};
 
@@ -119,7 +119,7 @@ impl World {
         edge.last_asked = now;
         let asked_at = edge.seat.clock.read(now);
         if matches!(edge.seat.phase(), Phase::Idle | Phase::Closed) {
-            self.step_follower(who, Input::Start);
+            self.step_follower(who, FollowerInput::Start);
         }
         let edge = &mut self.edges[number];
         let wait = match edge.seat.phase() {
@@ -160,7 +160,7 @@ impl World {
         }
         self.edges[number].asking.extend(left);
         if asks_broker {
-            self.step_follower(Who::Edge(number), Input::Prove);
+            self.step_follower(Who::Edge(number), FollowerInput::Prove);
         }
     }
 
@@ -209,7 +209,7 @@ impl World {
             self.edges[number].proving = false;
             return;
         }
-        self.step_follower(Who::Edge(number), Input::Prove);
+        self.step_follower(Who::Edge(number), FollowerInput::Prove);
         self.prove_later(number);
     }
 
@@ -252,7 +252,7 @@ impl World {
             self.write_replica(number, ReplicaWrite::Forget { held: held.version, now: at, life: longest });
         }
         if now > self.edges[number].last_asked + IDLE_AFTER {
-            self.step_follower(Who::Edge(number), Input::Stop);
+            self.step_follower(Who::Edge(number), FollowerInput::Stop);
         }
         self.schedule(ALARM, Event::ReplicaAlarm { edge: number, life });
     }

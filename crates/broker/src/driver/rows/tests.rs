@@ -12,7 +12,7 @@ use newsreel_in_workerd::{Statements, expect_panic, in_object, next_alarm, panic
 use wasm_bindgen_test::wasm_bindgen_test as test;
 use worker::State;
 
-use super::{PAGE_ROWS, Rows, Write};
+use super::{HubWrite, PAGE_ROWS, Rows};
 
 mod upgrades;
 
@@ -391,7 +391,7 @@ async fn every_statement_runs() {
         let statements = Statements::of(&state);
         let mut kept = Kept::open(&state);
         let asked = AckRequest { version: at(1), at: NOW };
-        kept.rows.write(&[Write::NoteAckRequest(asked)]).unwrap();
+        kept.rows.write(&[HubWrite::NoteAckRequest(asked)]).unwrap();
         assert_eq!(kept.rows.persisted().unwrap().last_ack_request, Some(asked));
         kept.publish(r#"[{"key":"title:1"},{"prefix":"title:"},{"all":true,"soft":true}]"#);
         kept.age(u64::MAX, 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::io::Config;
+use super::io::FollowerConfig;
 use crate::rng::SplitMix64;
 use crate::wire::position::UnixMillis;
 
@@ -27,8 +27,8 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    pub(super) fn new(config: &Config, seed: u64) -> Self {
-        let Config { backoff_base: base, backoff_cap: cap, .. } = *config;
+    pub(super) fn new(config: &FollowerConfig, seed: u64) -> Self {
+        let FollowerConfig { backoff_base: base, backoff_cap: cap, .. } = *config;
         Self { base, cap, failures: 0, requested: None, random: SplitMix64::new(seed) }
     }
 
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_jitter_of_a_seed_is_splitmix64() {
-        let mut backoff = Backoff::new(&Config::default(), 7);
+        let mut backoff = Backoff::new(&FollowerConfig::default(), 7);
         // The upper halves of the first numbers of seed 7.
         for expected in [1_674_306_020_u32, 72_105_175, 3_868_737_664] {
             assert_eq!((backoff.unit() * 4_294_967_296.0).to_bits(), f64::from(expected).to_bits());

@@ -1,6 +1,6 @@
 //! Taking the frames of the broker: what each brings, and whether it fits what is held.
 
-use super::io::{Cursor, Effect};
+use super::io::{Cursor, FollowerEffect};
 use super::machine::{Follower, State};
 use crate::wire::frame::{self, Fold, Frame, Resume, VersionRow, close};
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
@@ -37,19 +37,19 @@ impl Follower {
         if let (Cursor::Head, Some(hash)) = (self.cursor, hash) {
             let position = Position { epoch, version: head, hash };
             self.cursor = Cursor::At(position);
-            self.effects.push_back(Effect::Apply { position, versions: Vec::new() });
+            self.effects.push_back(FollowerEffect::Apply { position, versions: Vec::new() });
         }
         if self.cursor == Cursor::Beginning && self.half_folded.is_some_and(|half| half != epoch) {
             // Nothing is carried across epochs: a follower without a position must not keep the part of an old fold.
             let position = Position::genesis(epoch);
             self.cursor = Cursor::At(position);
-            self.effects.push_back(Effect::Reset { position, reason: "another epoch".to_owned() });
+            self.effects.push_back(FollowerEffect::Reset { position, reason: "another epoch".to_owned() });
         }
         // An empty log has nothing to replay, but it is a position all the same.
         if let (Cursor::Beginning, Resume::Live, Some(hash)) = (self.cursor, resume, hash) {
             let position = Position { epoch, version: head, hash };
             self.cursor = Cursor::At(position);
-            self.effects.push_back(Effect::Apply { position, versions: Vec::new() });
+            self.effects.push_back(FollowerEffect::Apply { position, versions: Vec::new() });
         }
         self.reset_announced = resume == Resume::Reset;
         self.catch_up(now, epoch);
@@ -79,7 +79,7 @@ impl Follower {
                     let versions = versions.into_iter().filter(new).collect();
                     let position = Position { epoch, version: to, hash };
                     self.cursor = Cursor::At(position);
-                    self.effects.push_back(Effect::Apply { position, versions });
+                    self.effects.push_back(FollowerEffect::Apply { position, versions });
                     self.applied(now, ack);
                 }
                 RangeOverlap::Duplicate => self.applied(now, ack),
@@ -90,7 +90,7 @@ impl Follower {
                 if self.classify(now, from.unwrap_or(self.version()), version) == RangeOverlap::New {
                     let position = Position { epoch, version, hash };
                     self.cursor = Cursor::At(position);
-                    self.effects.push_back(Effect::Apply { position, versions: Vec::new() });
+                    self.effects.push_back(FollowerEffect::Apply { position, versions: Vec::new() });
                     self.applied(now, false);
                 }
             }
@@ -139,7 +139,7 @@ impl Follower {
                 Some(position) => self.cursor = Cursor::At(position),
                 None => self.half_folded = Some(epoch),
             }
-            self.effects.push_back(Effect::ApplyFold { position, changes: fold.changes });
+            self.effects.push_back(FollowerEffect::ApplyFold { position, changes: fold.changes });
         }
         // The position does not move before the last part, but a part that has arrived makes room for the next.
         if brings != RangeOverlap::Gap {
@@ -162,7 +162,7 @@ impl Follower {
         self.cursor = Cursor::At(position);
         self.catch_up(now, position.epoch);
         self.proofs.forget_pending();
-        self.effects.push_back(Effect::Reset { position, reason });
+        self.effects.push_back(FollowerEffect::Reset { position, reason });
         self.ack();
     }
 
@@ -184,7 +184,7 @@ impl Follower {
 
     pub(super) fn ack(&mut self) {
         self.unacked_since = None;
-        self.effects.push_back(Effect::Send(frame::ack(self.version())));
+        self.effects.push_back(FollowerEffect::Send(frame::ack(self.version())));
     }
 
     fn pong(&mut self, now: UnixMillis, head: Position) {

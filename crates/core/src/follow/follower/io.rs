@@ -8,7 +8,7 @@ use crate::wire::position::Position;
 
 /// How the follower behaves; the defaults suit a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Config {
+pub struct FollowerConfig {
     /// How long dialing and greeting may take.
     pub connect_timeout: Duration,
     /// How often the head is asked for when nothing else asks.
@@ -29,7 +29,7 @@ pub struct Config {
     pub filtered: bool,
 }
 
-impl Default for Config {
+impl Default for FollowerConfig {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
@@ -64,10 +64,10 @@ pub enum Phase {
 
 /// An event that the shell reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
+pub enum FollowerInput {
     /// The shell asks the follower to begin.
     Start,
-    /// The socket that [`Effect::Dial`] asked for is open.
+    /// The socket that [`FollowerEffect::Dial`] asked for is open.
     Opened,
     /// The socket received a text.
     Text(String),
@@ -86,7 +86,7 @@ pub enum Input {
 
 /// An action that the shell must carry out, in the order of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
+pub enum FollowerEffect {
     /// Open a socket with this start.
     Dial(Start),
     /// Send a text over the socket.

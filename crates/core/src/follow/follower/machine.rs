@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::io::{Config, Cursor, Effect, Input, Phase};
+use super::io::{Cursor, FollowerConfig, FollowerEffect, FollowerInput, Phase};
 use super::proof::Proofs;
 use crate::wire::frame::{self, Frame, close};
 use crate::wire::position::{Epoch, Position, UnixMillis, Version};
@@ -24,7 +24,7 @@ pub(super) enum State {
 /// The state machine of one subscription.
 #[derive(Debug, Clone)]
 pub struct Follower {
-    pub(super) config: Config,
+    pub(super) config: FollowerConfig,
     pub(super) state: State,
     pub(super) cursor: Cursor,
     pub(super) proofs: Proofs,
@@ -37,13 +37,13 @@ pub struct Follower {
     pub(super) next_part: u32,
     /// Whether the welcome announced a reset that has not come.
     pub(super) reset_announced: bool,
-    pub(super) effects: VecDeque<Effect>,
+    pub(super) effects: VecDeque<FollowerEffect>,
 }
 
 impl Follower {
     /// Returns a follower that holds `cursor`. `seed` feeds the jitter of its backoff.
     #[must_use]
-    pub fn new(config: Config, cursor: Cursor, seed: u64) -> Self {
+    pub fn new(config: FollowerConfig, cursor: Cursor, seed: u64) -> Self {
         Self {
             config,
             state: State::Idle,
@@ -68,12 +68,12 @@ impl Follower {
         backoff.request(None);
         *self = Self { state: self.state, backoff, ..Self::new(self.config, stored, 0) };
         // Also at rest: the last step may have died on its way to hanging up.
-        self.effects.push_back(Effect::Hangup { code: close::RESYNC, reason: "starting again" });
+        self.effects.push_back(FollowerEffect::Hangup { code: close::RESYNC, reason: "starting again" });
         if !matches!(self.state, State::Idle | State::Closed) {
             self.wait(now);
         }
         if self.phase() != before {
-            self.effects.push_back(Effect::Phase(self.phase()));
+            self.effects.push_back(FollowerEffect::Phase(self.phase()));
         }
     }
 
@@ -92,11 +92,11 @@ impl Follower {
     }
 
     /// Returns the next thing to do.
-    pub fn poll_effect(&mut self) -> Option<Effect> {
+    pub fn poll_effect(&mut self) -> Option<FollowerEffect> {
         self.effects.pop_front()
     }
 
-    /// Returns when to hand in [`Input::Timer`].
+    /// Returns when to hand in [`FollowerInput::Timer`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<UnixMillis> {
         match self.state {
@@ -152,33 +152,36 @@ impl Follower {
 
     /// Takes one input, and queues the effects that follow from it.
     #[expect(clippy::too_many_lines, reason = "the table of states and inputs, read as one")]
-    pub fn handle(&mut self, now: UnixMillis, input: Input) {
+    pub fn handle(&mut self, now: UnixMillis, input: FollowerInput) {
         let before = self.phase();
         match (self.state, input) {
-            (State::Idle | State::Closed, Input::Start) => self.dial(now),
-            (State::Waiting { .. }, Input::Start) => self.dial(now),
-            (State::Waiting { until }, Input::Timer) if now >= until => self.dial(now),
+            (State::Idle | State::Closed, FollowerInput::Start) => self.dial(now),
+            (State::Waiting { .. }, FollowerInput::Start) => self.dial(now),
+            (State::Waiting { until }, FollowerInput::Timer) if now >= until => self.dial(now),
 
-            (State::Dialing { .. }, Input::Opened) => {
+            (State::Dialing { .. }, FollowerInput::Opened) => {
                 self.state = State::Greeting { deadline: now.plus(self.config.connect_timeout) };
             }
-            (State::Dialing { deadline } | State::Greeting { deadline }, Input::Timer) if now >= deadline => {
+            (State::Dialing { deadline } | State::Greeting { deadline }, FollowerInput::Timer)
+                if now >= deadline =>
+            {
                 self.hang_up(now, close::RESYNC, "no greeting in time");
             }
-            (State::Greeting { .. } | State::CatchingUp { .. } | State::Live { .. }, Input::Text(text)) => {
-                match Frame::parse(&text) {
-                    Ok(frame) => self.frame(now, frame),
-                    Err(_) => self.hang_up(now, close::RESYNC, "a frame that cannot be read"),
-                }
-            }
-            (State::CatchingUp { .. } | State::Live { .. }, Input::Timer) => self.tick(now),
-            (State::CatchingUp { .. } | State::Live { .. }, Input::Prove) => self.ping(now),
+            (
+                State::Greeting { .. } | State::CatchingUp { .. } | State::Live { .. },
+                FollowerInput::Text(text),
+            ) => match Frame::parse(&text) {
+                Ok(frame) => self.frame(now, frame),
+                Err(_) => self.hang_up(now, close::RESYNC, "a frame that cannot be read"),
+            },
+            (State::CatchingUp { .. } | State::Live { .. }, FollowerInput::Timer) => self.tick(now),
+            (State::CatchingUp { .. } | State::Live { .. }, FollowerInput::Prove) => self.ping(now),
             (
                 State::Dialing { .. }
                 | State::Greeting { .. }
                 | State::CatchingUp { .. }
                 | State::Live { .. },
-                Input::Closed { code },
+                FollowerInput::Closed { code },
             ) => {
                 if close::may_reconnect(code) {
                     self.wait(now);
@@ -193,31 +196,48 @@ impl Follower {
                 | State::Greeting { .. }
                 | State::CatchingUp { .. }
                 | State::Live { .. },
-                Input::Stop,
+                FollowerInput::Stop,
             ) => {
                 self.disconnect();
                 // The next start is a new wish of the shell, so the wait of this connection does not count.
                 self.backoff.request(None);
-                self.effects.push_back(Effect::Hangup { code: 1000, reason: "done" });
+                self.effects.push_back(FollowerEffect::Hangup { code: 1000, reason: "done" });
                 self.state = State::Idle;
             }
-            (State::Idle | State::Waiting { .. } | State::Closed, Input::Stop) => self.state = State::Idle,
+            (State::Idle | State::Waiting { .. } | State::Closed, FollowerInput::Stop) => {
+                self.state = State::Idle
+            }
 
             // Late news of a socket that was given up, a timer that came early, a wish already being met.
             (
                 State::Idle | State::Closed,
-                Input::Opened | Input::Text(_) | Input::Closed { .. } | Input::Timer | Input::Prove,
+                FollowerInput::Opened
+                | FollowerInput::Text(_)
+                | FollowerInput::Closed { .. }
+                | FollowerInput::Timer
+                | FollowerInput::Prove,
             )
             | (
                 State::Waiting { .. },
-                Input::Opened | Input::Text(_) | Input::Closed { .. } | Input::Timer | Input::Prove,
+                FollowerInput::Opened
+                | FollowerInput::Text(_)
+                | FollowerInput::Closed { .. }
+                | FollowerInput::Timer
+                | FollowerInput::Prove,
             )
-            | (State::Dialing { .. }, Input::Start | Input::Text(_) | Input::Timer | Input::Prove)
-            | (State::Greeting { .. }, Input::Start | Input::Opened | Input::Timer | Input::Prove)
-            | (State::CatchingUp { .. } | State::Live { .. }, Input::Start | Input::Opened) => {}
+            | (
+                State::Dialing { .. },
+                FollowerInput::Start | FollowerInput::Text(_) | FollowerInput::Timer | FollowerInput::Prove,
+            )
+            | (
+                State::Greeting { .. },
+                FollowerInput::Start | FollowerInput::Opened | FollowerInput::Timer | FollowerInput::Prove,
+            )
+            | (State::CatchingUp { .. } | State::Live { .. }, FollowerInput::Start | FollowerInput::Opened) =>
+                {}
         }
         if self.phase() != before {
-            self.effects.push_back(Effect::Phase(self.phase()));
+            self.effects.push_back(FollowerEffect::Phase(self.phase()));
         }
     }
 
@@ -245,21 +265,21 @@ impl Follower {
 
     pub(super) fn ping(&mut self, now: UnixMillis) {
         self.proofs.ping(now);
-        self.effects.push_back(Effect::Send(frame::PING.to_owned()));
+        self.effects.push_back(FollowerEffect::Send(frame::PING.to_owned()));
     }
 
     pub(super) fn server_error(&mut self, code: String, message: String, retry_after_ms: Option<u64>) {
         self.backoff.request(retry_after_ms.map(Duration::from_millis));
-        self.effects.push_back(Effect::ServerError { code, message });
+        self.effects.push_back(FollowerEffect::ServerError { code, message });
     }
 
     fn dial(&mut self, now: UnixMillis) {
         self.state = State::Dialing { deadline: now.plus(self.config.connect_timeout) };
-        self.effects.push_back(Effect::Dial(self.cursor.start()));
+        self.effects.push_back(FollowerEffect::Dial(self.cursor.start()));
     }
 
     pub(super) fn hang_up(&mut self, now: UnixMillis, code: u16, reason: &'static str) {
-        self.effects.push_back(Effect::Hangup { code, reason });
+        self.effects.push_back(FollowerEffect::Hangup { code, reason });
         self.wait(now);
     }
 

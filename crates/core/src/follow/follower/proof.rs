@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::io::Config;
+use super::io::FollowerConfig;
 use crate::wire::position::{UnixMillis, Version};
 
 /// How many pongs that ran ahead are remembered. Past it the newest takes the place of the one before it.
@@ -34,8 +34,8 @@ pub(super) struct Proofs {
 }
 
 impl Proofs {
-    pub(super) fn new(config: &Config) -> Self {
-        let Config { ping_every, pong_timeout, behind_grace, .. } = *config;
+    pub(super) fn new(config: &FollowerConfig) -> Self {
+        let FollowerConfig { ping_every, pong_timeout, behind_grace, .. } = *config;
         Self {
             ping_every,
             pong_timeout,

@@ -23,42 +23,42 @@ fn row(version: u64) -> String {
     format!(r#"{{"version":{version},"at":{version},"changes":[{{"key":"title:{version}"}}]}}"#)
 }
 
-fn changes(from: u64, to: u64) -> Input {
+fn changes(from: u64, to: u64) -> FollowerInput {
     let rows: Vec<String> = (from + 1..=to).map(row).collect();
-    Input::Text(frame::changes_text(at(from).version, &at(to), false, &rows.join(",")))
+    FollowerInput::Text(frame::changes_text(at(from).version, &at(to), false, &rows.join(",")))
 }
 
-fn apply(after: u64, to: u64) -> Effect {
+fn apply(after: u64, to: u64) -> FollowerEffect {
     let versions = (after + 1..=to).map(|v| serde_json::from_str(&row(v)).unwrap()).collect();
-    Effect::Apply { position: at(to), versions }
+    FollowerEffect::Apply { position: at(to), versions }
 }
 
-fn ack(version: u64) -> Effect {
-    Effect::Send(frame::ack(at(version).version))
+fn ack(version: u64) -> FollowerEffect {
+    FollowerEffect::Send(frame::ack(at(version).version))
 }
 
-fn ack_of(position: Position) -> Effect {
-    Effect::Send(frame::ack(position.version))
+fn ack_of(position: Position) -> FollowerEffect {
+    FollowerEffect::Send(frame::ack(position.version))
 }
 
-fn ping() -> Effect {
-    Effect::Send("ping".into())
+fn ping() -> FollowerEffect {
+    FollowerEffect::Send("ping".into())
 }
 
-fn pong(version: u64) -> Input {
-    Input::Text(frame::pong(&at(version)))
+fn pong(version: u64) -> FollowerInput {
+    FollowerInput::Text(frame::pong(&at(version)))
 }
 
-fn welcome(head: u64, resume: Resume) -> Input {
-    Input::Text(frame::welcome(&at(head), resume))
+fn welcome(head: u64, resume: Resume) -> FollowerInput {
+    FollowerInput::Text(frame::welcome(&at(head), resume))
 }
 
-fn live(version: u64) -> Input {
-    Input::Text(frame::live(at(version).version))
+fn live(version: u64) -> FollowerInput {
+    FollowerInput::Text(frame::live(at(version).version))
 }
 
-fn hang_up(reason: &'static str) -> [Effect; 2] {
-    [Effect::Hangup { code: close::RESYNC, reason }, Effect::Phase(Phase::Waiting)]
+fn hang_up(reason: &'static str) -> [FollowerEffect; 2] {
+    [FollowerEffect::Hangup { code: close::RESYNC, reason }, FollowerEffect::Phase(Phase::Waiting)]
 }
 
 /// A follower and its clock.
@@ -69,10 +69,10 @@ struct Story {
 
 impl Story {
     fn new(cursor: Cursor) -> Self {
-        Self::with(Config::default(), cursor)
+        Self::with(FollowerConfig::default(), cursor)
     }
 
-    fn with(config: Config, cursor: Cursor) -> Self {
+    fn with(config: FollowerConfig, cursor: Cursor) -> Self {
         Self { follower: Follower::new(config, cursor, 7), now: UnixMillis(1_000) }
     }
 
@@ -81,19 +81,19 @@ impl Story {
     }
 
     fn filtered_at(version: u64) -> Self {
-        Self::with(Config { filtered: true, ..Config::default() }, Cursor::At(at(version)))
+        Self::with(FollowerConfig { filtered: true, ..FollowerConfig::default() }, Cursor::At(at(version)))
             .greeted_live(version)
     }
 
     fn greeted_live(mut self, version: u64) -> Self {
         let story = &mut self;
         story.expect(
-            Input::Start,
-            &[Effect::Dial(Start::At(at(version).into())), Effect::Phase(Phase::Connecting)],
+            FollowerInput::Start,
+            &[FollowerEffect::Dial(Start::At(at(version).into())), FollowerEffect::Phase(Phase::Connecting)],
         );
-        story.expect(Input::Opened, &[]);
-        story.expect(welcome(version, Resume::Live), &[ping(), Effect::Phase(Phase::CatchingUp)]);
-        story.expect(live(version), &[Effect::Phase(Phase::Live)]);
+        story.expect(FollowerInput::Opened, &[]);
+        story.expect(welcome(version, Resume::Live), &[ping(), FollowerEffect::Phase(Phase::CatchingUp)]);
+        story.expect(live(version), &[FollowerEffect::Phase(Phase::Live)]);
         story.expect(pong(version), &[]);
         self
     }
@@ -101,17 +101,17 @@ impl Story {
     /// A follower at `version` that was told to expect a replay up to `head`.
     fn catching_up(version: u64, head: u64) -> Self {
         let mut story = Self::new(Cursor::At(at(version)));
-        story.follower.handle(story.now, Input::Start);
-        story.follower.handle(story.now, Input::Opened);
+        story.follower.handle(story.now, FollowerInput::Start);
+        story.follower.handle(story.now, FollowerInput::Opened);
         story.follower.handle(story.now, welcome(head, Resume::Replay));
         while story.follower.poll_effect().is_some() {}
         story
     }
 
     #[track_caller]
-    fn expect(&mut self, input: Input, effects: &[Effect]) {
+    fn expect(&mut self, input: FollowerInput, effects: &[FollowerEffect]) {
         self.follower.handle(self.now, input);
-        let seen: Vec<Effect> = std::iter::from_fn(|| self.follower.poll_effect()).collect();
+        let seen: Vec<FollowerEffect> = std::iter::from_fn(|| self.follower.poll_effect()).collect();
         assert_eq!(seen, effects);
     }
 
@@ -143,12 +143,15 @@ fn g3_a_gap_makes_the_follower_resync() {
 #[test]
 fn g5_a_replay_is_acknowledged_page_by_page() {
     let mut story = Story::new(Cursor::At(at(2)));
-    story.expect(Input::Start, &[Effect::Dial(Start::At(at(2).into())), Effect::Phase(Phase::Connecting)]);
-    story.expect(Input::Opened, &[]);
-    story.expect(welcome(6, Resume::Replay), &[ping(), Effect::Phase(Phase::CatchingUp)]);
+    story.expect(
+        FollowerInput::Start,
+        &[FollowerEffect::Dial(Start::At(at(2).into())), FollowerEffect::Phase(Phase::Connecting)],
+    );
+    story.expect(FollowerInput::Opened, &[]);
+    story.expect(welcome(6, Resume::Replay), &[ping(), FollowerEffect::Phase(Phase::CatchingUp)]);
     story.expect(changes(2, 4), &[apply(2, 4), ack(4)]);
     story.expect(changes(4, 6), &[apply(4, 6), ack(6)]);
-    story.expect(live(6), &[Effect::Phase(Phase::Live)]);
+    story.expect(live(6), &[FollowerEffect::Phase(Phase::Live)]);
 }
 
 #[test]
@@ -163,8 +166,12 @@ fn g7_a_reset_forgets_everything_and_continues() {
     let position = Position::genesis(Epoch::new(UnixMillis(2), [0; 10]));
     let reason = "another epoch".to_owned();
     story.expect(
-        Input::Text(frame::reset(&position, &reason)),
-        &[Effect::Reset { position, reason }, ack_of(position), Effect::Phase(Phase::CatchingUp)],
+        FollowerInput::Text(frame::reset(&position, &reason)),
+        &[
+            FollowerEffect::Reset { position, reason },
+            ack_of(position),
+            FollowerEffect::Phase(Phase::CatchingUp),
+        ],
     );
     assert_eq!(story.follower.cursor(), Cursor::At(position));
 }
@@ -172,12 +179,12 @@ fn g7_a_reset_forgets_everything_and_continues() {
 #[test]
 fn g7_a_reset_within_the_epoch_is_taken_also_to_an_older_version() {
     let mut story = Story::new(Cursor::At(at(7)));
-    story.follower.handle(story.now, Input::Start);
-    story.follower.handle(story.now, Input::Opened);
+    story.follower.handle(story.now, FollowerInput::Start);
+    story.follower.handle(story.now, FollowerInput::Opened);
     story.follower.handle(story.now, welcome(3, Resume::Reset));
     while story.follower.poll_effect().is_some() {}
-    let reset = Effect::Reset { position: at(3), reason: "older than anything kept".into() };
-    story.expect(Input::Text(frame::reset(&at(3), "older than anything kept")), &[reset, ack(3)]);
+    let reset = FollowerEffect::Reset { position: at(3), reason: "older than anything kept".into() };
+    story.expect(FollowerInput::Text(frame::reset(&at(3), "older than anything kept")), &[reset, ack(3)]);
     assert_eq!(story.follower.position(), Some(at(3)));
 }
 
@@ -185,52 +192,62 @@ fn g7_a_reset_within_the_epoch_is_taken_also_to_an_older_version() {
 fn e1_a_reset_to_an_older_epoch_is_refused() {
     let mut story = Story::live_at(7);
     let older = Position::genesis(Epoch::new(UnixMillis(0), [0; 10]));
-    story.expect(Input::Text(frame::reset(&older, "")), &hang_up("a reset to an older epoch"));
+    story.expect(FollowerInput::Text(frame::reset(&older, "")), &hang_up("a reset to an older epoch"));
     assert_eq!(story.follower.position(), Some(at(7)));
 }
 
 #[test]
 fn a_follower_without_a_position_takes_the_one_it_is_welcomed_with() {
     let mut story = Story::new(Cursor::Head);
-    story.expect(Input::Start, &[Effect::Dial(Start::Head), Effect::Phase(Phase::Connecting)]);
-    story.expect(Input::Opened, &[]);
+    story.expect(
+        FollowerInput::Start,
+        &[FollowerEffect::Dial(Start::Head), FollowerEffect::Phase(Phase::Connecting)],
+    );
+    story.expect(FollowerInput::Opened, &[]);
     story.expect(
         welcome(7, Resume::Live),
-        &[Effect::Apply { position: at(7), versions: vec![] }, ping(), Effect::Phase(Phase::CatchingUp)],
+        &[
+            FollowerEffect::Apply { position: at(7), versions: vec![] },
+            ping(),
+            FollowerEffect::Phase(Phase::CatchingUp),
+        ],
     );
 }
 
 #[test]
 fn a_follower_that_wants_everything_starts_from_nothing_until_it_has_something() {
     let mut story = Story::new(Cursor::Beginning);
-    let dial = [Effect::Dial(Start::At(Claim::Nothing)), Effect::Phase(Phase::Connecting)];
-    story.expect(Input::Start, &dial);
-    story.expect(Input::Closed { code: 1006 }, &[Effect::Phase(Phase::Waiting)]);
+    let dial = [FollowerEffect::Dial(Start::At(Claim::Nothing)), FollowerEffect::Phase(Phase::Connecting)];
+    story.expect(FollowerInput::Start, &dial);
+    story.expect(FollowerInput::Closed { code: 1006 }, &[FollowerEffect::Phase(Phase::Waiting)]);
     story.now = story.follower.poll_timeout().unwrap();
-    story.expect(Input::Timer, &dial);
-    story.expect(Input::Opened, &[]);
-    story.expect(welcome(2, Resume::Replay), &[ping(), Effect::Phase(Phase::CatchingUp)]);
+    story.expect(FollowerInput::Timer, &dial);
+    story.expect(FollowerInput::Opened, &[]);
+    story.expect(welcome(2, Resume::Replay), &[ping(), FollowerEffect::Phase(Phase::CatchingUp)]);
     story.expect(changes(0, 2), &[apply(0, 2), ack(2)]);
 }
 
 #[test]
 fn an_interrupted_fold_does_not_move_the_position() {
     let mut story = Story::new(Cursor::Beginning);
-    story.follower.handle(story.now, Input::Start);
-    story.follower.handle(story.now, Input::Opened);
+    story.follower.handle(story.now, FollowerInput::Start);
+    story.follower.handle(story.now, FollowerInput::Opened);
     story.follower.handle(story.now, welcome(9, Resume::Replay));
     while story.follower.poll_effect().is_some() {}
     let fold = |more| {
         let (to, hash) = (at(5).version, at(5).hash);
-        Input::Text(format!(
+        FollowerInput::Text(format!(
             r#"{{"type":"fold","from":0,"to":{to},"hash":"{hash}","changes":[{{"version":3,"key":"title:3"}}],"more":{more}}}"#
         ))
     };
     let changes: Vec<FoldedChange> = vec![serde_json::from_str(r#"{"version":3,"key":"title:3"}"#).unwrap()];
     // The part is acknowledged, with the version still held.
-    story.expect(fold(true), &[Effect::ApplyFold { position: None, changes: changes.clone() }, ack(0)]);
+    story.expect(
+        fold(true),
+        &[FollowerEffect::ApplyFold { position: None, changes: changes.clone() }, ack(0)],
+    );
     assert_eq!(story.follower.cursor(), Cursor::Beginning);
-    story.expect(fold(false), &[Effect::ApplyFold { position: Some(at(5)), changes }, ack(5)]);
+    story.expect(fold(false), &[FollowerEffect::ApplyFold { position: Some(at(5)), changes }, ack(5)]);
     assert_eq!(story.follower.cursor(), Cursor::At(at(5)));
 }
 
@@ -240,10 +257,10 @@ fn live_changes_are_acknowledged_when_asked_or_after_ten_seconds() {
     story.now = story.now.plus(Duration::from_secs(1));
     story.expect(changes(7, 8), &[apply(7, 8)]);
     story.wait(Duration::from_secs(10));
-    story.expect(Input::Timer, &[ack(8)]);
-    let Input::Text(asking) = changes(8, 9) else { unreachable!() };
+    story.expect(FollowerInput::Timer, &[ack(8)]);
+    let FollowerInput::Text(asking) = changes(8, 9) else { unreachable!() };
     let asking = asking.replacen(",\"versions\"", ",\"ack\":true,\"versions\"", 1);
-    story.expect(Input::Text(asking), &[apply(8, 9), ack(9)]);
+    story.expect(FollowerInput::Text(asking), &[apply(8, 9), ack(9)]);
 }
 
 #[test]
@@ -252,7 +269,7 @@ fn s1_only_a_pong_whose_version_is_held_proves_anything() {
     assert_eq!(story.follower.proved_at(), Some(story.now));
     let asked = story.now.plus(Duration::from_secs(3));
     story.now = asked;
-    story.expect(Input::Prove, &[ping()]);
+    story.expect(FollowerInput::Prove, &[ping()]);
     story.now = story.now.plus(Duration::from_millis(30));
     story.expect(pong(8), &[]);
     assert!(story.follower.proved_at() < Some(asked), "version 8 has not come");
@@ -267,7 +284,7 @@ fn s1_pongs_that_run_ahead_of_a_busy_log_prove_what_has_come() {
     for version in 8..=40 {
         // The pong may overtake the frame, since only the frame waits for the disk, so a pong is always ahead.
         story.now = first.plus(Duration::from_millis(100 * (version - 8)));
-        story.expect(Input::Prove, &[ping()]);
+        story.expect(FollowerInput::Prove, &[ping()]);
         story.expect(pong(version), &[]);
         if version > 8 {
             story.expect(changes(version - 2, version - 1), &[apply(version - 2, version - 1)]);
@@ -275,7 +292,7 @@ fn s1_pongs_that_run_ahead_of_a_busy_log_prove_what_has_come() {
             assert_eq!(story.follower.proved_at(), Some(proved), "version {version}");
         }
         if story.follower.poll_timeout() <= Some(story.now) {
-            story.expect(Input::Timer, &[]);
+            story.expect(FollowerInput::Timer, &[]);
         }
     }
 }
@@ -286,7 +303,7 @@ fn s1_only_so_many_promises_of_pongs_are_kept_and_the_last_is_among_them() {
     story.expect(pong(900), &[]);
     for version in 901..=1_000 {
         story.now = story.now.plus(Duration::from_millis(1));
-        story.expect(Input::Prove, &[ping()]);
+        story.expect(FollowerInput::Prove, &[ping()]);
         story.expect(pong(version), &[]);
     }
     assert!(story.follower.proofs.pending() <= 16, "{}", story.follower.proofs.pending());
@@ -302,24 +319,24 @@ fn g3_catching_up_without_pages_is_noticed() {
     story.now = begun.plus(Duration::from_secs(25));
     story.expect(changes(2, 4), &[apply(2, 4), ack(4)]);
     story.now = begun.plus(Duration::from_secs(31));
-    story.expect(Input::Timer, &[ping()]);
+    story.expect(FollowerInput::Timer, &[ping()]);
     story.expect(pong(6), &[]);
     story.now = begun.plus(Duration::from_secs(55));
-    story.expect(Input::Timer, &hang_up("no page in time"));
+    story.expect(FollowerInput::Timer, &hang_up("no page in time"));
     assert_eq!(story.follower.position(), Some(at(4)));
 }
 
 #[test]
 fn the_timer_of_a_stalled_replay_does_not_hang_on_pings() {
-    let quiet = Config { ping_every: Duration::from_secs(600), ..Config::default() };
+    let quiet = FollowerConfig { ping_every: Duration::from_secs(600), ..FollowerConfig::default() };
     let mut story = Story::with(quiet, Cursor::Beginning);
-    story.follower.handle(story.now, Input::Start);
-    story.follower.handle(story.now, Input::Opened);
+    story.follower.handle(story.now, FollowerInput::Start);
+    story.follower.handle(story.now, FollowerInput::Opened);
     story.follower.handle(story.now, welcome(6, Resume::Replay));
     while story.follower.poll_effect().is_some() {}
     story.expect(pong(6), &[]);
     story.wait(Duration::from_secs(30));
-    story.expect(Input::Timer, &hang_up("no page in time"));
+    story.expect(FollowerInput::Timer, &hang_up("no page in time"));
 }
 
 #[test]
@@ -333,11 +350,11 @@ fn e1_frames_of_another_log_are_refused_until_its_reset() {
             frame::head(at(9).version, &Position { version: at(9).version, ..other }),
         ] {
             let mut story = Story::new(Cursor::At(at(7)));
-            story.follower.handle(story.now, Input::Start);
-            story.follower.handle(story.now, Input::Opened);
-            story.follower.handle(story.now, Input::Text(frame::welcome(&other, resume)));
+            story.follower.handle(story.now, FollowerInput::Start);
+            story.follower.handle(story.now, FollowerInput::Opened);
+            story.follower.handle(story.now, FollowerInput::Text(frame::welcome(&other, resume)));
             while story.follower.poll_effect().is_some() {}
-            story.expect(Input::Text(frame), &hang_up(reason));
+            story.expect(FollowerInput::Text(frame), &hang_up(reason));
             assert_eq!(story.follower.position(), Some(at(7)));
         }
     }
@@ -346,30 +363,34 @@ fn e1_frames_of_another_log_are_refused_until_its_reset() {
 #[test]
 fn g6_a_filtered_follower_learns_how_far_it_has_got_and_takes_no_pong_for_a_gap() {
     let mut story = Story::filtered_at(7);
-    story.expect(Input::Prove, &[ping()]);
+    story.expect(FollowerInput::Prove, &[ping()]);
     story.expect(pong(9), &[]);
     story.expect(
-        Input::Text(frame::head(at(5).version, &at(9))),
-        &[Effect::Apply { position: at(9), versions: Vec::new() }],
+        FollowerInput::Text(frame::head(at(5).version, &at(9))),
+        &[FollowerEffect::Apply { position: at(9), versions: Vec::new() }],
     );
-    story.expect(Input::Text(frame::head(at(5).version, &at(9))), &[]);
+    story.expect(FollowerInput::Text(frame::head(at(5).version, &at(9))), &[]);
     let matching = frame::changes_text(at(9).version, &at(11), false, &row(11));
     let versions = vec![serde_json::from_str(&row(11)).unwrap()];
-    story.expect(Input::Text(matching), &[Effect::Apply { position: at(11), versions }]);
+    story.expect(FollowerInput::Text(matching), &[FollowerEffect::Apply { position: at(11), versions }]);
     story.expect(changes(12, 13), &hang_up("a gap"));
 }
 
 #[test]
 fn g6_a_filter_may_hide_everything_up_to_live_and_the_bookmark_follows() {
-    let mut story = Story::with(Config { filtered: true, ..Config::default() }, Cursor::At(at(2)));
-    story.follower.handle(story.now, Input::Start);
-    story.follower.handle(story.now, Input::Opened);
+    let mut story =
+        Story::with(FollowerConfig { filtered: true, ..FollowerConfig::default() }, Cursor::At(at(2)));
+    story.follower.handle(story.now, FollowerInput::Start);
+    story.follower.handle(story.now, FollowerInput::Opened);
     story.follower.handle(story.now, welcome(6, Resume::Replay));
     while story.follower.poll_effect().is_some() {}
-    story.expect(live(6), &[Effect::Phase(Phase::Live)]);
+    story.expect(live(6), &[FollowerEffect::Phase(Phase::Live)]);
     // An older broker leaves out `from`, the version after which the bookmark applies.
     let bookmark = frame::head(at(2).version, &at(6)).replace(r#""from":2,"#, "");
-    story.expect(Input::Text(bookmark), &[Effect::Apply { position: at(6), versions: Vec::new() }]);
+    story.expect(
+        FollowerInput::Text(bookmark),
+        &[FollowerEffect::Apply { position: at(6), versions: Vec::new() }],
+    );
 }
 
 #[test]
@@ -377,9 +398,9 @@ fn e1_a_pong_of_another_epoch_proves_nothing_to_a_filtered_follower_either() {
     let mut story = Story::filtered_at(7);
     let proved = story.follower.proved_at();
     story.now = story.now.plus(Duration::from_secs(1));
-    story.expect(Input::Prove, &[ping()]);
+    story.expect(FollowerInput::Prove, &[ping()]);
     let other = Position::genesis(Epoch::new(UnixMillis(2), [0; 10]));
-    story.expect(Input::Text(frame::pong(&other)), &hang_up("the pong tells of another log"));
+    story.expect(FollowerInput::Text(frame::pong(&other)), &hang_up("the pong tells of another log"));
     assert_eq!(story.follower.proved_at(), proved);
 }
 
@@ -387,46 +408,46 @@ fn e1_a_pong_of_another_epoch_proves_nothing_to_a_filtered_follower_either() {
 fn a_fan_out_that_died_half_way_is_found_by_the_next_ping() {
     let mut story = Story::live_at(7);
     story.wait(Duration::from_secs(15));
-    story.expect(Input::Timer, &[ping()]);
+    story.expect(FollowerInput::Timer, &[ping()]);
     story.expect(pong(8), &[]);
     story.wait(Duration::from_secs(1));
-    story.expect(Input::Timer, &hang_up("the pong told of a version that did not come"));
+    story.expect(FollowerInput::Timer, &hang_up("the pong told of a version that did not come"));
 }
 
 #[test]
 fn a_pong_of_another_log_makes_the_follower_resync() {
     let mut story = Story::live_at(7);
-    story.expect(Input::Prove, &[ping()]);
+    story.expect(FollowerInput::Prove, &[ping()]);
     let mut other = at(7);
     other.hash = other.hash.then(b"other");
-    story.expect(Input::Text(frame::pong(&other)), &hang_up("the pong tells of another log"));
+    story.expect(FollowerInput::Text(frame::pong(&other)), &hang_up("the pong tells of another log"));
 }
 
 #[test]
 fn a_socket_without_pongs_is_dead() {
     let mut story = Story::live_at(7);
     story.wait(Duration::from_secs(15));
-    story.expect(Input::Timer, &[ping()]);
+    story.expect(FollowerInput::Timer, &[ping()]);
     story.wait(Duration::from_secs(5));
-    story.expect(Input::Timer, &hang_up("no pong in time"));
+    story.expect(FollowerInput::Timer, &hang_up("no pong in time"));
 }
 
 #[test]
 fn the_wait_between_attempts_grows_with_full_jitter_and_keeps_retry_after() {
     let mut ceilings = Vec::new();
     for seed in 0..200 {
-        let mut follower = Follower::new(Config::default(), Cursor::Beginning, seed);
+        let mut follower = Follower::new(FollowerConfig::default(), Cursor::Beginning, seed);
         let mut now = UnixMillis(0);
-        follower.handle(now, Input::Start);
+        follower.handle(now, FollowerInput::Start);
         for attempt in 0..9 {
-            follower.handle(now, Input::Closed { code: 1006 });
+            follower.handle(now, FollowerInput::Closed { code: 1006 });
             let until = follower.poll_timeout().unwrap();
             if ceilings.len() <= attempt {
                 ceilings.push(Duration::ZERO);
             }
             ceilings[attempt] = ceilings[attempt].max(until.since(now));
             now = until;
-            follower.handle(now, Input::Timer);
+            follower.handle(now, FollowerInput::Timer);
         }
     }
     assert!(ceilings[0] <= Duration::from_millis(250) && ceilings[0] > Duration::from_millis(200));
@@ -434,10 +455,10 @@ fn the_wait_between_attempts_grows_with_full_jitter_and_keeps_retry_after() {
 
     let mut story = Story::live_at(7);
     story.expect(
-        Input::Text(frame::error("busy", "later", Some(3_000))),
-        &[Effect::ServerError { code: "busy".into(), message: "later".into() }],
+        FollowerInput::Text(frame::error("busy", "later", Some(3_000))),
+        &[FollowerEffect::ServerError { code: "busy".into(), message: "later".into() }],
     );
-    story.expect(Input::Closed { code: 4001 }, &[Effect::Phase(Phase::Waiting)]);
+    story.expect(FollowerInput::Closed { code: 4001 }, &[FollowerEffect::Phase(Phase::Waiting)]);
     let wait = story.follower.poll_timeout().unwrap().since(story.now);
     assert!(wait >= Duration::from_secs(3) && wait <= Duration::from_millis(3_250), "{wait:?}");
 }
@@ -445,12 +466,12 @@ fn the_wait_between_attempts_grows_with_full_jitter_and_keeps_retry_after() {
 #[test]
 fn nobody_stays_away_for_longer_than_an_hour_and_an_answer_over_http_counts_like_a_frame() {
     let waited = |story: &mut Story| {
-        story.expect(Input::Closed { code: 1006 }, &[Effect::Phase(Phase::Waiting)]);
+        story.expect(FollowerInput::Closed { code: 1006 }, &[FollowerEffect::Phase(Phase::Waiting)]);
         story.follower.poll_timeout().unwrap().since(story.now)
     };
     let mut story = Story::live_at(7);
-    let complaint = Effect::ServerError { code: "busy".into(), message: "later".into() };
-    story.expect(Input::Text(frame::error("busy", "later", Some(u64::MAX))), &[complaint]);
+    let complaint = FollowerEffect::ServerError { code: "busy".into(), message: "later".into() };
+    story.expect(FollowerInput::Text(frame::error("busy", "later", Some(u64::MAX))), &[complaint]);
     let wait = waited(&mut story);
     assert!(wait >= LONGEST_RETRY && wait <= LONGEST_RETRY + Duration::from_millis(250), "{wait:?}");
 
@@ -468,16 +489,16 @@ fn a_page_that_takes_long_to_apply_is_no_broker_that_sends_none() {
         story.now = story.now.plus(Duration::from_secs(14));
         story.follower.still_applying(story.now);
     }
-    story.expect(Input::Timer, &[ping()]);
+    story.expect(FollowerInput::Timer, &[ping()]);
     story.expect(pong(2), &[]);
     story.now = story.now.plus(Duration::from_secs(30));
-    story.expect(Input::Timer, &hang_up("no page in time"));
+    story.expect(FollowerInput::Timer, &hang_up("no page in time"));
 }
 
 #[test]
 fn what_a_pong_told_of_is_not_due_while_what_came_is_applied() {
     let mut story = Story::live_at(7);
-    story.expect(Input::Prove, &[ping()]);
+    story.expect(FollowerInput::Prove, &[ping()]);
     story.expect(pong(8), &[]);
     for _ in 0..10 {
         story.now = story.now.plus(Duration::from_millis(900));
@@ -486,7 +507,7 @@ fn what_a_pong_told_of_is_not_due_while_what_came_is_applied() {
     story.now = story.now.plus(Duration::from_millis(999));
     assert!(story.follower.poll_timeout().unwrap() > story.now);
     story.now = story.now.plus(Duration::from_millis(1));
-    story.expect(Input::Timer, &hang_up("the pong told of a version that did not come"));
+    story.expect(FollowerInput::Timer, &hang_up("the pong told of a version that did not come"));
 }
 
 #[test]
@@ -498,17 +519,18 @@ fn what_a_pong_told_of_while_catching_up_has_its_time_from_live_on() {
     story.follower.handle(story.now, live(4));
     while story.follower.poll_effect().is_some() {}
     story.now = story.now.plus(Duration::from_millis(999));
-    story.expect(Input::Timer, &[]);
+    story.expect(FollowerInput::Timer, &[]);
     story.now = story.now.plus(Duration::from_millis(1));
-    story.expect(Input::Timer, &hang_up("the pong told of a version that did not come"));
+    story.expect(FollowerInput::Timer, &hang_up("the pong told of a version that did not come"));
 }
 
 #[test]
 fn a_code_that_says_stay_away_is_obeyed() {
     let mut story = Story::live_at(7);
-    story.expect(Input::Closed { code: close::UNAUTHORIZED }, &[Effect::Phase(Phase::Closed)]);
+    story
+        .expect(FollowerInput::Closed { code: close::UNAUTHORIZED }, &[FollowerEffect::Phase(Phase::Closed)]);
     assert_eq!(story.follower.poll_timeout(), None);
-    story.expect(Input::Timer, &[]);
+    story.expect(FollowerInput::Timer, &[]);
 }
 
 #[test]
@@ -522,18 +544,25 @@ fn every_state_answers_every_input() {
         State::Live { epoch: epoch() },
         State::Closed,
     ];
-    let texts = ["nonsense", "{}", "pong x", r#"{"type":"later"}"#].map(|text| Input::Text(text.into()));
+    let texts =
+        ["nonsense", "{}", "pong x", r#"{"type":"later"}"#].map(|text| FollowerInput::Text(text.into()));
     let frames =
         [welcome(3, Resume::Live), changes(7, 8), changes(9, 10), live(7), live(9), pong(7), pong(9)];
-    let plain = [Input::Start, Input::Opened, Input::Timer, Input::Prove, Input::Stop];
-    let closes = [Input::Closed { code: 1006 }, Input::Closed { code: 4500 }];
+    let plain = [
+        FollowerInput::Start,
+        FollowerInput::Opened,
+        FollowerInput::Timer,
+        FollowerInput::Prove,
+        FollowerInput::Stop,
+    ];
+    let closes = [FollowerInput::Closed { code: 1006 }, FollowerInput::Closed { code: 4500 }];
     for state in states {
         for input in texts.iter().chain(&frames).chain(&plain).chain(&closes) {
-            let mut follower = Follower::new(Config::default(), Cursor::At(at(7)), 1);
+            let mut follower = Follower::new(FollowerConfig::default(), Cursor::At(at(7)), 1);
             follower.state = state;
             follower.handle(UnixMillis(10), input.clone());
             let applied = std::iter::from_fn(|| follower.poll_effect())
-                .any(|effect| matches!(effect, Effect::Apply { .. }));
+                .any(|effect| matches!(effect, FollowerEffect::Apply { .. }));
             let greeted = matches!(state, State::CatchingUp { .. } | State::Live { .. });
             assert!(!applied || greeted, "{state:?} applied {input:?}");
             let resting = matches!(follower.state, State::Idle | State::Closed);
@@ -547,20 +576,20 @@ fn a_live_follower_acknowledges_every_part_of_a_fold_and_questions_that_bring_no
     let mut story = Story::live_at(3);
     let tail = frame::fold_tail(true);
     let part = format!("{}{tail}", frame::fold_head(at(3).version, &at(5), 0));
-    let fold = Effect::ApplyFold { position: None, changes: Vec::new() };
+    let fold = FollowerEffect::ApplyFold { position: None, changes: Vec::new() };
     for _ in 0..5 {
-        story.expect(Input::Text(part.clone()), &[fold.clone(), ack(3)]);
+        story.expect(FollowerInput::Text(part.clone()), &[fold.clone(), ack(3)]);
     }
     let question = frame::changes_text(at(3).version, &at(3), true, "");
-    story.expect(Input::Text(question), &[ack(3)]);
-    story.expect(Input::Text(frame::changes_text(at(3).version, &at(3), false, "")), &[]);
+    story.expect(FollowerInput::Text(question), &[ack(3)]);
+    story.expect(FollowerInput::Text(frame::changes_text(at(3).version, &at(3), false, "")), &[]);
 }
 
 #[test]
 fn g3_a_lost_part_of_a_fold_is_noticed() {
-    let part = |number, more| Input::Text(frame::fold_text(at(3).version, &at(5), number, "", more));
+    let part = |number, more| FollowerInput::Text(frame::fold_text(at(3).version, &at(5), number, "", more));
     let mut story = Story::live_at(3);
-    let fold = |position| Effect::ApplyFold { position, changes: Vec::new() };
+    let fold = |position| FollowerEffect::ApplyFold { position, changes: Vec::new() };
     story.expect(part(0, true), &[fold(None), ack(3)]);
     story.expect(part(1, true), &[fold(None), ack(3)]);
     story.expect(part(1, true), &[]);
@@ -570,23 +599,23 @@ fn g3_a_lost_part_of_a_fold_is_noticed() {
     story.expect(part(0, true), &[fold(None), ack(3)]);
     story.expect(part(1, false), &[fold(Some(at(5)))]);
     // Of the next fold the first two parts are lost.
-    let next = Input::Text(frame::fold_text(at(5).version, &at(9), 2, "", false));
+    let next = FollowerInput::Text(frame::fold_text(at(5).version, &at(9), 2, "", false));
     story.expect(next, &hang_up("a part of a fold is missing"));
 }
 
 #[test]
 fn g2_a_reset_that_comes_twice_does_not_make_it_forget_what_came_since() {
-    let mut story = Story::with(Config::default(), Cursor::At(at(7)));
-    story.follower.handle(story.now, Input::Start);
-    story.follower.handle(story.now, Input::Opened);
+    let mut story = Story::with(FollowerConfig::default(), Cursor::At(at(7)));
+    story.follower.handle(story.now, FollowerInput::Start);
+    story.follower.handle(story.now, FollowerInput::Opened);
     story.follower.handle(story.now, welcome(3, Resume::Reset));
     while story.follower.poll_effect().is_some() {}
-    let reset = || Input::Text(frame::reset(&at(3), "ahead of the log"));
-    let forgets = Effect::Reset { position: at(3), reason: "ahead of the log".into() };
+    let reset = || FollowerInput::Text(frame::reset(&at(3), "ahead of the log"));
+    let forgets = FollowerEffect::Reset { position: at(3), reason: "ahead of the log".into() };
     story.expect(reset(), &[forgets, ack(3)]);
-    story.expect(live(3), &[Effect::Phase(Phase::Live)]);
+    story.expect(live(3), &[FollowerEffect::Phase(Phase::Live)]);
     let versions = vec![serde_json::from_str(&row(4)).unwrap()];
-    story.expect(changes(3, 4), &[Effect::Apply { position: at(4), versions }]);
+    story.expect(changes(3, 4), &[FollowerEffect::Apply { position: at(4), versions }]);
     story.expect(reset(), &hang_up("a reset that was not announced"));
     assert_eq!(story.follower.position(), Some(at(4)));
 }
@@ -594,8 +623,8 @@ fn g2_a_reset_that_comes_twice_does_not_make_it_forget_what_came_since() {
 #[test]
 fn g7_a_reset_that_was_announced_and_is_lost_is_noticed() {
     let mut story = Story::new(Cursor::At(at(7)));
-    story.follower.handle(story.now, Input::Start);
-    story.follower.handle(story.now, Input::Opened);
+    story.follower.handle(story.now, FollowerInput::Start);
+    story.follower.handle(story.now, FollowerInput::Opened);
     story.follower.handle(story.now, welcome(3, Resume::Reset));
     while story.follower.poll_effect().is_some() {}
     story.expect(live(3), &hang_up("a frame before the reset that was announced"));
@@ -605,17 +634,17 @@ fn g7_a_reset_that_was_announced_and_is_lost_is_noticed() {
 #[test]
 fn g6_a_bookmark_after_a_lost_frame_is_a_gap() {
     let mut story = Story::live_at(3);
-    story.expect(Input::Text(frame::head(at(5).version, &at(9))), &hang_up("a gap"));
+    story.expect(FollowerInput::Text(frame::head(at(5).version, &at(9))), &hang_up("a gap"));
 }
 
 #[test]
 fn who_is_stopped_and_started_again_has_heard_of_no_wait() {
     let mut story = Story::live_at(7);
-    let busy = Effect::ServerError { code: "busy".into(), message: "later".into() };
-    story.expect(Input::Text(frame::error("busy", "later", Some(60_000))), &[busy]);
-    story.follower.handle(story.now, Input::Stop);
-    story.follower.handle(story.now, Input::Start);
-    story.follower.handle(story.now, Input::Closed { code: 1006 });
+    let busy = FollowerEffect::ServerError { code: "busy".into(), message: "later".into() };
+    story.expect(FollowerInput::Text(frame::error("busy", "later", Some(60_000))), &[busy]);
+    story.follower.handle(story.now, FollowerInput::Stop);
+    story.follower.handle(story.now, FollowerInput::Start);
+    story.follower.handle(story.now, FollowerInput::Closed { code: 1006 });
     let until = story.follower.poll_timeout().expect("it tries again");
     assert!(until.since(story.now) <= Duration::from_millis(250), "{until:?}");
 }
@@ -630,11 +659,14 @@ fn s2_who_starts_again_holds_what_is_stored_and_hears_the_rest_once_more() {
     assert_eq!((story.follower.position(), story.follower.proved_at()), (Some(at(7)), None));
     // The socket's late news changes nothing, and no ack goes out.
     story.expect(changes(8, 9), &hang_up("starting again"));
-    story.expect(Input::Closed { code: 1006 }, &[]);
+    story.expect(FollowerInput::Closed { code: 1006 }, &[]);
     story.now = story.follower.poll_timeout().expect("it comes back by itself");
-    story.expect(Input::Timer, &[Effect::Dial(Start::At(at(7).into())), Effect::Phase(Phase::Connecting)]);
-    story.expect(Input::Opened, &[]);
-    story.expect(welcome(8, Resume::Replay), &[ping(), Effect::Phase(Phase::CatchingUp)]);
+    story.expect(
+        FollowerInput::Timer,
+        &[FollowerEffect::Dial(Start::At(at(7).into())), FollowerEffect::Phase(Phase::Connecting)],
+    );
+    story.expect(FollowerInput::Opened, &[]);
+    story.expect(welcome(8, Resume::Replay), &[ping(), FollowerEffect::Phase(Phase::CatchingUp)]);
     story.expect(changes(7, 8), &[apply(7, 8), ack(8)]);
 }
 
@@ -642,8 +674,8 @@ fn s2_who_starts_again_holds_what_is_stored_and_hears_the_rest_once_more() {
 fn who_starts_again_and_again_waits_longer() {
     let mut longest = Duration::ZERO;
     for seed in 0..50 {
-        let mut follower = Follower::new(Config::default(), Cursor::Beginning, seed);
-        follower.handle(UnixMillis(0), Input::Start);
+        let mut follower = Follower::new(FollowerConfig::default(), Cursor::Beginning, seed);
+        follower.handle(UnixMillis(0), FollowerInput::Start);
         for _ in 0..5 {
             follower.start_again(UnixMillis(0), Cursor::Beginning);
             longest = longest.max(follower.poll_timeout().expect("a wait").since(UnixMillis(0)));
@@ -655,33 +687,36 @@ fn who_starts_again_and_again_waits_longer() {
 #[test]
 fn who_starts_again_at_rest_hangs_up_and_stays_at_rest() {
     let mut story = Story::live_at(7);
-    story.follower.handle(story.now, Input::Stop);
+    story.follower.handle(story.now, FollowerInput::Stop);
     story.follower.start_again(story.now, Cursor::At(at(7)));
-    story.expect(Input::Timer, &[Effect::Hangup { code: close::RESYNC, reason: "starting again" }]);
+    story.expect(
+        FollowerInput::Timer,
+        &[FollowerEffect::Hangup { code: close::RESYNC, reason: "starting again" }],
+    );
     assert_eq!((story.follower.phase(), story.follower.poll_timeout()), (Phase::Idle, None));
 }
 
 #[test]
 fn a_timer_that_comes_early_changes_nothing() {
     let mut story = Story::new(Cursor::Beginning);
-    story.follower.handle(story.now, Input::Start);
+    story.follower.handle(story.now, FollowerInput::Start);
     while story.follower.poll_effect().is_some() {}
     for opened in [false, true] {
         if opened {
-            story.expect(Input::Opened, &[]);
+            story.expect(FollowerInput::Opened, &[]);
         }
         let due = story.follower.poll_timeout().unwrap();
         assert_eq!(due.since(story.now), Duration::from_secs(10));
         story.now = UnixMillis(due.0 - 1);
-        story.expect(Input::Timer, &[]);
+        story.expect(FollowerInput::Timer, &[]);
         story.now = due;
-        story.expect(Input::Timer, &hang_up("no greeting in time"));
+        story.expect(FollowerInput::Timer, &hang_up("no greeting in time"));
 
         let due = story.follower.poll_timeout().unwrap();
         story.now = UnixMillis(due.0 - 1);
-        story.expect(Input::Timer, &[]);
+        story.expect(FollowerInput::Timer, &[]);
         story.now = due;
-        let dial = Effect::Dial(Start::At(Claim::Nothing));
-        story.expect(Input::Timer, &[dial, Effect::Phase(Phase::Connecting)]);
+        let dial = FollowerEffect::Dial(Start::At(Claim::Nothing));
+        story.expect(FollowerInput::Timer, &[dial, FollowerEffect::Phase(Phase::Connecting)]);
     }
 }

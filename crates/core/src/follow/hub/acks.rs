@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hub, Session, SessionId, Stage, Write};
+use super::{Hub, HubWrite, Session, SessionId, Stage};
 use crate::wire::frame::close;
 use crate::wire::position::{UnixMillis, Version};
 
@@ -182,7 +182,7 @@ impl Hub {
         self.acks.checkpoints.push_back(AckCheckpoint { request, before });
         self.acks.last = Some((now, self.acks.sent));
         self.acks.wake_at(now.plus(self.acks.limits.slow_after));
-        self.write(Write::NoteAckRequest(request));
+        self.write(HubWrite::NoteAckRequest(request));
     }
 
     /// Closes followers with too many unacknowledged bytes. They catch up by replay, and other followers are unaffected.

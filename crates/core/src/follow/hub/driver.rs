@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use super::{
-    Effect, Hub, Input, Limits, PartSent, Persisted, PublishOutcome, Remembered, ReplayPart, Session,
-    SessionId, Tell, Write,
+    Hub, HubEffect, HubInput, HubWrite, Limits, PartSent, Persisted, PublishOutcome, Remembered, ReplayPart,
+    Session, SessionId, Tell,
 };
 use crate::follow::topics::Topics;
 use crate::log::Log;
@@ -42,7 +42,7 @@ pub trait Platform {
     ///
     /// # Errors
     /// When the transaction failed, so that none of the writes is kept.
-    fn write(&mut self, writes: Vec<Write>) -> Result<(), Self::Error>;
+    fn write(&mut self, writes: Vec<HubWrite>) -> Result<(), Self::Error>;
 
     /// Returns the publish that is remembered under an idempotency key.
     ///
@@ -185,7 +185,7 @@ impl HubDriver {
         &mut self,
         platform: &mut P,
         now: UnixMillis,
-        input: Input,
+        input: HubInput,
     ) -> Result<(), P::Error> {
         self.recover(platform)?;
         self.poisoned = true;
@@ -228,7 +228,7 @@ impl HubDriver {
     pub fn close_silent<P: Platform>(&mut self, platform: &mut P, now: UnixMillis) -> Result<(), P::Error> {
         self.checked_silence_at = now;
         let pings = platform.pings();
-        self.step(platform, now, Input::Pinged(pings))
+        self.step(platform, now, HubInput::Pinged(pings))
     }
 
     /// Rebuilds the hub if a step has not ended well.
@@ -257,12 +257,12 @@ impl HubDriver {
     }
 
     /// Takes every effect of the hub: returns the writes, and appends the tells.
-    fn take_effects(&mut self, tells: &mut VecDeque<Tell>) -> Vec<Write> {
+    fn take_effects(&mut self, tells: &mut VecDeque<Tell>) -> Vec<HubWrite> {
         let mut writes = Vec::new();
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
-                Effect::Write(write) => writes.push(write),
-                Effect::Tell(tell) => tells.push_back(tell),
+                HubEffect::Write(write) => writes.push(write),
+                HubEffect::Tell(tell) => tells.push_back(tell),
             }
         }
         writes
@@ -303,12 +303,12 @@ impl HubDriver {
             Tell::SendPart { session, part } => {
                 let Some(state) = self.hub.sessions().get(&session) else { return Ok(()) };
                 match platform.send_part(session, &part, self.hub.log(), &state.topics) {
-                    Ok((sent, bytes)) => self.hub.handle(now, Input::PartSent { session, sent, bytes }),
+                    Ok((sent, bytes)) => self.hub.handle(now, HubInput::PartSent { session, sent, bytes }),
                     Err(error) => {
                         // The follower reconnects and resumes. With the socket left open it would wait for
                         // its page for ever.
                         platform.close(session, close::RESYNC, "what was missed could not be read");
-                        self.hub.handle(now, Input::Closed { session });
+                        self.hub.handle(now, HubInput::Closed { session });
                         return Err(error);
                     }
                 }

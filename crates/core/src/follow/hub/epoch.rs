@@ -1,6 +1,6 @@
 //! New epochs: the log is emptied, and every follower starts again from version 0.
 
-use super::{Hub, Session, SessionId, Tell, Write};
+use super::{Hub, HubWrite, Session, SessionId, Tell};
 use crate::log::Log;
 use crate::wire::frame::{self, close};
 use crate::wire::position::{Epoch, UnixMillis};
@@ -13,7 +13,7 @@ impl Hub {
     pub(super) fn begin_epoch(&mut self, now: UnixMillis, than: Epoch, random: [u8; 10]) {
         self.log = Log::empty(than.after(now, random));
         let head = self.log.head();
-        self.write(Write::BeginEpoch(head));
+        self.write(HubWrite::BeginEpoch(head));
         self.tell(Tell::SetPong(head));
         self.replays = super::replay::Budget::default();
         self.acks.begin_epoch();

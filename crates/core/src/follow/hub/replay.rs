@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::token_bucket::TokenBucket;
-use super::{Hub, Outstanding, Reset, Session, SessionId, Stage, Tell, Write};
+use super::{Hub, HubWrite, Outstanding, Reset, Session, SessionId, Stage, Tell};
 use crate::log::ClaimStatus;
 use crate::wire::claim::{Claim, Start};
 use crate::wire::cursor::FoldCursor;
@@ -130,7 +130,7 @@ impl Hub {
             return self.close_with_error(id, why, close::TRY_LATER, message);
         }
         if session.replica {
-            self.write(Write::SawReplica { name: session.name.clone(), at: now });
+            self.write(HubWrite::SawReplica { name: session.name.clone(), at: now });
         }
         self.replace_older(&session);
         let standing = match from {

@@ -66,16 +66,16 @@ fn expecting(submission: Submission, head: u64) -> Submission {
     Submission { publish: Written { expect, ..submission.publish }, ..submission }
 }
 
-fn publish(version: u64) -> Input {
-    Input::Publish(vec![submission(version)])
+fn publish(version: u64) -> HubInput {
+    HubInput::Publish(vec![submission(version)])
 }
 
-fn persist(version: u64) -> Effect {
-    Effect::Write(Write::Append(Row { position: at(version), text: row(version) }))
+fn persist(version: u64) -> HubEffect {
+    HubEffect::Write(HubWrite::Append(Row { position: at(version), text: row(version) }))
 }
 
-fn pong(version: u64) -> Effect {
-    Effect::Tell(Tell::SetPong(at(version)))
+fn pong(version: u64) -> HubEffect {
+    HubEffect::Tell(Tell::SetPong(at(version)))
 }
 
 fn receipt(version: u64) -> Receipt {
@@ -83,16 +83,16 @@ fn receipt(version: u64) -> Receipt {
     Receipt { catalog: tv(), epoch: epoch(1), version: v(version), position, at: NOW, changes: 1 }
 }
 
-fn committed(ticket: u64, version: u64) -> Effect {
-    Effect::Tell(Tell::Answer { ticket, outcome: PublishOutcome::Committed(receipt(version)) })
+fn committed(ticket: u64, version: u64) -> HubEffect {
+    HubEffect::Tell(Tell::Answer { ticket, outcome: PublishOutcome::Committed(receipt(version)) })
 }
 
-fn repeated(ticket: u64, version: u64) -> Effect {
-    Effect::Tell(Tell::Answer { ticket, outcome: PublishOutcome::Repeated(receipt(version)) })
+fn repeated(ticket: u64, version: u64) -> HubEffect {
+    HubEffect::Tell(Tell::Answer { ticket, outcome: PublishOutcome::Repeated(receipt(version)) })
 }
 
-fn remember(version: u64, key: &str) -> Effect {
-    Effect::Write(Write::Remember {
+fn remember(version: u64, key: &str) -> HubEffect {
+    HubEffect::Write(HubWrite::Remember {
         publisher: "guide".into(),
         key: key.into(),
         remembered: remembered(version),
@@ -110,60 +110,60 @@ fn changes(from: u64, to: u64, versions: &[u64]) -> String {
     frame::changes_text(v(from), &at(to), false, &rows.join(","))
 }
 
-fn broadcast(sessions: &[u32], text: String) -> Effect {
-    Effect::Tell(Tell::Broadcast { sessions: sessions.iter().map(|id| SessionId(*id)).collect(), text })
+fn broadcast(sessions: &[u32], text: String) -> HubEffect {
+    HubEffect::Tell(Tell::Broadcast { sessions: sessions.iter().map(|id| SessionId(*id)).collect(), text })
 }
 
-fn send(session: u32, text: String) -> Effect {
-    Effect::Tell(Tell::Send { session: SessionId(session), text })
+fn send(session: u32, text: String) -> HubEffect {
+    HubEffect::Tell(Tell::Send { session: SessionId(session), text })
 }
 
-fn page(session: u32, after: u64) -> Effect {
-    Effect::Tell(Tell::SendPart {
+fn page(session: u32, after: u64) -> HubEffect {
+    HubEffect::Tell(Tell::SendPart {
         session: SessionId(session),
         part: ReplayPart::Versions { after: v(after) },
     })
 }
 
-fn save(session: u32) -> Effect {
-    Effect::Tell(Tell::Save(SessionId(session)))
+fn save(session: u32) -> HubEffect {
+    HubEffect::Tell(Tell::Save(SessionId(session)))
 }
 
-fn close(session: u32, code: u16, reason: &'static str) -> Effect {
-    Effect::Tell(Tell::Close { session: SessionId(session), code, reason })
+fn close(session: u32, code: u16, reason: &'static str) -> HubEffect {
+    HubEffect::Tell(Tell::Close { session: SessionId(session), code, reason })
 }
 
-fn sent(session: u32, to: u64) -> Input {
-    Input::PartSent { session: SessionId(session), sent: PartSent::Versions { to: v(to) }, bytes: 100 }
+fn sent(session: u32, to: u64) -> HubInput {
+    HubInput::PartSent { session: SessionId(session), sent: PartSent::Versions { to: v(to) }, bytes: 100 }
 }
 
-fn text(session: u32, text: &str) -> Input {
-    Input::Text { session: SessionId(session), text: text.into() }
+fn text(session: u32, text: &str) -> HubInput {
+    HubInput::Text { session: SessionId(session), text: text.into() }
 }
 
-fn ack(session: u32, version: u64) -> Input {
+fn ack(session: u32, version: u64) -> HubInput {
     text(session, &frame::ack(v(version)))
 }
 
-fn closed(session: u32) -> Input {
-    Input::Closed { session: SessionId(session) }
+fn closed(session: u32) -> HubInput {
+    HubInput::Closed { session: SessionId(session) }
 }
 
 /// A follower that opens with the position of `version`.
-fn resume(session: u32, version: u64, topics: &[&str]) -> Input {
+fn resume(session: u32, version: u64, topics: &[&str]) -> HubInput {
     open(session, Start::At(at(version).into()), Some(at(version).hash), topics)
 }
 
-fn open(session: u32, from: Start, logged: Option<Hash>, topics: &[&str]) -> Input {
+fn open(session: u32, from: Start, logged: Option<Hash>, topics: &[&str]) -> HubInput {
     let topics = Topics::new(topics.iter().map(|topic| (*topic).to_owned()).collect());
     let (session, name, random) = (SessionId(session), String::new(), [0; 10]);
-    Input::Open { session, from, logged, name, topics, replica: false, until: None, random }
+    HubInput::Open { session, from, logged, name, topics, replica: false, until: None, random }
 }
 
-fn replica(session: u32, name: &str, version: u64) -> Input {
+fn replica(session: u32, name: &str, version: u64) -> HubInput {
     let (from, logged) = (Start::At(at(version).into()), Some(at(version).hash));
     let (session, topics) = (SessionId(session), Topics::default());
-    Input::Open {
+    HubInput::Open {
         session,
         from,
         logged,
@@ -175,17 +175,17 @@ fn replica(session: u32, name: &str, version: u64) -> Input {
     }
 }
 
-fn saw(name: &str) -> Effect {
-    Effect::Write(Write::SawReplica { name: name.into(), at: NOW })
+fn saw(name: &str) -> HubEffect {
+    HubEffect::Write(HubWrite::SawReplica { name: name.into(), at: NOW })
 }
 
 /// Returns the effects of opening a replica that is at the head.
-fn admitted_live(session: u32, name: &str, head: u64) -> Vec<Effect> {
+fn admitted_live(session: u32, name: &str, head: u64) -> Vec<HubEffect> {
     [vec![saw(name)], greeted_live(session, head)].concat()
 }
 
 /// Returns the frames that greet a follower at the head, and the save of its session.
-fn greeted_live(session: u32, head: u64) -> Vec<Effect> {
+fn greeted_live(session: u32, head: u64) -> Vec<HubEffect> {
     vec![
         send(session, frame::welcome(&at(head), Resume::Live)),
         send(session, frame::live(v(head))),
@@ -193,7 +193,7 @@ fn greeted_live(session: u32, head: u64) -> Vec<Effect> {
     ]
 }
 
-fn greeted_replay(session: u32, after: u64, head: u64) -> Vec<Effect> {
+fn greeted_replay(session: u32, after: u64, head: u64) -> Vec<HubEffect> {
     vec![send(session, frame::welcome(&at(head), Resume::Replay)), page(session, after), save(session)]
 }
 
@@ -238,12 +238,12 @@ impl Story {
         story
     }
 
-    fn effects(&mut self) -> Vec<Effect> {
+    fn effects(&mut self) -> Vec<HubEffect> {
         std::iter::from_fn(|| self.hub.poll_effect()).collect()
     }
 
     #[track_caller]
-    fn expect(&mut self, input: Input, effects: &[Effect]) {
+    fn expect(&mut self, input: HubInput, effects: &[HubEffect]) {
         self.hub.handle(NOW, input);
         assert_eq!(self.effects(), effects);
     }
@@ -255,7 +255,7 @@ impl Story {
         let attachments = serde_json::to_string(&self.hub.sessions().iter().collect::<Vec<_>>()).unwrap();
         let sessions: Vec<(SessionId, Session)> = serde_json::from_str(&attachments).unwrap();
         self.hub = hub(head.version.number(), sessions.into_iter().collect());
-        assert_eq!(self.effects(), [Effect::Tell(Tell::SetPong(head))]);
+        assert_eq!(self.effects(), [HubEffect::Tell(Tell::SetPong(head))]);
     }
 }
 
@@ -278,7 +278,7 @@ fn g4_publishes_that_arrive_together_share_one_frame_and_keep_their_own_versions
     let mut story = Story::live_at(7);
     story.expect(resume(2, 7, &[]), &greeted_live(2, 7));
     story.expect(
-        Input::Publish(vec![submission(8), submission(9), submission(10)]),
+        HubInput::Publish(vec![submission(8), submission(9), submission(10)]),
         &[
             persist(8),
             persist(9),
@@ -301,7 +301,7 @@ fn g1_a_refused_publish_between_good_ones_leaves_no_gap() {
         .with("version", head.version)
         .with("position", head);
     story.expect(
-        Input::Publish(vec![
+        HubInput::Publish(vec![
             submission(8),
             Submission { ticket: 99, ..expecting(submission(50), 7) },
             expecting(submission(9), 8),
@@ -312,7 +312,7 @@ fn g1_a_refused_publish_between_good_ones_leaves_no_gap() {
             pong(9),
             broadcast(&[1], changes(7, 9, &[8, 9])),
             committed(8, 8),
-            Effect::Tell(Tell::Answer { ticket: 99, outcome: PublishOutcome::Refused(refused) }),
+            HubEffect::Tell(Tell::Answer { ticket: 99, outcome: PublishOutcome::Refused(refused) }),
             committed(9, 9),
         ],
     );
@@ -321,9 +321,9 @@ fn g1_a_refused_publish_between_good_ones_leaves_no_gap() {
 #[test]
 fn a_commit_of_refused_publishes_only_answers() {
     let mut story = Story::live_at(7);
-    story.hub.handle(NOW, Input::Publish(vec![expecting(keyed(8, "k"), 3)]));
+    story.hub.handle(NOW, HubInput::Publish(vec![expecting(keyed(8, "k"), 3)]));
     let effects = story.effects();
-    let [Effect::Tell(Tell::Answer { ticket: 8, outcome: PublishOutcome::Refused(problem) })] =
+    let [HubEffect::Tell(Tell::Answer { ticket: 8, outcome: PublishOutcome::Refused(problem) })] =
         effects.as_slice()
     else {
         panic!("{effects:?}")
@@ -331,10 +331,10 @@ fn a_commit_of_refused_publishes_only_answers() {
     assert_eq!(problem.kind(), Code::ExpectFailed);
     // D3: a failure is not remembered, so the same key may try again.
     story.expect(
-        Input::Publish(vec![expecting(keyed(8, "k"), 7)]),
+        HubInput::Publish(vec![expecting(keyed(8, "k"), 7)]),
         &[
             persist(8),
-            Effect::Write(Write::Remember {
+            HubEffect::Write(HubWrite::Remember {
                 publisher: "guide".into(),
                 key: "k".into(),
                 remembered: Remembered {
@@ -354,9 +354,9 @@ fn an_expected_epoch_must_be_the_logs() {
     let mut story = Story::at(7);
     let mut elsewhere = expecting(submission(8), 7);
     elsewhere.publish.expect = Some(Expect { epoch: Some(epoch(2)), version: v(7) });
-    story.hub.handle(NOW, Input::Publish(vec![elsewhere]));
+    story.hub.handle(NOW, HubInput::Publish(vec![elsewhere]));
     assert!(
-        matches!(story.effects().as_slice(), [Effect::Tell(Tell::Answer { outcome: PublishOutcome::Refused(problem), .. })]
+        matches!(story.effects().as_slice(), [HubEffect::Tell(Tell::Answer { outcome: PublishOutcome::Refused(problem), .. })]
             if problem.kind() == Code::ExpectFailed)
     );
 }
@@ -365,21 +365,21 @@ fn an_expected_epoch_must_be_the_logs() {
 fn d3_a_retry_with_the_same_key_has_one_effect_and_the_first_answer() {
     let mut story = Story::live_at(7);
     story.expect(
-        Input::Publish(vec![keyed(8, "k")]),
+        HubInput::Publish(vec![keyed(8, "k")]),
         &[persist(8), remember(8, "k"), pong(8), broadcast(&[1], changes(7, 8, &[8])), committed(8, 8)],
     );
     let retry = Submission { remembered: Some(remembered(8)), ..keyed(8, "k") };
-    story.expect(Input::Publish(vec![retry.clone()]), &[repeated(8, 8)]);
+    story.expect(HubInput::Publish(vec![retry.clone()]), &[repeated(8, 8)]);
     // A retry is the publish that it repeats, so the head that the publish expected does not matter any more.
     story.hibernate();
-    story.expect(Input::Publish(vec![retry]), &[repeated(8, 8)]);
+    story.expect(HubInput::Publish(vec![retry]), &[repeated(8, 8)]);
 }
 
 #[test]
 fn d3_the_same_key_twice_within_one_commit_is_one_publish() {
     let mut story = Story::live_at(7);
     story.expect(
-        Input::Publish(vec![
+        HubInput::Publish(vec![
             keyed(8, "k"),
             Submission { ticket: 70, ..keyed(8, "k") },
             submission(9),
@@ -404,13 +404,13 @@ fn d3_a_key_used_for_another_body_is_refused() {
     let refused = |ticket| {
         let detail = "this Idempotency-Key was used for another publish; take a new key for new changes";
         let outcome = PublishOutcome::Refused(Problem::new(Code::IdempotencyReuse, detail));
-        Effect::Tell(Tell::Answer { ticket, outcome })
+        HubEffect::Tell(Tell::Answer { ticket, outcome })
     };
     let mut story = Story::at(7);
     let other = Submission { remembered: Some(remembered(7)), ..keyed(8, "k") };
-    story.expect(Input::Publish(vec![other]), &[refused(8)]);
+    story.expect(HubInput::Publish(vec![other]), &[refused(8)]);
     story.expect(
-        Input::Publish(vec![keyed(8, "k"), keyed(9, "k")]),
+        HubInput::Publish(vec![keyed(8, "k"), keyed(9, "k")]),
         &[persist(8), remember(8, "k"), pong(8), committed(8, 8), refused(9)],
     );
 }
@@ -420,12 +420,12 @@ fn d3_a_key_belongs_to_its_publisher() {
     let mut story = Story::at(7);
     let other = Submission { publisher: "shop".into(), ..keyed(9, "k") };
     story.expect(
-        Input::Publish(vec![keyed(8, "k"), other]),
+        HubInput::Publish(vec![keyed(8, "k"), other]),
         &[
             persist(8),
             remember(8, "k"),
             persist(9),
-            Effect::Write(Write::Remember {
+            HubEffect::Write(HubWrite::Remember {
                 publisher: "shop".into(),
                 key: "k".into(),
                 remembered: remembered(9),
@@ -446,13 +446,13 @@ fn g4_a_frame_ends_with_the_first_version_past_256_kib() {
         let publish = Publish::parse(format!(r#"{{"changes":[{}]}}"#, changes.join(",")).as_bytes()).unwrap();
         Submission { ticket, publish: publish.written(), ..submission(ticket) }
     };
-    story.hub.handle(NOW, Input::Publish((1..=5).map(large).collect()));
+    story.hub.handle(NOW, HubInput::Publish((1..=5).map(large).collect()));
     let effects = story.effects();
     let row_bytes = large(1).publish.changes.len();
     assert!((frame::FRAME_BYTES / 2..frame::FRAME_BYTES).contains(&row_bytes), "two rows pass the limit");
     let mut frames = Vec::new();
     for effect in &effects {
-        if let Effect::Tell(Tell::Broadcast { text, .. }) = effect {
+        if let HubEffect::Tell(Tell::Broadcast { text, .. }) = effect {
             let frame::Frame::Changes { from, to, versions, .. } = frame::Frame::parse(text).unwrap() else {
                 panic!("{text}")
             };
@@ -707,8 +707,8 @@ fn a_replica_that_connects_anew_replaces_its_older_connection() {
 fn a_follower_that_is_no_replica_replaces_nobody() {
     let mut story = Story::at(7);
     story.expect(replica(1, "fra", 7), &admitted_live(1, "fra", 7));
-    let Input::Open { from, logged, name, topics, .. } = replica(2, "fra", 7) else { unreachable!() };
-    let stranger = Input::Open {
+    let HubInput::Open { from, logged, name, topics, .. } = replica(2, "fra", 7) else { unreachable!() };
+    let stranger = HubInput::Open {
         session: SessionId(2),
         from,
         logged,
@@ -834,16 +834,16 @@ fn stages() -> [Option<(Stage, VecDeque<Outstanding>)>; 6] {
 #[test]
 fn every_stage_answers_every_input() {
     let inputs = || {
-        let mut inputs = vec![publish(8), Input::Publish(Vec::new()), closed(1), sent(1, 6), sent(1, 7)];
+        let mut inputs = vec![publish(8), HubInput::Publish(Vec::new()), closed(1), sent(1, 6), sent(1, 7)];
         inputs.extend(["", "hello", "ping", r#"{"type":"ack"}"#].map(|frame| text(1, frame)));
         inputs.extend([0, 4, 7, 8].map(|version| ack(1, version)));
         inputs.extend([0, 4, 7].map(|version| resume(2, version, &[])));
         inputs.extend([replica(2, "fra", 7), open(2, Start::Head, None, &["live:"])]);
         inputs.extend([
-            Input::Pinged([(SessionId(1), UnixMillis(0))].into()),
-            Input::Timer,
-            Input::NewEpoch { random: [1; 10] },
-            Input::Folded(at(4)),
+            HubInput::Pinged([(SessionId(1), UnixMillis(0))].into()),
+            HubInput::Timer,
+            HubInput::NewEpoch { random: [1; 10] },
+            HubInput::Folded(at(4)),
         ]);
         inputs
     };
@@ -879,33 +879,36 @@ fn every_stage_answers_every_input() {
 
 /// Checks that rows stand first and answers last, and that every effect names a session that has been open.
 #[track_caller]
-fn check_order(effects: &[Effect], known: &[SessionId], context: &str) {
-    let rank = |effect: &Effect| match effect {
-        Effect::Write(
-            Write::Append(_) | Write::Remember { .. } | Write::BeginEpoch(_) | Write::SawReplica { .. },
+fn check_order(effects: &[HubEffect], known: &[SessionId], context: &str) {
+    let rank = |effect: &HubEffect| match effect {
+        HubEffect::Write(
+            HubWrite::Append(_)
+            | HubWrite::Remember { .. }
+            | HubWrite::BeginEpoch(_)
+            | HubWrite::SawReplica { .. },
         ) => 0,
-        Effect::Tell(Tell::SetPong(_)) => 1,
-        Effect::Write(Write::NoteAckRequest(_))
-        | Effect::Tell(
+        HubEffect::Tell(Tell::SetPong(_)) => 1,
+        HubEffect::Write(HubWrite::NoteAckRequest(_))
+        | HubEffect::Tell(
             Tell::Broadcast { .. }
             | Tell::Send { .. }
             | Tell::SendPart { .. }
             | Tell::Save(_)
             | Tell::Close { .. },
         ) => 2,
-        Effect::Tell(Tell::Answer { .. }) => 3,
+        HubEffect::Tell(Tell::Answer { .. }) => 3,
     };
     assert!(effects.is_sorted_by_key(rank), "{context}: {effects:?}");
     for effect in effects {
         let addressed = match effect {
-            Effect::Tell(Tell::Broadcast { sessions, .. }) => sessions.clone(),
-            Effect::Tell(
+            HubEffect::Tell(Tell::Broadcast { sessions, .. }) => sessions.clone(),
+            HubEffect::Tell(
                 Tell::Send { session, .. }
                 | Tell::SendPart { session, .. }
                 | Tell::Save(session)
                 | Tell::Close { session, .. },
             ) => vec![*session],
-            Effect::Write(_) | Effect::Tell(Tell::SetPong(_) | Tell::Answer { .. }) => Vec::new(),
+            HubEffect::Write(_) | HubEffect::Tell(Tell::SetPong(_) | Tell::Answer { .. }) => Vec::new(),
         };
         assert!(addressed.iter().all(|id| known.contains(id)), "{context}: {effects:?}");
     }

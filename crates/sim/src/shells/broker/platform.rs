@@ -5,8 +5,7 @@ use std::fmt;
 use std::panic::resume_unwind;
 
 use newsreel_core::follow::hub::{
-    PartSent, Persisted, Platform, PublishOutcome, Remembered, ReplayPart, Session, SessionId,
-    Write as HubWrite,
+    HubWrite, PartSent, Persisted, Platform, PublishOutcome, Remembered, ReplayPart, Session, SessionId,
 };
 use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::Log;
@@ -17,7 +16,7 @@ use crate::broker::{DISAGREE, Output, UPKEEP};
 use crate::faults::Fault;
 use crate::model::broken;
 use crate::network::Down;
-use crate::rows::Write;
+use crate::rows::BrokerWrite;
 use crate::world::{Event, World};
 
 /// Among how many calls after a write the one is that panics. Most steps make fewer, and then go well.
@@ -66,17 +65,17 @@ impl<'a> Shell<'a> {
         let write = match write {
             HubWrite::Append(row) => {
                 self.world.model.wrote(row.position);
-                Write::Row(row)
+                BrokerWrite::Row(row)
             }
             HubWrite::Remember { publisher, key, remembered } => {
-                Write::Remember { publisher, key, remembered }
+                BrokerWrite::Remember { publisher, key, remembered }
             }
             HubWrite::BeginEpoch(head) => {
                 self.world.say(|| format!("epoch {} begins", head.epoch));
                 self.world.model.wrote(head);
-                Write::BeginEpoch(head)
+                BrokerWrite::BeginEpoch(head)
             }
-            HubWrite::NoteAckRequest(ack_requested) => Write::AckRequest(ack_requested),
+            HubWrite::NoteAckRequest(ack_requested) => BrokerWrite::AckRequest(ack_requested),
             // No publisher here waits for replicas by name.
             HubWrite::SawReplica { .. } => return,
         };
@@ -146,19 +145,19 @@ impl Platform for Shell<'_> {
         }
         self.world.say(|| format!("the broker's upkeep: {task:?}"));
         match task {
-            MaintenanceTask::Seal { bytes } => self.world.write_broker(Write::Seal { bytes }),
+            MaintenanceTask::Seal { bytes } => self.world.write_broker(BrokerWrite::Seal { bytes }),
             MaintenanceTask::Fold => {
-                self.world.write_broker(Write::Fold);
+                self.world.write_broker(BrokerWrite::Fold);
                 return Ok(self.world.broker.storage.seen.folded_to());
             }
             MaintenanceTask::Forget => {
                 if let Some(last) = self.world.broker.storage.seen.oldest_block() {
                     self.check_forgotten(last);
-                    self.world.write_broker(Write::Forget { last });
+                    self.world.write_broker(BrokerWrite::Forget { last });
                 }
             }
             MaintenanceTask::ForgetKeys => {
-                self.world.write_broker(Write::ForgetKeys { before: now.minus(REMEMBER_FOR) });
+                self.world.write_broker(BrokerWrite::ForgetKeys { before: now.minus(REMEMBER_FOR) });
             }
         }
         Ok(None)

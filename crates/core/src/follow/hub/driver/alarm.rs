@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{HubDriver, Input, Platform};
+use super::{HubDriver, HubInput, Platform};
 use crate::log::maintenance::{NextTask, RetentionLimits};
 use crate::wire::position::UnixMillis;
 
@@ -47,7 +47,7 @@ impl HubDriver {
         self.recover(platform)?;
         self.alarm = Alarm::Ringing;
         if self.hub.poll_timeout().is_some_and(|due| due <= now) {
-            self.step(platform, now, Input::Timer)?;
+            self.step(platform, now, HubInput::Timer)?;
         }
         for _ in 0..STEPS {
             let NextTask::Now(task) = self.next(platform, now)? else { break };
@@ -56,7 +56,7 @@ impl HubDriver {
             let folded = platform.maintain(task, now, &head)?;
             self.poisoned = false;
             if let Some(folded) = folded {
-                self.step(platform, now, Input::Folded(folded))?;
+                self.step(platform, now, HubInput::Folded(folded))?;
             }
         }
         self.next(platform, now)

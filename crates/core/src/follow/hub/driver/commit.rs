@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use std::vec::IntoIter;
 
 use super::super::Submission;
-use super::{HubDriver, Input, Platform, PublishOutcome};
+use super::{HubDriver, HubInput, Platform, PublishOutcome};
 use crate::wire::position::UnixMillis;
 use crate::wire::problem::{Code, Problem};
 
@@ -64,13 +64,13 @@ impl HubDriver {
             let writes = |one: &Submission| one.idempotency_key.is_none() || one.remembered.is_some();
             let refused = submissions.extract_if(.., |one| !writes(one)).map(|one| one.ticket);
             let refused: Vec<u64> = refused.collect();
-            self.step(platform, now, Input::Publish(submissions))?;
+            self.step(platform, now, HubInput::Publish(submissions))?;
             refused
                 .into_iter()
                 .for_each(|ticket| platform.answer(ticket, PublishOutcome::Refused(not_written())));
             return Ok(());
         }
-        self.step(platform, now, Input::Publish(submissions))
+        self.step(platform, now, HubInput::Publish(submissions))
     }
 }
 

@@ -29,25 +29,25 @@ fn asking(from: u64, to: u64) -> String {
     changes(from, to, &[to]).replacen(",\"versions\"", ",\"ack\":true,\"versions\"", 1)
 }
 
-fn noted(version: u64, at: UnixMillis) -> Effect {
-    Effect::Write(Write::NoteAckRequest(AckRequest { version: v(version), at }))
+fn noted(version: u64, at: UnixMillis) -> HubEffect {
+    HubEffect::Write(HubWrite::NoteAckRequest(AckRequest { version: v(version), at }))
 }
 
 /// Hands in an input some time after the stories' clock.
-fn later(story: &mut Story, seconds: u64, input: Input) -> Vec<Effect> {
+fn later(story: &mut Story, seconds: u64, input: HubInput) -> Vec<HubEffect> {
     story.hub.handle(NOW.plus(Duration::from_secs(seconds)), input);
     story.effects()
 }
 
 /// A publish of one version too large for anything else to share its frame.
-fn large(version: u64, kib: usize) -> Input {
+fn large(version: u64, kib: usize) -> HubInput {
     let tags = vec!["x".repeat(250); 1];
     let changes: Vec<String> = (0..kib * 3)
         .map(|n| format!(r#"{{"key":"title:{n}-{}","tags":["{}"]}}"#, "y".repeat(60), tags[0]))
         .collect();
     let body = format!(r#"{{"changes":[{}]}}"#, changes.join(","));
     let publish = Publish::parse(body.as_bytes()).unwrap();
-    Input::Publish(vec![Submission { publish: publish.written(), ..submission(version) }])
+    HubInput::Publish(vec![Submission { publish: publish.written(), ..submission(version) }])
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn who_does_not_answer_is_closed_and_the_others_never_notice() {
     for id in (1..=200).filter(|id| *id != 77) {
         story.expect(ack(id, 8), &[save(id)]);
     }
-    assert_eq!(later(&mut story, 29, Input::Timer), [], "not a moment too early");
-    assert_eq!(later(&mut story, 30, Input::Timer), [close(77, close::TOO_SLOW, SLOW)]);
+    assert_eq!(later(&mut story, 29, HubInput::Timer), [], "not a moment too early");
+    assert_eq!(later(&mut story, 30, HubInput::Timer), [close(77, close::TOO_SLOW, SLOW)]);
     assert_eq!(story.hub.sessions().len(), 199);
     assert_eq!(story.hub.poll_timeout(), None, "nothing to wait for");
 }
@@ -86,7 +86,7 @@ fn a_filtered_follower_that_never_answers_is_closed_while_more_comes() {
     for second in 0..100 {
         let mut effects = later(&mut story, second, publish(8 + second));
         if story.hub.poll_timeout().is_some_and(|due| due <= NOW.plus(Duration::from_secs(second))) {
-            effects.extend(later(&mut story, second, Input::Timer));
+            effects.extend(later(&mut story, second, HubInput::Timer));
         }
         if effects.contains(&close(1, close::TOO_SLOW, SLOW)) {
             closed.push(second);
@@ -125,7 +125,7 @@ fn nobody_is_waited_for_once_no_replica_is_pending_and_no_follower_silent() {
 #[test]
 fn who_has_stopped_to_ping_is_closed_and_who_never_did_is_not() {
     let mut story = hub_with(3);
-    let pings = |ids: &[u32]| Input::Pinged(ids.iter().map(|id| (SessionId(*id), NOW)).collect());
+    let pings = |ids: &[u32]| HubInput::Pinged(ids.iter().map(|id| (SessionId(*id), NOW)).collect());
     assert_eq!(later(&mut story, 299, pings(&[1, 9])), []);
     let silent = "no ping in time; resume from the position held";
     assert_eq!(later(&mut story, 300, pings(&[1, 9])), [close(1, close::TOO_SLOW, silent)]);
@@ -147,7 +147,7 @@ fn a_slow_follower_is_found_after_a_sleep_too() {
     );
     assert_eq!(story.effects(), [pong(8)]);
     assert_eq!(story.hub.poll_timeout(), Some(NOW.plus(Duration::from_secs(30))));
-    assert_eq!(later(&mut story, 30, Input::Timer), [close(1, close::TOO_SLOW, SLOW)]);
+    assert_eq!(later(&mut story, 30, HubInput::Timer), [close(1, close::TOO_SLOW, SLOW)]);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn who_came_after_the_question_is_not_measured_by_it() {
     story.effects();
     story.hub.handle(NOW.plus(Duration::from_secs(29)), resume(2, 8, &[]));
     story.effects();
-    assert_eq!(later(&mut story, 30, Input::Timer), [close(1, close::TOO_SLOW, SLOW)]);
+    assert_eq!(later(&mut story, 30, HubInput::Timer), [close(1, close::TOO_SLOW, SLOW)]);
 }
 
 #[test]
@@ -167,16 +167,14 @@ fn a_filtered_follower_answers_only_for_what_it_was_asked() {
     story.effects();
     // The filter hides version 9 from the follower, so the request for an ack does not reach it.
     story.hub.handle(NOW, publish(9));
-    assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Tell(Tell::Broadcast { .. }))));
-    assert_eq!(later(&mut story, 60, Input::Timer), []);
+    assert!(!story.effects().iter().any(|effect| matches!(effect, HubEffect::Tell(Tell::Broadcast { .. }))));
+    assert_eq!(later(&mut story, 60, HubInput::Timer), []);
     story.hub.handle(NOW.plus(Duration::from_secs(61)), publish(10));
     let ack_requested = story.effects();
-    assert!(
-        ack_requested.iter().any(
-            |effect| matches!(effect, Effect::Tell(Tell::Broadcast { text, .. }) if text.contains("ack"))
-        )
-    );
-    assert_eq!(later(&mut story, 91, Input::Timer), [close(1, close::TOO_SLOW, SLOW)]);
+    assert!(ack_requested.iter().any(
+        |effect| matches!(effect, HubEffect::Tell(Tell::Broadcast { text, .. }) if text.contains("ack"))
+    ));
+    assert_eq!(later(&mut story, 91, HubInput::Timer), [close(1, close::TOO_SLOW, SLOW)]);
 }
 
 #[test]
@@ -187,11 +185,12 @@ fn a_megabyte_asks_and_four_unanswered_are_too_many() {
         let seconds = (version - 8) * 2;
         let effects = later(&mut story, seconds, large(version, 333));
         assert!(
-            effects.iter().any(|effect| matches!(effect, Effect::Write(Write::NoteAckRequest(_))))
+            effects.iter().any(|effect| matches!(effect, HubEffect::Write(HubWrite::NoteAckRequest(_))))
                 || version > 8
         );
-        closed
-            .extend(effects.into_iter().filter(|effect| matches!(effect, Effect::Tell(Tell::Close { .. }))));
+        closed.extend(
+            effects.into_iter().filter(|effect| matches!(effect, HubEffect::Tell(Tell::Close { .. }))),
+        );
         let at = NOW.plus(Duration::from_secs(seconds));
         let head = story.hub.head().version.number();
         story.hub.handle(at, ack(2, head));
@@ -207,7 +206,7 @@ fn a_burst_in_one_commit_closes_nobody() {
     for version in 8..24 {
         story.hub.handle(NOW, large(version, 333));
     }
-    assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Tell(Tell::Close { .. }))));
+    assert!(!story.effects().iter().any(|effect| matches!(effect, HubEffect::Tell(Tell::Close { .. }))));
 }
 
 #[test]
@@ -250,7 +249,7 @@ fn somebody_looks_again_after_every_fan_out_to_a_filtered_follower() {
     // The hub asked for acks a moment ago, so this publish asks for none, and the filter hides it.
     story.hub.handle(NOW, publish(9));
     story.effects();
-    story.hub.handle(NOW, Input::Timer);
+    story.hub.handle(NOW, HubInput::Timer);
     story.hub.handle(NOW.plus(Duration::from_secs(1)), publish(10));
     story.effects();
     let due = story.hub.poll_timeout().expect("a fan-out that dies here is looked after");
@@ -264,7 +263,7 @@ fn a_follower_in_doubt_is_settled_at_once_though_nothing_is_published() {
     let mut story = Story { hub: hub(8, sessions) };
     story.effects();
     assert_eq!(story.hub.poll_timeout(), Some(UnixMillis::default()), "it may lack version 8");
-    story.expect(Input::Timer, &[page(1, 7)]);
+    story.expect(HubInput::Timer, &[page(1, 7)]);
     story.hub.handle(NOW, sent(1, 8));
     assert_eq!(
         story.effects(),
@@ -276,12 +275,12 @@ fn a_follower_in_doubt_is_settled_at_once_though_nothing_is_published() {
 #[test]
 fn a_repeated_publish_that_waits_asks_those_who_have_not_said() {
     let mut story = hub_with(2);
-    story.hub.handle(NOW, Input::Publish(vec![keyed(8, "k")]));
+    story.hub.handle(NOW, HubInput::Publish(vec![keyed(8, "k")]));
     story.effects();
     story.expect(ack(1, 8), &[save(1)]);
     let again = Submission { remembered: Some(remembered(8)), wants_acks: true, ..keyed(8, "k") };
     story.expect(
-        Input::Publish(vec![again]),
+        HubInput::Publish(vec![again]),
         &[broadcast(&[2], frame::changes_text(v(8), &at(8), true, "")), repeated(8, 8)],
     );
 }
@@ -297,9 +296,9 @@ fn a_new_epoch_forgets_what_was_asked_before() {
     story.hub.handle(NOW, publish(8));
     story.effects();
     story.expect(ack(1, 8), &[save(1)]);
-    later(&mut story, 1, Input::NewEpoch { random: [1; 10] });
+    later(&mut story, 1, HubInput::NewEpoch { random: [1; 10] });
     story.expect(ack(1, 0), &[save(1)]);
-    assert_eq!(later(&mut story, 60, Input::Timer), [], "version 8 is of another log");
+    assert_eq!(later(&mut story, 60, HubInput::Timer), [], "version 8 is of another log");
     assert_eq!(story.hub.poll_timeout(), None);
     let ack_requested = later(&mut story, 61, publish(8));
     assert!(ack_requested.contains(&noted(1, NOW.plus(Duration::from_secs(61)))), "{ack_requested:?}");
@@ -314,19 +313,19 @@ fn a_filtered_follower_owes_no_answer_for_what_it_was_sent_unasked() {
     story.expect(ack(1, 8), &[save(1)]);
     later(&mut story, 1, publish(9));
     let sent = later(&mut story, 2, publish(10));
-    let unasked = |effect: &Effect| matches!(effect, Effect::Tell(Tell::Broadcast { text, .. }) if !text.contains("ack"));
+    let unasked = |effect: &HubEffect| matches!(effect, HubEffect::Tell(Tell::Broadcast { text, .. }) if !text.contains("ack"));
     assert!(sent.iter().any(unasked), "{sent:?}");
     // The filter hides this request for an ack from the follower.
     let ack_requested = later(&mut story, 20, publish(11));
     assert!(ack_requested.contains(&noted(11, NOW.plus(Duration::from_secs(20)))), "{ack_requested:?}");
-    assert_eq!(later(&mut story, 60, Input::Timer), []);
+    assert_eq!(later(&mut story, 60, HubInput::Timer), []);
 }
 
 #[test]
 fn what_was_sent_before_a_question_does_not_bring_the_next_one_nearer() {
     let mut story = hub_with(1);
-    let should_request_ack = |effects: &[Effect]| {
-        effects.iter().any(|effect| matches!(effect, Effect::Write(Write::NoteAckRequest(_))))
+    let should_request_ack = |effects: &[HubEffect]| {
+        effects.iter().any(|effect| matches!(effect, HubEffect::Write(HubWrite::NoteAckRequest(_))))
     };
     assert!(should_request_ack(&later(&mut story, 0, large(8, 333))), "the first always does");
     let next = (9..20).find(|version| should_request_ack(&later(&mut story, 1, large(*version, 333))));
@@ -348,7 +347,7 @@ fn what_was_sent_before_a_question_swamps_nobody() {
     for version in 10..12 {
         let effects = later(&mut story, 16, publish(version));
         assert!(
-            !effects.iter().any(|effect| matches!(effect, Effect::Tell(Tell::Close { .. }))),
+            !effects.iter().any(|effect| matches!(effect, HubEffect::Tell(Tell::Close { .. }))),
             "{effects:?}"
         );
     }

@@ -9,7 +9,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 /// One action that the driver asked of the platform; the machine keeps these in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Did {
-    Wrote(Vec<Write>),
+    Wrote(Vec<HubWrite>),
     Pong(u64),
     Sent(Vec<u32>),
     ReplayPart(u32),
@@ -68,13 +68,13 @@ impl Platform for Machine {
         Ok(Persisted { log: self.log, last_ack_request: None })
     }
 
-    fn write(&mut self, writes: Vec<Write>) -> Result<(), Self::Error> {
+    fn write(&mut self, writes: Vec<HubWrite>) -> Result<(), Self::Error> {
         if self.failing_writes > 0 {
             self.failing_writes -= 1;
             return Err("the disk is full");
         }
         for write in &writes {
-            if let Write::Append(row) = write {
+            if let HubWrite::Append(row) = write {
                 self.log = Log::new(row.position, self.log.folded());
             }
         }
@@ -197,8 +197,8 @@ fn d1_d2_a_step_writes_sets_the_alarm_tells_and_answers_in_this_order() {
     driver.step(&mut machine, NOW, open(1, Start::Head, None, &[])).unwrap();
     machine.expect(&[Did::Sent(vec![1]), Did::Sent(vec![1]), Did::Saved(1)]);
     driver.publish(&mut machine, NOW, vec![submission(8)]);
-    let ack_requested = Write::NoteAckRequest(AckRequest { version: v(8), at: NOW });
-    let row = Write::Append(Row { position: at(8), text: row(8) });
+    let ack_requested = HubWrite::NoteAckRequest(AckRequest { version: v(8), at: NOW });
+    let row = HubWrite::Append(Row { position: at(8), text: row(8) });
     machine.expect(&[
         Did::Wrote(vec![row, ack_requested]),
         Did::Alarm(SLOW),

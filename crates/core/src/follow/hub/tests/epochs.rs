@@ -9,18 +9,18 @@ fn next_epoch() -> Position {
     Position::genesis(epoch(1).after(NOW, [0; 10]))
 }
 
-fn begun(head: Position) -> [Effect; 2] {
-    [Effect::Write(Write::BeginEpoch(head)), Effect::Tell(Tell::SetPong(head))]
+fn begun(head: Position) -> [HubEffect; 2] {
+    [HubEffect::Write(HubWrite::BeginEpoch(head)), HubEffect::Tell(Tell::SetPong(head))]
 }
 
-fn new_epoch() -> Input {
-    Input::NewEpoch { random: [0; 10] }
+fn new_epoch() -> HubInput {
+    HubInput::NewEpoch { random: [0; 10] }
 }
 
 /// A replica opens with a claimed position; `logged` is the log's own hash at that version.
-fn shows(session: u32, claim: Position, logged: Option<Hash>) -> Input {
+fn shows(session: u32, claim: Position, logged: Option<Hash>) -> HubInput {
     let (session, from, topics) = (SessionId(session), Start::At(claim.into()), Topics::default());
-    Input::Open {
+    HubInput::Open {
         session,
         from,
         logged,
@@ -63,7 +63,7 @@ fn e1_g3_who_has_not_said_that_it_was_reset_is_sent_nothing_of_the_new_epoch() {
     story.expect(ack(2, 0), &[save(2)]);
     let sent_to = |story: &mut Story| -> Vec<Vec<SessionId>> {
         let sent = story.effects().into_iter().filter_map(|effect| {
-            if let Effect::Tell(Tell::Broadcast { sessions, .. }) = effect { Some(sessions) } else { None }
+            if let HubEffect::Tell(Tell::Broadcast { sessions, .. }) = effect { Some(sessions) } else { None }
         });
         sent.collect()
     };
@@ -71,7 +71,7 @@ fn e1_g3_who_has_not_said_that_it_was_reset_is_sent_nothing_of_the_new_epoch() {
     assert_eq!(sent_to(&mut story), [[SessionId(2)]]);
     story.hub.handle(NOW, ack(1, 0));
     let part =
-        Effect::Tell(Tell::SendPart { session: SessionId(1), part: ReplayPart::Versions { after: v(0) } });
+        HubEffect::Tell(Tell::SendPart { session: SessionId(1), part: ReplayPart::Versions { after: v(0) } });
     assert!(story.effects().contains(&part), "what was made since is replayed");
 }
 
@@ -83,8 +83,8 @@ fn g3_who_never_says_that_it_was_reset_is_closed_in_time_also_if_it_filters() {
     story.effects();
     let due = story.hub.poll_timeout().expect("it has been asked");
     assert_eq!(due, NOW.plus(Limits::default().slow_after));
-    story.hub.handle(due, Input::Timer);
-    let closed = Effect::Tell(Tell::Close {
+    story.hub.handle(due, HubInput::Timer);
+    let closed = HubEffect::Tell(Tell::Close {
         session: SessionId(1),
         code: close::TOO_SLOW,
         reason: "no ack in time; resume from the position held",
@@ -131,7 +131,7 @@ fn e1_whom_the_new_epoch_did_not_reach_is_closed_when_the_hub_wakes() {
         Limits::default(),
     );
     let closed = close(1, close::RESYNC, "another epoch began; resume from the position held");
-    assert_eq!(story.effects(), [Effect::Tell(Tell::SetPong(head)), closed]);
+    assert_eq!(story.effects(), [HubEffect::Tell(Tell::SetPong(head)), closed]);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn g7_a_replica_whose_position_is_not_on_the_log_begins_a_new_epoch() {
         let done = story.effects();
         assert_eq!(&done[..effects.len()], effects, "{claim}");
         assert!(
-            matches!(&done[effects.len()], Effect::Tell(Tell::Send { text, .. }) if text.contains(r#""type":"reset""#))
+            matches!(&done[effects.len()], HubEffect::Tell(Tell::Send { text, .. }) if text.contains(r#""type":"reset""#))
         );
     }
 }
@@ -165,7 +165,7 @@ fn g7_a_replica_from_a_newer_epoch_begins_a_still_newer_one() {
     story.hub.handle(NOW, shows(1, claim, None));
     assert_eq!(
         story.effects()[1],
-        Effect::Write(Write::BeginEpoch(Position::genesis(epoch(5_000).after(NOW, [0; 10]))))
+        HubEffect::Write(HubWrite::BeginEpoch(Position::genesis(epoch(5_000).after(NOW, [0; 10]))))
     );
     assert!(story.hub.head().epoch > claim.epoch);
 }
@@ -191,7 +191,7 @@ fn after_an_epoch_from_far_ahead_comes_a_greater_one_and_the_last_is_not_believe
         let random = [0; 10];
         story.hub.handle(
             NOW,
-            Input::Open { session, from, logged: None, name, topics, replica: true, until: None, random },
+            HubInput::Open { session, from, logged: None, name, topics, replica: true, until: None, random },
         );
         assert_eq!(story.hub.head().epoch.as_str(), next, "after {shown}");
     }

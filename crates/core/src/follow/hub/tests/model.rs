@@ -10,10 +10,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{closed, epoch, tv, v};
-use crate::follow::follower::{self, Config, Cursor, Follower, Phase};
+use crate::follow::follower::{self, Cursor, Follower, FollowerConfig, Phase};
 use crate::follow::hub::{
-    AckRequest, Effect, Hub, Input, Limits, PartSent, Persisted, PublishOutcome, Remembered, ReplayPart,
-    Session, SessionId, Submission, Tell, Write,
+    AckRequest, Hub, HubEffect, HubInput, HubWrite, Limits, PartSent, Persisted, PublishOutcome, Remembered,
+    ReplayPart, Session, SessionId, Submission, Tell,
 };
 use crate::follow::topics::Topics;
 use crate::log::Log;
@@ -97,7 +97,7 @@ struct Edge {
     /// The version that the follower was reset to last. Earlier versions are forgotten.
     reset_to: Version,
     session: Option<SessionId>,
-    down: VecDeque<follower::Input>,
+    down: VecDeque<follower::FollowerInput>,
     up: VecDeque<String>,
 }
 
@@ -105,7 +105,7 @@ impl Edge {
     fn new(topics: &[&str]) -> Self {
         let topics = Topics::new(topics.iter().map(|topic| (*topic).to_owned()).collect());
         let mut edge = Self {
-            follower: Follower::new(Config::default(), Cursor::Beginning, 0),
+            follower: Follower::new(FollowerConfig::default(), Cursor::Beginning, 0),
             topics,
             stored: Cursor::Beginning,
             applied: Vec::new(),
@@ -127,13 +127,14 @@ impl Edge {
             self.folded.clear();
         }
         let filtered = !self.topics.is_everything();
-        self.follower = Follower::new(Config { filtered, ..Config::default() }, self.stored, 7);
+        self.follower =
+            Follower::new(FollowerConfig { filtered, ..FollowerConfig::default() }, self.stored, 7);
     }
 
     /// The broker closes the socket: the session ends at once, and the follower hears of the close later.
     fn close(&mut self, code: u16) {
         self.session = None;
-        self.down.push_back(follower::Input::Closed { code });
+        self.down.push_back(follower::FollowerInput::Closed { code });
     }
 
     /// Checks that the follower's versions and folds raise the same floors as every expected version would.
@@ -211,7 +212,7 @@ impl World {
             random,
         };
         for who in 0..world.edges.len() {
-            world.follow(who, follower::Input::Start);
+            world.follow(who, follower::FollowerInput::Start);
         }
         world
     }
@@ -242,7 +243,7 @@ impl World {
                 let session = self.edges[who].cut();
                 self.edges[who].start_from_store();
                 self.gone(session);
-                self.follow(who, follower::Input::Start);
+                self.follow(who, follower::FollowerInput::Start);
             }
             Step::Wait(millis) => self.wait(Duration::from_millis(millis)),
             Step::Hibernate => self.wake(),
@@ -250,7 +251,7 @@ impl World {
             Step::FailWrite => self.fails_to_write = true,
             Step::Fold(rows) => self.fold(rows),
             Step::NewEpoch => {
-                self.step(Input::NewEpoch { random: [7; 10] });
+                self.step(HubInput::NewEpoch { random: [7; 10] });
             }
         }
     }
@@ -261,7 +262,7 @@ impl World {
             self.rows[self.folded..to].iter().map(|row| serde_json::from_str(&row.text).unwrap()).collect();
         self.view.fold(&rows);
         self.folded = to;
-        self.step(Input::Folded(self.position(to)));
+        self.step(HubInput::Folded(self.position(to)));
     }
 
     // --- publishing, and the model of it ---
@@ -298,7 +299,7 @@ impl World {
                 wants_acks: false,
             });
         }
-        match self.step(Input::Publish(submissions)) {
+        match self.step(HubInput::Publish(submissions)) {
             Told::Whole(outcomes) => assert_eq!(outcomes, expected),
             // The publish is durable, but the publisher got no answer.
             Told::Died => {}
@@ -308,18 +309,19 @@ impl World {
 
     // --- the broker's shell ---
 
-    fn step(&mut self, input: Input) -> Told {
+    fn step(&mut self, input: HubInput) -> Told {
         self.hub.handle(self.now, input);
-        let mut effects: VecDeque<Effect> = std::iter::from_fn(|| self.hub.poll_effect()).collect();
-        let writes =
-            |effect: &Effect| matches!(effect, Effect::Write(Write::Append(_) | Write::BeginEpoch(_)));
+        let mut effects: VecDeque<HubEffect> = std::iter::from_fn(|| self.hub.poll_effect()).collect();
+        let writes = |effect: &HubEffect| {
+            matches!(effect, HubEffect::Write(HubWrite::Append(_) | HubWrite::BeginEpoch(_)))
+        };
         if effects.iter().any(writes) && std::mem::take(&mut self.fails_to_write) {
             // The broker does the same: takes the rows as they are, and the sessions from the attachments.
             self.hub = self.made_anew(self.attachments.clone());
             return Told::NotWritten;
         }
         for effect in &effects {
-            if let Effect::Write(write) = effect {
+            if let HubEffect::Write(write) = effect {
                 self.write(write);
             }
         }
@@ -329,7 +331,7 @@ impl World {
                 self.wake();
                 return Told::Died;
             }
-            if let Effect::Tell(tell) = effect {
+            if let HubEffect::Tell(tell) = effect {
                 self.tell(tell, &mut outcomes);
             }
             effects.extend(std::iter::from_fn(|| self.hub.poll_effect()));
@@ -343,19 +345,19 @@ impl World {
         dies
     }
 
-    fn write(&mut self, write: &Write) {
-        if let Write::Append(row) = write {
+    fn write(&mut self, write: &HubWrite) {
+        if let HubWrite::Append(row) = write {
             assert_eq!(row.position, self.head().then(row.text.as_bytes()));
             self.rows.push(row.clone());
-        } else if let Write::Remember { key, remembered, .. } = write {
+        } else if let HubWrite::Remember { key, remembered, .. } = write {
             self.remembered.insert(key.clone(), remembered.clone());
-        } else if let Write::BeginEpoch(head) = write {
+        } else if let HubWrite::BeginEpoch(head) = write {
             assert!(head.epoch > self.epoch);
             self.epoch = head.epoch;
             (self.rows, self.folded, self.view) = (Vec::new(), 0, Stored::default());
             self.published.clear();
             self.ack_requested = None;
-        } else if let Write::NoteAckRequest(ack_requested) = write {
+        } else if let HubWrite::NoteAckRequest(ack_requested) = write {
             self.ack_requested = Some(*ack_requested);
         }
     }
@@ -398,7 +400,7 @@ impl World {
 
     fn send(&mut self, session: SessionId, text: String) {
         if let Some(who) = self.who(session) {
-            self.edges[who].down.push_back(follower::Input::Text(text));
+            self.edges[who].down.push_back(follower::FollowerInput::Text(text));
         }
     }
 
@@ -420,7 +422,7 @@ impl World {
         let left = if topics.is_everything() { joined } else { topics.filtered(&joined).unwrap() };
         self.send(session, frame::changes_text(after, &to, false, &left));
         let sent = PartSent::Versions { to: to.version };
-        self.hub.handle(self.now, Input::PartSent { session, sent, bytes: 100 });
+        self.hub.handle(self.now, HubInput::PartSent { session, sent, bytes: 100 });
     }
 
     fn send_fold(&mut self, session: SessionId, from: Version, cursor: FoldCursor) {
@@ -445,13 +447,13 @@ impl World {
         let to = self.position(self.folded);
         self.send(session, frame::fold_text(from, &to, cursor.part, &texts.join(","), next.is_some()));
         let sent = PartSent::Fold { to: to.version, next };
-        self.hub.handle(self.now, Input::PartSent { session, sent, bytes: 100 });
+        self.hub.handle(self.now, HubInput::PartSent { session, sent, bytes: 100 });
     }
 
     /// The object is rebuilt. A socket without a saved session is closed.
     fn wake(&mut self) {
         self.hub = self.made_anew(self.attachments.clone());
-        while let Some(Effect::Tell(tell)) = self.hub.poll_effect() {
+        while let Some(HubEffect::Tell(tell)) = self.hub.poll_effect() {
             self.tell(tell, &mut Vec::new());
         }
         for edge in &mut self.edges {
@@ -478,13 +480,13 @@ impl World {
         if let Some(text) = self.edges[who].up.pop_front() {
             if text == frame::PING {
                 let pong = frame::pong(&self.pong);
-                self.edges[who].down.push_back(follower::Input::Text(pong));
+                self.edges[who].down.push_back(follower::FollowerInput::Text(pong));
             } else if let Some(session) = self.edges[who].session {
-                self.step(Input::Text { session, text });
+                self.step(HubInput::Text { session, text });
             }
         }
         match self.edges[who].down.pop_front() {
-            Some(follower::Input::Closed { code }) => self.broken(who, code),
+            Some(follower::FollowerInput::Closed { code }) => self.broken(who, code),
             Some(input) => self.follow(who, input),
             None => {}
         }
@@ -493,40 +495,40 @@ impl World {
     fn broken(&mut self, who: usize, code: u16) {
         let session = self.edges[who].cut();
         self.gone(session);
-        self.follow(who, follower::Input::Closed { code });
+        self.follow(who, follower::FollowerInput::Closed { code });
     }
 
-    fn follow(&mut self, who: usize, input: follower::Input) {
+    fn follow(&mut self, who: usize, input: follower::FollowerInput) {
         self.edges[who].follower.handle(self.now, input);
         while let Some(effect) = self.edges[who].follower.poll_effect() {
             let edge = &mut self.edges[who];
             match effect {
-                follower::Effect::Dial(from) => self.dial(who, from),
-                follower::Effect::Send(text) => edge.up.push_back(text),
-                follower::Effect::Hangup { .. } => {
+                follower::FollowerEffect::Dial(from) => self.dial(who, from),
+                follower::FollowerEffect::Send(text) => edge.up.push_back(text),
+                follower::FollowerEffect::Hangup { .. } => {
                     let session = edge.cut();
                     self.gone(session);
                 }
-                follower::Effect::Apply { position, versions } => {
+                follower::FollowerEffect::Apply { position, versions } => {
                     edge.stored = Cursor::At(position);
                     edge.applied.extend(versions);
                 }
-                follower::Effect::ApplyFold { position, changes } => {
+                follower::FollowerEffect::ApplyFold { position, changes } => {
                     edge.folded.extend(changes);
                     if let Some(position) = position {
                         edge.ranges.push((version(edge.stored), position.version));
                         edge.stored = Cursor::At(position);
                     }
                 }
-                follower::Effect::Reset { position, .. } => {
+                follower::FollowerEffect::Reset { position, .. } => {
                     edge.stored = Cursor::At(position);
                     edge.applied.clear();
                     edge.folded.clear();
                     edge.ranges.clear();
                     edge.reset_to = position.version;
                 }
-                follower::Effect::Phase(_) => {}
-                follower::Effect::ServerError { code, message } => panic!("{code}: {message}"),
+                follower::FollowerEffect::Phase(_) => {}
+                follower::FollowerEffect::ServerError { code, message } => panic!("{code}: {message}"),
             }
         }
     }
@@ -534,15 +536,23 @@ impl World {
     fn dial(&mut self, who: usize, from: Start) {
         let session = self.hub.free_session();
         self.edges[who].session = Some(session);
-        self.edges[who].down.push_back(follower::Input::Opened);
+        self.edges[who].down.push_back(follower::FollowerInput::Opened);
         let logged = match from {
             Start::At(Claim::Held { version, .. }) => self.logged(version),
             Start::Head | Start::At(Claim::Nothing) => None,
         };
         let topics = self.edges[who].topics.clone();
         let name = who.to_string();
-        let input =
-            Input::Open { session, from, logged, name, topics, replica: false, until: None, random: [0; 10] };
+        let input = HubInput::Open {
+            session,
+            from,
+            logged,
+            name,
+            topics,
+            replica: false,
+            until: None,
+            random: [0; 10],
+        };
         // When the object dies in this step, the socket stays if its session was saved, and is closed if not.
         self.step(input);
     }
@@ -559,7 +569,7 @@ impl World {
         self.now = self.now.plus(time);
         for who in 0..self.edges.len() {
             if self.edges[who].follower.poll_timeout().is_some_and(|due| due <= self.now) {
-                self.follow(who, follower::Input::Timer);
+                self.follow(who, follower::FollowerInput::Timer);
             }
         }
     }
@@ -577,7 +587,7 @@ impl World {
             // The broker's alarm: a follower that does not acknowledge is closed and resumes, so any lost
             // frame comes again.
             if self.hub.poll_timeout().is_some_and(|due| due <= self.now) {
-                self.step(Input::Timer);
+                self.step(HubInput::Timer);
             }
         }
     }

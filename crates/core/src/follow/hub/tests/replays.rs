@@ -15,23 +15,23 @@ fn folded() -> Story {
     story
 }
 
-fn fold(session: u32, from: u64, cursor: FoldCursor) -> Effect {
-    Effect::Tell(Tell::SendPart {
+fn fold(session: u32, from: u64, cursor: FoldCursor) -> HubEffect {
+    HubEffect::Tell(Tell::SendPart {
         session: SessionId(session),
         part: ReplayPart::Fold { from: v(from), cursor },
     })
 }
 
-fn fold_sent(session: u32, to: u64, next: Option<FoldCursor>) -> Input {
-    Input::PartSent { session: SessionId(session), sent: PartSent::Fold { to: v(to), next }, bytes: 100 }
+fn fold_sent(session: u32, to: u64, next: Option<FoldCursor>) -> HubInput {
+    HubInput::PartSent { session: SessionId(session), sent: PartSent::Fold { to: v(to), next }, bytes: 100 }
 }
 
 fn cursor(version: u64) -> FoldCursor {
     FoldCursor { version: v(version), place: None, part: 1 }
 }
 
-fn sent_bytes(session: u32, to: u64, bytes: u32) -> Input {
-    Input::PartSent { session: SessionId(session), sent: PartSent::Versions { to: v(to) }, bytes }
+fn sent_bytes(session: u32, to: u64, bytes: u32) -> HubInput {
+    HubInput::PartSent { session: SessionId(session), sent: PartSent::Versions { to: v(to) }, bytes }
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_part_of_a_fold_is_acknowledged_with_the_version_still_held() {
     }
     let effects = story.effects();
     assert_eq!(
-        effects.iter().filter(|effect| matches!(effect, Effect::Tell(Tell::SendPart { .. }))).count(),
+        effects.iter().filter(|effect| matches!(effect, HubEffect::Tell(Tell::SendPart { .. }))).count(),
         4
     );
     story.expect(ack(1, 2), &[fold(1, 2, cursor(6)), save(1)]);
@@ -74,7 +74,7 @@ fn a_fold_that_grows_on_its_way_ends_where_the_log_is_folded_then() {
     story.hub.handle(NOW, resume(1, 2, &[]));
     story.hub.handle(NOW, fold_sent(1, 4, Some(cursor(3))));
     story.effects();
-    story.expect(Input::Folded(at(6)), &[]);
+    story.expect(HubInput::Folded(at(6)), &[]);
     story.expect(fold_sent(1, 6, None), &[page(1, 6), save(1)]);
 }
 
@@ -83,7 +83,7 @@ fn a_follower_that_the_fold_overtook_gets_the_fold() {
     let mut story = Story::at(7);
     story.hub.handle(NOW, resume(1, 0, &[]));
     story.effects();
-    story.hub.handle(NOW, Input::Folded(at(5)));
+    story.hub.handle(NOW, HubInput::Folded(at(5)));
     story.expect(sent(1, 2), &[fold(1, 2, FoldCursor::default()), save(1)]);
 }
 
@@ -122,7 +122,8 @@ fn replays_that_end_within_their_window_are_bounded_by_the_budget_too() {
     for id in 1..=200 {
         story.hub.handle(NOW, resume(id, 4, &[]));
         while let Some(effect) = story.hub.poll_effect() {
-            if let Effect::Tell(Tell::SendPart { session, part: ReplayPart::Versions { after } }) = effect {
+            if let HubEffect::Tell(Tell::SendPart { session, part: ReplayPart::Versions { after } }) = effect
+            {
                 bytes += 1 << 20;
                 story.hub.handle(NOW, sent_bytes(session.0, (after.number() + 1).min(7), 1 << 20));
             }
@@ -140,7 +141,7 @@ fn the_parts_of_a_replay_that_has_ended_are_still_to_be_acknowledged() {
     let mut other = Story { hub: hub(7, story.hub.sessions().clone()) };
     story.expect(ack(1, 7), &[save(1), page(2, 0)]);
     other.effects();
-    other.hub.handle(NOW.plus(Duration::from_secs(60)), Input::Timer);
+    other.hub.handle(NOW.plus(Duration::from_secs(60)), HubInput::Timer);
     let reason = "no ack in time; resume from the position held";
     assert!(other.effects().contains(&close(1, close::TOO_SLOW, reason)), "also by a hub made anew");
 }
@@ -166,7 +167,7 @@ fn g3_rows_that_were_lost_after_a_part_was_read_leave_no_hole() {
         // 8 and 9 were not durable, so the part that brought 6 to 9 was held back and never left.
         let sessions = story.hub.sessions().clone();
         story.hub = hub(7, sessions);
-        story.hub.handle(NOW, Input::Timer);
+        story.hub.handle(NOW, HubInput::Timer);
         assert!(story.effects().contains(&page(1, 5)), "{topics:?}: 6 and 7 are sent again");
     }
 }
@@ -178,7 +179,7 @@ fn what_was_sent_up_to_the_head_that_is_left_is_not_sent_again() {
         story.hub.handle(NOW, input);
     }
     story.hub = hub(7, story.hub.sessions().clone());
-    story.hub.handle(NOW, Input::Timer);
+    story.hub.handle(NOW, HubInput::Timer);
     assert_eq!(story.effects(), [pong(7), send(1, frame::live(v(7)))]);
 }
 
@@ -200,7 +201,7 @@ fn a_replay_that_is_not_acknowledged_is_closed() {
     story.effects();
     let due = NOW.plus(Duration::from_secs(60));
     assert_eq!(story.hub.poll_timeout(), Some(due));
-    story.hub.handle(due, Input::Timer);
+    story.hub.handle(due, HubInput::Timer);
     let reason = "no ack in time; resume from the position held";
     assert_eq!(story.effects(), [close(1, close::TOO_SLOW, reason)]);
 }
@@ -212,7 +213,7 @@ fn a_fleet_that_comes_back_at_once_is_spread() {
     for id in 1..=2_010 {
         story.hub.handle(NOW, resume(id, 7, &[]));
         for effect in story.effects() {
-            if let Effect::Tell(Tell::Send { text, .. }) = effect
+            if let HubEffect::Tell(Tell::Send { text, .. }) = effect
                 && let Some((_, delay)) = text.split_once("\"retry_after_ms\":")
             {
                 delays.push(delay.trim_end_matches('}').parse::<u64>().unwrap());
@@ -232,10 +233,10 @@ fn a_replica_that_is_turned_away_was_not_seen() {
     }
     story.effects();
     story.hub.handle(NOW, replica(2_001, "fra", 7));
-    assert!(story.effects().iter().all(|effect| matches!(effect, Effect::Tell(_))));
+    assert!(story.effects().iter().all(|effect| matches!(effect, HubEffect::Tell(_))));
     let later = NOW.plus(Duration::from_secs(2));
     story.hub.handle(later, replica(2_002, "fra", 7));
-    let saw = Effect::Write(Write::SawReplica { name: "fra".into(), at: later });
+    let saw = HubEffect::Write(HubWrite::SawReplica { name: "fra".into(), at: later });
     assert_eq!(story.effects().first(), Some(&saw));
 }
 
@@ -248,7 +249,7 @@ fn a_fleet_that_goes_on_arriving_is_spread_as_it_is_let_in() {
             story.hub.handle(UnixMillis(NOW.0 + millis), resume(id, 7, &[]));
         }
         for effect in story.effects() {
-            if let Effect::Tell(Tell::Send { text, .. }) = effect
+            if let HubEffect::Tell(Tell::Send { text, .. }) = effect
                 && let Some((_, delay)) = text.split_once("\"retry_after_ms\":")
             {
                 let back = millis + delay.trim_end_matches('}').parse::<u64>().unwrap();
@@ -310,5 +311,5 @@ fn acks_of_the_parts_of_a_fold_cost_no_patience() {
         story.hub.handle(NOW, fold_sent(1, 4, Some(cursor(3))));
         story.hub.handle(NOW, ack(1, 2));
     }
-    assert!(!story.effects().iter().any(|effect| matches!(effect, Effect::Tell(Tell::Close { .. }))));
+    assert!(!story.effects().iter().any(|effect| matches!(effect, HubEffect::Tell(Tell::Close { .. }))));
 }
