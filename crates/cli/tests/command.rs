@@ -404,7 +404,7 @@ async fn a_tail_that_is_interrupted_ends_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tail_whose_talk_nobody_hears_goes_on() {
+async fn a_tail_with_a_closed_stderr_goes_on() {
     let url = follow_broker(first_version()).await;
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -414,7 +414,7 @@ async fn a_tail_whose_talk_nobody_hears_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tail_nobody_reads_ends_quietly_and_keeps_no_position() {
+async fn a_tail_with_a_closed_stdout_ends_quietly_and_keeps_no_position() {
     let url = follow_broker(first_version()).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("position");

@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn it_dials_where_it_stopped_and_says_who_it_is() {
+    fn a_session_dials_from_its_position_and_gives_its_name() {
         let hash = at(5).hash;
         let dial = format!(
             r#"[{{"do":"dial","query":"?epoch={EPOCH}&version=5&hash={hash}&name=me","start":{{"epoch":"{EPOCH}","version":5,"hash":"{hash}"}}}},{{"do":"phase","phase":"connecting"}}]"#
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_are_none_harm_nobody() {
+    fn numbers_that_are_no_times_do_no_harm() {
         for now in [f64::NAN, -1.0, f64::INFINITY, 1e300] {
             assert!(session("now").start(now).contains("dial"));
         }

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_token_nobody_may() {
+    fn without_a_token_no_call_is_allowed() {
         assert_eq!(
             tokens().authorize(None, Scope::Follow, &catalog("tv")).unwrap_err().code(),
             "unauthorized"

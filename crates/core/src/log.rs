@@ -1,4 +1,4 @@
-//! The version log: append-only, gap-free, hashed, folded and forgotten from the front. Knows nothing about
+//! The version log: append-only, gap-free, hashed, compacted and forgotten from the front. Knows nothing about
 //! sockets or storage.
 
 pub mod compaction;
@@ -114,7 +114,7 @@ impl Log {
         self.folded.version.next()
     }
 
-    /// Notes that everything up to `folded` has been folded.
+    /// Notes that everything up to `folded` has been compacted.
     pub fn fold(&mut self, folded: Position) {
         self.folded = folded;
     }

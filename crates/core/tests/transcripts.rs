@@ -206,7 +206,7 @@ fn what_a_newer_broker_adds_changes_nothing() {
 }
 
 #[test]
-fn codes_that_nobody_knows_go_by_their_range_and_are_told() {
+fn unknown_codes_go_by_their_range_and_are_told() {
     let live = conversations(TRANSCRIPTS[0]).remove("a").unwrap();
     for (code, phase) in [
         (1_012, Phase::Waiting),

@@ -179,7 +179,7 @@ impl Shell {
             ReplayPart::Fold { from, cursor } => {
                 let to = self.hub.log().folded().version;
                 assert!(from < to, "only what was folded is read from the fold");
-                let next = FoldCursor { version: to, place: Some("b".to_owned()), part: 1 };
+                let next = FoldCursor { version: to, sort_key: Some("b".to_owned()), part: 1 };
                 PartSent::Fold { to, next: (cursor != next).then_some(next) }
             }
         };

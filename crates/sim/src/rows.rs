@@ -172,14 +172,14 @@ impl Rows {
     /// Returns a part of the fold of the versions after `from`, and the cursor of the next part.
     pub(crate) fn fold_part(&self, from: Version, cursor: &FoldCursor) -> (String, Option<FoldCursor>) {
         let start = cursor.version.max(from).number();
-        let place = cursor.place.clone().unwrap_or_else(|| "\u{10ffff}".to_owned());
-        let after = (std::ops::Bound::Excluded((start, place)), std::ops::Bound::Unbounded);
+        let sort_key = cursor.sort_key.clone().unwrap_or_else(|| "\u{10ffff}".to_owned());
+        let after = (std::ops::Bound::Excluded((start, sort_key)), std::ops::Bound::Unbounded);
         let mut rest = self.folded.range(after);
         let part: Vec<_> = rest.by_ref().take(FOLD_ROWS).collect();
         let texts: Vec<String> = part.iter().map(|(_, change)| change.to_json()).collect();
-        let next = rest.next().zip(part.last()).map(|(((next, _), _), ((last, place), _))| FoldCursor {
+        let next = rest.next().zip(part.last()).map(|(((next, _), _), ((last, sort_key), _))| FoldCursor {
             version: Version::new(*last).expect("a version"),
-            place: (next == last).then(|| place.clone()),
+            sort_key: (next == last).then(|| sort_key.clone()),
             part: cursor.part + 1,
         });
         (texts.join(","), next)
@@ -209,15 +209,15 @@ impl Rows {
         let Some((last, segment)) = self.segments.pop_first() else { return };
         let rows: Vec<VersionRow> =
             segment.rows.iter().map(|hot| serde_json::from_str(&hot.text).expect("a row is JSON")).collect();
-        let places: Vec<String> = rows
+        let sort_keys: Vec<String> = rows
             .iter()
             .flat_map(|row| &row.changes)
-            .flat_map(|change| ['h', 'r', 's'].map(|kind| format!("{}{kind}", place_of(&change.target))))
+            .flat_map(|change| ['h', 'r', 's'].map(|kind| format!("{}{kind}", sort_key_of(&change.target))))
             .collect();
         let mut before = Vec::new();
-        for place in &places {
-            if let Some(version) = self.versions.remove(place) {
-                before.extend(self.folded.remove(&(version, place.clone())));
+        for sort_key in &sort_keys {
+            if let Some(version) = self.versions.remove(sort_key) {
+                before.extend(self.folded.remove(&(version, sort_key.clone())));
             }
         }
         let fold = Compaction::of(before, &rows);
@@ -238,10 +238,10 @@ impl Rows {
                 Operation::Soften => 's',
                 Operation::Remove => 'r',
             };
-            let place = format!("{}{kind}", place_of(&folded.change.target));
-            self.folded.insert((folded.version.number(), place), folded);
+            let sort_key = format!("{}{kind}", sort_key_of(&folded.change.target));
+            self.folded.insert((folded.version.number(), sort_key), folded);
         }
-        self.versions = self.folded.keys().map(|(version, place)| (place.clone(), *version)).collect();
+        self.versions = self.folded.keys().map(|(version, sort_key)| (sort_key.clone(), *version)).collect();
         let hash = segment.rows.last().expect("a segment has rows").hash;
         self.folded_to =
             Some(Position { epoch: self.epoch, version: Version::new(last).expect("a version"), hash });
@@ -290,7 +290,7 @@ fn bytes_of(rows: &[Hot]) -> u64 {
     rows.iter().map(|hot| hot.text.len() as u64 + 1).sum()
 }
 
-fn place_of(target: &Target) -> String {
+fn sort_key_of(target: &Target) -> String {
     match target {
         Target::Key(key) => format!("k{key}\u{1}"),
         Target::Tag(tag) => format!("t{tag}\u{1}"),

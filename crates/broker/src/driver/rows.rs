@@ -110,7 +110,7 @@ impl Rows {
         self.database.meta(FOLDED)?.map(parsed).transpose()
     }
 
-    /// Returns the newest version that is kept in full; none when everything is folded, or nothing was published.
+    /// Returns the newest version that is kept in full; none when everything is compacted, or nothing was published.
     fn head(&self, epoch: Epoch) -> Result<Option<Position>> {
         let hot: Option<HeadRow> = self.database.first(include_str!("rows/sql/active_head.sql"), vec![])?;
         let row = match hot {
@@ -120,7 +120,7 @@ impl Rows {
         Ok(row.map(|HeadRow { version, hash }| Position { epoch, version, hash }))
     }
 
-    /// Returns the amounts by which maintenance decides what to seal, to fold and to forget.
+    /// Returns the amounts by which maintenance decides what to seal, to compact and to forget.
     pub(crate) fn stock(&self, log: &Log) -> Result<StorageStats> {
         let moment = |query: &str, bindings: Vec<SqlStorageValue>| -> Result<Option<UnixMillis>> {
             let row: Option<MomentRow> = self.database.first(query, bindings)?;

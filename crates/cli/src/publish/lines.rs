@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_answers_what_nobody_asked_is_left() {
+    fn a_broker_that_answers_an_unasked_line_is_left() {
         let mut lines = Lines::new("k".to_owned());
         assert!(lines.hear(&answers_text(&receipt(1))).broken.is_some());
         take(&mut lines, r#"{"key":"a:1"}"#);

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_bounded_and_what_is_too_large_evicts_nobody() {
+    fn bytes_are_bounded_and_a_value_that_is_too_large_evicts_nothing() {
         let mut entries = entries(100, 5_000);
         for id in 0..10 {
             entries.put(&key(id), envelope(1, &["a"]), 1_000).unwrap();

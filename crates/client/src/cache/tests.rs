@@ -98,7 +98,7 @@ fn what_was_fetched_is_a_hit_until_something_covers_it() {
 }
 
 #[test]
-fn s2_a_fill_from_before_a_change_is_not_kept_and_who_waited_for_it_fetches_again() {
+fn s2_a_fill_from_before_a_change_is_not_kept_and_its_readers_fetch_again() {
     let mut state = state();
     let (walk, flight) = begin(&mut state);
     hear(&mut state, serde_json::from_str(r#"{"tag":"a"}"#).unwrap());
@@ -110,7 +110,7 @@ fn s2_a_fill_from_before_a_change_is_not_kept_and_who_waited_for_it_fetches_agai
 }
 
 #[test]
-fn s2_who_reads_after_a_change_does_not_wait_for_a_fetch_from_before_it() {
+fn s2_a_read_after_a_change_does_not_wait_for_a_fetch_from_before_it() {
     let mut state = state();
     let (_, early) = begin(&mut state);
     let (_, shared) = begin(&mut state);

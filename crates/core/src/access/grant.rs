@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_names_no_topic_gets_those_of_the_token() {
+    fn a_follower_that_names_no_topic_gets_those_of_the_token() {
         assert_eq!(of(&["a:", "b:é&"]).narrow(&[]).unwrap().unwrap(), "topic=a%3A&topic=b%3A%C3%A9%26");
         assert_eq!(of(&[]).narrow(&[]).unwrap(), None);
         assert_eq!(of(&[]).narrow(&["x:".into()]).unwrap(), None);

@@ -116,7 +116,7 @@ pub enum HubInput {
         /// Random bits, which tell the new epoch from others of the same millisecond.
         random: [u8; 10],
     },
-    /// Everything up to here has been folded.
+    /// Everything up to here has been compacted.
     Folded(Position),
 }
 

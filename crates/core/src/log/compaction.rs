@@ -1,4 +1,4 @@
-//! Compaction: folds old versions into at most one change per target and kind.
+//! Compaction: reduces old versions to at most one change per target and kind.
 //!
 //! Each target keeps its newest hard change, its newest soft change if that is newer, its newest removal, and the union
 //! of its tags. A follower that applies the fold gets the same floors as from the versions themselves. Knows nothing of
@@ -11,11 +11,11 @@ use crate::wire::frame::{FoldedChange, VersionRow};
 use crate::wire::name::Tag;
 use crate::wire::position::Version;
 
-/// The most tags of a folded change: the tags named last stay, so a key does not grow while its tags change
+/// The most tags of a change in the fold: the tags named last stay, so a key does not grow while its tags change
 /// for years.
 pub const MAX_FOLDED_TAGS: usize = MAX_TAGS;
 
-/// The result of folding versions into the changes that were folded before.
+/// The result of compacting versions into the fold that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compaction {
     /// The changes that survive, for every target that the versions name. The survivors of a target replace

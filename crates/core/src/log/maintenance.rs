@@ -1,4 +1,4 @@
-//! Maintenance of a log: when rows are sealed into segments, segments folded, and the past forgotten.
+//! Maintenance of a log: when rows are sealed into segments, segments compacted, and the past forgotten.
 //!
 //! Each task is one bounded step in one transaction, so an interruption leaves the log as it was. Knows nothing of storage:
 //! takes the sizes and ages of a log, and returns the next task.
@@ -14,9 +14,9 @@ pub struct RetentionLimits {
     /// Rows are sealed once the active rows have this many bytes. A segment gets as many bytes, or a frame's
     /// worth if that is less.
     pub segment_bytes: u64,
-    /// The most bytes of sealed segments that are kept in full; older ones are folded.
+    /// The most bytes of sealed segments that are kept in full; older ones are compacted.
     pub keep_bytes: u64,
-    /// How long a follower can resume from a folded position. Must be longer than any entry may be served.
+    /// How long a follower can resume from a compacted position. Must be longer than any entry may be served.
     pub forget_after: Duration,
 }
 
@@ -40,9 +40,9 @@ impl Default for RetentionLimits {
 pub struct StorageStats {
     /// Bytes of active rows, which are in no segment yet.
     pub active_bytes: u64,
-    /// Bytes of segments that are not folded.
+    /// Bytes of segments that are not compacted.
     pub sealed_bytes: u64,
-    /// When the newest version of the oldest folded segment was made; `None` when no folded segment is kept.
+    /// When the newest version of the oldest compacted segment was made; `None` when no compacted segment is kept.
     pub oldest_folded: Option<UnixMillis>,
     /// When the oldest idempotency key was used.
     pub oldest_key: Option<UnixMillis>,
@@ -58,7 +58,7 @@ pub enum MaintenanceTask {
     },
     /// Fold the oldest segment.
     Fold,
-    /// Forget the positions of the oldest folded segment, and the folded changes at or below these.
+    /// Forget the positions of the oldest compacted segment, and the changes of the fold at or below these.
     Forget,
     /// Forget idempotency keys older than [`REMEMBER_FOR`].
     ForgetKeys,

@@ -1,4 +1,4 @@
-//! Cursors of a fold: how much of the folded past was sent.
+//! Cursors of a fold: how much of a fold was sent.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,16 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use super::position::{Epoch, Version};
 
-/// How far a fold was sent: its changes are ordered by version, and within a version by their place.
+/// How far a fold was sent: its changes are ordered by version, and within a version by their sort key.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FoldCursor {
     /// The version of the last change sent.
     pub version: Version,
-    /// The place of the last change sent, when others of its version are still to come. Only the storage of the rows
+    /// The sort key of the last change sent, when others of its version are still to come. Only the storage of the rows
     /// interprets it.
     ///
-    /// Not a count: changes of that version may be folded away meanwhile, and later ones must not be skipped.
-    pub place: Option<String>,
+    /// Not a count: changes of that version may be compacted away meanwhile, and later ones must not be skipped.
+    #[serde(rename = "place")]
+    pub sort_key: Option<String>,
     /// The number of parts sent. The text of a page's cursor leaves the number out.
     #[serde(default, skip_serializing_if = "is_first")]
     pub part: u32,
@@ -44,9 +45,9 @@ pub struct CursorError;
 
 impl fmt::Display for PageCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let FoldCursor { version, place, .. } = &self.cursor;
-        let place = place.as_ref().map(|place| format!(".{}", URL_SAFE_NO_PAD.encode(place)));
-        write!(f, "{}.{version}{}", self.epoch, place.unwrap_or_default())
+        let FoldCursor { version, sort_key, .. } = &self.cursor;
+        let sort_key = sort_key.as_ref().map(|sort_key| format!(".{}", URL_SAFE_NO_PAD.encode(sort_key)));
+        write!(f, "{}.{version}{}", self.epoch, sort_key.unwrap_or_default())
     }
 }
 
@@ -54,10 +55,11 @@ impl FromStr for PageCursor {
     type Err = CursorError;
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let (epoch, at) = text.split_once('.').ok_or(CursorError)?;
-        let (version, place) = at.split_once('.').map_or((at, None), |(version, rest)| (version, Some(rest)));
-        let decoded = |place: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(place).ok()?).ok();
-        let place = place.map(|place| decoded(place).ok_or(CursorError)).transpose()?;
-        let cursor = FoldCursor { version: version.parse().map_err(|_| CursorError)?, place, part: 0 };
+        let (version, sort_key) =
+            at.split_once('.').map_or((at, None), |(version, rest)| (version, Some(rest)));
+        let decoded = |sort_key: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(sort_key).ok()?).ok();
+        let sort_key = sort_key.map(|sort_key| decoded(sort_key).ok_or(CursorError)).transpose()?;
+        let cursor = FoldCursor { version: version.parse().map_err(|_| CursorError)?, sort_key, part: 0 };
         Ok(Self { epoch: epoch.parse().map_err(|_| CursorError)?, cursor })
     }
 }
@@ -70,11 +72,11 @@ mod tests {
 
     #[test]
     fn a_cursor_survives_its_text() {
-        for place in [None, Some("ktitle:é\u{1}h".to_owned())] {
+        for sort_key in [None, Some("ktitle:é\u{1}h".to_owned())] {
             let epoch = "01ARYZ6S410000000000000000".parse().unwrap();
             let cursor = PageCursor {
                 epoch,
-                cursor: FoldCursor { version: Version::new(7).unwrap(), place, part: 0 },
+                cursor: FoldCursor { version: Version::new(7).unwrap(), sort_key, part: 0 },
             };
             let text = cursor.to_string();
             assert!(

@@ -94,7 +94,7 @@ impl FoldedChange {
     }
 }
 
-/// A part of the changes that survive from `(from, to]` after folding.
+/// A part of the changes that survive from `(from, to]` after compaction.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Fold {
     /// The version before the fold, exclusive.
@@ -139,7 +139,7 @@ pub enum Frame {
         /// Whether to acknowledge at once.
         ack: bool,
     },
-    /// A part of the folded past.
+    /// A part of the fold.
     Fold(Fold),
     /// Everything up to this version has been sent.
     Live {

@@ -28,7 +28,7 @@ const DELETE_AT_ONCE: u32 = 20_000;
 const MOST_COVERS: usize = 1_000;
 /// The length past which a list that is handed to SQLite as one JSON text is continued in another text.
 const LIST_BYTES: usize = 512 << 10;
-/// The character that ends the name in a place. No name holds it.
+/// The character that ends the name in a sort key. No name holds it.
 const END: char = '\u{1}';
 /// A suffix that sorts above every longer name with the same beginning: a key has at most 400 bytes.
 const ABOVE: &str = "\u{10ffff}";
@@ -62,7 +62,8 @@ struct BlockRow {
 #[derive(Deserialize)]
 struct PartEnd {
     version: Version,
-    place: String,
+    #[serde(rename = "place")]
+    sort_key: String,
     /// The version of the change after it, if that was read.
     next: Option<Version>,
     read: u32,
@@ -81,7 +82,7 @@ struct SegmentEnd {
     bytes: Option<u64>,
 }
 
-/// A segment, to be folded.
+/// A segment, to be compacted.
 #[derive(Deserialize)]
 struct OldestSegment {
     last: Version,
@@ -123,41 +124,41 @@ impl Rows {
         Ok(Some(PageRows { to: Position { epoch: head.epoch, version: end, hash }, rows }))
     }
 
-    /// Returns the hash of a sealed or folded version that is not forgotten.
+    /// Returns the hash of a sealed or compacted version that is not forgotten.
     pub(super) fn hash_in_block(&self, at: Version) -> Result<Option<Hash>> {
         let row: Option<BlockRow> =
             self.database.first(include_str!("sql/hash_in_block.sql"), vec![number(at)])?;
         row.filter(|row| row.first <= at).map(|row| parsed(row.hash)).transpose()
     }
 
-    /// Returns a part of the folded versions after `from`, from `cursor` on: up to the first version past
+    /// Returns a part of the fold after `from`, from `cursor` on: up to the first version past
     /// [`FOLD_BYTES`], and at most [`FOLD_ROWS`] changes.
     ///
     /// The end of the part is found first, by the index alone, then its text is read: no work grows with the
     /// fold, and no change crosses into wasm.
     pub(crate) fn fold_part(&self, from: Version, cursor: &FoldCursor) -> Result<FoldPart> {
         let start = number(cursor.version.max(from));
-        let place = cursor.place.as_deref().unwrap_or(ABOVE);
+        let sort_key = cursor.sort_key.as_deref().unwrap_or(ABOVE);
         let bindings = vec![
             start.clone(),
-            place.into(),
+            sort_key.into(),
             f64::from(FOLD_ROWS).into(),
             f64::from(u32::try_from(FOLD_BYTES).unwrap_or(u32::MAX)).into(),
             f64::from(PAGE_BYTES).into(),
         ];
         let end: Option<PartEnd> = self.database.first(include_str!("sql/fold_part_end.sql"), bindings)?;
         let Some(end) = end else { return Ok(FoldPart { changes: JsString::from(""), next: None }) };
-        let bindings = vec![start, place.into(), number(end.version), end.place.as_str().into()];
+        let bindings = vec![start, sort_key.into(), number(end.version), end.sort_key.as_str().into()];
         let row: Option<ChangesRow> = self.database.first(include_str!("sql/fold_part.sql"), bindings)?;
         let changes = row.ok_or("an aggregate has one row")?.changes.unchecked_into();
         if end.next.is_none() && end.read != FOLD_ROWS {
             return Ok(FoldPart { changes, next: None });
         }
         let is_cut = end.next.is_none_or(|next| next == end.version);
-        let place = is_cut.then_some(end.place);
+        let sort_key = is_cut.then_some(end.sort_key);
         Ok(FoldPart {
             changes,
-            next: Some(FoldCursor { version: end.version, place, part: cursor.part + 1 }),
+            next: Some(FoldCursor { version: end.version, sort_key, part: cursor.part + 1 }),
         })
     }
 
@@ -192,7 +193,7 @@ impl Rows {
         Ok(bytes)
     }
 
-    /// Folds the oldest segment; returns the position that everything is folded up to.
+    /// Compacts the oldest segment; returns the position that everything is compacted up to.
     pub(crate) fn fold_oldest(&self, head: &Position) -> Result<Option<Position>> {
         let mut folded = None;
         self.database.transaction(|| {
@@ -205,7 +206,7 @@ impl Rows {
         }))
     }
 
-    /// Folds; returns the position that everything is folded up to, and how many bytes the segment had.
+    /// Compacts; returns the position that everything is compacted up to, and how many bytes the segment had.
     fn fold(&self, head: &Position) -> Result<Option<(Position, u64)>> {
         let segment: Option<OldestSegment> =
             self.database.first(include_str!("sql/oldest_segment.sql"), vec![])?;
@@ -215,15 +216,15 @@ impl Rows {
             versions.iter().flat_map(|row| &row.changes).map(|change| &change.target).collect();
         named.sort();
         named.dedup();
-        let places: Vec<String> = named.into_iter().flat_map(places_of).collect();
-        let compaction = Compaction::of(self.folded_at(&places)?, &versions);
+        let sort_keys: Vec<String> = named.into_iter().flat_map(sort_keys_of).collect();
+        let compaction = Compaction::of(self.folded_at(&sort_keys)?, &versions);
         for cover in compaction.superseding.iter().take(MOST_COVERS) {
             self.delete_covered(cover)?;
         }
-        self.for_each_list(&places, include_str!("sql/delete_places.sql"))?;
+        self.for_each_list(&sort_keys, include_str!("sql/delete_places.sql"))?;
         let left = compaction.survivors.values().flatten();
         let rows: Vec<(String, Version, String)> =
-            left.map(|folded| (place(&folded.change), folded.version, folded.to_json())).collect();
+            left.map(|folded| (sort_key(&folded.change), folded.version, folded.to_json())).collect();
         self.for_each_list(&rows, include_str!("sql/insert_folded.sql"))?;
         let to = Position { epoch: head.epoch, version: last, hash };
         self.database.run(include_str!("sql/delete_segment.sql"), vec![number(last)])?;
@@ -231,7 +232,7 @@ impl Rows {
         Ok(Some((to, bytes)))
     }
 
-    /// Forgets the positions of the oldest folded segment, and the changes folded at or below them.
+    /// Forgets the positions of the oldest compacted segment, and the changes of the fold at or below them.
     pub(crate) fn forget(&self) -> Result<()> {
         self.database.transaction(|| {
             let Some(oldest) = self.oldest_hashes()? else { return Ok(()) };
@@ -241,10 +242,10 @@ impl Rows {
         })
     }
 
-    /// Returns the changes folded at these places.
-    fn folded_at(&self, places: &[String]) -> Result<Vec<FoldedChange>> {
+    /// Returns the changes of the fold that have these sort keys.
+    fn folded_at(&self, sort_keys: &[String]) -> Result<Vec<FoldedChange>> {
         let mut found = Vec::new();
-        for list in lists(places)? {
+        for list in lists(sort_keys)? {
             let rows: Vec<TextRow> =
                 self.database.rows(include_str!("sql/folded_at.sql"), vec![list.into()])?;
             for row in rows {
@@ -309,23 +310,23 @@ fn lists<T: serde::Serialize>(items: &[T]) -> Result<Vec<String>> {
     Ok(lists)
 }
 
-/// Returns where a change is folded: its target and its kind.
-fn place(change: &Change) -> String {
+/// Returns the sort key of a change in the fold: its target and its kind.
+fn sort_key(change: &Change) -> String {
     let kind = match change.operation {
         Operation::Update => 'h',
         Operation::Soften => 's',
         Operation::Remove => 'r',
     };
-    format!("{}{kind}", place_of(&change.target))
+    format!("{}{kind}", sort_key_of_target(&change.target))
 }
 
-/// Returns every place that changes of a target may have.
-fn places_of(target: &Target) -> impl Iterator<Item = String> {
-    let place = place_of(target);
-    ['h', 'r', 's'].into_iter().map(move |kind| format!("{place}{kind}"))
+/// Returns every sort key that changes of a target may have.
+fn sort_keys_of(target: &Target) -> impl Iterator<Item = String> {
+    let sort_key = sort_key_of_target(target);
+    ['h', 'r', 's'].into_iter().map(move |kind| format!("{sort_key}{kind}"))
 }
 
-fn place_of(target: &Target) -> String {
+fn sort_key_of_target(target: &Target) -> String {
     match target {
         Target::Key(key) => format!("k{key}{END}"),
         Target::Tag(tag) => format!("t{tag}{END}"),

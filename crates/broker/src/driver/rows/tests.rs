@@ -42,7 +42,7 @@ impl Kept {
         ids.map(|id| self.publish(&format!(r#"[{{"key":"title:{id}"}}]"#))).collect()
     }
 
-    /// Seals everything, in segments of about this size, and folds so many.
+    /// Seals everything, in segments of about this size, and compacts so many.
     fn age(&mut self, size: u64, folds: u32) {
         while self.rows.active_bytes() > 0 {
             self.rows.seal_oldest(size).unwrap();
@@ -66,7 +66,7 @@ impl Kept {
         (at, read)
     }
 
-    /// Everything folded, part by part.
+    /// The whole fold, part by part.
     fn fold(&self) -> Vec<FoldedChange> {
         let (mut read, mut cursor) = (Vec::new(), FoldCursor::default());
         loop {

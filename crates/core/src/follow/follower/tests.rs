@@ -464,7 +464,7 @@ fn the_wait_between_attempts_grows_with_full_jitter_and_keeps_retry_after() {
 }
 
 #[test]
-fn nobody_stays_away_for_longer_than_an_hour_and_an_answer_over_http_counts_like_a_frame() {
+fn a_follower_stays_away_for_an_hour_at_most_and_an_answer_over_http_counts_like_a_frame() {
     let waited = |story: &mut Story| {
         story.expect(FollowerInput::Closed { code: 1006 }, &[FollowerEffect::Phase(Phase::Waiting)]);
         story.follower.poll_timeout().unwrap().since(story.now)
@@ -638,7 +638,7 @@ fn g6_a_bookmark_after_a_lost_frame_is_a_gap() {
 }
 
 #[test]
-fn who_is_stopped_and_started_again_has_heard_of_no_wait() {
+fn a_follower_stopped_and_started_again_has_heard_of_no_wait() {
     let mut story = Story::live_at(7);
     let busy = FollowerEffect::ServerError { code: "busy".into(), message: "later".into() };
     story.expect(FollowerInput::Text(frame::error("busy", "later", Some(60_000))), &[busy]);
@@ -650,7 +650,7 @@ fn who_is_stopped_and_started_again_has_heard_of_no_wait() {
 }
 
 #[test]
-fn s2_who_starts_again_holds_what_is_stored_and_hears_the_rest_once_more() {
+fn s2_a_follower_that_starts_again_holds_the_stored_position_and_hears_the_rest_once_more() {
     let mut story = Story::live_at(7);
     // The shell could not write version 8; its ack is still queued.
     story.follower.handle(story.now, changes(7, 8));
@@ -671,7 +671,7 @@ fn s2_who_starts_again_holds_what_is_stored_and_hears_the_rest_once_more() {
 }
 
 #[test]
-fn who_starts_again_and_again_waits_longer() {
+fn a_follower_that_starts_again_and_again_waits_longer() {
     let mut longest = Duration::ZERO;
     for seed in 0..50 {
         let mut follower = Follower::new(FollowerConfig::default(), Cursor::Beginning, seed);
@@ -685,7 +685,7 @@ fn who_starts_again_and_again_waits_longer() {
 }
 
 #[test]
-fn who_starts_again_at_rest_hangs_up_and_stays_at_rest() {
+fn a_follower_that_starts_again_at_rest_hangs_up_and_stays_at_rest() {
     let mut story = Story::live_at(7);
     story.follower.handle(story.now, FollowerInput::Stop);
     story.follower.start_again(story.now, Cursor::At(at(7)));

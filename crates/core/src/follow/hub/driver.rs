@@ -70,7 +70,7 @@ pub trait Platform {
     /// When the rows cannot be read.
     fn stock(&mut self, log: &Log) -> Result<StorageStats, Self::Error>;
 
-    /// Takes one step of maintenance in one transaction; returns the position up to which the log is folded,
+    /// Takes one step of maintenance in one transaction; returns the position up to which the log is compacted,
     /// if it moved.
     ///
     /// # Errors

@@ -224,12 +224,12 @@ mod tests {
         };
         for text in ["\"", "é", "映", "😀"] {
             let long = |bytes: usize| text.repeat(bytes / text.len());
-            let (epoch, place) =
+            let (epoch, sort_key) =
                 (Epoch::new(UnixMillis(0), [0; 10]), Some(long(crate::wire::name::MAX_KEY_BYTES)));
             let topics = Topics::new(vec![long(crate::wire::query::MAX_TOPICS_BYTES)]);
             let name = long(crate::wire::query::MAX_FOLLOWER_NAME_BYTES);
             let mut session = Session::new(name, true, UnixMillis(1 << 50), epoch, topics);
-            let fold = Some(FoldCursor { version: Version::MAX, place, part: u32::MAX });
+            let fold = Some(FoldCursor { version: Version::MAX, sort_key, part: u32::MAX });
             session.until = Some(UnixMillis(1 << 50));
             session.stage = Stage::Replaying { sent: Version::MAX, fold };
             session.window = [part; REPLAY_WINDOW].into();
@@ -253,7 +253,7 @@ mod tests {
         let stages: Vec<_> =
             sessions.iter().map(|one| (&one.stage, one.reset, one.acked, one.sent_to)).collect();
         let replaying = |sent, fold| Stage::Replaying { sent: at(sent), fold };
-        let fold = Some(FoldCursor { version: at(3), place: Some("ktitle:2h".into()), part: 0 });
+        let fold = Some(FoldCursor { version: at(3), sort_key: Some("ktitle:2h".into()), part: 0 });
         assert_eq!(
             stages,
             [

@@ -269,7 +269,7 @@ fn d1_d2_a_row_stands_before_the_pong_the_sends_and_the_answer() {
 }
 
 #[test]
-fn a_publish_nobody_follows_is_written_and_answered() {
+fn a_publish_without_followers_is_written_and_answered() {
     Story::at(0).expect(publish(1), &[persist(1), pong(1), committed(1, 1)]);
 }
 
@@ -674,7 +674,7 @@ fn d2_a_session_is_never_told_of_more_than_the_rows_hold() {
 }
 
 #[test]
-fn g3_writes_that_fail_again_and_again_leave_nobody_out() {
+fn g3_writes_that_fail_again_and_again_leave_no_follower_out() {
     let mut story = Story::filtered_at(7);
     for _ in 0..2 {
         story.hub.handle(NOW, publish(8));
@@ -704,7 +704,7 @@ fn a_replica_that_connects_anew_replaces_its_older_connection() {
 }
 
 #[test]
-fn a_follower_that_is_no_replica_replaces_nobody() {
+fn a_follower_that_is_no_replica_replaces_no_other() {
     let mut story = Story::at(7);
     story.expect(replica(1, "fra", 7), &admitted_live(1, "fra", 7));
     let HubInput::Open { from, logged, name, topics, .. } = replica(2, "fra", 7) else { unreachable!() };
@@ -766,7 +766,7 @@ fn a_ping_that_reaches_the_hub_is_answered_with_the_head() {
 }
 
 #[test]
-fn who_left_is_sent_nothing() {
+fn a_follower_that_left_is_sent_nothing() {
     let mut story = Story::live_at(7);
     story.expect(closed(1), &[]);
     story.expect(closed(1), &[]);
@@ -820,7 +820,7 @@ fn stages() -> [Option<(Stage, VecDeque<Outstanding>)>; 6] {
     let part = |to, held: Option<u64>| Outstanding { to: v(to), held: held.map(v), bytes: 100, at: NOW };
     let full: VecDeque<Outstanding> = (1..=4).map(|to| part(to, None)).collect();
     let replaying = |sent, fold, window| Some((Stage::Replaying { sent: v(sent), fold }, window));
-    let cursor = FoldCursor { version: v(2), place: None, part: 1 };
+    let cursor = FoldCursor { version: v(2), sort_key: None, part: 1 };
     [
         None,
         replaying(0, None, VecDeque::new()),

@@ -1,4 +1,4 @@
-//! Writing frames. Rows and folded changes are JSON already, so their frames are built around them as text; the others
+//! Writing frames. Rows and the changes of a fold are JSON already, so their frames are built around them as text; the others
 //! go through serde.
 
 use serde::Serialize;

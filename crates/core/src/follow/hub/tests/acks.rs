@@ -64,7 +64,7 @@ fn everyone_is_asked_at_first_and_then_every_ten_seconds() {
 }
 
 #[test]
-fn who_does_not_answer_is_closed_and_the_others_never_notice() {
+fn a_follower_that_does_not_ack_is_closed_and_the_others_never_notice() {
     let mut story = hub_with(200);
     story.hub.handle(NOW, publish(8));
     story.effects();
@@ -96,7 +96,7 @@ fn a_filtered_follower_that_never_answers_is_closed_while_more_comes() {
 }
 
 #[test]
-fn who_waits_is_told_how_many_have_acknowledged() {
+fn a_waiting_publisher_is_told_how_many_have_acknowledged() {
     let mut story = hub_with(3);
     story.hub.handle(NOW, open(4, Start::At(at(7).into()), Some(at(7).hash), &["live:"]));
     story.hub.handle(NOW, resume(5, 4, &[]));
@@ -116,14 +116,14 @@ fn who_waits_is_told_how_many_have_acknowledged() {
 }
 
 #[test]
-fn nobody_is_waited_for_once_no_replica_is_pending_and_no_follower_silent() {
+fn a_publish_waits_no_longer_once_no_replica_is_pending_and_no_follower_silent() {
     assert!(Applied { applied: vec!["berlin".into()], acked: 2, ..Applied::default() }.is_complete());
     assert!(!Applied { pending: vec!["berlin".into()], ..Applied::default() }.is_complete());
     assert!(!Applied { unacked: 1, ..Applied::default() }.is_complete());
 }
 
 #[test]
-fn who_has_stopped_to_ping_is_closed_and_who_never_did_is_not() {
+fn a_follower_that_stopped_to_ping_is_closed_and_one_that_never_pinged_is_not() {
     let mut story = hub_with(3);
     let pings = |ids: &[u32]| HubInput::Pinged(ids.iter().map(|id| (SessionId(*id), NOW)).collect());
     assert_eq!(later(&mut story, 299, pings(&[1, 9])), []);
@@ -151,7 +151,7 @@ fn a_slow_follower_is_found_after_a_sleep_too() {
 }
 
 #[test]
-fn who_came_after_the_question_is_not_measured_by_it() {
+fn a_follower_that_came_after_the_ack_request_is_not_measured_by_it() {
     let mut story = hub_with(1);
     story.hub.handle(NOW, publish(8));
     story.effects();
@@ -201,7 +201,7 @@ fn a_megabyte_asks_and_four_unanswered_are_too_many() {
 }
 
 #[test]
-fn a_burst_in_one_commit_closes_nobody() {
+fn a_burst_in_one_commit_closes_no_follower() {
     let mut story = hub_with(1);
     for version in 8..24 {
         story.hub.handle(NOW, large(version, 333));
@@ -210,7 +210,7 @@ fn a_burst_in_one_commit_closes_nobody() {
 }
 
 #[test]
-fn who_says_too_much_is_told_to_be_quiet() {
+fn a_follower_that_sends_too_much_is_closed() {
     let mut story = hub_with(2);
     for _ in 0..200 {
         story.expect(text(1, "ping"), &[send(1, frame::pong(&at(7)))]);
@@ -273,7 +273,7 @@ fn a_follower_in_doubt_is_settled_at_once_though_nothing_is_published() {
 }
 
 #[test]
-fn a_repeated_publish_that_waits_asks_those_who_have_not_said() {
+fn a_repeated_publish_that_waits_asks_the_followers_that_have_not_acked() {
     let mut story = hub_with(2);
     story.hub.handle(NOW, HubInput::Publish(vec![keyed(8, "k")]));
     story.effects();
@@ -334,7 +334,7 @@ fn what_was_sent_before_a_question_does_not_bring_the_next_one_nearer() {
 }
 
 #[test]
-fn what_was_sent_before_a_question_swamps_nobody() {
+fn bytes_sent_before_an_ack_request_exceed_no_backlog() {
     let limits = Limits { slow_bytes: 1_000, ..Limits::default() };
     let mut story = Story {
         hub: Hub::new(tv(), Persisted { last_ack_request: None, ..persisted(7) }, BTreeMap::new(), limits),

@@ -50,12 +50,12 @@ fn e1_g7_a_new_epoch_resets_everybody_before_anything_else_is_said() {
 }
 
 #[test]
-fn e1_an_epoch_nobody_follows_is_only_written() {
+fn e1_an_epoch_without_followers_is_only_written() {
     Story::at(7).expect(new_epoch(), &begun(next_epoch()));
 }
 
 #[test]
-fn e1_g3_who_has_not_said_that_it_was_reset_is_sent_nothing_of_the_new_epoch() {
+fn e1_g3_a_follower_that_has_not_acked_its_reset_is_sent_nothing_of_the_new_epoch() {
     let mut story = Story::live_at(7);
     story.expect(resume(2, 7, &[]), &greeted_live(2, 7));
     story.hub.handle(NOW, new_epoch());
@@ -76,7 +76,7 @@ fn e1_g3_who_has_not_said_that_it_was_reset_is_sent_nothing_of_the_new_epoch() {
 }
 
 #[test]
-fn g3_who_never_says_that_it_was_reset_is_closed_in_time_also_if_it_filters() {
+fn g3_a_follower_that_never_acks_its_reset_is_closed_in_time_also_if_it_filters() {
     let mut story = Story::filtered_at(7);
     story.hub.handle(NOW, new_epoch());
     story.hub.handle(NOW, publish(1));
@@ -111,7 +111,7 @@ fn e1_acks_of_the_log_before_say_nothing_of_the_new_one() {
 }
 
 #[test]
-fn e1_who_cannot_be_reset_in_place_is_closed_and_comes_back() {
+fn e1_a_follower_that_cannot_be_reset_in_place_is_closed_and_comes_back() {
     let mut story = Story::at(7);
     story.expect(resume(1, 4, &[]), &greeted_replay(1, 4, 7));
     let mut effects = begun(next_epoch()).to_vec();
@@ -120,7 +120,7 @@ fn e1_who_cannot_be_reset_in_place_is_closed_and_comes_back() {
 }
 
 #[test]
-fn e1_whom_the_new_epoch_did_not_reach_is_closed_when_the_hub_wakes() {
+fn e1_a_follower_that_the_new_epoch_did_not_reach_is_closed_when_the_hub_wakes() {
     let mut story = Story::live_at(7);
     let sessions = story.hub.sessions().clone();
     let head = next_epoch();
@@ -198,7 +198,7 @@ fn after_an_epoch_from_far_ahead_comes_a_greater_one_and_the_last_is_not_believe
 }
 
 #[test]
-fn g7_nobody_but_a_replica_is_believed() {
+fn g7_only_a_replica_is_believed() {
     let foreign = Position { hash: at(6).hash, ..at(5) };
     let mut story = Story::at(7);
     story.hub.handle(NOW, open(1, Start::At(foreign.into()), Some(at(5).hash), &[]));

@@ -58,7 +58,7 @@ enum Step {
     Crash(usize),
     /// The next transaction fails.
     FailWrite,
-    /// The oldest rows that are kept in full are folded.
+    /// The oldest rows that are kept in full are compacted.
     Fold(usize),
     /// An operator begins a new epoch.
     NewEpoch,
@@ -167,7 +167,7 @@ struct World {
     hub: Hub,
     epoch: Epoch,
     rows: Vec<Row>,
-    /// How many of the rows are folded, and the changes that survive from these.
+    /// How many of the rows are compacted, and the changes that survive from these.
     folded: usize,
     view: Stored,
     ack_requested: Option<AckRequest>,
@@ -429,18 +429,18 @@ impl World {
         let most = self.some();
         let topics = &self.hub.sessions()[&session].topics;
         let left = self.view.after(from);
-        let place = |folded: &FoldedChange| (folded.version, folded.to_json());
-        let sent = |folded: &FoldedChange| match &cursor.place {
-            Some(last) => place(folded) <= (cursor.version, last.clone()),
+        let sort_key = |folded: &FoldedChange| (folded.version, folded.to_json());
+        let sent = |folded: &FoldedChange| match &cursor.sort_key {
+            Some(last) => sort_key(folded) <= (cursor.version, last.clone()),
             None => folded.version <= cursor.version,
         };
         let mut rest: Vec<&FoldedChange> = left.into_iter().filter(|folded| !sent(folded)).collect();
-        rest.sort_by_key(|folded| place(folded));
+        rest.sort_by_key(|folded| sort_key(folded));
         let part = rest.get(..most).unwrap_or(&rest);
         let next = (rest.len() > part.len()).then(|| {
             let last = part.last().unwrap();
             let cut = rest[part.len()].version == last.version;
-            FoldCursor { version: last.version, place: cut.then(|| last.to_json()), part: cursor.part + 1 }
+            FoldCursor { version: last.version, sort_key: cut.then(|| last.to_json()), part: cursor.part + 1 }
         });
         let passing = part.iter().filter(|folded| topics.pass(&folded.change));
         let texts: Vec<String> = passing.map(|folded| folded.to_json()).collect();
@@ -557,7 +557,7 @@ impl World {
         self.step(input);
     }
 
-    /// Returns the log's hash at a version. The hashes of folded versions are kept too.
+    /// Returns the log's hash at a version. The hashes of compacted versions are kept too.
     fn logged(&self, version: Version) -> Option<Hash> {
         let version = usize::try_from(version.number()).unwrap();
         (version <= self.rows.len()).then(|| self.position(version).hash)

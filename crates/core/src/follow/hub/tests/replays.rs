@@ -7,7 +7,7 @@ use crate::wire::cursor::FoldCursor;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// A hub with a log that ends at 7 and is folded up to 4.
+/// A hub with a log that ends at 7 and is compacted up to 4.
 fn folded() -> Story {
     let persisted = Persisted { log: Log::new(at(7), at(4)), ..persisted(7) };
     let mut story = Story { hub: Hub::new(tv(), persisted, BTreeMap::new(), Limits::default()) };
@@ -27,7 +27,7 @@ fn fold_sent(session: u32, to: u64, next: Option<FoldCursor>) -> HubInput {
 }
 
 fn cursor(version: u64) -> FoldCursor {
-    FoldCursor { version: v(version), place: None, part: 1 }
+    FoldCursor { version: v(version), sort_key: None, part: 1 }
 }
 
 fn sent_bytes(session: u32, to: u64, bytes: u32) -> HubInput {
@@ -101,7 +101,7 @@ fn all_replays_together_have_a_budget_and_each_gets_its_turn() {
 }
 
 #[test]
-fn who_waits_for_the_budget_gets_its_turn_before_who_has_it() {
+fn a_replay_that_waits_for_the_budget_goes_before_the_one_that_has_it() {
     let mut story = Story::at(7);
     for id in 1..=32 {
         story.hub.handle(NOW, resume(id, 0, &[]));
@@ -147,7 +147,7 @@ fn the_parts_of_a_replay_that_has_ended_are_still_to_be_acknowledged() {
 }
 
 #[test]
-fn who_is_closed_for_a_bad_frame_gives_back_what_it_held() {
+fn a_follower_closed_for_a_bad_frame_gives_back_its_budget() {
     let mut story = Story::at(7);
     story.hub.handle(NOW, resume(1, 0, &[]));
     story.hub.handle(NOW, sent_bytes(1, 4, 32 << 20));
@@ -184,7 +184,7 @@ fn what_was_sent_up_to_the_head_that_is_left_is_not_sent_again() {
 }
 
 #[test]
-fn who_leaves_gives_back_what_it_held() {
+fn a_follower_that_leaves_gives_back_its_budget() {
     let mut story = Story::at(7);
     story.hub.handle(NOW, resume(1, 0, &[]));
     story.hub.handle(NOW, sent_bytes(1, 4, 32 << 20));
@@ -262,7 +262,7 @@ fn a_fleet_that_goes_on_arriving_is_spread_as_it_is_let_in() {
 }
 
 #[test]
-fn nobody_is_kept_away_for_longer_because_a_clock_went_back() {
+fn a_clock_that_went_back_keeps_no_follower_away_for_longer() {
     let mut story = Story::at(7);
     for id in 1..=2_001 {
         story.hub.handle(NOW.plus(Duration::from_secs(3_600)), resume(id, 7, &[]));
