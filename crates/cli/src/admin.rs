@@ -11,8 +11,8 @@ use crate::http::{self, call_with_retries};
 pub(crate) enum AdminCommand {
     /// Begin a new epoch of the log: every cache forgets everything and continues from there.
     ///
-    /// For a log that can no longer be believed, as after a restore of the database. Prints the new position. A call
-    /// that gets no answer is repeated, which may begin one more epoch and does no harm.
+    /// For a log that can no longer be believed, as after a restore of the database. Prints the new position.
+    /// A call that gets no answer is repeated, which may begin one more epoch and does no harm.
     #[command(after_long_help = "Examples:\n  newsreel admin new-epoch --catalog tv --token dev-admin")]
     NewEpoch,
 }

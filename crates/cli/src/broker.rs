@@ -31,8 +31,8 @@ pub(crate) struct BrokerOptions {
     /// The catalog, one keyspace with one log.
     #[arg(long, global = true, env = "NEWSREEL_CATALOG", default_value = "tv", value_name = "NAME")]
     pub(crate) catalog: Catalog,
-    /// How long a call is repeated while the server does not answer or fails. `origin` repeats its publishes until they
-    /// are acknowledged.
+    /// How long a call is repeated while the server does not answer or fails. `origin` repeats its publishes
+    /// until they are acknowledged.
     #[arg(long, global = true, env = "NEWSREEL_RETRY_FOR_MS", default_value_t = 15_000, value_name = "MS")]
     pub(crate) retry_for_ms: u64,
 }

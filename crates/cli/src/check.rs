@@ -33,7 +33,8 @@ pub(crate) struct CheckOptions {
     /// Check the environment [env.NAME]. An environment inherits neither variables nor bindings.
     #[arg(long, env = "NEWSREEL_ENV", value_name = "NAME")]
     env: Option<String>,
-    /// Print one JSON object with ok, complaints, warnings and, if ok, the classes with their numbers in milliseconds.
+    /// Print one JSON object with ok, complaints, warnings and, if ok, the classes with their numbers in
+    /// milliseconds.
     #[arg(long, env = "NEWSREEL_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }

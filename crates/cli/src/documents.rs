@@ -1,8 +1,9 @@
-//! The documents that are generated: parts of `docs/configuration.md` and `wrangler.toml`, from the table of variables,
-//! and of `docs/cli.md`, from the command line's own definition.
+//! The documents that are generated: parts of `docs/configuration.md` and `wrangler.toml`, from the table of
+//! variables, and of `docs/cli.md`, from the command line's own definition.
 //!
-//! `UPDATE_DOCS=1 cargo test -p newsreel-cli documents` writes them; without the variable the same tests fail if a
-//! document is out of date. A generated part stands between two lines, `BEGIN GENERATED name` and `END GENERATED name`.
+//! `UPDATE_DOCS=1 cargo test -p newsreel-cli documents` writes them; without the variable the same tests fail
+//! if a document is out of date. A generated part stands between two lines, `BEGIN GENERATED name` and `END
+//! GENERATED name`.
 
 mod cli;
 mod configuration;

@@ -129,7 +129,8 @@ fn instead_of(instead: Option<&str>) -> String {
     instead.map_or_else(String::new, |instead| format!("; give {instead} as the address"))
 }
 
-/// Returns the text of the innermost error: the outer ones of an HTTP client say only "error sending request".
+/// Returns the text of the innermost error: the outer ones of an HTTP client say only "error sending
+/// request".
 pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut why = error;
     while let Some(inner) = why.source() {
@@ -159,8 +160,8 @@ pub(crate) fn print(lines: &str) -> Result<(), Failure> {
     }
 }
 
-/// Returns a future that waits for Ctrl-C or the signal to terminate. Both signals are caught from this call on, also
-/// before the future is polled.
+/// Returns a future that waits for Ctrl-C or the signal to terminate. Both signals are caught from this call
+/// on, also before the future is polled.
 pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::from)?;

@@ -1,7 +1,8 @@
 //! `newsreel fill`: writes the hot set ahead, so that the first reader after a start finds it.
 //!
-//! The keys go either through an edge, or past it into KV by Cloudflare's API. A run can be stopped at any moment: with
-//! a resume file the next run goes on, and without one the next run asks again for entries that are there.
+//! The keys go either through an edge, or past it into KV by Cloudflare's API. A run can be stopped at any
+//! moment: with a resume file the next run goes on, and without one the next run asks again for entries that
+//! are there.
 
 mod edge;
 mod keys;
@@ -33,8 +34,9 @@ pub(crate) const EXAMPLES: &str = "Examples:
 /// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct FillOptions {
-    /// The file: one key a line, plain or as JSON such as {"key":"title:1","reads":7}; `-` reads stdin. With "reads" the
-    /// keys that are read most come first. A line that names no key is reported with its number, and skipped.
+    /// The file: one key a line, plain or as JSON such as {"key":"title:1","reads":7}; `-` reads stdin. With
+    /// "reads" the keys that are read most come first. A line that names no key is reported with its number,
+    /// and skipped.
     #[arg(env = "NEWSREEL_FILL_FILE")]
     file: PathBuf,
     /// The most keys to fill.

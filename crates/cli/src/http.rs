@@ -43,8 +43,8 @@ pub(crate) enum CallError {
         /// The detail that the server gives.
         detail: String,
     },
-    /// The server sends the request on to another address. A token is meant for one server, and a publish that became
-    /// a GET would be none, so no redirect is followed.
+    /// The server sends the request on to another address. A token is meant for one server, and a publish
+    /// that became a GET would be none, so no redirect is followed.
     Redirected {
         /// The address that was asked.
         asked: Url,
@@ -55,7 +55,8 @@ pub(crate) enum CallError {
     WrongServer(WrongServer),
 }
 
-/// Returns a client for one server. The client follows no redirects, and asks no proxy for an address of this machine.
+/// Returns a client for one server. The client follows no redirects, and asks no proxy for an address of this
+/// machine.
 pub(crate) fn client(server: &Url) -> Result<Client, Failure> {
     let builder = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
     let builder = builder.redirect(Policy::none());
@@ -135,8 +136,8 @@ pub(crate) async fn exchange(request: RequestBuilder) -> Result<Exchange, CallEr
     Ok(Exchange { asked, status, headers, body })
 }
 
-/// Sends a request once and returns the body of a success, which is JSON. `expected` is the kind of server that is
-/// asked, such as `a broker`.
+/// Sends a request once and returns the body of a success, which is JSON. `expected` is the kind of server
+/// that is asked, such as `a broker`.
 pub(crate) async fn call(request: RequestBuilder, expected: &'static str) -> Result<String, CallError> {
     let answer = exchange(request).await?;
     let (status, after) = (answer.status, answer.retry_after());
@@ -172,8 +173,8 @@ where
     call_until(server, retry_for, false, attempt).await
 }
 
-/// Makes calls until one is answered, or until the server has failed or been silent for the time of retries. A server that
-/// says that it is busy is alive, and is asked again for as long as it takes.
+/// Makes calls until one is answered, or until the server has failed or been silent for the time of retries.
+/// A server that says that it is busy is alive, and is asked again for as long as it takes.
 pub(crate) async fn call_while_alive<T, F>(
     server: &Url,
     retry_for: Duration,
@@ -216,8 +217,8 @@ where
     unreachable!("the attempts are counted without an end")
 }
 
-/// Returns the code and the detail of a problem, or of the first error of Cloudflare's API; of anything else, its
-/// status and its text.
+/// Returns the code and the detail of a problem, or of the first error of Cloudflare's API; of anything else,
+/// its status and its text.
 pub(crate) fn problem(status: StatusCode, body: &[u8]) -> (String, String) {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -262,8 +263,8 @@ pub(crate) fn read<T: DeserializeOwned>(
     })
 }
 
-/// Returns the failure of a call that was sent on. If the new address ends as the one that was asked, the beginning is
-/// the address to give instead.
+/// Returns the failure of a call that was sent on. If the new address ends as the one that was asked, the
+/// beginning is the address to give instead.
 pub(crate) fn redirected(server: &Url, asked: &Url, to: &Url) -> Failure {
     let of_call = asked.path().strip_prefix(server.path().trim_end_matches('/')).unwrap_or_default();
     let instead = to.path().strip_suffix(of_call).filter(|_| !of_call.is_empty()).map(|path| {

@@ -95,7 +95,8 @@ impl Link {
         Ok(Self::Dialing(at.broker.clone(), Box::pin(dialing)))
     }
 
-    /// Waits for an event; for ever when there is no socket. May be dropped and called again: no event is lost.
+    /// Waits for an event; for ever when there is no socket. May be dropped and called again: no event is
+    /// lost.
     pub(crate) async fn next(&mut self) -> SocketEvent {
         loop {
             let event = match self {

@@ -34,8 +34,8 @@ pub(crate) const EXAMPLES: &str = "Examples:
 /// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct LoadOptions {
-    /// The file: one JSON object a line, with an `id` and, if wanted, `platforms`, `genres` and `type`. The file may be
-    /// packed with gzip; `-` reads stdin.
+    /// The file: one JSON object a line, with an `id` and, if wanted, `platforms`, `genres` and `type`. The
+    /// file may be packed with gzip; `-` reads stdin.
     #[arg(env = "NEWSREEL_LOAD_FILE")]
     file: PathBuf,
     /// The origin's address.

@@ -28,8 +28,9 @@ use crate::exit::Failure;
 
 /// Keep every edge cache of a catalogue honest.
 ///
-/// The tools of Newsreel: an embedded origin, and commands that load values, publish changes, follow a catalog, fill
-/// caches ahead, and check and administer a deployment. Results go to stdout, messages to stderr.
+/// The tools of Newsreel: an embedded origin, and commands that load values, publish changes, follow a
+/// catalog, fill caches ahead, and check and administer a deployment. Results go to stdout, messages to
+/// stderr.
 #[derive(Parser)]
 #[command(name = "newsreel", version, after_help = exit::CODES, propagate_version = true)]
 struct Cli {
@@ -43,9 +44,9 @@ struct Cli {
 enum Command {
     /// Serve values from SQLite and publish every change of them.
     ///
-    /// A whole origin in one process, for trying Newsreel out and for small catalogues. A write and the publish that
-    /// announces it are one transaction; the publish is sent until the broker acknowledges it. Prints `ready ADDRESS`
-    /// once it serves.
+    /// A whole origin in one process, for trying Newsreel out and for small catalogues. A write and the
+    /// publish that announces it are one transaction; the publish is sent until the broker acknowledges it.
+    /// Prints `ready ADDRESS` once it serves.
     #[command(after_long_help = origin::EXAMPLES)]
     Origin(origin::OriginOptions),
     /// Load titles into an origin, from lines of JSON.
@@ -56,8 +57,8 @@ enum Command {
     Load(load::LoadOptions),
     /// Publish changes: tell every cache that keys, tags, prefixes or everything changed.
     ///
-    /// Prints the receipt of each publish: its version and position in the log. A publish that gets no answer is sent
-    /// again under the same idempotency key, so it has one effect however often it is sent.
+    /// Prints the receipt of each publish: its version and position in the log. A publish that gets no answer
+    /// is sent again under the same idempotency key, so it has one effect however often it is sent.
     #[command(after_long_help = publish::EXAMPLES)]
     Publish(publish::PublishOptions),
     /// Follow a catalog: print the versions that were missed, then each new one as it is published.
@@ -70,16 +71,16 @@ enum Command {
     Status(status::StatusOptions),
     /// Fill caches ahead with the keys that are read most.
     ///
-    /// The keys are fetched through an edge, or, with --namespace-id, from the origin straight into Workers KV. A newer
-    /// entry is never replaced by an older one. Each key that failed is printed as one line of JSON with key, code and
-    /// detail; the exit code is 1 then.
+    /// The keys are fetched through an edge, or, with --namespace-id, from the origin straight into Workers
+    /// KV. A newer entry is never replaced by an older one. Each key that failed is printed as one line of
+    /// JSON with key, code and detail; the exit code is 1 then.
     #[command(after_long_help = fill::EXAMPLES)]
     Fill(fill::FillOptions),
     /// Check a deployment's configuration, and print what its classes of keys promise.
     ///
-    /// Reads wrangler.toml by the rules of the Worker and reports everything that is wrong at once, each with what to
-    /// write; the exit code is 3 then. Prints for each class its numbers, and the oldest that an answer can be, as the
-    /// sum of its parts.
+    /// Reads wrangler.toml by the rules of the Worker and reports everything that is wrong at once, each with
+    /// what to write; the exit code is 3 then. Prints for each class its numbers, and the oldest that an
+    /// answer can be, as the sum of its parts.
     #[command(name = "check-config", after_long_help = check::EXAMPLES)]
     CheckConfig(check::CheckOptions),
     /// Make signing keys, and sign tokens that expire.

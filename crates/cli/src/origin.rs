@@ -39,7 +39,8 @@ pub(crate) const EXAMPLES: &str = "Examples:
 /// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct OriginOptions {
-    /// The address to listen on. There is no authentication: listen on this machine or a trusted network only.
+    /// The address to listen on. There is no authentication: listen on this machine or a trusted network
+    /// only.
     #[arg(long, env = "NEWSREEL_LISTEN", default_value = "127.0.0.1:8788", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// The database file.

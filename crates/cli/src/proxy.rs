@@ -1,7 +1,7 @@
 //! The proxy of the environment: which connections go through one, and how a socket does.
 //!
-//! `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are read by the rules that the HTTP client goes by, so every
-//! command treats them alike. A connection to this machine itself never goes through a proxy.
+//! `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are read by the rules that the HTTP client goes
+//! by, so every command treats them alike. A connection to this machine itself never goes through a proxy.
 
 use std::error::Error;
 use std::io;

@@ -48,8 +48,8 @@ pub(crate) struct PublishOptions {
         "keys", "op", "tags", "changed_tags", "prefixes", "all", "soft", "expect_version",
     ])]
     file: Option<PathBuf>,
-    /// A file with many publishes as JSON, one a line, each a version of its own; `-` reads stdin. The answers are
-    /// printed in the order of the lines.
+    /// A file with many publishes as JSON, one a line, each a version of its own; `-` reads stdin. The
+    /// answers are printed in the order of the lines.
     #[arg(long, env = "NEWSREEL_NDJSON", value_name = "FILE", conflicts_with_all = [
         "keys", "op", "tags", "changed_tags", "prefixes", "all", "soft", "expect_version", "file", "wait_applied",
     ])]
@@ -63,12 +63,12 @@ pub(crate) struct PublishOptions {
     /// Publish only if the log is in this epoch.
     #[arg(long, env = "NEWSREEL_EXPECT_EPOCH", value_name = "EPOCH", requires = "expect_version")]
     expect_epoch: Option<Epoch>,
-    /// The idempotency key: the same key with the same changes is one publish, however often it is sent [default: a
-    /// random one]. With --ndjson the nth line has this key with #n added.
+    /// The idempotency key: the same key with the same changes is one publish, however often it is sent
+    /// [default: a random one]. With --ndjson the nth line has this key with #n added.
     #[arg(long, env = "NEWSREEL_IDEMPOTENCY_KEY", value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<String>,
-    /// Wait until every live replica has applied the publish. The receipt then names the replicas that have applied it,
-    /// those that have not, and those that are offline.
+    /// Wait until every live replica has applied the publish. The receipt then names the replicas that have
+    /// applied it, those that have not, and those that are offline.
     #[arg(long, env = "NEWSREEL_WAIT_APPLIED", value_parser = BoolishValueParser::new())]
     wait_applied: bool,
     /// How long --wait-applied waits.

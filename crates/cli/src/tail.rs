@@ -1,7 +1,7 @@
 //! `newsreel tail`: follows a catalog and prints its versions, those that were missed first.
 //!
-//! `core::follow::follower` decides; this module dials, prints and keeps the position. A position is written after its
-//! version was printed, so a crash repeats a version and never skips one.
+//! `core::follow::follower` decides; this module dials, prints and keeps the position. A position is written
+//! after its version was printed, so a crash repeats a version and never skips one.
 
 mod print;
 mod resume;
@@ -33,8 +33,8 @@ pub(crate) const EXAMPLES: &str = "Examples:
 /// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct TailOptions {
-    /// Where to start: `head` (only what is published from now on), `start` (everything that is kept) or a position.
-    /// A position in the file of --resume comes first.
+    /// Where to start: `head` (only what is published from now on), `start` (everything that is kept) or a
+    /// position. A position in the file of --resume comes first.
     #[arg(long, env = "NEWSREEL_FROM", default_value = "head", value_name = "WHERE")]
     from: StartAt,
     /// Print one JSON object for each version.

@@ -34,8 +34,8 @@ const SIGN_EXAMPLES: &str = "Examples:
 pub(crate) enum TokenCommand {
     /// Make a key: write the signing key to a file, and print the item for the secret TOKEN_KEYS.
     ///
-    /// TOKEN_KEYS is a JSON list of such items. To rotate, add the new item, sign with the new key, and remove the old
-    /// item when the last token of the old key has expired.
+    /// TOKEN_KEYS is a JSON list of such items. To rotate, add the new item, sign with the new key, and
+    /// remove the old item when the last token of the old key has expired.
     #[command(after_long_help = KEY_EXAMPLES)]
     Key(KeyOptions),
     /// Sign a token and print it.
@@ -46,7 +46,8 @@ pub(crate) enum TokenCommand {
 /// The flags of `key`.
 #[derive(clap::Args)]
 pub(crate) struct KeyOptions {
-    /// The name of the key, which every token that it signs carries. Each key of a deployment has another name.
+    /// The name of the key, which every token that it signs carries. Each key of a deployment has another
+    /// name.
     #[arg(long, env = "NEWSREEL_KID")]
     kid: String,
     /// The algorithm of the key.
@@ -78,7 +79,8 @@ pub(crate) struct SignOptions {
     /// What the token allows its holder to do. May be repeated.
     #[arg(long, env = "NEWSREEL_SCOPE", required = true, value_delimiter = ',')]
     scope: Vec<Scope>,
-    /// A prefix that the keys of every call must have. May be repeated; without any the token reaches every key.
+    /// A prefix that the keys of every call must have. May be repeated; without any the token reaches every
+    /// key.
     #[arg(long, env = "NEWSREEL_TOPIC", value_name = "PREFIX")]
     topic: Vec<String>,
     /// How many seconds the token is good for.

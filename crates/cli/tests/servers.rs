@@ -1,5 +1,5 @@
-//! The command against servers that are no brokers, behind redirects and behind a proxy; and files with a byte order
-//! mark.
+//! The command against servers that are no brokers, behind redirects and behind a proxy; and files with a
+//! byte order mark.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a test is to panic")]
 
 use std::process::{Output, Stdio};
@@ -49,7 +49,8 @@ async fn server(answer: impl Into<String>) -> (String, Heard) {
                 record.lock().unwrap().push(request);
                 let _ = stream.write_all(answer.as_bytes()).await;
                 let _ = stream.shutdown().await;
-                // Bytes of the request that are still on their way are read, or the platform resets the connection.
+                // Bytes of the request that are still on their way are read, or the platform resets the
+                // connection.
                 let mut rest = Vec::new();
                 let _ = stream.read_to_end(&mut rest).await;
             });

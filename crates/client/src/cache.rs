@@ -1,7 +1,8 @@
-//! One cache, as JavaScript drives it: JavaScript keeps the values, and every decision about them is made here.
+//! One cache, as JavaScript drives it: JavaScript keeps the values, and every decision about them is made
+//! here.
 //!
-//! A read that memory can answer is one call with two numbers. Any other read is pending: JavaScript asks for its next
-//! step, as JSON (see [`NextStep`]), and does the waiting.
+//! A read that memory can answer is one call with two numbers. Any other read is pending: JavaScript asks for
+//! its next step, as JSON (see [`NextStep`]), and does the waiting.
 
 mod entry_index;
 mod options;
@@ -83,8 +84,9 @@ impl Cache {
         self.state.try_hit(slot, millis(now)).map_or(Hit::Miss, Hit::followed_by)
     }
 
-    /// Begins a read in a turn of the event loop; returns its number. A bound below 0 is the class's; `beyond` is
-    /// a word as for [`Self::promise`], or 3 for the class's; `at_least` is empty, a position or the part before its hash.
+    /// Begins a read in a turn of the event loop; returns its number. A bound below 0 is the class's;
+    /// `beyond` is a word as for [`Self::promise`], or 3 for the class's; `at_least` is empty, a position or
+    /// the part before its hash.
     ///
     /// # Errors
     /// A text that begins with the code of the error.
@@ -103,7 +105,8 @@ impl Cache {
         Ok(self.state.begin(key, options, tick, millis(now)))
     }
 
-    /// Begins a read that fetches a key behind an answer, and returns its number; nothing if that is under way.
+    /// Begins a read that fetches a key behind an answer, and returns its number; nothing if that is under
+    /// way.
     pub fn refresh(&mut self, key: String, tick: u32, now: f64) -> Option<u32> {
         self.state.refresh(Key::new(key).ok()?, tick, millis(now))
     }
@@ -126,7 +129,8 @@ impl Cache {
         json(self.state.proved(walk, proved, millis(now)))
     }
 
-    /// Returns the flight that a read is to wait for. JavaScript calls the fetcher for a flight that it does not know.
+    /// Returns the flight that a read is to wait for. JavaScript calls the fetcher for a flight that it does
+    /// not know.
     pub fn board(&mut self, walk: u32, tick: u32, now: f64) -> u32 {
         self.state.board(walk, tick, millis(now))
     }
@@ -161,8 +165,8 @@ impl Cache {
         json(self.state.failed(walk, millis(now)))
     }
 
-    /// Keeps the value that a flight brought to a read: returns its slot, then the slots of the entries evicted for it;
-    /// nothing if the value is not kept.
+    /// Keeps the value that a flight brought to a read: returns its slot, then the slots of the entries
+    /// evicted for it; nothing if the value is not kept.
     pub fn keep(&mut self, walk: u32, flight: u32) -> Vec<u32> {
         match self.state.keep(walk, flight) {
             Some(Put { slot, evicted }) => [slot].into_iter().chain(evicted).collect(),

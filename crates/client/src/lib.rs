@@ -1,7 +1,7 @@
 //! The WASM half of the npm package `newsreel`: it decides; the TypeScript around it (`npm/src`) obeys.
 //!
-//! Sockets, timers, handlers and values stay JavaScript's. Only text crosses: a frame goes in, a short list of
-//! effects comes out, and the rows of a frame never cross one by one.
+//! Sockets, timers, handlers and values stay JavaScript's. Only text crosses: a frame goes in, a short list
+//! of effects comes out, and the rows of a frame never cross one by one.
 //!
 //! In reading order:
 //! - [`session`]: following, around `newsreel_core::follow::follower`;

@@ -1,4 +1,5 @@
-//! A panic ends the call with a trap that says nothing; its message is kept for the error that JavaScript makes of it.
+//! A panic ends the call with a trap that says nothing; its message is kept for the error that JavaScript
+//! makes of it.
 
 use std::sync::{Mutex, Once};
 

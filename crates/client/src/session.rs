@@ -1,8 +1,8 @@
 //! One subscription, as JavaScript drives it: [`Follower`] with texts and numbers around it.
 //!
-//! Every method that takes `now` (milliseconds, never going back) is one input, and returns the JSON of a list of
-//! effects, to be carried out in order. The rows of a frame do not come back out: the effect says which of those in
-//! the text that went in are new.
+//! Every method that takes `now` (milliseconds, never going back) is one input, and returns the JSON of a
+//! list of effects, to be carried out in order. The rows of a frame do not come back out: the effect says
+//! which of those in the text that went in are new.
 
 use std::time::Duration;
 
@@ -101,7 +101,8 @@ pub struct Session {
 
 #[wasm_bindgen]
 impl Session {
-    /// Returns a session at rest. `from` is `now`, `start` or a position; `timing` the JSON of the caller's times.
+    /// Returns a session at rest. `from` is `now`, `start` or a position; `timing` the JSON of the caller's
+    /// times.
     ///
     /// # Errors
     /// A text that says which of these cannot be.

@@ -1,7 +1,7 @@
 //! Access: the tokens of a deployment, and the check that precedes any Durable Object.
 //!
-//! The token lists are here. `signed` reads tokens that carry their own limits, `grant` holds those limits, `rate` limits
-//! callers, and `cors` says which web pages may call.
+//! The token lists are here. `signed` reads tokens that carry their own limits, `grant` holds those limits,
+//! `rate` limits callers, and `cors` says which web pages may call.
 
 use std::fmt;
 

@@ -1,7 +1,8 @@
 //! A monotonic clock, made of one that may be set back.
 //!
-//! A reader's lag is the time since the reader asked for a proof. If the machine's clock is set back in between, that time
-//! looks too short, and an answer past its bound looks fresh. Every reading is therefore corrected by the steps back so far.
+//! A reader's lag is the time since the reader asked for a proof. If the machine's clock is set back in
+//! between, that time looks too short, and an answer past its bound looks fresh. Every reading is therefore
+//! corrected by the steps back so far.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ impl MonotonicClock {
 
     /// Takes what the machine's clock says and returns a moment that is not before the last one returned.
     ///
-    /// The time between the last reading and a step back is unknown and counts as nothing, so read the clock often.
+    /// The time between the last reading and a step back is unknown and counts as nothing, so read the clock
+    /// often.
     pub fn read(&mut self, machine: UnixMillis) -> UnixMillis {
         let now = machine.plus(self.behind);
         self.behind += self.last.since(now);

@@ -1,7 +1,7 @@
 //! Newsreel's core: it decides everything and touches nothing.
 //!
-//! No clock, no randomness, no I/O, no async: time and random numbers are parameters, and effects come out as an
-//! ordered queue. The shells (`broker`, `edge`, `client`, `cli`) convert and obey.
+//! No clock, no randomness, no I/O, no async: time and random numbers are parameters, and effects come out as
+//! an ordered queue. The shells (`broker`, `edge`, `client`, `cli`) convert and obey.
 //!
 //! The rooms, along the way of a publish:
 //! - [`wire`]: names, positions, changes, frames, problems, addresses: everything that crosses a process;
@@ -13,7 +13,8 @@
 //! - [`metrics`]: counters and hot keys;
 //! - [`clock`]: a clock that never goes back; [`rng`]: random numbers from a seed.
 //!
-//! `PROTOCOL.md` beside this crate is the document of what [`wire`], [`follow::hub`] and [`follow::follower`] speak.
+//! `PROTOCOL.md` beside this crate is the document of what [`wire`], [`follow::hub`] and [`follow::follower`]
+//! speak.
 
 pub mod access;
 pub mod clock;

@@ -1,5 +1,5 @@
-//! The version log: append-only, gap-free, hashed, compacted and forgotten from the front. Knows nothing about
-//! sockets or storage.
+//! The version log: append-only, gap-free, hashed, compacted and forgotten from the front. Knows nothing
+//! about sockets or storage.
 
 pub mod compaction;
 pub mod maintenance;
@@ -66,7 +66,8 @@ impl ResetReason {
 
     /// Says whether a refused claim of a trusted replica proves that the log was restored to an older state.
     ///
-    /// An *older* epoch is normal: a follower that was offline when a new epoch began still presents the old one.
+    /// An *older* epoch is normal: a follower that was offline when a new epoch began still presents the old
+    /// one.
     #[must_use]
     pub fn proves_a_restore(self, claimed: Epoch, ours: Epoch) -> bool {
         match self {
@@ -102,7 +103,8 @@ impl Log {
         self.head
     }
 
-    /// Returns the position up to which only a fold is left; that of version 0 while everything is kept in full.
+    /// Returns the position up to which only a fold is left; that of version 0 while everything is kept in
+    /// full.
     #[must_use]
     pub fn folded(&self) -> Position {
         self.folded

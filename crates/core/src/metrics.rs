@@ -1,4 +1,5 @@
-//! Metrics: what a reader counts ([`counts`]), their text form ([`prometheus`]), and the keys read most ([`hot`]).
+//! Metrics: what a reader counts ([`counts`]), their text form ([`prometheus`]), and the keys read most
+//! ([`hot`]).
 
 pub mod counts;
 pub mod hot;

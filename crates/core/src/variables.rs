@@ -1,11 +1,13 @@
-//! The variables, secrets and bindings of a deployment: one table, and the one reader of what a deployment gives.
+//! The variables, secrets and bindings of a deployment: one table, and the one reader of what a deployment
+//! gives.
 //!
-//! The Worker's halves, `newsreel check-config`, `docs/configuration.md` and the comments of `wrangler.toml` all go by
-//! the table in `table.rs`. To add a variable:
+//! The Worker's halves, `newsreel check-config`, `docs/configuration.md` and the comments of `wrangler.toml`
+//! all go by the table in `table.rs`. To add a variable:
 //!
-//! 1. Write an entry in `table.rs`: name, kind with default and bounds, the half that reads the value, one sentence.
-//! 2. Read the value where it is needed with [`Settings::read`]; in the Worker, `newsreel_gate::Deployment` has the
-//!    settings of an `Env`. A [`VariableError`] becomes a `misconfigured` problem with `?`.
+//! 1. Write an entry in `table.rs`: name, kind with default and bounds, the half that reads the value, one
+//!    sentence.
+//! 2. Read the value where it is needed with [`Settings::read`]; in the Worker, `newsreel_gate::Deployment`
+//!    has the settings of an `Env`. A [`VariableError`] becomes a `misconfigured` problem with `?`.
 //! 3. Run `UPDATE_DOCS=1 cargo test -p newsreel-cli documents`, which renews the documents.
 
 use serde_json::Value;
@@ -85,9 +87,11 @@ impl From<VariableError> for Problem {
     }
 }
 
-/// The values that a deployment gives to variables: an `Env` in the Worker, the table `vars` in `wrangler.toml`.
+/// The values that a deployment gives to variables: an `Env` in the Worker, the table `vars` in
+/// `wrangler.toml`.
 pub trait Settings {
-    /// Returns the value under a name, as JSON. Wrangler turns TOML's numbers, booleans and tables into those of JSON.
+    /// Returns the value under a name, as JSON. Wrangler turns TOML's numbers, booleans and tables into those
+    /// of JSON.
     fn value(&self, name: &str) -> Option<Value>;
 
     /// Reads a variable. A variable that is absent or an empty text has its default.

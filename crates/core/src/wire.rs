@@ -1,8 +1,8 @@
 //! The words on the wire: names, positions, changes, publishes, frames, pages, problems, routes.
 //!
-//! Everything that crosses a process boundary is parsed and written here and nowhere else. The texts of a publisher are
-//! read strictly (an unknown field is an error), those of a broker leniently, so that a newer broker may add fields. Knows
-//! nothing of sockets, storage or HTTP libraries.
+//! Everything that crosses a process boundary is parsed and written here and nowhere else. The texts of a
+//! publisher are read strictly (an unknown field is an error), those of a broker leniently, so that a newer
+//! broker may add fields. Knows nothing of sockets, storage or HTTP libraries.
 
 pub mod accept;
 pub mod address;

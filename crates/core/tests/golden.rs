@@ -1,5 +1,5 @@
-//! The golden wire files, read and written by this crate. `e2e/golden.test.mjs` holds a second implementation,
-//! written from `PROTOCOL.md`, to the same files: what both agree on is the protocol.
+//! The golden wire files, read and written by this crate. `e2e/golden.test.mjs` holds a second
+//! implementation, written from `PROTOCOL.md`, to the same files: what both agree on is the protocol.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a case that cannot be read ends the test")]
 

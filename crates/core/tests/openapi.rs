@@ -1,4 +1,5 @@
-//! Holds `docs/openapi.json` to the code: its calls are the routes, its problems the codes, its limits the constants.
+//! Holds `docs/openapi.json` to the code: its calls are the routes, its problems the codes, its limits the
+//! constants.
 
 #![cfg(not(target_arch = "wasm32"))]
 
@@ -40,7 +41,8 @@ fn paths(document: &Value) -> BTreeMap<&str, BTreeMap<&str, &Value>> {
         .collect()
 }
 
-/// Reads a request for a path of the document, with a catalog and a key that exist, and the query that the call needs.
+/// Reads a request for a path of the document, with a catalog and a key that exist, and the query that the
+/// call needs.
 fn route(method: &str, path: &str) -> Result<Route, Code> {
     let query = if path.ends_with("/entries") && method != "post" { "key=title:1" } else { "" };
     let address = path.replace("{catalog}", "tv").replace("{key}", "title:1");

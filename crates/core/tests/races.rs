@@ -1,9 +1,10 @@
-//! The stale refill, in every order: one reader fills while the origin changes and publishes, others hear of it sooner or
-//! later, KV is tended, and another reader reads at every moment. Every interleaving of those steps is played; after each
-//! step a read of every reader is checked against what was said to it.
+//! The stale refill, in every order: one reader fills while the origin changes and publishes, others hear of
+//! it sooner or later, KV is tended, and another reader reads at every moment. Every interleaving of those
+//! steps is played; after each step a read of every reader is checked against what was said to it.
 //!
-//! The readers are the real `cache::ReadMachine` and `sync::Knowledge`; the tiers are the simplest there are: KV a map that
-//! takes every write, R2 one that takes a write only on what was read, memory one of its own for each reader.
+//! The readers are the real `cache::ReadMachine` and `sync::Knowledge`; the tiers are the simplest there are:
+//! KV a map that takes every write, R2 one that takes a write only on what was read, memory one of its own
+//! for each reader.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what is not there ends the test")]
 

@@ -1,8 +1,8 @@
 //! Transcripts of the first release's broker (`e2e/transcripts/v1`, recorded once), played to this follower.
 //!
 //! The tests also play a newer broker of the same protocol, with fields, frames and codes that this build
-//! does not know.
-//! `e2e/upgrade.test.mjs` plays the same to the command and to the npm package, and the clients' side to this broker.
+//! does not know. `e2e/upgrade.test.mjs` plays the same to the command and to the npm package, and the
+//! clients' side to this broker.
 
 #![expect(
     clippy::unwrap_used,
@@ -93,7 +93,8 @@ impl Conversation {
         (effects, follower)
     }
 
-    /// The position that the texts lead to, and the versions of all changes told on the way, read without the crate.
+    /// The position that the texts lead to, and the versions of all changes told on the way, read without the
+    /// crate.
     fn told(&self) -> (Value, Vec<(u64, Value)>) {
         let (mut epoch, mut at, mut changes) = (Value::Null, Value::Null, Vec::new());
         for frame in self.texts.iter().filter_map(|text| serde_json::from_str::<Value>(text).ok()) {

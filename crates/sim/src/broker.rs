@@ -14,7 +14,8 @@ use crate::rows::Rows;
 /// How much of the log is kept: little, so that short runs seal, fold and forget.
 pub(crate) const UPKEEP: RetentionLimits =
     RetentionLimits { segment_bytes: 500, keep_bytes: 1_200, forget_after: Duration::from_secs(600) };
-/// How far clocks disagree at most, in milliseconds: two that are set by two minutes, and the time a step takes.
+/// How far clocks disagree at most, in milliseconds: two that are set by two minutes, and the time a step
+/// takes.
 pub(crate) const DISAGREE: u64 = 250_000;
 
 /// An output of the broker, which the output gate of its storage holds back until earlier writes are durable.
@@ -28,7 +29,8 @@ pub(crate) enum Output {
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) id: u64,
-    /// The sockets by session: the socket's number and its attachment, which is empty until it is first saved.
+    /// The sockets by session: the socket's number and its attachment, which is empty until it is first
+    /// saved.
     pub(crate) attached: BTreeMap<SessionId, (u64, String)>,
     pub(crate) pong: Option<String>,
     pub(crate) pings: BTreeMap<SessionId, UnixMillis>,
@@ -45,7 +47,8 @@ type Pending = (usize, Vec<(u64, PublishOutcome)>);
 #[derive(Debug)]
 pub(crate) struct Broker {
     pub(crate) storage: Storage<Rows, Output>,
-    /// Counts the crashes of the storage: a `BrokerSettles` event of an earlier life concerns writes that were lost.
+    /// Counts the crashes of the storage: a `BrokerSettles` event of an earlier life concerns writes that
+    /// were lost.
     pub(crate) life: u64,
     pub(crate) object: Object,
     /// A replaced object that has not ended yet: all its writes fail.

@@ -1,7 +1,7 @@
 //! The kinds of faults and their rates. Each place where a fault could happen asks for it by its kind.
 //!
-//! Whether the n-th one of a kind strikes depends on the seed, the kind and n alone, so that leaving one out moves
-//! no other: shrinking a failing run depends on that.
+//! Whether the n-th one of a kind strikes depends on the seed, the kind and n alone, so that leaving one out
+//! moves no other: shrinking a failing run depends on that.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;

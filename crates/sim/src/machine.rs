@@ -1,4 +1,5 @@
-//! Machines: their clocks, which disagree and are set, and their storage, which keeps only durable writes in a crash.
+//! Machines: their clocks, which disagree and are set, and their storage, which keeps only durable writes in
+//! a crash.
 
 use newsreel_core::clock::MonotonicClock;
 use newsreel_core::wire::UnixMillis;
@@ -38,8 +39,8 @@ pub(crate) trait Stored: Clone {
     fn apply(&mut self, write: &Self::Write);
 }
 
-/// Storage with an output gate: the process sees a write at once, and the write is durable later. Outputs wait until
-/// then.
+/// Storage with an output gate: the process sees a write at once, and the write is durable later. Outputs
+/// wait until then.
 #[derive(Debug, Clone)]
 pub(crate) struct Storage<S: Stored, Output> {
     /// The state that the process sees.
@@ -55,7 +56,8 @@ impl<S: Stored, Output> Storage<S, Output> {
         Self { seen: rows.clone(), disk: rows, writes: Vec::new(), held: Vec::new() }
     }
 
-    /// Writes; says whether nothing was under way, in which case the caller schedules the moment it becomes durable.
+    /// Writes; says whether nothing was under way, in which case the caller schedules the moment it becomes
+    /// durable.
     pub(crate) fn write(&mut self, write: S::Write) -> bool {
         self.seen.apply(&write);
         self.writes.push(write);

@@ -26,7 +26,8 @@ struct Options {
     /// Goes on with the next seed for so many seconds.
     #[arg(long, conflicts_with = "seeds")]
     seconds: Option<u64>,
-    /// Which faults may strike, commas between: all, none, or names (--list-faults); -name leaves one out of all.
+    /// Which faults may strike, commas between: all, none, or names (--list-faults); -name leaves one out of
+    /// all.
     #[arg(long, default_value = "all", allow_hyphen_values = true)]
     faults: String,
     /// Only these of them may strike: kind:number, commas between. Shrinking prints such a list.

@@ -1,5 +1,6 @@
-//! The model: a slow and obvious account of every log there was, of the origin's values, and of what was acknowledged
-//! when. The model sees everything at once, and knows nothing of how the system keeps its guarantees.
+//! The model: a slow and obvious account of every log there was, of the origin's values, and of what was
+//! acknowledged when. The model sees everything at once, and knows nothing of how the system keeps its
+//! guarantees.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,8 @@ pub(crate) type Check = Result<(), Violation>;
 /// The acknowledged values of one key.
 #[derive(Debug, Clone, Default)]
 struct AckHistory {
-    /// The moments of acknowledgement, each with the newest value by then: of all changes, and of hard changes.
+    /// The moments of acknowledgement, each with the newest value by then: of all changes, and of hard
+    /// changes.
     acked: Vec<(u64, u64)>,
     acked_hard: Vec<(u64, u64)>,
 }
@@ -44,7 +46,8 @@ pub(crate) struct Model {
     current: Epoch,
     /// The moment at which the current epoch began.
     epoch_since: u64,
-    /// Rows that are written and not durable: a position among them was shown too early, any other never existed.
+    /// Rows that are written and not durable: a position among them was shown too early, any other never
+    /// existed.
     undurable: Vec<Position>,
     histories: Vec<AckHistory>,
     /// The acknowledged position of each idempotency key, unless a restore undid it.
@@ -243,7 +246,8 @@ impl Model {
         }
     }
 
-    /// Returns the oldest value that may be fresh for a reader that has heard everything acknowledged until `until`.
+    /// Returns the oldest value that may be fresh for a reader that has heard everything acknowledged until
+    /// `until`.
     fn required(&self, key: usize, until: u64, hard_only: bool) -> u64 {
         let history = &self.histories[key];
         let list = if hard_only { &history.acked_hard } else { &history.acked };

@@ -1,4 +1,5 @@
-//! The origin: its value of every key, its commits, and the commits that its publishers still have to publish.
+//! The origin: its value of every key, its commits, and the commits that its publishers still have to
+//! publish.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -8,7 +9,8 @@ use newsreel_core::wire::{Change, Epoch, Key, Operation, Position, Prefix, Publi
 
 use crate::rng::Rng;
 
-/// How many publishers there are. Each has keys and tags of its own, so that the changes of one key are in order.
+/// How many publishers there are. Each has keys and tags of its own, so that the changes of one key are in
+/// order.
 pub(crate) const PUBLISHERS: usize = 2;
 /// How many tags each publisher has.
 const TAGS: usize = 3;
@@ -197,7 +199,8 @@ impl Origin {
             value.tags = match operation {
                 Operation::Remove => Vec::new(),
                 Operation::Update => tags,
-                // New tags take a hard change: an older entry may still be served, marked, and does not carry them.
+                // New tags take a hard change: an older entry may still be served, marked, and does not carry
+                // them.
                 Operation::Soften => std::mem::take(&mut value.tags),
             };
             touches.push((number, value.index, operation != Operation::Soften));

@@ -75,7 +75,8 @@ pub(crate) struct Isolate {
     pub(crate) window: Option<Window>,
     pub(crate) window_until: u64,
     pub(crate) syncing_until: u64,
-    /// The keys whose fetch is under way, and the reads that wait for it beside the one that asked: request and number.
+    /// The keys whose fetch is under way, and the reads that wait for it beside the one that asked: request
+    /// and number.
     pub(crate) flights: BTreeMap<usize, Vec<(u64, usize)>>,
 }
 

@@ -1,4 +1,5 @@
-//! An edge's replica: its follower, its rows, the questions that readers wait for and the windows they hold open.
+//! An edge's replica: its follower, its rows, the questions that readers wait for and the windows they hold
+//! open.
 
 use std::collections::BTreeMap;
 

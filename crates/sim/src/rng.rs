@@ -7,8 +7,8 @@ use newsreel_core::rng::{SplitMix64, mix};
 pub(crate) struct Rng(SplitMix64);
 
 impl Rng {
-    /// Returns the stream that a seed and a name begin. Streams of different names are independent, so a draw from one
-    /// does not move the others.
+    /// Returns the stream that a seed and a name begin. Streams of different names are independent, so a draw
+    /// from one does not move the others.
     pub(crate) fn new(seed: u64, name: u64) -> Self {
         Self(SplitMix64::new(mix(seed ^ mix(name.wrapping_mul(0x9e37_79b9_7f4a_7c15)))))
     }

@@ -1,5 +1,5 @@
-//! The broker's rows, as its shell keeps them in SQLite: hot rows, segments, the fold, hashes, idempotency keys.
-//! Small pages, so that short logs have many.
+//! The broker's rows, as its shell keeps them in SQLite: hot rows, segments, the fold, hashes, idempotency
+//! keys. Small pages, so that short logs have many.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,11 +1,13 @@
-//! A run from beginning to end: trouble for so many steps, then everything heals, and every follower gets to the head.
+//! A run from beginning to end: trouble for so many steps, then everything heals, and every follower gets to
+//! the head.
 
 use crate::faults::Strike;
 use crate::model::Violation;
 use crate::plan::Plan;
 use crate::world::{Tally, World};
 
-/// How long everything has to heal, then to hear of a last change, then to answer everything; in milliseconds.
+/// How long everything has to heal, then to hear of a last change, then to answer everything; in
+/// milliseconds.
 const HEALS: u64 = 90_000;
 const HEARS: u64 = 60_000;
 const ANSWERS: u64 = 15_000;
@@ -66,7 +68,8 @@ pub fn play(plan: &Plan, keep: Keep, mut watch: impl FnMut(u64)) -> Outcome {
     }
 }
 
-/// Heals everything; then every follower must get to the head, and every reader must answer with the newest value.
+/// Heals everything; then every follower must get to the head, and every reader must answer with the newest
+/// value.
 fn end(world: &mut World) {
     world.heal();
     if !go_on(world, HEALS) {

@@ -1,4 +1,5 @@
-//! A failing run made small: fewer kinds of faults, fewer parts, fewer faults, as long as the same guarantee breaks.
+//! A failing run made small: fewer kinds of faults, fewer parts, fewer faults, as long as the same guarantee
+//! breaks.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +21,8 @@ pub fn shrink(plan: &Plan, mut watch: impl FnMut(&Plan)) -> Plan {
 
 /// A search over plans. `run` plays one.
 ///
-/// Every run may take as many steps as the first one took to fail: with fewer faults the failure may come later.
+/// Every run may take as many steps as the first one took to fail: with fewer faults the failure may come
+/// later.
 struct Search<F> {
     plan: Plan,
     guarantee: &'static str,
@@ -129,7 +131,8 @@ mod tests {
     /// The strikes without which nothing breaks, of two kinds.
     const NEEDED: [Strike; 2] = [(Fault::FrameLost, 40), (Fault::SocketCut, 7)];
 
-    /// Plays a plan in which each kind strikes a hundred times, and two of all strikes break a guarantee at step 900.
+    /// Plays a plan in which each kind strikes a hundred times, and two of all strikes break a guarantee at
+    /// step 900.
     fn run(plan: &Plan, _: Keep) -> Outcome {
         let strikes = plan.faults.iter().flat_map(|fault| (1..=100).map(|number| (*fault, number)));
         let struck: Vec<Strike> =

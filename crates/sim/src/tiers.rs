@@ -1,8 +1,8 @@
 //! KV and R2, as they are documented.
 //!
-//! KV: a write is seen elsewhere after a while, in any order, and last write wins; each location keeps a copy of
-//! what it read for half a minute and longer, of "not found" too; one write a second for a name. R2 is strongly
-//! consistent, with conditional writes.
+//! KV: a write is seen elsewhere after a while, in any order, and last write wins; each location keeps a copy
+//! of what it read for half a minute and longer, of "not found" too; one write a second for a name. R2 is
+//! strongly consistent, with conditional writes.
 
 use std::collections::BTreeMap;
 
@@ -94,7 +94,8 @@ impl R2 {
         self.objects.get(&name).map(|(etag, entry, _)| (*etag, entry.clone()))
     }
 
-    /// Writes if the object has this tag, or if there is neither an object nor a tag; returns the replaced entry.
+    /// Writes if the object has this tag, or if there is neither an object nor a tag; returns the replaced
+    /// entry.
     pub(crate) fn put(
         &mut self,
         name: (Epoch, usize),

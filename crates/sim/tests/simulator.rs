@@ -1,5 +1,5 @@
-//! Fixed seeds keep every guarantee, and a seed is a story. That the simulator notices a broken guarantee is shown by
-//! `scripts/breaks`.
+//! Fixed seeds keep every guarantee, and a seed is a story. That the simulator notices a broken guarantee is
+//! shown by `scripts/breaks`.
 
 use std::collections::BTreeSet;
 

@@ -34,8 +34,8 @@ pub(super) enum HotKeyError {
     Key(#[from] NameError),
 }
 
-/// Reads one key a line, plain or as JSON. Returns at most `top` keys, and the lines that name none. The keys with the
-/// most reads come first; a key that stands twice counts once.
+/// Reads one key a line, plain or as JSON. Returns at most `top` keys, and the lines that name none. The keys
+/// with the most reads come first; a key that stands twice counts once.
 pub(super) fn read(text: &str, top: usize) -> (Vec<Hot>, Vec<BadLine>) {
     let (mut hot, mut bad): (Vec<Hot>, _) = (Vec::new(), Vec::new());
     let mut places: HashMap<Key, usize> = HashMap::new();

@@ -1,9 +1,10 @@
 //! Filling past the edge: from the origin into KV, by Cloudflare's API.
 //!
-//! The same code as in an edge judges and encodes. The position is taken before the origin is asked and stamps the
-//! entry; before a write the log is read again, and an entry that a change has overtaken is dropped and fetched anew.
-//! KV has no conditional write, so the fill looks at KV before the fetch and again right before the write. If an older
-//! entry replaces a newer one in the moment between, the floors still judge the older one: that costs a fetch alone.
+//! The same code as in an edge judges and encodes. The position is taken before the origin is asked and
+//! stamps the entry; before a write the log is read again, and an entry that a change has overtaken is
+//! dropped and fetched anew. KV has no conditional write, so the fill looks at KV before the fetch and again
+//! right before the write. If an older entry replaces a newer one in the moment between, the floors still
+//! judge the older one: that costs a fetch alone.
 
 mod api;
 mod log;
@@ -28,7 +29,8 @@ use api::{Held, KvApi, Pair};
 use log::LogReader;
 use origin::{Fetched, KV_VALUE_BYTES, Missed, OriginClient, now};
 
-/// So many bytes are gathered before they are written. One more value and base64 keep it below the API's 100 MB.
+/// So many bytes are gathered before they are written. One more value and base64 keep it below the API's 100
+/// MB.
 const WRITE_BYTES: usize = 40 << 20;
 const WRANGLER_TOML: &str = "wrangler.toml";
 
@@ -54,7 +56,8 @@ pub(crate) struct KvOptions {
     #[arg(long, env = "NEWSREEL_ORIGIN", default_value = "http://127.0.0.1:8788", value_name = "URL")]
     #[arg(value_parser = http::server)]
     origin: Url,
-    /// The deployment's configuration, whose POLICY says how long an entry lives [default: wrangler.toml, if it exists].
+    /// The deployment's configuration, whose POLICY says how long an entry lives [default: wrangler.toml, if
+    /// it exists].
     #[arg(long, env = "NEWSREEL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// The environment [env.NAME] of the configuration.
@@ -221,7 +224,8 @@ impl Kv {
         envelope.position.epoch == position.epoch && matches!(judgement, Judgement::Clear | Judgement::Soft)
     }
 
-    /// Says whether KV's entry is to stay: it may be served as fresh, or is not older than a fill at `version`.
+    /// Says whether KV's entry is to stay: it may be served as fresh, or is not older than a fill at
+    /// `version`.
     fn keeps(&self, key: &Key, version: Version, position: Position, held: &Held) -> bool {
         let is_newer = held.version.is_some_and(|held| held > version.number());
         let Some(envelope) = &held.envelope else {
@@ -245,8 +249,8 @@ fn too_large(entry: Fetched) -> Failed {
     Failed { key: entry.hot.key, code: "too-large".to_owned(), detail }
 }
 
-/// Returns the origin, read by the policies of the deployment, so that a filled entry lives as long as one that an edge
-/// writes.
+/// Returns the origin, read by the policies of the deployment, so that a filled entry lives as long as one
+/// that an edge writes.
 fn origin(options: &KvOptions, at: &BrokerOptions) -> Result<OriginClient, Failure> {
     let beside = Path::new(WRANGLER_TOML);
     let path = options.config.as_deref().or_else(|| beside.exists().then_some(beside));

@@ -1,4 +1,5 @@
-//! The resume file: which keys are done. Its first line names the run; then one key a line, appended as it is done.
+//! The resume file: which keys are done. Its first line names the run; then one key a line, appended as it is
+//! done.
 //!
 //! A crash leaves at most half a line at the end, which is cut off when the file is opened again.
 

@@ -1,8 +1,8 @@
-//! The outbox: publishes that are committed and not acknowledged yet, oldest first, and the replacements of the
-//! publishes that were refused for good.
+//! The outbox: publishes that are committed and not acknowledged yet, oldest first, and the replacements of
+//! the publishes that were refused for good.
 //!
-//! A refused publish must neither hold up later publishes nor be lost. The table `rejected` keeps the publish, and
-//! the smallest change that still keeps every cache right takes its place, as one version again:
+//! A refused publish must neither hold up later publishes nor be lost. The table `rejected` keeps the
+//! publish, and the smallest change that still keeps every cache right takes its place, as one version again:
 //! 1. the same keys without their tags: correctness needs only the floors of the keys, and tags only serve
 //!    followers;
 //! 2. if that is refused too, `{"all":true}`: dear, because every entry is fetched again, but never wrong.
@@ -53,8 +53,8 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps a publish that can never succeed for a person to look at, and puts a lesser publish in its place.
-    /// Returns the lesser publish, or `None` when none is left.
+    /// Keeps a publish that can never succeed for a person to look at, and puts a lesser publish in its
+    /// place. Returns the lesser publish, or `None` when none is left.
     pub(crate) fn rejected(
         &self,
         outgoing: &Outgoing,

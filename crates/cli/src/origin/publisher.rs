@@ -82,7 +82,8 @@ impl Publisher {
             Err(CallError::WrongServer(why)) => {
                 Delivery::Again { why: format!("the server at --broker {why}"), after: None }
             }
-            // These statuses find fault with the publish itself; all others with the token, the address or the server.
+            // These statuses find fault with the publish itself; all others with the token, the address or
+            // the server.
             Err(CallError::Refused { status, code, detail }) => match status.as_u16() {
                 400 | 413 => Delivery::Refused(Fault::Body, format!("{code}: {detail}")),
                 422 => Delivery::Refused(Fault::Key, format!("{code}: {detail}")),
@@ -110,7 +111,8 @@ impl Publisher {
         }
     }
 
-    /// Waits before the next attempt. Says why at the 1st, 2nd, 4th, 8th … time, so that a log is not only this.
+    /// Waits before the next attempt. Says why at the 1st, 2nd, 4th, 8th … time, so that a log is not only
+    /// this.
     async fn wait(&mut self, why: &str, after: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
         if self.failures.is_power_of_two() {

@@ -1,4 +1,5 @@
-//! The origin's HTTP: `GET`, `PUT` and `DELETE` of a value, many in one transaction, a listing, and the hot list.
+//! The origin's HTTP: `GET`, `PUT` and `DELETE` of a value, many in one transaction, a listing, and the hot
+//! list.
 
 use std::sync::Arc;
 
@@ -137,7 +138,8 @@ async fn put_many(
     Ok(answer(StatusCode::OK, committed))
 }
 
-/// The part of the listing that is asked for: `limit` entries after the key `after`, or the `hot` keys that are read most.
+/// The part of the listing that is asked for: `limit` entries after the key `after`, or the `hot` keys that
+/// are read most.
 #[derive(Deserialize)]
 #[serde(default)]
 struct ListingQuery {

@@ -12,10 +12,11 @@ use tokio::sync::Notify;
 
 /// FULL: an answered write survives a power cut, not only a crash of this process.
 const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
-/// The table of the schema's number, the same in every schema. The first release lacks the table, and has schema 1.
+/// The table of the schema's number, the same in every schema. The first release lacks the table, and has
+/// schema 1.
 const META: &str = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
-/// Each makes the next schema of the one before it, the first of nothing. A released migration is never changed:
-/// `docs/upgrades.md`.
+/// Each makes the next schema of the one before it, the first of nothing. A released migration is never
+/// changed: `docs/upgrades.md`.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE IF NOT EXISTS entries (
         key TEXT PRIMARY KEY, content_type TEXT NOT NULL, tags TEXT NOT NULL, etag TEXT NOT NULL,

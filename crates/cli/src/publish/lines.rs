@@ -1,4 +1,5 @@
-//! Lines under way: the lines that were read and not answered yet, and the outcome of the answers. Does no I/O.
+//! Lines under way: the lines that were read and not answered yet, and the outcome of the answers. Does no
+//! I/O.
 
 use std::collections::VecDeque;
 

@@ -216,12 +216,14 @@ fn open(path: &Path) -> Result<(Box<dyn Read + Send>, ProgressBar), Failure> {
     Ok((Box::new(bar.wrap_read(file)), bar))
 }
 
-/// Reads lines until the end, or until the receiver has gone. Runs on a thread of its own, since stdin may wait for ever.
+/// Reads lines until the end, or until the receiver has gone. Runs on a thread of its own, since stdin may
+/// wait for ever.
 fn read(source: Box<dyn Read + Send>, lines: &mpsc::Sender<Result<String, Failure>>) {
     let mut source = BufReader::new(source);
     for number in 1.. {
         let mut line = Vec::new();
-        // One byte more than a publish may have is enough to refuse it, and leaves no room for a file of one line.
+        // One byte more than a publish may have is enough to refuse it, and leaves no room for a file of one
+        // line.
         let most = MAX_BODY_BYTES as u64 + 2;
         let read = source.by_ref().take(most).read_until(b'\n', &mut line);
         let line = match read {

@@ -7,9 +7,9 @@ use serde_json::json;
 /// A version and, where it is known, its position.
 pub(super) type Placed = (VersionRow, Option<Position>);
 
-/// Gives each version its position. A frame has the hash of its last version only. The hashes before it are computed
-/// from the rows, and are right if the last one comes out as in the frame. Where a filter hid rows they are not, and then
-/// only the last version has a position.
+/// Gives each version its position. A frame has the hash of its last version only. The hashes before it are
+/// computed from the rows, and are right if the last one comes out as in the frame. Where a filter hid rows
+/// they are not, and then only the last version has a position.
 pub(super) fn placed(held: Option<Position>, to: Position, versions: Vec<VersionRow>) -> Vec<Placed> {
     let mut at = held.filter(|held| held.epoch == to.epoch).unwrap_or(Position::genesis(to.epoch));
     let mut positions = Vec::with_capacity(versions.len());

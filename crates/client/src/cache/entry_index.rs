@@ -1,5 +1,5 @@
-//! The index of a cache's entries: everything of an entry except its value, in the order of use, bounded by number and
-//! bytes.
+//! The index of a cache's entries: everything of an entry except its value, in the order of use, bounded by
+//! number and bytes.
 //!
 //! Knows nothing of floors. JavaScript keeps the values, under the number of the slot.
 

@@ -37,7 +37,8 @@ impl Classes {
         self.named.push((class, promise));
     }
 
-    /// Returns the policy of a read, and its behaviour beyond the bound. Options of the read come before those of its class.
+    /// Returns the policy of a read, and its behaviour beyond the bound. Options of the read come before
+    /// those of its class.
     pub(super) fn of(
         &self,
         class: &str,

@@ -1,11 +1,11 @@
 //! The reads under way, by `newsreel_core::read::cache`, with memory and the origin for tiers.
 //!
-//! A [`PendingRead`] says what it needs next as a [`NextStep`]. JavaScript does that and hands in the outcome, until the
-//! step is an answer.
+//! A [`PendingRead`] says what it needs next as a [`NextStep`]. JavaScript does that and hands in the
+//! outcome, until the step is an answer.
 //!
-//! Unlike a reader in the Worker, a cache can read *anew*. Where the bound cannot be kept, a fetch that begins after the
-//! read is as good as a proof, because an origin commits before it publishes. Such a read shares no flight that began
-//! before the read, and sees no entry in memory.
+//! Unlike a reader in the Worker, a cache can read *anew*. Where the bound cannot be kept, a fetch that
+//! begins after the read is as good as a proof, because an origin commits before it publishes. Such a read
+//! shares no flight that began before the read, and sees no entry in memory.
 
 use newsreel_core::metrics::counts::Count;
 use newsreel_core::read::cache::{Answer, Freshness, ReadFailure, ReadMachine, Step, Tier};
@@ -117,7 +117,8 @@ impl CacheState {
         self.walks.try_remove(walk as usize);
     }
 
-    /// Hands a read the proof or flight that it waited for, unless a reset came first: then the read begins again.
+    /// Hands a read the proof or flight that it waited for, unless a reset came first: then the read begins
+    /// again.
     fn with(
         &mut self,
         number: u32,
@@ -170,7 +171,8 @@ impl CacheState {
         if !self.has_heard(walk) {
             return self.answer(walk, now, Answer::Fail(ReadFailure::MinVersion));
         }
-        // Where nothing is known, or the answer may not be a marked one, there is nothing stale to show either.
+        // Where nothing is known, or the answer may not be a marked one, there is nothing stale to show
+        // either.
         let nothing_to_show = self.known.position().is_none() || walk.options.at_least.is_some();
         match beyond_bound {
             BeyondBound::Fetch if !kept => self.read_anew(walk, now),

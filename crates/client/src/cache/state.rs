@@ -1,8 +1,9 @@
 //! The state of a cache: its knowledge, its entries, the reads and the fetches under way.
 //!
-//! Does no I/O and reads no clock. A [`Flight`] is one call of a fetcher, which several reads may wait for. Each read judges
-//! the fetched value by the floors of that moment, so that a change which came meanwhile is in all of their answers. A
-//! reset begins another era: flights of the old era are refused, and reads begin again.
+//! Does no I/O and reads no clock. A [`Flight`] is one call of a fetcher, which several reads may wait for.
+//! Each read judges the fetched value by the floors of that moment, so that a change which came meanwhile is
+//! in all of their answers. A reset begins another era: flights of the old era are refused, and reads begin
+//! again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +22,8 @@ use super::options::Classes;
 use super::pending::PendingRead;
 use crate::session::Heard;
 
-/// What JavaScript keeps to: it ends a read after the last step, and asks for no step of a read that has ended.
+/// What JavaScript keeps to: it ends a read after the last step, and asks for no step of a read that has
+/// ended.
 pub(super) const UNDER_WAY: &str = "JavaScript asks for steps of reads under way";
 /// How many floors may be held beyond twice those that were needed the last time.
 const SPARE_FLOORS: usize = 1_000;
@@ -207,7 +209,8 @@ impl CacheState {
         };
         let filled = self.flights.iter().filter_map(|(_, flight)| flight.position);
         let oldest = filled.map(|position| position.version).min();
-        // An entry "not found" is refused by the newest floor of any tag, which is held apart from the floors of tags.
+        // An entry "not found" is refused by the newest floor of any tag, which is held apart from the floors
+        // of tags.
         self.known.retain(|by, name, floor: &Floor| {
             let filled = oldest.is_some_and(|oldest| floor.newest() > oldest);
             filled || entries.concerns(by, name) || (by == FloorKind::Key && walked(name))
@@ -284,7 +287,8 @@ impl CacheState {
         flight.brought.is_none() && self.is_sound(flight)
     }
 
-    /// Says whether no floor refuses the value of a flight. The value's tags are not known yet, so none is judged.
+    /// Says whether no floor refuses the value of a flight. The value's tags are not known yet, so none is
+    /// judged.
     fn is_sound(&self, flight: &Flight) -> bool {
         let refused = flight.position.is_some_and(|position| {
             let floors = self.known.floors();
@@ -331,8 +335,8 @@ impl CacheState {
 }
 
 impl Flight {
-    /// Returns the envelope of the flight's value, stamped with the position at the flight's start. The envelope of a
-    /// void flight has a position of no log, so it is refused.
+    /// Returns the envelope of the flight's value, stamped with the position at the flight's start. The
+    /// envelope of a void flight has a position of no log, so it is refused.
     pub(super) fn envelope(&self, read: &ReadMachine) -> Option<Envelope> {
         let brought = self.brought.as_ref()?;
         let position = self.position.filter(|_| !self.void);

@@ -159,7 +159,8 @@ fn floors_that_can_refuse_nothing_are_not_held() {
         hear(&mut state, Change::update(Key::new(format!("other:{id}")).unwrap(), vec![]));
     }
     assert!(state.floors() < 10, "{}", state.floors());
-    // The tags of a value under way are not known yet, so every floor is held; their number does not grow with time.
+    // The tags of a value under way are not known yet, so every floor is held; their number does not grow
+    // with time.
     for round in 0..50 {
         state.clear();
         let (walk, flight) = begin(&mut state);

@@ -1,14 +1,14 @@
 //! Cross-origin requests: which web pages may call a deployment, and the headers that tell their browsers so.
 //!
-//! "Origin" stands for the header that a browser sends, and not for the server that values come from. Knows no
-//! addresses: both halves of a deployment give every page the same answer.
+//! "Origin" stands for the header that a browser sends, and not for the server that values come from. Knows
+//! no addresses: both halves of a deployment give every page the same answer.
 
 use crate::wire::{Code, Problem};
 
 /// The methods that a page may use.
 const METHODS: &str = "GET, HEAD, POST";
-/// The request headers that a page may set: those that some address reads, and `Cache-Control`, which libraries of
-/// event streams send with every request.
+/// The request headers that a page may set: those that some address reads, and `Cache-Control`, which
+/// libraries of event streams send with every request.
 const REQUEST_HEADERS: &str = "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, \
      If-Range, Last-Event-ID, Newsreel-Min-Version, Range";
 /// The response headers that a page may read beside the headers that a browser shows to every page.
@@ -45,7 +45,8 @@ pub struct OriginsError {
 }
 
 impl Origins {
-    /// Reads a comma-separated list of `https://host`, `http://host:8080`, `http://host:*` (any port) and `*`.
+    /// Reads a comma-separated list of `https://host`, `http://host:8080`, `http://host:*` (any port) and
+    /// `*`.
     ///
     /// # Errors
     /// [`OriginsError`] names the first item that is none of these.
@@ -103,7 +104,8 @@ pub fn shown_to(origin: &str, vary: Option<&str>) -> [(&'static str, String); 3]
     ]
 }
 
-/// Returns a `Vary` that names `Origin` too. An answer without it is not kept for one page and given to another.
+/// Returns a `Vary` that names `Origin` too. An answer without it is not kept for one page and given to
+/// another.
 #[must_use]
 pub fn varies_by_origin(vary: Option<&str>) -> String {
     let vary = vary.unwrap_or_default().trim();

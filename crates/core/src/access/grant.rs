@@ -46,7 +46,8 @@ impl Grant {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// Returns the query that a follow or a page gets in addition: the topics of the grant, where the caller named none.
+    /// Returns the query that a follow or a page gets in addition: the topics of the grant, where the caller
+    /// named none.
     ///
     /// # Errors
     /// `forbidden` when the query asks for a topic that is not within a prefix of the grant.

@@ -21,7 +21,8 @@ pub const FAILURES_PER_SECOND: u32 = 100;
 pub struct RateKey([u8; 8]);
 
 impl RateKey {
-    /// Returns the key of a text: a part of its hash, so that no caller can choose a text with the key of another.
+    /// Returns the key of a text: a part of its hash, so that no caller can choose a text with the key of
+    /// another.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let digest = Sha256::digest(text);
@@ -32,7 +33,8 @@ impl RateKey {
 /// A token bucket for each key: so many calls a second, and a second's worth at once (GCRA).
 #[derive(Debug, Clone, Default)]
 pub struct RateLimiter {
-    /// Until when the calls of each key are accounted for, in microseconds. An absent key has made no call lately.
+    /// Until when the calls of each key are accounted for, in microseconds. An absent key has made no call
+    /// lately.
     ahead: BTreeMap<RateKey, u64>,
 }
 

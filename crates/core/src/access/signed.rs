@@ -219,7 +219,8 @@ impl Claims {
     /// Returns the bearer, if the token allows `scope` on `catalog` now.
     ///
     /// # Errors
-    /// `unauthorized` before the token begins and after it ends; `forbidden` for a scope or a catalog that it does not reach.
+    /// `unauthorized` before the token begins and after it ends; `forbidden` for a scope or a catalog that it
+    /// does not reach.
     pub fn authorize(self, now: UnixMillis, scope: Scope, catalog: &Catalog) -> Result<Caller, Problem> {
         if self.until <= now {
             return Err(Problem::new(Code::Unauthorized, EXPIRED));
@@ -256,8 +257,8 @@ impl Claims {
     }
 }
 
-/// Says whether a date in seconds can only have been meant in milliseconds: of 2001 to 5138, where seconds would be
-/// of the year 33658 or later. Greater numbers are signed for "never", and pass.
+/// Says whether a date in seconds can only have been meant in milliseconds: of 2001 to 5138, where seconds
+/// would be of the year 33658 or later. Greater numbers are signed for "never", and pass.
 #[must_use]
 pub fn is_in_milliseconds(seconds: u64) -> bool {
     (1_000_000_000_000..100_000_000_000_000).contains(&seconds)

@@ -315,7 +315,8 @@ impl Hub {
 
     /// Takes one input, and queues the effects that follow from it.
     pub fn handle(&mut self, now: UnixMillis, input: HubInput) {
-        // Sessions whose token has ended are closed before the input is handled, so they receive nothing more.
+        // Sessions whose token has ended are closed before the input is handled, so they receive nothing
+        // more.
         self.close_expired(now);
         match input {
             HubInput::Publish(submissions) => self.publish(now, submissions),

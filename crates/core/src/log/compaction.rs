@@ -1,8 +1,9 @@
 //! Compaction: reduces old versions to at most one change per target and kind.
 //!
-//! Each target keeps its newest hard change, its newest soft change if that is newer, its newest removal, and the union
-//! of its tags. A follower that applies the fold gets the same floors as from the versions themselves. Knows nothing of
-//! storage: [`Compaction::of`] says what to write and which older changes a wide one supersedes.
+//! Each target keeps its newest hard change, its newest soft change if that is newer, its newest removal, and
+//! the union of its tags. A follower that applies the fold gets the same floors as from the versions
+//! themselves. Knows nothing of storage: [`Compaction::of`] says what to write and which older changes a wide
+//! one supersedes.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +12,8 @@ use crate::wire::frame::{FoldedChange, VersionRow};
 use crate::wire::name::Tag;
 use crate::wire::position::Version;
 
-/// The most tags of a change in the fold: the tags named last stay, so a key does not grow while its tags change
-/// for years.
+/// The most tags of a change in the fold: the tags named last stay, so a key does not grow while its tags
+/// change for years.
 pub const MAX_FOLDED_TAGS: usize = MAX_TAGS;
 
 /// The result of compacting versions into the fold that is there.
@@ -67,7 +68,8 @@ impl Compaction {
 /// The wide changes of some versions: of each target the newest of each kind.
 #[derive(Debug, Default)]
 struct WideChanges {
-    /// By prefix, of which the empty one stands for everything. The order puts each prefix before longer ones.
+    /// By prefix, of which the empty one stands for everything. The order puts each prefix before longer
+    /// ones.
     by_prefix: BTreeMap<String, Vec<Superseding>>,
 }
 
@@ -100,8 +102,8 @@ impl WideChanges {
 }
 
 impl Superseding {
-    /// Says whether changes of the target are superseded, if they are old enough and of the right kind. A storage that can
-    /// look up ranges of keys does not need to ask for each target.
+    /// Says whether changes of the target are superseded, if they are old enough and of the right kind. A
+    /// storage that can look up ranges of keys does not need to ask for each target.
     #[must_use]
     pub fn reaches(&self, target: &Target) -> bool {
         match (&self.target, target) {
@@ -141,7 +143,8 @@ impl Survivors {
 
     /// Drops the changes that a wide change supersedes.
     ///
-    /// A removal is never superseded: a value from before the removal may not even be shown while the origin is down.
+    /// A removal is never superseded: a value from before the removal may not even be shown while the origin
+    /// is down.
     fn drop_superseded(&mut self, wide: &Superseding) {
         let later = |version: &Version| *version > wide.version;
         self.soft = self.soft.filter(later);

@@ -1,7 +1,7 @@
 //! Maintenance of a log: when rows are sealed into segments, segments compacted, and the past forgotten.
 //!
-//! Each task is one bounded step in one transaction, so an interruption leaves the log as it was. Knows nothing of storage:
-//! takes the sizes and ages of a log, and returns the next task.
+//! Each task is one bounded step in one transaction, so an interruption leaves the log as it was. Knows
+//! nothing of storage: takes the sizes and ages of a log, and returns the next task.
 
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ impl Default for RetentionLimits {
         let day = Duration::from_secs(24 * 3_600);
         Self {
             segment_bytes: FRAME_BYTES as u64,
-            // 100,000 single-change versions are 8 MB, so a follower that missed so many still gets each of them.
+            // 100,000 single-change versions are 8 MB, so a follower that missed so many still gets each of
+            // them.
             keep_bytes: 16 << 20,
             forget_after: 15 * day,
         }
@@ -42,7 +43,8 @@ pub struct StorageStats {
     pub active_bytes: u64,
     /// Bytes of segments that are not compacted.
     pub sealed_bytes: u64,
-    /// When the newest version of the oldest compacted segment was made; `None` when no compacted segment is kept.
+    /// When the newest version of the oldest compacted segment was made; `None` when no compacted segment is
+    /// kept.
     pub oldest_folded: Option<UnixMillis>,
     /// When the oldest idempotency key was used.
     pub oldest_key: Option<UnixMillis>,

@@ -1,8 +1,10 @@
-//! The schema of a database: which migrations it still needs, and whether it may be used at all. Knows no SQL.
+//! The schema of a database: which migrations it still needs, and whether it may be used at all. Knows no
+//! SQL.
 //!
-//! A database has a table `meta` of names and values, in which `schema` says how many migrations were applied. Each
-//! migration is applied in one transaction with its number, so an interruption leaves the schema before it. Released
-//! migrations never change: a new schema is one more migration at the end of the list.
+//! A database has a table `meta` of names and values, in which `schema` says how many migrations were
+//! applied. Each migration is applied in one transaction with its number, so an interruption leaves the
+//! schema before it. Released migrations never change: a new schema is one more migration at the end of the
+//! list.
 
 use crate::wire::{Code, Problem};
 

@@ -3,8 +3,8 @@
 //! Knows nothing of how a report travels. Every count saturates. Two things are kept for every read:
 //! - a tier that was asked counts once, as a hit, a miss or a failure; an entry that was refused is a miss of
 //!   its tier, and its refusal is counted beside it;
-//! - a read ends once, as an answer or a failure. `Stale` and `Revalidating` count all answers with that mark;
-//!   `Removed` and `NotFound` only fresh ones.
+//! - a read ends once, as an answer or a failure. `Stale` and `Revalidating` count all answers with that
+//!   mark; `Removed` and `NotFound` only fresh ones.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -115,10 +115,10 @@ impl Counts {
         self.rows.get(class).map_or(0, |row| of(row, count))
     }
 
-    /// Returns the numbers of a class for one data point of Workers Analytics Engine, `double1` first:
-    /// 1 reads; hits of 2 memory, 3 KV, 4 R2, 5 the origin; 6 failures of the origin; 7 refusals; answers that
-    /// were 8 fresh, 9 revalidating, 10 stale, 11 removed, 12 not found; 13 failed reads; 14 refreshes;
-    /// 15 syncs; 16 fetches of the origin, 17 their milliseconds; 18 answers of known lag, 19 their lag in
+    /// Returns the numbers of a class for one data point of Workers Analytics Engine, `double1` first: 1
+    /// reads; hits of 2 memory, 3 KV, 4 R2, 5 the origin; 6 failures of the origin; 7 refusals; answers that
+    /// were 8 fresh, 9 revalidating, 10 stale, 11 removed, 12 not found; 13 failed reads; 14 refreshes; 15
+    /// syncs; 16 fetches of the origin, 17 their milliseconds; 18 answers of known lag, 19 their lag in
     /// milliseconds, 20 the greatest.
     #[must_use]
     pub fn doubles(&self, class: &str) -> [f64; 20] {

@@ -1,10 +1,10 @@
 //! The keys that are read most, in bounded memory; old reads fade.
 //!
 //! An isolate touches keys and reports the hottest to its replica, which merges the reports. This is the
-//! *space-saving* count: when all room is taken, the lightest key makes room for a new one, which inherits its
-//! weight; so a key that is more than one in `most` of what is read is always kept. Reads are counted beside
-//! the weight and only while a key is kept, so they are never more than there were. When all weighs
-//! 64 a key, everything is halved.
+//! *space-saving* count: when all room is taken, the lightest key makes room for a new one, which inherits
+//! its weight; so a key that is more than one in `most` of what is read is always kept. Reads are counted
+//! beside the weight and only while a key is kept, so they are never more than there were. When all weighs 64
+//! a key, everything is halved.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,7 +84,8 @@ impl Hot {
         }
     }
 
-    /// Hands over the `n` hottest keys, the hottest first, to be reported; the others are kept for the next report.
+    /// Hands over the `n` hottest keys, the hottest first, to be reported; the others are kept for the next
+    /// report.
     #[must_use]
     pub fn take_top(&mut self, n: usize) -> Vec<HotKey> {
         let top: Vec<HotKey> = hottest(self.keys.iter().collect(), n).into_iter().map(HotKey::of).collect();

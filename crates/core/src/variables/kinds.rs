@@ -23,7 +23,8 @@ pub trait Kind {
     /// Returns the values that are taken, in words that follow "is".
     fn expected(&self) -> String;
 
-    /// Returns the default as it would be written; empty if an absent variable stands for nothing that can be written.
+    /// Returns the default as it would be written; empty if an absent variable stands for nothing that can be
+    /// written.
     fn default_text(&self) -> String {
         String::new()
     }
@@ -288,8 +289,8 @@ impl Kind for Secret {
     }
 }
 
-/// Returns a value as the text that stands for it, trimmed; nothing if it is absent or empty. A number or a boolean
-/// without quotes counts as its text.
+/// Returns a value as the text that stands for it, trimmed; nothing if it is absent or empty. A number or a
+/// boolean without quotes counts as its text.
 fn text(
     kind: &impl Kind,
     name: &'static str,
@@ -305,7 +306,8 @@ fn text(
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// Returns a whole number without its fraction: JavaScript has no other 5.0 than 5, so TOML's 5.0 reaches a Worker as 5.
+/// Returns a whole number without its fraction: JavaScript has no other 5.0 than 5, so TOML's 5.0 reaches a
+/// Worker as 5.
 fn whole(number: &serde_json::Number) -> Option<String> {
     let float = number.as_f64().filter(|_| number.is_f64())?;
     (float.fract() == 0.0).then(|| format!("{float:.0}"))

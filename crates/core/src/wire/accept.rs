@@ -12,8 +12,8 @@ pub struct Wish {
     pub by_name: bool,
 }
 
-/// Returns how much the sender of this `Accept` wants a media type, which is in lower case. A type that no media range
-/// covers is not wanted.
+/// Returns how much the sender of this `Accept` wants a media type, which is in lower case. A type that no
+/// media range covers is not wanted.
 #[must_use]
 pub fn wish(accept: &str, media_type: &str) -> Wish {
     let (kind, _) = media_type.split_once('/').unwrap_or((media_type, ""));

@@ -1,4 +1,5 @@
-//! The byte order mark (U+FEFF) that some editors write at the beginning of a file: no part of what the file says.
+//! The byte order mark (U+FEFF) that some editors write at the beginning of a file: no part of what the file
+//! says.
 
 /// Returns a file or a body without the byte order mark at its beginning.
 #[must_use]

@@ -23,7 +23,8 @@ pub enum Claim {
         epoch: Epoch,
         /// The last version that was applied.
         version: Version,
-        /// The hash at the version. Without it a log that was restored and grew past the version goes unnoticed.
+        /// The hash at the version. Without it a log that was restored and grew past the version goes
+        /// unnoticed.
         hash: Option<Hash>,
     },
 }

@@ -14,10 +14,11 @@ use super::position::{Epoch, Version};
 pub struct FoldCursor {
     /// The version of the last change sent.
     pub version: Version,
-    /// The sort key of the last change sent, when others of its version are still to come. Only the storage of the rows
-    /// interprets it.
+    /// The sort key of the last change sent, when others of its version are still to come. Only the storage
+    /// of the rows interprets it.
     ///
-    /// Not a count: changes of that version may be compacted away meanwhile, and later ones must not be skipped.
+    /// Not a count: changes of that version may be compacted away meanwhile, and later ones must not be
+    /// skipped.
     #[serde(rename = "place")]
     pub sort_key: Option<String>,
     /// The number of parts sent. The text of a page's cursor leaves the number out.
@@ -29,7 +30,8 @@ fn is_first(part: &u32) -> bool {
     *part == 0
 }
 
-/// A cursor that a reader of pages keeps itself. The epoch is a part of the cursor, since the log may begin anew between two pages.
+/// A cursor that a reader of pages keeps itself. The epoch is a part of the cursor, since the log may begin
+/// anew between two pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageCursor {
     /// The epoch of the log.

@@ -10,14 +10,16 @@ pub struct EntityTag<'a> {
 }
 
 impl<'a> EntityTag<'a> {
-    /// Reads a text that is one entity tag and nothing else. Spaces within the quotes are taken: RFC 2616 had them.
+    /// Reads a text that is one entity tag and nothing else. Spaces within the quotes are taken: RFC 2616 had
+    /// them.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         let (tag, rest) = Self::parse_first(text.trim())?;
         rest.is_empty().then_some(tag)
     }
 
-    /// Reads the entity tag at the beginning of a text; returns it and what follows. A backslash is no escape in it.
+    /// Reads the entity tag at the beginning of a text; returns it and what follows. A backslash is no escape
+    /// in it.
     fn parse_first(text: &'a str) -> Option<(Self, &'a str)> {
         let (weak, quoted) = match text.strip_prefix("W/") {
             Some(quoted) => (true, quoted),

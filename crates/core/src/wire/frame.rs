@@ -1,7 +1,7 @@
 //! The frames of the follow WebSocket, both ways.
 //!
-//! The broker writes `changes` frames around rows that are JSON already, so that the text is built once and no
-//! row is parsed to be sent; the rest goes through serde.
+//! The broker writes `changes` frames around rows that are JSON already, so that the text is built once and
+//! no row is parsed to be sent; the rest goes through serde.
 
 use serde::{Deserialize, Serialize};
 
@@ -148,8 +148,8 @@ pub enum Frame {
     },
     /// A bookmark: how far a follower with topics has got.
     Head {
-        /// The version up to which the follower must have heard everything that passes its topics. Older brokers leave it
-        /// out.
+        /// The version up to which the follower must have heard everything that passes its topics. Older
+        /// brokers leave it out.
         from: Option<Version>,
         /// The version up to which nothing that passes the topics is missing.
         version: Version,

@@ -1,7 +1,7 @@
 //! The headers that the front door puts on requests to the broker's object.
 //!
-//! The front door drops these headers from a client's request. The front door names the caller itself, and marks a caller as a replica
-//! only when the request has an admin token.
+//! The front door drops these headers from a client's request. The front door names the caller itself, and
+//! marks a caller as a replica only when the request has an admin token.
 
 /// The name of the accepted token, to which idempotency keys belong.
 pub const CALLER: &str = "Newsreel-Caller";

@@ -22,7 +22,8 @@ pub(crate) fn to_ascii<T: Serialize + ?Sized>(value: &T) -> String {
     String::from_utf8(bytes).expect("JSON is UTF-8")
 }
 
-/// Reads a whole number, however JSON spells it: `51`, `51.0` and `5.1e1` are one number, as they are to JavaScript.
+/// Reads a whole number, however JSON spells it: `51`, `51.0` and `5.1e1` are one number, as they are to
+/// JavaScript.
 pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     struct Whole;
     impl Visitor<'_> for Whole {

@@ -1,4 +1,5 @@
-//! Many publishes at once: one line each, in a body of NDJSON or as the texts of a publishing socket; and their answers.
+//! Many publishes at once: one line each, in a body of NDJSON or as the texts of a publishing socket; and
+//! their answers.
 
 use serde::Deserialize;
 

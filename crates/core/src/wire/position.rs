@@ -120,8 +120,8 @@ impl Epoch {
         Self(text)
     }
 
-    /// Returns an epoch newer than this one, which must not be the last. The new epoch begins at `at`, or right after this
-    /// one where the clock is behind.
+    /// Returns an epoch newer than this one, which must not be the last. The new epoch begins at `at`, or
+    /// right after this one where the clock is behind.
     #[must_use]
     pub fn after(&self, at: UnixMillis, random: [u8; 10]) -> Self {
         let digit = |byte: &u8| Self::DIGITS.iter().position(|digit| digit == byte).unwrap_or(0);

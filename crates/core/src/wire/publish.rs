@@ -283,7 +283,8 @@ fn checked(listed: Vec<ChangeFields>) -> Result<Vec<Change>, PublishError> {
     Ok(changes)
 }
 
-/// Sorts serde's error by what the sender can do about it. serde has no type for "unknown field", only its text.
+/// Sorts serde's error by what the sender can do about it. serde has no type for "unknown field", only its
+/// text.
 fn unreadable(error: &serde_json::Error) -> PublishError {
     let text = error.to_string();
     if text.starts_with("unknown field") {

@@ -15,8 +15,8 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The most topics of one follower.
 pub const MAX_TOPICS: usize = 32;
-/// The most bytes of all topics of a query together. A socket's attachment of 16 KiB keeps the topics, and each byte may
-/// take three there.
+/// The most bytes of all topics of a query together. A socket's attachment of 16 KiB keeps the topics, and
+/// each byte may take three there.
 pub const MAX_TOPICS_BYTES: usize = 4_096;
 /// The longest name of a follower, in bytes.
 pub const MAX_FOLLOWER_NAME_BYTES: usize = 128;

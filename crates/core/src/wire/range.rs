@@ -5,7 +5,8 @@ use super::etag;
 /// The part of a value that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestedRange {
-    /// The whole value. Also used when the header is not a single byte range, which RFC 9110 lets a server ignore.
+    /// The whole value. Also used when the header is not a single byte range, which RFC 9110 lets a server
+    /// ignore.
     Whole,
     /// The bytes from the first to the last, both included.
     Part {
@@ -18,8 +19,8 @@ pub enum RequestedRange {
     Nothing,
 }
 
-/// Reads a `Range` header, of a value of so many bytes and with this entity tag. `if_range` is the `If-Range` header:
-/// the part is only wanted of the value that it names, by a strong tag.
+/// Reads a `Range` header, of a value of so many bytes and with this entity tag. `if_range` is the `If-Range`
+/// header: the part is only wanted of the value that it names, by a strong tag.
 #[must_use]
 pub fn wanted(range: Option<&str>, if_range: Option<&str>, etag: &str, length: u64) -> RequestedRange {
     let same = if_range.is_none_or(|named| etag::is_the_same(named, etag));

@@ -145,11 +145,11 @@ pub fn is_of_the_edge(path: &str) -> bool {
     }
 }
 
-/// Splits a path into its first four segments, each percent-decoded once, and what follows them, as it is: a key, which
-/// may hold slashes.
+/// Splits a path into its first four segments, each percent-decoded once, and what follows them, as it is: a
+/// key, which may hold slashes.
 ///
-/// A segment that is not UTF-8 stays encoded. With its `%` it is neither a word of an address nor a catalog, and
-/// neither is one with a slash or a control character in it.
+/// A segment that is not UTF-8 stays encoded. With its `%` it is neither a word of an address nor a catalog,
+/// and neither is one with a slash or a control character in it.
 fn segments(path: &str) -> (Vec<Cow<'_, str>>, Option<&str>) {
     let mut parts = path.splitn(6, '/').skip(1);
     let decoded = |part| percent_decode_str(part).decode_utf8().unwrap_or(Cow::Borrowed(part));

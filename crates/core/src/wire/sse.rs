@@ -25,8 +25,8 @@ pub fn retry(after: Duration) -> String {
     format!("retry: {}\n\n", after.as_millis())
 }
 
-/// Writes an event around a frame of type `kind`, which is one line as every frame is. `after` is the position
-/// to resume from; none while the frame is only a part of what leads there.
+/// Writes an event around a frame of type `kind`, which is one line as every frame is. `after` is the
+/// position to resume from; none while the frame is only a part of what leads there.
 #[must_use]
 pub fn event(kind: &str, after: Option<&Position>, frame: &str) -> String {
     let id = after.map_or(String::new(), |position| format!("id: {position}\n"));

@@ -1,4 +1,5 @@
-//! Codes and examples: every problem, close code, frame, event, line and row that the document shows is a real one.
+//! Codes and examples: every problem, close code, frame, event, line and row that the document shows is a
+//! real one.
 
 use std::time::Duration;
 

@@ -13,8 +13,8 @@ use newsreel_core::wire::{change, frame, keys, name, ndjson, problem, publish, q
 use crate::document::{PROTOCOL, amount, millis, quoted, table};
 use crate::sources::{self, Source};
 
-/// Constants of the table that no test can name, because they are private or belong to a crate that this one does not
-/// know. The check finds them in the sources by their names.
+/// Constants of the table that no test can name, because they are private or belong to a crate that this one
+/// does not know. The check finds them in the sources by their names.
 const PRIVATE: [&str; 37] = [
     "UNDER_WAY",
     "DRAIN_BYTES",

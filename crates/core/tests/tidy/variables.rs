@@ -1,5 +1,5 @@
-//! Variables and policies: every variable is read, and the policies in the document are those in the code and in the
-//! npm package.
+//! Variables and policies: every variable is read, and the policies in the document are those in the code and
+//! in the npm package.
 
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ fn the_policy_table_is_the_one_in_the_code() {
     }
 }
 
-/// The package repeats the table, since it checks options before its wasm is loaded. Where a reader fails, the package
-/// fetches.
+/// The package repeats the table, since it checks options before its wasm is loaded. Where a reader fails,
+/// the package fetches.
 #[test]
 fn the_package_promises_what_the_protocol_does() {
     let package = sources::package();

@@ -65,7 +65,8 @@ impl Model {
         }
     }
 
-    /// Checks G3 of a fold: a follower that held `held` and was given these changes misses nothing up to `to`.
+    /// Checks G3 of a fold: a follower that held `held` and was given these changes misses nothing up to
+    /// `to`.
     pub(crate) fn check_folded(
         &self,
         held: Option<Position>,

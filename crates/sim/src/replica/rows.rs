@@ -10,7 +10,8 @@ use newsreel_core::wire::{Position, Target, UnixMillis, Version};
 
 use crate::machine::Stored;
 
-/// How many floors one reply holds, and how many of keys and tags are told at all: few, so that both are seen.
+/// How many floors one reply holds, and how many of keys and tags are told at all: few, so that both are
+/// seen.
 const FLOORS_A_REPLY: usize = 6;
 const SNAPSHOT_FLOORS: usize = 12;
 /// One write of a replica.

@@ -1,7 +1,8 @@
-//! The broker's shell: it queues, opens, drives and delivers around the driver of the hub, which is the deployed one.
+//! The broker's shell: it queues, opens, drives and delivers around the driver of the hub, which is the
+//! deployed one.
 //!
-//! Publishes queue and are committed together. A write is durable a little later; an output that comes after the
-//! write waits until then. Sockets hibernate with their attachments. There is one alarm.
+//! Publishes queue and are committed together. A write is durable a little later; an output that comes after
+//! the write waits until then. Sockets hibernate with their attachments. There is one alarm.
 
 mod platform;
 
@@ -51,7 +52,8 @@ impl World {
         true
     }
 
-    /// Hands the driver of an object something to do. A panic ends what it does, and leaves the object in memory.
+    /// Hands the driver of an object something to do. A panic ends what it does, and leaves the object in
+    /// memory.
     fn drive<T>(
         &mut self,
         id: u64,

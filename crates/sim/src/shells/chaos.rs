@@ -75,8 +75,8 @@ impl World {
         if self.faults.strikes(Fault::Deployed) {
             self.deploy();
         }
-        // Only a replica's claim tells the broker of an epoch that a restore has undone. Without an edge, a clock that
-        // went back could make the next epoch older than the undone one.
+        // Only a replica's claim tells the broker of an epoch that a restore has undone. Without an edge, a
+        // clock that went back could make the next epoch older than the undone one.
         if self.faults.strikes(Fault::ClockSet) && !self.edges.is_empty() {
             self.broker.clock.ahead = self.some_offset();
         }

@@ -1,4 +1,5 @@
-//! The end of a run: everything heals, then every follower must get to the head. Also G6, which is checked all along.
+//! The end of a run: everything heals, then every follower must get to the head. Also G6, which is checked
+//! all along.
 
 use newsreel_core::follow::follower::{Cursor, FollowerInput, Phase};
 use newsreel_core::follow::hub::BOOKMARK_EVERY;

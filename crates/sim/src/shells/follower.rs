@@ -57,8 +57,8 @@ impl World {
         self.carry_out_follower(who);
     }
 
-    /// Carries out a follower's effects. After a failed write the follower is ahead of its stored position, and starts
-    /// again from there.
+    /// Carries out a follower's effects. After a failed write the follower is ahead of its stored position,
+    /// and starts again from there.
     pub(crate) fn carry_out_follower(&mut self, who: Who) {
         while let Some(effect) = self.seat(who).follower.poll_effect() {
             if self.carry_out_following(who, effect) {

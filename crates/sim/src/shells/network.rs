@@ -36,8 +36,9 @@ impl World {
         }
     }
 
-    /// Returns when a message arrives, once or twice; nothing if it never does. Pings and pongs have no number, so
-    /// they are never doubled and never overtake each other: the platform answers each ping with one pong.
+    /// Returns when a message arrives, once or twice; nothing if it never does. Pings and pongs have no
+    /// number, so they are never doubled and never overtake each other: the platform answers each ping with
+    /// one pong.
     fn travel(&mut self, id: u64, up: bool, unnumbered: bool) -> Option<Vec<u64>> {
         let way = self.net.between(1, 12);
         if !self.sockets.contains_key(&id) {

@@ -1,4 +1,5 @@
-//! The origin's publishers: they commit first and publish after, in order, and try again until they have an answer.
+//! The origin's publishers: they commit first and publish after, in order, and try again until they have an
+//! answer.
 
 use std::collections::BTreeSet;
 

@@ -103,7 +103,8 @@ impl World {
         self.drive_request(isolate, number);
     }
 
-    /// Polls the driver of a request, and starts the sync or the questions to tiers that the driver waits for.
+    /// Polls the driver of a request, and starts the sync or the questions to tiers that the driver waits
+    /// for.
     fn drive_request(&mut self, isolate: u64, number: u64) {
         let now = self.now;
         let Some(at) = self.isolates.get_mut(&isolate) else { return };

@@ -1,4 +1,5 @@
-//! The shell of a replica: the part of `crates/edge` around its follower. Writes, readers' questions, windows, proofs.
+//! The shell of a replica: the part of `crates/edge` around its follower. Writes, readers' questions,
+//! windows, proofs.
 
 use std::time::Duration;
 

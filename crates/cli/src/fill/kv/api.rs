@@ -83,7 +83,8 @@ impl KvApi {
         let request = || self.request(Method::POST, &["bulk", "get"]).body(body.clone());
         let Values { values } = match self.call(request).await {
             Ok(answer) => answer,
-            // The bulk read takes texts only, of limited size together. The metadata of each name can always be read.
+            // The bulk read takes texts only, of limited size together. The metadata of each name can always
+            // be read.
             Err(Failure::Refused { .. }) => return self.look_at_each(names).await,
             Err(other) => return Err(other),
         };

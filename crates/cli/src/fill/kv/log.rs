@@ -47,8 +47,8 @@ impl LogReader {
         &self.floors
     }
 
-    /// Reads the log to its head; from the beginning if it is not the log that was read before. Returns the head's
-    /// position as it was when this began, or a later one.
+    /// Reads the log to its head; from the beginning if it is not the log that was read before. Returns the
+    /// head's position as it was when this began, or a later one.
     pub(super) async fn catch_up(&mut self) -> Result<Position, Failure> {
         let mut fold = String::new();
         loop {

@@ -1,4 +1,5 @@
-//! Values from the origin, as an edge would take them: the same headers, the same stamp, the same stored bytes.
+//! Values from the origin, as an edge would take them: the same headers, the same stamp, the same stored
+//! bytes.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -72,7 +73,8 @@ impl OriginClient {
         Ok(Self { client: http::client(address)?, url, policies: Arc::new(policies), fold_tags })
     }
 
-    /// Asks for a value, a few times if need be. The entry is stamped with `position`, which was known before.
+    /// Asks for a value, a few times if need be. The entry is stamped with `position`, which was known
+    /// before.
     pub(super) async fn fetch(self, hot: Hot, position: Position) -> Result<Fetched, Missed> {
         let mut missed = (String::new(), false);
         for failures in 0..ATTEMPTS {
@@ -149,8 +151,8 @@ impl OriginClient {
     }
 }
 
-/// Undoes the content codings of a body. A value that grows past the largest of KV is cut there, since KV would not
-/// take the value.
+/// Undoes the content codings of a body. A value that grows past the largest of KV is cut there, since KV
+/// would not take the value.
 fn undone(codings: &[Coding], mut body: Vec<u8>) -> Result<Vec<u8>, AnswerError> {
     for coding in codings {
         let (most, mut plain) = (KV_VALUE_BYTES as u64 + 1, Vec::new());

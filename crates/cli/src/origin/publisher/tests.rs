@@ -66,7 +66,8 @@ impl Story {
         self.store.commit(&[Write { key: Key::new(key).unwrap(), value: Some(value) }]).unwrap();
     }
 
-    /// Runs the publisher until a receipt was given and nothing is pending, and returns what the broker heard.
+    /// Runs the publisher until a receipt was given and nothing is pending, and returns what the broker
+    /// heard.
     async fn drained(&self) -> Vec<(String, String)> {
         let publisher = Publisher::new(Arc::clone(&self.store), self.broker.clone(), Duration::ZERO);
         let publisher = tokio::spawn(publisher.run());

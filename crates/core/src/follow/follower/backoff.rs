@@ -1,4 +1,5 @@
-//! The wait between two attempts: at random below a ceiling that doubles, and longer where the broker asks for it.
+//! The wait between two attempts: at random below a ceiling that doubles, and longer where the broker asks
+//! for it.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use crate::wire::position::UnixMillis;
 /// The longest time that a follower stays away because the broker asked for it.
 pub const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
 
-/// Returns the ceiling of the wait after so many failures: `base`, doubled with each further failure, up to `cap`.
+/// Returns the ceiling of the wait after so many failures: `base`, doubled with each further failure, up to
+/// `cap`.
 #[must_use]
 pub fn backoff_ceiling(base: Duration, cap: Duration, failures: u32) -> Duration {
     base.saturating_mul(1 << failures.min(16)).min(cap)
@@ -44,8 +46,8 @@ impl Backoff {
 
     /// Returns when the next attempt begins, and counts this one as failed.
     ///
-    /// The wait is anything up to a ceiling that doubles (full jitter), so that a fleet which lost its broker does
-    /// not come back in step.
+    /// The wait is anything up to a ceiling that doubles (full jitter), so that a fleet which lost its broker
+    /// does not come back in step.
     pub(super) fn until(&mut self, now: UnixMillis) -> UnixMillis {
         let spread = backoff_ceiling(self.base, self.cap, self.failures).mul_f64(self.unit());
         let least = self.requested.take().unwrap_or_default();

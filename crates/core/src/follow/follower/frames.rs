@@ -40,7 +40,8 @@ impl Follower {
             self.effects.push_back(FollowerEffect::Apply { position, versions: Vec::new() });
         }
         if self.cursor == Cursor::Beginning && self.half_folded.is_some_and(|half| half != epoch) {
-            // Nothing is carried across epochs: a follower without a position must not keep the part of an old fold.
+            // Nothing is carried across epochs: a follower without a position must not keep the part of an
+            // old fold.
             let position = Position::genesis(epoch);
             self.cursor = Cursor::At(position);
             self.effects.push_back(FollowerEffect::Reset { position, reason: "another epoch".to_owned() });
@@ -141,7 +142,8 @@ impl Follower {
             }
             self.effects.push_back(FollowerEffect::ApplyFold { position, changes: fold.changes });
         }
-        // The position does not move before the last part, but a part that has arrived makes room for the next.
+        // The position does not move before the last part, but a part that has arrived makes room for the
+        // next.
         if brings != RangeOverlap::Gap {
             self.applied(now, fold.more);
         }

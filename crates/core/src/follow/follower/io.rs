@@ -17,7 +17,8 @@ pub struct FollowerConfig {
     pub pong_timeout: Duration,
     /// How long the frame of a version may lag behind the pong that told of the version.
     pub behind_grace: Duration,
-    /// How long catching up may go without a page. A broker that died between two pages sends no more of them.
+    /// How long catching up may go without a page. A broker that died between two pages sends no more of
+    /// them.
     pub page_timeout: Duration,
     /// The longest time between a live change and its ack.
     pub ack_every: Duration,

@@ -31,7 +31,8 @@ pub struct Follower {
     pub(super) backoff: Backoff,
     /// When the oldest change not acknowledged was applied.
     pub(super) unacked_since: Option<UnixMillis>,
-    /// The epoch of the last part of a fold that was applied, which matters while the follower holds no position.
+    /// The epoch of the last part of a fold that was applied, which matters while the follower holds no
+    /// position.
     pub(super) half_folded: Option<Epoch>,
     /// The number of the next part of a fold on this connection.
     pub(super) next_part: u32,
@@ -58,10 +59,12 @@ impl Follower {
         }
     }
 
-    /// Begins anew from the stored cursor, after effects that the shell could not carry out, or carried out in part.
+    /// Begins anew from the stored cursor, after effects that the shell could not carry out, or carried out
+    /// in part.
     ///
-    /// The follower forgets everything since, the proof too, and drops the effects that are still queued. A follower that
-    /// was not at rest dials again after a wait that grows, so that a frame that can never be stored makes no storm.
+    /// The follower forgets everything since, the proof too, and drops the effects that are still queued. A
+    /// follower that was not at rest dials again after a wait that grows, so that a frame that can never be
+    /// stored makes no storm.
     pub fn start_again(&mut self, now: UnixMillis, stored: Cursor) {
         let before = self.phase();
         let mut backoff = self.backoff.clone();
@@ -77,13 +80,14 @@ impl Follower {
         }
     }
 
-    /// Makes the next wait at least so long, as an `error` frame would: the broker asked for it outside of a frame.
+    /// Makes the next wait at least so long, as an `error` frame would: the broker asked for it outside of a
+    /// frame.
     pub fn delay_reconnect(&mut self, least: Duration) {
         self.backoff.request(Some(least));
     }
 
-    /// Reports that the last frame is still being applied, or was applied only now. Nothing more is due from the broker
-    /// before that frame is acknowledged, so all deadlines begin anew.
+    /// Reports that the last frame is still being applied, or was applied only now. Nothing more is due from
+    /// the broker before that frame is acknowledged, so all deadlines begin anew.
     pub fn still_applying(&mut self, now: UnixMillis) {
         if let State::CatchingUp { epoch, .. } = self.state {
             self.catch_up(now, epoch);
@@ -143,8 +147,8 @@ impl Follower {
 
     /// Returns the latest moment of which it is proved that everything committed before is applied.
     ///
-    /// The moment is the one at which the ping was sent; its pong told a version that the follower holds by now. An open
-    /// socket proves nothing.
+    /// The moment is the one at which the ping was sent; its pong told a version that the follower holds by
+    /// now. An open socket proves nothing.
     #[must_use]
     pub fn proved_at(&self) -> Option<UnixMillis> {
         self.proofs.proved_at()

@@ -1,5 +1,5 @@
-//! Pings and what their pongs prove: a pong tells a version, and proves that everything committed before the ping was
-//! sent is applied, as soon as that version is.
+//! Pings and what their pongs prove: a pong tells a version, and proves that everything committed before the
+//! ping was sent is applied, as soon as that version is.
 
 use std::collections::VecDeque;
 use std::time::Duration;

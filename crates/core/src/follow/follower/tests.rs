@@ -282,7 +282,8 @@ fn s1_pongs_that_run_ahead_of_a_busy_log_prove_what_has_come() {
     let mut story = Story::live_at(7);
     let first = story.now.plus(Duration::from_millis(100));
     for version in 8..=40 {
-        // The pong may overtake the frame, since only the frame waits for the disk, so a pong is always ahead.
+        // The pong may overtake the frame, since only the frame waits for the disk, so a pong is always
+        // ahead.
         story.now = first.plus(Duration::from_millis(100 * (version - 8)));
         story.expect(FollowerInput::Prove, &[ping()]);
         story.expect(pong(version), &[]);

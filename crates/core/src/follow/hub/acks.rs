@@ -1,8 +1,8 @@
 //! Acks of live followers: when a frame asks for one, and which followers are too slow.
 //!
-//! Bytes of live frames are counted once, not per follower: every so often a frame asks for an ack, and
-//! a checkpoint remembers when, and how much had been sent before. A follower's first checkpoint above its ack tells
-//! how far the follower is behind, in time and in bytes.
+//! Bytes of live frames are counted once, not per follower: every so often a frame asks for an ack, and a
+//! checkpoint remembers when, and how much had been sent before. A follower's first checkpoint above its ack
+//! tells how far the follower is behind, in time and in bytes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -185,7 +185,8 @@ impl Hub {
         self.write(HubWrite::NoteAckRequest(request));
     }
 
-    /// Closes followers with too many unacknowledged bytes. They catch up by replay, and other followers are unaffected.
+    /// Closes followers with too many unacknowledged bytes. They catch up by replay, and other followers are
+    /// unaffected.
     pub(super) fn close_over_backlog(&mut self, now: UnixMillis) {
         for id in self.ids(|session| self.acks.exceeds_backlog(now, session)) {
             self.close(id, close::TOO_SLOW, "too much is unacknowledged; resume from the position held");

@@ -1,8 +1,8 @@
 //! The hub's driver: hands the hub an input, writes what the hub decided, and then tells it.
 //!
-//! A [`Platform`] is the machine under it: rows, sockets, an alarm. The broker's Durable Object is one and the
-//! simulator has another, so that what is simulated is what is deployed. Nothing here awaits: a step is whole before
-//! the next begins.
+//! A [`Platform`] is the machine under it: rows, sockets, an alarm. The broker's Durable Object is one and
+//! the simulator has another, so that what is simulated is what is deployed. Nothing here awaits: a step is
+//! whole before the next begins.
 //!
 //! A step may end half-way: a write fails, or the platform panics. The driver is then *poisoned*: its next
 //! step, alarm or [`HubDriver::settle`] rebuilds the hub from the rows and from the attachments of the
@@ -70,8 +70,8 @@ pub trait Platform {
     /// When the rows cannot be read.
     fn stock(&mut self, log: &Log) -> Result<StorageStats, Self::Error>;
 
-    /// Takes one step of maintenance in one transaction; returns the position up to which the log is compacted,
-    /// if it moved.
+    /// Takes one step of maintenance in one transaction; returns the position up to which the log is
+    /// compacted, if it moved.
     ///
     /// # Errors
     /// When the transaction failed, so that nothing of the step is kept.
@@ -139,7 +139,8 @@ pub trait Platform {
 pub struct HubDriver {
     catalog: Catalog,
     limits: Limits,
-    /// How much of the log is kept; nothing while the deployment is misconfigured, and then all of it is kept.
+    /// How much of the log is kept; nothing while the deployment is misconfigured, and then all of it is
+    /// kept.
     maintenance: Option<RetentionLimits>,
     hub: Hub,
     /// A step began and has not ended well: what the hub believes may not be what is written.
@@ -220,8 +221,8 @@ impl HubDriver {
         &self.hub
     }
 
-    /// Closes the sockets that have stopped pinging. Nothing wakes the machine for that: it is done when there is
-    /// something else to do.
+    /// Closes the sockets that have stopped pinging. Nothing wakes the machine for that: it is done when
+    /// there is something else to do.
     ///
     /// # Errors
     /// When nothing was written or told.
@@ -234,10 +235,12 @@ impl HubDriver {
     /// Rebuilds the hub if a step has not ended well.
     fn recover<P: Platform>(&mut self, platform: &mut P) -> Result<(), P::Error> {
         if self.poisoned {
-            // Sessions come from the sockets: the changes that the poisoned hub made to its own may never have been saved.
+            // Sessions come from the sockets: the changes that the poisoned hub made to its own may never
+            // have been saved.
             let (persisted, sessions) = (platform.persisted()?, platform.sessions());
             self.hub = Hub::new(self.catalog.clone(), persisted, sessions, self.limits);
-            // A panic ended the alarm. One that is set stays, or a step of maintenance that fails would be tried at once.
+            // A panic ended the alarm. One that is set stays, or a step of maintenance that fails would be
+            // tried at once.
             if self.alarm == alarm::Alarm::Ringing {
                 self.alarm = alarm::Alarm::Unknown;
             }

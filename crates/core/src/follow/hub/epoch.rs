@@ -30,7 +30,8 @@ impl Hub {
         everyone.into_iter().for_each(|id| self.tell(Tell::Save(id)));
     }
 
-    /// Closes sessions that cannot be reset in place. Their followers reconnect with the position they hold, and are reset.
+    /// Closes sessions that cannot be reset in place. Their followers reconnect with the position they hold,
+    /// and are reset.
     pub(super) fn close_unresettable(&mut self, must_reconnect: impl Fn(&Session) -> bool) {
         for id in self.ids(must_reconnect) {
             self.close(id, close::RESYNC, "another epoch began; resume from the position held");

@@ -20,7 +20,8 @@ impl Hub {
         let everything: Vec<SessionId> = self.ids(|session| live(session) && session.topics.is_everything());
         let filtered: Vec<SessionId> = self.ids(|session| live(session) && !session.topics.is_everything());
         if !filtered.is_empty() {
-            // If the fan-out dies half-way, no pong tells a filtered follower so. The alarm, set before the sends, does.
+            // If the fan-out dies half-way, no pong tells a filtered follower so. The alarm, set before the
+            // sends, does.
             self.acks.arm(now);
         }
         let overdue = self.request_acks_of_resets(before.version.next());
@@ -43,8 +44,8 @@ impl Hub {
         }
     }
 
-    /// Starts the ack timeout of sessions that have not acknowledged an in-place reset, at the first version that is
-    /// withheld from them. Says whether there was a new one.
+    /// Starts the ack timeout of sessions that have not acknowledged an in-place reset, at the first version
+    /// that is withheld from them. Says whether there was a new one.
     fn request_acks_of_resets(&mut self, first: Version) -> bool {
         let awaiting = self.ids(|session| session.awaits_reset() && session.ack_requested <= session.acked);
         for id in &awaiting {
@@ -86,8 +87,8 @@ impl Hub {
         }
     }
 
-    /// Notes that a filtered follower was sent everything up to `version`. The first request that it has not answered
-    /// stands, however many follow.
+    /// Notes that a filtered follower was sent everything up to `version`. The first request that it has not
+    /// answered stands, however many follow.
     fn sent_to(&mut self, id: SessionId, version: Version, ack_requested: bool) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.sent_to = version;
@@ -98,7 +99,8 @@ impl Hub {
         self.tell(Tell::Save(id));
     }
 
-    /// Asks every live follower that has not acknowledged the head for an ack, with a frame that brings nothing else.
+    /// Asks every live follower that has not acknowledged the head for an ack, with a frame that brings
+    /// nothing else.
     pub(super) fn request_acks(&mut self) {
         let head = self.log.head();
         let late = |session: &Session| {

@@ -82,8 +82,8 @@ impl Budget {
     }
 }
 
-/// How fast sockets may open: 2,000 at once, 500 a second. After a restart a whole fleet reconnects; each socket past
-/// this rate is told to come later, at a moment of its own.
+/// How fast sockets may open: 2,000 at once, 500 a second. After a restart a whole fleet reconnects; each
+/// socket past this rate is told to come later, at a moment of its own.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionAdmission {
     token_bucket: TokenBucket<2_000, 2>,
@@ -171,7 +171,8 @@ impl Hub {
         self.tell(Tell::Save(id));
     }
 
-    /// Closes the older socket of a replica that connects anew: the replica has lost it, whether or not it has closed.
+    /// Closes the older socket of a replica that connects anew: the replica has lost it, whether or not it
+    /// has closed.
     fn replace_older(&mut self, newer: &Session) {
         let same = |session: &Session| session.replica && newer.replica && session.name == newer.name;
         for id in self.ids(same) {
@@ -207,7 +208,8 @@ impl Hub {
         self.tell(Tell::Save(id));
     }
 
-    /// Sends the next part if there is room and no other session waits for room, or goes live after the last part.
+    /// Sends the next part if there is room and no other session waits for room, or goes live after the last
+    /// part.
     pub(super) fn replay_on(&mut self, id: SessionId) {
         self.replay_next(id, self.replays.waiting.is_empty());
     }
@@ -294,7 +296,8 @@ impl Hub {
         if !told_something && !session.unsolicited.take(now) {
             return self.close_chatty(id);
         }
-        // The next part is due also when the window was not full: then the object died before that part went out.
+        // The next part is due also when the window was not full: then the object died before that part went
+        // out.
         self.replay_on(id);
         self.tell(Tell::Save(id));
     }

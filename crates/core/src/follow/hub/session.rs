@@ -127,8 +127,8 @@ impl Session {
         self.reset.is_none() && (self.epoch > epoch || (self.epoch == epoch && self.acked >= version))
     }
 
-    /// Says whether the follower was reset in place and has not acknowledged that. Until then it is sent nothing of the
-    /// new epoch, for frames do not name their epoch.
+    /// Says whether the follower was reset in place and has not acknowledged that. Until then it is sent
+    /// nothing of the new epoch, for frames do not name their epoch.
     pub(super) fn awaits_reset(&self) -> bool {
         self.reset == Some(Reset::InPlace)
     }

@@ -12,8 +12,8 @@ pub(crate) struct Histogram {
     pub(crate) all: Count,
     /// Sums the milliseconds of all observations.
     pub(crate) sum: Count,
-    /// The buckets: a bound in milliseconds, its label in seconds, and the counter of observations up to the bound and
-    /// past the bound before.
+    /// The buckets: a bound in milliseconds, its label in seconds, and the counter of observations up to the
+    /// bound and past the bound before.
     pub(crate) bounds: [(u64, &'static str, Count); 6],
 }
 

@@ -1,5 +1,5 @@
-//! Writing frames. Rows and the changes of a fold are JSON already, so their frames are built around them as text; the others
-//! go through serde.
+//! Writing frames. Rows and the changes of a fold are JSON already, so their frames are built around them as
+//! text; the others go through serde.
 
 use serde::Serialize;
 

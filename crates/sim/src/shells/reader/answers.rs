@@ -34,7 +34,8 @@ impl World {
         }
     }
 
-    /// Checks S1 of a read with `at_least`: its answer is not marked as stale, and is not from before that version.
+    /// Checks S1 of a read with `at_least`: its answer is not marked as stale, and is not from before that
+    /// version.
     fn check_wish(&self, answered: &Answered<'_>, known: Position, freshness: Freshness) -> Check {
         match answered.task.read().at_least() {
             Some(wanted) if freshness == Freshness::Stale || !wanted.is_met_by(&known) => {

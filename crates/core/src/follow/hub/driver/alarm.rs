@@ -23,7 +23,8 @@ pub(super) enum Alarm {
     Unknown,
     /// Set to this moment.
     At(UnixMillis),
-    /// Ringing: the driver sets the alarm once more at the end. When a panic ends the event, the platform rings again.
+    /// Ringing: the driver sets the alarm once more at the end. When a panic ends the event, the platform
+    /// rings again.
     Ringing,
 }
 
@@ -114,8 +115,8 @@ impl HubDriver {
         }
     }
 
-    /// Sets when the token of a publishing socket ends next: the alarm that is set from then on comes by that time, and
-    /// its caller closes the socket.
+    /// Sets when the token of a publishing socket ends next: the alarm that is set from then on comes by that
+    /// time, and its caller closes the socket.
     pub fn set_publisher_expiry(&mut self, due: Option<UnixMillis>) {
         self.publisher_expiry = due;
     }

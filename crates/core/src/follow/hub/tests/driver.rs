@@ -1,5 +1,5 @@
-//! Stories of the driver on a platform of plain lists: what is written, told and answered, and what a step that ends
-//! half-way leaves behind.
+//! Stories of the driver on a platform of plain lists: what is written, told and answered, and what a step
+//! that ends half-way leaves behind.
 
 use super::*;
 use crate::log::maintenance::{MaintenanceTask, RetentionLimits, StorageStats};
