@@ -1,3 +1,6 @@
+//! Stories of origin answers: what is an entry, what says "not found", what is a failure, and for how long
+//! each is kept.
+
 use super::*;
 use crate::read::policy::Policies;
 use crate::wire::position::{Epoch, Position};
