@@ -14,6 +14,7 @@ use crate::work::hits::Hits;
 use crate::work::idle::Idle;
 use crate::work::latency::Latency;
 use crate::work::origin::Origin;
+use crate::work::profile::{Load, Profile};
 use crate::work::replay::{Kept, Replay};
 use crate::work::sustained::Sustained;
 
@@ -73,6 +74,14 @@ fn whole() -> Vec<Work> {
     }
     works.push(Work::Cold(Cold { keys: 300 }));
     works.push(Work::Origin(Origin { single: 100, burst: 1000 }));
+    for load in [
+        Load::Hits,
+        Load::Publishes(Way::Single),
+        Load::Publishes(Way::Lines(100)),
+        Load::Publishes(Way::Window(32)),
+    ] {
+        works.push(Work::Profile(Profile { load, time }));
+    }
     works
 }
 

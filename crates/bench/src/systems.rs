@@ -106,11 +106,13 @@ pub(crate) struct Programs {
     pub(crate) command: Option<PathBuf>,
 }
 
-/// Returns the text of the change with a number: of one key, with the tags of a catalogue's entry.
+/// Returns the text of the change with a number: of one key, with the tags of a catalogue's entry. As rows of a log,
+/// 100,000 of these are more than Newsreel keeps in full by default.
 pub(crate) fn change(number: u64) -> String {
+    let title = number % 5_000;
     format!(
-        r#"{{"key":"availability:netflix:{number}","tags":["platform:netflix","title:{}","country:us"]}}"#,
-        number % 5_000
+        r#"{{"key":"availability:netflix:{number}","tags":["platform:netflix","title:{title}","country:us","genre:drama","season:{}","studio:lantern-street","language:en-us","rating:pg-13"]}}"#,
+        title % 12
     )
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod hits;
 pub(crate) mod idle;
 pub(crate) mod latency;
 pub(crate) mod origin;
+pub(crate) mod profile;
 pub(crate) mod replay;
 pub(crate) mod sustained;
 
@@ -32,6 +33,7 @@ pub(crate) enum Unit {
     CpuMicros,
     KiB,
     PerSecond,
+    Percent,
 }
 
 impl Unit {
@@ -41,6 +43,7 @@ impl Unit {
             Self::CpuMicros => "µs of CPU",
             Self::KiB => "KiB",
             Self::PerSecond => "per second",
+            Self::Percent => "%",
         }
     }
 
@@ -65,6 +68,7 @@ pub(crate) enum Work {
     Hits(hits::Hits),
     Cold(cold::Cold),
     Origin(origin::Origin),
+    Profile(profile::Profile),
 }
 
 impl Work {
@@ -78,6 +82,7 @@ impl Work {
             Self::Hits(_) => "Reads from memory",
             Self::Cold(_) => "Cold reads",
             Self::Origin(_) => "From the origin to the edge",
+            Self::Profile(_) => "Where the CPU time goes",
         }
     }
 
@@ -91,6 +96,7 @@ impl Work {
             Self::Hits(hits) => hits.row(),
             Self::Cold(cold) => format!("{} keys", cold.keys),
             Self::Origin(origin) => format!("{} writes, then {} at once", origin.single, origin.burst),
+            Self::Profile(profile) => profile.name().to_owned(),
         };
         format!("{}: {what}", self.section())
     }
@@ -103,7 +109,7 @@ impl Work {
             Self::Replay(replay) => replay.takes(system),
             Self::Hits(hits) => hits.takes(system),
             Self::Cold(cold) => cold.takes(system),
-            Self::Origin(_) => system.is_newsreel(),
+            Self::Origin(_) | Self::Profile(_) => system.is_newsreel(),
         }
     }
 
@@ -116,6 +122,7 @@ impl Work {
             Self::Hits(hits) => hits.run(system, programs).await,
             Self::Cold(cold) => cold.run(system, programs).await,
             Self::Origin(origin) => origin.run(system, programs).await,
+            Self::Profile(profile) => profile.run(system, programs).await,
         }
     }
 }

@@ -172,3 +172,28 @@ impl Nats {
         Ok(line.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn acks_and_changes_are_told_apart_by_their_subjects() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let texts = "INFO {}\r\nPONG\r\nMSG log 2 $JS.ACK.1 2\r\n{}\r\nMSG _INBOX.1.a 1 20\r\n{\"stream\":\"LOG\",\"s\"}\r\n\
+                PING\r\nMSG log 2 2\r\n{}\r\nMSG _INBOX.1.a 1 12\r\n{\"error\":{}}\r\n";
+            stream.write_all(texts.as_bytes()).await.expect("a client that reads");
+            std::future::pending::<()>().await;
+        });
+        let mut nats = Nats::open(port).await.expect("a connection");
+        assert_eq!(nats.changes().await.expect("a change"), 1);
+        nats.ack().await.expect("an ack");
+        assert_eq!(nats.changes().await.expect("a change"), 1);
+        assert!(nats.ack().await.is_err());
+    }
+}

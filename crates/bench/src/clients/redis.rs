@@ -126,3 +126,39 @@ pub(crate) struct Texts {
     count: u64,
     last_id: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers one connection with bytes, whatever it asks, and keeps it open.
+    async fn answering(bytes: &'static [u8]) -> Redis {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            stream.write_all(bytes).await.expect("a client that reads");
+            std::future::pending::<()>().await;
+        });
+        Redis::open(port).await.expect("a connection")
+    }
+
+    #[tokio::test]
+    async fn a_page_counts_its_entries_and_remembers_the_last() {
+        let page = b"*1\r\n*2\r\n$3\r\nlog\r\n*2\r\n\
+            *2\r\n$3\r\n7-0\r\n*2\r\n$1\r\nc\r\n$2\r\n{}\r\n*2\r\n$3\r\n8-1\r\n*2\r\n$1\r\nc\r\n$2\r\n{}\r\n*-1\r\n";
+        let mut redis = answering(page).await;
+        assert_eq!(redis.read_page().await.expect("a page"), 2);
+        assert_eq!(redis.last, "8-1");
+        assert_eq!(redis.read_page().await.expect("an empty page"), 0);
+        assert_eq!(redis.last, "8-1");
+    }
+
+    #[tokio::test]
+    async fn an_error_of_the_server_is_an_error() {
+        let mut redis = answering(b"-ERR no such command\r\n").await;
+        assert!(redis.reply().await.is_err());
+    }
+}

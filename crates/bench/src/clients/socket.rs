@@ -18,6 +18,12 @@ const HEAD_BYTES: usize = 220;
 pub(crate) struct Socket(WebSocketStream<TcpStream>);
 
 impl Socket {
+    /// Opens a socket as a server wants it that does not speak Newsreel's protocol.
+    pub(crate) async fn plain(port: u16, path: &str) -> Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        Ok(Self(tokio_tungstenite::client_async(format!("ws://127.0.0.1:{port}{path}"), stream).await?.0))
+    }
+
     pub(crate) async fn open(port: u16, path: &str) -> Result<Self> {
         let mut request = format!("ws://127.0.0.1:{port}{path}").into_client_request()?;
         let offered = format!("newsreel.v1, newsreel.bearer.{}", BASE64_URL_SAFE_NO_PAD.encode(TOKEN));

@@ -20,6 +20,8 @@ pub(crate) struct Worker {
     pub(crate) vars: Vec<(&'static str, String)>,
     /// Bindings of the kinds that workerd forwards to a server: name, kind, and the server's port.
     pub(crate) remote: Vec<(&'static str, Remote, u16)>,
+    /// The port of V8's inspector, if it is wanted.
+    pub(crate) inspector: Option<u16>,
 }
 
 /// A binding that workerd serves by requests to another server.
@@ -63,6 +65,9 @@ impl Workerd {
         fs::write(&file, configuration(worker, &folder.path().join("state"), port))?;
         let mut command = Command::new(workerd);
         command.args(["serve", "--experimental"]).arg(&file).stderr(Stdio::inherit());
+        if let Some(inspector) = worker.inspector {
+            command.arg(format!("--inspector-addr=127.0.0.1:{inspector}"));
+        }
         let process = Process::start(&mut command, port).await?;
         Ok(Self { port, process, folder })
     }
@@ -149,6 +154,7 @@ mod tests {
             classes: vec!["Broker"],
             vars: vec![("EDGE", "it's \"here\"".to_owned())],
             remote: vec![("ENTRIES", Remote::Kv, 4000), ("", Remote::Cache, 4001)],
+            inspector: None,
         };
         let text = configuration(&worker, Path::new("/s"), 8080);
         for part in [

@@ -25,6 +25,24 @@ impl Edge {
         programs: &Programs,
         origin_port: Option<u16>,
     ) -> Result<Self> {
+        Self::start_with(system, programs, origin_port, None).await
+    }
+
+    /// Starts a Worker whose isolate V8's inspector looks into, at a port.
+    pub(crate) async fn start_inspected(
+        system: &System,
+        programs: &Programs,
+        inspector: u16,
+    ) -> Result<Self> {
+        Self::start_with(system, programs, None, Some(inspector)).await
+    }
+
+    async fn start_with(
+        system: &System,
+        programs: &Programs,
+        origin_port: Option<u16>,
+        inspector: Option<u16>,
+    ) -> Result<Self> {
         let (kv, r2) = (Stub::start(Kind::Kv).await?, Stub::start(Kind::R2).await?);
         let (cache, origin) = (Stub::start(Kind::Cache).await?, Stub::start(Kind::Origin).await?);
         let mut worker = match system {
@@ -38,6 +56,7 @@ impl Edge {
         };
         worker.vars.push(("ORIGIN_URL", format!("http://127.0.0.1:{}", origin_port.unwrap_or(origin.port))));
         worker.remote = vec![("ENTRIES", Remote::Kv, kv.port), ("COPIES", Remote::R2, r2.port)];
+        worker.inspector = inspector;
         if *system == System::Baseline(Baseline::CacheApi) {
             worker.remote.push(("", Remote::Cache, cache.port));
         }

@@ -35,7 +35,7 @@ enum Connected {
 }
 
 impl Publisher {
-    pub(super) async fn open(system: &System, port: u16, way: Way) -> Result<Self> {
+    pub(crate) async fn open(system: &System, port: u16, way: Way) -> Result<Self> {
         let connection = match (system, way) {
             (System::Newsreel(..) | System::Object { .. }, Way::Window(_)) => {
                 Connected::Socket(Box::new(SocketPublisher::open(port, CATALOG).await?))
