@@ -4,8 +4,8 @@
 //! by one, and the object may die after any of it. Sockets outlive the object, and texts on the wire stay in
 //! order.
 //!
-//! The shell is not `HubDriver` on purpose: it may die between any two effects, and asks the hub in a state that
-//! the driver never leaves it in. `tests/driver.rs` and the simulator play the driver itself.
+//! The shell is not `HubDriver`, because it may die between any two effects, and in the driver these are one call.
+//! `tests/driver.rs` and the simulator play the driver itself.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
