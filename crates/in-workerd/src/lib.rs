@@ -10,6 +10,8 @@
 //!
 //! For tests only: a failure panics with its reason.
 
+pub mod sql;
+
 use std::cell::RefCell;
 use std::fmt::{Display, Formatter};
 use std::panic::AssertUnwindSafe;

@@ -2,6 +2,7 @@
 
 use newsreel_core::wire::Hash;
 
+use newsreel_in_workerd::sql::{run, schema, tables, texts};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
@@ -11,19 +12,6 @@ use crate::driver::rows::{MIGRATIONS, OpenError};
 const V1: &str = include_str!("../v1.sql");
 /// The time at which the first release wrote them.
 const THEN: UnixMillis = UnixMillis(1_795_713_912_600);
-
-fn run(state: &State, statements: &str) -> worker::Result<()> {
-    state.storage().sql().exec(statements, None).map(|_| ())
-}
-
-fn texts(state: &State, query: &str) -> Vec<String> {
-    #[derive(serde::Deserialize)]
-    struct One {
-        one: String,
-    }
-    let rows: Vec<One> = state.storage().sql().exec(query, None).unwrap().to_array().unwrap();
-    rows.into_iter().map(|row| row.one).collect()
-}
 
 /// Everything that a database of these tables holds, to be compared.
 fn everything(state: &State) -> Vec<Vec<String>> {
@@ -41,19 +29,6 @@ fn everything(state: &State) -> Vec<Vec<String>> {
         .map(|query| texts(state, query)),
     );
     all
-}
-
-/// Returns the statements that made the tables and indexes, without differences in white space.
-fn tables(state: &State) -> Vec<String> {
-    let made = texts(
-        state,
-        "SELECT sql AS one FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE '\\_%' ESCAPE '\\' ORDER BY name",
-    );
-    made.iter().map(|sql| sql.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
-}
-
-fn schema(state: &State) -> Vec<String> {
-    texts(state, "SELECT value AS one FROM meta WHERE name = 'schema'")
 }
 
 /// Asserts that the log is the one that the first release wrote.
@@ -109,10 +84,7 @@ async fn an_upgraded_database_has_the_tables_of_a_new_one() {
         Rows::open(&state).unwrap();
         (tables(&state), schema(&state))
     });
-    let unmarked = |(tables, schema): (Vec<String>, Vec<String>)| {
-        (tables.iter().map(|sql| sql.replace("IF NOT EXISTS ", "")).collect::<Vec<_>>(), schema)
-    };
-    let (upgraded, new) = (unmarked(upgraded.await), unmarked(new.await));
+    let (upgraded, new) = (upgraded.await, new.await);
     assert_eq!(upgraded, new);
     assert_eq!(new.1, [MIGRATIONS.len().to_string()]);
 }

@@ -2,42 +2,15 @@
 
 use newsreel_core::wire::Epoch;
 
+use newsreel_in_workerd::sql::{run, schema, tables, texts};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
 use crate::replica::rows::MIGRATIONS;
 use newsreel_sqlite_rows::OpenError;
-use worker::State;
 
 /// The tables of the first release, with rows in all of them.
 const V1: &str = include_str!("../v1.sql");
-
-fn run(state: &State, statements: &str) -> worker::Result<()> {
-    state.storage().sql().exec(statements, None).map(|_| ())
-}
-
-fn texts(state: &State, query: &str) -> Vec<String> {
-    #[derive(serde::Deserialize)]
-    struct One {
-        one: String,
-    }
-    let rows: Vec<One> = state.storage().sql().exec(query, None).unwrap().to_array().unwrap();
-    rows.into_iter().map(|row| row.one).collect()
-}
-
-/// Returns the statements that made the tables and indexes, without differences in white space.
-fn tables(state: &State) -> Vec<String> {
-    let made = texts(
-        state,
-        "SELECT sql AS one FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE '\\_%' ESCAPE '\\' ORDER BY name",
-    );
-    let words = |sql: &String| sql.split_whitespace().collect::<Vec<_>>().join(" ");
-    made.iter().map(|sql| words(sql).replace("IF NOT EXISTS ", "")).collect()
-}
-
-fn schema(state: &State) -> Vec<String> {
-    texts(state, "SELECT value AS one FROM meta WHERE name = 'schema'")
-}
 
 #[test]
 async fn the_first_schema_is_used_with_all_that_it_holds() {
