@@ -17,6 +17,7 @@ use crate::work::origin::Origin;
 use crate::work::profile::{Load, Profile};
 use crate::work::replay::{Kept, Replay};
 use crate::work::sustained::Sustained;
+use crate::work::trace::Trace;
 
 /// How long one system may take for one workload.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -73,6 +74,11 @@ fn whole() -> Vec<Work> {
         works.push(Work::Hits(Hits { connections, publishes, time }));
     }
     works.push(Work::Cold(Cold { keys: 300 }));
+    if Trace::file().is_some() {
+        works.push(Work::Trace(Trace { requests: 50_000 }));
+    } else {
+        eprintln!("NEWSREEL_DATA has no trace: reads of one are left out");
+    }
     works.push(Work::Origin(Origin { single: 100, burst: 1000 }));
     for load in [
         Load::Hits,

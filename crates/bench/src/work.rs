@@ -9,6 +9,7 @@ pub(crate) mod origin;
 pub(crate) mod profile;
 pub(crate) mod replay;
 pub(crate) mod sustained;
+pub(crate) mod trace;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub(crate) enum Unit {
     KiB,
     PerSecond,
     Percent,
+    HitRate,
 }
 
 impl Unit {
@@ -44,11 +46,12 @@ impl Unit {
             Self::KiB => "KiB",
             Self::PerSecond => "per second",
             Self::Percent => "%",
+            Self::HitRate => "% of the reads",
         }
     }
 
     pub(crate) fn more_is_better(self) -> bool {
-        self == Self::PerSecond
+        matches!(self, Self::PerSecond | Self::HitRate)
     }
 }
 
@@ -69,6 +72,7 @@ pub(crate) enum Work {
     Cold(cold::Cold),
     Origin(origin::Origin),
     Profile(profile::Profile),
+    Trace(trace::Trace),
 }
 
 impl Work {
@@ -83,6 +87,7 @@ impl Work {
             Self::Cold(_) => "Cold reads",
             Self::Origin(_) => "From the origin to the edge",
             Self::Profile(_) => "Where the CPU time goes",
+            Self::Trace(_) => "Reads of a real trace",
         }
     }
 
@@ -97,6 +102,7 @@ impl Work {
             Self::Cold(cold) => format!("{} keys", cold.keys),
             Self::Origin(origin) => format!("{} writes, then {} at once", origin.single, origin.burst),
             Self::Profile(profile) => profile.name().to_owned(),
+            Self::Trace(trace) => format!("{} requests", trace.requests),
         };
         format!("{}: {what}", self.section())
     }
@@ -109,7 +115,7 @@ impl Work {
             Self::Replay(replay) => replay.takes(system),
             Self::Hits(hits) => hits.takes(system),
             Self::Cold(cold) => cold.takes(system),
-            Self::Origin(_) | Self::Profile(_) => system.is_newsreel(),
+            Self::Origin(_) | Self::Profile(_) | Self::Trace(_) => system.is_newsreel(),
         }
     }
 
@@ -123,6 +129,7 @@ impl Work {
             Self::Cold(cold) => cold.run(system, programs).await,
             Self::Origin(origin) => origin.run(system, programs).await,
             Self::Profile(profile) => profile.run(system, programs).await,
+            Self::Trace(trace) => trace.run(system, programs).await,
         }
     }
 }

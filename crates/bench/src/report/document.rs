@@ -31,6 +31,9 @@ measurement has a server of its own on an empty folder, which is under load for 
 - **NATS JetStream** has a stream in a file and a consumer for each follower. Its server syncs the file every two minutes.
 - For reads: a Worker that does nothing, one that answers a constant under the headers of Newsreel's answer, one that reads
   KV each time, and one that keeps answers in the Cache API. KV, R2, cache and origin are servers in the load generator.
+- **Reads of a real trace** are the first requests of the trace in the folder of `NEWSREEL_DATA`, on an edge that holds nothing.
+- **Where the CPU time goes** is what V8's sampling profiler says of the isolate's thread, idle time left out. Built-in functions
+  are those of V8 and workerd that JavaScript or wasm calls.
 - **From the origin to the edge** is the sample origin of the command `newsreel`, in its debug build.
 
 In Redis and NATS each change of a batch is a message; Newsreel and the JavaScript object send a batch as one. One thread

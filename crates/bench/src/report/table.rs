@@ -56,6 +56,9 @@ pub(crate) fn advantages(row: &Row, column: usize) -> Vec<f64> {
 /// Returns a number with three digits, and with commas between thousands.
 pub(crate) fn rounded(value: f64) -> String {
     let size = value.abs();
+    if size == 0.0 {
+        return "0".to_owned();
+    }
     let decimals = [100.0, 10.0, 1.0, 0.1].iter().filter(|least| size < **least).count();
     let mut unit = 1.0;
     while size / unit >= 1000.0 {
@@ -86,7 +89,7 @@ mod tests {
     #[test]
     fn numbers_have_three_digits() {
         let shown = [12_345.0, 1_234_567.0, 999.6, 382.4, 27.04, 7.301, 0.0904, 0.0].map(rounded);
-        assert_eq!(shown, ["12,300", "1,230,000", "1,000", "382", "27.0", "7.30", "0.0904", "0.0000"]);
+        assert_eq!(shown, ["12,300", "1,230,000", "1,000", "382", "27.0", "7.30", "0.0904", "0"]);
     }
 
     #[test]
