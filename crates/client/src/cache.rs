@@ -2,7 +2,7 @@
 //! here.
 //!
 //! A read that memory can answer is one call with two numbers. Any other read is pending: JavaScript asks for
-//! its next step, as JSON (see [`NextStep`]), and does the waiting.
+//! its next step, as JSON (see `pending::NextStep`), and does the waiting.
 
 mod entry_index;
 mod options;
