@@ -22,6 +22,15 @@ fail() {
   exit 1
 }
 
+# no_options HELP WORD…: shows the help if that is the word; any other word is an error.
+no_options() {
+  case ${2:-} in
+    '') ;;
+    -h | --help) printf '%s\n' "$1" && exit ;;
+    *) fail "$(basename "$0") takes nothing, and not $2 ($0 --help)" ;;
+  esac
+}
+
 # need COMMAND WHAT-TO-DO
 need() { command -v "$1" >/dev/null 2>&1 || fail "$1 is missing: $2"; }
 
@@ -213,20 +222,23 @@ make_worker() {
   local out=$1 stage=target/worker
   set_up_bindgen
   say "  compiling the Worker"
-  rm -rf "$out" $stage
-  mkdir -p "$out" $stage
+  rm -rf $stage
+  mkdir -p $stage/made "$(dirname "$out")"
   compile_worker
   say "  binding and bundling the Worker"
   "$WASM_BINDGEN_BIN" --target module --no-typescript --experimental-reset-state-function --out-dir $stage --out-name index \
     "${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/release/newsreel_entry.wasm"
   # The features are those that rustc uses: of all that binaryen knows workerd need not know each.
   wasm-opt -O --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int --enable-bulk-memory \
-    --enable-multivalue --enable-reference-types --enable-exception-handling --debuginfo $stage/index_bg.wasm -o "$out/index_bg.wasm"
+    --enable-multivalue --enable-reference-types --enable-exception-handling --debuginfo $stage/index_bg.wasm -o $stage/made/index_bg.wasm
   cp crates/entry/shim.mjs $stage/shim.mjs
   esbuild $stage/shim.mjs --bundle --format=esm --minify --external:./index_bg.wasm '--external:cloudflare:*' \
     --outfile=$stage/bundle.js --log-level=warning
   # workerd imports a wasm module without the word that the proposal has for it.
-  sed 's/import source /import /' $stage/bundle.js >"$out/index.js"
+  sed 's/import source /import /' $stage/bundle.js >$stage/made/index.js
+  # Whole, or as it was: a build that is cut off leaves the last one.
+  rm -rf "$out"
+  mv $stage/made "$out"
 }
 
 # compile_worker: compiles crates/entry, and the standard library anew, so that a panic unwinds and ends one request and
