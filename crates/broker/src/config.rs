@@ -1,12 +1,14 @@
 //! The deployment's variables that concern the broker, checked.
 
+use std::cell::OnceCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use newsreel_core::follow::hub;
 use newsreel_core::log::maintenance::RetentionLimits;
 use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::Problem;
-use newsreel_gate::Deployment;
+use newsreel_gate::{Deployment, once};
 use worker::Env;
 
 /// The variables of the deployment, or their defaults.
@@ -25,12 +27,24 @@ pub(crate) struct Config {
     pub(crate) fold_tags: bool,
 }
 
+thread_local! {
+    static CONFIG: OnceCell<Rc<Config>> = const { OnceCell::new() };
+}
+
+/// Returns the deployment's configuration, which is read once in an isolate's life.
+///
+/// # Errors
+/// `misconfigured`, naming the variable and what to write there.
+pub(crate) fn config(env: &Env) -> Result<Rc<Config>, Problem> {
+    once(&CONFIG, || Config::read(env))
+}
+
 impl Config {
     /// Reads the broker's variables, and checks them.
     ///
     /// # Errors
     /// `misconfigured`, naming the variable and what to write there.
-    pub(crate) fn read(env: &Env) -> Result<Self, Problem> {
+    fn read(env: &Env) -> Result<Self, Problem> {
         let given = Deployment(env);
         let millis = |variable| given.read(variable).map(Duration::from_millis);
         let maintenance = RetentionLimits {

@@ -18,8 +18,8 @@ use crate::driver::notify::Notify;
 use crate::driver::platform::{Machine, Shell};
 use crate::driver::rows::{OpenError, Rows};
 use crate::driver::sockets::Sockets;
-use crate::js::now;
 use crate::tags::{self, SocketTag};
+use newsreel_gate::now;
 
 pub(crate) mod notify;
 mod platform;

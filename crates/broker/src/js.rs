@@ -2,7 +2,6 @@
 
 use getrandom::fill;
 use js_sys::{Date, Promise};
-use newsreel_core::wire::UnixMillis;
 use wasm_bindgen::prelude::*;
 use worker::WebSocket;
 use worker::wasm_bindgen_futures::JsFuture;
@@ -84,11 +83,6 @@ pub(crate) fn attached(socket: &WebSocket) -> Option<String> {
 
 fn raw(socket: &WebSocket) -> &Socket {
     AsRef::<JsValue>::as_ref(socket.as_ref()).unchecked_ref()
-}
-
-/// Returns this machine's time.
-pub(crate) fn now() -> UnixMillis {
-    UnixMillis(worker::Date::now().as_millis())
 }
 
 /// Returns random bits, for an epoch.

@@ -16,7 +16,7 @@ use worker::{
     durable_object,
 };
 
-use crate::config::Config;
+use crate::config::{Config, config};
 use crate::driver::BrokerDriver;
 use crate::driver::rows::OpenError;
 use crate::follow::reader::LogReader;
@@ -47,7 +47,7 @@ impl DurableObject for Broker {
     fn new(state: State, env: Env) -> Self {
         // The front door refuses every request to a misconfigured deployment, but alarms and open sockets
         // do not pass it.
-        let config = Config::read(&env).unwrap_or_else(|_| Config::misconfigured());
+        let config = config(&env).map_or_else(|_| Config::misconfigured(), |config| *config);
         let parts = match BrokerDriver::wake(state, config) {
             Ok(driver) => Ok(Parts::new(Rc::new(driver))),
             Err(OpenError::Refused(problem)) => Err(problem),

@@ -11,9 +11,8 @@ thread_local! {
 
 /// Returns this machine's time, which never goes back, even when the machine's clock is set back.
 pub(crate) fn now() -> UnixMillis {
-    let machine = UnixMillis(worker::Date::now().as_millis());
     let mut clock = CLOCK.get();
-    let now = clock.read(machine);
+    let now = clock.read(newsreel_gate::now());
     CLOCK.set(clock);
     now
 }

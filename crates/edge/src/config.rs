@@ -8,8 +8,9 @@ use newsreel_core::access::cors::Origins;
 use newsreel_core::read::policy::Policies;
 use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::{Catalog, Code, Problem};
-use newsreel_gate::Deployment;
-use worker::{Env, Request};
+use newsreel_gate::{Deployment, once};
+use worker::worker_sys::ext::RequestExt as _;
+use worker::{Env, web_sys};
 
 /// The binding of the KV namespace.
 pub(crate) const ENTRIES: &str = variables::ENTRIES.name;
@@ -55,6 +56,7 @@ pub(crate) struct Config {
 
 thread_local! {
     static CONFIG: OnceCell<Rc<Config>> = const { OnceCell::new() };
+    static LOCATION: OnceCell<String> = const { OnceCell::new() };
 }
 
 /// Returns the deployment's configuration.
@@ -62,13 +64,7 @@ thread_local! {
 /// # Errors
 /// `misconfigured`, naming the variable and what to write there.
 pub(crate) fn config(env: &Env) -> Result<Rc<Config>, Problem> {
-    CONFIG.with(|cell| match cell.get() {
-        Some(config) => Ok(Rc::clone(config)),
-        None => {
-            let config = Rc::new(Config::from_env(env)?);
-            Ok(Rc::clone(cell.get_or_init(|| config)))
-        }
-    })
+    once(&CONFIG, || Config::from_env(env))
 }
 
 impl Config {
@@ -95,16 +91,21 @@ impl Config {
         })
     }
 
-    /// Returns the name of the edge that serves this request.
-    pub(crate) fn edge(&self, request: &Request) -> String {
-        let location = || request.cf().map(worker::Cf::colo).filter(|colo| !colo.is_empty());
-        self.edge.clone().or_else(location).unwrap_or_else(|| "local".to_owned())
+    /// Returns the name of this edge. An isolate stays at one location, which its first request names.
+    pub(crate) fn edge(&self, request: &web_sys::Request) -> String {
+        let location = || LOCATION.with(|known| known.get_or_init(|| location(request)).clone());
+        self.edge.clone().unwrap_or_else(location)
     }
 
     /// Says whether the replica of `edge` tends KV.
     pub(crate) fn tends_kv(&self, edge: &str) -> bool {
         self.kv_tender.as_deref().is_none_or(|tender| tender == edge)
     }
+}
+
+fn location(request: &web_sys::Request) -> String {
+    let colo = request.cf().map(|cf| worker::Cf::from(cf).colo()).filter(|colo| !colo.is_empty());
+    colo.unwrap_or_else(|| "local".to_owned())
 }
 
 fn has_r2(env: &Env) -> bool {

@@ -1,18 +1,21 @@
 //! The caller of a request: its token is on a list of the deployment, or signed.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
 
 use newsreel_core::access::rate::{self, FAILURES_PER_SECOND, RateKey, RateLimiter};
 use newsreel_core::access::{self, Caller, Scope, Tokens};
 use newsreel_core::variables::{self, Settings as _};
-use newsreel_core::wire::{Catalog, Code, Problem, UnixMillis};
+use newsreel_core::wire::{Catalog, Code, Problem};
 use worker::{Env, Request};
 
-use crate::{Deployment, Failure, signatures};
+use crate::{Deployment, Failure, now, once, signatures};
 
 thread_local! {
     static FAILURES: RefCell<RateLimiter> = RefCell::default();
     static CALLERS: RefCell<RateLimiter> = RefCell::default();
+    static TOKENS: OnceCell<Rc<Tokens>> = const { OnceCell::new() };
+    static CATALOGS: OnceCell<Rc<Vec<Catalog>>> = const { OnceCell::new() };
 }
 
 /// Returns the caller of a request, if its token allows `scope` on `catalog`.
@@ -62,7 +65,8 @@ pub fn check_rate(caller: &Caller, scope: Scope, per_second: u32) -> Result<(), 
 /// # Errors
 /// `unknown-catalog`; `misconfigured` when `CATALOGS` cannot be read.
 pub fn check_catalog(env: &Env, catalog: &Catalog) -> Result<(), Problem> {
-    access::served(&Deployment(env).read(&variables::CATALOGS)?, catalog)
+    let listed = once(&CATALOGS, || Deployment(env).read(&variables::CATALOGS))?;
+    access::served(&listed, catalog)
 }
 
 /// Returns the token that a request shows.
@@ -74,15 +78,14 @@ fn presented(request: &Request) -> worker::Result<Option<String>> {
 
 /// Returns the caller by the lists of the deployment.
 fn listed(env: &Env, token: Option<&str>, scope: Scope, catalog: &Catalog) -> Result<Caller, Problem> {
+    once(&TOKENS, || tokens(env))?.authorize(token, scope, catalog)
+}
+
+/// Reads the lists of the deployment.
+fn tokens(env: &Env) -> Result<Tokens, Problem> {
     let given = Deployment(env);
     let (publish, follow) = (given.read(&variables::PUBLISH_TOKENS)?, given.read(&variables::FOLLOW_TOKENS)?);
     let admin = given.read(&variables::ADMIN_TOKENS)?;
     Tokens::parse(&publish, &follow, &admin)
-        .map_err(|error| Problem::new(Code::Misconfigured, error.to_string()))?
-        .authorize(token, scope, catalog)
-}
-
-/// Returns this machine's time.
-fn now() -> UnixMillis {
-    UnixMillis(worker::Date::now().as_millis())
+        .map_err(|error| Problem::new(Code::Misconfigured, error.to_string()))
 }

@@ -1,5 +1,9 @@
 //! The variables of a deployment as an `Env` holds them.
 
+use std::cell::OnceCell;
+use std::rc::Rc;
+use std::thread::LocalKey;
+
 use js_sys::{JSON, Reflect};
 use newsreel_core::variables::Settings;
 use serde_json::Value;
@@ -22,4 +26,22 @@ impl Settings for Deployment<'_> {
         let json = JSON::stringify(&value).ok().and_then(|json| json.as_string())?;
         serde_json::from_str(&json).ok()
     }
+}
+
+/// Returns what `read` makes of the variables, which it does once in an isolate's life: they do not change in it. After an
+/// error the next call reads them again.
+///
+/// # Errors
+/// That of `read`.
+pub fn once<T, E>(
+    cell: &'static LocalKey<OnceCell<Rc<T>>>,
+    read: impl FnOnce() -> Result<T, E>,
+) -> Result<Rc<T>, E> {
+    cell.with(|cell| match cell.get() {
+        Some(known) => Ok(Rc::clone(known)),
+        None => {
+            let known = Rc::new(read()?);
+            Ok(Rc::clone(cell.get_or_init(|| known)))
+        }
+    })
 }

@@ -5,6 +5,7 @@
 //! - [`caller`]: which catalogs there are, which caller a token names, and how often it may call;
 //! - `signatures`: signed tokens, which the platform's cryptography verifies;
 //! - [`Deployment`]: the variables and secrets of the deployment;
+//! - [`now`]: this machine's clock;
 //! - [`Failure`]: the reason that a request has no answer of its own.
 //!
 //! Each isolate keeps its own imported keys and token buckets here; none of them outlives the isolate.
@@ -12,11 +13,13 @@
 //! *Architecture invariant:* no Durable Object is known here, and no secret leaves in a text.
 
 pub mod caller;
+mod clock;
 pub mod cors;
 mod deployment;
 mod failure;
 mod signatures;
 
 pub use caller::{admit, check_catalog, check_rate};
-pub use deployment::Deployment;
+pub use clock::now;
+pub use deployment::{Deployment, once};
 pub use failure::{Answer, Failure};

@@ -81,7 +81,7 @@ impl Rows {
             active_bytes: Cell::new(0),
             sealed_bytes: Cell::new(0),
         };
-        let epoch = Epoch::new(js::now(), js::random());
+        let epoch = Epoch::new(newsreel_gate::now(), js::random());
         rows.database.run(include_str!("rows/sql/first_epoch.sql"), vec![epoch.as_str().into()])?;
         rows.count()?;
         Ok(rows)

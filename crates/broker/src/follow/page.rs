@@ -9,7 +9,7 @@ use worker::{Request, ResponseBuilder, Result};
 
 use crate::follow::reader::{Found, LogPart, LogReader, VARY};
 use crate::http::{grant, headers};
-use crate::js::now;
+use newsreel_gate::now;
 
 /// How many requests may wait for a version at once.
 const MAX_POLLS: u32 = 1_000;

@@ -22,7 +22,7 @@ use crate::follow::permits::Permit;
 use crate::follow::reader::{Found, LogPart, LogReader, VARY};
 use crate::follow::streams::Streams;
 use crate::http::{grant, headers};
-use crate::js::now;
+use newsreel_gate::now;
 
 /// How many streams may be open at once: each may hold an event, so a frame's worth of bytes.
 const MAX_STREAMS: u32 = 256;

@@ -11,7 +11,7 @@ use newsreel_core::wire::UnixMillis;
 
 use crate::driver::notify::Notify;
 use crate::follow::permits::{Permit, Permits};
-use crate::js::now;
+use newsreel_gate::now;
 
 /// How long a new stream waits for the permit of a reader that is gone. The platform notices within milliseconds that a
 /// comment cannot be written, and on a machine that is busy within a few seconds for hundreds of streams.

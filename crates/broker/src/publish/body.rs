@@ -10,9 +10,9 @@ use newsreel_core::wire::ndjson::{self, MAX_LINES_BYTES};
 use newsreel_core::wire::publish::MAX_BODY_BYTES;
 use worker::Request;
 
-use crate::js::now;
 use crate::publish::problems::{busy, too_large};
 use newsreel_gate::Failure;
+use newsreel_gate::now;
 
 /// How many bytes of bodies may be read at once. Each is in memory twice when it has come.
 const BODIES_BYTES: usize = 24 << 20;

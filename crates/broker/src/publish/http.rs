@@ -14,11 +14,11 @@ use serde::Serialize;
 use worker::Request;
 
 use crate::http::{grant, json_response, text_response};
-use crate::js::now;
 use crate::publish::body::{BodyMark, max_body_bytes, read_body};
 use crate::publish::problems::{busy, unknown};
 use crate::publish::publishers::outcome_json;
 use crate::publish::queue::{AnswerTo, PUBLISH_BYTES, Publishing, Queued, QueuedPublish};
+use newsreel_gate::now;
 
 /// A publish over HTTP whose body has been read.
 struct Posted {

@@ -15,8 +15,9 @@ use newsreel_core::follow::hub::PublishOutcome;
 use newsreel_core::wire::{Code, UnixMillis, frame, ndjson};
 use worker::{Result, State, WebSocket, console_error};
 
-use crate::js::{attach, attached, now};
+use crate::js::{attach, attached};
 use crate::tags::{self, SocketTag, tag_of};
+use newsreel_gate::now;
 
 /// How many publishes of one socket may be unanswered.
 const MAX_UNANSWERED: usize = 10_000;

@@ -10,12 +10,13 @@ use futures_channel::oneshot;
 use newsreel_core::access::Grant;
 use newsreel_core::follow::hub::{PublishOutcome, Submission, not_written};
 use newsreel_core::wire::publish::PublishError;
-use newsreel_core::wire::{Problem, Publish, PublishLine};
+use newsreel_core::wire::{Problem, Publish, PublishLine, UnixMillis};
 use worker::{Delay, console_error};
 
 use crate::driver::BrokerDriver;
 use crate::publish::body::Bodies;
 use crate::publish::publishers::{AnswerSent, PendingAnswer, Publishers};
+use newsreel_gate::now;
 
 /// How many bytes of publishes may wait for a commit: at most three times as many as the log has them, where what
 /// is not ASCII grows. An isolate has 128 MB. A body of lines may have as many, and where nothing waits is let in.
@@ -24,6 +25,8 @@ const QUEUE_BYTES: usize = 8 << 20;
 pub(crate) const PUBLISH_BYTES: usize = 256;
 /// How often a flush looks whether more publishes are still arriving.
 const SETTLE_ROUNDS: u32 = 4;
+/// How soon after a commit the next publish counts as one of many.
+const CLOSE: Duration = Duration::from_millis(2);
 
 /// Everything that publishes to one catalog.
 pub(crate) struct Publishing {
@@ -33,6 +36,10 @@ pub(crate) struct Publishing {
     queue: RefCell<Vec<Queued>>,
     queued_bytes: Cell<usize>,
     is_flushing: Cell<bool>,
+    /// Whether the last commit was shared by several senders.
+    was_shared: Cell<bool>,
+    /// When the last commit began.
+    flushed_at: Cell<UnixMillis>,
     next_ticket: Cell<u64>,
 }
 
@@ -63,6 +70,8 @@ impl Publishing {
             queue: RefCell::default(),
             queued_bytes: Cell::new(0),
             is_flushing: Cell::new(false),
+            was_shared: Cell::new(false),
+            flushed_at: Cell::new(UnixMillis(0)),
             next_ticket: Cell::new(0),
         }
     }
@@ -123,8 +132,13 @@ impl Publishing {
         }
     }
 
-    /// Waits while more publishes keep arriving: those share a commit, and a frame per follower.
+    /// Waits while more publishes keep arriving: those share a commit, and a frame per follower. A publish that nothing
+    /// says has company does not wait.
     async fn settle(&self) {
+        let is_crowded = self.was_shared.get() || now().since(self.flushed_at.get()) <= CLOSE;
+        if !is_crowded && self.bodies.borrow().is_empty() {
+            return;
+        }
         let mut seen = 0;
         for _ in 0..SETTLE_ROUNDS {
             let waiting = self.queue.borrow().len();
@@ -139,8 +153,11 @@ impl Publishing {
     /// Commits everything that waits and answers; returns the publishing sockets among the senders.
     fn flush(&self) -> Vec<AnswerSent> {
         self.queued_bytes.set(0);
+        let queue = self.queue.take();
+        self.was_shared.set(queue.len() > 1);
+        self.flushed_at.set(now());
         let (mut submissions, mut waiting) = (Vec::new(), Vec::new());
-        for Queued { publishes, answer, .. } in self.queue.take() {
+        for Queued { publishes, answer, .. } in queue {
             let mut tickets: Vec<Result<u64, Problem>> = Vec::with_capacity(publishes.len());
             for publish in publishes {
                 tickets.push(publish.map(|submission| {

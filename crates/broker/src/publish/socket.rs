@@ -9,10 +9,10 @@ use newsreel_gate::Answer;
 use worker::{Request, Result, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
 use crate::http::{check_upgrade, grant, socket_response};
-use crate::js::now;
 use crate::publish::problems::busy;
 use crate::publish::publishers::{PublisherId, Sender};
 use crate::publish::queue::{AnswerTo, PUBLISH_BYTES, Publishing, Queued, QueuedPublish};
+use newsreel_gate::now;
 
 impl Publishing {
     /// Opens a socket that publishes.

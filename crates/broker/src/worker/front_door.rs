@@ -8,7 +8,7 @@ use newsreel_gate::{self as gate, Answer, Failure, cors};
 use serde::Serialize;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, console_error};
 
-use crate::config::Config;
+use crate::config::config;
 use crate::http::{json_response, problem_response};
 use crate::js::drain;
 use crate::publish::{DRAIN_BYTES, max_body_bytes, too_large};
@@ -16,11 +16,9 @@ use crate::publish::{DRAIN_BYTES, max_body_bytes, too_large};
 /// The binding of the broker's namespace.
 const BINDING: &str = newsreel_core::variables::BROKER.name;
 
-/// The headers of a request that the object gets to see.
+/// The headers of a request without a body that the object gets to see.
 const PASSED: &[&str] =
-    &["Accept", "Idempotency-Key", "If-None-Match", "Last-Event-ID", PROTOCOLS, "Upgrade"];
-/// The headers that the object also gets to see of a request with a body.
-const PASSED_WITH_BODY: &[&str] = &["Content-Length", "Content-Type"];
+    &["Accept", "If-None-Match", "Last-Event-ID", internal_headers::REPLICA, PROTOCOLS, "Upgrade"];
 const PROTOCOLS: &str = "Sec-WebSocket-Protocol";
 
 /// The answer of `/healthz`.
@@ -102,7 +100,7 @@ async fn answer(request: &Request, env: &Env, address: &Address, route: Result<R
 
 /// Returns the caller, if everything that is checked before the object allows the request.
 async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) -> Result<Caller, Failure> {
-    let config = Config::read(env)?;
+    let config = config(env)?;
     check_subprotocol(request)?;
     let caller = gate::admit(request, env, scope, catalog).await?;
     let per_second = match scope {
@@ -161,36 +159,42 @@ async fn forward(
     catalog: &Catalog,
     caller: &Caller,
 ) -> worker::Result<Response> {
+    let inner = if request.method() == Method::Post { posted(request)? } else { asked(request, url)? };
+    let headers = inner.headers();
+    // A header value is Latin-1 and a token's name need not be.
+    headers.set(internal_headers::CALLER, &caller.name.escape_default().to_string())?;
+    match caller.grant.to_text() {
+        Some(grant) => headers.set(internal_headers::GRANT, &grant)?,
+        None => headers.delete(internal_headers::GRANT)?,
+    }
+    if !caller.admin {
+        headers.delete(internal_headers::REPLICA)?;
+    }
+    let stub = env.durable_object(BINDING)?.get_by_name(catalog.as_str())?;
+    stub.fetch_with_request(inner).await
+}
+
+/// Returns a request with a body for the object: the caller's own, whose body and headers stay where they are, without the
+/// token. The gate has checked it, and the object does not need it.
+fn posted(request: &Request) -> worker::Result<Request> {
+    let inner = request.clone_mut()?;
+    inner.headers().delete("Authorization")?;
+    Ok(inner)
+}
+
+/// Returns a request without a body for the object. A body means nothing to GET and HEAD (RFC 9110, 9.3.1), and the
+/// platform throws at a request that has one.
+fn asked(request: &Request, url: &str) -> worker::Result<Request> {
     let headers = Headers::new();
     for name in PASSED {
         if let Some(value) = request.headers().get(name)? {
             headers.set(name, &value)?;
         }
     }
-    // The gate has checked the token. The object does not need it.
     if headers.get(PROTOCOLS)?.is_some_and(|offered| offered.contains(BEARER_SUBPROTOCOL)) {
         headers.set(PROTOCOLS, SUBPROTOCOL)?;
     }
-    // A header value is Latin-1 and a token's name need not be.
-    headers.set(internal_headers::CALLER, &caller.name.escape_default().to_string())?;
-    if let Some(grant) = caller.grant.to_text() {
-        headers.set(internal_headers::GRANT, &grant)?;
-    }
-    if caller.admin && request.headers().get(internal_headers::REPLICA)?.as_deref() == Some("1") {
-        headers.set(internal_headers::REPLICA, "1")?;
-    }
     let mut init = RequestInit::new();
-    // A body means nothing to GET and HEAD (RFC 9110, 9.3.1), and the platform throws at a request that has one.
-    if request.method() == Method::Post {
-        for name in PASSED_WITH_BODY {
-            if let Some(value) = request.headers().get(name)? {
-                headers.set(name, &value)?;
-            }
-        }
-        init.with_body(request.inner().body().map(Into::into));
-    }
     init.with_method(request.method()).with_headers(headers);
-    let inner = Request::new_with_init(url, &init)?;
-    let stub = env.durable_object(BINDING)?.get_by_name(catalog.as_str())?;
-    stub.fetch_with_request(inner).await
+    Request::new_with_init(url, &init)
 }

@@ -78,7 +78,7 @@ async fn answer(request: &mut Request, env: Env, event: &Context, call: Call) ->
     // After the token, as at the broker: a caller without one does not learn which catalogs there are.
     gate::check_catalog(&env, &catalog)?;
     let config = config(&env)?;
-    let edge = config.edge(request);
+    let edge = config.edge(request.inner());
     let context = Rc::new(ReadContext { env, config, catalog, edge, replica: None });
     match call {
         EdgeCall::Metrics => Ok(metrics::show(&context).await?),

@@ -340,7 +340,7 @@ async fn an_alarm_rings_and_can_be_set_again() {
     for _ in 0..2 {
         in_object("alarm", async |state| {
             let rows = Rows::open(&state).unwrap();
-            rows.set_alarm(crate::js::now().plus(Duration::from_millis(20))).unwrap();
+            rows.set_alarm(newsreel_gate::now().plus(Duration::from_millis(20))).unwrap();
         })
         .await;
         next_alarm("alarm").await;
