@@ -7,10 +7,8 @@
 // called, what waits, and how long the replica's answers were together. The replica has its KV through the same faults.
 // `POST /cron` does what is done by schedule, and answers when it is done.
 
-import { WorkerEntrypoint } from 'cloudflare:workers';
-
-import First, { Replica as Production } from 'WORKER';
-import Second from 'SECOND';
+import first, { Replica as Production } from 'WORKER';
+import second from 'SECOND';
 
 export * from 'WORKER';
 
@@ -76,26 +74,26 @@ export class Replica extends Production {
   }
 }
 
-export default class extends WorkerEntrypoint {
-  async fetch(request) {
+export default {
+  async fetch(request, given, context) {
     if (new URL(request.url).pathname === '/test') {
       if (request.method === 'GET') return Response.json(told);
       faults = { holds: [], throws: {}, ...(await request.json()) };
       told = { ...told, calls: {}, replicaBytes: 0 };
       return new Response();
     }
-    const { ENTRIES, COPIES, REPLICA } = this.env;
+    const { ENTRIES, COPIES, REPLICA } = given;
     const env = {
-      ...this.env,
+      ...given,
       ENTRIES: around('kv', ENTRIES, ['get', 'put', 'delete']),
       ...(COPIES && { COPIES: around('r2', COPIES, ['get', 'head', 'put']) }),
       REPLICA: askedThrough(REPLICA),
     };
     if (new URL(request.url).pathname === '/cron') {
-      await new First(this.ctx, env).scheduled({ cron: '0 4 * * *', scheduledTime: Date.now() });
+      await first.scheduled({ cron: '0 4 * * *', scheduledTime: Date.now() }, env, context);
       return new Response();
     }
-    const Reader = request.headers.get('x-isolate') === '2' ? Second : First;
-    return new Reader(this.ctx, env).fetch(request);
-  }
-}
+    const reader = request.headers.get('x-isolate') === '2' ? second : first;
+    return reader.fetch(request, env, context);
+  },
+};

@@ -2,7 +2,7 @@
 // socket. `POST /replica` ends the replica as the platform would: its memory is gone, its rows stay. `/replica` answers
 // with the number of times that one woke.
 
-import Front, { Replica as Production } from 'WORKER';
+import production, { Replica as Production } from 'WORKER';
 
 export * from 'WORKER';
 
@@ -23,11 +23,11 @@ export class Replica extends Production {
   }
 }
 
-export default class extends Front {
-  async fetch(request) {
+export default {
+  async fetch(request, env, context) {
     const { pathname } = new URL(request.url);
-    if (pathname !== '/replica') return super.fetch(request);
-    if (request.method === 'POST') await this.env.REPLICA.getByName('tv@e2e').fetch('https://replica/end', { method: 'POST' });
+    if (pathname !== '/replica') return production.fetch(request, env, context);
+    if (request.method === 'POST') await env.REPLICA.getByName('tv@e2e').fetch('https://replica/end', { method: 'POST' });
     return Response.json(births);
-  }
-}
+  },
+};

@@ -31,6 +31,6 @@ export default {
     if (pathname === '/alarm' || pathname === '/abort') {
       return env.REPLICA.get(env.REPLICA.idFromName('tv@e2e')).fetch(`https://replica${pathname}`);
     }
-    return new production(context, { ...env, METRICS }).fetch(request);
+    return production.fetch(request, { ...env, METRICS }, context);
   },
 };

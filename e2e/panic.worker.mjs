@@ -4,13 +4,14 @@
 // `getTags`, `acceptWebSocket` and `setTimeout` return, on rows that cannot be read. Rust then
 // panics and unwinds, as at any panic. `POST /panic` arms one of these points for the next time it is met:
 //
-// `answer`: an answer is made, by whichever constructor the Worker calls for it. `tags`: a socket said something.
-// `accept`: a socket opens. `rows`: an object wakes. `timer`: publishes are about to be flushed. `commit`: rows are
-// committed, and the Worker hears that they were not (that one is an error, and no panic). `answer after fault:x`: the next
-// answer after a row that names that key was written.
+// `answer`: an answer is made, by whichever constructor the Worker calls for it. `response`: the same, but not for its
+// headers alone. `tags`: a socket said something. `accept`: a socket opens. `rows`: an object wakes. `timer`: publishes
+// are about to be flushed, after others on their way. `commit`: rows are committed, and the Worker hears that they were
+// not (that one is an error, and no panic). `answer after fault:x`: the next answer after a row that names that key was
+// written.
 // `GET /panic` tells how often each was met.
 
-import Front, { Broker as Production } from 'WORKER';
+import production, { Broker as Production } from 'WORKER';
 
 export * from 'WORKER';
 
@@ -29,6 +30,7 @@ for (const name of ['Headers', 'Response']) {
   globalThis[name] = new Proxy(globalThis[name], {
     construct(target, words, newTarget) {
       maybe('answer');
+      if (name === 'Response') maybe('response');
       return Reflect.construct(target, words, newTarget === globalThis[name] ? target : newTarget);
     },
   });
@@ -76,10 +78,10 @@ function patch(state) {
   });
 }
 
-export default class extends Front {
-  async fetch(request) {
-    if (new URL(request.url).pathname !== '/panic') return super.fetch(request);
+export default {
+  async fetch(request, env, context) {
+    if (new URL(request.url).pathname !== '/panic') return production.fetch(request, env, context);
     if (request.method === 'POST') armed = await request.text();
     return Response.json(told);
-  }
-}
+  },
+};

@@ -31,6 +31,6 @@ export default {
     const { pathname } = new URL(request.url);
     if (pathname === '/touched') return Response.json(touched.splice(0));
     if (pathname === '/logged') return Response.json(logged);
-    return new production(context, env).fetch(request);
+    return production.fetch(request, env, context);
   },
 };

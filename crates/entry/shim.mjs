@@ -2,25 +2,18 @@
 // output, `index.js`. It does what the shim of worker-build 0.8.7 does (cloudflare/workers-rs, Apache-2.0).
 //
 // A panic unwinds, and fails one call. After an abort (memory is exhausted, the stack overflows) wasm-bindgen instantiates
-// the wasm anew, and `state.instanceId` counts up. What was made before lies in memory that is gone, so each access first
-// makes it anew.
-
-import { WorkerEntrypoint } from 'cloudflare:workers';
+// the wasm anew, and `state.instanceId` counts up. An object made before lies in memory that is gone, so each access first
+// makes it anew. The Worker's own handlers have no state: they always call the wasm that runs.
 
 import * as wasm from './index.js';
 
 Error.stackTraceLimit = 100;
+
+// Rust's futures are polled in microtasks. workerd's own `queueMicrotask` costs several times what a promise does.
+const settled = Promise.resolve();
+globalThis.queueMicrotask = (task) => void settled.then(task);
+
 const state = wasm.__worker_init_state();
-
-class Entrypoint extends WorkerEntrypoint {
-  fetch(request) {
-    return wasm.fetch.call(this, request, this.env, this.ctx);
-  }
-
-  scheduled(event) {
-    return wasm.scheduled.call(this, event, this.env, this.ctx);
-  }
-}
 
 /** What a class's instances do: everything on the instance of the wasm that runs. */
 const onInstance = {
@@ -54,4 +47,7 @@ const renewable = (Class) =>
 
 export const Broker = renewable(wasm.Broker);
 export const Replica = renewable(wasm.Replica);
-export default renewable(Entrypoint);
+export default {
+  fetch: (request, env, context) => wasm.answerAtHand(request, env, context) ?? wasm.fetch(request, env, context),
+  scheduled: (event, env, context) => wasm.scheduled(event, env, context),
+};

@@ -18,6 +18,7 @@ mod replica;
 mod streams;
 mod tiers;
 
+pub use reader::at_hand::answer_at_hand;
 pub use reader::cron::scheduled;
 pub use reader::serve::serve;
 pub use replica::object::Replica;

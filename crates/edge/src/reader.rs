@@ -2,6 +2,7 @@
 //!
 //! All that it keeps is plain isolate state. Floors come from the replica, by [`crate::protocol`]. In reading order:
 //! - `serve`: the requests, by address; `request`: what else a request says;
+//! - `at_hand`: a value in memory, answered without a promise;
 //! - `single`, `bulk`, `fill`, `explain`: what each is answered; `outcome`: what an answer is to its caller;
 //! - `context`: the deployment, catalog and edge of a request; `state`: what the isolate holds of a catalog;
 //! - `drive`: drives reads through the tiers; `singleflight`: one fetch of the origin for a key at a time;
@@ -11,6 +12,7 @@
 //!
 //! *Architecture invariant:* nothing here knows `crate::replica`; `scripts/check-layers` holds it.
 
+pub(crate) mod at_hand;
 mod background;
 mod bulk;
 pub(crate) mod context;

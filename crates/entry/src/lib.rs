@@ -3,11 +3,25 @@
 //! *Architecture invariant:* only this crate knows both halves, and beside them only how an address is read.
 
 use newsreel_core::wire::{Address, Call, Half};
-use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
+use worker::wasm_bindgen::{self, prelude::wasm_bindgen};
+use worker::{
+    Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event, web_sys, worker_sys,
+};
 
 // The runtime finds a Durable Object's class by its export: a crate that is not named here vanishes.
 pub use newsreel_broker::Broker;
 pub use newsreel_edge::Replica;
+
+/// Answers a read of a value that is in memory. The shim asks this first: a promise would cost more than the read.
+#[wasm_bindgen(js_name = answerAtHand)]
+#[must_use]
+pub fn answer_at_hand(
+    request: &web_sys::Request,
+    env: &Env,
+    event: worker_sys::Context,
+) -> Option<web_sys::Response> {
+    newsreel_edge::answer_at_hand(request, env, &Context::new(event))
+}
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {

@@ -4,14 +4,25 @@ use newsreel_core::read::cache::etag_of;
 use newsreel_core::wire::range::{self, RequestedRange};
 use newsreel_core::wire::{Address, Code, Problem, etag};
 use newsreel_gate::Answer;
-use worker::web_sys::ReadableStream;
-use worker::{Env, Headers, Method, Request, Response, ResponseBuilder, Result};
+use worker::web_sys::{self, ReadableStream};
+use worker::{Env, Method, Request, ResponseBuilder, Result};
 
 use crate::reader::context::ReadContext;
+use crate::reader::response::header_list::HeaderList;
 use crate::reader::response::headers::{Provenance, value_headers};
 use crate::reader::response::wrapped::{WRAPPED_BYTES, WrappedValue};
 use crate::streams;
 use crate::tiers::{Body, Entry, r2};
+
+/// Returns the response that carries a value whole, if its bytes are in wasm's memory.
+pub(crate) fn respond_whole(
+    context: &ReadContext,
+    entry: &Entry,
+    provenance: &Provenance,
+) -> Option<web_sys::Response> {
+    let Body::Bytes(bytes) = &entry.body else { return None };
+    described(context, entry, provenance).respond(200, bytes).ok()
+}
 
 /// Returns the response that carries a value: 200, 206 for a part of it, 304 where the reader has it already.
 pub(crate) async fn respond(
@@ -21,76 +32,90 @@ pub(crate) async fn respond(
     provenance: &Provenance,
 ) -> Answer {
     let envelope = &entry.envelope;
-    let headers = value_headers(entry, provenance, context.config.send_cache_tag)?;
     if Address::from(request.url()?).says("envelope", "1") {
-        return respond_wrapped(request, entry, provenance, headers);
+        return respond_wrapped(context, request, entry, provenance);
     }
-    if is_held(request, &headers)? {
-        return Ok(not_modified(headers));
+    if is_held(request, &envelope.etag)? {
+        return not_modified(context, entry, provenance, &envelope.etag);
     }
     let is_head = request.method() == Method::Head;
     let header = |name: &str| request.headers().get(name);
-    headers.set("Content-Type", &envelope.content_type)?;
-    headers.set("Accept-Ranges", "bytes")?;
+    let mut headers = described(context, entry, provenance);
     let whole = entry.body.length();
     let (range, if_range) = (header("Range")?.filter(|_| !is_head), header("If-Range")?);
-    let (builder, from, count) =
+    let (status, from, count) =
         match range::wanted(range.as_deref(), if_range.as_deref(), &envelope.etag, whole) {
             RequestedRange::Nothing => {
                 let text = format!("the value has {whole} bytes");
                 return Err(Problem::new(Code::RangeNotSatisfiable, text).with("length", whole).into());
             }
             RequestedRange::Part { first, last } if !matches!(entry.body, Body::Stream(..)) => {
-                headers.set("Content-Range", &format!("bytes {first}-{last}/{whole}"))?;
-                (ResponseBuilder::new().with_status(206), first, last - first + 1)
+                headers.add("Content-Range", format_args!("bytes {first}-{last}/{whole}"));
+                (206, first, last - first + 1)
             }
-            RequestedRange::Whole | RequestedRange::Part { .. } => (ResponseBuilder::new(), 0, whole),
+            RequestedRange::Whole | RequestedRange::Part { .. } => (200, 0, whole),
         };
     if is_head {
         return Ok(with_length(headers, whole)?.empty());
     }
-    let builder = builder.with_headers(headers);
-    send(&context.env, builder, &entry.body, from, count).await
+    send(&context.env, status, &headers, &entry.body, from, count).await
+}
+
+/// Returns the headers of a value as it is.
+fn described(context: &ReadContext, entry: &Entry, provenance: &Provenance) -> HeaderList {
+    let mut headers = value_headers(entry, provenance, context.config.send_cache_tag);
+    headers.add("ETag", &entry.envelope.etag);
+    headers.add("Content-Type", &entry.envelope.content_type);
+    headers.add("Accept-Ranges", "bytes");
+    headers
 }
 
 /// Returns the response that carries a value within JSON.
-fn respond_wrapped(request: &Request, entry: &Entry, provenance: &Provenance, headers: Headers) -> Answer {
+fn respond_wrapped(
+    context: &ReadContext,
+    request: &Request,
+    entry: &Entry,
+    provenance: &Provenance,
+) -> Answer {
     let wrapped = WrappedValue::new(entry, provenance, WRAPPED_BYTES);
     let json = serde_json::to_vec(&wrapped).map_err(worker::Error::from)?;
     // The JSON also states the value's freshness, so its entity tag is not the value's.
-    headers.set("ETag", &etag_of(&json))?;
-    if is_held(request, &headers)? {
-        return Ok(not_modified(headers));
+    let etag = etag_of(&json);
+    if is_held(request, &etag)? {
+        return not_modified(context, entry, provenance, &etag);
     }
-    headers.set("Content-Type", "application/json")?;
+    let mut headers = value_headers(entry, provenance, context.config.send_cache_tag);
+    headers.add("ETag", etag);
+    headers.add("Content-Type", "application/json");
     if request.method() == Method::Head {
         return Ok(with_length(headers, json.len() as u64)?.empty());
     }
-    Ok(ResponseBuilder::new().with_headers(headers).fixed(json))
+    Ok(headers.respond(200, &json)?.into())
 }
 
-/// Says whether the caller holds the answer that these headers describe, by its entity tag.
-fn is_held(request: &Request, headers: &Headers) -> Result<bool> {
-    let etag = headers.get("ETag")?.unwrap_or_default();
-    Ok(request.headers().get("If-None-Match")?.is_some_and(|wanted| etag::is_named(&wanted, &etag)))
+/// Says whether the caller holds the answer with this entity tag.
+fn is_held(request: &Request, etag: &str) -> Result<bool> {
+    Ok(request.headers().get("If-None-Match")?.is_some_and(|wanted| etag::is_named(&wanted, etag)))
 }
 
-fn not_modified(headers: Headers) -> Response {
-    ResponseBuilder::new().with_headers(headers).with_status(304).empty()
+fn not_modified(context: &ReadContext, entry: &Entry, provenance: &Provenance, etag: &str) -> Answer {
+    let mut headers = value_headers(entry, provenance, context.config.send_cache_tag);
+    headers.add("ETag", etag);
+    Ok(ResponseBuilder::new().with_headers(headers.to_headers()?).with_status(304).empty())
 }
 
-fn with_length(headers: Headers, length: u64) -> Result<ResponseBuilder> {
-    headers.set("Content-Length", &length.to_string())?;
-    Ok(ResponseBuilder::new().with_headers(headers))
+fn with_length(mut headers: HeaderList, length: u64) -> Result<ResponseBuilder> {
+    headers.add("Content-Length", length);
+    Ok(ResponseBuilder::new().with_headers(headers.to_headers()?))
 }
 
 /// Sends `count` bytes of a value from the byte `from` on.
-async fn send(env: &Env, builder: ResponseBuilder, body: &Body, from: u64, count: u64) -> Answer {
+async fn send(env: &Env, status: u16, headers: &HeaderList, body: &Body, from: u64, count: u64) -> Answer {
     let stream: ReadableStream = match body {
         Body::Bytes(bytes) => {
             let (from, count) = (usize::try_from(from).unwrap_or(0), usize::try_from(count).unwrap_or(0));
             let part = bytes.get(from..).and_then(|rest| rest.get(..count)).unwrap_or_default();
-            return Ok(builder.fixed(part.to_vec()));
+            return Ok(headers.respond(status, part)?.into());
         }
         Body::Array(array) => {
             let at = |byte: u64| u32::try_from(byte).unwrap_or(u32::MAX);
@@ -108,5 +133,6 @@ async fn send(env: &Env, builder: ResponseBuilder, body: &Body, from: u64, count
             return Err(Problem::new(Code::Busy, "the value is not at hand: read it alone").into());
         }
     };
+    let builder = ResponseBuilder::new().with_status(status).with_headers(headers.to_headers()?);
     Ok(builder.stream(stream))
 }

@@ -7,9 +7,10 @@ use newsreel_core::read::cache::{Envelope, Freshness, Tier, TierResult};
 use newsreel_core::read::policy::Policy;
 use newsreel_core::wire::problem::{MEDIA_TYPE, Problem};
 use newsreel_core::wire::{Position, Tag, UnixMillis};
-use worker::{Headers, Response, ResponseBuilder, Result};
+use worker::{Response, Result};
 
 use crate::http::problem_of;
+use crate::reader::response::header_list::HeaderList;
 use crate::tiers::Entry;
 
 /// The facts of an answer that its headers tell.
@@ -43,16 +44,15 @@ pub(crate) struct Provenance {
 /// it is sent to caches only (`SEND_CACHE_TAG`).
 const CACHE_TAG_BYTES: usize = 16 << 10;
 
-/// Returns the headers of a value, with its tags if they are to be sent.
-pub(crate) fn value_headers(entry: &Entry, provenance: &Provenance, send_cache_tag: bool) -> Result<Headers> {
+/// Returns the headers of a value but for its entity tag, with its tags if they are to be sent.
+pub(crate) fn value_headers(entry: &Entry, provenance: &Provenance, send_cache_tag: bool) -> HeaderList {
     let envelope = &entry.envelope;
-    let headers = proof(provenance, Some(envelope.position), Some(envelope.fetched_at))?;
-    headers.set("ETag", &envelope.etag)?;
-    headers.set("Cache-Control", &provenance.cache_control(Some(envelope)))?;
+    let mut headers = proof(provenance, Some(envelope.position), Some(envelope.fetched_at));
+    headers.add("Cache-Control", provenance.cache_control(Some(envelope)));
     if send_cache_tag && !envelope.tags.is_empty() {
-        headers.set("Cache-Tag", &cache_tag(&envelope.tags))?;
+        headers.add("Cache-Tag", cache_tag(&envelope.tags));
     }
-    Ok(headers)
+    headers
 }
 
 /// Writes the tags that fit, in their order.
@@ -77,52 +77,47 @@ pub(crate) fn problem_with_proof(
     says: Option<Position>,
     entry: Option<&Entry>,
 ) -> Result<Response> {
-    let headers = proof(provenance, says, entry.map(|entry| entry.envelope.fetched_at))?;
-    headers.set("Content-Type", MEDIA_TYPE)?;
-    headers.set("Cache-Control", &provenance.cache_control(entry.map(|entry| &entry.envelope)))?;
-    let builder = ResponseBuilder::new().with_status(problem.status()).with_headers(headers);
-    Ok(builder.fixed(problem.to_json().into_bytes()))
+    let mut headers = proof(provenance, says, entry.map(|entry| entry.envelope.fetched_at));
+    headers.add("Content-Type", MEDIA_TYPE);
+    headers.add("Cache-Control", provenance.cache_control(entry.map(|entry| &entry.envelope)));
+    Ok(headers.respond(problem.status(), problem.to_json().as_bytes())?.into())
 }
 
 /// Returns the problem with which a read failed, with the reader's position and what each tier had.
 pub(crate) fn failure_response(problem: &Problem, provenance: &Provenance) -> Result<Response> {
-    let headers = Headers::new();
+    let mut headers = HeaderList::default();
     if let Some(position) = provenance.position {
-        headers.set("Newsreel-Version", &position.to_string())?;
+        headers.add("Newsreel-Version", position);
     }
     let status = provenance.cache_status(None);
     if !status.is_empty() {
-        headers.set("Cache-Status", &status)?;
+        headers.add("Cache-Status", status);
     }
-    problem_of(problem, headers)
+    problem_of(problem, headers.to_headers()?)
 }
 
-fn proof(
-    provenance: &Provenance,
-    entry: Option<Position>,
-    fetched_at: Option<UnixMillis>,
-) -> Result<Headers> {
-    let headers = Headers::new();
+fn proof(provenance: &Provenance, entry: Option<Position>, fetched_at: Option<UnixMillis>) -> HeaderList {
+    let mut headers = HeaderList::default();
     if let Some(position) = provenance.position {
-        headers.set("Newsreel-Version", &position.to_string())?;
+        headers.add("Newsreel-Version", position);
     }
     if let Some(entry) = entry {
-        headers.set("Newsreel-Entry-Version", &entry.to_string())?;
+        headers.add("Newsreel-Entry-Version", entry);
     }
     let age = fetched_at.map_or(Duration::ZERO, |at| provenance.now.since(at));
     let word = provenance.freshness.name();
     let lag = provenance.lag.map_or(String::new(), |lag| format!("; lag={}", seconds(lag)));
-    headers.set("Newsreel-Freshness", &format!("{word}; age={}{lag}", seconds(age)))?;
-    headers.set("Age", &age.as_secs().to_string())?;
+    headers.add("Newsreel-Freshness", format_args!("{word}; age={}{lag}", seconds(age)));
+    headers.add("Age", age.as_secs());
     // A cache must not answer a request for a minimum version with a response kept for a request without one.
     let vary =
         if provenance.shown_to_pages { "Newsreel-Min-Version, Origin" } else { "Newsreel-Min-Version" };
-    headers.set("Vary", vary)?;
+    headers.add("Vary", vary);
     let status = provenance.cache_status(fetched_at);
     if !status.is_empty() {
-        headers.set("Cache-Status", &status)?;
+        headers.add("Cache-Status", status);
     }
-    Ok(headers)
+    headers
 }
 
 impl Provenance {
