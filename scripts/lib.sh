@@ -228,9 +228,8 @@ make_worker() {
   say "  binding and bundling the Worker"
   "$WASM_BINDGEN_BIN" --target module --no-typescript --experimental-reset-state-function --out-dir $stage --out-name index \
     "${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/release/newsreel_entry.wasm"
-  # The features are those that rustc uses: of all that binaryen knows workerd need not know each.
-  wasm-opt -O --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int --enable-bulk-memory \
-    --enable-multivalue --enable-reference-types --enable-exception-handling --debuginfo $stage/index_bg.wasm -o $stage/made/index_bg.wasm
+  # No wasm-opt after LLVM: it takes a minute, and no figure of scripts/bench gets better by it (docs/testing.md).
+  cp $stage/index_bg.wasm $stage/made/index_bg.wasm
   cp crates/entry/shim.mjs $stage/shim.mjs
   esbuild $stage/shim.mjs --bundle --format=esm --minify --external:./index_bg.wasm '--external:cloudflare:*' \
     --outfile=$stage/bundle.js --log-level=warning
