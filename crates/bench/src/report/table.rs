@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_shows_medians_spread_and_who_is_better() {
+    fn a_table_shows_medians_spread_and_which_system_is_better() {
         let mut results = Results::default();
         for (round, (ours, theirs)) in [(10.0, 20.0), (12.0, 30.0), (11.0, 22.0)].into_iter().enumerate() {
             for (system, value) in [("Newsreel", ours), ("Peer", theirs)] {

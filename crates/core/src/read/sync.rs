@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_for_a_key_or_a_tag_looks_for_something() {
+    fn a_lookup_of_a_key_or_a_tag_is_not_empty() {
         assert!(FloorLookup::default().is_empty());
         assert!(!FloorLookup { keys: vec![Key::new("title:1").unwrap()], tags: Vec::new() }.is_empty());
         assert!(!FloorLookup { keys: Vec::new(), tags: vec![Tag::new("x").unwrap()] }.is_empty());

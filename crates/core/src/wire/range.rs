@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_range_of_bytes_is_the_whole() {
+    fn a_header_that_is_not_one_range_of_bytes_asks_for_the_whole() {
         for other in ["bytes=5-2", "bytes=1-2,4-5", "bytes=a-", "bytes=-", "bytes=+1-2", "items=1-2", "bytes"]
         {
             assert_eq!(of_ten(other), RequestedRange::Whole, "{other}");

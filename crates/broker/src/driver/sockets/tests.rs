@@ -112,7 +112,7 @@ async fn an_ack_is_in_the_attachment_and_a_ping_is_answered_in_its_sleep() {
 }
 
 #[test]
-async fn who_left_without_a_word_stops_nobody() {
+async fn a_follower_that_left_without_a_word_stops_no_other() {
     let (gone, there) = (open("?name=gone").await, open("?name=there").await);
     let mut there = listen(&there);
     there.live().await;

@@ -206,7 +206,7 @@ fn held(tier: Tier, envelope: Envelope) -> Event {
 // --- hits and fills ---
 
 #[test]
-fn a_memory_hit_asks_nobody() {
+fn a_memory_hit_asks_no_tier() {
     let mut story = Story::new(stale());
     let entry = story.entry(3);
     story.expect(Event::Begin, ask(Tier::Memory));
@@ -441,7 +441,7 @@ fn s1_a_hard_floor_that_rises_while_kv_is_asked_refuses_the_entry_in_hand() {
 // --- the origin is down ---
 
 #[test]
-fn who_wants_a_version_is_never_given_a_marked_entry() {
+fn a_read_that_wants_a_version_is_never_given_a_marked_entry() {
     let mut story = Story::wanting(fail(), at_least(1, 10));
     let old = story.entry_of(position(1, 3), TTL);
     story.expect(Event::Begin, ask(Tier::Memory));
@@ -743,7 +743,7 @@ fn s1_a_class_with_bound_zero_asks_every_time() {
 }
 
 #[test]
-fn s1_who_never_synced_fails_closed_whatever_the_class() {
+fn s1_a_reader_that_never_synced_fails_closed_whatever_the_class() {
     for policy in [stale(), fail(), always()] {
         let mut story = Story { known: Knowledge::default(), ..Story::new(policy) };
         story.expect(Event::Begin, sync(policy.lag_bound / 2));
@@ -881,7 +881,7 @@ fn s1_a_version_that_was_not_heard_is_asked_for_and_else_the_read_fails() {
 }
 
 #[test]
-fn s1_who_wants_a_version_is_never_answered_past_the_bound() {
+fn s1_a_read_that_wants_a_version_is_never_answered_past_the_bound() {
     let mut story = Story::wanting(stale(), at_least(1, 10));
     story.later(BOUND * 2);
     story.expect(Event::Begin, syncing(Some(at_least(1, 10))));
@@ -889,7 +889,7 @@ fn s1_who_wants_a_version_is_never_answered_past_the_bound() {
 }
 
 #[test]
-fn who_wants_a_version_is_given_nothing_refused_when_the_origin_is_down() {
+fn a_read_that_wants_a_version_is_given_nothing_refused_when_the_origin_is_down() {
     let mut story = Story::wanting(stale(), at_least(1, 10));
     story.hears(11, &[(11, r#"{"tag":"netflix"}"#)]);
     let old = story.entry(10);
@@ -900,7 +900,7 @@ fn who_wants_a_version_is_given_nothing_refused_when_the_origin_is_down() {
 }
 
 #[test]
-fn who_wants_a_version_is_not_given_a_fill_that_is_always_overtaken() {
+fn a_read_that_wants_a_version_is_not_given_a_fill_that_is_always_superseded() {
     let mut story = Story::wanting(stale(), at_least(1, 10));
     story.misses();
     for version in 11..=13 {

@@ -91,7 +91,7 @@ fn freshness(driver: &ReadDriver<Envelope>, read: usize) -> Freshness {
 }
 
 #[test]
-fn what_memory_has_asks_nobody() {
+fn a_value_in_memory_asks_no_tier() {
     let mut isolate = Isolate::at(5);
     isolate.memory.insert(key(1), entry(5));
     let mut driver = ReadDriver::begin([read(1)], NOW, &mut isolate);

@@ -134,7 +134,7 @@ fn s2_a_dropped_floor_is_asked_for_where_it_could_refuse() {
 }
 
 #[test]
-fn whose_floor_was_dropped_has_no_generation_until_it_is_told_again() {
+fn a_key_whose_floor_was_dropped_has_no_generation_until_it_is_told_again() {
     let (whole, mut bounded) = bounded();
     assert!(bounded.knows(&key("title:90")) && !bounded.knows(&key("title:2")));
     assert!(whole.knows(&key("title:2")) && whole.knows(&key("never:1")), "nothing was dropped");
@@ -185,7 +185,7 @@ fn s2_dropped_floors_of_prefixes_become_one_of_everything() {
 }
 
 #[test]
-fn what_nobody_needs_is_dropped_and_the_rest_judges_as_before() {
+fn floors_that_no_read_needs_are_dropped_and_the_rest_judges_as_before() {
     let changes = [r#"{"key":"title:1"}"#, r#"{"tag":"a"}"#, r#"{"prefix":"tit"}"#, r#"{"key":"title:2"}"#];
     let mut floors = floors(&changes);
     floors.retain(|by, name, floor| by != FloorKind::Prefix && name != "title:2" && floor.newest() > v(0));
@@ -205,7 +205,7 @@ fn what_was_left_out_takes_what_is_held_with_it() {
 }
 
 #[test]
-fn who_asks_why_is_shown_every_floor_over_the_entry() {
+fn an_explanation_shows_every_floor_over_the_entry() {
     let floors = floors(&[r#"{"key":"title:1"}"#, r#"{"prefix":"tit"}"#, r#"{"tag":"a"}"#]);
     let tags = [Tag::new("a").unwrap(), Tag::new("b").unwrap()];
     let shown = floors.consulted(&key("title:1"), EntryTags::Tags(&tags));

@@ -261,7 +261,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_the_origin_forbids_to_store_is_public_for_nobody() {
+    fn an_answer_that_may_not_be_stored_is_never_public() {
         for (why, wanted) in [
             (NotStored::Private, "private, max-age=0, must-revalidate"),
             (NotStored::NoStore, "no-store"),

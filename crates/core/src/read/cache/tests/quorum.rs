@@ -34,7 +34,7 @@ fn elects(from: Tier, fill: &[Tier]) -> Step {
 }
 
 #[test]
-fn who_agrees_is_left_alone() {
+fn a_copy_that_agrees_is_left_alone() {
     let mut story = quorum(stale());
     let (kv, r2, origin) = (story.entry(3), story.entry(4), story.entry(10));
     story.copies_say(held(Tier::Kv, kv), held(Tier::R2, r2));
@@ -47,7 +47,7 @@ fn who_agrees_is_left_alone() {
 }
 
 #[test]
-fn the_newest_wins_and_who_says_otherwise_is_counted_and_overwritten() {
+fn the_newest_copy_wins_and_another_is_counted_and_overwritten() {
     let mut story = quorum(stale());
     let (kv, r2, origin) = (story.other(3), story.entry(4), story.entry(10));
     story.copies_say(held(Tier::Kv, kv), held(Tier::R2, r2));

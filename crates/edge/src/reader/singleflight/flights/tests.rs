@@ -38,7 +38,7 @@ fn queues(turn: Turn) -> (Option<u64>, u32) {
 }
 
 #[test]
-fn one_fetch_serves_all_who_came_while_it_was_under_way() {
+fn one_fetch_serves_every_read_that_came_while_it_was_under_way() {
     let mut flights = Flights::default();
     let first = yours(flights.join("a", None, None, 4, NOW));
     let second = waits(flights.join("a", None, None, 4, NOW));
@@ -103,7 +103,7 @@ fn an_answer_that_the_origin_forbids_to_share_is_fetched_by_each_and_side_by_sid
 }
 
 #[test]
-fn a_queue_that_is_full_takes_nobody() {
+fn a_full_queue_takes_no_fetch() {
     let mut flights = Flights::default();
     yours(flights.join("a", None, None, 1, NOW));
     for number in 0..QUEUE {
