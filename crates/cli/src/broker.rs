@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use newsreel_core::wire::{Catalog, Receipt};
+use newsreel_core::wire::{Catalog, Receipt, ndjson};
 use reqwest::header::HeaderValue;
 use reqwest::{Client, Method, RequestBuilder, Url};
 
@@ -122,6 +122,14 @@ impl BrokerClient {
                 Err(CallError::WrongServer(WrongServer { expected: BROKER, answered }))
             }
         }
+    }
+
+    /// Publishes lines, each with an idempotency key of its own, in their order. Returns how many of them, counted from the
+    /// first, have a version for certain; a line that has none ends the count, also where later ones have one.
+    pub(crate) async fn publish_lines(&self, lines: String) -> Result<usize, CallError> {
+        let request = self.request(Method::POST, "/changes").header("Content-Type", ndjson::MEDIA_TYPE);
+        let answer = http::call(request.body(lines), BROKER).await?;
+        Ok(answer.lines().take_while(|line| serde_json::from_str::<Receipt>(line).is_ok()).count())
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use newsreel_core::follow::follower::backoff_ceiling;
+use newsreel_core::wire::ndjson;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
@@ -144,8 +145,7 @@ pub(crate) async fn call(request: RequestBuilder, expected: &'static str) -> Res
     if let Some(to) = answer.redirect() {
         return Err(CallError::Redirected { asked: answer.asked, to });
     }
-    let is_json = serde_json::from_slice::<IgnoredAny>(&answer.body).is_ok();
-    if status.is_success() && is_json {
+    if status.is_success() && is_json(&answer.body) {
         return Ok(String::from_utf8_lossy(&answer.body).into_owned());
     }
     let (code, detail) = problem(status, &answer.body);
@@ -159,6 +159,12 @@ pub(crate) async fn call(request: RequestBuilder, expected: &'static str) -> Res
         return Err(CallError::WrongServer(WrongServer { expected, answered }));
     }
     Err(CallError::Refused { status, code, detail })
+}
+
+/// Says whether a body is JSON, or lines of JSON.
+fn is_json(body: &[u8]) -> bool {
+    let reads = |text: &[u8]| serde_json::from_slice::<IgnoredAny>(text).is_ok();
+    reads(body) || ndjson::split(body).is_ok_and(|lines| lines.into_iter().all(reads))
 }
 
 /// Makes calls until one is answered or the time for retries has run out.

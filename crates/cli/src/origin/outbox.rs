@@ -11,7 +11,7 @@
 //! same body goes out again under a new key.
 
 use newsreel_core::wire::{Change, Publish, Target};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use super::store::Store;
 
@@ -35,22 +35,60 @@ pub(crate) enum Fault {
     Key,
 }
 
+/// How many publishes are sent at once.
+const AT_ONCE: u32 = 500;
+/// How many bytes of publishes are sent at once; one always is.
+const AT_ONCE_BYTES: usize = 1 << 20;
+
+impl Outgoing {
+    /// Returns the publish as a line of many: with its idempotency key. None for a body that is no JSON object, which
+    /// the broker refuses.
+    pub(crate) fn line(&self) -> Option<String> {
+        let mut line: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&self.body).ok()?;
+        line.insert("idempotency_key".to_owned(), self.key.as_str().into());
+        Some(serde_json::Value::from(line).to_string())
+    }
+}
+
 impl Store {
     /// Returns the oldest publish that is not acknowledged.
+    #[cfg(test)]
     pub(crate) fn next_outgoing(&self) -> rusqlite::Result<Option<Outgoing>> {
-        let reader = self.reader();
-        let mut select = reader.prepare_cached("SELECT txn, key, body FROM outbox ORDER BY txn LIMIT 1")?;
-        let outgoing = select.query_row([], |row| {
-            Ok(Outgoing { transaction: row.get(0)?, key: row.get(1)?, body: row.get(2)? })
-        });
-        outgoing.optional()
+        Ok(self.oldest(1)?.pop())
     }
 
-    /// Takes an acknowledged publish out of the outbox.
-    pub(crate) fn acknowledged(&self, outgoing: &Outgoing) -> rusqlite::Result<()> {
-        let writer = self.writer();
-        writer.prepare_cached("DELETE FROM outbox WHERE txn = ?")?.execute([outgoing.transaction])?;
-        Ok(())
+    /// Returns the oldest publishes that are not acknowledged, in the order of their transactions: as many as are sent
+    /// at once.
+    pub(crate) fn outgoing(&self) -> rusqlite::Result<Vec<Outgoing>> {
+        let mut oldest = self.oldest(AT_ONCE)?;
+        let mut bytes = 0;
+        let fitting = oldest.iter().take_while(|one| {
+            bytes += one.body.len() + one.key.len();
+            bytes <= AT_ONCE_BYTES
+        });
+        let fitting = fitting.count().max(1);
+        oldest.truncate(fitting);
+        Ok(oldest)
+    }
+
+    fn oldest(&self, most: u32) -> rusqlite::Result<Vec<Outgoing>> {
+        let reader = self.reader();
+        let mut select = reader.prepare_cached("SELECT txn, key, body FROM outbox ORDER BY txn LIMIT ?")?;
+        let outgoing = select.query_map([most], |row| {
+            Ok(Outgoing { transaction: row.get(0)?, key: row.get(1)?, body: row.get(2)? })
+        });
+        outgoing?.collect()
+    }
+
+    /// Takes acknowledged publishes out of the outbox.
+    pub(crate) fn acknowledged(&self, outgoing: &[Outgoing]) -> rusqlite::Result<()> {
+        let mut writer = self.writer();
+        let transaction = writer.transaction()?;
+        for one in outgoing {
+            let mut delete = transaction.prepare_cached("DELETE FROM outbox WHERE txn = ?")?;
+            delete.execute([one.transaction])?;
+        }
+        transaction.commit()
     }
 
     /// Keeps a publish that can never succeed for a person to look at, and puts a lesser publish in its
@@ -142,7 +180,7 @@ mod tests {
             let store = reopened(&folder);
             store.commit(&[update("title:1", &round.to_string())]).unwrap();
             let outgoing = store.next_outgoing().unwrap().unwrap();
-            store.acknowledged(&outgoing).unwrap();
+            store.acknowledged(std::slice::from_ref(&outgoing)).unwrap();
             assert!(keys.insert(outgoing.key));
         }
         let store = reopened(&folder);

@@ -1,8 +1,9 @@
-//! The publisher: sends the outbox to the broker, one publish at a time, until each is acknowledged.
+//! The publisher: sends the outbox to the broker, in the order of its transactions, until each publish is acknowledged.
 //!
-//! One at a time because a transaction is a version and versions are in the order of the transactions. What
-//! the broker acknowledged and this process did not live to note is sent again under the same key: it finds
-//! the same version.
+//! Publishes that wait are sent together, a line each, and get their versions in that order. Where one of them gets none,
+//! it is sent again alone, so that the answer says what is wrong with it. Those after it may then have a version already,
+//! and are sent again too: under the same key each finds the same version. So is a publish that the broker acknowledged
+//! and this process did not live to note.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +14,14 @@ use crate::broker::{BrokerClient, Wait};
 use crate::exit::note;
 use crate::http::{CallError, pause};
 
-/// Sends the publishes of the outbox one by one, and those that are committed later, for ever.
+/// Sends the publishes of the outbox, and those that are committed later, for ever.
 pub(crate) struct Publisher {
     store: Arc<Store>,
     broker: BrokerClient,
     /// For tests of crashes: how long a publish is held back.
     hold: Duration,
+    /// Whether the next publish is sent alone, because one of the last did not get its version.
+    alone: bool,
     /// How often in a row it did not work.
     failures: u32,
 }
@@ -37,17 +40,45 @@ enum Delivery {
 impl Publisher {
     /// Returns a publisher of what `store` commits.
     pub(crate) fn new(store: Arc<Store>, broker: BrokerClient, hold: Duration) -> Self {
-        Self { store, broker, hold, failures: 0 }
+        Self { store, broker, hold, alone: false, failures: 0 }
     }
 
     /// Runs until the process ends.
     pub(crate) async fn run(mut self) {
         loop {
-            match on_disk(&self.store, Store::next_outgoing).await {
-                Ok(Some(outgoing)) => self.deliver(outgoing).await,
-                Ok(None) => self.store.committed.notified().await,
+            match on_disk(&self.store, Store::outgoing).await {
+                Ok(outgoing) => self.deliver_all(outgoing).await,
                 Err(error) => self.wait(&format!("the outbox cannot be read: {error}"), None).await,
             }
+        }
+    }
+
+    async fn deliver_all(&mut self, mut outgoing: Vec<Outgoing>) {
+        let lines: Option<Vec<String>> = outgoing.iter().map(Outgoing::line).collect();
+        match (outgoing.len(), lines) {
+            (0, _) => self.store.committed.notified().await,
+            (2.., Some(lines)) if !self.alone => {
+                tokio::time::sleep(self.hold).await;
+                // Sent alone, the first that failed is answered with what is wrong.
+                let acknowledged = self.broker.publish_lines(lines.join("\n")).await.unwrap_or(0);
+                self.alone = acknowledged < outgoing.len();
+                outgoing.truncate(acknowledged);
+                self.note_acknowledged(outgoing).await;
+            }
+            _ => self.deliver(outgoing.swap_remove(0)).await,
+        }
+    }
+
+    async fn note_acknowledged(&mut self, outgoing: Vec<Outgoing>) {
+        let Some(first) = outgoing.first() else { return };
+        if self.failures > 0 {
+            let number = first.transaction;
+            note!("origin: the broker takes publishes again, from transaction {number} on");
+        }
+        self.failures = 0;
+        let noted = on_disk(&self.store, move |store| store.acknowledged(&outgoing)).await;
+        if let Err(error) = noted {
+            self.wait(&format!("the outbox cannot be written: {error}"), None).await;
         }
     }
 
@@ -56,14 +87,8 @@ impl Publisher {
         let number = outgoing.transaction;
         match self.send(&outgoing).await {
             Delivery::Acknowledged => {
-                if self.failures > 0 {
-                    note!("origin: the broker takes publishes again, from transaction {number} on");
-                }
-                self.failures = 0;
-                let noted = on_disk(&self.store, move |store| store.acknowledged(&outgoing)).await;
-                if let Err(error) = noted {
-                    self.wait(&format!("the outbox cannot be written: {error}"), None).await;
-                }
+                self.alone = false;
+                self.note_acknowledged(vec![outgoing]).await;
             }
             Delivery::Refused(fault, why) => self.replace(outgoing, fault, why).await,
             Delivery::Again { why, after } => self.wait(&format!("publish {number}: {why}"), after).await,

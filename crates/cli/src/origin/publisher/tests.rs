@@ -14,12 +14,12 @@ use super::*;
 use crate::broker::BrokerOptions;
 use crate::origin::store::{Value, Write};
 
-/// The reaction of the broker to one publish.
+/// The reaction of the broker to one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Answer {
     /// Gives it a version.
     Receipt,
-    /// Answers with this status.
+    /// Answers with this status; of many publishes, where it finds fault with a publish, the first alone has it.
     Status(u16),
     /// Takes it and closes the connection without an answer.
     Silence,
@@ -30,8 +30,10 @@ use Answer::{Portal, Receipt, Silence, Status};
 
 #[derive(Default)]
 struct Heard {
-    /// Key and body of every request, in order.
+    /// Key and body of every publish, in order.
     publishes: Mutex<Vec<(String, String)>>,
+    /// The bodies that have a version, in the order in which they got it.
+    versions: Mutex<Vec<String>>,
     answers: Mutex<Vec<Answer>>,
     done: Notify,
 }
@@ -86,27 +88,53 @@ fn opened(folder: &tempfile::TempDir) -> Arc<Store> {
     Arc::new(Store::open(&folder.path().join("o.db"), &"tv".parse().unwrap()).unwrap())
 }
 
-async fn answer(State(heard): State<Arc<Heard>>, headers: HeaderMap, body: String) -> Response {
-    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
-    assert_eq!(headers["authorization"], "Bearer t");
-    heard.publishes.lock().unwrap().push((key, body));
-    match heard.answers.lock().unwrap().pop().unwrap_or(Receipt) {
-        Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
-        Portal => "<html>Sign in to the network</html>".into_response(),
-        // A body that breaks off: the server closes the connection in the middle of the answer.
-        Silence => axum::body::Body::from_stream(futures_util::stream::once(async {
-            Err::<axum::body::Bytes, _>(std::io::Error::other("gone"))
-        }))
-        .into_response(),
-        Receipt => {
-            let epoch = "01ARYZ6S410000000000000000";
-            let receipt = format!(
-                r#"{{"catalog":"tv","epoch":"{epoch}","version":1,"position":"{epoch}:1:0011223344556677","at":1,"changes":1}}"#
-            );
-            heard.done.notify_one();
-            receipt.into_response()
-        }
+/// Reads the publishes of a request: one under the key of a header, or lines that each have a key.
+fn publishes(headers: &HeaderMap, body: &str) -> Vec<(String, String)> {
+    if headers["content-type"] == "application/json" {
+        return vec![(headers["idempotency-key"].to_str().unwrap().to_owned(), body.to_owned())];
     }
+    let read = |line: &str| {
+        let mut line: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+        let key = line.remove("idempotency_key").unwrap().as_str().unwrap().to_owned();
+        (key, serde_json::Value::from(line).to_string())
+    };
+    body.lines().map(read).collect()
+}
+
+async fn answer(State(heard): State<Arc<Heard>>, headers: HeaderMap, body: String) -> Response {
+    assert_eq!(headers["authorization"], "Bearer t");
+    let publishes = publishes(&headers, &body);
+    heard.publishes.lock().unwrap().extend(publishes.clone());
+    let answer = heard.answers.lock().unwrap().pop().unwrap_or(Receipt);
+    let refused = match answer {
+        Status(status @ (400 | 413 | 422)) if publishes.len() > 1 => Some(status),
+        Status(status) => return StatusCode::from_u16(status).unwrap().into_response(),
+        Portal => return "<html>Sign in to the network</html>".into_response(),
+        // A body that breaks off: the server closes the connection in the middle of the answer.
+        Silence => {
+            let body = futures_util::stream::once(async {
+                Err::<axum::body::Bytes, _>(std::io::Error::other("gone"))
+            });
+            return axum::body::Body::from_stream(body).into_response();
+        }
+        Receipt => None,
+    };
+    let lines = publishes.into_iter().enumerate().map(|(index, (_, body))| match refused {
+        Some(status) if index == 0 => format!(r#"{{"status":{status},"code":"refused","detail":""}}"#),
+        _ => {
+            let mut versions = heard.versions.lock().unwrap();
+            if !versions.contains(&body) {
+                versions.push(body);
+            }
+            let epoch = "01ARYZ6S410000000000000000";
+            format!(
+                r#"{{"catalog":"tv","epoch":"{epoch}","version":1,"position":"{epoch}:1:0011223344556677","at":1,"changes":1}}"#
+            )
+        }
+    });
+    let answer = lines.collect::<Vec<_>>().join("\n");
+    heard.done.notify_one();
+    answer.into_response()
 }
 
 #[tokio::test]
@@ -129,15 +157,31 @@ async fn a_wrong_token_or_address_waits_for_a_person_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn publishes_keep_their_order_over_failures() {
+async fn publishes_get_their_versions_in_order_over_failures() {
     let story = Story::new(&[Status(503), Receipt, Silence, Status(500), Receipt, Status(409)]).await;
-    for key in ["a:1", "a:2", "a:3"] {
+    let keys = ["a:1", "a:2", "a:3"];
+    for key in keys {
         story.commit(key);
     }
-    let bodies: Vec<String> = story.drained().await.into_iter().map(|(_, body)| body).collect();
-    let names = |name: &str| bodies.iter().filter(|body| body.contains(name)).count();
-    assert_eq!((names("a:1"), names("a:2"), names("a:3")), (2, 3, 2));
-    assert!(bodies.is_sorted(), "{bodies:?}");
+    let heard = story.drained().await;
+    let versions = story.heard.versions.lock().unwrap().clone();
+    assert_eq!(versions, keys.map(|key| format!(r#"{{"changes":[{{"key":"{key}","tags":["t"]}}]}}"#)));
+    let once: std::collections::BTreeSet<_> = heard.into_iter().collect();
+    assert_eq!(once.len(), 3, "each goes out again under the same key, with the same body");
+}
+
+#[tokio::test]
+async fn publishes_that_wait_are_sent_in_one_request() {
+    let story = Story::new(&[Status(503)]).await;
+    for number in 0..1_200 {
+        story.commit(&format!("a:{number}"));
+    }
+    // One request that fails, one publish alone, and the rest 500 at a time.
+    let heard = story.drained().await;
+    assert_eq!(heard.len(), 500 + 1 + 1_199);
+    let versions = story.heard.versions.lock().unwrap().clone();
+    assert!(versions.iter().enumerate().all(|(n, body)| body.contains(&format!(r#""a:{n}""#))), "in order");
+    assert_eq!(versions.len(), 1_200);
 }
 
 #[tokio::test]
@@ -169,7 +213,7 @@ async fn a_commit_wakes_the_publisher() {
 
 #[tokio::test]
 async fn a_publish_refused_for_good_does_not_block_those_after_it() {
-    let story = Story::new(&[Status(400), Status(413), Receipt]).await;
+    let story = Story::new(&[Status(400), Status(400), Status(413), Receipt]).await;
     story.commit("a:1");
     story.commit("a:2");
     let heard = story.drained().await;
@@ -177,6 +221,9 @@ async fn a_publish_refused_for_good_does_not_block_those_after_it() {
     assert_eq!(
         bodies,
         [
+            // Together: the first is refused, and the second has its version.
+            r#"{"changes":[{"key":"a:1","tags":["t"]}]}"#,
+            r#"{"changes":[{"key":"a:2","tags":["t"]}]}"#,
             r#"{"changes":[{"key":"a:1","tags":["t"]}]}"#,
             r#"{"changes":[{"key":"a:1"}]}"#,
             r#"{"changes":[{"all":true}]}"#,
