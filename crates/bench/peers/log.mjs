@@ -1,6 +1,6 @@
 // A version log as one would write it by hand for one Durable Object: rows in SQLite, hibernatable sockets, JSON frames.
 //
-// It speaks as much of Newsreel's protocol as the load generator needs, and does none of what makes Newsreel safe: no
+// This object speaks as much of Newsreel's protocol as the load generator needs, and does none of what makes Newsreel safe: no
 // hashes, no idempotency keys, no limits, no filters. With GROUP_COMMIT the publishes that arrive together are
 // committed together and sent as one frame.
 

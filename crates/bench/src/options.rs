@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Parser;
 
 use crate::systems::{Baseline, Programs, RedisSync, System};
@@ -86,7 +87,7 @@ impl Options {
     }
 }
 
-fn named_folder(text: &str) -> Result<(String, PathBuf), String> {
-    let (name, folder) = text.split_once('=').ok_or_else(|| format!("{text} is not NAME=FOLDER"))?;
+fn named_folder(text: &str) -> anyhow::Result<(String, PathBuf)> {
+    let (name, folder) = text.split_once('=').with_context(|| format!("{text} is not NAME=FOLDER"))?;
     Ok((name.to_owned(), folder.into()))
 }

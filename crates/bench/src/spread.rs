@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-/// What the rounds of one measurement gave: the middle, and the two ends.
+/// The rounds of one measurement: the middle, and the two ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) least: f64,

@@ -31,7 +31,7 @@ pub(crate) enum System {
     Baseline(Baseline),
 }
 
-/// What a read is compared with.
+/// The Workers that a read is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Baseline {
     Empty,

@@ -27,7 +27,7 @@ pub(crate) struct Finding {
     pub(crate) value: f64,
 }
 
-/// What a number counts; this also says whether more is better.
+/// The unit of a number, which also says whether more is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Milliseconds,

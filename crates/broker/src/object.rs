@@ -45,8 +45,7 @@ struct Parts {
 
 impl DurableObject for Broker {
     fn new(state: State, env: Env) -> Self {
-        // The front door refuses every request to a misconfigured deployment, but alarms and open sockets
-        // do not pass it.
+        // Alarms and open sockets do not pass the front door, which checks the variables.
         let config = config(&env).map_or_else(|_| Config::misconfigured(), |config| *config);
         let parts = match BrokerDriver::wake(state, config) {
             Ok(driver) => Ok(Parts::new(Rc::new(driver))),

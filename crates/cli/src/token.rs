@@ -76,7 +76,7 @@ pub(crate) struct SignOptions {
         value_delimiter = ','
     )]
     catalogs: Vec<String>,
-    /// What the token allows its holder to do. May be repeated.
+    /// A scope that the token allows its holder. May be repeated.
     #[arg(long, env = "NEWSREEL_SCOPE", required = true, value_delimiter = ',')]
     scope: Vec<Scope>,
     /// A prefix that the keys of every call must have. May be repeated; without any the token reaches every

@@ -28,7 +28,7 @@ pub(crate) struct Nats {
     early: u64,
 }
 
-/// What a message is about, by the subject it came to.
+/// The kind of a message, by the subject it came to.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Answer,

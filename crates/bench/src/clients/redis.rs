@@ -120,7 +120,7 @@ impl Redis {
     }
 }
 
-/// What a reply had, as far as anybody looks at it.
+/// The parts of a reply that are looked at.
 #[derive(Default)]
 pub(crate) struct Texts {
     count: u64,

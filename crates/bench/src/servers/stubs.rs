@@ -21,7 +21,7 @@ use percent_encoding::percent_decode_str;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// What a server does with a request.
+/// The answer of a server to a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
     Kv,
@@ -37,7 +37,7 @@ pub(crate) struct Stub {
     accepting: JoinHandle<()>,
 }
 
-/// What a server holds, by name.
+/// The values that a server holds, by name.
 #[derive(Default)]
 struct Store(Mutex<HashMap<String, Stored>>);
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::process::{Process, free_port};
 
-/// What a Worker is made of, and what it is bound to.
+/// The modules of a Worker, and its bindings.
 #[derive(Default)]
 pub(crate) struct Worker {
     /// The files of its modules, the main one first.

@@ -20,7 +20,7 @@ pub(crate) struct Crowd {
     tasks: JoinSet<Result<()>>,
 }
 
-/// What all followers have received together, and who waits for how much.
+/// The count of what all followers have received together, and the counts that are waited for.
 struct Counted {
     received: AtomicU64,
     awaited: AtomicU64,

@@ -117,7 +117,7 @@ impl Hits {
     }
 }
 
-/// What some reads took, and how many of them memory did not answer.
+/// The time of some reads, and how many of them memory did not answer.
 struct Loaded {
     times: Times,
     reads: u64,

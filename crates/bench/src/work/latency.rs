@@ -17,7 +17,7 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    /// What the rows of this workload are called.
+    /// The name that the rows of this workload begin with.
     pub(crate) fn name(&self) -> String {
         match self.followers {
             1 => "1 follower".to_owned(),

@@ -26,7 +26,7 @@ pub(crate) struct Profile {
     pub(crate) time: Duration,
 }
 
-/// What the isolate is kept busy with.
+/// The work that keeps the isolate busy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Load {
     Hits,

@@ -40,7 +40,7 @@ impl Sustained {
             publishers.push(log.publisher(self.way).await?);
         }
         let numbers = Arc::new(AtomicU64::new(0));
-        // What a publish counts as at a follower: one version, or its changes.
+        // At a follower a publish counts as one version, or as its changes.
         let messages = if system.is_worker() { 1 } else { self.changes };
 
         let (publishers, warm) = self.publish_for(publishers, &numbers, WARM_UP).await?;
@@ -59,7 +59,7 @@ impl Sustained {
         ])
     }
 
-    /// What the rows of this workload are called.
+    /// The name that the rows of this workload begin with.
     pub(crate) fn row(&self) -> String {
         let kind = match (self.way, self.changes) {
             (Way::Single, 1) => "single".to_owned(),

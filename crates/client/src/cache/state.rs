@@ -22,7 +22,7 @@ use super::options::Classes;
 use super::pending::PendingRead;
 use crate::session::Heard;
 
-/// What JavaScript keeps to: it ends a read after the last step, and asks for no step of a read that has
+/// JavaScript keeps to this: it ends a read after the last step, and asks for no step of a read that has
 /// ended.
 pub(super) const UNDER_WAY: &str = "JavaScript asks for steps of reads under way";
 /// How many floors may be held beyond twice those that were needed the last time.
