@@ -168,8 +168,9 @@ export class Broker {
     const authorization = token ? { authorization: `Bearer ${token}` } : {};
     const response = await fetch(this.at(path, catalog), { method, headers: { ...authorization, ...headers }, body });
     const text = await response.text();
-    const json = /[/+]json/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : undefined;
-    return { status: response.status, headers: response.headers, text, json };
+    // The answer to HEAD has no body, whatever its type.
+    const hasJson = text && /[/+]json/.test(response.headers.get('content-type') ?? '');
+    return { status: response.status, headers: response.headers, text, json: hasJson ? JSON.parse(text) : undefined };
   }
 
   publishRaw(body, options = {}) {
