@@ -132,11 +132,14 @@ test('signed tokens', async (t) => {
     const headers = { 'newsreel-replica': '1', 'newsreel-caller': 'guide', 'newsreel-grant': 'topic=other%3A' };
     const narrow = with_({ topics: ['title:'], scopes: ['publish'] });
     assert.equal((await broker.publishRaw(change('other:3'), { ...narrow, headers })).json.code, 'forbidden');
-    const listed = await upgrade(broker, '/follow?name=liar', { authorization: `Bearer ${makeToken(KEYS.new)}`, ...headers }, async () => {
+    const listed = (name) => async () => {
       const { followers } = (await broker.call('GET', '/followers', { token: TOKENS.admin })).json;
-      return followers.find(({ name }) => name === 'liar');
-    });
-    assert.equal(listed.replica, false);
+      return followers.find((follower) => follower.name === name);
+    };
+    const follower = { authorization: `Bearer ${makeToken(KEYS.new)}`, ...headers };
+    assert.equal((await upgrade(broker, '/follow?name=liar', follower, listed('liar'))).replica, false);
+    const admin = { authorization: `Bearer ${TOKENS.admin}`, 'newsreel-replica': '0' };
+    assert.equal((await upgrade(broker, '/follow?name=plain', admin, listed('plain'))).replica, false);
   });
 
   await t.test('at the end of its token whatever is open is closed', async () => {

@@ -17,8 +17,7 @@ use crate::publish::{DRAIN_BYTES, max_body_bytes, too_large};
 const BINDING: &str = newsreel_core::variables::BROKER.name;
 
 /// The headers of a request without a body that the object gets to see.
-const PASSED: &[&str] =
-    &["Accept", "If-None-Match", "Last-Event-ID", internal_headers::REPLICA, PROTOCOLS, "Upgrade"];
+const PASSED: &[&str] = &["Accept", "If-None-Match", "Last-Event-ID", PROTOCOLS, "Upgrade"];
 const PROTOCOLS: &str = "Sec-WebSocket-Protocol";
 
 /// The answer of `/healthz`.
@@ -159,32 +158,31 @@ async fn forward(
     catalog: &Catalog,
     caller: &Caller,
 ) -> worker::Result<Response> {
-    let inner = if request.method() == Method::Post { posted(request)? } else { asked(request, url)? };
+    let has_body = request.method() == Method::Post;
+    let inner = if has_body { with_body(request)? } else { without_body(request, url, caller)? };
     let headers = inner.headers();
     // A header value is Latin-1 and a token's name need not be.
     headers.set(internal_headers::CALLER, &caller.name.escape_default().to_string())?;
-    match caller.grant.to_text() {
-        Some(grant) => headers.set(internal_headers::GRANT, &grant)?,
-        None => headers.delete(internal_headers::GRANT)?,
-    }
-    if !caller.admin {
-        headers.delete(internal_headers::REPLICA)?;
+    if let Some(grant) = caller.grant.to_text() {
+        headers.set(internal_headers::GRANT, &grant)?;
     }
     let stub = env.durable_object(BINDING)?.get_by_name(catalog.as_str())?;
     stub.fetch_with_request(inner).await
 }
 
-/// Returns a request with a body for the object: the caller's own, whose body and headers stay where they are, without the
-/// token. The gate has checked it, and the object does not need it.
-fn posted(request: &Request) -> worker::Result<Request> {
+/// Returns a request with a body for the object: the caller's own, whose body and headers stay where they are. Without the
+/// token, which the gate has checked and the object does not need, and without a grant that only the gate may write.
+fn with_body(request: &Request) -> worker::Result<Request> {
     let inner = request.clone_mut()?;
-    inner.headers().delete("Authorization")?;
+    for name in ["Authorization", PROTOCOLS, internal_headers::GRANT] {
+        inner.headers().delete(name)?;
+    }
     Ok(inner)
 }
 
 /// Returns a request without a body for the object. A body means nothing to GET and HEAD (RFC 9110, 9.3.1), and the
 /// platform throws at a request that has one.
-fn asked(request: &Request, url: &str) -> worker::Result<Request> {
+fn without_body(request: &Request, url: &str, caller: &Caller) -> worker::Result<Request> {
     let headers = Headers::new();
     for name in PASSED {
         if let Some(value) = request.headers().get(name)? {
@@ -193,6 +191,9 @@ fn asked(request: &Request, url: &str) -> worker::Result<Request> {
     }
     if headers.get(PROTOCOLS)?.is_some_and(|offered| offered.contains(BEARER_SUBPROTOCOL)) {
         headers.set(PROTOCOLS, SUBPROTOCOL)?;
+    }
+    if caller.admin && request.headers().get(internal_headers::REPLICA)?.as_deref() == Some("1") {
+        headers.set(internal_headers::REPLICA, "1")?;
     }
     let mut init = RequestInit::new();
     init.with_method(request.method()).with_headers(headers);
