@@ -48,6 +48,6 @@ const renewable = (Class) =>
 export const Broker = renewable(wasm.Broker);
 export const Replica = renewable(wasm.Replica);
 export default {
-  fetch: (request, env, context) => wasm.answerAtHand(request, env, context) ?? wasm.fetch(request, env, context),
+  fetch: (request, env, context) => wasm.fetch(request, env, context),
   scheduled: (event, env, context) => wasm.scheduled(event, env, context),
 };

@@ -2,32 +2,49 @@
 //!
 //! *Architecture invariant:* only this crate knows both halves, and beside them only how an address is read.
 
+use std::panic::AssertUnwindSafe;
+
 use newsreel_core::wire::{Address, Call, Half};
-use worker::wasm_bindgen::{self, prelude::wasm_bindgen};
+use worker::wasm_bindgen::{self, JsValue, prelude::wasm_bindgen};
+use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{
-    Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event, web_sys, worker_sys,
+    Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, console_error, event, web_sys,
+    worker_sys,
 };
 
 // The runtime finds a Durable Object's class by its export: a crate that is not named here vanishes.
 pub use newsreel_broker::Broker;
 pub use newsreel_edge::Replica;
 
-/// Answers a read of a value that is in memory. The shim asks this first: a promise would cost more than the read.
-#[wasm_bindgen(js_name = answerAtHand)]
+/// Answers a request: a value in memory at once, since a promise would cost more than its read, and everything else by
+/// a promise. The macro of `worker` for this export knows promises only.
+#[wasm_bindgen]
 #[must_use]
-pub fn answer_at_hand(
-    request: &web_sys::Request,
-    env: &Env,
-    event: worker_sys::Context,
-) -> Option<web_sys::Response> {
-    newsreel_edge::answer_at_hand(request, env, &Context::new(event))
+pub fn fetch(request: web_sys::Request, env: Env, event: worker_sys::Context) -> JsValue {
+    let event = Context::new(event);
+    let call = request.url().parse().map(|address: Address| Call::read(&request.method(), address));
+    if let Ok(call) = &call
+        && let Some(response) = newsreel_edge::answer_at_hand(&request, call, &env, &event)
+    {
+        return response.into();
+    }
+    let answered = async move {
+        let response = match call {
+            Ok(call) => answer(request.into(), env, event, call).await,
+            Err(error) => Err(error.into()),
+        };
+        let response = response.or_else(|error| {
+            console_error!("{error}");
+            Response::error("INTERNAL SERVER ERROR", 500)
+        })?;
+        Ok(web_sys::Response::from(response).into())
+    };
+    future_to_promise(AssertUnwindSafe(answered)).into()
 }
 
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
-    let call = Call::read(&request.inner().method(), Address::from(request.url()?));
+async fn answer(request: Request, env: Env, event: Context, call: Call) -> Result<Response> {
     match call.half {
-        Half::Edge => newsreel_edge::serve(request, env, context, call).await,
+        Half::Edge => newsreel_edge::serve(request, env, event, call).await,
         Half::Broker => newsreel_broker::serve(&request, &env, call).await,
     }
 }

@@ -3,37 +3,40 @@
 use std::rc::Rc;
 
 use newsreel_core::wire::route::EdgeCall;
-use newsreel_core::wire::{Address, Call, Route};
+use newsreel_core::wire::{Call, Route};
 use newsreel_gate as gate;
 use worker::web_sys;
-use worker::{Context, Env, Url};
+use worker::{Context, Env};
 
 use crate::config::config;
 use crate::reader::background::after_response;
 use crate::reader::context::ReadContext;
 use crate::reader::drive::recall;
 use crate::reader::outcome::{Outcome, outcome};
+use crate::reader::request::is_plain_get;
 use crate::reader::response::body::respond_whole;
-use crate::reader::response::header_list::plain_get;
 use crate::reader::response::headers::Provenance;
 
 /// Answers a request for one value if the value is in memory and may be served as it is.
 ///
 /// Returns `None` for every other request, which [`serve`](crate::serve) then answers: nothing has been counted or begun.
 #[must_use]
-pub fn answer_at_hand(request: &web_sys::Request, env: &Env, event: &Context) -> Option<web_sys::Response> {
-    let url = Url::parse(&plain_get(request)?).ok()?;
-    if url.query().is_some() {
+pub fn answer_at_hand(
+    request: &web_sys::Request,
+    call: &Call,
+    env: &Env,
+    event: &Context,
+) -> Option<web_sys::Response> {
+    let Ok(Route::Edge(catalog, EdgeCall::Entry(key))) = &call.route else { return None };
+    if !call.address.query().is_empty() || !is_plain_get(request) {
         return None;
     }
-    let Ok(Route::Edge(catalog, EdgeCall::Entry(key))) = Call::read("GET", Address::from(url)).route else {
-        return None;
-    };
-    gate::check_catalog(env, &catalog).ok()?;
+    gate::check_catalog(env, catalog).ok()?;
     let config = config(env).ok()?;
     let edge = config.edge(request);
+    let catalog = catalog.clone();
     let context = Rc::new(ReadContext { env: env.clone(), config, catalog, edge, replica: None });
-    let read = recall(&context, context.read(&key, None))?;
+    let read = recall(&context, context.read(key, None))?;
     let provenance = Provenance::by(&context, &read);
     let Outcome::Value = outcome(&context, &read, None, &provenance) else { return None };
     let response = respond_whole(&context, read.entry()?, &provenance)?;

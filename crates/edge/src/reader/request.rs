@@ -5,7 +5,14 @@ use newsreel_core::read::sync::MinVersion;
 use newsreel_core::wire::keys::keys_of_body;
 use newsreel_core::wire::{Code, Key, Problem, coding};
 use newsreel_gate::Failure;
-use worker::Request;
+use wasm_bindgen::prelude::*;
+use worker::{Request, web_sys};
+
+#[wasm_bindgen(module = "/src/reader/request.js")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = isPlainGet)]
+    fn is_plain(request: &web_sys::Request) -> Result<bool, JsValue>;
+}
 
 /// The longest body of a bulk read or a fill: 100 keys, each byte escaped.
 const BODY_BYTES: usize = 256 << 10;
@@ -41,4 +48,9 @@ pub(crate) fn min_version(request: &Request) -> Result<Option<MinVersion>, Failu
         Problem::new(Code::BadRequest, format!("Newsreel-Min-Version is <epoch>:<version>: {why}"))
     })?;
     Ok(Some(wanted))
+}
+
+/// Says whether a request is a GET that a whole value answers of any version, for any caller.
+pub(crate) fn is_plain_get(request: &web_sys::Request) -> bool {
+    is_plain(request).unwrap_or(false)
 }

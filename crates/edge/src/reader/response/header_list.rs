@@ -8,9 +8,6 @@ use worker::{Headers, Result};
 
 #[wasm_bindgen(module = "/src/reader/response/respond.js")]
 extern "C" {
-    #[wasm_bindgen(catch, js_name = addressOfPlainGet)]
-    fn address_of_plain_get(request: &web_sys::Request) -> std::result::Result<Option<String>, JsValue>;
-
     #[wasm_bindgen(catch, js_name = headersOf)]
     fn headers_of(lines: &str) -> std::result::Result<web_sys::Headers, JsValue>;
 
@@ -56,11 +53,6 @@ impl HeaderList {
     pub(crate) fn respond(&self, status: u16, body: &[u8]) -> Result<web_sys::Response> {
         Ok(respond(status, &self.0, body)?)
     }
-}
-
-/// Returns the address of a GET that sets no condition; `None` for any other request.
-pub(crate) fn plain_get(request: &web_sys::Request) -> Option<String> {
-    address_of_plain_get(request).ok().flatten()
 }
 
 #[cfg(test)]
