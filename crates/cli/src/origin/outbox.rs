@@ -10,7 +10,7 @@
 //! Where the broker has seen the idempotency key with another body (a database put back from a backup), the
 //! same body goes out again under a new key.
 
-use newsreel_core::wire::{Change, Publish, Target};
+use newsreel_core::wire::{Change, Publish, Target, ndjson};
 use rusqlite::params;
 
 use super::store::Store;
@@ -41,12 +41,12 @@ const AT_ONCE: u32 = 500;
 const AT_ONCE_BYTES: usize = 1 << 20;
 
 impl Outgoing {
-    /// Returns the publish as a line of many: with its idempotency key. None for a body that is no JSON object, which
-    /// the broker refuses.
+    /// Returns the publish as a line of many, with its idempotency key; none for a body that is no publish, which the
+    /// broker refuses.
     pub(crate) fn line(&self) -> Option<String> {
-        let mut line: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&self.body).ok()?;
-        line.insert("idempotency_key".to_owned(), self.key.as_str().into());
-        Some(serde_json::Value::from(line).to_string())
+        Publish::parse(self.body.as_bytes()).ok()?;
+        // The line breaks of JSON text mean nothing; a line ends at one.
+        Some(ndjson::with_key(self.body.replace('\n', " ").trim(), &self.key))
     }
 }
 
@@ -219,5 +219,13 @@ mod tests {
         let next = store.next_outgoing().unwrap().unwrap();
         assert_eq!(next.body, outgoing.body);
         assert_ne!(next.key, outgoing.key);
+    }
+
+    #[test]
+    fn a_publish_is_one_line_however_its_body_is_written() {
+        let outgoing = |body: &str| Outgoing { transaction: 1, key: "k-1".to_owned(), body: body.to_owned() };
+        let line = outgoing("{\n  \"key\": \"title:1\"\n}\n").line().unwrap();
+        assert_eq!(line, r#"{   "key": "title:1" ,"idempotency_key":"k-1"}"#);
+        assert_eq!(outgoing("{").line(), None, "no publish is no line");
     }
 }

@@ -54,19 +54,20 @@ impl Publisher {
     }
 
     async fn deliver_all(&mut self, mut outgoing: Vec<Outgoing>) {
-        let lines: Option<Vec<String>> = outgoing.iter().map(Outgoing::line).collect();
-        match (outgoing.len(), lines) {
-            (0, _) => self.store.committed.notified().await,
-            (2.., Some(lines)) if !self.alone => {
-                tokio::time::sleep(self.hold).await;
-                // Sent alone, the first that failed is answered with what is wrong.
-                let acknowledged = self.broker.publish_lines(lines.join("\n")).await.unwrap_or(0);
-                self.alone = acknowledged < outgoing.len();
-                outgoing.truncate(acknowledged);
-                self.note_acknowledged(outgoing).await;
-            }
-            _ => self.deliver(outgoing.swap_remove(0)).await,
+        if outgoing.is_empty() {
+            return self.store.committed.notified().await;
         }
+        if self.alone || outgoing.len() == 1 {
+            return self.deliver(outgoing.swap_remove(0)).await;
+        }
+        tokio::time::sleep(self.hold).await;
+        // Of a publish that cannot be a line no later one is sent.
+        let lines: Vec<String> = outgoing.iter().map_while(Outgoing::line).collect();
+        let acknowledged = self.broker.publish_lines(lines.join("\n")).await.unwrap_or(0);
+        // Sent alone, the first that failed is answered with what is wrong.
+        self.alone = acknowledged < outgoing.len();
+        outgoing.truncate(acknowledged);
+        self.note_acknowledged(outgoing).await;
     }
 
     async fn note_acknowledged(&mut self, outgoing: Vec<Outgoing>) {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use newsreel_core::wire::ndjson::{PublishAnswer, PublishAnswers, nth_key};
+use newsreel_core::wire::ndjson::{PublishAnswer, PublishAnswers, nth_key, with_key};
 use newsreel_core::wire::{Problem, PublishLine};
 use serde_json::value::RawValue;
 
@@ -75,11 +75,7 @@ impl Lines {
         let line = line.trim();
         let text = match PublishLine::parse(line.as_bytes()) {
             Ok(PublishLine { idempotency_key: Some(_), .. }) => line.to_owned(),
-            Ok(PublishLine { idempotency_key: None, .. }) => {
-                let key = serde_json::Value::from(nth_key(&self.key, self.read));
-                // The line is a JSON object with at least one member, so a comma fits.
-                format!(r#"{},"idempotency_key":{key}}}"#, line.strip_suffix('}').unwrap_or(line))
-            }
+            Ok(PublishLine { idempotency_key: None, .. }) => with_key(line, &nth_key(&self.key, self.read)),
             Err(error) => {
                 self.waiting.push_back(Entry::Refused(error.into()));
                 self.print_refusals(heard);

@@ -70,6 +70,14 @@ pub fn nth_key(key: &str, n: usize) -> String {
     format!("{key}#{n}")
 }
 
+/// Returns a line with an idempotency key, which it must not have yet. A line is a JSON object with at least one member, so
+/// a comma fits before its end.
+#[must_use]
+pub fn with_key(line: &str, key: &str) -> String {
+    let key = serde_json::Value::from(key);
+    format!(r#"{},"idempotency_key":{key}}}"#, line.strip_suffix('}').unwrap_or(line))
+}
+
 /// Writes an `answers` frame around answers that are JSON already, separated by commas.
 #[must_use]
 pub fn answers_text(answers: &str) -> String {
@@ -162,5 +170,13 @@ mod tests {
         };
         assert_eq!(serde_json::to_string(published).unwrap(), receipt);
         assert_eq!((refusal.status, refusal.code.as_str(), refusal.detail.as_str()), (429, "busy", "later"));
+    }
+
+    #[test]
+    fn a_line_with_a_key_is_the_same_publish_under_it() {
+        let line = with_key(r#"{"key":"title:1"}"#, "a \"quoted\" key");
+        let read = PublishLine::parse(line.as_bytes()).unwrap();
+        assert_eq!(read.idempotency_key.as_deref(), Some("a \"quoted\" key"));
+        assert_eq!(read.publish, Publish::parse(br#"{"key":"title:1"}"#).unwrap());
     }
 }
