@@ -159,8 +159,7 @@ impl Follower {
     pub fn handle(&mut self, now: UnixMillis, input: FollowerInput) {
         let before = self.phase();
         match (self.state, input) {
-            (State::Idle | State::Closed, FollowerInput::Start) => self.dial(now),
-            (State::Waiting { .. }, FollowerInput::Start) => self.dial(now),
+            (State::Idle | State::Closed | State::Waiting { .. }, FollowerInput::Start) => self.dial(now),
             (State::Waiting { until }, FollowerInput::Timer) if now >= until => self.dial(now),
 
             (State::Dialing { .. }, FollowerInput::Opened) => {
@@ -214,15 +213,7 @@ impl Follower {
 
             // Late news of a socket that was given up, a timer that came early, a wish already being met.
             (
-                State::Idle | State::Closed,
-                FollowerInput::Opened
-                | FollowerInput::Text(_)
-                | FollowerInput::Closed { .. }
-                | FollowerInput::Timer
-                | FollowerInput::Prove,
-            )
-            | (
-                State::Waiting { .. },
+                State::Idle | State::Closed | State::Waiting { .. },
                 FollowerInput::Opened
                 | FollowerInput::Text(_)
                 | FollowerInput::Closed { .. }
