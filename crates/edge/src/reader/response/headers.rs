@@ -85,22 +85,12 @@ pub(crate) fn problem_with_proof(
 
 /// Returns the problem with which a read failed, with the reader's position and what each tier had.
 pub(crate) fn failure_response(problem: &Problem, provenance: &Provenance) -> Result<Response> {
-    let mut headers = HeaderList::default();
-    if let Some(position) = provenance.position {
-        headers.add("Newsreel-Version", position);
-    }
-    let status = provenance.cache_status(None);
-    if !status.is_empty() {
-        headers.add("Cache-Status", status);
-    }
+    let headers = heard(provenance, None);
     problem_of(problem, headers.to_headers()?)
 }
 
 fn proof(provenance: &Provenance, entry: Option<Position>, fetched_at: Option<UnixMillis>) -> HeaderList {
-    let mut headers = HeaderList::default();
-    if let Some(position) = provenance.position {
-        headers.add("Newsreel-Version", position);
-    }
+    let mut headers = heard(provenance, fetched_at);
     if let Some(entry) = entry {
         headers.add("Newsreel-Entry-Version", entry);
     }
@@ -113,6 +103,15 @@ fn proof(provenance: &Provenance, entry: Option<Position>, fetched_at: Option<Un
     let vary =
         if provenance.shown_to_pages { "Newsreel-Min-Version, Origin" } else { "Newsreel-Min-Version" };
     headers.add("Vary", vary);
+    headers
+}
+
+/// Returns the headers that a failure has too: the reader's position, and what each tier had.
+fn heard(provenance: &Provenance, fetched_at: Option<UnixMillis>) -> HeaderList {
+    let mut headers = HeaderList::default();
+    if let Some(position) = provenance.position {
+        headers.add("Newsreel-Version", position);
+    }
     let status = provenance.cache_status(fetched_at);
     if !status.is_empty() {
         headers.add("Cache-Status", status);
