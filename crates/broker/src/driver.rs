@@ -11,6 +11,7 @@ use std::rc::Rc;
 use newsreel_core::follow::hub::{self, Hub, HubInput, PublishOutcome, Submission};
 use newsreel_core::wire::claim::Claim;
 use newsreel_core::wire::{Catalog, Hash, Position, UnixMillis};
+use newsreel_gate::now;
 use worker::{Error, Result, State, WebSocket};
 
 use crate::config::Config;
@@ -19,7 +20,6 @@ use crate::driver::platform::{Machine, Shell};
 use crate::driver::rows::{OpenError, Rows};
 use crate::driver::sockets::Sockets;
 use crate::tags::{self, SocketTag};
-use newsreel_gate::now;
 
 pub(crate) mod notify;
 mod platform;

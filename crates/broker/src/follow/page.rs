@@ -4,12 +4,11 @@ use newsreel_core::follow::topics::Topics;
 use newsreel_core::log::ResetReason;
 use newsreel_core::wire::query::PageQuery;
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, etag, page};
-use newsreel_gate::Answer;
+use newsreel_gate::{Answer, now};
 use worker::{Request, ResponseBuilder, Result};
 
 use crate::follow::reader::{Found, LogPart, LogReader, VARY};
 use crate::http::{grant, headers};
-use newsreel_gate::now;
 
 /// How many requests may wait for a version at once.
 const MAX_POLLS: u32 = 1_000;

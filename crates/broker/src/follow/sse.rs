@@ -15,14 +15,13 @@ use newsreel_core::wire::cursor::PageCursor;
 use newsreel_core::wire::position::PositionError;
 use newsreel_core::wire::query::PageQuery;
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version, frame, sse};
-use newsreel_gate::{Answer, Failure};
+use newsreel_gate::{Answer, Failure, now};
 use worker::{Error, Method, Request, ResponseBuilder, console_error};
 
 use crate::follow::permits::Permit;
 use crate::follow::reader::{Found, LogPart, LogReader, VARY};
 use crate::follow::streams::Streams;
 use crate::http::{grant, headers};
-use newsreel_gate::now;
 
 /// How many streams may be open at once: each may hold an event, so a frame's worth of bytes.
 const MAX_STREAMS: u32 = 256;

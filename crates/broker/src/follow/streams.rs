@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use newsreel_core::wire::UnixMillis;
+use newsreel_gate::now;
 
 use crate::driver::notify::Notify;
 use crate::follow::permits::{Permit, Permits};
-use newsreel_gate::now;
 
 /// How long a new stream waits for the permit of a reader that is gone. The platform notices within milliseconds that a
 /// comment cannot be written, and on a machine that is busy within a few seconds for hundreds of streams.

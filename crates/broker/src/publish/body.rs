@@ -8,11 +8,10 @@ use futures_util::StreamExt as _;
 use newsreel_core::wire::UnixMillis;
 use newsreel_core::wire::ndjson::{self, MAX_LINES_BYTES};
 use newsreel_core::wire::publish::MAX_BODY_BYTES;
+use newsreel_gate::{Failure, now};
 use worker::Request;
 
 use crate::publish::problems::{busy, too_large};
-use newsreel_gate::Failure;
-use newsreel_gate::now;
 
 /// How many bytes of bodies may be read at once. Each is in memory twice when it has come.
 const BODIES_BYTES: usize = 24 << 20;

@@ -9,7 +9,7 @@ use newsreel_core::wire::ndjson;
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::query::PublishQuery;
 use newsreel_core::wire::{Code, Problem, Publish, Receipt, UnixMillis, internal_headers};
-use newsreel_gate::{Answer, Failure};
+use newsreel_gate::{Answer, Failure, now};
 use serde::Serialize;
 use worker::Request;
 
@@ -18,7 +18,6 @@ use crate::publish::body::{BodyMark, max_body_bytes, read_body};
 use crate::publish::problems::{busy, unknown};
 use crate::publish::publishers::outcome_json;
 use crate::publish::queue::{AnswerTo, PUBLISH_BYTES, Publishing, Queued, QueuedPublish};
-use newsreel_gate::now;
 
 /// A publish over HTTP whose body has been read.
 struct Posted {

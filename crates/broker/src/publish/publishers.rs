@@ -13,11 +13,11 @@ use newsreel_core::access::Grant;
 use newsreel_core::access::rate::{RateKey, RateLimiter};
 use newsreel_core::follow::hub::PublishOutcome;
 use newsreel_core::wire::{Code, UnixMillis, frame, ndjson};
+use newsreel_gate::now;
 use worker::{Result, State, WebSocket, console_error};
 
 use crate::js::{attach, attached};
 use crate::tags::{self, SocketTag, tag_of};
-use newsreel_gate::now;
 
 /// How many publishes of one socket may be unanswered.
 const MAX_UNANSWERED: usize = 10_000;

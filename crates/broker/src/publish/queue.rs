@@ -11,12 +11,12 @@ use newsreel_core::access::Grant;
 use newsreel_core::follow::hub::{PublishOutcome, Submission, not_written};
 use newsreel_core::wire::publish::PublishError;
 use newsreel_core::wire::{Problem, Publish, PublishLine, UnixMillis};
+use newsreel_gate::now;
 use worker::{Delay, console_error};
 
 use crate::driver::BrokerDriver;
 use crate::publish::body::Bodies;
 use crate::publish::publishers::{AnswerSent, PendingAnswer, Publishers};
-use newsreel_gate::now;
 
 /// How many bytes of publishes may wait for a commit: at most three times as many as the log has them, where what
 /// is not ASCII grows. An isolate has 128 MB. A body of lines may have as many, and where nothing waits is let in.
@@ -25,8 +25,8 @@ const QUEUE_BYTES: usize = 8 << 20;
 pub(crate) const PUBLISH_BYTES: usize = 256;
 /// How often a flush looks whether more publishes are still arriving.
 const SETTLE_ROUNDS: u32 = 4;
-/// How soon after a commit the next publish counts as one of many.
-const CLOSE: Duration = Duration::from_millis(2);
+/// How soon after a commit the next publish counts as one of a crowd.
+const CROWDED_WITHIN: Duration = Duration::from_millis(2);
 
 /// Everything that publishes to one catalog.
 pub(crate) struct Publishing {
@@ -135,7 +135,7 @@ impl Publishing {
     /// Waits while more publishes keep arriving: those share a commit, and a frame per follower. A publish that nothing
     /// says has company does not wait.
     async fn settle(&self) {
-        let is_crowded = self.was_shared.get() || now().since(self.flushed_at.get()) <= CLOSE;
+        let is_crowded = self.was_shared.get() || now().since(self.flushed_at.get()) <= CROWDED_WITHIN;
         if !is_crowded && self.bodies.borrow().is_empty() {
             return;
         }

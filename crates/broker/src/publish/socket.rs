@@ -5,14 +5,13 @@ use std::rc::Rc;
 use newsreel_core::access::rate;
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, PublishError};
 use newsreel_core::wire::{Problem, frame, internal_headers};
-use newsreel_gate::Answer;
+use newsreel_gate::{Answer, now};
 use worker::{Request, Result, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
 use crate::http::{check_upgrade, grant, socket_response};
 use crate::publish::problems::busy;
 use crate::publish::publishers::{PublisherId, Sender};
 use crate::publish::queue::{AnswerTo, PUBLISH_BYTES, Publishing, Queued, QueuedPublish};
-use newsreel_gate::now;
 
 impl Publishing {
     /// Opens a socket that publishes.
