@@ -1,4 +1,4 @@
-//! What a run ran on: the machine, and the versions of what took part. Without these a figure says nothing.
+//! The machine of a run, and the versions of the programs that took part: without these a figure says nothing.
 
 use std::fs;
 use std::path::Path;

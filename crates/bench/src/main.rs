@@ -1,11 +1,12 @@
 //! The load generator: runs Newsreel and its peers side by side on loopback, in turns, and writes down how they compare.
 //!
 //! `scripts/bench` builds what is measured and starts this program; `docs/benchmarks.md` has what it told last. Numbers go
-//! to standard output, everything else to standard error. Whatever a run starts ends with it.
+//! to standard output, everything else to standard error. Every process that a run starts
+//! ends with it.
 //!
 //! In reading order: [`options`]; [`plan`], which workloads a run has and in which order systems have their turns;
-//! [`work`], the workloads; [`systems`], the logs that are compared; [`servers`], what is started; [`clients`], what
-//! speaks to it; [`spread`] and [`results`], what becomes of the numbers; [`machine`]; [`report`].
+//! [`work`], the workloads; [`systems`], the logs that are compared; [`servers`], the processes; [`clients`], the
+//! protocols; [`spread`] and [`results`], the numbers; [`machine`]; [`report`].
 
 mod clients;
 mod machine;
@@ -31,7 +32,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         let mut ended = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
-        // Whatever runs is dropped, and with it the processes that it started.
+        // The run is dropped, and with it the processes that it started.
         tokio::select! {
             done = measure(&options) => done,
             _ = ended.recv() => bail!("ended"),

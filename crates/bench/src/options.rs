@@ -10,19 +10,19 @@ use crate::systems::{Baseline, Programs, RedisSync, System};
 /// Runs Newsreel beside its peers on this machine, on loopback, and prints what each took.
 #[derive(Parser)]
 pub(crate) struct Options {
-    /// The program workerd.
+    /// The path of workerd.
     #[arg(long)]
     workerd: PathBuf,
     /// The folder with the peers' Workers.
     #[arg(long)]
     peers: PathBuf,
-    /// The program redis-server; without it Redis is left out.
+    /// The path of redis-server; without it Redis is left out.
     #[arg(long)]
     redis: Option<PathBuf>,
-    /// The program nats-server; without it NATS is left out.
+    /// The path of nats-server; without it NATS is left out.
     #[arg(long)]
     nats: Option<PathBuf>,
-    /// The command newsreel, which has the sample origin.
+    /// The path of the command newsreel, which has the sample origin.
     #[arg(long)]
     command: Option<PathBuf>,
     /// A build of Newsreel, as NAME=FOLDER. The first is what ratios are of.

@@ -1,4 +1,4 @@
-//! What a run tells: tables, plots, and the document that has both.
+//! The report of a run: tables, plots, and the document that has both.
 
 pub(crate) mod document;
 mod plot;

@@ -1,4 +1,4 @@
-//! What was measured, by section, row, system and round, in the order in which rows first appeared.
+//! The numbers of a run, by section, row, system and round, in the order in which rows first appeared.
 
 use anyhow::{Result, ensure};
 

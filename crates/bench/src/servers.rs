@@ -1,4 +1,4 @@
-//! What the benchmark starts: processes, workerd on a Worker, and the servers that workerd's bindings speak to.
+//! The servers of a run: processes, among them workerd on a Worker, and stubs that workerd's bindings speak to.
 
 pub(crate) mod process;
 pub(crate) mod stubs;

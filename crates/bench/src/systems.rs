@@ -25,7 +25,7 @@ pub(crate) enum System {
     Object { group_commit: bool },
     /// redis-server with a stream and a channel.
     Redis { sync: RedisSync },
-    /// nats-server with JetStream.
+    /// nats-server, whose JetStream keeps the log.
     Nats,
     /// A plain Worker that answers reads.
     Baseline(Baseline),
@@ -98,7 +98,7 @@ impl System {
 #[derive(Clone)]
 pub(crate) struct Programs {
     pub(crate) workerd: PathBuf,
-    /// The folder `crates/bench/peers`.
+    /// The folder with the peers' Workers, `crates/bench/peers`.
     pub(crate) peers: PathBuf,
     pub(crate) redis: Option<PathBuf>,
     pub(crate) nats: Option<PathBuf>,

@@ -155,3 +155,11 @@ impl<'a> CpuSince<'a> {
         Ok(spent.as_secs_f64() * 1e6 / number(operations.max(1)))
     }
 }
+
+/// Returns the pace of so many changes: how many went in a second, and the CPU time of each.
+fn pace(row: &str, changes: u64, seconds: f64, cpu: &CpuSince) -> Result<[Finding; 2]> {
+    Ok([
+        Finding::new(format!("{row}, changes"), Unit::PerSecond, number(changes) / seconds),
+        Finding::new(format!("{row}, each change"), Unit::CpuMicros, cpu.micros_each(changes)?),
+    ])
+}

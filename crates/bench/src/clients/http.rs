@@ -8,7 +8,8 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+
+use super::connect;
 
 /// The token that every system under load takes for every scope.
 pub(crate) const TOKEN: &str = "bench";
@@ -28,8 +29,7 @@ pub(crate) struct Answer {
 
 impl Connection {
     pub(crate) async fn open(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.set_nodelay(true)?;
+        let stream = connect(port).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
             // The next request on the connection tells its failure.

@@ -5,6 +5,8 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use super::connect;
+
 /// The subject that changes are published to.
 const SUBJECT: &str = "log";
 /// The name of the stream that keeps them.
@@ -19,7 +21,7 @@ pub(crate) enum From {
     Now,
 }
 
-/// A connection.
+/// A connection to nats-server, with its inbox.
 pub(crate) struct Nats {
     stream: BufReader<TcpStream>,
     outgoing: Vec<u8>,
@@ -38,8 +40,7 @@ enum Kind {
 
 impl Nats {
     pub(crate) async fn open(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.set_nodelay(true)?;
+        let stream = connect(port).await?;
         let inbox = format!("_INBOX.{}", stream.local_addr()?.port());
         let mut nats =
             Self { stream: BufReader::with_capacity(1 << 18, stream), outgoing: Vec::new(), inbox, early: 0 };

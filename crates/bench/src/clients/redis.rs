@@ -4,6 +4,8 @@ use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use super::connect;
+
 /// The name of the stream and of the channel.
 const LOG: &str = "log";
 
@@ -20,10 +22,8 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) async fn open(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.set_nodelay(true)?;
         Ok(Self {
-            stream: BufReader::with_capacity(1 << 18, stream),
+            stream: BufReader::with_capacity(1 << 18, connect(port).await?),
             outgoing: Vec::new(),
             last: "0".to_owned(),
         })

@@ -9,6 +9,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
+use super::connect;
 use super::http::TOKEN;
 
 /// How much of a frame is looked at for its head: type, versions, hash and the wish for an ack stand there.
@@ -28,8 +29,7 @@ impl Socket {
         let mut request = format!("ws://127.0.0.1:{port}{path}").into_client_request()?;
         let offered = format!("newsreel.v1, newsreel.bearer.{}", BASE64_URL_SAFE_NO_PAD.encode(TOKEN));
         request.headers_mut().insert("sec-websocket-protocol", offered.parse()?);
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.set_nodelay(true)?;
+        let stream = connect(port).await?;
         Ok(Self(tokio_tungstenite::client_async(request, stream).await?.0))
     }
 

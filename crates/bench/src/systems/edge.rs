@@ -1,4 +1,4 @@
-//! What answers reads: Newsreel's edge, and the plain Workers beside it, with the servers behind their bindings.
+//! The Workers that answer reads: Newsreel's edge and the plain ones beside it, with the servers behind their bindings.
 
 use anyhow::{Context, Result, bail};
 
@@ -72,6 +72,15 @@ impl Edge {
 
     pub(crate) async fn connect(&self) -> Result<Connection> {
         Connection::open(self.workerd.port).await
+    }
+
+    /// Opens so many connections, one after another.
+    pub(crate) async fn connect_all(&self, connections: usize) -> Result<Vec<Connection>> {
+        let mut open = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            open.push(self.connect().await?);
+        }
+        Ok(open)
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Position {
     pub(crate) query: String,
 }
 
-/// A connected follower.
+/// A follower, by the connection over which its system tells it of changes.
 pub(crate) enum Follower {
     Socket(Box<SocketFollower>),
     /// A subscriber of the channel.

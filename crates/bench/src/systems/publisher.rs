@@ -19,7 +19,7 @@ pub(crate) enum Way {
     Window(u64),
 }
 
-/// A connected publisher.
+/// A publisher on one connection.
 pub(crate) struct Publisher {
     connection: Connected,
     way: Way,

@@ -44,10 +44,7 @@ impl Hits {
 
     pub(crate) async fn run(&self, system: &System, programs: &Programs) -> Result<Vec<Finding>> {
         let edge = Edge::start(system, programs, None).await?;
-        let mut connections = Vec::new();
-        for _ in 0..self.connections {
-            connections.push(edge.connect().await?);
-        }
+        let mut connections = edge.connect_all(self.connections).await?;
         if !system.is_newsreel() {
             (0..KEYS).for_each(|key| edge.kv.put(&path(key), "x".repeat(1000)));
         }

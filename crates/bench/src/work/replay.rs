@@ -6,8 +6,7 @@ use anyhow::Result;
 use futures_util::future::try_join_all;
 
 use super::crowd::connect;
-use super::{CpuSince, Finding, Unit};
-use crate::spread::number;
+use super::{CpuSince, Finding, pace};
 use crate::systems::{Log, Programs, Start, System, fill};
 
 /// A log of so many versions with one change each.
@@ -69,16 +68,7 @@ impl Replay {
             let seconds = began.elapsed().as_secs_f64();
             let changes = self.versions * u64::try_from(followers)?;
             let row = format!("{}, to {followers}", self.row());
-            findings.push(Finding::new(
-                format!("{row}, changes"),
-                Unit::PerSecond,
-                number(changes) / seconds,
-            ));
-            findings.push(Finding::new(
-                format!("{row}, each change"),
-                Unit::CpuMicros,
-                cpu.micros_each(changes)?,
-            ));
+            findings.extend(pace(&row, changes, seconds, &cpu)?);
         }
         Ok(findings)
     }

@@ -8,8 +8,7 @@ use anyhow::Result;
 use tokio::task::JoinSet;
 
 use super::crowd::Crowd;
-use super::{CpuSince, Finding, Unit, WARM_UP};
-use crate::spread::number;
+use super::{CpuSince, Finding, WARM_UP, pace};
 use crate::systems::{Log, Programs, Publisher, System, Way};
 
 /// So many publishers and followers, for a time.
@@ -52,11 +51,7 @@ impl Sustained {
         crowd.until_all_have((warm + published) * messages).await?;
         let seconds = began.elapsed().as_secs_f64();
         let changes = published * self.changes;
-        let row = self.row();
-        Ok(vec![
-            Finding::new(format!("{row}, changes"), Unit::PerSecond, number(changes) / seconds),
-            Finding::new(format!("{row}, each change"), Unit::CpuMicros, cpu.micros_each(changes)?),
-        ])
+        Ok(pace(&self.row(), changes, seconds, &cpu)?.into())
     }
 
     /// The name that the rows of this workload begin with.

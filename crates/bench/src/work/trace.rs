@@ -39,10 +39,7 @@ impl Trace {
     pub(crate) async fn run(&self, system: &System, programs: &Programs) -> Result<Vec<Finding>> {
         let keys = self.keys(&Self::file().context("there is no trace")?)?;
         let edge = Edge::start(system, programs, None).await?;
-        let mut connections = Vec::new();
-        for _ in 0..CONNECTIONS {
-            connections.push(edge.connect().await?);
-        }
+        let mut connections = edge.connect_all(CONNECTIONS).await?;
         let (left, served) = (RefCell::new(keys.iter()), RefCell::new(BTreeMap::<String, u64>::new()));
         let cpu = CpuSince::now(&edge.workerd.process)?;
         let began = Instant::now();
