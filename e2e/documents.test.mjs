@@ -7,7 +7,6 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
@@ -51,22 +50,12 @@ function pattern(text) {
   return new RegExp(`^${lines.join('')}$`);
 }
 
-/** Two ports that follow each other and are free. */
+/** Returns the first of two free ports that follow each other. */
 async function freePair() {
   for (;;) {
     const port = await freePort();
-    if (port < 65_535 && (await isFree(port + 1))) return port;
+    if ((await freePort()) === port + 1) return port;
   }
-}
-
-async function isFree(port) {
-  const server = createServer();
-  const listening = once(server, 'listening').then(() => true, () => false);
-  server.listen(port, '127.0.0.1');
-  if (!(await listening)) return false;
-  server.close();
-  await once(server, 'close');
-  return true;
 }
 
 /** Starts `scripts/dev` and returns its port once it is ready. The test's end ends it. */

@@ -1,4 +1,4 @@
-// The log over time: sealed, folded, forgotten, restored, begun anew; and a million versions of it.
+// The log over time: sealed, folded, forgotten, restored, begun anew; and hundreds of thousands of versions of it.
 
 import assert from 'node:assert/strict';
 import { cpSync, readdirSync, rmSync } from 'node:fs';
@@ -12,6 +12,9 @@ import { freePort, newsreel, startDev, startSystem, temporaryFolder, TOKENS, wra
 const NDJSON = { 'content-type': 'application/x-ndjson' };
 /** A log that folds early, so that a few thousand versions show what years would. */
 const SHORT = { LOG_SEGMENT_BYTES: '8192', LOG_KEEP_BYTES: '65536' };
+
+/** How long the longest log is. `scripts/test long` plays a million versions. */
+const VERSIONS = process.env.NEWSREEL_LONG ? 1_000_000 : 200_000;
 
 /** Publishes one version per line; returns the receipts. */
 async function publishMany(broker, lines, catalog) {
@@ -391,26 +394,28 @@ test('G7, E1: a log that was restored to an older state', async (t) => {
   await follower.close();
 });
 
-test('a million versions over ten thousand targets: what is stored grows with the targets', async (t) => {
-  const { broker } = await startSystem(t, { origin: false });
-  const catalog = 'million';
+test(`${VERSIONS} versions over ten thousand targets: what is stored grows with the targets`, async (t) => {
+  const keep = 16 * VERSIONS;
+  const { broker } = await startSystem(t, { origin: false, vars: { LOG_KEEP_BYTES: String(keep) } });
+  const catalog = 'years';
   const body = (from) => Array.from({ length: 10_000 }, (_, n) => `{"key":"title:${(from + n * 7919) % 10_000}"}`).join('\n');
   const sizes = [];
-  for (let batch = 0; batch < 100; batch += 1) {
+  const batches = VERSIONS / 10_000;
+  for (let batch = 1; batch <= batches; batch += 1) {
     const { status, text } = await broker.publishRaw(body(batch), { headers: NDJSON, catalog });
     assert.equal(status, 200, text.slice(0, 200));
-    if (batch % 25 === 24) sizes.push((await broker.status(catalog)).bytes);
+    if (batch % (batches / 4) === 0) sizes.push((await broker.status(catalog)).bytes);
   }
-  const { version, bytes } = await untilStatus(broker, catalog, (status) => status.oldest > 700_000);
-  assert.equal(version, 1_000_000);
+  const { version, bytes } = await untilStatus(broker, catalog, (status) => status.oldest > 0.7 * VERSIONS);
+  assert.equal(version, VERSIONS);
   t.diagnostic(`MiB after each quarter: ${sizes.map((size) => (size / 2 ** 20).toFixed(1))}; at rest ${(bytes / 2 ** 20).toFixed(1)}`);
   // The versions kept in full, each target, 8 bytes a version until the horizon; and room for SQLite's free pages.
-  const most = (16 << 20) + 10_000 * 300 + version * 8 + (4 << 20);
+  const most = keep + 10_000 * 300 + version * 8 + (4 << 20);
   assert.ok(bytes < most, `${bytes} bytes, not ${most}`);
   const follower = await new Follower(broker, { catalog }).connect();
-  assert.equal(follower.position.version, 1_000_000);
+  assert.equal(follower.position.version, VERSIONS);
   assert.equal(follower.newest().size, 10_000);
   const { to } = follower.frames.findLast((frame) => frame.type === 'fold');
-  assert.equal(follower.versions.length, 1_000_000 - to, 'the rest came in full');
+  assert.equal(follower.versions.length, VERSIONS - to, 'the rest came in full');
   await follower.close();
 });

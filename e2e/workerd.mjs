@@ -11,14 +11,30 @@ import { createInterface } from 'node:readline';
 
 import workerd from 'workerd';
 
-/** Returns a port of 127.0.0.1 that nothing listens on. */
+/** How many ports a process tries before it begins anew: its slice of 10240 to 32767, below those that the system gives away. */
+const SLICE = 256;
+const FIRST_PORT = 10_240 + SLICE * (process.pid % 88);
+let portsGiven = 0;
+
+/**
+ * Returns a port of 127.0.0.1 that nothing listens on, for a process that is started later. Neither another test file nor an
+ * outgoing connection takes the port meanwhile.
+ */
 export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
+  for (;;) {
+    const port = FIRST_PORT + (portsGiven++ % SLICE);
+    if (await isFree(port)) return port;
+  }
+}
+
+async function isFree(port) {
+  const server = createServer();
+  const listening = once(server, 'listening').then(() => true, () => false);
+  server.listen(port, '127.0.0.1');
+  if (!(await listening)) return false;
   server.close();
   await once(server, 'close');
-  return port;
+  return true;
 }
 
 /** A KV namespace on a port of its own, by the requests that workerd's binding makes; `entries` is what it holds. */
