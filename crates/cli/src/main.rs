@@ -13,6 +13,7 @@ mod http;
 mod input;
 mod link;
 mod load;
+mod map;
 mod origin;
 mod proxy;
 mod publish;
@@ -83,6 +84,9 @@ enum Command {
     /// answer can be, as the sum of its parts.
     #[command(name = "check-config", after_long_help = check::EXAMPLES)]
     CheckConfig(check::CheckOptions),
+    /// Check a mapping of rows to targets, and try it on a row.
+    #[command(subcommand)]
+    Map(map::MapCommand),
     /// Make signing keys, and sign tokens that expire.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -115,6 +119,7 @@ fn main() -> std::process::ExitCode {
             Command::Status(options) => status::run(options, broker).await,
             Command::Fill(options) => fill::run(options, broker).await,
             Command::CheckConfig(options) => check::run(&options),
+            Command::Map(command) => map::run(command),
             Command::Token(command) => token::run(command),
             Command::Completions(options) => shell::completions(&options),
             Command::Man(options) => shell::manual_pages(&options),

@@ -6,7 +6,7 @@
 //!
 //! `cargo test -p newsreel-fuzz` replays the corpus, and some thousand changes to it that are the same every time.
 //! `scripts/fuzz` looks for more with libFuzzer. A new reader is a function here, a line in [`TARGETS`], and a file
-//! in `corpus/`. Knows the core and nothing else.
+//! in `corpus/`. Knows the core and the mapping, and nothing else.
 
 mod access;
 pub mod corpus;
@@ -14,6 +14,7 @@ mod follower;
 mod frames;
 mod headers;
 mod hub;
+mod mapping;
 pub mod memory;
 pub mod mutation;
 mod names;
@@ -50,6 +51,7 @@ targets! {
     hub = hub::steps;
     keys = routes::keys;
     lines = publishes::lines;
+    mapping = mapping::mapping;
     names = names::names;
     origins = access::origins;
     policy = policies::policy;
