@@ -21,6 +21,25 @@ pub(crate) struct PageRows {
     pub(crate) rows: JsString,
 }
 
+/// How many lengths of rows one statement reads to find where a page ends: a page of usual rows, of 250 bytes.
+const LENGTHS_AT_ONCE: u32 = 1_000;
+
+/// The first rows after a version that one page has.
+pub(super) struct PageEnd {
+    /// The first version of the page; `None` where there are no rows.
+    pub(super) first: Option<Version>,
+    pub(super) rows: u32,
+    /// Bytes of the rows, a separator counted for each.
+    pub(super) bytes: u64,
+}
+
+/// The lengths of rows in no segment, as a JSON array; `first` is NULL where there are none.
+#[derive(Deserialize)]
+struct LengthsRow {
+    first: Option<Version>,
+    lengths: String,
+}
+
 /// A page that one statement makes of rows in no segment; its columns are NULL where there are none.
 #[derive(Deserialize)]
 struct ActivePage {
@@ -55,17 +74,18 @@ impl Rows {
 
     /// Returns the versions after `after`: a frame's worth, and at most `limit`. `None` when there are none.
     ///
-    /// A segment is a page as it is; of other rows one statement makes it: no row crosses into wasm.
+    /// A segment is a page as it is; of other rows one statement makes it, once their lengths have said how many there are
+    /// in it: no row crosses into wasm.
     pub(crate) fn page(&self, head: &Position, after: Version, limit: u32) -> Result<Option<PageRows>> {
         if let Some(page) = self.segment_page(head, after, limit)? {
             return Ok(Some(page));
         }
-        let bindings = vec![
-            number(after),
-            f64::from(limit).into(),
-            f64::from(u32::try_from(FRAME_BYTES).unwrap_or(u32::MAX)).into(),
-            f64::from(PAGE_BYTES).into(),
-        ];
+        // What is in no segment is seldom more than a frame, and then no length has to be read.
+        let limit = match self.active_bytes.get() <= FRAME_BYTES as u64 {
+            true => limit,
+            false => self.page_end(after, limit, FRAME_BYTES as u64)?.rows,
+        };
+        let bindings = vec![number(after), f64::from(limit).into()];
         let page: Option<ActivePage> = self.database.first(include_str!("sql/active_page.sql"), bindings)?;
         let Some(ActivePage { version: Some(version), hash: Some(hash), n, rows }) = page else {
             return Ok(None);
@@ -75,6 +95,32 @@ impl Rows {
         }
         let to = Position { epoch: head.epoch, version, hash };
         Ok(Some(PageRows { to, rows: rows.unchecked_into() }))
+    }
+
+    /// Finds the end of a page of rows in no segment: after the first row past `size`, after `limit` rows, or before a row
+    /// that would make the page longer than SQLite's longest string.
+    pub(super) fn page_end(&self, after: Version, limit: u32, size: u64) -> Result<PageEnd> {
+        let mut end = PageEnd { first: None, rows: 0, bytes: 0 };
+        while end.rows < limit {
+            let most = LENGTHS_AT_ONCE.min(limit - end.rows);
+            let bindings = vec![number(after), f64::from(most).into(), f64::from(end.rows).into()];
+            let read: Option<LengthsRow> =
+                self.database.first(include_str!("sql/active_lengths.sql"), bindings)?;
+            let LengthsRow { first, lengths } = read.ok_or("an aggregate has one row")?;
+            end.first = end.first.or(first);
+            let lengths: Vec<u64> = serde_json::from_str(&lengths)?;
+            for length in &lengths {
+                let bytes = end.bytes + length + 1;
+                if end.rows > 0 && (end.bytes >= size || bytes > u64::from(PAGE_BYTES)) {
+                    return Ok(end);
+                }
+                (end.rows, end.bytes) = (end.rows + 1, bytes);
+            }
+            if lengths.len() < most as usize {
+                break;
+            }
+        }
+        Ok(end)
     }
 
     /// Returns the log's hash at a version; none where it is not known, or not any more.

@@ -6,7 +6,7 @@ use newsreel_core::follow::hub::{AckRequest, Remembered};
 use newsreel_core::log::maintenance::REMEMBER_FOR;
 use newsreel_core::log::{Log, Row};
 use newsreel_core::wire::cursor::FoldCursor;
-use newsreel_core::wire::frame::FoldedChange;
+use newsreel_core::wire::frame::{FRAME_BYTES, FoldedChange};
 use newsreel_core::wire::{Change, Epoch, Key, Position, Tag, UnixMillis, Version, VersionRow};
 use newsreel_in_workerd::{Statements, expect_panic, in_object, next_alarm, panics_in_object};
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -136,6 +136,33 @@ async fn a_page_ends_with_the_first_version_past_256_kib_and_a_large_one_goes_al
         assert_eq!(page(3).to.version, at(4), "with the fifth it would be no text that SQLite makes");
         assert_eq!(page(4).to.version, at(5));
         assert!(page(4).rows.length() > 1_900_000);
+    })
+    .await;
+}
+
+#[test]
+async fn a_page_of_more_rows_than_one_statement_measures_ends_where_its_bytes_do_and_is_in_order() {
+    in_object("lengths", async |state| {
+        let mut kept = Kept::open(&state);
+        let key = |id: usize| format!(r#"[{{"key":"title:{id}","tags":["{}"]}}]"#, "x".repeat(40));
+        let rows: Vec<Row> = (1..=3_000).map(|id| kept.publish(&key(id))).collect();
+        let (mut bytes, mut whole) = (0, 0);
+        while bytes < FRAME_BYTES {
+            bytes += rows[whole].text.len() + 1;
+            whole += 1;
+        }
+        assert!((2_001..3_000).contains(&whole), "{whole}");
+        let page = |limit| kept.rows.page(&kept.log.head(), Version::ZERO, limit).unwrap().unwrap();
+        assert_eq!(page(PAGE_ROWS).to, rows[whole - 1].position);
+        assert_eq!(page(1_000).to.version, at(1_000));
+        assert_eq!(page(1_001).to.version, at(1_001));
+        let (_, read) = kept.read(Version::ZERO, PAGE_ROWS);
+        assert_eq!(
+            read.iter().map(|row| row.version).collect::<Vec<_>>(),
+            (1..=3_000).map(at).collect::<Vec<_>>()
+        );
+        kept.rows.seal_oldest(u64::MAX).unwrap();
+        assert_eq!(page(PAGE_ROWS).to, rows[whole - 1].position, "a segment is a page");
     })
     .await;
 }
@@ -359,8 +386,8 @@ const STATEMENTS: &[&str] = &[
     include_str!("sql/delete_sealed.sql"),
     include_str!("sql/delete_segment.sql"),
     include_str!("sql/first_epoch.sql"),
+    include_str!("sql/fold_lengths.sql"),
     include_str!("sql/fold_part.sql"),
-    include_str!("sql/fold_part_end.sql"),
     include_str!("sql/folded_at.sql"),
     include_str!("sql/forget_folded.sql"),
     include_str!("sql/forget_keys.sql"),
@@ -368,6 +395,7 @@ const STATEMENTS: &[&str] = &[
     include_str!("sql/hash_in_block.sql"),
     include_str!("sql/active_hash.sql"),
     include_str!("sql/active_head.sql"),
+    include_str!("sql/active_lengths.sql"),
     include_str!("sql/active_page.sql"),
     include_str!("sql/insert_folded.sql"),
     include_str!("sql/known_replicas.sql"),
@@ -382,7 +410,6 @@ const STATEMENTS: &[&str] = &[
     include_str!("sql/seal_rows.sql"),
     include_str!("sql/sealed_head.sql"),
     include_str!("sql/segment_after.sql"),
-    include_str!("sql/segment_end.sql"),
 ];
 
 #[test]
