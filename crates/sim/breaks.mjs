@@ -91,7 +91,7 @@ export const BREAKS = {
     noticed: ['D1'],
     edits: [
       {
-        at: '«»if !writes.is_empty() { platform.write(writes)?; }',
+        at: '«»self.write(platform, writes)?;',
         becomes: `
           let (early, rest) = tells.into_iter().partition(|tell| matches!(tell, Tell::Answer { .. }));
           tells = rest;
@@ -104,7 +104,7 @@ export const BREAKS = {
     noticed: ['D2'],
     edits: [
       {
-        at: '«»if !writes.is_empty() { platform.write(writes)?; }',
+        at: '«»self.write(platform, writes)?;',
         becomes: `
           let (early, rest) = tells.into_iter().partition(|tell| !matches!(tell, Tell::Answer { .. }));
           tells = rest;

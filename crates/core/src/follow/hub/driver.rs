@@ -193,9 +193,7 @@ impl HubDriver {
         self.hub.handle(now, input);
         let mut tells = VecDeque::new();
         let writes = self.take_effects(&mut tells);
-        if !writes.is_empty() {
-            platform.write(writes)?;
-        }
+        self.write(platform, writes)?;
         // Set before the sends, so that the alarm looks again if the sends die half-way.
         self.arm(platform, now);
         self.poisoned = !self.tell_all(platform, now, tells);
@@ -239,9 +237,9 @@ impl HubDriver {
             // have been saved.
             let (persisted, sessions) = (platform.persisted()?, platform.sessions());
             self.hub = Hub::new(self.catalog.clone(), persisted, sessions, self.limits);
-            // A panic ended the alarm. One that is set stays, or a step of maintenance that fails would be
-            // tried at once.
-            if self.alarm == alarm::Alarm::Ringing {
+            // A panic ended the alarm, or a step wrote something and broke off before it set the alarm. One that
+            // is set stays, or a step of maintenance that fails would be tried at once.
+            if matches!(self.alarm, alarm::Alarm::Ringing | alarm::Alarm::Unneeded) {
                 self.alarm = alarm::Alarm::Unknown;
             }
             self.poisoned = false;
@@ -271,6 +269,19 @@ impl HubDriver {
         writes
     }
 
+    /// Carries out writes, if there are any.
+    fn write<P: Platform>(&mut self, platform: &mut P, writes: Vec<HubWrite>) -> Result<(), P::Error> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        // A key is forgotten in time. The other writes leave nothing to do until there are rows to seal.
+        let is_key = |write: &HubWrite| matches!(write, HubWrite::Remember { .. });
+        if self.alarm == alarm::Alarm::Unneeded && writes.iter().any(is_key) {
+            self.alarm = alarm::Alarm::Unknown;
+        }
+        platform.write(writes)
+    }
+
     /// Carries out tells in order, and the tells that follow from these; says whether all went well.
     ///
     /// The writes before them stay written, so an error here fails no step.
@@ -288,9 +299,7 @@ impl HubDriver {
             }
             // A part that was sent may make room for the next.
             let writes = self.take_effects(&mut tells);
-            if !writes.is_empty()
-                && let Err(error) = platform.write(writes)
-            {
+            if let Err(error) = self.write(platform, writes) {
                 platform.report("the rest of a step is not told", &error);
                 return false;
             }

@@ -174,7 +174,10 @@ impl Hub {
     /// Closes the older socket of a replica that connects anew: the replica has lost it, whether or not it
     /// has closed.
     fn replace_older(&mut self, newer: &Session) {
-        let same = |session: &Session| session.replica && newer.replica && session.name == newer.name;
+        if !newer.replica {
+            return;
+        }
+        let same = |session: &Session| session.replica && session.name == newer.name;
         for id in self.ids(same) {
             self.close(id, close::REPLACED, "a newer connection of this replica took its place");
         }

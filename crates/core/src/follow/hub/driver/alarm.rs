@@ -21,6 +21,9 @@ const NEXT_EVENT: Duration = Duration::from_millis(1);
 pub(super) enum Alarm {
     /// Unknown: another life of this driver may have set the alarm.
     Unknown,
+    /// Not needed: when the log was last looked at there was no task that comes in time, and no key was written
+    /// since.
+    Unneeded,
     /// Set to this moment.
     At(UnixMillis),
     /// Ringing: the driver sets the alarm once more at the end. When a panic ends the event, the platform
@@ -73,11 +76,14 @@ impl HubDriver {
         let seals = |limits: RetentionLimits| limits.segment_bytes <= platform.active_bytes();
         let next = match self.alarm {
             Alarm::Ringing => return,
-            Alarm::At(_) if !self.maintenance.is_some_and(seals) => NextTask::Idle,
-            Alarm::At(_) | Alarm::Unknown => {
+            Alarm::At(_) | Alarm::Unneeded if !self.maintenance.is_some_and(seals) => NextTask::Idle,
+            Alarm::At(_) | Alarm::Unneeded | Alarm::Unknown => {
                 self.next(platform, now).unwrap_or_else(|_| NextTask::At(now.plus(AGAIN)))
             }
         };
+        if self.alarm == Alarm::Unknown && next == NextTask::Idle {
+            self.alarm = Alarm::Unneeded;
+        }
         self.arm_for(platform, now, next);
     }
 
@@ -107,7 +113,7 @@ impl HubDriver {
         match self.alarm {
             Alarm::Ringing => return,
             Alarm::At(set) if set <= due && set > now => return,
-            Alarm::At(_) | Alarm::Unknown => {}
+            Alarm::At(_) | Alarm::Unneeded | Alarm::Unknown => {}
         }
         match platform.set_alarm(due) {
             Ok(()) => self.alarm = Alarm::At(due),

@@ -26,6 +26,8 @@ struct Machine {
     sessions: BTreeMap<SessionId, Session>,
     pings: BTreeMap<SessionId, UnixMillis>,
     stock: StorageStats,
+    /// How often the driver asked what there is to maintain, which costs statements.
+    looks: u32,
     did: Vec<Did>,
     failing_writes: u32,
     parts_fail: bool,
@@ -39,6 +41,7 @@ impl Machine {
             sessions: BTreeMap::new(),
             pings: BTreeMap::new(),
             stock: StorageStats::default(),
+            looks: 0,
             did: Vec::new(),
             failing_writes: 0,
             parts_fail: false,
@@ -100,6 +103,7 @@ impl Platform for Machine {
     }
 
     fn stock(&mut self, _log: &Log) -> Result<StorageStats, Self::Error> {
+        self.looks += 1;
         Ok(self.stock)
     }
 
@@ -298,6 +302,39 @@ fn the_alarm_seals_and_folds_and_is_set_again_only_for_what_is_left() {
     machine.stock.oldest_key = Some(NOW);
     driver.alarm(&mut machine, NOW);
     machine.expect(&[Did::Alarm(NOW.0 + 24 * 3_600_000)]);
+}
+
+#[test]
+fn a_log_without_a_task_is_looked_at_again_for_a_key_or_for_rows_to_seal() {
+    let mut machine = Machine::new(7);
+    let mut driver = machine.wake();
+    for id in 1..=100 {
+        driver.settle(&mut machine, NOW).unwrap();
+        driver.step(&mut machine, NOW, open(id, Start::Head, None, &[])).unwrap();
+        driver.step(&mut machine, NOW, closed(id)).unwrap();
+    }
+    driver.step(&mut machine, NOW, publish(8)).unwrap();
+    assert_eq!(machine.looks, 1);
+    machine.stock.oldest_key = Some(NOW);
+    driver.publish(&mut machine, NOW, vec![keyed(9, "new")]);
+    assert!(machine.did.contains(&Did::Alarm(NOW.0 + 24 * 3_600_000)), "{:?}", machine.did);
+    machine.stock.active_bytes = 1 << 20;
+    driver.step(&mut machine, NOW, publish(10)).unwrap();
+    assert!(machine.did.contains(&Did::Alarm(NOW.0 + 1)), "{:?}", machine.did);
+}
+
+#[test]
+fn a_write_whose_step_broke_off_has_its_alarm() {
+    let mut machine = Machine::new(7);
+    let mut driver = machine.wake();
+    driver.settle(&mut machine, NOW).unwrap();
+    machine.failing_writes = 1;
+    driver.step(&mut machine, NOW, publish(8)).unwrap_err();
+    // The error came after the disk had the write.
+    machine.stock.active_bytes = 1 << 20;
+    machine.did.clear();
+    driver.settle(&mut machine, NOW).unwrap();
+    machine.expect(&[Did::Pong(7), Did::Alarm(NOW.0 + 1)]);
 }
 
 #[test]
