@@ -85,6 +85,7 @@ fn whole() -> Vec<Work> {
         Load::Publishes(Way::Single),
         Load::Publishes(Way::Lines(100)),
         Load::Publishes(Way::Window(32)),
+        Load::Connects,
     ] {
         works.push(Work::Profile(Profile { load, time }));
     }

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::{Finding, Unit, WARM_UP};
 use crate::clients::http::Connection;
-use crate::clients::socket::Socket;
+use crate::clients::socket::{Socket, SocketFollower};
 use crate::servers::process::free_port;
 use crate::spread::number;
 use crate::systems::edge::{Edge, entry};
-use crate::systems::{Programs, Publisher, System, Way};
+use crate::systems::{CATALOG, Programs, Publisher, System, Way};
 
 /// How many functions are named, and with how many characters at most.
 const NAMED: usize = 15;
@@ -31,6 +31,8 @@ pub(crate) struct Profile {
 pub(crate) enum Load {
     Hits,
     Publishes(Way),
+    /// Followers that connect, hear that they are live, and leave.
+    Connects,
 }
 
 impl Profile {
@@ -40,6 +42,7 @@ impl Profile {
             Load::Publishes(Way::Single) => "publishes over HTTP",
             Load::Publishes(Way::Lines(_)) => "publishes as lines",
             Load::Publishes(Way::Window(_)) => "publishes over sockets",
+            Load::Connects => "followers that connect",
         }
     }
 
@@ -78,6 +81,12 @@ impl Profile {
                     first += 100;
                 }
                 publisher.finish(1).await.map(drop)
+            }
+            Load::Connects => {
+                while Instant::now() < end {
+                    SocketFollower::open(edge.workerd.port, CATALOG, "").await?.until_live().await?;
+                }
+                Ok(())
             }
         });
         try_join_all(lanes).await.map(drop)
