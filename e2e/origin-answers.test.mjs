@@ -373,3 +373,12 @@ test('on workerd alone, an origin that redirects the list of hot keys is not fol
     assert.deepEqual(asked, Array(times).fill('/tv?hot=10'));
   }
 });
+
+test('on workerd alone, an edge without a name of its own and without a location serves', async (t) => {
+  const edge = await startEdgeOnWorkerd(t, { vars: { EDGE: undefined } });
+  edge.origin.set('title:1', 'a');
+  const first = await edge.read('title:1');
+  assert.equal(first.status, 200, first.text);
+  const hit = await edge.read('title:1');
+  assert.deepEqual([hit.status, hit.text], [200, first.text]);
+});

@@ -80,7 +80,7 @@ export function configuration({ port, modules, classes, state, kv, vars = {} }) 
   const bindings = [
     ...classes.map((name) => `(name = ${text(name.toUpperCase())}, durableObjectNamespace = ${text(name)})`),
     ...(kv ? ['(name = "ENTRIES", kvNamespace = "kv")'] : []),
-    ...Object.entries(vars).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`),
+    ...Object.entries(vars).filter(([, value]) => value !== undefined).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`),
   ];
   const embedded = (name) => `(name = ${text(name)}, ${name.endsWith('.wasm') ? 'wasm' : 'esModule'} = embed ${text(name)})`;
   const namespace = (name) => `(className = ${text(name)}, uniqueKey = ${text(name.toLowerCase())}, enableSql = true)`;

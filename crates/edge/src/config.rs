@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use js_sys::Reflect;
 use newsreel_core::access::cors::Origins;
 use newsreel_core::read::policy::Policies;
 use newsreel_core::variables::{self, Settings as _};
@@ -104,8 +105,9 @@ impl Config {
 }
 
 fn location(request: &web_sys::Request) -> String {
-    let colo = request.cf().map(|cf| worker::Cf::from(cf).colo()).filter(|colo| !colo.is_empty());
-    colo.unwrap_or_else(|| "local".to_owned())
+    // On `workerd serve` a request has no `cf`, or one without a location.
+    let colo = request.cf().and_then(|cf| Reflect::get(&cf, &"colo".into()).ok()?.as_string());
+    colo.filter(|colo| !colo.is_empty()).unwrap_or_else(|| "local".to_owned())
 }
 
 fn has_r2(env: &Env) -> bool {
