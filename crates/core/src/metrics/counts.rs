@@ -173,9 +173,12 @@ impl Counts {
 
     /// Returns the row of a class, or of `other` when there is no room for it or it cannot be written.
     fn row(&mut self, class: &str) -> &mut CountRow {
-        let is_known = class == OTHER || self.rows.contains_key(class);
+        // Nearly every read is of a class that was counted before, and needs no name of its own.
+        if self.rows.contains_key(class) {
+            return self.rows.get_mut(class).expect("the row is there");
+        }
         let named = self.rows.len() - usize::from(self.rows.contains_key(OTHER));
-        let class = if is_known || (named < MAX_CLASSES && is_class(class)) { class } else { OTHER };
+        let class = if named < MAX_CLASSES && is_class(class) { class } else { OTHER };
         self.rows.entry(class.to_owned()).or_insert([0; _])
     }
 }

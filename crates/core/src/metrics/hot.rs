@@ -136,23 +136,17 @@ impl Hot {
         if reads == 0 || self.most == 0 {
             return;
         }
-        let mut slot = match self.keys.remove(key) {
-            Some(slot) => {
-                self.by_weight.remove(&(slot.weight, key.clone()));
-                slot
-            }
-            None if self.keys.len() < self.most => Slot::default(),
-            None => self.replace_lightest(),
-        };
-        let tags = tags.get(..MAX_HOT_TAGS).unwrap_or(tags);
-        if slot.tags != tags {
-            slot.tags = tags.to_vec();
+        if !self.keys.contains_key(key) {
+            let slot = if self.keys.len() < self.most { Slot::default() } else { self.replace_lightest() };
+            self.by_weight.insert((slot.weight, key.clone()));
+            self.keys.insert(key.clone(), slot);
         }
-        slot.reads = slot.reads.saturating_add(reads);
-        slot.weight = slot.weight.saturating_add(reads);
+        let slot = self.keys.get_mut(key).expect("the key has a slot by now");
+        let mut weighed = self.by_weight.take(&(slot.weight, key.clone())).expect("every key is weighed");
+        slot.read(tags.get(..MAX_HOT_TAGS).unwrap_or(tags), reads);
         self.total = self.total.saturating_add(reads);
-        self.by_weight.insert((slot.weight, key.clone()));
-        self.keys.insert(key.clone(), slot);
+        weighed.0 = slot.weight;
+        self.by_weight.insert(weighed);
         while self.total >= WEIGHT_PER_KEY.saturating_mul(self.most as u64) {
             self.halve();
         }
@@ -173,6 +167,16 @@ impl Hot {
         }
         self.total = self.keys.values().fold(0, |total, slot| total.saturating_add(slot.weight));
         self.by_weight = self.keys.iter().map(|(key, slot)| (slot.weight, key.clone())).collect();
+    }
+}
+
+impl Slot {
+    fn read(&mut self, tags: &[Tag], reads: u64) {
+        if self.tags != tags {
+            self.tags = tags.to_vec();
+        }
+        self.reads = self.reads.saturating_add(reads);
+        self.weight = self.weight.saturating_add(reads);
     }
 }
 
