@@ -115,6 +115,32 @@ test('values', async (t) => {
     });
   }
 
+  await t.test('from memory, byte for byte: text, a BOM, no UTF-8, nothing, more than is kept ready', async () => {
+    const odd = {
+      text: Buffer.from('\u{feff}a "text" \u0000 \u{1f600}\r\n'), broken: Buffer.from([0x61, 0xff, 0xc3]), empty: Buffer.alloc(0),
+      last: Buffer.alloc(64 << 10, 0x61), more: Buffer.alloc((64 << 10) + 1, 0x61),
+    };
+    for (const [name, body] of Object.entries(odd)) {
+      const key = `title:odd-${name}`;
+      origin.set(key, body, { type: 'text/x; a="b"', etag: `"${name}"` });
+      const [first, second, third] = [await edge.fetch(key), await edge.fetch(key), await edge.fetch(key)];
+      for (const hit of [second, third]) {
+        assert.equal(servedBy(hit), 'memory', name);
+        assert.equal(hash(Buffer.from(await hit.arrayBuffer())), hash(body), name);
+        const stays = ['content-type', 'etag', 'vary', 'accept-ranges', 'newsreel-entry-version', 'cache-tag', 'content-length'];
+        for (const header of stays) assert.equal(hit.headers.get(header), first.headers.get(header), `${name}: ${header}`);
+        assert.ok(Number(hit.headers.get('age')) >= Number(first.headers.get('age')), name);
+      }
+      // Another value of the key takes nothing over from the one that was ready.
+      origin.set(key, Buffer.from('new'), { type: 'text/y', etag: '"new"' });
+      const at = await broker.publish({ key });
+      const changed = await edge.read(key, { after: at });
+      assert.deepEqual([changed.text, changed.headers.get('content-type'), changed.headers.get('etag')], ['new', 'text/y', '"new"']);
+      const again = await edge.fetch(key);
+      assert.deepEqual([await again.text(), again.headers.get('content-type'), again.headers.get('etag')], ['new', 'text/y', '"new"']);
+    }
+  });
+
   await t.test('within JSON: JSON as it is, text as a text, bytes in base64, what is too large left out', async () => {
     const json = '{"a": [1, "\u2028"],  "n": 12345678901234567890}';
     origin.set('title:json', json, { type: 'application/json; charset=utf-8', tags: ['j'], etag: '"j"' });

@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what is not there ends the test")]
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use newsreel_core::read::cache::{Answer, Envelope, Event, Freshness, ReadMachine, Step, Tier, etag_of};
@@ -227,7 +228,7 @@ impl World {
         let event = match entry {
             Some(entry) => {
                 paused.held.insert(tier, entry.clone());
-                Event::Held(tier, entry.0)
+                Event::Held(tier, Rc::new(entry.0))
             }
             None => Event::Missed(tier),
         };

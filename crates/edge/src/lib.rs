@@ -5,7 +5,7 @@
 //! - `replica`: the Durable Object that follows a catalog at this edge and keeps its floors in SQLite;
 //! - `reader`: what every isolate does to answer a read, from the request to the response;
 //! - `tiers`: memory, KV, R2 and the origin, where entries are found;
-//! - `streams`: streams of bytes that stay JavaScript's.
+//! - `respond`: responses by one call of JavaScript each; `streams`: streams of bytes that stay JavaScript's.
 //!
 //! *Architecture invariant:* nothing here knows the broker's code; the broker is reached by `newsreel_core::wire` alone.
 
@@ -15,6 +15,7 @@ mod http;
 mod protocol;
 mod reader;
 mod replica;
+mod respond;
 mod streams;
 mod tiers;
 

@@ -1,4 +1,4 @@
-//! The headers of a response as text, which one call hands to JavaScript.
+//! Responses by one call of JavaScript each: the headers as text, and values that are answered often.
 
 use std::fmt::{Display, Write as _};
 
@@ -6,13 +6,41 @@ use wasm_bindgen::prelude::*;
 use worker::web_sys;
 use worker::{Headers, Result};
 
-#[wasm_bindgen(module = "/src/reader/response/respond.js")]
+#[wasm_bindgen(module = "/src/respond.js")]
 extern "C" {
     #[wasm_bindgen(catch, js_name = headersOf)]
     fn headers_of(lines: &str) -> std::result::Result<web_sys::Headers, JsValue>;
 
     #[wasm_bindgen(catch)]
     fn respond(status: u16, lines: &str, bytes: &[u8]) -> std::result::Result<web_sys::Response, JsValue>;
+
+    /// A value that is answered often: its lasting headers and its body, as JavaScript has them.
+    #[derive(Debug)]
+    pub(crate) type ReadyValue;
+
+    #[wasm_bindgen(catch, constructor)]
+    fn new(lines: &str, bytes: &[u8]) -> std::result::Result<ReadyValue, JsValue>;
+
+    #[wasm_bindgen(catch, method, js_name = respond)]
+    fn respond_with(this: &ReadyValue, lines: &str) -> std::result::Result<web_sys::Response, JsValue>;
+}
+
+impl ReadyValue {
+    /// Keeps a value and its lasting headers for responses to come.
+    ///
+    /// # Errors
+    /// When the platform refuses a header.
+    pub(crate) fn of(lasting: &HeaderList, body: &[u8]) -> Result<Self> {
+        Ok(Self::new(&lasting.0, body)?)
+    }
+
+    /// Returns a 200 with the value, its lasting headers and these, whose names must be the same for every response.
+    ///
+    /// # Errors
+    /// When the platform refuses a header.
+    pub(crate) fn respond(&self, passing: &HeaderList) -> Result<web_sys::Response> {
+        Ok(self.respond_with(&passing.0)?)
+    }
 }
 
 /// Headers in the order in which they were added, each a line of name, colon and value.

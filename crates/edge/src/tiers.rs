@@ -13,6 +13,8 @@ pub(crate) use entry::{Body, Entry};
 
 /// The largest value of which copies are kept in memory; above it bytes stay JavaScript's.
 const SMALL_BYTES: u32 = 1 << 20;
+/// The largest value that memory keeps ready for its responses, in JavaScript's memory beside wasm's.
+pub(crate) const READY_BYTES: usize = 64 << 10;
 /// The largest value KV takes, with its envelope. Above it, R2 only.
 const KV_VALUE_BYTES: u32 = 25 << 20;
 

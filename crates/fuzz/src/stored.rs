@@ -1,5 +1,7 @@
 //! Entries as KV and R2 return them: any bytes there are judged like any other entry.
 
+use std::rc::Rc;
+
 use newsreel_core::read::cache::{Answer, Envelope, Event, Freshness, ReadMachine, Step, Tier};
 use newsreel_core::read::entry_codec::{decode, encode, head};
 use newsreel_core::read::policy::Policies;
@@ -39,9 +41,9 @@ fn read(envelope: &Envelope, now: UnixMillis, forgotten: bool) {
                 Step::Sync { .. } => Event::Synced { proved: true },
                 Step::Ask { tiers, .. } => {
                     asked = tiers.to_vec();
-                    Event::Held(asked.remove(0), envelope.clone())
+                    Event::Held(asked.remove(0), Rc::new(envelope.clone()))
                 }
-                Step::Listen => Event::Held(asked.remove(0), envelope.clone()),
+                Step::Listen => Event::Held(asked.remove(0), Rc::new(envelope.clone())),
             };
             step = read.next(now, &known, event);
             None

@@ -1,6 +1,7 @@
 //! The state of a reader's isolate: floors, memory, requests under way, and its follow window.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use newsreel_core::read::cache::Envelope;
 use newsreel_core::read::drive::{HasEnvelope, Local, ReadDriver, SyncQuestion};
@@ -102,7 +103,7 @@ impl Isolate {
 }
 
 impl HasEnvelope for Entry {
-    fn envelope(&self) -> &Envelope {
+    fn envelope(&self) -> &Rc<Envelope> {
         &self.envelope
     }
 }

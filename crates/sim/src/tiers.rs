@@ -5,6 +5,7 @@
 //! strongly consistent, with conditional writes.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use newsreel_core::read::cache::Envelope;
 use newsreel_core::wire::{Epoch, Version};
@@ -12,7 +13,7 @@ use newsreel_core::wire::{Epoch, Version};
 /// An entry, and which value of its key it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    pub(crate) envelope: Envelope,
+    pub(crate) envelope: Rc<Envelope>,
     pub(crate) index: u64,
 }
 

@@ -4,6 +4,7 @@
 //! Knows nothing of floors. JavaScript keeps the values, under the number of the slot.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use lru::LruCache;
 use newsreel_core::read::cache::Envelope;
@@ -28,7 +29,7 @@ pub(super) struct Bounds {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) key: Key,
-    pub(super) envelope: Envelope,
+    pub(super) envelope: Rc<Envelope>,
     bytes: u64,
 }
 
@@ -127,7 +128,7 @@ impl EntryIndex {
         self.not_found += u32::from(!envelope.found);
         self.by_key.insert(key.as_str().to_owned(), slot);
         self.bytes += bytes;
-        self.entries.push(slot, Held { key: key.clone(), envelope, bytes });
+        self.entries.push(slot, Held { key: key.clone(), envelope: Rc::new(envelope), bytes });
         Some(Put { slot, evicted: self.make_room() })
     }
 
@@ -265,7 +266,7 @@ mod tests {
         let mut entries = entries(3, u64::MAX);
         let slot = entries.put(&key(1), envelope(8, &["a"]), 0).unwrap().slot;
         assert_eq!(entries.put(&key(1), envelope(7, &["a"]), 0), None);
-        assert_eq!(entries.get(slot).unwrap().envelope, envelope(8, &["a"]));
+        assert_eq!(*entries.get(slot).unwrap().envelope, envelope(8, &["a"]));
         assert_eq!(entries.put(&key(1), envelope(9, &["b"]), 0).unwrap().evicted, Vec::<u32>::new());
         assert!(entries.carries("b") && !entries.carries("a") && entries.count() == 1);
     }

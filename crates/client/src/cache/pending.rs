@@ -1,5 +1,6 @@
 //! A read under way: its options, its next step, and what it is shown. Knows no state of a cache.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use newsreel_core::read::cache::{Envelope, Freshness, ReadFailure};
@@ -112,13 +113,13 @@ pub(super) struct PendingRead {
 /// An entry that memory or a flight gave a read.
 #[derive(Debug)]
 pub(super) struct Given {
-    pub(super) envelope: Envelope,
+    pub(super) envelope: Rc<Envelope>,
     /// The slot of the entry; none for the value of a flight.
     pub(super) slot: Option<u32>,
 }
 
 impl HasEnvelope for Given {
-    fn envelope(&self) -> &Envelope {
+    fn envelope(&self) -> &Rc<Envelope> {
         &self.envelope
     }
 }

@@ -101,7 +101,7 @@ impl CacheState {
             if walk.pass {
                 return state.passed(walk);
             }
-            let reply = TierReply::Entry(Given { envelope, slot: None });
+            let reply = TierReply::Entry(Given { envelope: envelope.into(), slot: None });
             walk.task.replied(now, &mut state.shown(walk.anew), Tier::Origin, reply);
             state.follow(walk, now);
         })

@@ -6,6 +6,7 @@
 //! Does no I/O and reads no clock. A shell polls, asks, hands in what it heard, and polls again until
 //! [`Poll::Done`]. The Worker, the simulator and the npm package have no other driver.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::cache::{Answer, Envelope, Event, ReadMachine, Step, Tier};
@@ -19,7 +20,7 @@ const ROUNDS: u32 = 3;
 /// An entry, wherever its bytes are.
 pub trait HasEnvelope {
     /// Returns the metadata that is stored beside the value.
-    fn envelope(&self) -> &Envelope;
+    fn envelope(&self) -> &Rc<Envelope>;
 }
 
 /// The parts of a reader that are at hand without I/O: its knowledge of the log, and its memory.
@@ -141,7 +142,7 @@ impl<E: HasEnvelope> ReadTask<E> {
     fn event(&mut self, tier: Tier, reply: TierReply<E>) -> Event {
         match reply {
             TierReply::Entry(entry) => {
-                let envelope = entry.envelope().clone();
+                let envelope = Rc::clone(entry.envelope());
                 self.held.push((tier, entry));
                 Event::Held(tier, envelope)
             }

@@ -38,6 +38,8 @@ pub fn answer_at_hand(
     let context = Rc::new(ReadContext { env: env.clone(), config, catalog, edge, replica: None });
     let read = recall(&context, context.read(key, None))?;
     let provenance = Provenance::by(&context, &read);
+    // A ready value's responses have the same headers every time, the reader's position too.
+    provenance.position?;
     let Outcome::Value = outcome(&context, &read, None, &provenance) else { return None };
     let response = respond_whole(&context, read.entry()?, &provenance)?;
     after_response(&context, event, &[read]);

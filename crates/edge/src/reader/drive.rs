@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, join, select};
 use futures_util::{StreamExt as _, stream};
-use newsreel_core::read::cache::{Answer, Freshness, ReadMachine, Tier};
+use newsreel_core::read::cache::{Answer, Envelope, Freshness, ReadMachine, Tier};
 use newsreel_core::read::drive::{HasEnvelope, Local, Poll, ReadDriver, ReadTask, TierQuestion, TierReply};
 use newsreel_core::read::entry_names::{kv_name, r2_name};
 use newsreel_core::read::sync::Knowledge;
@@ -92,7 +93,7 @@ impl FinishedRead {
 }
 
 impl HasEnvelope for Entry {
-    fn envelope(&self) -> &newsreel_core::read::cache::Envelope {
+    fn envelope(&self) -> &Rc<Envelope> {
         &self.envelope
     }
 }
@@ -117,12 +118,9 @@ pub(crate) async fn run(context: &ReadContext, reads: Vec<ReadMachine>, values: 
 
 /// Returns the read as finished, if it takes no more than memory.
 pub(crate) fn recall(context: &ReadContext, read: ReadMachine) -> Option<FinishedRead> {
-    reader(&context.catalog, |reader| {
-        let mut driver = ReadDriver::begin([read], now(), reader);
-        let is_done = driver.poll(now(), reader) == Poll::Done;
-        let task = driver.into_tasks().pop().filter(|_| is_done)?;
-        Some(FinishedRead { task, facts: TierFacts::default() })
-    })
+    let mut task = ReadTask::new(read);
+    reader(&context.catalog, |reader| task.begin(now(), reader));
+    task.answer().is_some().then(|| FinishedRead { task, facts: TierFacts::default() })
 }
 
 /// Fetches an entry from the origin, behind an answer that has been given.

@@ -1,6 +1,5 @@
 //! The response of a read: its headers, and its body, which may wrap the value in JSON.
 
 pub(crate) mod body;
-pub(crate) mod header_list;
 pub(crate) mod headers;
 pub(crate) mod wrapped;

@@ -36,8 +36,8 @@ pub(crate) struct Reader {
     pub(crate) loading_until: UnixMillis,
     /// When a first sync last ended, with or without success.
     pub(crate) loaded_at: UnixMillis,
-    /// When a request last used this state; the state used longest ago makes room.
-    used_at: UnixMillis,
+    /// The number of the last use of this state; the state used longest ago makes room.
+    last_use: u64,
     /// Until when no request opens a follow window: one is open, or the last attempt has just failed.
     pub(crate) window_until: UnixMillis,
 }
@@ -61,7 +61,7 @@ impl Default for Reader {
             syncing_until: never,
             loading_until: never,
             loaded_at: never,
-            used_at: never,
+            last_use: 0,
             window_until: never,
         }
     }
@@ -88,8 +88,9 @@ fn prepare<'a>(readers: &'a mut BTreeMap<Catalog, Reader>, catalog: &Catalog) ->
     if !readers.contains_key(catalog) {
         make_room(readers);
     }
+    let number = readers.values().map(|reader| reader.last_use).max().unwrap_or_default() + 1;
     let reader = readers.entry(catalog.clone()).or_default();
-    reader.used_at = now();
+    reader.last_use = number;
     reader
 }
 
@@ -98,7 +99,7 @@ fn bound_memory(readers: &mut BTreeMap<Catalog, Reader>) {
     let mut bytes: usize = readers.values().map(|reader| reader.memory.bytes()).sum();
     while bytes > MEMORY_BYTES {
         let filled = readers.values_mut().filter(|reader| reader.memory.bytes() > 0);
-        let Some(oldest) = filled.min_by_key(|reader| reader.used_at) else { return };
+        let Some(oldest) = filled.min_by_key(|reader| reader.last_use) else { return };
         let before = oldest.memory.bytes();
         oldest.memory.bound(before.saturating_sub(bytes - MEMORY_BYTES));
         bytes -= before - oldest.memory.bytes();
@@ -108,7 +109,7 @@ fn bound_memory(readers: &mut BTreeMap<Catalog, Reader>) {
 fn make_room(readers: &mut BTreeMap<Catalog, Reader>) {
     while readers.len() >= MAX_CATALOGS {
         let oldest =
-            readers.iter().min_by_key(|(_, reader)| reader.used_at).map(|(catalog, _)| catalog.clone());
+            readers.iter().min_by_key(|(_, reader)| reader.last_use).map(|(catalog, _)| catalog.clone());
         let Some(oldest) = oldest else { return };
         readers.remove(&oldest);
     }

@@ -1,5 +1,6 @@
 //! A cached value with its envelope, wherever its bytes are.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
@@ -8,6 +9,7 @@ use newsreel_core::read::entry_codec;
 use worker::web_sys::ReadableStream;
 
 use super::{KV_VALUE_BYTES, SMALL_BYTES};
+use crate::respond::ReadyValue;
 
 /// How much of stored bytes is read to find the envelope. The tags of an envelope are at most as long as
 /// a header may be.
@@ -16,8 +18,10 @@ pub(crate) const HEAD_BYTES: u32 = 256 << 10;
 /// A value with its envelope.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    pub(crate) envelope: Envelope,
+    pub(crate) envelope: Rc<Envelope>,
     pub(crate) body: Body,
+    /// The value as its responses need it, once it was answered from memory.
+    pub(crate) ready: Rc<OnceCell<ReadyValue>>,
 }
 
 /// The bytes of a value, by where they are.
@@ -49,6 +53,11 @@ pub(crate) struct Stored {
 }
 
 impl Entry {
+    /// Returns an entry that was not answered yet.
+    pub(crate) fn new(envelope: Envelope, body: Body) -> Self {
+        Self { envelope: Rc::new(envelope), body, ready: Rc::default() }
+    }
+
     /// Reads stored bytes; `None` for bytes that another program, or another format, wrote there.
     pub(crate) fn from_array(array: &Uint8Array) -> Option<Self> {
         if array.length() <= SMALL_BYTES {
@@ -57,13 +66,13 @@ impl Entry {
         let head = array.subarray(0, HEAD_BYTES).to_vec();
         let (envelope, offset, _) = entry_codec::decode(&head)?;
         let value = array.subarray(u32::try_from(offset).ok()?, array.length());
-        Some(Self { envelope, body: Body::Array(value) })
+        Some(Self::new(envelope, Body::Array(value)))
     }
 
     /// Reads stored bytes that are in wasm's memory.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (envelope, offset, _) = entry_codec::decode(bytes)?;
-        Some(Self { envelope, body: Body::Bytes(bytes.get(offset..)?.into()) })
+        Some(Self::new(envelope, Body::Bytes(bytes.get(offset..)?.into())))
     }
 
     /// Returns the bytes to store; `None` for a value whose bytes are not at hand.

@@ -3,7 +3,7 @@
 use lru::LruCache;
 use newsreel_core::wire::Key;
 
-use super::{Body, Entry};
+use super::{Body, Entry, READY_BYTES};
 
 /// The entries of one catalog.
 pub(crate) struct Memory {
@@ -53,12 +53,14 @@ impl Memory {
     }
 }
 
-/// Returns how many bytes an entry takes; `None` for an entry whose bytes are not in wasm's memory.
+/// Returns how many bytes an entry takes; `None` for an entry whose bytes are not in wasm's memory. A value that
+/// may be kept ready counts twice.
 fn weight(key: &Key, entry: &Entry) -> Option<usize> {
     let Body::Bytes(bytes) = &entry.body else { return None };
     let tags: usize = entry.envelope.tags.iter().map(|tag| tag.as_str().len() + 24).sum();
+    let ready = if bytes.len() <= READY_BYTES { bytes.len() } else { 0 };
     // The envelope and the cache's own node take about 400 bytes.
-    Some(400 + key.as_str().len() + tags + bytes.len())
+    Some(400 + key.as_str().len() + tags + bytes.len() + ready)
 }
 
 #[cfg(test)]
@@ -85,7 +87,7 @@ pub(crate) mod tests {
             etag: "\"x\"".to_owned(),
             not_stored: None,
         };
-        Entry { envelope, body: Body::Bytes(body.into()) }
+        Entry::new(envelope, Body::Bytes(body.into()))
     }
 
     fn key(id: usize) -> Key {

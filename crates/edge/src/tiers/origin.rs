@@ -64,7 +64,7 @@ impl Question<'_> {
             OriginAnswer::Value(value) => self.found(value, fetched_at, &response, &abort, &heartbeat).await,
             OriginAnswer::NotFound(keeping) => {
                 let envelope = keeping.envelope(self.read, self.position, fetched_at);
-                Ok(Entry { envelope, body: Body::Bytes([].into()) })
+                Ok(Entry::new(envelope, Body::Bytes([].into())))
             }
         }
     }
@@ -101,14 +101,14 @@ impl Question<'_> {
                 self.etag_of_large(length, fetched_at)
             }
         });
-        Ok(Entry { envelope, body })
+        Ok(Entry::new(envelope, body))
     }
 
     /// Takes a value that is too large for memory: through R2, or just once where there is no R2 or the origin forbids
     /// to store the value.
     async fn take(&self, envelope: Envelope, stream: &ReadableStream, length: u64) -> worker::Result<Entry> {
         if !self.config.has_r2 || envelope.not_stored.is_some() {
-            return Ok(Entry { envelope, body: Body::Stream(stream.clone(), length) });
+            return Ok(Entry::new(envelope, Body::Stream(stream.clone(), length)));
         }
         let name = r2_name(self.catalog, &self.position.epoch, self.key);
         r2::take(self.env, &name, envelope, stream, length).await

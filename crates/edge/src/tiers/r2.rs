@@ -68,10 +68,8 @@ async fn large(bucket: &Bucket, name: &str, object: &Object) -> Result<Option<En
     Ok(entry_codec::decode(&bytes).map(|(envelope, offset, _)| {
         let offset = offset as u64;
         let length = object.size().saturating_sub(offset);
-        Entry {
-            envelope,
-            body: Body::Stored(Rc::new(Stored { name: name.to_owned(), etag, offset, length })),
-        }
+        let stored = Stored { name: name.to_owned(), etag, offset, length };
+        Entry::new(envelope, Body::Stored(Rc::new(stored)))
     }))
 }
 
@@ -164,7 +162,7 @@ pub(crate) async fn take(
     piped?;
     let object = object.ok_or("R2 has a newer value than the origin gave")?;
     let stored = Stored { name: name.to_owned(), etag: object.etag(), offset, length };
-    Ok(Entry { envelope, body: Body::Stored(Rc::new(stored)) })
+    Ok(Entry::new(envelope, Body::Stored(Rc::new(stored))))
 }
 
 /// Returns the entry that another writer put there meanwhile.

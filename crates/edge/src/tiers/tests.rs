@@ -1,5 +1,6 @@
 //! The tiers on real KV and R2, inside workerd.
 
+use newsreel_core::read::cache::Envelope;
 use newsreel_in_workerd::env;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
@@ -118,7 +119,8 @@ async fn a_value_that_is_too_large_for_kv_streams_through_r2_and_back() {
     let env = env();
     let length = KV_VALUE_BYTES + 1;
     let envelope = entry(7, b"").envelope;
-    let taken = r2::take(&env, NAME, envelope.clone(), &stream(length), u64::from(length)).await.unwrap();
+    let taken =
+        r2::take(&env, NAME, Envelope::clone(&envelope), &stream(length), u64::from(length)).await.unwrap();
     let (held, _) = r2::get(&env, NAME).await.unwrap();
     let held = held.unwrap();
     assert_eq!((held.envelope, held.body.length()), (envelope, u64::from(length)));
@@ -137,7 +139,8 @@ async fn a_stream_that_breaks_off_leaves_what_was_there() {
     let env = env();
     r2::put(&env, NAME, &entry(1, b"before"), None).await.unwrap();
     let longer = u64::from(KV_VALUE_BYTES) + 100;
-    let failed = r2::take(&env, NAME, entry(2, b"").envelope, &stream(KV_VALUE_BYTES), longer).await;
+    let failed =
+        r2::take(&env, NAME, Envelope::clone(&entry(2, b"").envelope), &stream(KV_VALUE_BYTES), longer).await;
     assert!(failed.is_err(), "it was to have {longer} bytes");
     let (held, _) = r2::get(&env, NAME).await.unwrap();
     assert_eq!(bytes(&held.unwrap()), b"before");

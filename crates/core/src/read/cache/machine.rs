@@ -1,5 +1,7 @@
 //! The machine of one read: what to ask next, what to answer, what to keep.
 
+use std::rc::Rc;
+
 use super::explain::Note;
 use super::step::Found;
 use super::{Answer, Envelope, Event, Freshness, ReadFailure, Step, Tier, TierResult, quorum};
@@ -37,9 +39,9 @@ pub struct ReadMachine {
     /// Whether the floors that are not remembered here have been asked for.
     pub(super) looked: bool,
     /// The hit or the fill that the answer serves, kept so that it can be judged anew after a delay.
-    pub(super) served: Option<(Tier, Envelope)>,
+    pub(super) served: Option<(Tier, Rc<Envelope>)>,
     /// The entries that were no hit. They are judged again when one is to be served marked.
-    pub(super) fallbacks: Vec<(Tier, Envelope)>,
+    pub(super) fallbacks: Vec<(Tier, Rc<Envelope>)>,
     pub(super) visits: Vec<(Tier, TierResult)>,
     pub(super) notes: Option<Vec<Note>>,
 }
@@ -240,7 +242,7 @@ impl ReadMachine {
 
     fn tier_said(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, found: Found) -> Step {
         match (tier, found) {
-            (Tier::Origin, Found::Entry(envelope)) => self.landed(known, &envelope),
+            (Tier::Origin, Found::Entry(envelope)) => self.landed(known, envelope),
             (Tier::Origin, Found::Nothing | Found::Failed) => {
                 self.visited(tier, TierResult::Failed);
                 self.origin_failed(now, known)
@@ -269,7 +271,7 @@ impl ReadMachine {
         Step::Ask { tiers, generation: known.floors().generation(&self.key) }
     }
 
-    fn held(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, envelope: Envelope) -> Step {
+    fn held(&mut self, now: UnixMillis, known: &Knowledge, tier: Tier, envelope: Rc<Envelope>) -> Step {
         let visit = self.judge(now, known, &envelope);
         self.judged(known, tier, visit, &envelope);
         if visit == TierResult::Hit {
@@ -322,22 +324,22 @@ impl ReadMachine {
     }
 
     /// Takes a fill, and judges it by the floors of this moment, which may have risen during the fetch.
-    fn landed(&mut self, known: &Knowledge, envelope: &Envelope) -> Step {
-        let (visit, superseded) = self.judge_fill(known, envelope);
-        self.judged(known, Tier::Origin, visit, envelope);
+    fn landed(&mut self, known: &Knowledge, envelope: Rc<Envelope>) -> Step {
+        let (visit, superseded) = self.judge_fill(known, &envelope);
+        self.judged(known, Tier::Origin, visit, &envelope);
         if superseded && self.fetches < FETCHES {
             return self.fetch(known);
         }
         self.visits.push((Tier::Origin, TierResult::Hit));
         if superseded {
-            return self.answer_superseded(known, envelope);
+            return self.answer_superseded(known, &envelope);
         }
-        self.served = Some((Tier::Origin, envelope.clone()));
         let soft = visit == TierResult::Soft;
         let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
         // An entry that no cache may keep goes into no tier, so a fetch behind the answer would serve no
         // reader.
         let kept = envelope.not_stored.is_none();
+        self.served = Some((Tier::Origin, envelope));
         let (refresh, fill) =
             (soft && kept && !self.is_prefetch, if kept { self.above(Tier::Origin) } else { Vec::new() });
         Step::Answer(Answer::Serve { from: Tier::Origin, freshness, refresh, fill })

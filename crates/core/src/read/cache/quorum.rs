@@ -6,6 +6,8 @@
 //! winner is outvoted: the value was changed without a publish, or the publish is still on its way. An
 //! outvoted copy is counted and overwritten.
 
+use std::rc::Rc;
+
 use super::step::Found;
 use super::{Answer, Envelope, Freshness, ReadMachine, Step, Tier, TierResult};
 use crate::read::sync::Knowledge;
@@ -67,8 +69,8 @@ impl ReadMachine {
         &mut self,
         known: &Knowledge,
         from: Tier,
-        winner: &Envelope,
-        clear: &[(Tier, Envelope)],
+        winner: &Rc<Envelope>,
+        clear: &[(Tier, Rc<Envelope>)],
     ) -> Step {
         let (mut fill, kept) = (Vec::new(), winner.not_stored.is_none());
         for (tier, visit) in &mut self.visits {
@@ -81,13 +83,13 @@ impl ReadMachine {
                 fill.push(*tier);
             }
         }
-        self.served = Some((from, winner.clone()));
+        self.served = Some((from, Rc::clone(winner)));
         let soft = from == Tier::Origin && self.judge_fill(known, winner).0 == TierResult::Soft;
         let freshness = self.marked(if soft { Freshness::Revalidating } else { Freshness::Fresh });
         Step::Answer(Answer::Serve { from, freshness, refresh: soft && kept, fill })
     }
 }
 
-fn newest(entries: &[(Tier, Envelope)]) -> Option<&(Tier, Envelope)> {
+fn newest(entries: &[(Tier, Rc<Envelope>)]) -> Option<&(Tier, Rc<Envelope>)> {
     entries.iter().max_by_key(|(tier, envelope)| (envelope.position.version, envelope.fetched_at, *tier))
 }

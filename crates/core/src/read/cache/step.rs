@@ -1,5 +1,6 @@
 //! The events that go into a read, and the steps and answers that come out of it.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,7 @@ pub enum TierResult {
 /// The answer of one tier to one read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
-    Entry(Envelope),
+    Entry(Rc<Envelope>),
     Nothing,
     Failed,
 }
@@ -78,7 +79,7 @@ pub enum Event {
     /// The tier has no entry for the key.
     Missed(Tier),
     /// The tier gave this entry. The origin's entry is the fill.
-    Held(Tier, Envelope),
+    Held(Tier, Rc<Envelope>),
     /// The tier did not answer.
     Failed(Tier),
     /// The answer waited for other reads of the same request, so the entry that it serves is judged anew.

@@ -1,6 +1,6 @@
 //! The counters that one read adds to.
 
-use super::{Answer, Envelope, Freshness, ReadFailure, ReadMachine, Tier, TierResult};
+use super::{Answer, Freshness, ReadFailure, ReadMachine, Tier, TierResult};
 use crate::metrics::counts::{Count, Counts};
 use crate::read::floors::FloorKind;
 use crate::read::origin_answer::NotStored;
@@ -38,7 +38,7 @@ impl ReadMachine {
     /// Counts the origin's answer if no tier may store it. [`Self::count`] does so for a read; a fetch behind an
     /// answer and a prefetch are counted by this alone.
     pub fn count_not_stored(&self, counts: &mut Counts) {
-        if let Some((_, Envelope { not_stored: Some(why), .. })) = &self.served {
+        if let Some(why) = self.served.as_ref().and_then(|(_, envelope)| envelope.not_stored.as_ref()) {
             counts.add(self.key.class(), not_stored(why), 1);
         }
     }

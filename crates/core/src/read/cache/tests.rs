@@ -1,5 +1,6 @@
 //! Stories of one read, each step asserting what is done next; the clock and what is known move between them.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::explain::Note;
@@ -200,7 +201,7 @@ impl Story {
 }
 
 fn held(tier: Tier, envelope: Envelope) -> Event {
-    Event::Held(tier, envelope)
+    Event::Held(tier, Rc::new(envelope))
 }
 
 // --- hits and fills ---

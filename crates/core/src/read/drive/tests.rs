@@ -13,8 +13,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 const NOW: UnixMillis = UnixMillis(1_000_000);
 const BOUND: Duration = Duration::from_secs(2);
 
-impl HasEnvelope for Envelope {
-    fn envelope(&self) -> &Envelope {
+impl HasEnvelope for Rc<Envelope> {
+    fn envelope(&self) -> &Rc<Envelope> {
         self
     }
 }
@@ -22,15 +22,15 @@ impl HasEnvelope for Envelope {
 #[derive(Default)]
 struct Isolate {
     known: Knowledge,
-    memory: BTreeMap<Key, Envelope>,
+    memory: BTreeMap<Key, Rc<Envelope>>,
 }
 
 impl Local for Isolate {
-    type Entry = Envelope;
+    type Entry = Rc<Envelope>;
     fn known(&self) -> &Knowledge {
         &self.known
     }
-    fn recall(&mut self, key: &Key) -> Option<Envelope> {
+    fn recall(&mut self, key: &Key) -> Option<Rc<Envelope>> {
         self.memory.get(key).cloned()
     }
 }
@@ -52,7 +52,7 @@ impl Isolate {
         self.known.apply(sent_at, reply);
     }
 
-    fn poll(&mut self, driver: &mut ReadDriver<Envelope>, now: UnixMillis) -> Poll {
+    fn poll(&mut self, driver: &mut ReadDriver<Rc<Envelope>>, now: UnixMillis) -> Poll {
         driver.poll(now, self)
     }
 }
@@ -74,8 +74,8 @@ fn read(id: u64) -> ReadMachine {
     ReadMachine::new(key(id), policy, None)
 }
 
-fn entry(version: u64) -> Envelope {
-    read(0).filled(position(version), NOW, true, Vec::new(), "text/plain".into(), "\"x\"".into())
+fn entry(version: u64) -> Rc<Envelope> {
+    read(0).filled(position(version), NOW, true, Vec::new(), "text/plain".into(), "\"x\"".into()).into()
 }
 
 fn ask(read: usize, tier: Tier, at: u64) -> TierQuestion {
@@ -83,7 +83,7 @@ fn ask(read: usize, tier: Tier, at: u64) -> TierQuestion {
 }
 
 #[track_caller]
-fn freshness(driver: &ReadDriver<Envelope>, read: usize) -> Freshness {
+fn freshness(driver: &ReadDriver<Rc<Envelope>>, read: usize) -> Freshness {
     match driver.task(read).unwrap().answer() {
         Some(Answer::Serve { freshness, .. } | Answer::Removed { freshness, .. }) => *freshness,
         other => panic!("it is no answer: {other:?}"),

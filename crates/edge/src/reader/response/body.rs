@@ -8,20 +8,32 @@ use worker::web_sys::{self, ReadableStream};
 use worker::{Env, Method, Request, ResponseBuilder, Result};
 
 use crate::reader::context::ReadContext;
-use crate::reader::response::header_list::HeaderList;
-use crate::reader::response::headers::{Provenance, value_headers};
+use crate::reader::response::headers::{Provenance, add_lasting, passing, value_headers};
 use crate::reader::response::wrapped::{WRAPPED_BYTES, WrappedValue};
+use crate::respond::{HeaderList, ReadyValue};
 use crate::streams;
-use crate::tiers::{Body, Entry, r2};
+use crate::tiers::{Body, Entry, READY_BYTES, r2};
 
-/// Returns the response that carries a value whole, if its bytes are in wasm's memory.
+/// Returns the response that carries a value whole, if its bytes are in wasm's memory. A value that is answered so once
+/// is kept ready for the next time.
 pub(crate) fn respond_whole(
     context: &ReadContext,
     entry: &Entry,
     provenance: &Provenance,
 ) -> Option<web_sys::Response> {
     let Body::Bytes(bytes) = &entry.body else { return None };
-    described(context, entry, provenance).respond(200, bytes).ok()
+    if bytes.len() > READY_BYTES {
+        return described(context, entry, provenance).respond(200, bytes).ok();
+    }
+    let passing = passing(entry, provenance);
+    if let Some(ready) = entry.ready.get() {
+        return ready.respond(&passing).ok();
+    }
+    let mut lasting = HeaderList::default();
+    add_lasting(&mut lasting, entry, context.config.shown_to_pages, context.config.send_cache_tag);
+    describe(&mut lasting, entry);
+    let ready = ReadyValue::of(&lasting, bytes).ok()?;
+    entry.ready.get_or_init(|| ready).respond(&passing).ok()
 }
 
 /// Returns the response that carries a value: 200, 206 for a part of it, 304 where the reader has it already.
@@ -64,10 +76,14 @@ pub(crate) async fn respond(
 /// Returns the headers of a value as it is.
 fn described(context: &ReadContext, entry: &Entry, provenance: &Provenance) -> HeaderList {
     let mut headers = value_headers(entry, provenance, context.config.send_cache_tag);
+    describe(&mut headers, entry);
+    headers
+}
+
+fn describe(headers: &mut HeaderList, entry: &Entry) {
     headers.add("ETag", &entry.envelope.etag);
     headers.add("Content-Type", &entry.envelope.content_type);
     headers.add("Accept-Ranges", "bytes");
-    headers
 }
 
 /// Returns the response that carries a value within JSON.

@@ -10,7 +10,7 @@ use newsreel_core::wire::{Position, Tag, UnixMillis};
 use worker::{Response, Result};
 
 use crate::http::problem_of;
-use crate::reader::response::header_list::HeaderList;
+use crate::respond::HeaderList;
 use crate::tiers::Entry;
 
 /// The facts of an answer that its headers tell.
@@ -46,13 +46,37 @@ const CACHE_TAG_BYTES: usize = 16 << 10;
 
 /// Returns the headers of a value but for its entity tag, with its tags if they are to be sent.
 pub(crate) fn value_headers(entry: &Entry, provenance: &Provenance, send_cache_tag: bool) -> HeaderList {
+    let mut headers = passing(entry, provenance);
+    add_lasting(&mut headers, entry, provenance.shown_to_pages, send_cache_tag);
+    headers
+}
+
+/// Returns the headers that say how recent a value is, and so differ between its responses.
+pub(crate) fn passing(entry: &Entry, provenance: &Provenance) -> HeaderList {
     let envelope = &entry.envelope;
-    let mut headers = proof(provenance, Some(envelope.position), Some(envelope.fetched_at));
+    let mut headers = recency(provenance, Some(envelope.fetched_at));
     headers.add("Cache-Control", provenance.cache_control(Some(envelope)));
+    headers
+}
+
+/// Adds the headers that are the same in every response with this value, but for its entity tag.
+pub(crate) fn add_lasting(
+    headers: &mut HeaderList,
+    entry: &Entry,
+    shown_to_pages: bool,
+    send_cache_tag: bool,
+) {
+    let envelope = &entry.envelope;
+    headers.add("Newsreel-Entry-Version", envelope.position);
+    headers.add("Vary", vary(shown_to_pages));
     if send_cache_tag && !envelope.tags.is_empty() {
         headers.add("Cache-Tag", cache_tag(&envelope.tags));
     }
-    headers
+}
+
+/// A cache must not answer a request for a minimum version with a response kept for a request without one.
+fn vary(shown_to_pages: bool) -> &'static str {
+    if shown_to_pages { "Newsreel-Min-Version, Origin" } else { "Newsreel-Min-Version" }
 }
 
 /// Writes the tags that fit, in their order.
@@ -77,9 +101,13 @@ pub(crate) fn problem_with_proof(
     says: Option<Position>,
     entry: Option<&Entry>,
 ) -> Result<Response> {
-    let mut headers = proof(provenance, says, entry.map(|entry| entry.envelope.fetched_at));
+    let mut headers = recency(provenance, entry.map(|entry| entry.envelope.fetched_at));
+    if let Some(says) = says {
+        headers.add("Newsreel-Entry-Version", says);
+    }
+    headers.add("Vary", vary(provenance.shown_to_pages));
     headers.add("Content-Type", MEDIA_TYPE);
-    headers.add("Cache-Control", provenance.cache_control(entry.map(|entry| &entry.envelope)));
+    headers.add("Cache-Control", provenance.cache_control(entry.map(|entry| &*entry.envelope)));
     Ok(headers.respond(problem.status(), problem.to_json().as_bytes())?.into())
 }
 
@@ -89,20 +117,14 @@ pub(crate) fn failure_response(problem: &Problem, provenance: &Provenance) -> Re
     problem_of(problem, headers.to_headers()?)
 }
 
-fn proof(provenance: &Provenance, entry: Option<Position>, fetched_at: Option<UnixMillis>) -> HeaderList {
+/// Returns the reader's position, what each tier had, and how old the answer is.
+fn recency(provenance: &Provenance, fetched_at: Option<UnixMillis>) -> HeaderList {
     let mut headers = heard(provenance, fetched_at);
-    if let Some(entry) = entry {
-        headers.add("Newsreel-Entry-Version", entry);
-    }
     let age = fetched_at.map_or(Duration::ZERO, |at| provenance.now.since(at));
     let word = provenance.freshness.name();
     let lag = provenance.lag.map_or(String::new(), |lag| format!("; lag={}", seconds(lag)));
     headers.add("Newsreel-Freshness", format_args!("{word}; age={}{lag}", seconds(age)));
     headers.add("Age", age.as_secs());
-    // A cache must not answer a request for a minimum version with a response kept for a request without one.
-    let vary =
-        if provenance.shown_to_pages { "Newsreel-Min-Version, Origin" } else { "Newsreel-Min-Version" };
-    headers.add("Vary", vary);
     headers
 }
 
@@ -226,7 +248,7 @@ pub(crate) mod tests {
     /// An entry fetched and expiring at these times.
     fn envelope(fetched_at: u64, expires_at: u64) -> Envelope {
         let times = (UnixMillis(fetched_at), UnixMillis(expires_at));
-        Envelope { fetched_at: times.0, expires_at: times.1, ..entry(1, b"").envelope }
+        Envelope { fetched_at: times.0, expires_at: times.1, ..Envelope::clone(&entry(1, b"").envelope) }
     }
 
     #[test]

@@ -114,13 +114,15 @@ impl WrappedFreshness {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
     use crate::reader::response::headers::tests::provenance;
     use crate::tiers::memory::tests::entry;
 
     fn wrapped(content_type: &str, value: &[u8], most: u64) -> String {
         let mut entry = entry(7, value);
-        entry.envelope.content_type = content_type.to_owned();
+        Rc::make_mut(&mut entry.envelope).content_type = content_type.to_owned();
         serde_json::to_string(&WrappedValue::new(&entry, &provenance(Freshness::Revalidating, 0), most))
             .unwrap()
     }

@@ -80,7 +80,7 @@ impl World {
             let (content_type, etag) = ("text/plain".to_owned(), format!("\"{}\"", value.index));
             let tags = value.tags.clone();
             let envelope = task.read().filled(position, fetched_at, value.found, tags, content_type, etag);
-            Entry { envelope, index: value.index }
+            Entry { envelope: envelope.into(), index: value.index }
         });
         self.schedule(way, Event::OriginSaid { isolate, request: number, read, entry });
     }

@@ -89,7 +89,7 @@ fn an_answer_that_the_origin_forbids_to_share_is_fetched_by_each_and_side_by_sid
     let first = yours(flights.join("a", None, None, 3, NOW));
     let [second, third] = [(); 2].map(|()| waits(flights.join("a", None, None, 3, NOW)));
     let mut private = entry(1, b"secret");
-    private.envelope.not_stored = Some(NotStored::Private);
+    Rc::make_mut(&mut private.envelope).not_stored = Some(NotStored::Private);
     flights.complete(first, &Ok(private), NOW);
     yours(flights.join("a", second, None, 3, NOW));
     yours(flights.join("a", third, None, 3, NOW));
