@@ -183,8 +183,8 @@ export const BREAKS = {
     noticed: ['S2', 'S1'],
     edits: [
       {
-        at: 'let (visit, superseded) = «self.judge_fill(known, envelope)»; self.judged(',
-        becomes: '(self.judge_fill(known, envelope).0, false)',
+        at: 'let (visit, superseded) = «self.judge_fill(known, &envelope)»; self.judged(',
+        becomes: '(self.judge_fill(known, &envelope).0, false)',
       },
     ],
   },
