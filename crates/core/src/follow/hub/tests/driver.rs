@@ -120,7 +120,7 @@ impl Platform for Machine {
         self.did.push(Did::Maintained(task));
         self.stock = match task {
             MaintenanceTask::Seal { .. } => {
-                StorageStats { active_bytes: 0, sealed_bytes: 17 << 20, ..self.stock }
+                StorageStats { active_bytes: 0, sealed_bytes: 33 << 20, ..self.stock }
             }
             MaintenanceTask::Fold => StorageStats { sealed_bytes: 0, ..self.stock },
             MaintenanceTask::Forget | MaintenanceTask::ForgetKeys => self.stock,
