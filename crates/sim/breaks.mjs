@@ -196,7 +196,8 @@ export const BREAKS = {
         at: '«entry.clone()».map_or(TierReply::Failed, TierReply::Entry)',
         becomes: `entry.clone().map(|mut entry| {
           let known = self.isolates.get(&isolate).and_then(|at| at.known.position());
-          entry.envelope.position = known.unwrap_or(entry.envelope.position);
+          let position = known.unwrap_or(entry.envelope.position);
+          std::rc::Rc::make_mut(&mut entry.envelope).position = position;
           entry
         })`,
       },
