@@ -59,10 +59,10 @@ impl HubDriver {
                 submission.remembered = platform.remembered(&submission.publisher, key, now)?;
             }
         }
-        if !platform.has_room_for_keys()? {
+        let has_new_key = |one: &Submission| one.idempotency_key.is_some() && one.remembered.is_none();
+        if submissions.iter().any(has_new_key) && !platform.has_room_for_keys()? {
             // The log is bounded and a day of keys is not: publishes without a new key go on.
-            let writes = |one: &Submission| one.idempotency_key.is_none() || one.remembered.is_some();
-            let refused = submissions.extract_if(.., |one| !writes(one)).map(|one| one.ticket);
+            let refused = submissions.extract_if(.., |one| has_new_key(one)).map(|one| one.ticket);
             let refused: Vec<u64> = refused.collect();
             self.step(platform, now, HubInput::Publish(submissions))?;
             refused
