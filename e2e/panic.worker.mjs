@@ -5,10 +5,10 @@
 // panics and unwinds, as at any panic. `POST /panic` arms one of these points for the next time it is met:
 //
 // `answer`: an answer is made, by whichever constructor the Worker calls for it. `response`: the same, but not for its
-// headers alone. `tags`: a socket said something. `accept`: a socket opens. `rows`: an object wakes. `timer`: publishes
-// are about to be flushed, after others on their way. `commit`: rows are committed, and the Worker hears that they were
-// not (that one is an error, and no panic). `answer after fault:x`: the next answer after a row that names that key was
-// written.
+// headers alone. `tags`: a socket said something for the first time. `accept`: a socket opens. `rows`: an object wakes.
+// `timer`: publishes are about to be flushed, after others on their way. `commit`: rows are committed, and the Worker hears
+// that they were not (that one is an error, and no panic). `answer after fault:x`: the next answer after a row that names
+// that key was written.
 // `GET /panic` tells how often each was met.
 
 import production, { Broker as Production } from 'WORKER';
@@ -73,7 +73,7 @@ function patch(state) {
   };
   failing(Object.getPrototypeOf(state.storage.sql), 'exec', (query, ...values) => {
     const [after, key] = armed?.split(' after ') ?? [];
-    if (key && query.startsWith('INSERT INTO log') && String(values[2]).includes(`"${key}"`)) armed = after;
+    if (key && query.startsWith('INSERT INTO log') && values.some((value) => String(value).includes(`"${key}"`))) armed = after;
     return query.startsWith('CREATE TABLE') ? 'rows' : undefined;
   });
 }

@@ -24,7 +24,7 @@ function spoil(storage) {
   let held;
   sql.exec = (query, ...values) => {
     if (!query.startsWith('INSERT INTO log')) return exec(query, ...values);
-    const [, fault, count] = /"fault:(\w+)(?:-(\d+))?"/.exec(values[2]) ?? [];
+    const [, fault, count] = /"fault:(\w+)(?:-(\d+))?"/.exec(values.join()) ?? [];
     if (fault === 'full' && refuses === 0) refuses = Number(count);
     if (fault === 'held') held = () => {};
     if (fault === 'large') Object.defineProperty(sql, 'databaseSize', { value: 9 * 2 ** 30 });

@@ -8,8 +8,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use newsreel_core::follow::hub::{AckRequest, HubWrite, Persisted};
-use newsreel_core::log::Log;
 use newsreel_core::log::maintenance::StorageStats;
+use newsreel_core::log::{Log, Row};
 use newsreel_core::wire::{Epoch, Hash, Position, UnixMillis, Version};
 use newsreel_sqlite_rows::Database;
 use serde::Deserialize;
@@ -147,19 +147,31 @@ impl Rows {
 
     /// Carries out writes in one transaction: all of them are written or none.
     pub(crate) fn write(&self, writes: &[HubWrite]) -> Result<()> {
+        // One statement is done or not done as it is, and most commits of one publish are one.
+        if let [HubWrite::Append(row)] = writes {
+            return self.append(&[row]);
+        }
+        // Rows are appended together, but none before an epoch that begins ahead of them: that empties the log.
+        let mut epochs = writes.split_inclusive(|write| matches!(write, HubWrite::BeginEpoch(_)));
         self.database.transaction(|| {
-            writes.iter().try_for_each(|write| match write {
-                HubWrite::Append(row) => self.append(row),
-                HubWrite::Remember { publisher, key, remembered } => {
-                    self.remember(publisher, key, remembered)
-                }
-                HubWrite::BeginEpoch(head) => self.begin_epoch(head),
-                HubWrite::NoteAckRequest(ack_requested) => {
-                    self.database.set_meta(ASKED, &serde_json::to_string(ack_requested)?)
-                }
-                HubWrite::SawReplica { name, at } => self.saw_replica(name, *at),
+            epochs.try_for_each(|writes| {
+                self.append(&writes.iter().filter_map(appended).collect::<Vec<_>>())?;
+                writes.iter().try_for_each(|write| self.write_one(write))
             })
         })
+    }
+
+    fn write_one(&self, write: &HubWrite) -> Result<()> {
+        match write {
+            // Appended with the others already.
+            HubWrite::Append(_) => Ok(()),
+            HubWrite::Remember { publisher, key, remembered } => self.remember(publisher, key, remembered),
+            HubWrite::BeginEpoch(head) => self.begin_epoch(head),
+            HubWrite::NoteAckRequest(ack_requested) => {
+                self.database.set_meta(ASKED, &serde_json::to_string(ack_requested)?)
+            }
+            HubWrite::SawReplica { name, at } => self.saw_replica(name, *at),
+        }
     }
 
     /// Empties the log, which goes on from `head`. The idempotency keys stay, so that a publish sent again
@@ -177,6 +189,10 @@ impl Rows {
         self.storage.set_alarm(at.0 as f64)?;
         Ok(())
     }
+}
+
+fn appended(write: &HubWrite) -> Option<&Row> {
+    if let HubWrite::Append(row) = write { Some(row) } else { None }
 }
 
 fn parsed<T: FromStr<Err: Display>>(text: String) -> Result<T> {

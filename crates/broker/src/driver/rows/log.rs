@@ -13,6 +13,14 @@ use super::{PAGE_BYTES, Rows, number};
 /// The most rows that one part of a replay is picked from: nearly a frame of the smallest rows (about 60 bytes).
 pub(crate) const PAGE_ROWS: u32 = 4_000;
 
+/// Statements that append so many rows at once, the most first; one is as much work as appending two rows by
+/// themselves. A statement binds at most 100 values.
+const APPENDS: &[(usize, &str)] = &[
+    (32, include_str!("sql/append_32.sql")),
+    (8, include_str!("sql/append_8.sql")),
+    (1, include_str!("sql/append.sql")),
+];
+
 /// A run of versions, ready to be sent.
 pub(crate) struct PageRows {
     /// The position after its last version.
@@ -63,12 +71,21 @@ pub(super) struct OldestHashes {
 }
 
 impl Rows {
-    /// Appends the row of a version, and counts its bytes as in no segment.
-    pub(super) fn append(&self, row: &Row) -> Result<()> {
-        let Position { version, hash, .. } = row.position;
-        let bindings = vec![number(version), hash.to_string().into(), row.text.as_str().into()];
-        self.database.run(include_str!("sql/append.sql"), bindings)?;
-        self.active_bytes.set(self.active_bytes.get() + row.text.len() as u64 + 1);
+    /// Appends the rows of versions, and counts their bytes as in no segment.
+    pub(super) fn append(&self, rows: &[&Row]) -> Result<()> {
+        let mut left = rows;
+        for (count, statement) in APPENDS {
+            while let Some((some, rest)) = left.split_at_checked(*count) {
+                let bindings =
+                    some.iter().flat_map(|Row { position: Position { version, hash, .. }, text }| {
+                        [number(*version), hash.to_string().into(), text.as_str().into()]
+                    });
+                self.database.run(statement, bindings.collect())?;
+                left = rest;
+            }
+        }
+        let bytes: usize = rows.iter().map(|row| row.text.len() + 1).sum();
+        self.active_bytes.set(self.active_bytes.get() + bytes as u64);
         Ok(())
     }
 

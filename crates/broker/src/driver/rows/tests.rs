@@ -34,7 +34,7 @@ impl Kept {
     /// Publishes one version with these changes, as JSON.
     fn publish(&mut self, changes: &str) -> Row {
         let row = self.log.append(NOW, changes);
-        self.rows.append(&row).unwrap();
+        self.rows.append(&[&row]).unwrap();
         row
     }
 
@@ -190,6 +190,29 @@ async fn the_largest_publish_is_a_row_a_page_a_segment_and_a_fold() {
 }
 
 #[test]
+async fn rows_written_together_are_all_there_and_none_is_from_before_a_new_epoch() {
+    in_object("together", async |state| {
+        let mut kept = Kept::open(&state);
+        let changes = |id: u64| format!(r#"[{{"key":"title:{id}"}}]"#);
+        let rows: Vec<Row> = (1..=32 + 8 + 3).map(|id| kept.log.append(NOW, &changes(id))).collect();
+        kept.rows.write(&rows.iter().cloned().map(HubWrite::Append).collect::<Vec<_>>()).unwrap();
+        assert_eq!(kept.rows.persisted().unwrap().log, kept.log);
+        let read: Vec<String> =
+            kept.read(Version::ZERO, PAGE_ROWS).1.iter().map(VersionRow::to_json).collect();
+        assert_eq!(read, rows.iter().map(|row| row.text.clone()).collect::<Vec<_>>());
+        let bytes: usize = rows.iter().map(|row| row.text.len() + 1).sum();
+        assert_eq!(kept.rows.active_bytes(), bytes as u64);
+        let mut anew = Log::empty(Epoch::new(NOW.plus(Duration::from_secs(1)), [0; 10]));
+        let old = kept.log.append(NOW, &changes(44));
+        let begins = HubWrite::BeginEpoch(anew.head());
+        let first = anew.append(NOW, &changes(1));
+        kept.rows.write(&[HubWrite::Append(old), begins, HubWrite::Append(first)]).unwrap();
+        assert_eq!(kept.rows.persisted().unwrap().log, anew);
+    })
+    .await;
+}
+
+#[test]
 async fn a_write_that_fails_undoes_those_before_it() {
     in_object("failing", async |state| {
         let mut kept = Kept::open(&state);
@@ -197,8 +220,8 @@ async fn a_write_that_fails_undoes_those_before_it() {
         let before = kept.rows.active_bytes();
         let mut log = kept.log;
         let failed = kept.rows.database.transaction(|| {
-            kept.rows.append(&log.append(NOW, r#"[{"key":"title:3"}]"#))?;
-            kept.rows.append(&rows[1])
+            kept.rows.append(&[&log.append(NOW, r#"[{"key":"title:3"}]"#)])?;
+            kept.rows.append(&[&rows[1]])
         });
         assert!(failed.unwrap_err().to_string().contains("UNIQUE"), "a version is written once");
         kept.rows.count().unwrap();
@@ -216,7 +239,7 @@ async fn a_panic_in_a_transaction_undoes_it_and_the_object_goes_on() {
         let mut kept = Kept::open(&state);
         let mut log = kept.log;
         let failed = kept.rows.database.transaction(|| {
-            kept.rows.append(&log.append(NOW, r#"[{"key":"title:1"}]"#))?;
+            kept.rows.append(&[&log.append(NOW, r#"[{"key":"title:1"}]"#)])?;
             panic!("half-way");
         });
         assert!(failed.is_err());
@@ -244,7 +267,7 @@ async fn the_greatest_version_is_kept_exactly() {
         let epoch = rows.persisted().unwrap().log.head().epoch;
         let last = Position { version: at(Version::MAX.number() - 1), ..Position::genesis(epoch) };
         let row = Log::ending_at(last).append(NOW, r#"[{"all":true}]"#);
-        rows.append(&row).unwrap();
+        rows.append(&[&row]).unwrap();
         let log = rows.persisted().unwrap().log;
         assert_eq!(log.head(), row.position);
         assert_eq!(rows.page(&log.head(), last.version, 1).unwrap().unwrap().to, row.position);
