@@ -10,8 +10,7 @@ use futures_channel::oneshot;
 use newsreel_core::access::Grant;
 use newsreel_core::follow::hub::{PublishOutcome, Submission, not_written};
 use newsreel_core::wire::publish::PublishError;
-use newsreel_core::wire::{Problem, Publish, PublishLine, UnixMillis};
-use newsreel_gate::now;
+use newsreel_core::wire::{Problem, Publish, PublishLine};
 use worker::{Delay, console_error};
 
 use crate::driver::BrokerDriver;
@@ -25,8 +24,6 @@ const QUEUE_BYTES: usize = 8 << 20;
 pub(crate) const PUBLISH_BYTES: usize = 256;
 /// How often a flush looks whether more publishes are still arriving.
 const SETTLE_ROUNDS: u32 = 4;
-/// How soon after a commit the next publish counts as one of a crowd.
-const CROWDED_WITHIN: Duration = Duration::from_millis(2);
 
 /// Everything that publishes to one catalog.
 pub(crate) struct Publishing {
@@ -38,8 +35,9 @@ pub(crate) struct Publishing {
     is_flushing: Cell<bool>,
     /// Whether the last commit was shared by several senders.
     was_shared: Cell<bool>,
-    /// When the last commit began.
-    flushed_at: Cell<UnixMillis>,
+    /// How many commits have answered sockets that cannot have heard it yet: a publisher that waits for its answer does not
+    /// publish meanwhile.
+    unheard: Cell<u32>,
     next_ticket: Cell<u64>,
 }
 
@@ -71,7 +69,7 @@ impl Publishing {
             queued_bytes: Cell::new(0),
             is_flushing: Cell::new(false),
             was_shared: Cell::new(false),
-            flushed_at: Cell::new(UnixMillis(0)),
+            unheard: Cell::new(0),
             next_ticket: Cell::new(0),
         }
     }
@@ -135,8 +133,7 @@ impl Publishing {
     /// Waits while more publishes keep arriving: those share a commit, and a frame per follower. A publish that nothing
     /// says has company does not wait.
     async fn settle(&self) {
-        let is_crowded = self.was_shared.get() || now().since(self.flushed_at.get()) <= CROWDED_WITHIN;
-        if !is_crowded && self.bodies.borrow().is_empty() {
+        if !self.was_shared.get() && self.unheard.get() == 0 && self.bodies.borrow().is_empty() {
             return;
         }
         let mut seen = 0;
@@ -155,7 +152,6 @@ impl Publishing {
         self.queued_bytes.set(0);
         let queue = self.queue.take();
         self.was_shared.set(queue.len() > 1);
-        self.flushed_at.set(now());
         let (mut submissions, mut waiting) = (Vec::new(), Vec::new());
         for Queued { publishes, answer, .. } in queue {
             let mut tickets: Vec<Result<u64, Problem>> = Vec::with_capacity(publishes.len());
@@ -193,7 +189,10 @@ impl Publishing {
         if answered.is_empty() {
             return;
         }
-        match self.driver.durable().await {
+        self.unheard.set(self.unheard.get() + 1);
+        let durable = self.driver.durable().await;
+        self.unheard.set(self.unheard.get() - 1);
+        match durable {
             Ok(()) => self.publishers.clear_busy(answered),
             Err(error) => console_error!("{}: answers may be lost: {error}", self.driver.catalog()),
         }
