@@ -2,10 +2,10 @@
 //!
 //! A dead socket never stops the rest: a text that cannot be sent is dropped here, and its follower resumes.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 
-use js_sys::JsString;
+use js_sys::{Array, JsString};
 use newsreel_core::follow::hub::{Session, SessionId};
 use newsreel_core::wire::{Position, UnixMillis, frame};
 use wasm_bindgen::prelude::*;
@@ -18,9 +18,18 @@ use crate::tags::{self, SocketTag, tag_of};
 #[cfg(target_arch = "wasm32")]
 mod tests;
 
+#[wasm_bindgen(module = "/src/driver/sockets.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = sendToAll)]
+    fn send_to_all(sockets: &Array, text: &str);
+}
+
 /// The open sockets of followers, by session.
 pub(crate) struct Sockets {
     open: RefCell<BTreeMap<SessionId, WebSocket>>,
+    /// The sessions that were sent the last text for many, and their sockets as JavaScript has them. Empty when a
+    /// socket opened or closed since.
+    audience: RefCell<(Vec<SessionId>, Array)>,
     responder: AutoResponder,
 }
 
@@ -40,7 +49,7 @@ impl Sockets {
             }
         }
         let responder = AsRef::<JsValue>::as_ref(state.as_raw()).clone().unchecked_into();
-        Self { open: RefCell::new(open), responder }
+        Self { open: RefCell::new(open), audience: RefCell::default(), responder }
     }
 
     /// Returns the sessions, as the open sockets carry them.
@@ -52,13 +61,13 @@ impl Sockets {
     /// Accepts a socket so that it outlives the object's time in memory.
     pub(crate) fn accept(&self, state: &State, id: SessionId, socket: WebSocket) {
         tags::accept(state, &socket, SocketTag::Follower(id));
-        self.open.borrow_mut().insert(id, socket);
+        self.open_mut().insert(id, socket);
     }
 
     /// Forgets a socket that closed; returns whether its session was still its own. After a wake an id may have
     /// gone to a newer socket before the close of the older one is heard.
     pub(crate) fn forget(&self, id: SessionId, socket: &WebSocket) -> bool {
-        let mut open = self.open.borrow_mut();
+        let mut open = self.open_mut();
         let own = open.get(&id) == Some(socket);
         if own {
             open.remove(&id);
@@ -68,10 +77,20 @@ impl Sockets {
 
     /// Sends one text to many: it is handed to JavaScript once.
     pub(crate) fn broadcast(&self, sessions: &[SessionId], text: &str) {
-        let text = JsValue::from_str(text);
-        for id in sessions {
-            self.send(*id, &text);
+        let mut audience = self.audience.borrow_mut();
+        if audience.0 != sessions {
+            let open = self.open.borrow();
+            let sockets = sessions.iter().filter_map(|id| open.get(id));
+            let sockets = sockets.map(|socket| JsValue::from(socket.as_ref())).collect();
+            *audience = (sessions.to_vec(), sockets);
         }
+        send_to_all(&audience.1, text);
+    }
+
+    /// The sockets, to open or close one.
+    fn open_mut(&self) -> RefMut<'_, BTreeMap<SessionId, WebSocket>> {
+        self.audience.take();
+        self.open.borrow_mut()
     }
 
     /// Sends a text to one session, if its socket is open.
@@ -107,7 +126,7 @@ impl Sockets {
 
     /// Closes the socket of a session, and detaches the session before the peer answers the close.
     pub(crate) fn close(&self, id: SessionId, code: u16, reason: &str) {
-        if let Some(socket) = self.open.borrow_mut().remove(&id) {
+        if let Some(socket) = self.open_mut().remove(&id) {
             // The socket stays among the object's sockets until its peer answers, and the object may sleep in between.
             let _ = attach(&socket, None);
             close(&socket, code, reason);
