@@ -6,7 +6,53 @@ use newsreel_core::wire::problem::{self, Problem};
 use newsreel_core::wire::{Code, internal_headers};
 use newsreel_gate::{Answer, Failure};
 use serde::Serialize;
-use worker::{Headers, Request, Response, ResponseBuilder, WebSocket};
+use wasm_bindgen::prelude::*;
+use worker::{Headers, Request, Response, WebSocket, web_sys};
+
+#[wasm_bindgen(module = "/src/http.js")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = headOf)]
+    fn head_of(request: &web_sys::Request) -> Result<String, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    fn answer(media_type: &str, text: &str) -> Result<web_sys::Response, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    fn respond(status: u16, lines: &str, text: &str) -> Result<web_sys::Response, JsValue>;
+}
+
+/// The part of a request by which its way is found, and of a publish what stands before its body.
+#[derive(Default)]
+pub(crate) struct RequestHead {
+    pub(crate) method: String,
+    pub(crate) address: String,
+    pub(crate) content_type: String,
+    pub(crate) content_length: Option<usize>,
+    pub(crate) idempotency_key: Option<String>,
+    /// The name of the caller's token.
+    pub(crate) caller: String,
+    pub(crate) grant: Grant,
+}
+
+impl RequestHead {
+    /// Reads the head of a request; of one that is no POST its method and address alone.
+    pub(crate) fn of(request: &web_sys::Request) -> worker::Result<Self> {
+        let lines = head_of(request)?;
+        let mut lines = lines.split('\n');
+        let mut line = || lines.next().unwrap_or_default();
+        let (method, address) = (line().to_owned(), line().to_owned());
+        let mut header = || line().strip_prefix('=').map(str::to_owned);
+        Ok(Self {
+            method,
+            address,
+            content_type: header().unwrap_or_default(),
+            content_length: header().and_then(|length| length.parse().ok()),
+            idempotency_key: header(),
+            caller: header().unwrap_or_default(),
+            grant: Grant::from_text(&header().unwrap_or_default()),
+        })
+    }
+}
 
 /// Returns the limits of the caller's token.
 pub(crate) fn grant(request: &Request) -> worker::Result<Grant> {
@@ -32,24 +78,29 @@ pub(crate) fn socket_response(request: &Request, client: WebSocket) -> Answer {
     Ok(response)
 }
 
+/// An answer as JavaScript has it. A `Response` of crate `worker` is made anew on its way to JavaScript.
+pub(crate) type RawAnswer = Result<web_sys::Response, Failure>;
+
 /// Returns an answer as a response; an error of the platform fails the event.
-pub(crate) fn answer_or_problem(answer: Answer) -> worker::Result<Response> {
+pub(crate) fn answer_or_problem(answer: RawAnswer) -> worker::Result<web_sys::Response> {
     match answer {
         Ok(response) => Ok(response),
-        Err(Failure::Problem(problem)) => problem_response(&problem),
+        Err(Failure::Problem(problem)) => raw_problem(&problem),
         Err(Failure::Platform(error)) => Err(error),
     }
 }
 
 /// Returns a problem as its response.
 pub(crate) fn problem_response(problem: &Problem) -> worker::Result<Response> {
-    let headers = Headers::new();
-    headers.set("Content-Type", problem::MEDIA_TYPE)?;
+    Ok(raw_problem(problem)?.into())
+}
+
+fn raw_problem(problem: &Problem) -> worker::Result<web_sys::Response> {
+    let mut lines = format!("Content-Type:{}", problem::MEDIA_TYPE);
     for (name, value) in problem.headers() {
-        headers.set(name, &value)?;
+        lines.extend(["\n", name, ":", &value]);
     }
-    let builder = ResponseBuilder::new().with_status(problem.status()).with_headers(headers);
-    Ok(builder.fixed(problem.to_json().into_bytes()))
+    Ok(respond(problem.status(), &lines, &problem.to_json())?)
 }
 
 /// Returns the headers with these names and values.
@@ -63,12 +114,16 @@ pub(crate) fn headers(pairs: &[(&str, &str)]) -> worker::Result<Headers> {
 
 /// Returns a value as a JSON response that no cache may store.
 pub(crate) fn json_response(value: &impl Serialize) -> Answer {
+    Ok(raw_json(value)?.into())
+}
+
+/// Returns a value as a JSON response that no cache may store.
+pub(crate) fn raw_json(value: &impl Serialize) -> RawAnswer {
     let json = serde_json::to_string(value).map_err(worker::Error::from)?;
-    Ok(text_response("application/json", json)?)
+    Ok(raw_text("application/json", &json)?)
 }
 
 /// Returns a text as a response that no cache may store.
-pub(crate) fn text_response(media_type: &str, text: String) -> worker::Result<Response> {
-    let headers = headers(&[("Content-Type", media_type), ("Cache-Control", "no-store")])?;
-    Ok(ResponseBuilder::new().with_headers(headers).fixed(text.into_bytes()))
+pub(crate) fn raw_text(media_type: &str, text: &str) -> worker::Result<web_sys::Response> {
+    Ok(answer(media_type, text)?)
 }

@@ -2,7 +2,17 @@
 //! its second a number.
 
 use newsreel_core::follow::hub::SessionId;
-use worker::{State, WebSocket};
+use wasm_bindgen::prelude::*;
+use worker::{State, WebSocket, web_sys};
+
+#[wasm_bindgen(module = "/src/tags.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = numberOf)]
+    fn number_of(socket: &web_sys::WebSocket) -> Option<f64>;
+
+    #[wasm_bindgen(js_name = setNumber)]
+    fn set_number(socket: &web_sys::WebSocket, number: f64);
+}
 
 /// The first tag of every publishing socket.
 pub(crate) const PUBLISHER: &str = "publisher";
@@ -24,11 +34,39 @@ pub(crate) fn accept(state: &State, socket: &WebSocket, tag: SocketTag) {
     }
 }
 
-/// Returns the use of an accepted socket, by its tags.
+/// Returns the use of an accepted socket, by its tags. Each socket's tags are read once: they never change.
 pub(crate) fn tag_of(state: &State, socket: &WebSocket) -> Option<SocketTag> {
-    match state.get_tags(socket).as_slice() {
+    if let Some(number) = number_of(socket.as_ref()) {
+        return Some(SocketTag::from_number(number));
+    }
+    let tag = match state.get_tags(socket).as_slice() {
         [tag, id] if tag == PUBLISHER => id.parse().ok().map(SocketTag::Publisher),
         [id] => id.parse().ok().map(|id| SocketTag::Follower(SessionId(id))),
         _ => None,
+    }?;
+    set_number(socket.as_ref(), tag.number());
+    Some(tag)
+}
+
+impl SocketTag {
+    /// Returns the tag as one number, for JavaScript to keep: a follower's is positive or zero, a publisher's negative.
+    fn number(self) -> f64 {
+        match self {
+            Self::Follower(SessionId(id)) => f64::from(id),
+            Self::Publisher(id) => -1.0 - f64::from(id),
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the numbers are those of `number`"
+    )]
+    fn from_number(number: f64) -> Self {
+        if number < 0.0 {
+            Self::Publisher((-1.0 - number) as u32)
+        } else {
+            Self::Follower(SessionId(number as u32))
+        }
     }
 }

@@ -16,8 +16,8 @@ use worker::{
 pub use newsreel_broker::Broker;
 pub use newsreel_edge::Replica;
 
-/// Answers a request: a value in memory at once, since a promise would cost more than its read, and everything else by
-/// a promise. The macro of `worker` for this export knows promises only.
+/// Answers a request: a value in memory at once, since a promise would cost more than its read; a publish that its object may
+/// have at once by the promise of the object; and everything else by a promise of its own. The macro of `worker` for this export knows promises only.
 #[wasm_bindgen]
 #[must_use]
 pub fn fetch(request: web_sys::Request, env: Env, event: worker_sys::Context) -> JsValue {
@@ -27,6 +27,11 @@ pub fn fetch(request: web_sys::Request, env: Env, event: worker_sys::Context) ->
         && let Some(response) = newsreel_edge::answer_at_hand(&request, call, &env, &event)
     {
         return response.into();
+    }
+    if let Ok(call) = &call
+        && let Some(answer) = newsreel_broker::publish_at_once(&request, &env, call)
+    {
+        return answer.into();
     }
     let answered = async move {
         let response = match call {

@@ -26,8 +26,9 @@ thread_local! {
 /// # Errors
 /// [`Failure::Problem`] tells the caller why not; [`Failure::Platform`] when the platform's cryptography fails.
 pub async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) -> Result<Caller, Failure> {
-    let token = presented(request)?;
-    let refused = match listed(env, token.as_deref(), scope, catalog) {
+    let header = |name: &str| request.headers().get(name).map(Option::unwrap_or_default);
+    let token = presented(&header("Authorization")?, &header("Sec-WebSocket-Protocol")?);
+    let refused = match by_lists(env, token.as_deref(), scope, catalog) {
         Ok(caller) => return Ok(caller),
         Err(problem) => problem,
     };
@@ -51,11 +52,29 @@ pub async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog
     caller
 }
 
+/// Returns the caller whose token is on a list of the deployment, by the two headers that may show it: no signature is
+/// verified.
+///
+/// # Errors
+/// `unauthorized` without a token of the lists, `forbidden` with one that does not reach so far.
+pub fn listed(
+    env: &Env,
+    authorization: &str,
+    offered: &str,
+    scope: Scope,
+    catalog: &Catalog,
+) -> Result<Caller, Problem> {
+    by_lists(env, presented(authorization, offered).as_deref(), scope, catalog)
+}
+
 /// Counts one call of `caller` in a scope, of the `per_second` that each caller may make; 0 is no limit.
 ///
 /// # Errors
 /// `rate-limited`, with the time until the next call is allowed.
 pub fn check_rate(caller: &Caller, scope: Scope, per_second: u32) -> Result<(), Problem> {
+    if per_second == 0 {
+        return Ok(());
+    }
     let who = RateKey::of(&[scope.text(), &caller.name].concat());
     CALLERS.with_borrow_mut(|callers| callers.acquire(now(), who, per_second)).map_err(rate::limited)
 }
@@ -69,15 +88,13 @@ pub fn check_catalog(env: &Env, catalog: &Catalog) -> Result<(), Problem> {
     access::served(&listed, catalog)
 }
 
-/// Returns the token that a request shows.
-fn presented(request: &Request) -> worker::Result<Option<String>> {
-    let header = |name: &str| request.headers().get(name).map(Option::unwrap_or_default);
-    let (authorization, offered) = (header("Authorization")?, header("Sec-WebSocket-Protocol")?);
-    Ok(access::bearer(&authorization).map(str::to_owned).or_else(|| access::subprotocol_bearer(&offered)))
+/// Returns the token that `Authorization` or an offered subprotocol shows.
+fn presented(authorization: &str, offered: &str) -> Option<String> {
+    access::bearer(authorization).map(str::to_owned).or_else(|| access::subprotocol_bearer(offered))
 }
 
 /// Returns the caller by the lists of the deployment.
-fn listed(env: &Env, token: Option<&str>, scope: Scope, catalog: &Catalog) -> Result<Caller, Problem> {
+fn by_lists(env: &Env, token: Option<&str>, scope: Scope, catalog: &Catalog) -> Result<Caller, Problem> {
     once(&TOKENS, || tokens(env))?.authorize(token, scope, catalog)
 }
 

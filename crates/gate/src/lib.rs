@@ -19,7 +19,7 @@ mod deployment;
 mod failure;
 mod signatures;
 
-pub use caller::{admit, check_catalog, check_rate};
+pub use caller::{admit, check_catalog, check_rate, listed};
 pub use clock::now;
 pub use deployment::{Deployment, once};
 pub use failure::{Answer, Failure};

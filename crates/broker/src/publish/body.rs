@@ -1,17 +1,43 @@
 //! The bodies of requests while they are read: which publish is under way, and how much memory they may take.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_channel::oneshot;
 use futures_util::StreamExt as _;
 use newsreel_core::wire::UnixMillis;
 use newsreel_core::wire::ndjson::{self, MAX_LINES_BYTES};
 use newsreel_core::wire::publish::MAX_BODY_BYTES;
 use newsreel_gate::{Failure, now};
-use worker::Request;
+use wasm_bindgen::prelude::*;
+use worker::js_sys::Uint8Array;
+use worker::{Request, web_sys};
 
 use crate::publish::problems::{busy, too_large};
+
+#[wasm_bindgen(module = "/src/publish/body.js")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = readWhole)]
+    fn read_whole(request: &web_sys::Request, ticket: f64, read: &JsValue) -> Result<(), JsValue>;
+}
+
+/// What became of a body.
+type Whole = Result<Vec<u8>, JsValue>;
+
+thread_local! {
+    /// The futures of this isolate that wait for a body, each under a number of its own.
+    static READERS: RefCell<BTreeMap<u32, oneshot::Sender<Whole>>> = RefCell::default();
+    static NEXT_READER: Cell<u32> = const { Cell::new(0) };
+    /// Takes a body that was read. Made once in an isolate's life: it belongs to no request.
+    static READ: JsValue = Closure::<dyn Fn(u32, Option<Uint8Array>, JsValue)>::new(|reader: u32, bytes: Option<Uint8Array>, error: JsValue| {
+        let whole = bytes.map(|bytes| bytes.to_vec()).ok_or(error);
+        if let Some(waiting) = READERS.with_borrow_mut(|readers| readers.remove(&reader)) {
+            // The future may have been dropped with its request.
+            let _ = waiting.send(whole);
+        }
+    }).into_js_value();
+}
 
 /// How many bytes of bodies may be read at once. Each is in memory twice when it has come.
 const BODIES_BYTES: usize = 24 << 20;
@@ -92,23 +118,23 @@ impl Drop for BodyMark<'_> {
 
 /// Reads a body up to the limit, as far as there is memory for it; nothing past that is buffered.
 pub(crate) async fn read_body(
-    request: &mut Request,
+    request: &web_sys::Request,
+    announced: Option<usize>,
     most: usize,
     mark: &BodyMark<'_>,
 ) -> Result<Vec<u8>, Failure> {
-    let announced = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
     let announced = announced.filter(|length| *length <= most);
     let mut fits = announced.is_none_or(|length| mark.reserve(length));
     if announced.is_some() && fits {
         // The runtime holds a body to its announced length.
-        return Ok(request.bytes().await?);
+        return Ok(whole(request).await.map_err(worker::Error::from)?);
     }
     let mut body = Vec::new();
     let mut bytes: usize = 0;
-    if request.inner().body().is_none() {
+    if request.body().is_none() {
         return Ok(body);
     }
-    let mut chunks = request.stream()?;
+    let mut chunks = Request::from(Clone::clone(request)).stream()?;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk?;
         bytes = bytes.saturating_add(chunk.len());
@@ -132,8 +158,16 @@ pub(crate) async fn read_body(
     }
 }
 
+/// Reads a body that is as long as it says.
+async fn whole(request: &web_sys::Request) -> Whole {
+    let reader = NEXT_READER.replace(NEXT_READER.get().wrapping_add(1));
+    let (read, waiting) = oneshot::channel();
+    READERS.with_borrow_mut(|readers| readers.insert(reader, read));
+    READ.with(|read| read_whole(request, f64::from(reader), read))?;
+    waiting.await.unwrap_or_else(|_| Err(JsValue::from_str("the body was not read")))
+}
+
 /// Returns how many bytes the body of a publish may have: one of many lines may have more.
-pub(crate) fn max_body_bytes(request: &Request) -> worker::Result<usize> {
-    let lined = ndjson::are_in(&request.headers().get("Content-Type")?.unwrap_or_default());
-    Ok(if lined { MAX_LINES_BYTES } else { MAX_BODY_BYTES })
+pub(crate) fn max_body_bytes(content_type: &str) -> usize {
+    if ndjson::are_in(content_type) { MAX_LINES_BYTES } else { MAX_BODY_BYTES }
 }

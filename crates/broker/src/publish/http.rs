@@ -8,12 +8,12 @@ use newsreel_core::follow::hub::{Applied, PublishOutcome};
 use newsreel_core::wire::ndjson;
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::query::PublishQuery;
-use newsreel_core::wire::{Code, Problem, Publish, Receipt, UnixMillis, internal_headers};
-use newsreel_gate::{Answer, Failure, now};
+use newsreel_core::wire::{Code, Problem, Publish, Receipt, UnixMillis};
+use newsreel_gate::{Failure, now};
 use serde::Serialize;
-use worker::Request;
+use worker::web_sys;
 
-use crate::http::{grant, json_response, text_response};
+use crate::http::{RawAnswer, RequestHead, raw_json, raw_text};
 use crate::publish::body::{BodyMark, max_body_bytes, read_body};
 use crate::publish::problems::{busy, unknown};
 use crate::publish::publishers::outcome_json;
@@ -49,13 +49,18 @@ impl Publishing {
     /// Publishes, and answers once the platform may show the answer: when the rows are durable.
     ///
     /// The lines of a body queue all at once, in order.
-    pub(crate) async fn publish(self: &Rc<Self>, request: &mut Request, query: PublishQuery) -> Answer {
-        let lined = ndjson::are_in(&request.headers().get("Content-Type")?.unwrap_or_default());
+    pub(crate) async fn publish(
+        self: &Rc<Self>,
+        request: &web_sys::Request,
+        head: RequestHead,
+        query: PublishQuery,
+    ) -> RawAnswer {
+        let lined = ndjson::are_in(&head.content_type);
         if lined && query.wait_applied.is_some() {
             let text = "wait is not for many publishes at once: publish alone to wait";
             return Err(Problem::new(Code::BadRequest, text).into());
         }
-        let posted = self.posted(request).await?;
+        let posted = self.posted(request, head).await?;
         let body_bytes = posted.body.len();
         let publishes = if lined { self.lines(&posted)? } else { vec![self.alone(posted, query)?] };
         let bytes = body_bytes + publishes.len() * PUBLISH_BYTES;
@@ -67,7 +72,7 @@ impl Publishing {
         let mut outcomes = outcomes.await.map_err(|_| unknown())?;
         if lined {
             let lines: String = outcomes.iter().map(|outcome| outcome_json(outcome) + "\n").collect();
-            return Ok(text_response(ndjson::MEDIA_TYPE, lines)?);
+            return Ok(raw_text(ndjson::MEDIA_TYPE, &lines)?);
         }
         let (receipt, repeated) = match outcomes.pop() {
             Some(PublishOutcome::Committed(receipt)) => (receipt, false),
@@ -76,11 +81,11 @@ impl Publishing {
             None => return Err(unknown().into()),
         };
         let response = match query.wait_applied {
-            Some(timeout) => json_response(&self.when_applied(&receipt, now().plus(timeout)).await?)?,
-            None => json_response(&receipt)?,
+            Some(timeout) => raw_json(&self.when_applied(&receipt, now().plus(timeout)).await?)?,
+            None => raw_json(&receipt)?,
         };
         if repeated {
-            response.headers().set("Idempotent-Replayed", "true")?;
+            response.headers().set("Idempotent-Replayed", "true").map_err(worker::Error::from)?;
         }
         Ok(response)
     }
@@ -104,17 +109,15 @@ impl Publishing {
 
     /// Reads a request. If another request with the same idempotency key is being read, refuses at once;
     /// after that the order in the queue decides.
-    async fn posted(&self, request: &mut Request) -> Result<Posted, Failure> {
-        let publisher = request.headers().get(internal_headers::CALLER)?.unwrap_or_default();
-        let grant = grant(request)?;
-        let idempotency_key = request.headers().get("Idempotency-Key")?;
+    async fn posted(&self, request: &web_sys::Request, head: RequestHead) -> Result<Posted, Failure> {
+        let RequestHead { content_type, content_length, idempotency_key, caller: publisher, grant, .. } =
+            head;
         idempotency_key.as_deref().map(check_idempotency_key).transpose().map_err(Problem::from)?;
         let Some(mark) = BodyMark::set(&self.bodies, self.ticket(), &publisher, &idempotency_key) else {
             let text = "this Idempotency-Key is being published; ask again for its answer";
             return Err(Problem::new(Code::IdempotencyInFlight, text).into());
         };
-        let most = max_body_bytes(request)?;
-        let body = read_body(request, most, &mark).await?;
+        let body = read_body(request, content_length, max_body_bytes(&content_type), &mark).await?;
         Ok(Posted { publisher, grant, idempotency_key, body })
     }
 

@@ -57,9 +57,15 @@ fn refused(request: &Request, failure: Failure) -> worker::Result<Response> {
         Failure::Problem(problem) => problem_response(&problem),
         Failure::Platform(error) => {
             console_error!("a request failed: {error}");
-            problem_response(&problem_of(request, &error))
+            problem_response(&problem_of(request.method(), &error))
         }
     }
+}
+
+/// Returns the response to a publish whose object failed.
+pub(super) fn failed_publish(error: &worker::Error) -> worker::Result<Response> {
+    console_error!("a request failed: {error}");
+    problem_response(&problem_of(Method::Post, error))
 }
 
 async fn answer(request: &Request, env: &Env, address: &Address, route: Result<Route, Problem>) -> Answer {
@@ -130,7 +136,7 @@ async fn refuse_too_large(request: &Request, route: &Route) -> Result<(), Failur
         return Ok(());
     }
     let length = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
-    let most = max_body_bytes(request)?;
+    let most = max_body_bytes(&request.headers().get("Content-Type")?.unwrap_or_default());
     let Some(length) = length.filter(|length| *length > most) else { return Ok(()) };
     if length <= DRAIN_BYTES
         && let Some(body) = request.inner().body()
@@ -143,8 +149,8 @@ async fn refuse_too_large(request: &Request, route: &Route) -> Result<(), Failur
 /// Returns the failure that the caller is told for an object's error. A disk without room fails
 /// a commit after the object has answered: the platform gives that error in the answer's place,
 /// and nothing was written.
-fn problem_of(request: &Request, error: &worker::Error) -> Problem {
-    if request.method() == Method::Post && error.to_string().contains("SQLITE_FULL") {
+fn problem_of(method: Method, error: &worker::Error) -> Problem {
+    if method == Method::Post && error.to_string().contains("SQLITE_FULL") {
         return not_written();
     }
     Problem::new(Code::Internal, "the request failed; it may be tried again")
