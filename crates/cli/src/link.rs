@@ -146,7 +146,7 @@ impl Link {
         if let Self::Up(mut socket) = std::mem::replace(self, Self::Down) {
             let frame = CloseFrame { code: code.into(), reason: reason.into() };
             // The socket is dropped whether or not the broker receives the close frame.
-            let _ = timeout(CLOSE_TIMEOUT, socket.close(Some(frame))).await;
+            let _ = timeout(CLOSE_TIMEOUT, (*socket).close(Some(frame))).await;
         }
     }
 }

@@ -9,6 +9,7 @@
 mod batch;
 mod hot;
 mod outbox;
+mod postgres;
 mod publisher;
 mod sample;
 mod serve;
@@ -38,7 +39,10 @@ pub(crate) const EXAMPLES: &str = "Examples:
 
 /// The command's own flags.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct OriginOptions {
+    #[command(subcommand)]
+    from: Option<OriginCommand>,
     /// The address to listen on. There is no authentication: listen on this machine or a trusted network
     /// only.
     #[arg(long, env = "NEWSREEL_LISTEN", default_value = "127.0.0.1:8788", value_name = "ADDRESS")]
@@ -54,8 +58,23 @@ pub(crate) struct OriginOptions {
     hold_publish_ms: u64,
 }
 
-/// Serves and publishes until it is asked to stop.
+/// The commands below `origin`.
+#[derive(clap::Subcommand)]
+enum OriginCommand {
+    /// Serve the rows of a PostgreSQL database, by the statements of a mapping file.
+    ///
+    /// Publishes nothing: `newsreel source postgres` does. Reads the primary, so a read that begins after a publish sees
+    /// what was published; a standby is refused. A statement that reads a whole table for each key is refused at the start.
+    /// Prints `ready ADDRESS` once it serves.
+    #[command(after_long_help = postgres::EXAMPLES)]
+    Postgres(Box<postgres::PostgresOriginOptions>),
+}
+
+/// Serves, and publishes what it stores, until it is asked to stop.
 pub(crate) async fn run(options: OriginOptions, at: BrokerOptions) -> Result<(), Failure> {
+    if let Some(OriginCommand::Postgres(options)) = options.from {
+        return postgres::run(*options, at).await;
+    }
     let (stop, give_up) = (asked_to_stop()?, asked_to_stop()?);
     let catalog = at.catalog.clone();
     let store =

@@ -10,11 +10,13 @@ use toml::de::DeTable;
 
 use crate::fields::{Fields, constant_target, template};
 use crate::mistake::{Findings, Mistakes};
+use crate::read::Read;
 use crate::rule::{Also, RowChange, Rule};
 use crate::skip::Skips;
 use crate::template::Template;
 
-const FILE_FIELDS: &[&str] = &["catalog", "wide_above", "map"];
+const FILE_FIELDS: &[&str] = &["catalog", "wide_above", "map", "read", "hot"];
+const READ_FIELDS: &[&str] = &["key", "sql", "content_type"];
 const MAP_FIELDS: &[&str] =
     &["from", "key", "tags", "only_if_changed", "also", "soft", "publish_moved_tags", "truncate", "widen"];
 const ALSO_FIELDS: &[&str] = &["key", "tag", "prefix", "all"];
@@ -32,6 +34,10 @@ pub struct Mapping {
     pub wide_above: usize,
     /// The rules, in the order of the file.
     pub rules: Vec<Rule>,
+    /// The statements that give the values of keys, in the order of the file.
+    pub reads: Vec<Read>,
+    /// The statement that lists the keys that are read most, with how often, the hottest first.
+    pub hot: Option<String>,
 }
 
 impl Mapping {
@@ -77,7 +83,7 @@ impl Mapping {
     /// spaces do not count.
     #[must_use]
     pub fn digest(&self) -> String {
-        let hash = Sha256::digest(format!("{self:?}"));
+        let hash = Sha256::digest(format!("{:?}", (&self.catalog, self.wide_above, &self.rules)));
         hash.iter().take(8).fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
             text
@@ -93,14 +99,52 @@ fn read(document: &Spanned<DeTable<'_>>, findings: &mut Findings<'_>) -> Mapping
     });
     let wide_above = fields.number("wide_above", findings).unwrap_or(WIDE_ABOVE);
     let maps = fields.tables("map", "[[map]] on a line of its own", findings);
-    if fields.value("map").is_none() {
+    let reads = fields.tables("read", "[[read]] on a line of its own", findings);
+    if fields.value("map").is_none() && fields.value("read").is_none() {
         findings.note(0, "the file maps nothing: write [[map]], then from = \"…\" and key = \"class:{id}\"");
     }
     let rules = maps.into_iter().filter_map(|(table, span)| {
         let fields = Fields::of(table, span, "[[map]]", MAP_FIELDS, findings);
         rule(&fields, findings)
     });
-    Mapping { catalog, wide_above, rules: rules.collect() }
+    let rules = rules.collect();
+    let reads = reads.into_iter().filter_map(|(table, span)| {
+        let fields = Fields::of(table, span, "[[read]]", READ_FIELDS, findings);
+        read_of_key(&fields, findings)
+    });
+    let reads = reads.collect();
+    let hot = fields.text("hot", findings).map(|sql| (*sql.get_ref()).to_owned());
+    Mapping { catalog, wide_above, rules, reads, hot }
+}
+
+fn read_of_key(fields: &Fields<'_>, findings: &mut Findings<'_>) -> Option<Read> {
+    const SQL: &str = "\"SELECT … WHERE id = $1\"";
+    let key = fields.template("key", findings);
+    if fields.value("key").is_none() {
+        findings.note_at(fields.span(), "[[read]] has no key: write key = \"class:{id}\"");
+    }
+    if let (Some(key), Some(text)) = (&key, fields.text("key", findings)) {
+        check_key(key, &text, findings);
+        if !key.is_invertible() {
+            let why = "a key that is read cannot be taken apart again: write its places without filters, and text between them";
+            findings.note_at(&text.span(), why);
+        }
+    }
+    let sql = fields.needed("sql", SQL, findings);
+    if let Some(sql) = &sql
+        && sql.get_ref().trim().is_empty()
+    {
+        findings.note_at(&sql.span(), format!("sql is empty: write sql = {SQL}"));
+    }
+    let content_type = fields.text("content_type", findings);
+    if let Some(text) = &content_type
+        && !text.get_ref().contains('/')
+    {
+        let why = "content_type is a media type: write content_type = \"application/octet-stream\"";
+        findings.note_at(&text.span(), why);
+    }
+    let owned = |text: Spanned<&str>| (*text.get_ref()).to_owned();
+    Some(Read { key: key?, sql: owned(sql?), content_type: content_type.map(owned) })
 }
 
 fn rule(fields: &Fields<'_>, findings: &mut Findings<'_>) -> Option<Rule> {

@@ -8,6 +8,7 @@
 //! - [`template`]: texts with places, such as `title:{id}` and `genre:{genres[] | slug}`;
 //! - [`file`]: the TOML file, and every mistake in it at once, each with its place;
 //! - [`rule`]: one `[[map]]` of the file, and the changes of one changed row;
+//! - [`read`]: one `[[read]]` of the file, the SQL that gives the value of a key;
 //! - [`skip`]: what a row did not name, such as a tag of a null, counted by reason;
 //! - [`batch`]: the changes of one transaction, each target once, as publishes.
 
@@ -15,6 +16,7 @@ pub mod batch;
 mod fields;
 pub mod file;
 pub mod mistake;
+pub mod read;
 pub mod rule;
 pub mod skip;
 pub mod template;
@@ -22,5 +24,6 @@ pub mod template;
 pub use batch::{Batch, Limits};
 pub use file::Mapping;
 pub use mistake::{Mistake, Mistakes};
+pub use read::Read;
 pub use rule::{Row, RowChange, Rule};
 pub use skip::{Skip, Skips};

@@ -124,6 +124,23 @@ impl Rule {
         if targets.contains(&Target::All) { BTreeSet::from([Target::All]) } else { targets }
     }
 
+    /// Returns the tags of a row, and counts what gave none.
+    #[must_use]
+    pub fn tags(&self, row: &Row, skips: &mut Skips) -> Vec<Tag> {
+        self.names(row, skips).tags
+    }
+
+    /// Returns the form of the keys of the rows, if they have keys.
+    #[must_use]
+    pub fn key(&self) -> Option<&Template> {
+        self.key.as_ref()
+    }
+
+    /// Returns the columns that the tags of a row are made of.
+    pub fn tag_columns(&self) -> impl Iterator<Item = &str> {
+        self.tags.iter().flat_map(Template::columns)
+    }
+
     /// Hands the changes that a changed row publishes to `publish`, in an order that is the same every time.
     pub fn apply(&self, change: &RowChange<'_>, skips: &mut Skips, publish: &mut impl FnMut(Change)) {
         match change {

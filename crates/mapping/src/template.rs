@@ -123,6 +123,38 @@ impl Template {
         (texts, unfilled)
     }
 
+    /// Says whether a text can be taken apart into what its places hold: they have no filters, and text stands between
+    /// any two of them.
+    #[must_use]
+    pub fn is_invertible(&self) -> bool {
+        let is_place = |part: &Part| matches!(part, Part::Place(_));
+        let adjacent = self.parts.windows(2).any(|two| two.iter().all(is_place));
+        !adjacent && self.places().all(|place| place.filters.is_empty())
+    }
+
+    /// Takes a text apart: what each place holds, in their order. A place ends where the text after it first stands, and
+    /// the last one holds the rest. `None` for a text of another form, or with an empty place.
+    #[must_use]
+    pub fn values_in<'a>(&self, text: &'a str) -> Option<Vec<&'a str>> {
+        let (mut rest, mut values) = (text, Vec::new());
+        let mut parts = self.parts.iter().peekable();
+        while let Some(part) = parts.next() {
+            match part {
+                Part::Text(fixed) => rest = rest.strip_prefix(fixed.as_str())?,
+                Part::Place(_) => {
+                    let end = match parts.peek() {
+                        Some(Part::Text(next)) => rest.find(next.as_str())?,
+                        Some(Part::Place(_)) | None => rest.len(),
+                    };
+                    let (value, left) = rest.split_at(end);
+                    values.push(value);
+                    rest = left;
+                }
+            }
+        }
+        (rest.is_empty() && values.iter().all(|value| !value.is_empty())).then_some(values)
+    }
+
     fn places(&self) -> impl Iterator<Item = &Place> {
         self.parts.iter().filter_map(|part| match part {
             Part::Place(place) => Some(place),

@@ -29,8 +29,8 @@ const MAX_BODY_BYTES: usize = 25 << 20;
 /// The most lines of one page of the listing.
 const MAX_LISTED: u32 = 10_000;
 /// The most lines of the hot list.
-const MAX_HOT: u32 = 100_000;
-const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+pub(super) const MAX_HOT: u32 = 100_000;
+pub(super) const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
 /// Returns the routes of an origin of one catalog.
@@ -70,7 +70,7 @@ async fn read(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let key = origin.key(&uri)?;
+    let key = key_of(&uri, &origin.catalog)?;
     let wanted = key.clone();
     let Some((value, etag)) = on_disk(&origin.store, move |store| store.get(&wanted)).await? else {
         // A problem says `no-store`; that there is no value is an answer that the edge may store, too.
@@ -92,7 +92,7 @@ async fn read(
 }
 
 /// Says whether an `If-None-Match` names the entity tag, compared weakly as RFC 9110 wants it here.
-fn matches(given: &[u8], etag: &str) -> bool {
+pub(super) fn matches(given: &[u8], etag: &str) -> bool {
     let given = String::from_utf8_lossy(given);
     given.trim() == "*"
         || given.split(',').any(|one| one.trim().strip_prefix("W/").unwrap_or(one.trim()) == etag)
@@ -104,7 +104,7 @@ async fn put(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    let key = origin.key(&uri)?;
+    let key = key_of(&uri, &origin.catalog)?;
     let body = whole(body)?.to_vec();
     let tags = if headers.contains_key(CACHE_TAG) { CACHE_TAG } else { SURROGATE_KEY };
     let tags = batch::fitting(tags_of(&headers, &tags)?)?;
@@ -117,7 +117,7 @@ async fn put(
 }
 
 async fn remove(State(origin): State<Origin>, uri: Uri) -> Result<Response, Refusal> {
-    let key = origin.key(&uri)?;
+    let key = key_of(&uri, &origin.catalog)?;
     let gone = key.clone();
     match on_disk(&origin.store, move |store| store.remove(gone)).await {
         Err(CommitError::Absent) => Err(absent(&key).into()),
@@ -130,7 +130,7 @@ async fn put_many(
     Path(catalog): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    origin.own(&catalog)?;
+    check_own(&catalog, &origin.catalog)?;
     let body = whole(body)?;
     let body = std::str::from_utf8(&body).map_err(|why| Problem::new(Code::BadJson, why.to_string()))?;
     let writes = batch::parse(body)?;
@@ -159,7 +159,7 @@ async fn list(
     Path(catalog): Path<String>,
     page: Result<Query<ListingQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
-    origin.own(&catalog)?;
+    check_own(&catalog, &origin.catalog)?;
     let Query(ListingQuery { after, limit, hot }) =
         page.map_err(|why| Problem::new(Code::BadRequest, why.body_text()))?;
     let lines: String = if let Some(most) = hot {
@@ -173,20 +173,18 @@ async fn list(
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
 }
 
-impl Origin {
-    fn own(&self, catalog: &str) -> Result<(), Problem> {
-        let ours = self.catalog.as_str() == catalog;
-        let text = format!("this is the origin of {}, not of {catalog}", self.catalog);
-        if ours { Ok(()) } else { Err(Problem::new(Code::UnknownPath, text)) }
-    }
+/// Says no to a catalog that is not the origin's own.
+pub(super) fn check_own(asked: &str, own: &Catalog) -> Result<(), Problem> {
+    let text = format!("this is the origin of {own}, not of {asked}");
+    if own.as_str() == asked { Ok(()) } else { Err(Problem::new(Code::UnknownPath, text)) }
+}
 
-    /// Reads the key from the path as it was sent: a slash in it may be escaped or not.
-    fn key(&self, uri: &Uri) -> Result<Key, Problem> {
-        let path = uri.path().strip_prefix('/').unwrap_or_default();
-        let (catalog, key) = path.split_once('/').unwrap_or_default();
-        self.own(catalog)?;
-        decoded_key(key)
-    }
+/// Reads the key from the path as it was sent: a slash in it may be escaped or not.
+pub(super) fn key_of(uri: &Uri, own: &Catalog) -> Result<Key, Problem> {
+    let path = uri.path().strip_prefix('/').unwrap_or_default();
+    let (catalog, key) = path.split_once('/').unwrap_or_default();
+    check_own(catalog, own)?;
+    decoded_key(key)
 }
 
 fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
@@ -204,7 +202,7 @@ fn tags_of(headers: &HeaderMap, name: &HeaderName) -> Result<Vec<Tag>, Problem> 
     tags_from_header(&lines.join(",")).map_err(|why| Problem::new(Code::BadTag, why.to_string()))
 }
 
-fn absent(key: &Key) -> Problem {
+pub(super) fn absent(key: &Key) -> Problem {
     Problem::new(Code::NotFound, format!("there is no {key}"))
 }
 
@@ -214,7 +212,7 @@ fn answer(status: StatusCode, committed: Committed) -> Response {
 }
 
 /// A problem as a response.
-struct Refusal(Problem);
+pub(super) struct Refusal(pub(super) Problem);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
