@@ -207,7 +207,7 @@ build_worker() {
   local out=crates/entry/build inputs
   # Every crate but those that the Worker cannot depend on: a needless build is better than a stale one.
   inputs=$(cat Cargo.toml Cargo.lock package-lock.json rust-toolchain.toml scripts/lib.sh <(
-    find crates \( -path crates/bench -o -path crates/cli -o -path crates/client -o -path crates/fuzz -o -path crates/in-workerd -o -path crates/sim \
+    find crates \( -path crates/bench -o -path crates/cli -o -path crates/client -o -path crates/fuzz -o -path crates/in-workerd -o -path crates/microbench -o -path crates/sim \
       -o -path $out -o -name tests -o -name '*.md' \) -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 cat
   ) | cksum | tr ' ' -)
   if [ "$(cat $out/.stamp 2>/dev/null)" = "$inputs" ] && [ -f $out/index_bg.wasm ]; then
