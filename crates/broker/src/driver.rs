@@ -22,6 +22,7 @@ use crate::driver::sockets::Sockets;
 use crate::tags::{self, SocketTag};
 
 pub(crate) mod notify;
+mod parts;
 mod platform;
 pub(crate) mod rows;
 pub(crate) mod sockets;
@@ -45,7 +46,7 @@ impl BrokerDriver {
         let name = state.id().name().ok_or(Error::from("the broker is addressed by its catalog's name"))?;
         let catalog = Catalog::new(name).map_err(|why| Error::from(why.to_string()))?;
         let (rows, sockets) = (Rows::open(&state)?, Sockets::wake(&state));
-        let machine = Machine { catalog, rows, sockets };
+        let machine = Machine { catalog, rows, sockets, recent_parts: RefCell::default() };
         let mut shell = Shell::new(&machine);
         let hub =
             hub::HubDriver::wake(&mut shell, machine.catalog.clone(), config.hub_limits, config.maintenance)?;

@@ -9,7 +9,7 @@
 //! - `follow`: `open` opens a socket that follows; `reader` reads the log for `page`, pages, and `sse`, streams of
 //!   events; `status` reports on the catalog and its followers; `permits` limit how many requests wait;
 //! - `driver`: the hub's driver on its machine: `rows`, the log in SQLite; `sockets`, the hibernatable sockets, by
-//!   session; `platform` joins them; `notify` wakes requests that wait for a step;
+//!   session; `parts`, the parts of replays read last; `platform` joins them; `notify` wakes requests that wait for a step;
 //! - `config`: the deployment's variables; `tags`: the use of a socket; `http`: requests and responses;
 //! - `js`: the few JavaScript calls that crate `worker` does not wrap.
 //!

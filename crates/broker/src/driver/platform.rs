@@ -1,5 +1,6 @@
 //! The object as the platform of the hub's driver: carries out the driver's requests with rows and sockets.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use js_sys::JsString;
@@ -11,8 +12,10 @@ use newsreel_core::log::Log;
 use newsreel_core::log::maintenance::{MaintenanceTask, REMEMBER_FOR, StorageStats};
 use newsreel_core::wire::cursor::FoldCursor;
 use newsreel_core::wire::{Catalog, Position, UnixMillis, Version, frame};
+use wasm_bindgen::JsValue;
 use worker::{Error, Result, console_error};
 
+use crate::driver::parts::{ReadyPart, RecentParts};
 use crate::driver::rows::{PAGE_ROWS, Rows};
 use crate::driver::sockets::Sockets;
 
@@ -25,6 +28,7 @@ pub(super) struct Machine {
     pub(super) catalog: Catalog,
     pub(super) rows: Rows,
     pub(super) sockets: Sockets,
+    pub(super) recent_parts: RefCell<RecentParts>,
 }
 
 /// The machine for the time of one call of the driver, and the answers that the call gave.
@@ -42,35 +46,29 @@ impl<'a> Shell<'a> {
         self.answers
     }
 
-    fn send_versions(
-        &self,
-        session: SessionId,
-        log: &Log,
-        topics: &Topics,
-        after: Version,
-    ) -> Result<(PartSent, u32)> {
+    fn read_part(&self, part: &ReplayPart, log: &Log, topics: &Topics) -> Result<ReadyPart> {
+        match part {
+            ReplayPart::Versions { after } => self.versions(log, topics, *after),
+            ReplayPart::Fold { from, cursor } => self.fold(log, topics, *from, cursor),
+        }
+    }
+
+    fn versions(&self, log: &Log, topics: &Topics, after: Version) -> Result<ReadyPart> {
         let page = self.machine.rows.page(&log.head(), after, PAGE_ROWS)?;
         let page = page.ok_or("a version below the head has no row")?;
         let rows = filtered(topics, page.rows, Topics::filtered)?;
         let head = frame::changes_head(after, page.to.version, page.to.hash, true);
-        self.machine.sockets.send_around(session, &head, &rows, frame::CHANGES_TAIL);
-        Ok((PartSent::Versions { to: page.to.version }, rows.length()))
+        let sent = PartSent::Versions { to: page.to.version };
+        Ok(ReadyPart { frame: around(&head, &rows, frame::CHANGES_TAIL), sent, bytes: rows.length() })
     }
 
-    fn send_fold(
-        &self,
-        session: SessionId,
-        log: &Log,
-        topics: &Topics,
-        from: Version,
-        cursor: &FoldCursor,
-    ) -> Result<(PartSent, u32)> {
+    fn fold(&self, log: &Log, topics: &Topics, from: Version, cursor: &FoldCursor) -> Result<ReadyPart> {
         let part = self.machine.rows.fold_part(from, cursor)?;
         let changes = filtered(topics, part.changes, Topics::filtered_fold)?;
         let to = log.folded();
         let (head, tail) = (frame::fold_head(from, &to, cursor.part), frame::fold_tail(part.next.is_some()));
-        self.machine.sockets.send_around(session, &head, &changes, tail);
-        Ok((PartSent::Fold { to: to.version, next: part.next }, changes.length()))
+        let sent = PartSent::Fold { to: to.version, next: part.next };
+        Ok(ReadyPart { frame: around(&head, &changes, tail), sent, bytes: changes.length() })
     }
 }
 
@@ -146,10 +144,21 @@ impl Platform for Shell<'_> {
         log: &Log,
         topics: &Topics,
     ) -> Result<(PartSent, u32)> {
-        match part {
-            ReplayPart::Versions { after } => self.send_versions(session, log, topics, *after),
-            ReplayPart::Fold { from, cursor } => self.send_fold(session, log, topics, *from, cursor),
-        }
+        let recent = &self.machine.recent_parts;
+        let is_shared = topics.is_everything();
+        let found = if is_shared { recent.borrow().find(log, part) } else { None };
+        let ready = match found {
+            Some(ready) => ready,
+            None => {
+                let ready = self.read_part(part, log, topics)?;
+                if is_shared {
+                    recent.borrow_mut().keep(log, part, &ready);
+                }
+                ready
+            }
+        };
+        self.machine.sockets.send_frame(session, &ready.frame);
+        Ok((ready.sent, ready.bytes))
     }
 
     fn save(&mut self, id: SessionId, session: &Session) {
@@ -171,6 +180,11 @@ impl Platform for Shell<'_> {
     fn report(&mut self, what: &str, error: &Error) {
         console_error!("{}: {what}: {error}", self.machine.catalog);
     }
+}
+
+/// Returns a frame around items that JavaScript holds already.
+fn around(head: &str, items: &JsString, tail: &str) -> JsString {
+    JsString::from(head).concat(items.as_ref()).concat(&JsValue::from_str(tail))
 }
 
 /// Returns those items of a JavaScript string of JSON items that pass the topics. A follower of everything

@@ -98,10 +98,9 @@ impl Sockets {
         self.send(id, &JsValue::from_str(text));
     }
 
-    /// Sends a frame around items that JavaScript holds already.
-    pub(crate) fn send_around(&self, id: SessionId, head: &str, items: &JsString, tail: &str) {
-        let frame = JsString::from(head).concat(items.as_ref());
-        self.send(id, &frame.concat(&JsValue::from_str(tail)));
+    /// Sends a frame that JavaScript holds already.
+    pub(crate) fn send_frame(&self, id: SessionId, frame: &JsString) {
+        self.send(id, frame);
     }
 
     /// Returns when each socket's last ping was answered, without the object having woken for it.

@@ -1,0 +1,101 @@
+//! The parts of replays that were read last. Followers that reconnect together miss the same versions, and get the same parts.
+
+use std::collections::VecDeque;
+
+use js_sys::JsString;
+use newsreel_core::follow::hub::{PartSent, ReplayPart};
+use newsreel_core::log::Log;
+
+/// The most characters of frames that are kept, one byte each: four parts of a fold, or sixteen segments.
+const KEPT_BYTES: u32 = 4 << 20;
+
+/// A part of a replay, ready to be sent to every follower without topics that is at its beginning.
+#[derive(Clone)]
+pub(super) struct ReadyPart {
+    pub(super) frame: JsString,
+    pub(super) sent: PartSent,
+    /// The size of its items.
+    pub(super) bytes: u32,
+}
+
+/// The parts that were read last, oldest first. All are of one state of the log: its two ends say what each part has.
+#[derive(Default)]
+pub(super) struct RecentParts {
+    log: Option<Log>,
+    parts: VecDeque<(ReplayPart, ReadyPart)>,
+    bytes: u32,
+}
+
+impl RecentParts {
+    /// Returns a part, if it was read since the log last changed.
+    pub(super) fn find(&self, log: &Log, part: &ReplayPart) -> Option<ReadyPart> {
+        if self.log != Some(*log) {
+            return None;
+        }
+        self.parts.iter().find(|(kept, _)| kept == part).map(|(_, ready)| ready.clone())
+    }
+
+    /// Keeps a part, and forgets what it has no room beside.
+    pub(super) fn keep(&mut self, log: &Log, part: &ReplayPart, ready: &ReadyPart) {
+        if self.log != Some(*log) {
+            *self = Self { log: Some(*log), ..Self::default() };
+        }
+        self.bytes += ready.frame.length();
+        self.parts.push_back((part.clone(), ready.clone()));
+        while self.bytes > KEPT_BYTES
+            && let Some((_, oldest)) = self.parts.pop_front()
+        {
+            self.bytes -= oldest.frame.length();
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_arch = "wasm32")]
+mod tests {
+    use newsreel_core::log::Row;
+    use newsreel_core::wire::{Epoch, Position, UnixMillis, Version};
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    fn after(version: u64) -> ReplayPart {
+        ReplayPart::Versions { after: Version::new(version).unwrap() }
+    }
+
+    fn ready(bytes: u32) -> ReadyPart {
+        let frame = JsString::from("x".repeat(bytes as usize));
+        ReadyPart { frame, sent: PartSent::Versions { to: Version::MAX }, bytes }
+    }
+
+    #[test]
+    fn a_part_is_kept_until_the_log_changes() {
+        let beginning = Position::genesis(Epoch::new(UnixMillis(1), [7; 10]));
+        let mut log = Log::new(beginning, beginning);
+        let mut parts = RecentParts::default();
+        parts.keep(&log, &after(0), &ready(10));
+        assert_eq!(parts.find(&log, &after(0)).unwrap().bytes, 10);
+        assert!(parts.find(&log, &after(1)).is_none());
+        let before = log;
+        let _: Row = log.append(UnixMillis(1), "[]");
+        assert!(parts.find(&log, &after(0)).is_none(), "there is more after it");
+        parts.keep(&log, &after(0), &ready(20));
+        assert!(parts.find(&before, &after(0)).is_none());
+        log.fold(log.head());
+        assert!(parts.find(&log, &after(0)).is_none(), "it is folded");
+    }
+
+    #[test]
+    fn the_oldest_parts_make_room_for_the_newest() {
+        let beginning = Position::genesis(Epoch::new(UnixMillis(1), [7; 10]));
+        let log = Log::new(beginning, beginning);
+        let mut parts = RecentParts::default();
+        for version in 0..5 {
+            parts.keep(&log, &after(version), &ready(1 << 20));
+        }
+        let kept = |version| parts.find(&log, &after(version)).is_some();
+        assert_eq!([0, 1, 2, 3, 4].map(kept), [false, true, true, true, true]);
+        parts.keep(&log, &after(5), &ready(5 << 20));
+        assert!(parts.parts.is_empty() && parts.bytes == 0, "one that is too large is not kept");
+    }
+}
