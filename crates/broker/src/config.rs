@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use newsreel_core::access::Caller;
 use newsreel_core::follow::hub;
 use newsreel_core::log::maintenance::RetentionLimits;
 use newsreel_core::variables::{self, Settings as _};
@@ -65,6 +66,12 @@ impl Config {
         let fold_tags = given.read(&variables::TAGS_FOLD_CASE)?;
         let maintenance = Some(maintenance);
         Ok(Self { maintenance, hub_limits, publish_per_second, follow_per_second, fold_tags })
+    }
+
+    /// Returns how often in a second a caller may follow; 0 is no limit. An admin token has none: replicas present one, and
+    /// after a deploy they reconnect all at once.
+    pub(crate) fn follows_per_second(&self, caller: &Caller) -> u32 {
+        if caller.admin { 0 } else { self.follow_per_second }
     }
 
     /// Returns the configuration of an object whose deployment is wrong: the hub has default limits,

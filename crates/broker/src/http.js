@@ -17,6 +17,21 @@ export function headOf(request) {
   }, head);
 }
 
+/** The headers by which a socket opens, in the order in which `SocketHead` takes them. */
+const OF_A_SOCKET = ['Upgrade', 'Sec-WebSocket-Protocol', 'Newsreel-Replica', 'Newsreel-Caller', 'Newsreel-Grant'];
+
+/** Returns the headers by which a socket opens: a line each, empty where there is none. */
+export function socketHeadOf({ headers }) {
+  return OF_A_SOCKET.map((name) => headers.get(name) ?? '').join('\n');
+}
+
+/** Returns our end of a new socket, and the response that hands the caller the other end, under the subprotocol it offered. */
+export function newSocket(subprotocol) {
+  const { 0: webSocket, 1: ours } = new WebSocketPair();
+  const headers = subprotocol === undefined ? {} : { 'Sec-WebSocket-Protocol': subprotocol };
+  return [ours, new Response(null, { status: 101, webSocket, headers })];
+}
+
 const ofAnswers = new Map();
 
 /** Returns an answer that no cache may store. The platform takes `Headers` as they are, and reads other lists name by name. */

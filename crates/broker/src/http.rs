@@ -1,7 +1,10 @@
 //! Requests read and responses made the same way everywhere in the broker.
 
+use std::array;
+
+use js_sys::Array;
 use newsreel_core::access::Grant;
-use newsreel_core::wire::frame::SUBPROTOCOL;
+use newsreel_core::wire::frame::{self, SUBPROTOCOL};
 use newsreel_core::wire::problem::{self, Problem};
 use newsreel_core::wire::{Code, internal_headers};
 use newsreel_gate::{Answer, Failure};
@@ -13,6 +16,12 @@ use worker::{Headers, Request, Response, WebSocket, web_sys};
 extern "C" {
     #[wasm_bindgen(catch, js_name = headOf)]
     fn head_of(request: &web_sys::Request) -> Result<String, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = socketHeadOf)]
+    fn socket_head_of(request: &web_sys::Request) -> Result<String, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = newSocket)]
+    fn new_socket(subprotocol: Option<&str>) -> Result<Array, JsValue>;
 
     #[wasm_bindgen(catch)]
     fn answer(media_type: &str, text: &str) -> Result<web_sys::Response, JsValue>;
@@ -59,23 +68,37 @@ pub(crate) fn grant(request: &Request) -> worker::Result<Grant> {
     Ok(Grant::from_text(&request.headers().get(internal_headers::GRANT)?.unwrap_or_default()))
 }
 
-/// Refuses a request that should open a WebSocket and does not.
-pub(crate) fn check_upgrade(request: &Request) -> Result<(), Failure> {
-    let upgrade = request.headers().get("Upgrade")?.unwrap_or_default();
-    if upgrade.eq_ignore_ascii_case("websocket") {
-        return Ok(());
-    }
-    Err(Problem::new(Code::UpgradeRequired, "connect with a WebSocket").into())
+/// The part of a request by which a socket opens.
+pub(crate) struct SocketHead {
+    /// Whether a replica follows.
+    pub(crate) replica: bool,
+    /// The name of the caller's token.
+    pub(crate) caller: String,
+    pub(crate) grant: Grant,
+    /// Whether the caller offered subprotocols, ours among them.
+    names_subprotocol: bool,
 }
 
-/// Returns the response that hands the caller its end of a socket.
-pub(crate) fn socket_response(request: &Request, client: WebSocket) -> Answer {
-    let response = Response::from_websocket(client)?;
-    let offered = request.headers().get("Sec-WebSocket-Protocol")?.unwrap_or_default();
-    if offered.split(',').any(|one| one.trim() == SUBPROTOCOL) {
-        response.headers().set("Sec-WebSocket-Protocol", SUBPROTOCOL)?;
+impl SocketHead {
+    /// Reads the head of a request that opens a socket, and refuses a request that opens none.
+    pub(crate) fn of(request: &web_sys::Request) -> Result<Self, Failure> {
+        let lines = socket_head_of(request).map_err(worker::Error::from)?;
+        let mut lines = lines.split('\n');
+        let [upgrade, offered, replica, caller, grant] = array::from_fn(|_| lines.next().unwrap_or_default());
+        if !upgrade.eq_ignore_ascii_case("websocket") {
+            return Err(Problem::new(Code::UpgradeRequired, "connect with a WebSocket").into());
+        }
+        let names_subprotocol = !offered.is_empty() && frame::is_spoken(Some(offered));
+        let (caller, grant) = (caller.to_owned(), Grant::from_text(grant));
+        Ok(Self { replica: !replica.is_empty(), caller, grant, names_subprotocol })
     }
-    Ok(response)
+
+    /// Makes a socket. Returns our end, and the response that hands the caller the other.
+    pub(crate) fn make_socket(&self) -> worker::Result<(WebSocket, web_sys::Response)> {
+        let ends = new_socket(self.names_subprotocol.then_some(SUBPROTOCOL))?;
+        let ours: web_sys::WebSocket = ends.get(0).unchecked_into();
+        Ok((ours.into(), ends.get(1).unchecked_into()))
+    }
 }
 
 /// An answer as JavaScript has it. A `Response` of crate `worker` is made anew on its way to JavaScript.

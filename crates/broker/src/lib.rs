@@ -2,7 +2,7 @@
 //!
 //! A shell around `newsreel_core::follow::hub`, which decides; nothing here does. In reading order:
 //! - `worker`: the Worker's side. `front_door` reads the address, checks the caller (`newsreel_gate`), and hands the
-//!   request to the catalog's object; `at_once` does so without a future where a publish needs none;
+//!   request to the catalog's object; `at_once` does so without a future where a publish or a follower needs none;
 //! - [`object`]: the Durable Object: five handlers and the way of each request;
 //! - `publish`: `http` and `socket` take publishes, `queue` commits them in groups; `body` reads posted bodies, and
 //!   `publishers` are the open sockets that publish;
@@ -25,6 +25,6 @@ mod publish;
 mod tags;
 mod worker;
 
-pub use self::worker::at_once::publish_at_once;
+pub use self::worker::at_once::at_once;
 pub use self::worker::front_door::serve;
 pub use object::Broker;

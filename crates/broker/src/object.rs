@@ -166,26 +166,35 @@ impl Parts {
         let head = RequestHead::of(&request)?;
         let address: Address = head.address.parse().map_err(worker::Error::from)?;
         let route = Route::parse(&head.method, address.path(), address.query())?;
-        if let Route::Publish(_, query) = route {
-            return self.publishing.publish(&request, head, query).await;
+        match route {
+            Route::Publish(_, query) => self.publishing.publish(&request, head, query).await,
+            Route::PublishSocket(_) => self.publishing.open(&request),
+            Route::Follow(_, query) => open::open(&self.driver, &request, query),
+            other @ (Route::Changes(..)
+            | Route::Status(_)
+            | Route::Followers(_)
+            | Route::NewEpoch(_)
+            | Route::Edge(..)
+            | Route::Healthz
+            | Route::Readyz) => self.answer_other(request.into(), other).await.map(web_sys::Response::from),
         }
-        self.answer_other(request.into(), route).await.map(web_sys::Response::from)
     }
 
     async fn answer_other(&self, request: Request, route: Route) -> Answer {
         match route {
-            Route::PublishSocket(_) => self.publishing.open(&request),
             Route::Changes(_, query) if sse::wants_events(&request)? => {
                 self.reader.events(&request, query).await
             }
             Route::Changes(_, query) => page::page(&self.reader, &request, query).await,
             Route::Status(_) => status::status(&self.driver),
-            Route::Follow(_, query) => open::open(&self.driver, &request, query),
             Route::Followers(_) => status::followers(&self.driver, &self.reader),
             Route::NewEpoch(_) => status::new_epoch(&self.driver),
-            Route::Publish(..) | Route::Edge(..) | Route::Healthz | Route::Readyz => {
-                Err(Problem::new(Code::UnknownPath, "the broker has no such address").into())
-            }
+            Route::Publish(..)
+            | Route::PublishSocket(_)
+            | Route::Follow(..)
+            | Route::Edge(..)
+            | Route::Healthz
+            | Route::Readyz => Err(Problem::new(Code::UnknownPath, "the broker has no such address").into()),
         }
     }
 }

@@ -16,8 +16,9 @@ use worker::{
 pub use newsreel_broker::Broker;
 pub use newsreel_edge::Replica;
 
-/// Answers a request: a value in memory at once, since a promise would cost more than its read; a publish that its object may
-/// have at once by the promise of the object; and everything else by a promise of its own. The macro of `worker` for this export knows promises only.
+/// Answers a request: a value in memory at once, since a promise would cost more than its read; a publish or a follower's
+/// socket that its object may have at once by the promise of the object; and everything else by a promise of its own. The macro
+/// of `worker` for this export knows promises only.
 #[wasm_bindgen]
 #[must_use]
 pub fn fetch(request: web_sys::Request, env: Env, event: worker_sys::Context) -> JsValue {
@@ -29,7 +30,7 @@ pub fn fetch(request: web_sys::Request, env: Env, event: worker_sys::Context) ->
         return response.into();
     }
     if let Ok(call) = &call
-        && let Some(answer) = newsreel_broker::publish_at_once(&request, &env, call)
+        && let Some(answer) = newsreel_broker::at_once(&request, &env, call)
     {
         return answer.into();
     }

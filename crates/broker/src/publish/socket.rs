@@ -4,24 +4,24 @@ use std::rc::Rc;
 
 use newsreel_core::access::rate;
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, PublishError};
-use newsreel_core::wire::{Problem, frame, internal_headers};
-use newsreel_gate::{Answer, now};
-use worker::{Request, Result, WebSocket, WebSocketIncomingMessage, WebSocketPair};
+use newsreel_core::wire::{Problem, frame};
+use newsreel_gate::now;
+use worker::{Result, WebSocket, WebSocketIncomingMessage, web_sys};
 
-use crate::http::{check_upgrade, grant, socket_response};
+use crate::http::{RawAnswer, SocketHead};
 use crate::publish::problems::busy;
 use crate::publish::publishers::{PublisherId, Sender};
 use crate::publish::queue::{AnswerTo, PUBLISH_BYTES, Publishing, Queued, QueuedPublish};
 
 impl Publishing {
     /// Opens a socket that publishes.
-    pub(crate) fn open(&self, request: &Request) -> Answer {
-        check_upgrade(request)?;
-        let name = request.headers().get(internal_headers::CALLER)?.unwrap_or_default();
-        let (grant, pair) = (grant(request)?, WebSocketPair::new()?);
-        self.publishers.accept(&self.driver.state, Sender { name, grant }, pair.server)?;
+    pub(crate) fn open(&self, request: &web_sys::Request) -> RawAnswer {
+        let head = SocketHead::of(request)?;
+        let (socket, response) = head.make_socket()?;
+        let sender = Sender { name: head.caller, grant: head.grant };
+        self.publishers.accept(&self.driver.state, sender, socket)?;
         self.driver.arm(self.publishers.expiry());
-        socket_response(request, pair.client)
+        Ok(response)
     }
 
     /// Takes a message of a publishing socket.

@@ -1,8 +1,10 @@
-// A publish on its way through the front door, in two calls: what the gate reads of it, and the call of the object.
+// A publish or a follower's socket on its way through the front door, in two calls: what the gate reads of it, and the call of
+// the object.
 
 /** The headers that are checked, in the order in which `Checked` takes them. */
 const CHECKED = [
   'Authorization', 'Sec-WebSocket-Protocol', 'Content-Type', 'Content-Length', 'Content-Encoding', 'Origin', 'Upgrade',
+  'Newsreel-Replica',
 ];
 
 /** The headers that the object reads. */
@@ -16,7 +18,7 @@ export function checkedOf({ headers }) {
   }).join('\n');
 }
 
-/** Returns the promise of the object's answer, or of what `failed` makes of its error. */
+/** Returns the promise of the object's answer to a publish, or of what `failed` makes of its error. */
 export function forward(request, env, catalog, caller, failed) {
   const headers = { 'Newsreel-Caller': caller };
   for (const name of PASSED) {
@@ -24,4 +26,12 @@ export function forward(request, env, catalog, caller, failed) {
     if (value !== null) headers[name] = value;
   }
   return env.BROKER.getByName(catalog).fetch(request, { headers }).catch(failed);
+}
+
+/** Returns the promise of the object's end of a socket, or of what `failed` makes of its error. */
+export function connect(url, env, catalog, caller, subprotocol, isReplica, failed) {
+  const headers = { Upgrade: 'websocket', 'Newsreel-Caller': caller };
+  if (subprotocol !== undefined) headers['Sec-WebSocket-Protocol'] = subprotocol;
+  if (isReplica) headers['Newsreel-Replica'] = '1';
+  return env.BROKER.getByName(catalog).fetch(url, { headers }).catch(failed);
 }

@@ -1,16 +1,17 @@
-//! A publish that the gate admits at once: handed to the catalog's object without a future, which would cost more than the
-//! checks.
+//! A publish or a follower's socket that the gate admits at once: handed to the catalog's object without a future, which would
+//! cost more than the checks.
 //!
-//! Every request that is not such a publish, or that is refused, goes the way of [`front_door`](super::front_door), which
-//! finds the same and says why.
+//! Every other request, and one that is refused, goes the way of [`front_door`](super::front_door), which finds the same and
+//! says why.
 
-use newsreel_core::access::{Caller, Scope};
+use newsreel_core::access::{Caller, Grant, Scope};
+use newsreel_core::wire::frame::{self, SUBPROTOCOL};
 use newsreel_core::wire::{Call, Catalog, Route, coding};
 use newsreel_gate as gate;
 use wasm_bindgen::prelude::*;
-use worker::{Env, Error, js_sys, web_sys};
+use worker::{Env, Error, Method, js_sys, web_sys};
 
-use super::front_door::failed_publish;
+use super::front_door::failed;
 use crate::config::config;
 use crate::publish::max_body_bytes;
 
@@ -27,50 +28,117 @@ extern "C" {
         caller: &str,
         failed: &JsValue,
     ) -> Result<js_sys::Promise, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    fn connect(
+        url: &str,
+        env: &Env,
+        catalog: &str,
+        caller: &str,
+        subprotocol: Option<&str>,
+        is_replica: bool,
+        failed: &JsValue,
+    ) -> Result<js_sys::Promise, JsValue>;
 }
 
 thread_local! {
-    /// Makes a response of the error with which an object failed. Made once in an isolate's life: it belongs to no request.
-    static FAILED: JsValue = Closure::<dyn Fn(JsValue) -> Result<JsValue, JsValue>>::new(|error| {
-        let response = failed_publish(&Error::from(error))?;
+    /// Make a response of the error with which an object failed. Made once in an isolate's life: they belong to no request.
+    static PUBLISH_FAILED: JsValue = response_to_failure(Method::Post);
+    static CONNECT_FAILED: JsValue = response_to_failure(Method::Get);
+}
+
+fn response_to_failure(method: Method) -> JsValue {
+    let respond = move |error| -> Result<JsValue, JsValue> {
+        let response = failed(method.clone(), &Error::from(error))?;
         Ok(web_sys::Response::from(response).into())
-    }).into_js_value();
+    };
+    Closure::<dyn Fn(JsValue) -> Result<JsValue, JsValue>>::new(respond).into_js_value()
 }
 
-/// Hands a publish to its object, if that can be done at once; returns the promise of the answer.
+/// The headers that are checked.
+struct Checked<'a> {
+    authorization: &'a str,
+    subprotocols: Option<&'a str>,
+    content_type: &'a str,
+    length: Option<&'a str>,
+    encoding: &'a str,
+    has_origin: bool,
+    upgrades: bool,
+    replica: &'a str,
+}
+
+impl<'a> Checked<'a> {
+    fn read(lines: &'a str) -> Self {
+        let mut lines = lines.split('\n');
+        let mut header = || lines.next().and_then(|line| line.strip_prefix('='));
+        Self {
+            authorization: header().unwrap_or_default(),
+            subprotocols: header(),
+            content_type: header().unwrap_or_default(),
+            length: header(),
+            encoding: header().unwrap_or_default(),
+            has_origin: header().is_some(),
+            upgrades: header().is_some(),
+            replica: header().unwrap_or_default(),
+        }
+    }
+
+    /// Returns the caller, if its token is on a list and reaches as far as `scope`.
+    fn caller(&self, env: &Env, scope: Scope, catalog: &Catalog) -> Option<Caller> {
+        let offered = self.subprotocols.unwrap_or_default();
+        gate::listed(env, self.authorization, offered, scope, catalog).ok()
+    }
+}
+
+/// Hands a publish or a follower's socket to its object, if that can be done at once; returns the promise of the answer.
 #[must_use]
-pub fn publish_at_once(request: &web_sys::Request, env: &Env, call: &Call) -> Option<js_sys::Promise> {
-    let Ok(Route::Publish(catalog, _)) = &call.route else { return None };
-    let caller = admitted(request, env, catalog)?;
-    // A header value is Latin-1 and a token's name need not be.
-    let name = caller.name.escape_default().to_string();
-    FAILED.with(|failed| forward(request, env, catalog.as_str(), &name, failed)).ok()
+pub fn at_once(request: &web_sys::Request, env: &Env, call: &Call) -> Option<js_sys::Promise> {
+    let (Ok(Route::Publish(catalog, _)) | Ok(Route::Follow(catalog, _))) = &call.route else { return None };
+    let lines = checked_of(request).ok()?;
+    let checked = Checked::read(&lines);
+    let follows = matches!(call.route, Ok(Route::Follow(..)));
+    if checked.has_origin || checked.upgrades != follows {
+        return None;
+    }
+    gate::check_catalog(env, catalog).ok()?;
+    if follows { follow(call, env, &checked, catalog) } else { publish(request, env, &checked, catalog) }
 }
 
-/// Returns the caller of a publish whose token is on a list, and which nothing else keeps from its object.
-fn admitted(request: &web_sys::Request, env: &Env, catalog: &Catalog) -> Option<Caller> {
-    let config = config(env).ok()?;
-    let lines = checked_of(request).ok()?;
-    let mut headers = lines.split('\n').map(|line| line.strip_prefix('='));
-    let [authorization, offered, content_type, length, encoding, origin, upgrade] =
-        std::array::from_fn(|_| headers.next().flatten());
-    if origin.is_some() || upgrade.is_some() {
+fn publish(
+    request: &web_sys::Request,
+    env: &Env,
+    checked: &Checked<'_>,
+    catalog: &Catalog,
+) -> Option<js_sys::Promise> {
+    coding::check(checked.encoding).ok()?;
+    let length = checked.length.map_or(Ok(0), str::parse::<usize>).ok()?;
+    if length > max_body_bytes(checked.content_type) {
         return None;
     }
-    coding::check(encoding.unwrap_or_default()).ok()?;
-    let length = length.map_or(Ok(0), str::parse::<usize>).ok()?;
-    if length > max_body_bytes(content_type.unwrap_or_default()) {
+    let caller = checked.caller(env, Scope::Publish, catalog)?;
+    gate::check_rate(&caller, Scope::Publish, config(env).ok()?.publish_per_second).ok()?;
+    PUBLISH_FAILED.with(|failed| forward(request, env, catalog.as_str(), &header_value(&caller), failed)).ok()
+}
+
+fn follow(call: &Call, env: &Env, checked: &Checked<'_>, catalog: &Catalog) -> Option<js_sys::Promise> {
+    if !frame::is_spoken(checked.subprotocols) {
         return None;
     }
-    let caller = gate::listed(
-        env,
-        authorization.unwrap_or_default(),
-        offered.unwrap_or_default(),
-        Scope::Publish,
-        catalog,
-    );
-    let caller = caller.ok()?;
-    gate::check_catalog(env, catalog).ok()?;
-    gate::check_rate(&caller, Scope::Publish, config.publish_per_second).ok()?;
-    Some(caller)
+    let caller = checked.caller(env, Scope::Follow, catalog)?;
+    // Only a signed token has limits, and none of these is on a list.
+    if caller.grant != Grant::default() {
+        return None;
+    }
+    gate::check_rate(&caller, Scope::Follow, config(env).ok()?.follows_per_second(&caller)).ok()?;
+    let subprotocol = checked.subprotocols.map(|_| SUBPROTOCOL);
+    let replica = caller.admin && checked.replica == "1";
+    let (url, name) = (call.address.as_str(), header_value(&caller));
+    CONNECT_FAILED
+        .with(|failed| connect(url, env, catalog.as_str(), &name, subprotocol, replica, failed))
+        .ok()
+}
+
+/// Returns the name of a caller's token as a header holds it: a header's value is Latin-1, and the name need not be.
+fn header_value(caller: &Caller) -> String {
+    caller.name.escape_default().to_string()
 }

@@ -55,17 +55,14 @@ pub async fn serve(request: &Request, env: &Env, call: Call) -> worker::Result<R
 fn refused(request: &Request, failure: Failure) -> worker::Result<Response> {
     match failure {
         Failure::Problem(problem) => problem_response(&problem),
-        Failure::Platform(error) => {
-            console_error!("a request failed: {error}");
-            problem_response(&problem_of(request.method(), &error))
-        }
+        Failure::Platform(error) => failed(request.method(), &error),
     }
 }
 
-/// Returns the response to a publish whose object failed.
-pub(super) fn failed_publish(error: &worker::Error) -> worker::Result<Response> {
+/// Returns the response to a request whose object failed.
+pub(super) fn failed(method: Method, error: &worker::Error) -> worker::Result<Response> {
     console_error!("a request failed: {error}");
-    problem_response(&problem_of(Method::Post, error))
+    problem_response(&problem_of(method, error))
 }
 
 async fn answer(request: &Request, env: &Env, address: &Address, route: Result<Route, Problem>) -> Answer {
@@ -110,9 +107,7 @@ async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog) ->
     let caller = gate::admit(request, env, scope, catalog).await?;
     let per_second = match scope {
         Scope::Publish => config.publish_per_second,
-        // An admin token has no limit: replicas present one, and after a deploy they reconnect all at once.
-        Scope::Follow if caller.admin => 0,
-        Scope::Follow => config.follow_per_second,
+        Scope::Follow => config.follows_per_second(&caller),
         Scope::Admin => 0,
     };
     gate::check_catalog(env, catalog)?;
