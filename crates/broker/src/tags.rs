@@ -70,3 +70,19 @@ impl SocketTag {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_tag_is_what_its_number_says() {
+        for id in [0, 1, u32::MAX] {
+            for tag in [SocketTag::Follower(SessionId(id)), SocketTag::Publisher(id)] {
+                assert_eq!(SocketTag::from_number(tag.number()), tag);
+            }
+        }
+    }
+}
