@@ -11,7 +11,8 @@ pub(crate) const CODES: &str = "Exit codes:
   2  the command line is wrong
   3  bad input: a line, a body, a file
   4  refused: the server says that the request cannot be granted (4xx), or is another server than expected
-  5  unreachable: the server did not answer in the time of --retry-for-ms";
+  5  unreachable: the server did not answer in the time of --retry-for-ms
+  6  the database of a source could not be followed, --max-failures times in a row";
 
 /// Writes a line for people to stderr. Unlike `eprintln!` it does not panic when stderr is closed.
 macro_rules! note {
@@ -40,6 +41,14 @@ pub(crate) enum Failure {
     #[error("{what} gives no answer: {why}")]
     Unreachable {
         /// The address of the server.
+        what: String,
+        /// The reason that the last attempt gave.
+        why: String,
+    },
+    /// The database of a source was lost, and stayed so.
+    #[error("{what} cannot be followed: {why}")]
+    Database {
+        /// The database.
         what: String,
         /// The reason that the last attempt gave.
         why: String,
@@ -94,6 +103,7 @@ impl Failure {
             Self::Input(_) => 3,
             Self::Refused { .. } | Self::Redirected { .. } | Self::WrongServer { .. } => 4,
             Self::Unreachable { .. } => 5,
+            Self::Database { .. } => 6,
         }
     }
 
@@ -104,6 +114,9 @@ impl Failure {
             }
             Self::Refused { code, .. } if code == "expect-failed" => {
                 Some("somebody else published: read the head with `newsreel status` and decide again")
+            }
+            Self::Database { .. } => {
+                Some("the slot keeps the log: start the source again once the database is back")
             }
             Self::Unreachable { .. } => Some("is it running, and is the address right?"),
             Self::Redirected { .. } => {

@@ -11,6 +11,7 @@ mod exit;
 mod fill;
 mod http;
 mod input;
+mod kept;
 mod link;
 mod load;
 mod map;
@@ -18,6 +19,7 @@ mod origin;
 mod proxy;
 mod publish;
 mod shell;
+mod source;
 mod status;
 mod tail;
 mod token;
@@ -84,6 +86,9 @@ enum Command {
     /// answer can be, as the sum of its parts.
     #[command(name = "check-config", after_long_help = check::EXAMPLES)]
     CheckConfig(check::CheckOptions),
+    /// Publish what changes in another system.
+    #[command(subcommand)]
+    Source(source::SourceCommand),
     /// Check a mapping of rows to targets, and try it on a row.
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -119,6 +124,7 @@ fn main() -> std::process::ExitCode {
             Command::Status(options) => status::run(options, broker).await,
             Command::Fill(options) => fill::run(options, broker).await,
             Command::CheckConfig(options) => check::run(&options),
+            Command::Source(command) => source::run(command, broker).await,
             Command::Map(command) => map::run(command),
             Command::Token(command) => token::run(command),
             Command::Completions(options) => shell::completions(&options),

@@ -1,14 +1,15 @@
 //! The resume file: the position of what has been printed, in one line of text.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use anyhow::Context as _;
 use newsreel_core::wire::Position;
 use newsreel_core::wire::bom::without_bom;
 
 use crate::exit::Failure;
+use crate::kept;
 
 /// Returns the position in the file, or `None` when there is no file yet.
 pub(super) fn read(path: &Path) -> Result<Option<Position>, Failure> {
@@ -26,21 +27,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Position>, Failure> {
 
 /// Writes the position so that a crash leaves the old one or the new one, never half of one or none.
 pub(super) fn write(path: &Path, position: &Position) -> Result<(), Failure> {
-    let written = replace(path, &format!("{position}\n"));
+    let written = kept::replace(path, &format!("{position}\n"));
     written.with_context(|| format!("cannot keep the position in {}", path.display())).map_err(Failure::from)
-}
-
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = PathBuf::from(beside);
-    let mut file = File::create(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    // The new name is on the disk once its folder is.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]

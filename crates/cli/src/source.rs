@@ -1,0 +1,25 @@
+//! `newsreel source`: publishes what changes in another system.
+
+pub(crate) mod postgres;
+
+use crate::broker::BrokerOptions;
+use crate::exit::Failure;
+
+/// The commands below `source`.
+#[derive(clap::Subcommand)]
+pub(crate) enum SourceCommand {
+    /// Publish every committed change of a PostgreSQL database, by logical replication.
+    ///
+    /// A transaction is one version. The slot is confirmed only up to what the broker has acknowledged, and
+    /// each publish has an idempotency key, so that nothing is lost and nothing is published twice, whatever
+    /// is killed. Prints one line of JSON for each version: its LSN, xid, version and position.
+    #[command(after_long_help = postgres::EXAMPLES)]
+    Postgres(Box<postgres::PostgresOptions>),
+}
+
+/// Runs one of the commands.
+pub(crate) async fn run(command: SourceCommand, broker: BrokerOptions) -> Result<(), Failure> {
+    match command {
+        SourceCommand::Postgres(options) => postgres::run(*options, broker).await,
+    }
+}

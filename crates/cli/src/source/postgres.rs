@@ -1,0 +1,178 @@
+//! `newsreel source postgres`: from a committed row to a version of the log, by logical replication.
+//!
+//! `connect` finds the database, `slot` makes or checks publication and slot, `wire` and `pgoutput` read the
+//! log, `tables` makes rows of it, `gather` makes publishes of transactions by the mapping, `outgoing` sends
+//! them, and `session` is the loop. `state` notices a database that is not the same any more.
+
+mod connect;
+mod gather;
+mod lsn;
+mod outgoing;
+mod pgoutput;
+mod session;
+mod slot;
+mod state;
+mod tables;
+mod tls;
+mod values;
+mod wire;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+
+use crate::broker::BrokerOptions;
+use crate::exit::{Failure, note, print};
+use crate::map;
+use connect::Database;
+
+/// The examples that `newsreel source postgres --help` prints last.
+pub(crate) const EXAMPLES: &str = "Examples:
+  newsreel source postgres --map newsreel-map.toml --database postgres://app@127.0.0.1/shop --create
+  newsreel source postgres --map newsreel-map.toml --slot edge --state /var/lib/newsreel/edge.state
+  newsreel source postgres status --json
+  newsreel source postgres drop";
+
+/// The examples of `status`.
+const STATUS_EXAMPLES: &str = "Examples:
+  newsreel source postgres --database postgres://app@127.0.0.1/shop status";
+
+/// The examples of `drop`.
+const DROP_EXAMPLES: &str = "Examples:
+  newsreel source postgres --slot edge drop";
+
+/// The command's own flags.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = false, subcommand_negates_reqs = true)]
+pub(crate) struct PostgresOptions {
+    #[command(subcommand)]
+    command: Option<PostgresCommand>,
+    /// The mapping file: which keys, tags and prefixes a row is called.
+    #[arg(long, env = "NEWSREEL_MAP", value_name = "FILE", required = true)]
+    map: Option<PathBuf>,
+    /// The database, as a URL or as `host=… user=…`. The variables PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE,
+    /// PGSSLMODE and the file .pgpass fill in what it leaves out.
+    #[arg(long, global = true, env = "NEWSREEL_DATABASE", hide_env_values = true, value_name = "URL")]
+    database: Option<String>,
+    /// The replication slot.
+    #[arg(long, global = true, env = "NEWSREEL_SLOT", default_value = "newsreel", value_name = "NAME")]
+    slot: String,
+    /// The publication.
+    #[arg(
+        long,
+        global = true,
+        env = "NEWSREEL_PUBLICATION",
+        default_value = "newsreel",
+        value_name = "NAME"
+    )]
+    publication: String,
+    /// Make the publication (of the mapped tables, and where PostgreSQL can, of the columns that the mapping
+    /// needs) and the slot, if they are missing.
+    #[arg(long, env = "NEWSREEL_CREATE", value_parser = BoolishValueParser::new())]
+    create: bool,
+    /// Make a slot that is copied to standbys. PostgreSQL 17 and newer.
+    #[arg(long, env = "NEWSREEL_FAILOVER", value_parser = BoolishValueParser::new())]
+    failover: bool,
+    /// The file that tells a later run up to where was published [default: newsreel-SLOT.state]. A run that
+    /// finds none publishes everything that the mapping covers as changed, once.
+    #[arg(long, env = "NEWSREEL_STATE", value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// How often PostgreSQL is told what is durable, at least. After three times as long without a sign of
+    /// life the connection counts as dead.
+    #[arg(long, env = "NEWSREEL_STATUS_INTERVAL_MS", default_value_t = 10_000, value_name = "MS")]
+    #[arg(value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    status_interval_ms: u64,
+    /// How often a message is written into the log, so that an idle database keeps none of it; 0 is never.
+    #[arg(long, env = "NEWSREEL_HEARTBEAT_MS", default_value_t = 60_000, value_name = "MS")]
+    heartbeat_ms: u64,
+    /// How many connections in a row may fail before the command ends, with exit code 6; 0 is any number.
+    #[arg(long, env = "NEWSREEL_MAX_FAILURES", default_value_t = 60, value_name = "N")]
+    max_failures: u32,
+}
+
+/// The commands below `source postgres`.
+#[derive(clap::Subcommand)]
+enum PostgresCommand {
+    /// Show the slot: whether it is in use, what is confirmed, and how much of the log it keeps.
+    #[command(after_long_help = STATUS_EXAMPLES)]
+    Status(StatusOptions),
+    /// Drop the slot and the publication. PostgreSQL then keeps no log for the source.
+    #[command(after_long_help = DROP_EXAMPLES)]
+    Drop,
+}
+
+/// The flags of `status`.
+#[derive(clap::Args)]
+struct StatusOptions {
+    /// Print a JSON object.
+    #[arg(long, env = "NEWSREEL_JSON", value_parser = BoolishValueParser::new())]
+    json: bool,
+}
+
+impl PostgresOptions {
+    fn state(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| format!("newsreel-{}.state", self.slot).into())
+    }
+
+    fn status_interval(&self) -> Duration {
+        Duration::from_millis(self.status_interval_ms)
+    }
+}
+
+/// Publishes until it is asked to stop, or does what the command below says.
+pub(crate) async fn run(options: PostgresOptions, mut broker: BrokerOptions) -> Result<(), Failure> {
+    let database = Database::of(options.database.as_deref())?;
+    match &options.command {
+        Some(PostgresCommand::Status(status)) => return show_status(&options, &database, status.json).await,
+        Some(PostgresCommand::Drop) => {
+            let client = database.client().await.map_err(|error| unreachable(&database, &error))?;
+            let dropped = slot::drop_all(&client, &options.slot, &options.publication).await;
+            dropped.map_err(|error| Failure::Input(error.to_string()))?;
+            // A later source begins anew.
+            let _ = std::fs::remove_file(options.state());
+            note!(
+                "source: the slot {:?} and the publication {:?} are gone",
+                options.slot,
+                options.publication
+            );
+            return Ok(());
+        }
+        None => {}
+    }
+    let path = options.map.clone().ok_or_else(|| Failure::Input("give the mapping with --map".to_owned()))?;
+    let mapping = map::mapping(&path)?;
+    if let Some(catalog) = &mapping.catalog {
+        broker.catalog = catalog.clone();
+    }
+    session::follow(&options, &database, &mapping, broker).await
+}
+
+async fn show_status(options: &PostgresOptions, database: &Database, json: bool) -> Result<(), Failure> {
+    let client = database.client().await.map_err(|error| unreachable(database, &error))?;
+    let status = slot::status(&client, &options.slot).await;
+    let status = status.map_err(|error| Failure::Input(error.to_string()))?;
+    let Some(status) = status else {
+        return Err(Failure::Input(format!("there is no replication slot {:?}", options.slot)));
+    };
+    if json {
+        return print(&format!("{}\n", serde_json::json!(status)));
+    }
+    let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    print(&format!(
+        "slot           {}\nactive         {}\nactive pid     {}\nconfirmed LSN  {}\nlag bytes      {}\n\
+         kept bytes     {}\nwal status     {}\nkept at most   {}\n",
+        status.slot,
+        if status.active { "yes" } else { "no" },
+        text(status.active_pid.map(|pid| pid.to_string())),
+        text(status.confirmed_lsn),
+        text(status.lag_bytes.map(|bytes| bytes.to_string())),
+        text(status.kept_bytes.map(|bytes| bytes.to_string())),
+        text(status.wal_status),
+        status.max_slot_wal_keep_size,
+    ))
+}
+
+fn unreachable(database: &Database, error: &connect::ConnectError) -> Failure {
+    Failure::Unreachable { what: database.name(), why: error.to_string() }
+}

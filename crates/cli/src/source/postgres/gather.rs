@@ -1,0 +1,188 @@
+//! The changes of transactions, as their rows come out of the log, until each is committed.
+//!
+//! A transaction is mapped row by row, so that what is kept of it is its targets and never its rows.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use newsreel_core::wire::{Change, Publish};
+use newsreel_mapping::{Batch, Limits};
+use sha2::{Digest as _, Sha256};
+
+use super::lsn::Lsn;
+use super::outgoing::{Entry, Origin};
+
+/// How many parts (savepoints) of one streamed transaction are kept apart, so that a rollback of one leaves
+/// its targets out. What is rolled back beyond them is published: a needless change is no wrong one.
+const MAX_PARTS: usize = 1_000;
+
+/// The transactions that are not committed yet.
+#[derive(Debug)]
+pub(super) struct Gather {
+    limits: Limits,
+    /// The transaction that comes as a whole, and its xid.
+    whole: Option<(u32, Batch)>,
+    /// Transactions that come in streams: by xid, their parts by xid of the subtransaction.
+    streams: BTreeMap<u32, BTreeMap<u32, Batch>>,
+    /// The transaction that a stream is open of.
+    open: Option<u32>,
+}
+
+/// What tells the publishes of one history from those of any other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct History {
+    /// The identity of the database cluster.
+    pub(super) system: String,
+    /// The replication slot.
+    pub(super) slot: String,
+}
+
+impl Gather {
+    /// Returns no transactions.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, whole: None, streams: BTreeMap::new(), open: None }
+    }
+
+    /// Begins a transaction that comes as a whole.
+    pub(super) fn begin(&mut self, xid: u32) {
+        self.whole = Some((xid, Batch::new(self.limits)));
+    }
+
+    /// Opens a stream of a transaction in progress.
+    pub(super) fn open(&mut self, xid: u32) {
+        self.open = Some(xid);
+        self.streams.entry(xid).or_default();
+    }
+
+    /// Closes the stream.
+    pub(super) fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// Says whether any transaction has begun.
+    pub(super) fn is_idle(&self) -> bool {
+        self.whole.is_none() && self.streams.is_empty()
+    }
+
+    /// Adds changes of a row, or of a message, of a subtransaction.
+    pub(super) fn add(&mut self, part: Option<u32>, changes: Vec<Change>) {
+        let Some(batch) = self.batch(part) else { return };
+        changes.into_iter().for_each(|change| batch.add(change));
+    }
+
+    fn batch(&mut self, part: Option<u32>) -> Option<&mut Batch> {
+        let Some(xid) = self.open else { return self.whole.as_mut().map(|(_, batch)| batch) };
+        let parts = self.streams.entry(xid).or_default();
+        let part = part.filter(|part| parts.len() < MAX_PARTS || parts.contains_key(part)).unwrap_or(xid);
+        Some(parts.entry(part).or_insert_with(|| Batch::new(self.limits)))
+    }
+
+    /// Forgets a streamed transaction, or one part of it.
+    pub(super) fn abort(&mut self, xid: u32, part: u32) {
+        if part == xid {
+            self.streams.remove(&xid);
+        } else if let Some(parts) = self.streams.get_mut(&xid) {
+            parts.remove(&part);
+        }
+    }
+
+    /// Ends the transaction that came as a whole.
+    pub(super) fn commit(&mut self) -> Option<(u32, Batch)> {
+        self.whole.take()
+    }
+
+    /// Ends a transaction that came in streams.
+    pub(super) fn commit_stream(&mut self, xid: u32) -> Batch {
+        let parts = self.streams.remove(&xid).unwrap_or_default();
+        parts.into_values().fold(Batch::new(self.limits), |mut all, part| {
+            all.append(part);
+            all
+        })
+    }
+}
+
+impl History {
+    /// Returns the publishes of a transaction, each with the idempotency key that it has whenever it is sent.
+    pub(super) fn entries(&self, of: &Origin, end: Lsn, publishes: Vec<Publish>) -> Vec<Entry> {
+        let last = publishes.len().saturating_sub(1);
+        let entry = |(part, publish): (usize, Publish)| {
+            let of = Origin { part, ..of.clone() };
+            Entry { text: self.line(&of, &publish), of, end: (part == last).then_some(end) }
+        };
+        publishes.into_iter().enumerate().map(entry).collect()
+    }
+
+    /// Returns a publish as a line. Its idempotency key names the commit and the content: a log that was
+    /// restored may have another transaction at the same LSN, and another mapping other targets.
+    fn line(&self, of: &Origin, publish: &Publish) -> String {
+        let changes = publish.written().changes;
+        let mut content = String::new();
+        for byte in Sha256::digest(&changes).iter().take(8) {
+            let _ = write!(content, "{byte:02x}");
+        }
+        let Self { system, slot } = self;
+        let Origin { lsn, committed_at, part, .. } = of;
+        let key = format!("pg:{system}:{slot}:{lsn}:{committed_at}:{part}:{content}");
+        format!(r#"{{"changes":{changes},"idempotency_key":{}}}"#, serde_json::Value::from(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use newsreel_core::wire::{Key, PublishLine};
+
+    use super::*;
+
+    fn update(key: &str) -> Vec<Change> {
+        vec![Change::update(Key::new(key).unwrap(), Vec::new())]
+    }
+
+    fn written(batch: Batch) -> String {
+        batch.into_publishes().iter().map(|publish| publish.written().changes).collect()
+    }
+
+    #[test]
+    fn a_part_that_is_rolled_back_is_not_published() {
+        let mut gather = Gather::new(Limits { wide_above: 10 });
+        gather.open(5);
+        gather.add(Some(5), update("t:1"));
+        gather.add(Some(6), update("t:2"));
+        gather.close();
+        gather.open(9);
+        gather.add(Some(9), update("t:9"));
+        gather.close();
+        gather.abort(5, 6);
+        assert_eq!(written(gather.commit_stream(5)), r#"[{"key":"t:1"}]"#);
+        gather.abort(9, 9);
+        assert!(gather.is_idle());
+        gather.begin(7);
+        gather.add(None, update("t:7"));
+        assert_eq!(
+            gather.commit().map(|(xid, batch)| (xid, written(batch))),
+            Some((7, r#"[{"key":"t:7"}]"#.into()))
+        );
+    }
+
+    #[test]
+    fn a_publish_has_the_same_key_whenever_it_is_sent_and_another_in_another_history() {
+        let history = History { system: "7".into(), slot: "newsreel".into() };
+        let of = Origin { xid: Some(1), lsn: Lsn(16), committed_at: 5, part: 0 };
+        let publishes = || {
+            let mut batch = Batch::new(Limits { wide_above: 10_000 });
+            (0..1_500)
+                .for_each(|n| update(&format!("t:{n}")).into_iter().for_each(|change| batch.add(change)));
+            batch.into_publishes()
+        };
+        let key = |history: &History, of: &Origin, part: usize| {
+            let entries = history.entries(of, Lsn(17), publishes());
+            assert_eq!(entries.iter().map(|entry| entry.end).collect::<Vec<_>>(), [None, Some(Lsn(17))]);
+            PublishLine::parse(entries[part].text.as_bytes()).unwrap().idempotency_key.unwrap()
+        };
+        let first = key(&history, &of, 0);
+        assert_eq!(key(&history, &of, 0), first);
+        assert!(first.starts_with("pg:7:newsreel:0/10:5:0:"), "{first}");
+        assert_ne!(key(&history, &of, 1), first);
+        assert_ne!(key(&history, &Origin { committed_at: 6, ..of.clone() }, 0), first);
+        assert_ne!(key(&History { system: "8".into(), ..history.clone() }, &of, 0), first);
+    }
+}

@@ -1,0 +1,457 @@
+//! The loop: the log comes in, publishes go out, and what is durable is confirmed.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use newsreel_core::wire::{Change, Publish};
+use newsreel_mapping::{Batch, Limits, Mapping, RowChange, Skips};
+use serde_json::json;
+use tokio::time::{Instant, interval, sleep};
+
+use super::PostgresOptions;
+use super::connect::{ConnectError, Connected, Database};
+use super::gather::{Gather, History};
+use super::lsn::Lsn;
+use super::outgoing::{Durable, Origin, Outgoing, Wake};
+use super::pgoutput::{Decoder, Output, OutputError};
+use super::slot::{self, Needs, SetupError};
+use super::state::{Present, State};
+use super::tables::{Table, Tables};
+use super::wire::{Copied, Wire, WireError, unix_millis};
+use crate::broker::BrokerOptions;
+use crate::exit::{Failure, asked_to_stop, note, print};
+use crate::http::pause;
+
+/// How often what has become durable is written to the state file and confirmed.
+const CONFIRM_EVERY: Duration = Duration::from_millis(500);
+/// The prefix of the messages that are publishes.
+const MESSAGE_PREFIX: &str = "newsreel";
+/// The first version with streams of transactions in progress, and with messages.
+const STREAMS: i32 = 140_000;
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection broke, or PostgreSQL refused.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A question failed.
+    #[error("{}", crate::exit::innermost(.0))]
+    Client(#[from] tokio_postgres::Error),
+    /// The database cannot be published from.
+    #[error(transparent)]
+    Setup(SetupError),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// PostgreSQL gave no sign of life.
+    #[error("PostgreSQL gave no sign of life for {} s", .0.as_secs())]
+    Stalled(Duration),
+    /// PostgreSQL ended the copy.
+    #[error("PostgreSQL ended the replication")]
+    Ended,
+    /// Another attempt would fail as well.
+    #[error(transparent)]
+    Fatal(#[from] Failure),
+}
+
+impl From<SetupError> for SessionError {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::Client(error) => Self::Client(error),
+            setup @ (SetupError::Version(_)
+            | SetupError::WalLevel(_)
+            | SetupError::Mapping(_)
+            | SetupError::Missing { .. }
+            | SetupError::ForeignSlot(_)) => Self::Setup(setup),
+        }
+    }
+}
+
+/// A source between and during its sessions.
+struct Source<'a> {
+    options: &'a PostgresOptions,
+    database: &'a Database,
+    mapping: &'a Mapping,
+    outgoing: Outgoing,
+    skips: Skips,
+    state: Option<State>,
+    /// The identity of the database, once it is known.
+    history: Option<History>,
+    timeline: u32,
+    /// Up to here transactions are in the queue, or were.
+    queued: Lsn,
+    /// Whether the wide changes of a gap are still on their way. Until they are durable nothing is confirmed, so
+    /// that a later run sees the gap again.
+    heals: bool,
+}
+
+/// One connection to the database.
+struct Session<'a> {
+    client: &'a tokio_postgres::Client,
+    decoder: Decoder,
+    tables: Tables,
+    gather: Gather,
+}
+
+/// Publishes until it is asked to stop.
+pub(super) async fn follow(
+    options: &PostgresOptions,
+    database: &Database,
+    mapping: &Mapping,
+    broker: BrokerOptions,
+) -> Result<(), Failure> {
+    let state = State::read(&options.state(), &options.slot);
+    let mut source = Source {
+        options,
+        database,
+        mapping,
+        outgoing: Outgoing::new(broker),
+        skips: Skips::default(),
+        queued: Lsn::default(),
+        timeline: 0,
+        history: None,
+        state,
+        heals: false,
+    };
+    let stop = asked_to_stop()?;
+    tokio::pin!(stop);
+    let mut failures = 0;
+    loop {
+        let began = Instant::now();
+        let ended = tokio::select! {
+            ended = source.session() => ended,
+            () = &mut stop => {
+                source.outgoing.finish().await;
+                return Ok(());
+            }
+        };
+        let error = match ended {
+            Err(SessionError::Fatal(failure)) => return Err(failure),
+            Err(SessionError::Setup(error)) => return Err(Failure::Input(error.to_string())),
+            Err(error) => error,
+            Ok(never) => match never {},
+        };
+        failures = if began.elapsed() > options.status_interval() { 0 } else { failures + 1 };
+        if options.max_failures > 0 && failures >= options.max_failures {
+            return Err(Failure::Database { what: database.name(), why: error.to_string() });
+        }
+        note!("source: {error}; connecting again");
+        tokio::select! {
+            outcome = source.wait(pause(failures)) => outcome?,
+            () = &mut stop => return Ok(()),
+        }
+    }
+}
+
+impl Source<'_> {
+    /// Goes on publishing what waits, for a time.
+    async fn wait(&mut self, time: Duration) -> Result<(), Failure> {
+        let over = sleep(time);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                wake = self.outgoing.wake() => {
+                    self.publish(wake).await?;
+                }
+                () = &mut over => return Ok(()),
+            }
+        }
+    }
+
+    /// Connects and follows the log until something breaks.
+    async fn session(&mut self) -> Result<std::convert::Infallible, SessionError> {
+        let Connected { mut wire, client } = self.database.connect().await?;
+        let version = self.begin(&mut wire, &client).await?;
+        let more = if version >= STREAMS { ", streaming 'on', messages 'true'" } else { "" };
+        let protocol = if version >= STREAMS { 2 } else { 1 };
+        let publication = self.options.publication.replace('"', "\"\"").replace('\'', "''");
+        wire.start(&format!(
+            "START_REPLICATION SLOT \"{}\" LOGICAL 0/0 \
+             (proto_version '{protocol}', publication_names '\"{publication}\"'{more})",
+            self.options.slot.replace('"', "\"\""),
+        ))
+        .await?;
+        note!("source: following {} by the slot {:?}", self.database.name(), self.options.slot);
+        let gather = Gather::new(Limits { wide_above: self.mapping.wide_above });
+        let session =
+            Session { client: &client, decoder: Decoder::default(), tables: Tables::default(), gather };
+        self.run(&mut wire, session).await
+    }
+
+    /// Checks the database, publishes wide if there is a gap, and returns the server's version.
+    async fn begin(&mut self, wire: &mut Wire, client: &tokio_postgres::Client) -> Result<i32, SessionError> {
+        let options = self.options;
+        let needs = Needs {
+            mapping: self.mapping,
+            slot: &options.slot,
+            publication: &options.publication,
+            create: options.create,
+            failover: options.failover,
+            known: self.state.is_some(),
+        };
+        let made = slot::prepare(client, &needs).await?;
+        let version = slot::version(client).await?;
+        let system = wire.query("IDENTIFY_SYSTEM").await?;
+        let mut columns = system.into_iter().flatten().map(Option::unwrap_or_default);
+        let mut column = || columns.next().unwrap_or_default();
+        let (system, timeline, end) = (column(), column(), column());
+        let confirmed = slot::confirmed(client, &options.slot).await?;
+        let now = Present {
+            system,
+            timeline: timeline.parse().unwrap_or_default(),
+            end: end.parse().unwrap_or_default(),
+            confirmed,
+        };
+        self.timeline = now.timeline;
+        self.history = Some(History { system: now.system.clone(), slot: options.slot.clone() });
+        if let Some(gap) = made.or_else(|| State::gap(self.state.as_ref(), &now)) {
+            note!("source: {gap}: everything that the mapping covers is published as changed");
+            self.outgoing.begin_at(confirmed);
+            (self.queued, self.heals) = (Lsn::default(), true);
+            self.publish_wide(now.end).await;
+        }
+        Ok(version)
+    }
+
+    /// Sends and hears what there is, and prints what has become durable.
+    async fn publish(&mut self, wake: Wake) -> Result<(), Failure> {
+        let durable = self.outgoing.on_wake(wake).await?;
+        if durable.iter().any(|durable| durable.of.xid.is_none()) {
+            self.heals = false;
+        }
+        report(&durable)
+    }
+
+    async fn publish_wide(&mut self, at: Lsn) {
+        let mut batch = Batch::new(Limits { wide_above: self.mapping.wide_above });
+        self.mapping.wide().into_iter().for_each(|target| batch.add(Change::of(target)));
+        let of = Origin { xid: None, lsn: at, committed_at: now_micros() / 1_000, part: 0 };
+        let entries = self.history.as_ref().map(|history| history.entries(&of, at, batch.into_publishes()));
+        let mut entries = entries.unwrap_or_default();
+        entries.iter_mut().for_each(|entry| entry.end = None);
+        self.outgoing.add(entries).await;
+    }
+
+    async fn run(
+        &mut self,
+        wire: &mut Wire,
+        mut session: Session<'_>,
+    ) -> Result<std::convert::Infallible, SessionError> {
+        let interval_of_status = self.options.status_interval();
+        let (mut heard, mut told, mut confirmed) = (Instant::now(), Instant::now(), Lsn::default());
+        let mut confirm = interval(CONFIRM_EVERY);
+        let never = Duration::from_secs(u64::from(u32::MAX));
+        let heartbeat = Duration::from_millis(self.options.heartbeat_ms);
+        let mut heartbeat = interval(if heartbeat.is_zero() { never } else { heartbeat });
+        heartbeat.reset();
+        loop {
+            let has_room = self.outgoing.has_room();
+            tokio::select! {
+                copied = wire.next(), if has_room => {
+                    heard = Instant::now();
+                    match copied? {
+                        Copied::Data { message } => {
+                            let output = session.decoder.read(message)?;
+                            self.on_output(&mut session, output).await?;
+                        }
+                        Copied::Keepalive { end, reply } => {
+                            if session.gather.is_idle() {
+                                self.outgoing.pass(end);
+                            }
+                            if reply {
+                                confirmed = self.confirm(wire).await?;
+                                told = Instant::now();
+                            }
+                        }
+                        Copied::Done => return Err(SessionError::Ended),
+                    }
+                }
+                wake = self.outgoing.wake() => {
+                    self.publish(wake).await?;
+                    if !has_room {
+                        heard = Instant::now();
+                    }
+                }
+                _ = confirm.tick() => {
+                    if self.outgoing.durable() > confirmed || told.elapsed() > interval_of_status {
+                        confirmed = self.confirm(wire).await?;
+                        told = Instant::now();
+                    }
+                    if has_room && heard.elapsed() > interval_of_status * 3 {
+                        return Err(SessionError::Stalled(heard.elapsed()));
+                    }
+                }
+                _ = heartbeat.tick() => beat(session.client).await?,
+            }
+        }
+    }
+
+    /// Writes the state, and then tells PostgreSQL what it need not keep: a state that is ahead of the slot says
+    /// nothing wrong, and one that is behind would look like a gap.
+    async fn confirm(&mut self, wire: &mut Wire) -> Result<Lsn, SessionError> {
+        let durable = self.outgoing.durable();
+        let state = State {
+            system: self.history.as_ref().map(|history| history.system.clone()).unwrap_or_default(),
+            timeline: self.timeline,
+            slot: self.options.slot.clone(),
+            durable: durable.to_string(),
+        };
+        if self.heals {
+            wire.confirm(Lsn::default(), now_micros()).await?;
+            return Ok(Lsn::default());
+        }
+        if durable > Lsn::default() && self.state.as_ref() != Some(&state) {
+            state.write(&self.options.state())?;
+            self.state = Some(state);
+        }
+        wire.confirm(durable, now_micros()).await?;
+        Ok(durable)
+    }
+
+    async fn on_output(&mut self, session: &mut Session<'_>, output: Output) -> Result<(), SessionError> {
+        match output {
+            Output::Begin { xid } => session.gather.begin(xid),
+            Output::Commit { lsn, end, at_micros } => {
+                if let Some((xid, batch)) = session.gather.commit() {
+                    self.commit(xid, lsn, end, at_micros, batch).await;
+                }
+            }
+            Output::Relation(relation) => {
+                let table = session.tables.announce(relation, self.mapping, session.client).await?;
+                for column in &table.missing {
+                    let name = &table.name;
+                    note!("source: {name} has no column {column:?} here: what it names is published wide");
+                }
+            }
+            Output::Message { xid, transactional: true, prefix, content } if prefix == MESSAGE_PREFIX => {
+                match Publish::parse(&content) {
+                    Ok(publish) => session.gather.add(xid, publish.changes),
+                    Err(why) => note!("source: a message {MESSAGE_PREFIX:?} is no publish: {why}"),
+                }
+            }
+            Output::StreamStart { xid } => session.gather.open(xid),
+            Output::StreamStop => session.gather.close(),
+            Output::StreamCommit { xid, lsn, end, at_micros } => {
+                let batch = session.gather.commit_stream(xid);
+                self.commit(xid, lsn, end, at_micros, batch).await;
+            }
+            Output::StreamAbort { xid, part } => session.gather.abort(xid, part),
+            Output::Insert { xid, .. }
+            | Output::Update { xid, .. }
+            | Output::Delete { xid, .. }
+            | Output::Truncate { xid, .. } => {
+                let changes = self.rows(session, &output).await?;
+                session.gather.add(xid, changes);
+            }
+            Output::Message { .. } | Output::Other => {}
+        }
+        Ok(())
+    }
+
+    /// Returns what changed rows publish.
+    async fn rows(&mut self, session: &Session<'_>, output: &Output) -> Result<Vec<Change>, SessionError> {
+        let table = |id: &u32| session.tables.get(*id);
+        Ok(match output {
+            Output::Insert { relation, new, .. } => table(relation).map_or_else(Vec::new, |table| {
+                self.changes(table, &RowChange::Insert { new: &table.row(new) })
+            }),
+            Output::Delete { relation, old, .. } => table(relation).map_or_else(Vec::new, |table| {
+                self.changes(table, &RowChange::Delete { old: &table.old_row(old) })
+            }),
+            Output::Update { relation, old, new, .. } => match table(relation) {
+                Some(table) => {
+                    let (before, row) = table.update(old.as_ref(), new, session.client).await?;
+                    self.changes(table, &RowChange::Update { old: &before, new: &row })
+                }
+                None => Vec::new(),
+            },
+            Output::Truncate { relations, .. } => {
+                let tables = relations.iter().filter_map(table);
+                tables.flat_map(|table| self.changes(table, &RowChange::Truncate)).collect()
+            }
+            Output::Begin { .. }
+            | Output::Commit { .. }
+            | Output::Relation(_)
+            | Output::Message { .. }
+            | Output::StreamStart { .. }
+            | Output::StreamStop
+            | Output::StreamCommit { .. }
+            | Output::StreamAbort { .. }
+            | Output::Other => Vec::new(),
+        })
+    }
+
+    fn changes(&mut self, table: &Table, change: &RowChange<'_>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.mapping.apply(&table.name, change, &mut self.skips, &mut |change| changes.push(change));
+        for skip in self.skips.take_new() {
+            note!("source: {skip}");
+        }
+        changes
+    }
+
+    async fn commit(&mut self, xid: u32, lsn: Lsn, end: Lsn, at_micros: i64, batch: Batch) {
+        if end <= self.queued {
+            return;
+        }
+        self.queued = end;
+        for wide in batch.widened() {
+            note!(
+                "source: transaction {xid} changes more than {} of a class: {wide:?}",
+                self.mapping.wide_above
+            );
+        }
+        let publishes = batch.into_publishes();
+        if publishes.len() > 1 {
+            note!(
+                "source: transaction {xid} is {} versions: one holds at most 1,000 changes",
+                publishes.len()
+            );
+        }
+        let of = Origin { xid: Some(xid), lsn, committed_at: unix_millis(at_micros), part: 0 };
+        match &self.history {
+            Some(history) if !publishes.is_empty() => {
+                let entries = history.entries(&of, end, publishes);
+                self.outgoing.add(entries).await;
+            }
+            Some(_) | None => self.outgoing.pass(end),
+        }
+    }
+}
+
+/// Writes a message into the log, so that the slot moves on in an idle database.
+async fn beat(client: &tokio_postgres::Client) -> Result<(), SessionError> {
+    let sql = "SELECT pg_logical_emit_message(false, 'newsreel-heartbeat', '')";
+    match client.batch_execute(sql).await {
+        Err(error) if error.as_db_error().is_some() => {
+            note!(
+                "source: no heartbeat: {}; run `GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, \
+                 text) TO …;` or give --heartbeat-ms 0",
+                crate::exit::innermost(&error)
+            );
+            Ok(())
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Prints a line of JSON for each version.
+fn report(durable: &[Durable]) -> Result<(), Failure> {
+    let line = |Durable { of, receipt }: &Durable| {
+        let line = json!({
+            "lsn": of.lsn.to_string(), "xid": of.xid, "part": of.part, "committed_at": of.committed_at,
+            "version": receipt.version, "position": receipt.position, "at": receipt.at,
+            "changes": receipt.changes,
+        });
+        format!("{line}\n")
+    };
+    if durable.is_empty() { Ok(()) } else { print(&durable.iter().map(line).collect::<String>()) }
+}
+
+fn now_micros() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+}
