@@ -3,7 +3,7 @@
 //! A shell around `newsreel_core::follow::hub`, which decides; nothing here does. In reading order:
 //! - `worker`: the Worker's side. `front_door` reads the address, checks the caller (`newsreel_gate`), and hands the
 //!   request to the catalog's object; `at_once` does so without a future where a publish or a follower needs none;
-//! - [`object`]: the Durable Object: five handlers and the way of each request;
+//! - [`object`]: the Durable Object and its five handlers; `events`: the way of each request and each text to its part;
 //! - `publish`: `http` and `socket` take publishes, `queue` commits them in groups; `body` reads posted bodies, and
 //!   `publishers` are the open sockets that publish;
 //! - `follow`: `open` opens a socket that follows; `reader` reads the log for `page`, pages, and `sse`, streams of
@@ -17,6 +17,7 @@
 
 mod config;
 mod driver;
+mod events;
 mod follow;
 mod http;
 mod js;

@@ -83,10 +83,12 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Returns the caller, if its token is on a list and reaches as far as `scope`.
+    /// Returns the caller, if its token is on a list and reaches as far as `scope`. Only a signed token has limits, which
+    /// the object must be told of, and none of these is on a list.
     fn caller(&self, env: &Env, scope: Scope, catalog: &Catalog) -> Option<Caller> {
         let offered = self.subprotocols.unwrap_or_default();
-        gate::listed(env, self.authorization, offered, scope, catalog).ok()
+        let caller = gate::listed(env, self.authorization, offered, scope, catalog).ok()?;
+        (caller.grant == Grant::default()).then_some(caller)
     }
 }
 
@@ -125,10 +127,6 @@ fn follow(call: &Call, env: &Env, checked: &Checked<'_>, catalog: &Catalog) -> O
         return None;
     }
     let caller = checked.caller(env, Scope::Follow, catalog)?;
-    // Only a signed token has limits, and none of these is on a list.
-    if caller.grant != Grant::default() {
-        return None;
-    }
     gate::check_rate(&caller, Scope::Follow, config(env).ok()?.follows_per_second(&caller)).ok()?;
     let subprotocol = checked.subprotocols.map(|_| SUBPROTOCOL);
     let replica = caller.admin && checked.replica == "1";
