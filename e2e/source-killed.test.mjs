@@ -5,7 +5,7 @@ import { strictEqual as same, deepStrictEqual as sameAll, ok } from 'node:assert
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { Source, servers, startPostgres, until } from './replication.mjs';
+import { Source, servers, startPostgres, until } from './postgres.mjs';
 import { randomFrom } from './random.mjs';
 import { startSystem, temporaryFolder } from './system.mjs';
 

@@ -6,7 +6,7 @@
 //!
 //! In reading order:
 //! - [`template`]: texts with places, such as `title:{id}` and `genre:{genres[] | slug}`;
-//! - [`file`]: the TOML file, and every mistake in it at once, each with its place;
+//! - [`mod@file`]: the TOML file, and every mistake in it at once, each with its place;
 //! - [`rule`]: one `[[map]]` of the file, and the changes of one changed row;
 //! - [`read`]: one `[[read]]` of the file, the SQL that gives the value of a key;
 //! - [`skip`]: what a row did not name, such as a tag of a null, counted by reason;
