@@ -30,7 +30,7 @@ const MAX_BODY_BYTES: usize = 25 << 20;
 const MAX_LISTED: u32 = 10_000;
 /// The most lines of the hot list.
 pub(super) const MAX_HOT: u32 = 100_000;
-pub(super) const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
 /// Returns the routes of an origin of one catalog.
@@ -73,26 +73,36 @@ async fn read(
     let key = key_of(&uri, &origin.catalog)?;
     let wanted = key.clone();
     let Some((value, etag)) = on_disk(&origin.store, move |store| store.get(&wanted)).await? else {
-        // A problem says `no-store`; that there is no value is an answer that the edge may store, too.
-        let mut response = Refusal(absent(&key)).into_response();
-        response.headers_mut().remove(CACHE_CONTROL);
-        return Ok(response);
+        return Ok(no_value(&key));
     };
     if method == Method::GET {
         origin.reads.count(key);
     }
-    let known = headers.get_all(IF_NONE_MATCH).iter().any(|given| matches(given.as_bytes(), &etag));
+    Ok(respond(&headers, value, etag))
+}
+
+/// Returns the response with a value, or 304 where the caller says that it holds the value.
+pub(super) fn respond(asked: &HeaderMap, value: Value, etag: String) -> Response {
+    let is_held = asked.get_all(IF_NONE_MATCH).iter().any(|given| matches(given.as_bytes(), &etag));
     let tags: Vec<&str> = value.tags.iter().map(Tag::as_str).collect();
     // No `Cache-Control`: the edge honours it, and `no-cache` would keep the edge from storing the value.
     let about = [(ETAG, etag), (CACHE_TAG, tags.join(","))];
-    if known {
-        return Ok((StatusCode::NOT_MODIFIED, about).into_response());
+    if is_held {
+        return (StatusCode::NOT_MODIFIED, about).into_response();
     }
-    Ok((about, [(CONTENT_TYPE, value.content_type)], value.body).into_response())
+    (about, [(CONTENT_TYPE, value.content_type)], value.body).into_response()
+}
+
+/// Returns the answer that a key has no value.
+pub(super) fn no_value(key: &Key) -> Response {
+    // A problem says `no-store`; that there is no value is an answer that the edge may store, too.
+    let mut response = Refusal(absent(key)).into_response();
+    response.headers_mut().remove(CACHE_CONTROL);
+    response
 }
 
 /// Says whether an `If-None-Match` names the entity tag, compared weakly as RFC 9110 wants it here.
-pub(super) fn matches(given: &[u8], etag: &str) -> bool {
+fn matches(given: &[u8], etag: &str) -> bool {
     let given = String::from_utf8_lossy(given);
     given.trim() == "*"
         || given.split(',').any(|one| one.trim().strip_prefix("W/").unwrap_or(one.trim()) == etag)
@@ -202,7 +212,7 @@ fn tags_of(headers: &HeaderMap, name: &HeaderName) -> Result<Vec<Tag>, Problem> 
     tags_from_header(&lines.join(",")).map_err(|why| Problem::new(Code::BadTag, why.to_string()))
 }
 
-pub(super) fn absent(key: &Key) -> Problem {
+fn absent(key: &Key) -> Problem {
     Problem::new(Code::NotFound, format!("there is no {key}"))
 }
 

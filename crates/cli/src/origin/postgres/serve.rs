@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use newsreel_core::read::cache::etag_of;
 use newsreel_core::wire::problem::MEDIA_TYPE;
-use newsreel_core::wire::{Catalog, Code, Problem, Tag, ndjson};
+use newsreel_core::wire::{Catalog, Code, Problem, ndjson};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::statements::{ReadError, Statements};
-use crate::origin::serve::{CACHE_TAG, MAX_HOT, Refusal, absent, check_own, key_of, matches};
+use crate::origin::serve::{MAX_HOT, Refusal, check_own, key_of, no_value, respond};
 
 /// Returns the routes of an origin of one catalog.
 pub(super) fn router(statements: Arc<Statements>, catalog: Catalog) -> Router {
@@ -46,21 +46,9 @@ async fn healthz(State(origin): State<Origin>) -> Result<Response, Failed> {
 
 async fn read(State(origin): State<Origin>, uri: Uri, headers: HeaderMap) -> Result<Response, Failed> {
     let key = key_of(&uri, &origin.catalog)?;
-    let Some(value) = origin.statements.value(&key).await? else {
-        // A problem says `no-store`; that there is no value is an answer that the edge may store, too.
-        let mut response = Refusal(absent(&key)).into_response();
-        response.headers_mut().remove(CACHE_CONTROL);
-        return Ok(response);
-    };
+    let Some(value) = origin.statements.value(&key).await? else { return Ok(no_value(&key)) };
     let etag = etag_of(&value.body);
-    let is_known = headers.get_all(IF_NONE_MATCH).iter().any(|given| matches(given.as_bytes(), &etag));
-    let tags: Vec<&str> = value.tags.iter().map(Tag::as_str).collect();
-    // No `Cache-Control`: the edge honours it, and `no-cache` would keep the edge from storing the value.
-    let about = [(ETAG, etag), (CACHE_TAG, tags.join(","))];
-    if is_known {
-        return Ok((StatusCode::NOT_MODIFIED, about).into_response());
-    }
-    Ok((about, [(CONTENT_TYPE, value.content_type)], value.body).into_response())
+    Ok(respond(&headers, value, etag))
 }
 
 #[derive(Deserialize)]

@@ -12,17 +12,10 @@ use tokio_postgres::types::{ToSql, Type};
 use super::parameter::Parameter;
 use super::plan::scanned_tables;
 use crate::exit::{Failure, note};
+use crate::origin::store::Value;
 
 /// The media type of a row.
 const JSON: &str = "application/json";
-
-/// A value as the database has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Value {
-    pub(super) content_type: String,
-    pub(super) tags: Vec<Tag>,
-    pub(super) body: Vec<u8>,
-}
 
 /// The reason that a key has no answer.
 #[derive(Debug, thiserror::Error)]

@@ -92,23 +92,23 @@ impl Database {
 
     /// Connects to the first host that answers and is of the right kind.
     pub(super) async fn connect(&self) -> Result<Connected, ConnectError> {
-        let mut last = ConnectError::TimedOut;
-        for (host, port) in self.hosts() {
-            match timeout(CONNECT_TIMEOUT, self.connect_to(host, port)).await {
-                Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(error)) => last = error,
-                Err(_) => last = ConnectError::TimedOut,
-            }
-        }
-        Err(last)
+        self.first(async |host, port| self.connect_to(host, port).await).await
     }
 
     /// Connects for questions alone.
     pub(super) async fn client(&self) -> Result<Client, ConnectError> {
+        self.first(async |host, port| self.client_of(host, port).await).await
+    }
+
+    /// Returns what the first host gives that can be connected to, or the error of the last.
+    async fn first<T>(
+        &self,
+        connect: impl AsyncFn(&Host, u16) -> Result<T, ConnectError>,
+    ) -> Result<T, ConnectError> {
         let mut last = ConnectError::TimedOut;
         for (host, port) in self.hosts() {
-            match timeout(CONNECT_TIMEOUT, self.client_of(host, port)).await {
-                Ok(Ok(client)) => return Ok(client),
+            match timeout(CONNECT_TIMEOUT, connect(host, port)).await {
+                Ok(Ok(connected)) => return Ok(connected),
                 Ok(Err(error)) => last = error,
                 Err(_) => last = ConnectError::TimedOut,
             }
