@@ -51,7 +51,7 @@ impl Mapping {
         for error in &errors {
             findings.note(error.span().map_or(0, |span| span.start), format!("no TOML: {}", error.message()));
         }
-        // What is left of a file that is no TOML would only give mistakes that nobody made.
+        // The rest of a file that is no TOML would only give mistakes that its author did not make.
         let mapping = errors.is_empty().then(|| read(&document, &mut findings));
         findings.into_result(mapping)
     }

@@ -22,7 +22,7 @@ extern "C" {
     fn read_whole(request: &web_sys::Request, ticket: f64, read: &JsValue) -> Result<(), JsValue>;
 }
 
-/// What became of a body.
+/// A body that was read, or the error that ended it.
 type Whole = Result<Vec<u8>, JsValue>;
 
 thread_local! {

@@ -97,7 +97,7 @@ impl Rows {
         if let Some(page) = self.segment_page(head, after, limit)? {
             return Ok(Some(page));
         }
-        // What is in no segment is seldom more than a frame, and then no length has to be read.
+        // The rows outside of segments are seldom more than a frame, and then no length has to be read.
         let limit = match self.active_bytes.get() <= FRAME_BYTES as u64 {
             true => limit,
             false => self.page_end(after, limit, FRAME_BYTES as u64)?.rows,

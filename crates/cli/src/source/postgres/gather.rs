@@ -28,7 +28,7 @@ pub(super) struct Gather {
     open: Option<u32>,
 }
 
-/// What tells the publishes of one history from those of any other.
+/// The names that tell the publishes of one history from those of any other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct History {
     /// The identity of the database cluster.

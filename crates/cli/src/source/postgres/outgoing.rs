@@ -1,4 +1,4 @@
-//! What is on its way to the broker: publishes in order, each until it is durable there.
+//! The publishes on their way to the broker: in order, each until it is durable there.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -27,7 +27,7 @@ pub(super) enum Output {
     Message { xid: Option<u32>, transactional: bool, prefix: String, content: Bytes },
     /// Rows of a transaction in progress follow.
     StreamStart { xid: u32 },
-    /// They end.
+    /// The rows of a transaction in progress end for now.
     StreamStop,
     /// A transaction that came in streams has been committed.
     StreamCommit { xid: u32, lsn: Lsn, end: Lsn, at_micros: i64 },

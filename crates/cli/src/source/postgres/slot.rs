@@ -16,7 +16,7 @@ const FAILOVER: i32 = 170_000;
 /// The oldest version that is supported.
 const OLDEST: i32 = 130_000;
 
-/// What the source needs of the database, and what it is called.
+/// The needs of the source: its mapping, and the names of its slot and publication.
 pub(super) struct Needs<'a> {
     pub(super) mapping: &'a Mapping,
     pub(super) slot: &'a str,
@@ -48,7 +48,7 @@ pub(crate) enum SetupError {
     /// The publication or the slot is missing.
     #[error("{what}: give --create, or run\n  {sql}")]
     Missing {
-        /// What is missing.
+        /// The thing that is missing.
         what: String,
         /// The statement that makes it.
         sql: String,
@@ -257,7 +257,7 @@ async fn slot(client: &Client, needs: &Needs<'_>, version: i32) -> Result<Option
     Ok(Some(if lost { Gap::LostSlot } else { Gap::NewSlot }))
 }
 
-/// What PostgreSQL says of a slot.
+/// The state of a slot, as PostgreSQL tells it.
 #[derive(Debug, serde::Serialize)]
 pub(super) struct SlotStatus {
     pub(super) slot: String,

@@ -9,7 +9,7 @@ use super::lsn::Lsn;
 use crate::exit::Failure;
 use crate::kept;
 
-/// What a source knows of the database that it published from.
+/// The state of a source: the database that it published from, and how far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
     /// The identity of the database cluster.
@@ -50,14 +50,14 @@ pub(super) enum Gap {
     LostSlot,
 }
 
-/// What the database says of itself.
+/// The database's own account of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Present {
     pub(super) system: String,
     pub(super) timeline: u32,
     /// The end of the log.
     pub(super) end: Lsn,
-    /// What the slot was confirmed up to.
+    /// The place up to which the slot is confirmed.
     pub(super) confirmed: Lsn,
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Table {
     kinds: Vec<Kind>,
     /// The columns that the mapping reads.
     read: BTreeSet<String>,
-    /// Those of them that the table does not have.
+    /// The columns of `read` that the table does not have.
     pub(super) missing: Vec<String>,
 }
 

@@ -19,14 +19,14 @@ use tokio_rustls::TlsConnector;
 
 use super::wire::Stream;
 
-/// What of a server's certificate is checked.
+/// The checks of a server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verify {
     /// Nothing: `require` keeps listeners out and no impostors.
     Nothing,
-    /// Who has signed it.
+    /// The chain of signatures, up to a root.
     Chain,
-    /// That, and whose it is.
+    /// The chain, and the name of the host.
     ChainAndName,
 }
 
