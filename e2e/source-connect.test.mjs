@@ -33,6 +33,7 @@ for (const { name, bin } of servers()) {
     const { broker } = await startSystem(t, { origin: false });
     await pg.sql(
       'CREATE TABLE titles (id int PRIMARY KEY)',
+      `SET password_encryption = 'scram-sha-256'`,
       ...['app', 'secured', 'old'].map((role) => `CREATE ROLE ${role} LOGIN REPLICATION PASSWORD 'a secret'`),
       `SET password_encryption = 'md5'; ALTER ROLE old PASSWORD 'a secret'`,
       'CREATE ROLE owner; GRANT owner TO app, secured, old; ALTER TABLE titles OWNER TO owner; GRANT CREATE ON DATABASE postgres TO owner',
