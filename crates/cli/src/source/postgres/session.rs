@@ -1,9 +1,11 @@
 //! The loop: the log comes in, publishes go out, and what is durable is confirmed.
 
+mod output;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use newsreel_core::wire::{Change, Publish};
-use newsreel_mapping::{Batch, Limits, Mapping, RowChange, Skips};
+use newsreel_core::wire::Change;
+use newsreel_mapping::{Batch, Limits, Mapping, Skips};
 use serde_json::json;
 use tokio::time::{Instant, interval, sleep};
 
@@ -12,19 +14,17 @@ use super::connect::{ConnectError, Connected, Database};
 use super::gather::{Gather, History};
 use super::lsn::Lsn;
 use super::outgoing::{Durable, Origin, Outgoing, Wake};
-use super::pgoutput::{Decoder, Output, OutputError};
+use super::pgoutput::{Decoder, OutputError};
 use super::slot::{self, Needs, SetupError};
 use super::state::{Present, State};
-use super::tables::{Table, Tables};
-use super::wire::{Copied, Wire, WireError, unix_millis};
+use super::tables::Tables;
+use super::wire::{Copied, Wire, WireError};
 use crate::broker::BrokerOptions;
 use crate::exit::{Failure, asked_to_stop, note, print};
 use crate::http::pause;
 
 /// How often what has become durable is written to the state file and confirmed.
 const CONFIRM_EVERY: Duration = Duration::from_millis(500);
-/// The prefix of the messages that are publishes.
-const MESSAGE_PREFIX: &str = "newsreel";
 /// The first version with streams of transactions in progress, and with messages.
 const STREAMS: i32 = 140_000;
 
@@ -309,116 +309,6 @@ impl Source<'_> {
         }
         wire.confirm(durable, now_micros()).await?;
         Ok(durable)
-    }
-
-    async fn on_output(&mut self, session: &mut Session<'_>, output: Output) -> Result<(), SessionError> {
-        match output {
-            Output::Begin { xid } => session.gather.begin(xid),
-            Output::Commit { lsn, end, at_micros } => {
-                if let Some((xid, batch)) = session.gather.commit() {
-                    self.commit(xid, lsn, end, at_micros, batch).await;
-                }
-            }
-            Output::Relation(relation) => {
-                let table = session.tables.announce(relation, self.mapping, session.client).await?;
-                for column in &table.missing {
-                    let name = &table.name;
-                    note!("source: {name} has no column {column:?} here: what it names is published wide");
-                }
-            }
-            Output::Message { xid, transactional: true, prefix, content } if prefix == MESSAGE_PREFIX => {
-                match Publish::parse(&content) {
-                    Ok(publish) => session.gather.add(xid, publish.changes),
-                    Err(why) => note!("source: a message {MESSAGE_PREFIX:?} is no publish: {why}"),
-                }
-            }
-            Output::StreamStart { xid } => session.gather.open(xid),
-            Output::StreamStop => session.gather.close(),
-            Output::StreamCommit { xid, lsn, end, at_micros } => {
-                let batch = session.gather.commit_stream(xid);
-                self.commit(xid, lsn, end, at_micros, batch).await;
-            }
-            Output::StreamAbort { xid, part } => session.gather.abort(xid, part),
-            Output::Insert { xid, .. }
-            | Output::Update { xid, .. }
-            | Output::Delete { xid, .. }
-            | Output::Truncate { xid, .. } => {
-                let changes = self.rows(session, &output).await?;
-                session.gather.add(xid, changes);
-            }
-            Output::Message { .. } | Output::Other => {}
-        }
-        Ok(())
-    }
-
-    /// Returns what changed rows publish.
-    async fn rows(&mut self, session: &Session<'_>, output: &Output) -> Result<Vec<Change>, SessionError> {
-        let table = |id: &u32| session.tables.get(*id);
-        Ok(match output {
-            Output::Insert { relation, new, .. } => table(relation).map_or_else(Vec::new, |table| {
-                self.changes(table, &RowChange::Insert { new: &table.row(new) })
-            }),
-            Output::Delete { relation, old, .. } => table(relation).map_or_else(Vec::new, |table| {
-                self.changes(table, &RowChange::Delete { old: &table.old_row(old) })
-            }),
-            Output::Update { relation, old, new, .. } => match table(relation) {
-                Some(table) => {
-                    let (before, row) = table.update(old.as_ref(), new, session.client).await?;
-                    self.changes(table, &RowChange::Update { old: &before, new: &row })
-                }
-                None => Vec::new(),
-            },
-            Output::Truncate { relations, .. } => {
-                let tables = relations.iter().filter_map(table);
-                tables.flat_map(|table| self.changes(table, &RowChange::Truncate)).collect()
-            }
-            Output::Begin { .. }
-            | Output::Commit { .. }
-            | Output::Relation(_)
-            | Output::Message { .. }
-            | Output::StreamStart { .. }
-            | Output::StreamStop
-            | Output::StreamCommit { .. }
-            | Output::StreamAbort { .. }
-            | Output::Other => Vec::new(),
-        })
-    }
-
-    fn changes(&mut self, table: &Table, change: &RowChange<'_>) -> Vec<Change> {
-        let mut changes = Vec::new();
-        self.mapping.apply(&table.name, change, &mut self.skips, &mut |change| changes.push(change));
-        for skip in self.skips.take_new() {
-            note!("source: {skip}");
-        }
-        changes
-    }
-
-    async fn commit(&mut self, xid: u32, lsn: Lsn, end: Lsn, at_micros: i64, batch: Batch) {
-        if end <= self.queued {
-            return;
-        }
-        self.queued = end;
-        for wide in batch.widened() {
-            note!(
-                "source: transaction {xid} changes more than {} of a class: {wide:?}",
-                self.mapping.wide_above
-            );
-        }
-        let publishes = batch.into_publishes();
-        if publishes.len() > 1 {
-            note!(
-                "source: transaction {xid} is {} versions: one holds at most 1,000 changes",
-                publishes.len()
-            );
-        }
-        let of = Origin { xid: Some(xid), lsn, committed_at: unix_millis(at_micros), part: 0 };
-        match &self.history {
-            Some(history) if !publishes.is_empty() => {
-                let entries = history.entries(&of, end, publishes);
-                self.outgoing.add(entries).await;
-            }
-            Some(_) | None => self.outgoing.pass(end),
-        }
     }
 }
 
