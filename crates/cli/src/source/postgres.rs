@@ -2,8 +2,10 @@
 //!
 //! `connect` finds the database, `slot` makes or checks publication and slot, `wire` and `pgoutput` read the
 //! log, `tables` makes rows of it, `gather` makes publishes of transactions by the mapping, `outgoing` sends
-//! them, and `session` is the loop. `state` notices a database that is not the same any more.
+//! them, and `session` is the loop of one connection, which `attempts` begins again. `state` notices a database
+//! that is not the same any more.
 
+mod attempts;
 mod connect;
 mod gather;
 mod lsn;

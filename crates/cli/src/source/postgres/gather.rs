@@ -121,8 +121,9 @@ impl History {
             let _ = write!(content, "{byte:02x}");
         }
         let Self { system, slot } = self;
-        let Origin { lsn, committed_at, part, .. } = of;
-        let key = format!("pg:{system}:{slot}:{lsn}:{committed_at}:{part}:{content}");
+        let Origin { xid, lsn, committed_at, part } = of;
+        let commit = lsn.map_or_else(|| xid.unwrap_or_default().to_string(), |lsn| lsn.to_string());
+        let key = format!("pg:{system}:{slot}:{commit}:{committed_at}:{part}:{content}");
         format!(r#"{{"changes":{changes},"idempotency_key":{}}}"#, serde_json::Value::from(key))
     }
 }
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn a_publish_has_the_same_key_whenever_it_is_sent_and_another_in_another_history() {
         let history = History { system: "7".into(), slot: "newsreel".into() };
-        let of = Origin { xid: Some(1), lsn: Lsn(16), committed_at: 5, part: 0 };
+        let of = Origin { xid: Some(1), lsn: Some(Lsn(16)), committed_at: 5, part: 0 };
         let publishes = || {
             let mut batch = Batch::new(Limits { wide_above: 10_000 });
             (0..1_500)

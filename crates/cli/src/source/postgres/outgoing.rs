@@ -36,9 +36,9 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Origin {
     /// The xid of the transaction; none for a wide change of the source's own.
-    pub(super) xid: Option<u32>,
-    /// The LSN of the commit.
-    pub(super) lsn: Lsn,
+    pub(super) xid: Option<u64>,
+    /// The LSN of the commit, where the source knows one.
+    pub(super) lsn: Option<Lsn>,
     /// The time of the commit, in Unix milliseconds.
     pub(super) committed_at: i64,
     /// The number of the publish within the transaction, from 0.

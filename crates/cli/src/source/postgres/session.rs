@@ -2,73 +2,32 @@
 
 mod output;
 
+use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use newsreel_core::wire::Change;
 use newsreel_mapping::{Batch, Limits, Mapping, Skips};
 use serde_json::json;
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, interval};
 
 use super::PostgresOptions;
-use super::connect::{ConnectError, Connected, Database};
+use super::attempts::{self, Follow, SessionError};
+use super::connect::{Connected, Database};
 use super::gather::{Gather, History};
 use super::lsn::Lsn;
 use super::outgoing::{Durable, Origin, Outgoing, Wake};
-use super::pgoutput::{Decoder, OutputError};
-use super::slot::{self, Needs, SetupError};
+use super::pgoutput::Decoder;
+use super::slot::{self, Needs};
 use super::state::{Present, State};
 use super::tables::Tables;
-use super::wire::{Copied, Wire, WireError};
+use super::wire::{Copied, Wire};
 use crate::broker::BrokerOptions;
-use crate::exit::{Failure, asked_to_stop, note, print};
-use crate::http::pause;
+use crate::exit::{Failure, note, print};
 
 /// How often what has become durable is written to the state file and confirmed.
 const CONFIRM_EVERY: Duration = Duration::from_millis(500);
 /// The first version with streams of transactions in progress, and with messages.
 const STREAMS: i32 = 140_000;
-
-/// Why a session ended.
-#[derive(Debug, thiserror::Error)]
-enum SessionError {
-    /// There is no connection.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The connection broke, or PostgreSQL refused.
-    #[error(transparent)]
-    Wire(#[from] WireError),
-    /// A question failed.
-    #[error("{}", crate::exit::innermost(.0))]
-    Client(#[from] tokio_postgres::Error),
-    /// The database cannot be published from.
-    #[error(transparent)]
-    Setup(SetupError),
-    /// The log cannot be read.
-    #[error(transparent)]
-    Output(#[from] OutputError),
-    /// PostgreSQL gave no sign of life.
-    #[error("PostgreSQL gave no sign of life for {} s", .0.as_secs())]
-    Stalled(Duration),
-    /// PostgreSQL ended the copy.
-    #[error("PostgreSQL ended the replication")]
-    Ended,
-    /// Another attempt would fail as well.
-    #[error(transparent)]
-    Fatal(#[from] Failure),
-}
-
-impl From<SetupError> for SessionError {
-    fn from(error: SetupError) -> Self {
-        match error {
-            SetupError::Client(error) => Self::Client(error),
-            setup @ (SetupError::Version(_)
-            | SetupError::WalLevel(_)
-            | SetupError::Mapping(_)
-            | SetupError::Missing { .. }
-            | SetupError::ForeignSlot(_)) => Self::Setup(setup),
-        }
-    }
-}
 
 /// A source between and during its sessions.
 struct Source<'a> {
@@ -116,53 +75,11 @@ pub(super) async fn follow(
         state,
         heals: false,
     };
-    let stop = asked_to_stop()?;
-    tokio::pin!(stop);
-    let mut failures = 0;
-    loop {
-        let began = Instant::now();
-        let ended = tokio::select! {
-            ended = source.session() => ended,
-            () = &mut stop => {
-                source.outgoing.finish().await;
-                return Ok(());
-            }
-        };
-        let error = match ended {
-            Err(SessionError::Fatal(failure)) => return Err(failure),
-            Err(SessionError::Setup(error)) => return Err(Failure::Input(error.to_string())),
-            Err(error) => error,
-            Ok(never) => match never {},
-        };
-        failures = if began.elapsed() > options.status_interval() { 0 } else { failures + 1 };
-        if options.max_failures > 0 && failures >= options.max_failures {
-            return Err(Failure::Database { what: database.name(), why: error.to_string() });
-        }
-        note!("source: {error}; connecting again");
-        tokio::select! {
-            outcome = source.wait(pause(failures)) => outcome?,
-            () = &mut stop => return Ok(()),
-        }
-    }
+    attempts::follow(&mut source, options, database).await
 }
 
-impl Source<'_> {
-    /// Goes on publishing what waits, for a time.
-    async fn wait(&mut self, time: Duration) -> Result<(), Failure> {
-        let over = sleep(time);
-        tokio::pin!(over);
-        loop {
-            tokio::select! {
-                wake = self.outgoing.wake() => {
-                    self.publish(wake).await?;
-                }
-                () = &mut over => return Ok(()),
-            }
-        }
-    }
-
-    /// Connects and follows the log until something breaks.
-    async fn session(&mut self) -> Result<std::convert::Infallible, SessionError> {
+impl Follow for Source<'_> {
+    async fn session(&mut self) -> Result<Infallible, SessionError> {
         let Connected { mut wire, client } = self.database.connect().await?;
         let version = self.begin(&mut wire, &client).await?;
         let more = if version >= STREAMS { ", streaming 'on', messages 'true'" } else { "" };
@@ -181,6 +98,20 @@ impl Source<'_> {
         self.run(&mut wire, session).await
     }
 
+    fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+
+    async fn publish(&mut self, wake: Wake) -> Result<(), Failure> {
+        let durable = self.outgoing.on_wake(wake).await?;
+        if durable.iter().any(|durable| durable.of.xid.is_none()) {
+            self.heals = false;
+        }
+        report(&durable)
+    }
+}
+
+impl Source<'_> {
     /// Checks the database, publishes wide if there is a gap, and returns the server's version.
     async fn begin(&mut self, wire: &mut Wire, client: &tokio_postgres::Client) -> Result<i32, SessionError> {
         let options = self.options;
@@ -216,30 +147,17 @@ impl Source<'_> {
         Ok(version)
     }
 
-    /// Sends and hears what there is, and prints what has become durable.
-    async fn publish(&mut self, wake: Wake) -> Result<(), Failure> {
-        let durable = self.outgoing.on_wake(wake).await?;
-        if durable.iter().any(|durable| durable.of.xid.is_none()) {
-            self.heals = false;
-        }
-        report(&durable)
-    }
-
     async fn publish_wide(&mut self, at: Lsn) {
         let mut batch = Batch::new(Limits { wide_above: self.mapping.wide_above });
         self.mapping.wide().into_iter().for_each(|target| batch.add(Change::of(target)));
-        let of = Origin { xid: None, lsn: at, committed_at: now_micros() / 1_000, part: 0 };
+        let of = Origin { xid: None, lsn: Some(at), committed_at: now_micros() / 1_000, part: 0 };
         let entries = self.history.as_ref().map(|history| history.entries(&of, at, batch.into_publishes()));
         let mut entries = entries.unwrap_or_default();
         entries.iter_mut().for_each(|entry| entry.end = None);
         self.outgoing.add(entries).await;
     }
 
-    async fn run(
-        &mut self,
-        wire: &mut Wire,
-        mut session: Session<'_>,
-    ) -> Result<std::convert::Infallible, SessionError> {
+    async fn run(&mut self, wire: &mut Wire, mut session: Session<'_>) -> Result<Infallible, SessionError> {
         let interval_of_status = self.options.status_interval();
         let (mut heard, mut told, mut confirmed) = (Instant::now(), Instant::now(), Lsn::default());
         let mut confirm = interval(CONFIRM_EVERY);
@@ -332,7 +250,7 @@ async fn beat(client: &tokio_postgres::Client) -> Result<(), SessionError> {
 fn report(durable: &[Durable]) -> Result<(), Failure> {
     let line = |Durable { of, receipt }: &Durable| {
         let line = json!({
-            "lsn": of.lsn.to_string(), "xid": of.xid, "part": of.part, "committed_at": of.committed_at,
+            "lsn": of.lsn.map(|lsn| lsn.to_string()), "xid": of.xid, "part": of.part, "committed_at": of.committed_at,
             "version": receipt.version, "position": receipt.position, "at": receipt.at,
             "changes": receipt.changes,
         });

@@ -119,7 +119,8 @@ impl Source<'_> {
                 publishes.len()
             );
         }
-        let of = Origin { xid: Some(xid), lsn, committed_at: unix_millis(at_micros), part: 0 };
+        let of =
+            Origin { xid: Some(xid.into()), lsn: Some(lsn), committed_at: unix_millis(at_micros), part: 0 };
         match &self.history {
             Some(history) if !publishes.is_empty() => {
                 let entries = history.entries(&of, end, publishes);

@@ -1,0 +1,117 @@
+//! Attempts to follow a database: each breaks sooner or later, and the next one begins after a pause.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::PostgresOptions;
+use super::connect::{ConnectError, Database};
+use super::outgoing::{Outgoing, Wake};
+use super::pgoutput::OutputError;
+use super::slot::SetupError;
+use super::wire::WireError;
+use crate::exit::{Failure, asked_to_stop, note};
+use crate::http::pause;
+
+/// A source that publishes from a database.
+pub(super) trait Follow {
+    /// Connects and publishes until something breaks.
+    async fn session(&mut self) -> Result<Infallible, SessionError>;
+
+    /// Returns what waits to be published.
+    fn outgoing(&mut self) -> &mut Outgoing;
+
+    /// Sends and hears what there is, and prints what has become durable.
+    async fn publish(&mut self, wake: Wake) -> Result<(), Failure>;
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionError {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection broke, or PostgreSQL refused.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A question failed.
+    #[error("{}", crate::exit::innermost(.0))]
+    Client(#[from] tokio_postgres::Error),
+    /// The database cannot be published from.
+    #[error(transparent)]
+    Setup(SetupError),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// PostgreSQL gave no sign of life.
+    #[error("PostgreSQL gave no sign of life for {} s", .0.as_secs())]
+    Stalled(Duration),
+    /// PostgreSQL ended the copy.
+    #[error("PostgreSQL ended the replication")]
+    Ended,
+    /// Another attempt would fail as well.
+    #[error(transparent)]
+    Fatal(#[from] Failure),
+}
+
+impl From<SetupError> for SessionError {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::Client(error) => Self::Client(error),
+            setup @ (SetupError::Version(_)
+            | SetupError::WalLevel(_)
+            | SetupError::Mapping(_)
+            | SetupError::Missing { .. }
+            | SetupError::ForeignSlot(_)) => Self::Setup(setup),
+        }
+    }
+}
+
+/// Publishes until it is asked to stop, or until `--max-failures` attempts in a row have failed.
+pub(super) async fn follow(
+    source: &mut impl Follow,
+    options: &PostgresOptions,
+    database: &Database,
+) -> Result<(), Failure> {
+    let stop = asked_to_stop()?;
+    tokio::pin!(stop);
+    let mut failures = 0;
+    loop {
+        let began = Instant::now();
+        let ended = tokio::select! {
+            ended = source.session() => ended,
+            () = &mut stop => {
+                source.outgoing().finish().await;
+                return Ok(());
+            }
+        };
+        let error = match ended {
+            Err(SessionError::Fatal(failure)) => return Err(failure),
+            Err(SessionError::Setup(error)) => return Err(Failure::Input(error.to_string())),
+            Err(error) => error,
+            Ok(never) => match never {},
+        };
+        failures = if began.elapsed() > options.status_interval() { 0 } else { failures + 1 };
+        if options.max_failures > 0 && failures >= options.max_failures {
+            return Err(Failure::Database { what: database.name(), why: error.to_string() });
+        }
+        note!("source: {error}; connecting again");
+        tokio::select! {
+            outcome = wait(source, pause(failures)) => outcome?,
+            () = &mut stop => return Ok(()),
+        }
+    }
+}
+
+/// Goes on publishing what waits, for a time.
+async fn wait(source: &mut impl Follow, time: Duration) -> Result<(), Failure> {
+    let over = sleep(time);
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            wake = source.outgoing().wake() => source.publish(wake).await?,
+            () = &mut over => return Ok(()),
+        }
+    }
+}
