@@ -8,10 +8,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 
-import { freePort, NEWSREEL, ROOT, temporaryFolder } from './system.mjs';
+import { startDev } from './dev.mjs';
+import { NEWSREEL, ROOT, temporaryFolder } from './system.mjs';
 
 const DOCUMENTS = ['README.md', 'docs/quick-start.md', 'docs/http.md', 'docs/operations.md', 'docs/security.md'];
 /** Documents whose links are checked, and whose examples are not run. */
@@ -50,36 +50,6 @@ function pattern(text) {
   return new RegExp(`^${lines.join('')}$`);
 }
 
-/** Returns the first of two free ports that follow each other. */
-async function freePair() {
-  for (;;) {
-    const port = await freePort();
-    if ((await freePort()) === port + 1) return port;
-  }
-}
-
-/** Starts `scripts/dev` and returns its port once it is ready. The test's end ends it. */
-async function startDev(t) {
-  const port = await freePair();
-  const dev = spawn(join(ROOT, 'scripts/dev'), ['--port', `${port}`, '--state', temporaryFolder(t)], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const exited = once(dev, 'exit');
-  t.after(async () => {
-    dev.kill('SIGTERM');
-    await exited;
-  });
-  const said = [];
-  createInterface(dev.stderr).on('line', (line) => said.push(line));
-  const ready = new Promise((resolve) => {
-    createInterface(dev.stdout).on('line', (line) => line.startsWith('ready ') && resolve());
-  });
-  const ended = exited.then(([code]) => Promise.reject(new Error(`scripts/dev ended with ${code}:\n${said.join('\n')}`)));
-  await Promise.race([ready, ended]);
-  ended.catch(() => {});
-  return port;
-}
-
 /** Runs all blocks of a document in one shell, as a reader would, and returns the output and exit code of each. */
 async function runBlocks(blocks, port, folder) {
   const here = (code) =>
@@ -107,7 +77,7 @@ async function runBlocks(blocks, port, folder) {
 }
 
 test('the examples of the documents do what they say', async (t) => {
-  const port = await startDev(t);
+  const { port } = await startDev(t);
   for (const document of DOCUMENTS) {
     const blocks = examples(readFileSync(join(ROOT, document), 'utf8'));
     assert.ok(blocks.length > 0, `${document} has examples`);

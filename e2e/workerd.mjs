@@ -27,6 +27,13 @@ export async function freePort() {
   }
 }
 
+/** Returns the first of so many free ports that follow each other. */
+export async function freePorts(count) {
+  const first = await freePort();
+  for (let next = first + 1; next < first + count; next++) if ((await freePort()) !== next) return freePorts(count);
+  return first;
+}
+
 async function isFree(port) {
   const server = createServer();
   const listening = once(server, 'listening').then(() => true, () => false);
