@@ -3,9 +3,9 @@
 // PostgreSQL refuses to run as root, so root starts it as the user "nobody", in a folder of its own. Everything
 // listens on 127.0.0.1 and is ended by its process id.
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -79,6 +79,14 @@ export class Postgres {
     await closed;
   }
 
+  /** Puts a copy of the data in the place of the data of a server that has ended. */
+  restore(backup) {
+    rmSync(this.data, { recursive: true });
+    renameSync(backup, this.data);
+    chmodSync(this.data, 0o700);
+    if (user.uid) spawnSync('chown', ['-R', `${user.uid}:${user.gid}`, this.data]);
+  }
+
   async connect() {
     const client = new pg.Client({ connectionString: this.url });
     client.on('error', () => {});
@@ -105,12 +113,12 @@ export class Source {
   versions = [];
   log = '';
 
-  constructor(t, { url, broker, folder, map, flags = [] }) {
+  constructor(t, { url, broker, folder, map, flags = [], create = true }) {
     mkdirSync(folder, { recursive: true });
     this.map = join(folder, 'map.toml');
     writeFileSync(this.map, map);
-    this.words = ['source', 'postgres', '--map', this.map, '--database', url, '--broker', broker, '--token', TOKENS.publish, '--create',
-      '--state', join(folder, 'state'), '--status-interval-ms', '1000', ...flags];
+    this.words = ['source', 'postgres', '--map', this.map, '--database', url, '--broker', broker, '--token', TOKENS.publish,
+      ...(create ? ['--create'] : []), '--state', join(folder, 'state'), '--status-interval-ms', '1000', ...flags];
     t.after(() => this.kill());
   }
 
@@ -149,4 +157,22 @@ export async function until(holds, what, ms = 30_000) {
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${typeof what === 'function' ? what() : what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** The changes of every version, the first (which heals the gap before the slot) left out. */
+export async function versions(broker, since = 1) {
+  const all = [];
+  for (let at = since; ; ) {
+    const { json } = await broker.changes(`?since=${at}&epoch=${(await broker.status()).epoch}`);
+    if (json.versions.length === 0) return all;
+    all.push(...json.versions);
+    at = json.to;
+  }
+}
+
+/** Waits until the log has so many versions. */
+export async function reached(broker, source, count) {
+  const version = async () => (await broker.status()).version;
+  await until(async () => (await version()) >= count, () => `${count} versions; the source says\n${source.log}`);
+  return (await versions(broker)).map(({ changes }) => changes);
 }

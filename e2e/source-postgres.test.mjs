@@ -4,7 +4,7 @@ import { strictEqual as same, deepStrictEqual as sameAll, ok } from 'node:assert
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { Source, servers, startPostgres, until } from './postgres.mjs';
+import { Source, reached, servers, startPostgres, until } from './postgres.mjs';
 import { startSystem, temporaryFolder } from './system.mjs';
 
 const TITLES = `[[map]]
@@ -24,24 +24,6 @@ async function started(t, bin, { tables = [TABLE], map = TITLES, flags, settings
   const source = make().start();
   await source.said(/following/);
   return { pg, broker, source, make };
-}
-
-/** The changes of every version, the first (which heals the gap before the slot) left out. */
-async function versions(broker, since = 1) {
-  const all = [];
-  for (let at = since; ; ) {
-    const { json } = await broker.changes(`?since=${at}&epoch=${(await broker.status()).epoch}`);
-    if (json.versions.length === 0) return all;
-    all.push(...json.versions);
-    at = json.to;
-  }
-}
-
-/** Waits until the log has so many versions. */
-async function reached(broker, source, count) {
-  const version = async () => (await broker.status()).version;
-  await until(async () => (await version()) >= count, () => `${count} versions; the source says\n${source.log}`);
-  return (await versions(broker)).map(({ changes }) => changes);
 }
 
 for (const { name, bin } of servers()) {
