@@ -1,148 +1,20 @@
-// `newsreel source postgres` and PostgreSQL itself, killed amid concurrent transactions: in the end every transaction is
-// one version, none is there twice, and what was published covers what SELECT says.
+// `newsreel source postgres` killed amid concurrent transactions, by logical replication and by the outbox.
 
-import { strictEqual as same, deepStrictEqual as sameAll, ok } from 'node:assert';
-import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { Source, servers, startPostgres, until } from './postgres.mjs';
-import { randomFrom } from './random.mjs';
-import { startSystem, temporaryFolder } from './system.mjs';
-
-const KILLS = 50;
-const CLIENTS = 4;
-const MAP = `[[map]]
-from = "public.marks"
-key = "mark:{client}-{n}"
-[[map]]
-from = "public.titles"
-key = "title:{id}"
-truncate = { prefix = "title:" }
-`;
-
-/** Whole numbers below a bound. */
-function below(seed) {
-  const random = randomFrom(seed);
-  return (bound) => Math.floor(random() * bound);
-}
-
-/** One client: transactions until it is told to stop, each with a mark, and what each touched. */
-async function write(pg, client, random, stopped, committed) {
-  let connection;
-  for (let n = 0; !stopped(); n += 1) {
-    const touched = new Set([`mark:${client}-${n}`]);
-    const id = () => client * 1000 + random(30);
-    try {
-      connection ??= await pg.connect();
-      const run = (sql, ...values) => connection.query(sql, values);
-      await run('BEGIN');
-      await run('INSERT INTO marks VALUES ($1, $2)', client, n);
-      for (let step = random(4); step >= 0; step -= 1) {
-        const [from, to] = [id(), id()];
-        const kind = random(12);
-        if (kind < 6) {
-          await run('INSERT INTO titles VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = $2', from, `${n}`);
-          touched.add(`title:${from}`);
-        } else if (kind < 8) {
-          const { rowCount } = await run('DELETE FROM titles WHERE id = $1', from);
-          if (rowCount > 0) touched.add(`title:${from}`);
-        } else if (kind < 10) {
-          const { rowCount } = await run('UPDATE titles SET id = $2 WHERE id = $1 AND NOT EXISTS (SELECT FROM titles WHERE id = $2)', from, to);
-          if (rowCount > 0) [from, to].forEach((key) => touched.add(`title:${key}`));
-        } else if (kind < 11) {
-          await run('SAVEPOINT s');
-          await run('INSERT INTO titles VALUES ($1) ON CONFLICT (id) DO UPDATE SET name = NULL', to);
-          await run('ROLLBACK TO s');
-        } else if (n % 20 === 19) {
-          await run('TRUNCATE titles');
-          touched.add('prefix title:');
-        }
-      }
-      if (random(10) === 0) await run('ROLLBACK');
-      else {
-        await run('COMMIT');
-        committed.set(`mark:${client}-${n}`, touched);
-      }
-    } catch (error) {
-      // The server was killed, or two transactions waited for each other.
-      await connection?.end().catch(() => {});
-      connection = undefined;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-  await connection?.end().catch(() => {});
-}
+import { servers, until } from './postgres.mjs';
+import { KILLS, killed } from './source-killed.mjs';
 
 for (const { name, bin } of servers()) {
   const options = { skip: bin ? false : `no PostgreSQL ${name} here`, timeout: 400_000 };
   test(`PostgreSQL ${name}: killed ${KILLS} times, every transaction is one version`, options, async (t) => {
-    const seed = Number(process.env.SEED ?? Date.now() % 1e6);
-    t.diagnostic(`SEED=${seed}`);
-    const random = below(seed);
-    const pg = await startPostgres(t, bin, { logical_decoding_work_mem: '64kB', max_connections: 20 });
-    await pg.sql('CREATE TABLE titles (id int PRIMARY KEY, name text)', 'CREATE TABLE marks (client int, n int, PRIMARY KEY (client, n))');
-    const { broker } = await startSystem(t, { origin: false });
-    const source = new Source(t, { url: pg.url, broker: broker.url, folder: join(temporaryFolder(t), 'source'), map: MAP }).start();
-    await source.said(/following/);
-    await until(async () => (await broker.status()).version === 1, 'the first version');
-    await new Promise((resolve) => setTimeout(resolve, 1500));
-    const committed = new Map();
-    let stop = false;
-    const clients = Array.from({ length: CLIENTS }, (_, client) => write(pg, client, below(seed + client), () => stop, committed));
-    for (let kill = 0; kill < KILLS; kill += 1) {
-      await new Promise((resolve) => setTimeout(resolve, random(400)));
-      await source.kill();
-      if (kill % 20 === 10) {
-        await pg.end('SIGQUIT');
-        await pg.start();
-      }
-      if (kill === KILLS / 2) await pg.sql('BEGIN; INSERT INTO marks VALUES (99, 0); INSERT INTO titles SELECT n FROM generate_series(100001, 105000) n; COMMIT');
-      source.start();
-    }
-    stop = true;
-    await Promise.all(clients);
-    // A commit whose answer was lost with the server is there all the same.
-    for (const { client, n } of await pg.sql('SELECT client, n FROM marks')) {
-      if (!committed.has(`mark:${client}-${n}`)) committed.set(`mark:${client}-${n}`, undefined);
-    }
-    await pg.sql('INSERT INTO marks VALUES (100, 0)');
-    const all = [];
-    const { epoch } = await broker.status();
-    await until(async () => {
-      const { json } = await broker.changes(`?since=${all.at(-1)?.version ?? 1}&epoch=${epoch}`);
-      all.push(...json.versions);
-      return all.at(-1)?.changes[0]?.key === 'mark:100-0';
-    }, () => `the last mark; the source says\n${source.log.slice(-2000)}`, 60_000);
+    await killed(t, bin, { settings: { logical_decoding_work_mem: '64kB' } });
+  });
 
-    const targets = ({ changes }) => changes.map((change) => change.key ?? (change.prefix ? `prefix ${change.prefix}` : 'all'));
-    const marks = all.flatMap((version) => targets(version).filter((key) => key.startsWith('mark:')).map((mark) => [mark, version]));
-    same(new Set(marks.map(([mark]) => mark)).size, marks.length, 'no transaction is there twice');
-    const published = new Map(marks);
-    for (const [mark, touched] of committed) {
-      ok(published.has(mark), `${mark} is missing; the source says\n${source.log.slice(-2000)}`);
-      if (!touched || mark === 'mark:99-0') continue;
-      const there = new Set(targets(published.get(mark)));
-      const covered = (key) => there.has(key) || (key.startsWith('title:') && there.has('prefix title:'));
-      sameAll([...touched].filter((key) => !covered(key)), [], `${mark} is one version`);
-      sameAll([...there].filter((key) => !touched.has(key)), [], `${mark} has nothing of others`);
-    }
-    same(published.size, committed.size + 1, 'nothing that was rolled back is there');
-    for (let client = 0; client < CLIENTS; client += 1) {
-      const numbers = [...published.keys()].filter((mark) => mark.startsWith(`mark:${client}-`)).map((mark) => Number(mark.split('-')[1]));
-      sameAll(numbers, numbers.toSorted((a, b) => a - b), 'in the order of commits');
-    }
-    same(all.filter((version) => targets(version).some((key) => /^title:10[0-5]\d{3}$/.test(key))).length, 6, '5,001 changes are six versions');
-    const last = new Map();
-    for (const { changes } of all) {
-      for (const { key, op, prefix } of changes) {
-        if (prefix) last.clear();
-        else last.set(key, op ?? 'update');
-      }
-    }
-    const rows = new Set((await pg.sql('SELECT id FROM titles')).map(({ id }) => `title:${id}`));
-    for (const [key, op] of last) if (key.startsWith('title:')) same(op === 'update', rows.has(key), `${key}: ${op}`);
-    const truncated = all.some((version) => targets(version).includes('prefix title:'));
-    for (const key of rows) ok(last.has(key) || truncated, `${key} was published`);
-    t.diagnostic(`${committed.size} transactions, ${all.length} versions`);
+  test(`PostgreSQL ${name}: killed ${KILLS} times, every transaction of the outbox is one version`, options, async (t) => {
+    const settings = { wal_level: 'minimal', max_wal_senders: 0, max_replication_slots: 0 };
+    const { pg, source } = await killed(t, bin, { flags: ['--outbox'], settings });
+    const waiting = async () => (await pg.sql('SELECT count(*)::int AS rows FROM newsreel.outbox'))[0].rows;
+    await until(async () => (await waiting()) === 0, () => `an empty outbox; the source says\n${source.log.slice(-2000)}`);
   });
 }

@@ -3,12 +3,13 @@
 //! `connect` finds the database, `slot` makes or checks publication and slot, `wire` and `pgoutput` read the
 //! log, `tables` makes rows of it, `gather` makes publishes of transactions by the mapping, `outgoing` sends
 //! them, and `session` is the loop of one connection, which `attempts` begins again. `state` notices a database
-//! that is not the same any more.
+//! that is not the same any more. `outbox` is the other way, by triggers.
 
 mod attempts;
 mod connect;
 mod gather;
 mod lsn;
+mod outbox;
 mod outgoing;
 mod pgoutput;
 mod session;
@@ -34,7 +35,8 @@ pub(crate) const EXAMPLES: &str = "Examples:
   newsreel source postgres --map newsreel-map.toml --database postgres://app@127.0.0.1/shop --create
   newsreel source postgres --map newsreel-map.toml --slot edge --state /var/lib/newsreel/edge.state
   newsreel source postgres status --json
-  newsreel source postgres drop";
+  newsreel source postgres drop
+  newsreel source postgres --outbox --map newsreel-map.toml --database postgres://app@127.0.0.1/shop";
 
 /// The examples of `status`.
 const STATUS_EXAMPLES: &str = "Examples:
@@ -70,14 +72,21 @@ pub(crate) struct PostgresOptions {
     )]
     publication: String,
     /// Make the publication (of the mapped tables, and where PostgreSQL can, of the columns that the mapping
-    /// needs) and the slot, if they are missing.
+    /// needs) and the slot, if they are missing. With --outbox, do what `install --run` does.
     #[arg(long, env = "NEWSREEL_CREATE", value_parser = BoolishValueParser::new())]
     create: bool,
     /// Make a slot that is copied to standbys. PostgreSQL 17 and newer.
     #[arg(long, env = "NEWSREEL_FAILOVER", value_parser = BoolishValueParser::new())]
     failover: bool,
-    /// The file that tells a later run up to where was published [default: newsreel-SLOT.state]. A run that
-    /// finds none publishes everything that the mapping covers as changed, once.
+    /// Read the outbox that `install` makes in the database, in the place of a replication slot.
+    #[arg(long, global = true, env = "NEWSREEL_OUTBOX", value_parser = BoolishValueParser::new())]
+    outbox: bool,
+    /// How often the outbox is read without a notification.
+    #[arg(long, env = "NEWSREEL_POLL_MS", default_value_t = 1_000, value_name = "MS")]
+    #[arg(value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+    poll_ms: u64,
+    /// The file that tells a later run up to where was published [default: newsreel-SLOT.state, or
+    /// newsreel-outbox.state]. A run that finds none publishes everything that the mapping covers as changed, once.
     #[arg(long, env = "NEWSREEL_STATE", value_name = "FILE")]
     state: Option<PathBuf>,
     /// How often PostgreSQL is told what is durable, at least. After three times as long without a sign of
@@ -102,6 +111,13 @@ enum PostgresCommand {
     /// Drop the slot and the publication. PostgreSQL then keeps no log for the source.
     #[command(after_long_help = DROP_EXAMPLES)]
     Drop,
+    /// Print the SQL of an outbox: a schema `newsreel`, and triggers that note there what changes in the mapped
+    /// tables. May be run again, also with another mapping.
+    #[command(after_long_help = outbox::INSTALL_EXAMPLES)]
+    Install(outbox::InstallOptions),
+    /// Print the SQL that takes the outbox and its triggers out.
+    #[command(after_long_help = outbox::UNINSTALL_EXAMPLES)]
+    Uninstall(outbox::UninstallOptions),
 }
 
 /// The flags of `status`.
@@ -117,6 +133,10 @@ impl PostgresOptions {
         self.state.clone().unwrap_or_else(|| format!("newsreel-{}.state", self.slot).into())
     }
 
+    fn outbox_state(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| "newsreel-outbox.state".into())
+    }
+
     fn status_interval(&self) -> Duration {
         Duration::from_millis(self.status_interval_ms)
     }
@@ -126,6 +146,13 @@ impl PostgresOptions {
 pub(crate) async fn run(options: PostgresOptions, mut broker: BrokerOptions) -> Result<(), Failure> {
     let database = Database::of(options.database.as_deref())?;
     match &options.command {
+        Some(PostgresCommand::Install(flags)) => return outbox::install(flags, &database).await,
+        Some(PostgresCommand::Uninstall(flags)) => {
+            return outbox::uninstall(&options, flags, &database).await;
+        }
+        Some(PostgresCommand::Status(status)) if options.outbox => {
+            return outbox::show_status(&database, status.json).await;
+        }
         Some(PostgresCommand::Status(status)) => return show_status(&options, &database, status.json).await,
         Some(PostgresCommand::Drop) => {
             let client = database.client().await.map_err(|error| unreachable(&database, &error))?;
@@ -146,6 +173,9 @@ pub(crate) async fn run(options: PostgresOptions, mut broker: BrokerOptions) -> 
     let mapping = map::mapping(&path)?;
     if let Some(catalog) = &mapping.catalog {
         broker.catalog = catalog.clone();
+    }
+    if options.outbox {
+        return outbox::follow(&options, &database, &mapping, broker).await;
     }
     session::follow(&options, &database, &mapping, broker).await
 }

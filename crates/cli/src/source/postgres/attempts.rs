@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::PostgresOptions;
 use super::connect::{ConnectError, Database};
+use super::outbox::{OutboxError, ScanError};
 use super::outgoing::{Outgoing, Wake};
 use super::pgoutput::OutputError;
 use super::slot::SetupError;
@@ -41,6 +42,12 @@ pub(super) enum SessionError {
     /// The database cannot be published from.
     #[error(transparent)]
     Setup(SetupError),
+    /// The outbox cannot be published from.
+    #[error(transparent)]
+    NotInstalled(OutboxError),
+    /// The outbox cannot be read on.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
     /// The log cannot be read.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -68,6 +75,17 @@ impl From<SetupError> for SessionError {
     }
 }
 
+impl From<OutboxError> for SessionError {
+    fn from(error: OutboxError) -> Self {
+        match error {
+            OutboxError::Client(error) => Self::Client(error),
+            install @ (OutboxError::Missing
+            | OutboxError::OfAnotherMapping(_)
+            | OutboxError::Forbidden(_)) => Self::NotInstalled(install),
+        }
+    }
+}
+
 /// Publishes until it is asked to stop, or until `--max-failures` attempts in a row have failed.
 pub(super) async fn follow(
     source: &mut impl Follow,
@@ -88,7 +106,9 @@ pub(super) async fn follow(
         };
         let error = match ended {
             Err(SessionError::Fatal(failure)) => return Err(failure),
-            Err(SessionError::Setup(error)) => return Err(Failure::Input(error.to_string())),
+            Err(error @ (SessionError::Setup(_) | SessionError::NotInstalled(_))) => {
+                return Err(Failure::Input(error.to_string()));
+            }
             Err(error) => error,
             Ok(never) => match never {},
         };

@@ -1,13 +1,16 @@
 //! Where the database is: a URL, `PG*` variables, `.pgpass`; and connections to the first host that serves.
 
 use std::env;
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
 use super::tls::{self, Tls, Verify};
 use super::wire::{Login, Stream, Wire, WireError};
@@ -97,7 +100,12 @@ impl Database {
 
     /// Connects for questions alone.
     pub(super) async fn client(&self) -> Result<Client, ConnectError> {
-        self.first(async |host, port| self.client_of(host, port).await).await
+        self.first(async |host, port| self.client_of(host, port, Arc::default()).await).await
+    }
+
+    /// Connects for questions, and wakes a waiter at every notification and at the end of the connection.
+    pub(super) async fn listening(&self, waiter: &Arc<Notify>) -> Result<Client, ConnectError> {
+        self.first(async |host, port| self.client_of(host, port, Arc::clone(waiter)).await).await
     }
 
     /// Returns what the first host gives that can be connected to, or the error of the last.
@@ -117,7 +125,7 @@ impl Database {
     }
 
     async fn connect_to(&self, host: &Host, port: u16) -> Result<Connected, ConnectError> {
-        let client = self.client_of(host, port).await?;
+        let client = self.client_of(host, port, Arc::default()).await?;
         let login = Login {
             user: self.config.get_user().unwrap_or_default().to_owned(),
             database: self.dbname().to_owned(),
@@ -128,7 +136,7 @@ impl Database {
         Ok(Connected { wire, client })
     }
 
-    async fn client_of(&self, host: &Host, port: u16) -> Result<Client, ConnectError> {
+    async fn client_of(&self, host: &Host, port: u16, waiter: Arc<Notify>) -> Result<Client, ConnectError> {
         let mut config = self.config.clone();
         // The stream has its TLS already.
         config.ssl_mode(SslMode::Disable);
@@ -137,8 +145,15 @@ impl Database {
         if let Some(password) = self.password_for(host, port) {
             config.password(password);
         }
-        let (client, connection) = config.connect_raw(self.open(host, port).await?, NoTls).await?;
-        tokio::spawn(connection);
+        let (client, mut connection) = config.connect_raw(self.open(host, port).await?, NoTls).await?;
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+                if matches!(message, AsyncMessage::Notification(_)) {
+                    waiter.notify_one();
+                }
+            }
+            waiter.notify_one();
+        });
         let wanted = self.config.get_target_session_attrs();
         if wanted != TargetSessionAttrs::Any {
             let row = client.query_one("SELECT current_setting('transaction_read_only')", &[]).await?;

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::lsn::Lsn;
 use super::outgoing::{Entry, Origin};
+use crate::exit::note;
 
 /// How many parts (savepoints) of one streamed transaction are kept apart, so that a rollback of one leaves
 /// its targets out. What is rolled back beyond them is published: a needless change is no wrong one.
@@ -99,6 +100,19 @@ impl Gather {
             all
         })
     }
+}
+
+/// Returns the publishes of a transaction, and notes where they are several or stand for more than was changed.
+pub(super) fn publishes_of(xid: u64, batch: Batch, wide_above: usize) -> Vec<Publish> {
+    for wide in batch.widened() {
+        note!("source: transaction {xid} changes more than {wide_above} of a class: {wide:?}");
+    }
+    let publishes = batch.into_publishes();
+    if publishes.len() > 1 {
+        let count = publishes.len();
+        note!("source: transaction {xid} is {count} versions: one holds at most 1,000 changes");
+    }
+    publishes
 }
 
 impl History {

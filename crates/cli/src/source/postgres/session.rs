@@ -247,7 +247,7 @@ async fn beat(client: &tokio_postgres::Client) -> Result<(), SessionError> {
 }
 
 /// Prints a line of JSON for each version.
-fn report(durable: &[Durable]) -> Result<(), Failure> {
+pub(super) fn report(durable: &[Durable]) -> Result<(), Failure> {
     let line = |Durable { of, receipt }: &Durable| {
         let line = json!({
             "lsn": of.lsn.map(|lsn| lsn.to_string()), "xid": of.xid, "part": of.part, "committed_at": of.committed_at,
@@ -259,7 +259,7 @@ fn report(durable: &[Durable]) -> Result<(), Failure> {
     if durable.is_empty() { Ok(()) } else { print(&durable.iter().map(line).collect::<String>()) }
 }
 
-fn now_micros() -> i64 {
+pub(super) fn now_micros() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::lsn::Lsn;
@@ -81,17 +82,26 @@ impl State {
 
     /// Reads the file. One that cannot be read is none.
     pub(super) fn read(path: &Path, slot: &str) -> Option<Self> {
-        let state: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-        (state.slot == slot).then_some(state)
+        read::<Self>(path).filter(|state| state.slot == slot)
     }
 
     /// Writes the file, so that a crash leaves the old one or the new one.
     pub(super) fn write(&self, path: &Path) -> Result<(), Failure> {
-        let text = serde_json::json!(self).to_string() + "\n";
-        let written = kept::replace(path, &text);
-        let written = written.with_context(|| format!("cannot keep the state in {}", path.display()));
-        written.map_err(Failure::from)
+        write(self, path)
     }
+}
+
+/// Reads a state file. One that cannot be read is none.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// Writes a state file, so that a crash leaves the old one or the new one.
+pub(super) fn write(state: &impl Serialize, path: &Path) -> Result<(), Failure> {
+    let text = serde_json::json!(state).to_string() + "\n";
+    let written = kept::replace(path, &text);
+    let written = written.with_context(|| format!("cannot keep the state in {}", path.display()));
+    written.map_err(Failure::from)
 }
 
 #[cfg(test)]

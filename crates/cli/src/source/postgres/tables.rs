@@ -164,20 +164,20 @@ fn value(kind: &Kind, cell: &Cell) -> Option<Value> {
     }
 }
 
-/// Returns how the values of columns are read. Of types that are not built in, the database says whether they
-/// are arrays, or domains over another type.
 async fn kinds(columns: &[Column], client: &Client) -> Result<Vec<Kind>, tokio_postgres::Error> {
     let mut kinds = Vec::with_capacity(columns.len());
     for column in columns {
-        kinds.push(match Kind::built_in(column.type_id) {
-            Some(kind) => kind,
-            None => kind_of(column.type_id, client).await?,
-        });
+        kinds.push(kind_of(column.type_id, client).await?);
     }
     Ok(kinds)
 }
 
-async fn kind_of(type_id: u32, client: &Client) -> Result<Kind, tokio_postgres::Error> {
+/// Returns how the values of a type are read. Of a type that is not built in, the database says whether it is an
+/// array, or a domain over another type.
+pub(super) async fn kind_of(type_id: u32, client: &Client) -> Result<Kind, tokio_postgres::Error> {
+    if let Some(kind) = Kind::built_in(type_id) {
+        return Ok(kind);
+    }
     let sql = "WITH RECURSIVE base AS (
             SELECT oid, typtype, typbasetype, typcategory, typelem FROM pg_type WHERE oid = $1
             UNION ALL

@@ -5,6 +5,7 @@ use newsreel_mapping::{Batch, RowChange};
 
 use super::{Session, SessionError, Source};
 use crate::exit::note;
+use crate::source::postgres::gather::publishes_of;
 use crate::source::postgres::lsn::Lsn;
 use crate::source::postgres::outgoing::Origin;
 use crate::source::postgres::pgoutput::Output;
@@ -106,19 +107,7 @@ impl Source<'_> {
             return;
         }
         self.queued = end;
-        for wide in batch.widened() {
-            note!(
-                "source: transaction {xid} changes more than {} of a class: {wide:?}",
-                self.mapping.wide_above
-            );
-        }
-        let publishes = batch.into_publishes();
-        if publishes.len() > 1 {
-            note!(
-                "source: transaction {xid} is {} versions: one holds at most 1,000 changes",
-                publishes.len()
-            );
-        }
+        let publishes = publishes_of(xid.into(), batch, self.mapping.wide_above);
         let of =
             Origin { xid: Some(xid.into()), lsn: Some(lsn), committed_at: unix_millis(at_micros), part: 0 };
         match &self.history {

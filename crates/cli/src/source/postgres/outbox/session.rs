@@ -1,0 +1,381 @@
+//! The loop: notes come out of the outbox, publishes go out, and the rows of what is durable are deleted.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use newsreel_core::wire::Change;
+use newsreel_mapping::{Batch, Limits, Mapping, RowChange, Rule, Skips};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_postgres::Client;
+
+use super::install::{self, OutboxError};
+use super::scan::{self, Note, Noted, ScanError, Transactions};
+use super::state::OutboxState;
+use crate::broker::BrokerOptions;
+use crate::exit::{Failure, note};
+use crate::source::postgres::PostgresOptions;
+use crate::source::postgres::attempts::{self, Follow, SessionError};
+use crate::source::postgres::connect::Database;
+use crate::source::postgres::gather::{History, publishes_of};
+use crate::source::postgres::lsn::Lsn;
+use crate::source::postgres::outgoing::{Origin, Outgoing, Wake};
+use crate::source::postgres::session::{now_micros, report};
+use crate::source::postgres::tables::kind_of;
+use crate::source::postgres::values::Kind;
+use crate::source::postgres::{slot, state};
+
+/// How often rows are deleted whose publishes are durable.
+const DELETE_EVERY: Duration = Duration::from_millis(100);
+/// How many transactions, and rows of them, one statement deletes; one transaction it always does.
+const DELETED_AT_ONCE: (usize, u64) = (1_000, 100_000);
+/// How long a snapshot waits for the broker to take more. One that is held for long keeps PostgreSQL from cleaning up.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many transactions may wait to be deleted.
+const MOST_AWAITED: usize = 50_000;
+
+/// A source between and during its sessions.
+struct Source<'a> {
+    options: &'a PostgresOptions,
+    database: &'a Database,
+    mapping: &'a Mapping,
+    outgoing: Outgoing,
+    skips: Skips,
+    /// The state file, as far as it is written.
+    kept: Option<OutboxState>,
+    /// The outbox of the session, with what the database counts.
+    present: Option<OutboxState>,
+    /// The transactions whose rows are to be deleted, in the order of their publishes.
+    awaited: VecDeque<Awaited>,
+    known: BTreeSet<u64>,
+    /// How many transactions were queued. Their numbers stand for what LSNs are to a log.
+    queued: u64,
+    /// Whether the wide changes of a gap are still on their way. Until they are durable nothing is deleted, so that a
+    /// later run sees the gap again.
+    heals: bool,
+    /// Whether a snapshot was left before its end.
+    unread: bool,
+    /// The kinds of the types that are not built in.
+    types: BTreeMap<u32, Kind>,
+    /// The columns that were told to be missing.
+    missing: BTreeSet<(String, String)>,
+}
+
+/// A transaction on its way.
+struct Awaited {
+    number: Lsn,
+    xid: u64,
+    rows: u64,
+}
+
+/// How the columns of each mapped table are read.
+type Tables = BTreeMap<String, BTreeMap<String, Kind>>;
+
+/// Publishes until it is asked to stop.
+pub(in crate::source::postgres) async fn follow(
+    options: &PostgresOptions,
+    database: &Database,
+    mapping: &Mapping,
+    broker: BrokerOptions,
+) -> Result<(), Failure> {
+    let mut source = Source {
+        options,
+        database,
+        mapping,
+        outgoing: Outgoing::new(broker),
+        skips: Skips::default(),
+        kept: state::read(&options.outbox_state()),
+        present: None,
+        awaited: VecDeque::new(),
+        known: BTreeSet::new(),
+        queued: 0,
+        heals: false,
+        unread: false,
+        types: BTreeMap::new(),
+        missing: BTreeSet::new(),
+    };
+    attempts::follow(&mut source, options, database).await
+}
+
+impl Follow for Source<'_> {
+    async fn session(&mut self) -> Result<Infallible, SessionError> {
+        let waiter = Arc::new(Notify::new());
+        let client = self.database.listening(&waiter).await?;
+        self.begin(&client).await?;
+        note!("source: following {} by the outbox", self.database.name());
+        self.run(&client, &waiter).await
+    }
+
+    fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+
+    async fn publish(&mut self, wake: Wake) -> Result<(), Failure> {
+        let durable = self.outgoing.on_wake(wake).await?;
+        if durable.iter().any(|durable| durable.of.xid.is_none()) {
+            self.heals = false;
+        }
+        report(&durable)
+    }
+}
+
+impl Source<'_> {
+    /// Checks the database, and publishes wide if there is a gap.
+    async fn begin(&mut self, client: &Client) -> Result<(), SessionError> {
+        slot::version(client).await?;
+        if self.options.create {
+            client.batch_execute(&install::sql(self.mapping)).await?;
+        }
+        install::check(client, self.mapping).await?;
+        // The word "news". PostgreSQL gives the lock up with the connection.
+        let lock = client.query_one("SELECT pg_try_advisory_lock(1852143475, 0)", &[]).await?;
+        if !lock.get::<_, bool>(0) {
+            return Err(ScanError::Busy.into());
+        }
+        let listen = client.batch_execute("LISTEN newsreel; SET newsreel.reader = 'on'").await;
+        listen.map_err(OutboxError::from)?;
+        let now = present(client).await?;
+        let gap = OutboxState::gap(self.kept.as_ref(), &now);
+        self.present = Some(now);
+        if let Some(gap) = gap {
+            note!("source: {gap}: everything that the mapping covers is published as changed");
+            self.awaited.clear();
+            self.known.clear();
+            self.outgoing.begin_at(Lsn(self.queued));
+            self.heals = true;
+            self.publish_wide().await;
+        }
+        Ok(())
+    }
+
+    async fn publish_wide(&mut self) {
+        let mut batch = Batch::new(self.limits());
+        self.mapping.wide().into_iter().for_each(|target| batch.add(Change::of(target)));
+        let of = Origin { xid: None, lsn: None, committed_at: now_micros() / 1_000, part: 0 };
+        let mut entries = self.history().entries(&of, Lsn(0), batch.into_publishes());
+        entries.iter_mut().for_each(|entry| entry.end = None);
+        self.outgoing.add(entries).await;
+    }
+
+    fn history(&self) -> History {
+        let present = self.present.as_ref();
+        let (system, outbox) =
+            present.map(|now| (now.system.clone(), now.outbox.clone())).unwrap_or_default();
+        History { system, slot: outbox }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { wide_above: self.mapping.wide_above }
+    }
+
+    async fn run(&mut self, client: &Client, waiter: &Notify) -> Result<Infallible, SessionError> {
+        let mut poll = interval(Duration::from_millis(self.options.poll_ms));
+        let mut delete = interval(DELETE_EVERY);
+        let mut check = interval(self.options.status_interval());
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        delete.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let may_read = self.outgoing.has_room() && self.awaited.len() < MOST_AWAITED;
+            let may_delete = self.has_deletable();
+            tokio::select! {
+                () = waiter.notified(), if may_read => self.read(client).await?,
+                _ = poll.tick(), if may_read => self.read(client).await?,
+                () = std::future::ready(()), if may_read && self.unread => self.read(client).await?,
+                wake = self.outgoing.wake() => self.publish(wake).await?,
+                _ = delete.tick(), if may_delete => self.delete(client).await?,
+                _ = check.tick() => install::check(client, self.mapping).await?,
+            }
+        }
+    }
+
+    /// Queues the transactions of one snapshot.
+    async fn read(&mut self, client: &Client) -> Result<(), SessionError> {
+        self.unread = false;
+        let (mut tables, mut transactions) = (None, Transactions::new(self.limits()));
+        let (id, mut notes) = scan::read(self.asked(0, client.simple_query(scan::BEGIN)).await?)?;
+        if id.as_deref() != self.present.as_ref().map(|present| present.outbox.as_str()) {
+            return Err(ScanError::Changed.into());
+        }
+        while !notes.is_empty() {
+            let is_full = notes.len() == scan::PAGE;
+            let tables = match &tables {
+                Some(tables) => tables,
+                None => tables.insert(self.tables(client).await?),
+            };
+            for note in notes {
+                self.take(note, tables, &mut transactions).await;
+            }
+            if !is_full {
+                break;
+            }
+            if !self.has_room_in_time().await? {
+                self.unread = true;
+                break;
+            }
+            notes = scan::read(self.asked(0, client.simple_query(scan::FETCH)).await?)?.1;
+        }
+        self.asked(0, client.simple_query(scan::END)).await?;
+        Ok(())
+    }
+
+    /// Goes on publishing until an answer is there. PostgreSQL is given longer for many rows.
+    async fn asked<T>(
+        &mut self,
+        rows: u64,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, SessionError> {
+        let limit = self.options.status_interval() * 3 + Duration::from_millis(rows);
+        let over = sleep(limit);
+        tokio::pin!(answer, over);
+        loop {
+            tokio::select! {
+                answer = &mut answer => return Ok(answer?),
+                wake = self.outgoing.wake() => self.publish(wake).await?,
+                () = &mut over => return Err(SessionError::Stalled(limit)),
+            }
+        }
+    }
+
+    /// Goes on publishing until there is room for more; says whether there is.
+    async fn has_room_in_time(&mut self) -> Result<bool, SessionError> {
+        let over = sleep(PATIENCE);
+        tokio::pin!(over);
+        while !self.outgoing.has_room() {
+            tokio::select! {
+                wake = self.outgoing.wake() => self.publish(wake).await?,
+                () = &mut over => return Ok(false),
+            }
+        }
+        Ok(self.awaited.len() < MOST_AWAITED)
+    }
+
+    /// Returns how the columns of the mapped tables are read, as the snapshot has them.
+    async fn tables(&mut self, client: &Client) -> Result<Tables, SessionError> {
+        let sql = "SELECT m.source, a.attname::text, a.atttypid FROM newsreel.mapped m
+            JOIN pg_namespace n ON n.nspname = m.schema_name
+            JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = m.table_name AND c.relkind IN ('r', 'p')
+            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped";
+        let mut tables = Tables::new();
+        for row in self.asked(0, client.query(sql, &[])).await? {
+            let type_id: u32 = row.get(2);
+            let kind = match self.types.get(&type_id) {
+                Some(kind) => kind.clone(),
+                None => self.asked(0, kind_of(type_id, client)).await?,
+            };
+            self.types.insert(type_id, kind.clone());
+            tables.entry(row.get(0)).or_default().insert(row.get(1), kind);
+        }
+        for (from, columns) in &tables {
+            for column in self.mapping.rules_of(from).flat_map(Rule::columns) {
+                let missing = !columns.contains_key(column);
+                if missing && self.missing.insert((from.clone(), column.to_owned())) {
+                    note!("source: {from} has no column {column:?} here: what it names is published wide");
+                }
+            }
+        }
+        Ok(tables)
+    }
+
+    /// Adds a note to its transaction, and queues the transaction if it is complete.
+    async fn take(&mut self, note: Note, tables: &Tables, transactions: &mut Transactions) {
+        let Note { xid, at, source, operation, is_last } = note;
+        if self.known.contains(&xid) {
+            return;
+        }
+        let transaction = transactions.of(xid);
+        transaction.rows += 1;
+        let kinds = tables.get(&source);
+        let typed = |row| kinds.map(|kinds| scan::typed(row, kinds)).unwrap_or_default();
+        let mut add = |change: &RowChange<'_>| {
+            self.mapping.apply(&source, change, &mut self.skips, &mut |change| transaction.batch.add(change));
+        };
+        match operation {
+            Noted::Insert { new } => add(&RowChange::Insert { new: &typed(new) }),
+            Noted::Update { old, new } => add(&RowChange::Update { old: &typed(old), new: &typed(new) }),
+            Noted::Delete { old } => add(&RowChange::Delete { old: &typed(old) }),
+            Noted::Truncate => add(&RowChange::Truncate),
+        }
+        for skip in self.skips.take_new() {
+            note!("source: {skip}");
+        }
+        if is_last && let Some(transaction) = transactions.take(xid) {
+            self.queue(xid, at, transaction).await;
+        }
+    }
+
+    async fn queue(&mut self, xid: u64, at: i64, transaction: scan::Transaction) {
+        self.queued += 1;
+        let number = Lsn(self.queued);
+        self.known.insert(xid);
+        self.awaited.push_back(Awaited { number, xid, rows: transaction.rows });
+        let publishes = publishes_of(xid, transaction.batch, self.mapping.wide_above);
+        if publishes.is_empty() {
+            self.outgoing.pass(number);
+            return;
+        }
+        let of = Origin { xid: Some(xid), lsn: None, committed_at: at, part: 0 };
+        self.outgoing.add(self.history().entries(&of, number, publishes)).await;
+    }
+
+    /// Says whether there is a durable transaction, or a state that the file does not have.
+    fn has_deletable(&self) -> bool {
+        let is_durable = |first: &Awaited| first.number <= self.outgoing.durable();
+        !self.heals && (self.awaited.front().is_some_and(is_durable) || self.kept != self.present)
+    }
+
+    /// Writes the state, and then deletes the rows of what is durable: a state that is ahead of the outbox says
+    /// nothing wrong, and one that is behind would look like a gap.
+    async fn delete(&mut self, client: &Client) -> Result<(), SessionError> {
+        let Some(present) = self.present.clone() else { return Ok(()) };
+        let durable = self.outgoing.durable();
+        let (mut xids, mut rows) = (String::new(), 0);
+        let mut count = 0;
+        for first in self.awaited.iter().take(DELETED_AT_ONCE.0).take_while(|first| first.number <= durable) {
+            if count > 0 && rows + first.rows > DELETED_AT_ONCE.1 {
+                break;
+            }
+            rows += first.rows;
+            count += 1;
+            let _ = write!(xids, "{}{}", if count > 1 { "," } else { "" }, first.xid);
+        }
+        let published = if count > 0 { present.published + 1 } else { present.published };
+        let next = OutboxState { published, ..present };
+        state::write(&next, &self.options.outbox_state())?;
+        self.kept = Some(next.clone());
+        if count > 0 {
+            let sql = format!(
+                "WITH gone AS (DELETE FROM newsreel.outbox WHERE xid = ANY ('{{{xids}}}'::xid8[])) \
+                 UPDATE newsreel.history SET published = {published} WHERE id = '{}'",
+                next.outbox
+            );
+            if self.asked(rows, client.execute(&sql, &[])).await? == 0 {
+                return Err(ScanError::Changed.into());
+            }
+            for gone in self.awaited.drain(..count) {
+                self.known.remove(&gone.xid);
+            }
+        }
+        self.present = Some(next);
+        Ok(())
+    }
+}
+
+/// Returns the outbox as the database has it.
+async fn present(client: &Client) -> Result<OutboxState, SessionError> {
+    // Some hosts keep this function to themselves.
+    let system = client.query_one("SELECT system_identifier::text FROM pg_control_system()", &[]).await;
+    let system = system.map_or_else(|_| "unknown".to_owned(), |row| row.get(0));
+    let sql = "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()), \
+         left(pg_walfile_name(pg_current_wal_lsn()), 8), id::text, published FROM newsreel.history";
+    let row = client.query_one(sql, &[]).await.map_err(OutboxError::from)?;
+    let (database, timeline): (u32, &str) = (row.get(0), row.get(1));
+    Ok(OutboxState {
+        system: format!("{system}/{database}"),
+        timeline: u32::from_str_radix(timeline, 16).unwrap_or_default(),
+        outbox: row.get(2),
+        published: u64::try_from(row.get::<_, i64>(3)).unwrap_or_default(),
+    })
+}
