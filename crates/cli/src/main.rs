@@ -23,6 +23,7 @@ mod source;
 mod status;
 mod tail;
 mod token;
+mod utc;
 
 use clap::{Parser, Subcommand};
 

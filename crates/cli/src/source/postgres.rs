@@ -1,14 +1,15 @@
 //! `newsreel source postgres`: from a committed row to a version of the log, by logical replication.
 //!
-//! `connect` finds the database, `slot` makes or checks publication and slot, `wire` and `pgoutput` read the
-//! log, `tables` makes rows of it, `gather` makes publishes of transactions by the mapping, `outgoing` sends
-//! them, and `session` is the loop of one connection, which `attempts` begins again. `state` notices a database
-//! that is not the same any more. `outbox` is the other way, by triggers.
+//! `connect` finds the database, `mapped` its tables, `slot` makes or checks publication and slot, `wire` and
+//! `pgoutput` read the log, `tables` makes rows of it, `gather` makes publishes of transactions by the mapping,
+//! `outgoing` sends them, and `session` is the loop of one connection, which `attempts` begins again. `state`
+//! notices a database that is not the same any more. `outbox` is the other way, by triggers.
 
 mod attempts;
 mod connect;
 mod gather;
 mod lsn;
+mod mapped;
 mod outbox;
 mod outgoing;
 mod pgoutput;
