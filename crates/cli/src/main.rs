@@ -23,6 +23,7 @@ mod source;
 mod status;
 mod tail;
 mod token;
+mod trace;
 mod utc;
 
 use clap::{Parser, Subcommand};
@@ -90,6 +91,12 @@ enum Command {
     /// Publish what changes in another system.
     #[command(subcommand)]
     Source(source::SourceCommand),
+    /// Show the whole way of one change of a source: rows, targets, version, when it was durable and applied.
+    ///
+    /// Reads the trace file that `newsreel source postgres` keeps beside its state file. A change that is older than the
+    /// file says so, and the exit code is 1.
+    #[command(disable_version_flag = true, after_long_help = trace::EXAMPLES)]
+    Trace(trace::TraceOptions),
     /// Check a mapping of rows to targets, and try it on a row.
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -126,6 +133,7 @@ fn main() -> std::process::ExitCode {
             Command::Fill(options) => fill::run(options, broker).await,
             Command::CheckConfig(options) => check::run(&options),
             Command::Source(command) => source::run(command, broker).await,
+            Command::Trace(options) => trace::run(&options),
             Command::Map(command) => map::run(command),
             Command::Token(command) => token::run(command),
             Command::Completions(options) => shell::completions(&options),

@@ -3,31 +3,41 @@
 //! `connect` finds the database, `mapped` its tables, `slot` makes or checks publication and slot, `wire` and
 //! `pgoutput` read the log, `tables` makes rows of it, `gather` makes publishes of transactions by the mapping,
 //! `outgoing` sends them, and `session` is the loop of one connection, which `attempts` begins again. `state`
-//! notices a database that is not the same any more. `outbox` is the other way, by triggers.
+//! notices a database that is not the same any more, `upkeep` looks after slot and publication, and `watch` shows
+//! it all, by `metrics`, `delay` and `trace`. `outbox` is the
+//! other way, by triggers.
 
 mod attempts;
 mod connect;
+mod delay;
 mod gather;
-mod lsn;
+pub(crate) mod lsn;
 mod mapped;
+mod metrics;
 mod outbox;
 mod outgoing;
 mod pgoutput;
+mod rows;
 mod session;
 mod slot;
 mod state;
+mod status;
 mod tables;
 mod tls;
+pub(crate) mod trace;
+mod upkeep;
 mod values;
+mod watch;
 mod wire;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
 use crate::broker::BrokerOptions;
-use crate::exit::{Failure, note, print};
+use crate::exit::{Failure, note};
 use crate::map;
 use connect::Database;
 
@@ -101,12 +111,24 @@ pub(crate) struct PostgresOptions {
     /// How many connections in a row may fail before the command ends, with exit code 6; 0 is any number.
     #[arg(long, env = "NEWSREEL_MAX_FAILURES", default_value_t = 60, value_name = "N")]
     max_failures: u32,
+    /// Serve metrics for Prometheus at /metrics, and /healthz. A port alone is one of 127.0.0.1.
+    #[arg(long, env = "NEWSREEL_METRICS", value_name = "ADDRESS", value_parser = metrics::address)]
+    metrics: Option<SocketAddr>,
+    /// How often what was published is told on stderr, with the delays, if anything was; 0 is never.
+    #[arg(long, env = "NEWSREEL_REPORT_EVERY_S", default_value_t = 60, value_name = "S")]
+    report_every_s: u64,
+    /// How many MiB of traces are kept beside the state file, for `newsreel trace`; 0 is none.
+    #[arg(long, env = "NEWSREEL_TRACE_MB", default_value_t = 64, value_name = "MIB")]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=1_048_576))]
+    trace_mb: u64,
 }
 
 /// The commands below `source postgres`.
 #[derive(clap::Subcommand)]
 enum PostgresCommand {
     /// Show the slot: whether it is in use, what is confirmed, and how much of the log it keeps.
+    ///
+    /// The exit code is 6 if the slot is about to be lost, or is. The lag in seconds is known where the state file is.
     #[command(after_long_help = STATUS_EXAMPLES)]
     Status(StatusOptions),
     /// Drop the slot and the publication. PostgreSQL then keeps no log for the source.
@@ -154,7 +176,7 @@ pub(crate) async fn run(options: PostgresOptions, mut broker: BrokerOptions) -> 
         Some(PostgresCommand::Status(status)) if options.outbox => {
             return outbox::show_status(&database, status.json).await;
         }
-        Some(PostgresCommand::Status(status)) => return show_status(&options, &database, status.json).await,
+        Some(PostgresCommand::Status(status)) => return status::show(&options, &database, status.json).await,
         Some(PostgresCommand::Drop) => {
             let client = database.client().await.map_err(|error| unreachable(&database, &error))?;
             let dropped = slot::drop_all(&client, &options.slot, &options.publication).await;
@@ -179,31 +201,6 @@ pub(crate) async fn run(options: PostgresOptions, mut broker: BrokerOptions) -> 
         return outbox::follow(&options, &database, &mapping, broker).await;
     }
     session::follow(&options, &database, &mapping, broker).await
-}
-
-async fn show_status(options: &PostgresOptions, database: &Database, json: bool) -> Result<(), Failure> {
-    let client = database.client().await.map_err(|error| unreachable(database, &error))?;
-    let status = slot::status(&client, &options.slot).await;
-    let status = status.map_err(|error| Failure::Input(error.to_string()))?;
-    let Some(status) = status else {
-        return Err(Failure::Input(format!("there is no replication slot {:?}", options.slot)));
-    };
-    if json {
-        return print(&format!("{}\n", serde_json::json!(status)));
-    }
-    let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    print(&format!(
-        "slot           {}\nactive         {}\nactive pid     {}\nconfirmed LSN  {}\nlag bytes      {}\n\
-         kept bytes     {}\nwal status     {}\nkept at most   {}\n",
-        status.slot,
-        if status.active { "yes" } else { "no" },
-        text(status.active_pid.map(|pid| pid.to_string())),
-        text(status.confirmed_lsn),
-        text(status.lag_bytes.map(|bytes| bytes.to_string())),
-        text(status.kept_bytes.map(|bytes| bytes.to_string())),
-        text(status.wal_status),
-        status.max_slot_wal_keep_size,
-    ))
 }
 
 fn unreachable(database: &Database, error: &connect::ConnectError) -> Failure {

@@ -11,6 +11,7 @@ use super::outbox::{OutboxError, ScanError};
 use super::outgoing::{Outgoing, Wake};
 use super::pgoutput::OutputError;
 use super::slot::SetupError;
+use super::upkeep::UpkeepError;
 use super::wire::WireError;
 use crate::exit::{Failure, asked_to_stop, note};
 use crate::http::pause;
@@ -22,6 +23,9 @@ pub(super) trait Follow {
 
     /// Returns what waits to be published.
     fn outgoing(&mut self) -> &mut Outgoing;
+
+    /// Notes that the connection to the database is lost.
+    fn lost(&mut self) {}
 
     /// Sends and hears what there is, and prints what has become durable.
     async fn publish(&mut self, wake: Wake) -> Result<(), Failure>;
@@ -57,6 +61,9 @@ pub(super) enum SessionError {
     /// PostgreSQL ended the copy.
     #[error("PostgreSQL ended the replication")]
     Ended,
+    /// Rows of mapped tables are not in the log any more.
+    #[error("the publication lacks {0}, which it had")]
+    Unpublished(String),
     /// Another attempt would fail as well.
     #[error(transparent)]
     Fatal(#[from] Failure),
@@ -68,6 +75,7 @@ impl From<SetupError> for SessionError {
             SetupError::Client(error) => Self::Client(error),
             setup @ (SetupError::Version(_)
             | SetupError::WalLevel(_)
+            | SetupError::Failover(_)
             | SetupError::Mapping(_)
             | SetupError::Missing { .. }
             | SetupError::ForeignSlot(_)) => Self::Setup(setup),
@@ -82,6 +90,15 @@ impl From<OutboxError> for SessionError {
             install @ (OutboxError::Missing
             | OutboxError::OfAnotherMapping(_)
             | OutboxError::Forbidden(_)) => Self::NotInstalled(install),
+        }
+    }
+}
+
+impl From<UpkeepError> for SessionError {
+    fn from(error: UpkeepError) -> Self {
+        match error {
+            UpkeepError::Setup(error) => error.into(),
+            UpkeepError::Unpublished(tables) => Self::Unpublished(tables),
         }
     }
 }
@@ -116,6 +133,7 @@ pub(super) async fn follow(
         if options.max_failures > 0 && failures >= options.max_failures {
             return Err(Failure::Database { what: database.name(), why: error.to_string() });
         }
+        source.lost();
         note!("source: {error}; connecting again");
         tokio::select! {
             outcome = wait(source, pause(failures)) => outcome?,

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use newsreel_core::wire::{Change, Publish};
-use newsreel_mapping::{Batch, Limits};
+use newsreel_mapping::{Batch, Limits, Row};
 use sha2::{Digest as _, Sha256};
 
 use super::lsn::Lsn;
 use super::outgoing::{Entry, Origin};
+use super::rows::{RowKind, Rows};
 use crate::exit::note;
 
 /// How many parts (savepoints) of one streamed transaction are kept apart, so that a rollback of one leaves
@@ -22,11 +23,18 @@ const MAX_PARTS: usize = 1_000;
 pub(super) struct Gather {
     limits: Limits,
     /// The transaction that comes as a whole, and its xid.
-    whole: Option<(u32, Batch)>,
+    whole: Option<(u32, Gathered)>,
     /// Transactions that come in streams: by xid, their parts by xid of the subtransaction.
-    streams: BTreeMap<u32, BTreeMap<u32, Batch>>,
+    streams: BTreeMap<u32, BTreeMap<u32, Gathered>>,
     /// The transaction that a stream is open of.
     open: Option<u32>,
+}
+
+/// The changes of a transaction, or of a part of one, and the rows they came from.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) batch: Batch,
+    pub(super) rows: Rows,
 }
 
 /// The names that tell the publishes of one history from those of any other.
@@ -46,7 +54,7 @@ impl Gather {
 
     /// Begins a transaction that comes as a whole.
     pub(super) fn begin(&mut self, xid: u32) {
-        self.whole = Some((xid, Batch::new(self.limits)));
+        self.whole = Some((xid, Gathered::new(self.limits)));
     }
 
     /// Opens a stream of a transaction in progress.
@@ -65,17 +73,31 @@ impl Gather {
         self.whole.is_none() && self.streams.is_empty()
     }
 
-    /// Adds changes of a row, or of a message, of a subtransaction.
+    /// Adds changes of a message of a subtransaction.
     pub(super) fn add(&mut self, part: Option<u32>, changes: Vec<Change>) {
-        let Some(batch) = self.batch(part) else { return };
-        changes.into_iter().for_each(|change| batch.add(change));
+        let Some(gathered) = self.part(part) else { return };
+        changes.into_iter().for_each(|change| gathered.batch.add(change));
     }
 
-    fn batch(&mut self, part: Option<u32>) -> Option<&mut Batch> {
-        let Some(xid) = self.open else { return self.whole.as_mut().map(|(_, batch)| batch) };
+    /// Adds the changes of a row of a subtransaction. `columns` gives what names the row.
+    pub(super) fn add_row(
+        &mut self,
+        part: Option<u32>,
+        table: &str,
+        kind: RowKind,
+        columns: impl FnOnce() -> Row,
+        changes: Vec<Change>,
+    ) {
+        let Some(gathered) = self.part(part) else { return };
+        gathered.rows.add(table, kind, || (columns(), changes.clone()));
+        changes.into_iter().for_each(|change| gathered.batch.add(change));
+    }
+
+    fn part(&mut self, part: Option<u32>) -> Option<&mut Gathered> {
+        let Some(xid) = self.open else { return self.whole.as_mut().map(|(_, gathered)| gathered) };
         let parts = self.streams.entry(xid).or_default();
         let part = part.filter(|part| parts.len() < MAX_PARTS || parts.contains_key(part)).unwrap_or(xid);
-        Some(parts.entry(part).or_insert_with(|| Batch::new(self.limits)))
+        Some(parts.entry(part).or_insert_with(|| Gathered::new(self.limits)))
     }
 
     /// Forgets a streamed transaction, or one part of it.
@@ -88,17 +110,24 @@ impl Gather {
     }
 
     /// Ends the transaction that came as a whole.
-    pub(super) fn commit(&mut self) -> Option<(u32, Batch)> {
+    pub(super) fn commit(&mut self) -> Option<(u32, Gathered)> {
         self.whole.take()
     }
 
     /// Ends a transaction that came in streams.
-    pub(super) fn commit_stream(&mut self, xid: u32) -> Batch {
+    pub(super) fn commit_stream(&mut self, xid: u32) -> Gathered {
         let parts = self.streams.remove(&xid).unwrap_or_default();
-        parts.into_values().fold(Batch::new(self.limits), |mut all, part| {
-            all.append(part);
+        parts.into_values().fold(Gathered::new(self.limits), |mut all, part| {
+            all.batch.append(part.batch);
+            all.rows.append(part.rows);
             all
         })
+    }
+}
+
+impl Gathered {
+    fn new(limits: Limits) -> Self {
+        Self { batch: Batch::new(limits), rows: Rows::default() }
     }
 }
 
@@ -135,7 +164,7 @@ impl History {
             let _ = write!(content, "{byte:02x}");
         }
         let Self { system, slot } = self;
-        let Origin { xid, lsn, committed_at, part } = of;
+        let Origin { xid, lsn, committed_at, part, .. } = of;
         let commit = lsn.map_or_else(|| xid.unwrap_or_default().to_string(), |lsn| lsn.to_string());
         let key = format!("pg:{system}:{slot}:{commit}:{committed_at}:{part}:{content}");
         format!(r#"{{"changes":{changes},"idempotency_key":{}}}"#, serde_json::Value::from(key))
@@ -144,6 +173,8 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use newsreel_core::wire::{Key, PublishLine};
 
     use super::*;
@@ -152,8 +183,8 @@ mod tests {
         vec![Change::update(Key::new(key).unwrap(), Vec::new())]
     }
 
-    fn written(batch: Batch) -> String {
-        batch.into_publishes().iter().map(|publish| publish.written().changes).collect()
+    fn written(gathered: Gathered) -> String {
+        gathered.batch.into_publishes().iter().map(|publish| publish.written().changes).collect()
     }
 
     #[test]
@@ -173,7 +204,7 @@ mod tests {
         gather.begin(7);
         gather.add(None, update("t:7"));
         assert_eq!(
-            gather.commit().map(|(xid, batch)| (xid, written(batch))),
+            gather.commit().map(|(xid, gathered)| (xid, written(gathered))),
             Some((7, r#"[{"key":"t:7"}]"#.into()))
         );
     }
@@ -181,7 +212,7 @@ mod tests {
     #[test]
     fn a_publish_has_the_same_key_whenever_it_is_sent_and_another_in_another_history() {
         let history = History { system: "7".into(), slot: "newsreel".into() };
-        let of = Origin { xid: Some(1), lsn: Some(Lsn(16)), committed_at: 5, part: 0 };
+        let of = Origin { xid: Some(1), lsn: Some(Lsn(16)), committed_at: 5, part: 0, rows: Arc::default() };
         let publishes = || {
             let mut batch = Batch::new(Limits { wide_above: 10_000 });
             (0..1_500)

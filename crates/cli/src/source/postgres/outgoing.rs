@@ -1,6 +1,7 @@
 //! The publishes on their way to the broker: in order, each until it is durable there.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use newsreel_core::wire::frame::close;
@@ -9,6 +10,7 @@ use newsreel_core::wire::publish::Receipt;
 use tokio::time::{Instant, sleep_until};
 
 use super::lsn::Lsn;
+use super::rows::Rows;
 use crate::broker::BrokerOptions;
 use crate::exit::{Failure, note};
 use crate::http::pause;
@@ -33,7 +35,7 @@ pub(super) struct Entry {
 }
 
 /// The transaction that a publish is of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Origin {
     /// The xid of the transaction; none for a wide change of the source's own.
     pub(super) xid: Option<u64>,
@@ -43,12 +45,18 @@ pub(super) struct Origin {
     pub(super) committed_at: i64,
     /// The number of the publish within the transaction, from 0.
     pub(super) part: usize,
+    /// The rows of the transaction.
+    pub(super) rows: Arc<Rows>,
 }
 
 /// A publish that is durable.
 #[derive(Debug)]
 pub(super) struct Durable {
     pub(super) of: Origin,
+    /// The line that was sent.
+    pub(super) text: String,
+    /// Up to where everything is durable with it.
+    pub(super) end: Option<Lsn>,
     pub(super) receipt: Receipt,
 }
 
@@ -99,6 +107,16 @@ impl Outgoing {
     /// Says whether more may be read from the database.
     pub(super) fn has_room(&self) -> bool {
         self.queue.len() < WINDOW && self.waiting_bytes < 4 * WINDOW_BYTES
+    }
+
+    /// Returns how many publishes wait for an answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Says whether the broker is connected.
+    pub(super) fn is_open(&self) -> bool {
+        self.opened
     }
 
     /// Returns up to where everything is durable.
@@ -195,7 +213,7 @@ impl Outgoing {
                     self.sent_bytes = self.sent_bytes.saturating_sub(text.len());
                     self.waiting_bytes = self.waiting_bytes.saturating_sub(text.len());
                     self.durable = self.durable.max(end.unwrap_or_default());
-                    durable.push(Durable { of, receipt });
+                    durable.push(Durable { of, text, end, receipt });
                 }
                 PublishAnswer::Refused(refusal) if refusal.status >= 500 || refusal.status == 429 => {
                     self.give_up(format!("{}: {}", refusal.code, refusal.detail)).await;

@@ -3,10 +3,12 @@
 mod output;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use newsreel_core::wire::Change;
 use newsreel_mapping::{Batch, Limits, Mapping, Skips};
+use postgres_protocol::escape::escape_identifier;
 use serde_json::json;
 use tokio::time::{Instant, interval};
 
@@ -15,11 +17,14 @@ use super::attempts::{self, Follow, SessionError};
 use super::connect::{Connected, Database};
 use super::gather::{Gather, History};
 use super::lsn::Lsn;
+use super::metrics::{Side, Wide};
 use super::outgoing::{Durable, Origin, Outgoing, Wake};
 use super::pgoutput::Decoder;
-use super::slot::{self, Needs};
+use super::slot::{self, Needs, SlotStatus};
 use super::state::{Present, State};
 use super::tables::Tables;
+use super::upkeep;
+use super::watch::Watch;
 use super::wire::{Copied, Wire};
 use crate::broker::BrokerOptions;
 use crate::exit::{Failure, note, print};
@@ -35,7 +40,13 @@ struct Source<'a> {
     database: &'a Database,
     mapping: &'a Mapping,
     outgoing: Outgoing,
+    watch: Arc<Watch>,
+    tables: Tables,
     skips: Skips,
+    /// How often anything was skipped that was told.
+    skipped: u64,
+    /// Whether it was told that nothing bounds the log that PostgreSQL keeps.
+    warned: bool,
     state: Option<State>,
     /// The identity of the database, once it is known.
     history: Option<History>,
@@ -51,7 +62,6 @@ struct Source<'a> {
 struct Session<'a> {
     client: &'a tokio_postgres::Client,
     decoder: Decoder,
-    tables: Tables,
     gather: Gather,
 }
 
@@ -67,8 +77,12 @@ pub(super) async fn follow(
         options,
         database,
         mapping,
+        watch: Watch::start(options, &options.state(), broker.clone()).await?,
         outgoing: Outgoing::new(broker),
+        tables: Tables::default(),
         skips: Skips::default(),
+        skipped: 0,
+        warned: false,
         queued: Lsn::default(),
         timeline: 0,
         history: None,
@@ -92,18 +106,28 @@ impl Follow for Source<'_> {
         ))
         .await?;
         note!("source: following {} by the slot {:?}", self.database.name(), self.options.slot);
+        self.watch.connected(Side::Database, true);
         let gather = Gather::new(Limits { wide_above: self.mapping.wide_above });
-        let session =
-            Session { client: &client, decoder: Decoder::default(), tables: Tables::default(), gather };
-        self.run(&mut wire, session).await
+        let session = Session { client: &client, decoder: Decoder::default(), gather };
+        let (watch, needs) = (Arc::clone(&self.watch), self.needs());
+        let heartbeat = Duration::from_millis(self.options.heartbeat_ms);
+        tokio::select! {
+            ended = self.run(&mut wire, session) => ended,
+            ended = upkeep::run(&client, &needs, &watch, heartbeat) => Ok(ended?),
+        }
     }
 
     fn outgoing(&mut self) -> &mut Outgoing {
         &mut self.outgoing
     }
 
+    fn lost(&mut self) {
+        self.watch.connected(Side::Database, false);
+    }
+
     async fn publish(&mut self, wake: Wake) -> Result<(), Failure> {
         let durable = self.outgoing.on_wake(wake).await?;
+        self.watch.published(&durable, &self.outgoing);
         if durable.iter().any(|durable| durable.of.xid.is_none()) {
             self.heals = false;
         }
@@ -111,25 +135,29 @@ impl Follow for Source<'_> {
     }
 }
 
-impl Source<'_> {
-    /// Checks the database, publishes wide if there is a gap, and returns the server's version.
-    async fn begin(&mut self, wire: &mut Wire, client: &tokio_postgres::Client) -> Result<i32, SessionError> {
+impl<'a> Source<'a> {
+    fn needs(&self) -> Needs<'a> {
         let options = self.options;
-        let needs = Needs {
+        Needs {
             mapping: self.mapping,
             slot: &options.slot,
             publication: &options.publication,
             create: options.create,
             failover: options.failover,
             known: self.state.is_some(),
-        };
-        let made = slot::prepare(client, &needs).await?;
+        }
+    }
+
+    /// Checks the database, publishes wide if there is a gap, and returns the server's version.
+    async fn begin(&mut self, wire: &mut Wire, client: &tokio_postgres::Client) -> Result<i32, SessionError> {
+        let made = slot::prepare(client, &self.needs()).await?;
         let version = slot::version(client).await?;
         let system = wire.query("IDENTIFY_SYSTEM").await?;
         let mut columns = system.into_iter().flatten().map(Option::unwrap_or_default);
         let mut column = || columns.next().unwrap_or_default();
         let (system, timeline, end) = (column(), column(), column());
-        let confirmed = slot::confirmed(client, &options.slot).await?;
+        let slot = self.slot(wire, client).await?;
+        let confirmed = slot.confirmed_lsn.and_then(|lsn| lsn.parse().ok()).unwrap_or_default();
         let now = Present {
             system,
             timeline: timeline.parse().unwrap_or_default(),
@@ -137,21 +165,50 @@ impl Source<'_> {
             confirmed,
         };
         self.timeline = now.timeline;
-        self.history = Some(History { system: now.system.clone(), slot: options.slot.clone() });
+        self.history = Some(History { system: now.system.clone(), slot: self.options.slot.clone() });
         if let Some(gap) = made.or_else(|| State::gap(self.state.as_ref(), &now)) {
             note!("source: {gap}: everything that the mapping covers is published as changed");
             self.outgoing.begin_at(confirmed);
+            self.watch.begin_at(confirmed, Some(slot.clock));
             (self.queued, self.heals) = (Lsn::default(), true);
             self.publish_wide(now.end).await;
+        } else if let Some(state) = self.state.as_ref().filter(|_| self.queued == Lsn::default()) {
+            self.watch.begin_at(state.durable.parse().unwrap_or_default(), state.as_of);
         }
         Ok(version)
+    }
+
+    /// Looks at the slot, and warns of what may become of it.
+    async fn slot(
+        &mut self,
+        wire: &mut Wire,
+        client: &tokio_postgres::Client,
+    ) -> Result<SlotStatus, SessionError> {
+        let name = &self.options.slot;
+        let Some(slot) = slot::status(client, name).await? else { return Err(SessionError::Ended) };
+        if self.options.failover && !slot.failover {
+            wire.query(&format!("ALTER_REPLICATION_SLOT {} ( FAILOVER true )", escape_identifier(name)))
+                .await?;
+            note!("source: the slot {name:?} is copied to standbys from here on");
+        }
+        if slot.limit_bytes < 0 && !std::mem::replace(&mut self.warned, true) {
+            note!(
+                "source: max_slot_wal_keep_size is -1: while the source is away PostgreSQL keeps its log until the disk is \
+                 full; run `ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf();`, and a source that \
+                 was away for longer publishes everything as changed"
+            );
+        }
+        Ok(slot)
     }
 
     async fn publish_wide(&mut self, at: Lsn) {
         let mut batch = Batch::new(Limits { wide_above: self.mapping.wide_above });
         self.mapping.wide().into_iter().for_each(|target| batch.add(Change::of(target)));
-        let of = Origin { xid: None, lsn: Some(at), committed_at: now_micros() / 1_000, part: 0 };
-        let entries = self.history.as_ref().map(|history| history.entries(&of, at, batch.into_publishes()));
+        let publishes = batch.into_publishes();
+        self.watch.metrics.wide(Wide::Gap, publishes.iter().map(|publish| publish.changes.len()).sum());
+        let committed_at = self.watch.now();
+        let of = Origin { xid: None, lsn: Some(at), committed_at, part: 0, rows: Arc::default() };
+        let entries = self.history.as_ref().map(|history| history.entries(&of, at, publishes));
         let mut entries = entries.unwrap_or_default();
         entries.iter_mut().for_each(|entry| entry.end = None);
         self.outgoing.add(entries).await;
@@ -161,10 +218,6 @@ impl Source<'_> {
         let interval_of_status = self.options.status_interval();
         let (mut heard, mut told, mut confirmed) = (Instant::now(), Instant::now(), Lsn::default());
         let mut confirm = interval(CONFIRM_EVERY);
-        let never = Duration::from_secs(u64::from(u32::MAX));
-        let heartbeat = Duration::from_millis(self.options.heartbeat_ms);
-        let mut heartbeat = interval(if heartbeat.is_zero() { never } else { heartbeat });
-        heartbeat.reset();
         loop {
             let has_room = self.outgoing.has_room();
             tokio::select! {
@@ -202,7 +255,6 @@ impl Source<'_> {
                         return Err(SessionError::Stalled(heard.elapsed()));
                     }
                 }
-                _ = heartbeat.tick() => beat(session.client).await?,
             }
         }
     }
@@ -211,11 +263,13 @@ impl Source<'_> {
     /// nothing wrong, and one that is behind would look like a gap.
     async fn confirm(&mut self, wire: &mut Wire) -> Result<Lsn, SessionError> {
         let durable = self.outgoing.durable();
+        let as_of = self.watch.confirmed(durable);
         let state = State {
             system: self.history.as_ref().map(|history| history.system.clone()).unwrap_or_default(),
             timeline: self.timeline,
             slot: self.options.slot.clone(),
             durable: durable.to_string(),
+            as_of,
         };
         if self.heals {
             wire.confirm(Lsn::default(), now_micros()).await?;
@@ -230,25 +284,9 @@ impl Source<'_> {
     }
 }
 
-/// Writes a message into the log, so that the slot moves on in an idle database.
-async fn beat(client: &tokio_postgres::Client) -> Result<(), SessionError> {
-    let sql = "SELECT pg_logical_emit_message(false, 'newsreel-heartbeat', '')";
-    match client.batch_execute(sql).await {
-        Err(error) if error.as_db_error().is_some() => {
-            note!(
-                "source: no heartbeat: {}; run `GRANT EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, \
-                 text) TO …;` or give --heartbeat-ms 0",
-                crate::exit::innermost(&error)
-            );
-            Ok(())
-        }
-        outcome => Ok(outcome?),
-    }
-}
-
 /// Prints a line of JSON for each version.
 pub(super) fn report(durable: &[Durable]) -> Result<(), Failure> {
-    let line = |Durable { of, receipt }: &Durable| {
+    let line = |Durable { of, receipt, .. }: &Durable| {
         let line = json!({
             "lsn": of.lsn.map(|lsn| lsn.to_string()), "xid": of.xid, "part": of.part, "committed_at": of.committed_at,
             "version": receipt.version, "position": receipt.position, "at": receipt.at,
@@ -259,7 +297,7 @@ pub(super) fn report(durable: &[Durable]) -> Result<(), Failure> {
     if durable.is_empty() { Ok(()) } else { print(&durable.iter().map(line).collect::<String>()) }
 }
 
-pub(super) fn now_micros() -> i64 {
+fn now_micros() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
 }

@@ -21,6 +21,9 @@ pub(super) struct State {
     pub(super) slot: String,
     /// Everything up to here is durable at the broker.
     pub(super) durable: String,
+    /// Everything that was committed before this time is: Unix milliseconds by the database's clock.
+    #[serde(default)]
+    pub(super) as_of: Option<i64>,
 }
 
 /// Why a source cannot go on where it was.
@@ -46,6 +49,9 @@ pub(super) enum Gap {
     /// The slot was made anew.
     #[error("the slot is new")]
     NewSlot,
+    /// The publication was not whole.
+    #[error("the publication lacked some of what the mapping covers")]
+    Unpublished,
     /// The slot was lost.
     #[error("the slot was lost: PostgreSQL removed log that it still needed")]
     LostSlot,
@@ -110,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_database_that_is_not_the_same_is_noticed() {
-        let state = State { system: "7".into(), timeline: 1, slot: "s".into(), durable: "0/20".into() };
+        let state =
+            State { system: "7".into(), timeline: 1, slot: "s".into(), durable: "0/20".into(), as_of: None };
         let now = Present { system: "7".into(), timeline: 1, end: Lsn(0x30), confirmed: Lsn(0x20) };
         let gap = |now: Present| State::gap(Some(&state), &now);
         assert_eq!(gap(now.clone()), None);
@@ -127,7 +134,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.state");
         assert_eq!(State::read(&path, "s"), None);
-        let state = State { system: "7".into(), timeline: 1, slot: "s".into(), durable: "0/20".into() };
+        let state =
+            State { system: "7".into(), timeline: 1, slot: "s".into(), durable: "0/20".into(), as_of: None };
         state.write(&path).unwrap();
         assert_eq!(State::read(&path, "s"), Some(state));
         assert_eq!(State::read(&path, "t"), None);

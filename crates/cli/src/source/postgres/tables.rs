@@ -23,7 +23,7 @@ pub(super) struct Table {
     pub(super) missing: Vec<String>,
 }
 
-/// The tables of one session.
+/// The tables that the log announced.
 #[derive(Debug, Default)]
 pub(super) struct Tables(BTreeMap<u32, Table>);
 
@@ -33,13 +33,14 @@ impl Tables {
         self.0.get(&id)
     }
 
-    /// Takes a table as the log announces it, and returns it.
+    /// Takes a table as the log announces it. Returns it, and which of the columns that the mapping reads are others
+    /// than when it was announced before.
     pub(super) async fn announce(
         &mut self,
         relation: Relation,
         mapping: &Mapping,
         client: &Client,
-    ) -> Result<&Table, tokio_postgres::Error> {
+    ) -> Result<(&Table, Vec<String>), tokio_postgres::Error> {
         let name = format!("{}.{}", relation.schema, relation.table);
         let kinds = kinds(&relation.columns, client).await?;
         let columns = mapping.rules_of(&name).flat_map(newsreel_mapping::Rule::columns);
@@ -47,12 +48,30 @@ impl Tables {
         let has = |column: &&String| relation.columns.iter().any(|there| there.name == **column);
         let missing = read.iter().filter(|column| !has(column)).cloned().collect();
         let table = Table { name, kinds, read, missing, relation };
+        let altered = self.0.values().find(|before| before.name == table.name);
+        let altered = altered.map_or_else(Vec::new, |before| table.altered(before));
+        // A table that was made anew under the same name has another number.
+        self.0.retain(|_, before| before.name != table.name);
         let id = table.relation.id;
-        Ok(self.0.entry(id).insert_entry(table).into_mut())
+        Ok((self.0.entry(id).insert_entry(table).into_mut(), altered))
     }
 }
 
 impl Table {
+    /// Returns which of the columns that the mapping reads are others than before.
+    fn altered(&self, before: &Self) -> Vec<String> {
+        let type_of = |table: &Self, name: &String| {
+            table.relation.columns.iter().find(|column| column.name == *name).map(|column| column.type_id)
+        };
+        let alteration = |name: &String| match (type_of(before, name), type_of(self, name)) {
+            (Some(_), None) => Some(format!("column {name:?} is gone")),
+            (None, Some(_)) => Some(format!("column {name:?} is new")),
+            (Some(before), Some(now)) if before != now => Some(format!("column {name:?} has another type")),
+            (Some(_), Some(_)) | (None, None) => None,
+        };
+        self.read.iter().filter_map(alteration).collect()
+    }
+
     /// Returns a row, without the large values that were not sent.
     pub(super) fn row(&self, tuple: &Tuple) -> Row {
         self.cells(tuple)

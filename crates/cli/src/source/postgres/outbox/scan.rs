@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::SimpleQueryRow;
 
+use crate::source::postgres::rows::Rows;
 use crate::source::postgres::values::Kind;
 
 /// How many rows a page has.
@@ -81,7 +82,10 @@ pub(super) struct Transactions {
 #[derive(Debug)]
 pub(super) struct Transaction {
     pub(super) batch: Batch,
+    /// How many rows of the outbox it has.
     pub(super) rows: u64,
+    /// The rows that it changed.
+    pub(super) changed: Rows,
 }
 
 impl Transactions {
@@ -91,7 +95,11 @@ impl Transactions {
 
     /// Returns a transaction, which begins with its first note.
     pub(super) fn of(&mut self, xid: u64) -> &mut Transaction {
-        self.open.entry(xid).or_insert_with(|| Transaction { batch: Batch::new(self.limits), rows: 0 })
+        self.open.entry(xid).or_insert_with(|| Transaction {
+            batch: Batch::new(self.limits),
+            rows: 0,
+            changed: Rows::default(),
+        })
     }
 
     /// Takes a transaction out.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use newsreel_core::wire::Change;
-use newsreel_mapping::{Batch, Limits, Mapping, RowChange, Rule, Skips};
+use newsreel_mapping::{Batch, Limits, Mapping, Row, RowChange, Rule, Skips};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_postgres::Client;
@@ -22,10 +22,13 @@ use crate::source::postgres::attempts::{self, Follow, SessionError};
 use crate::source::postgres::connect::Database;
 use crate::source::postgres::gather::{History, publishes_of};
 use crate::source::postgres::lsn::Lsn;
+use crate::source::postgres::metrics::{Side, Wide};
 use crate::source::postgres::outgoing::{Origin, Outgoing, Wake};
-use crate::source::postgres::session::{now_micros, report};
+use crate::source::postgres::rows::{self, RowKind};
+use crate::source::postgres::session::report;
 use crate::source::postgres::tables::kind_of;
 use crate::source::postgres::values::Kind;
+use crate::source::postgres::watch::Watch;
 use crate::source::postgres::{slot, state};
 
 /// How often rows are deleted whose publishes are durable.
@@ -43,6 +46,7 @@ struct Source<'a> {
     database: &'a Database,
     mapping: &'a Mapping,
     outgoing: Outgoing,
+    watch: Arc<Watch>,
     skips: Skips,
     /// The state file, as far as it is written.
     kept: Option<OutboxState>,
@@ -85,6 +89,7 @@ pub(in crate::source::postgres) async fn follow(
         options,
         database,
         mapping,
+        watch: Watch::start(options, &options.outbox_state(), broker.clone()).await?,
         outgoing: Outgoing::new(broker),
         skips: Skips::default(),
         kept: state::read(&options.outbox_state()),
@@ -106,6 +111,7 @@ impl Follow for Source<'_> {
         let client = self.database.listening(&waiter).await?;
         self.begin(&client).await?;
         note!("source: following {} by the outbox", self.database.name());
+        self.watch.connected(Side::Database, true);
         self.run(&client, &waiter).await
     }
 
@@ -113,8 +119,13 @@ impl Follow for Source<'_> {
         &mut self.outgoing
     }
 
+    fn lost(&mut self) {
+        self.watch.connected(Side::Database, false);
+    }
+
     async fn publish(&mut self, wake: Wake) -> Result<(), Failure> {
         let durable = self.outgoing.on_wake(wake).await?;
+        self.watch.published(&durable, &self.outgoing);
         if durable.iter().any(|durable| durable.of.xid.is_none()) {
             self.heals = false;
         }
@@ -154,8 +165,11 @@ impl Source<'_> {
     async fn publish_wide(&mut self) {
         let mut batch = Batch::new(self.limits());
         self.mapping.wide().into_iter().for_each(|target| batch.add(Change::of(target)));
-        let of = Origin { xid: None, lsn: None, committed_at: now_micros() / 1_000, part: 0 };
-        let mut entries = self.history().entries(&of, Lsn(0), batch.into_publishes());
+        let publishes = batch.into_publishes();
+        self.watch.metrics.wide(Wide::Gap, publishes.iter().map(|publish| publish.changes.len()).sum());
+        let committed_at = self.watch.now();
+        let of = Origin { xid: None, lsn: None, committed_at, part: 0, rows: Arc::default() };
+        let mut entries = self.history().entries(&of, Lsn(0), publishes);
         entries.iter_mut().for_each(|entry| entry.end = None);
         self.outgoing.add(entries).await;
     }
@@ -289,18 +303,34 @@ impl Source<'_> {
         transaction.rows += 1;
         let kinds = tables.get(&source);
         let typed = |row| kinds.map(|kinds| scan::typed(row, kinds)).unwrap_or_default();
-        let mut add = |change: &RowChange<'_>| {
-            self.mapping.apply(&source, change, &mut self.skips, &mut |change| transaction.batch.add(change));
+        let mut changes = Vec::new();
+        let mut apply = |change: &RowChange<'_>| {
+            self.mapping.apply(&source, change, &mut self.skips, &mut |change| changes.push(change));
         };
-        match operation {
-            Noted::Insert { new } => add(&RowChange::Insert { new: &typed(new) }),
-            Noted::Update { old, new } => add(&RowChange::Update { old: &typed(old), new: &typed(new) }),
-            Noted::Delete { old } => add(&RowChange::Delete { old: &typed(old) }),
-            Noted::Truncate => add(&RowChange::Truncate),
-        }
-        for skip in self.skips.take_new() {
-            note!("source: {skip}");
-        }
+        let (kind, row) = match operation {
+            Noted::Insert { new } => {
+                let new = typed(new);
+                apply(&RowChange::Insert { new: &new });
+                (RowKind::Insert, new)
+            }
+            Noted::Update { old, new } => {
+                let (old, new) = (typed(old), typed(new));
+                apply(&RowChange::Update { old: &old, new: &new });
+                (RowKind::Update, new)
+            }
+            Noted::Delete { old } => {
+                let old = typed(old);
+                apply(&RowChange::Delete { old: &old });
+                (RowKind::Delete, old)
+            }
+            Noted::Truncate => {
+                apply(&RowChange::Truncate);
+                (RowKind::Truncate, Row::new())
+            }
+        };
+        let note = || (rows::naming(self.mapping, &source, &row), changes.clone());
+        transaction.changed.add(&source, kind, note);
+        changes.into_iter().for_each(|change| transaction.batch.add(change));
         if is_last && let Some(transaction) = transactions.take(xid) {
             self.queue(xid, at, transaction).await;
         }
@@ -311,12 +341,24 @@ impl Source<'_> {
         let number = Lsn(self.queued);
         self.known.insert(xid);
         self.awaited.push_back(Awaited { number, xid, rows: transaction.rows });
-        let publishes = publishes_of(xid, transaction.batch, self.mapping.wide_above);
+        let new = self.skips.take_new();
+        if !new.is_empty() {
+            self.watch.skipped(&self.skips);
+        }
+        new.into_iter().for_each(|skip| note!("source: {skip}"));
+        let scan::Transaction { batch, changed, .. } = transaction;
+        let widened = batch.widened().len();
+        let publishes = publishes_of(xid, batch, self.mapping.wide_above);
+        self.watch.transaction(
+            &changed,
+            publishes.iter().map(|publish| publish.changes.len()).sum(),
+            widened,
+        );
         if publishes.is_empty() {
             self.outgoing.pass(number);
             return;
         }
-        let of = Origin { xid: Some(xid), lsn: None, committed_at: at, part: 0 };
+        let of = Origin { xid: Some(xid), lsn: None, committed_at: at, part: 0, rows: Arc::new(changed) };
         self.outgoing.add(self.history().entries(&of, number, publishes)).await;
     }
 

@@ -1,0 +1,196 @@
+//! Delays from the commit on: their spread for the reports, and how far the broker is behind the database.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::lsn::Lsn;
+
+/// How many marks are kept; with more every second one goes, so that an hour of them is an hour at any rate.
+const MAX_MARKS: usize = 4_096;
+/// How long an estimate of the other clock stands against a worse one.
+const CLOCK_KEPT_MILLIS: i64 = 30_000;
+
+/// The events since the last report.
+#[derive(Debug)]
+pub(super) struct Delays {
+    transactions: u64,
+    rows: u64,
+    versions: u64,
+    durable: Histogram<u64>,
+    applied: Histogram<u64>,
+}
+
+impl Delays {
+    /// Returns a report of nothing.
+    pub(super) fn new() -> Self {
+        let times = || Histogram::new(3).expect("three digits are within what the histogram takes");
+        Self { transactions: 0, rows: 0, versions: 0, durable: times(), applied: times() }
+    }
+
+    /// Counts a transaction and its rows.
+    pub(super) fn transaction(&mut self, rows: u64) {
+        self.transactions += 1;
+        self.rows += rows;
+    }
+
+    /// Counts a version that became durable so long after its commit.
+    pub(super) fn durable(&mut self, after: Duration) {
+        self.versions += 1;
+        self.durable.saturating_record(millis(after));
+    }
+
+    /// Counts a version that was applied everywhere so long after its commit.
+    pub(super) fn applied(&mut self, after: Duration) {
+        self.applied.saturating_record(millis(after));
+    }
+
+    /// Returns what happened in a time, if anything did, and begins anew.
+    pub(super) fn take_report(&mut self, over: Duration) -> Option<String> {
+        let Self { transactions, rows, versions, .. } = *self;
+        let (durable, applied) = (spread(&self.durable), spread(&self.applied));
+        let asked = self.applied.len();
+        if transactions + versions + asked == 0 {
+            return None;
+        }
+        *self = Self::new();
+        let seconds = over.as_secs_f64().max(0.001);
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
+        let rate = transactions as f64 / seconds;
+        let mut report = format!(
+            "{seconds:.0} s: {transactions} transactions ({rate:.1} a second), {rows} rows, {versions} versions"
+        );
+        if let Some(durable) = durable {
+            report += &format!("; commit to durable {durable}");
+        }
+        if let Some(applied) = applied {
+            report += &format!("; commit to applied {applied}, of {asked} that were asked for");
+        }
+        Some(report)
+    }
+}
+
+fn spread(times: &Histogram<u64>) -> Option<String> {
+    let at = |part| times.value_at_quantile(part);
+    (!times.is_empty()).then(|| format!("p50 {} ms, p99 {} ms", at(0.5), at(0.99)))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The database's clock, as seen from here.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OtherClock {
+    /// How far the other clock is ahead.
+    ahead_millis: i64,
+    /// How long the question took that told so: it is wrong by half of that at most.
+    round_trip_millis: i64,
+    asked_at: Option<i64>,
+}
+
+impl OtherClock {
+    /// Takes what the other clock said to a question that was asked and answered at these times.
+    pub(super) fn told(&mut self, asked: i64, answered: i64, other: i64) {
+        let round_trip = (answered - asked).max(0);
+        let stands = self.asked_at.is_some_and(|at| asked - at < CLOCK_KEPT_MILLIS);
+        if !stands || round_trip <= self.round_trip_millis {
+            *self = Self {
+                ahead_millis: other - (asked + round_trip / 2),
+                round_trip_millis: round_trip,
+                asked_at: Some(asked),
+            };
+        }
+    }
+
+    /// Returns the time of the other clock when it is `now` here.
+    pub(super) fn at(self, now: i64) -> i64 {
+        now + self.ahead_millis
+    }
+}
+
+/// The end of the log at several times, which tells how old a place in it is.
+#[derive(Debug, Default)]
+pub(super) struct Marks(VecDeque<(Lsn, i64)>);
+
+impl Marks {
+    /// Notes where the log ended at a time.
+    pub(super) fn add(&mut self, end: Lsn, at: i64) {
+        self.0.push_back((end, at));
+        if self.0.len() > MAX_MARKS {
+            let mut number = 0;
+            self.0.retain(|_| {
+                number += 1;
+                number % 2 == 1
+            });
+        }
+    }
+
+    /// Forgets everything: the log is another one.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Returns a time of which everything that was committed before it is durable, as late as is known, and
+    /// forgets the times before.
+    pub(super) fn as_of(&mut self, durable: Lsn) -> Option<i64> {
+        while self.0.get(1).is_some_and(|(end, _)| *end <= durable) {
+            self.0.pop_front();
+        }
+        self.0.front().filter(|(end, _)| *end <= durable).map(|(_, at)| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_has_rates_and_both_delays_and_silence_has_none() {
+        let mut delays = Delays::new();
+        assert_eq!(delays.take_report(Duration::from_secs(60)), None);
+        for n in 1..=100 {
+            delays.transaction(2);
+            delays.durable(Duration::from_millis(n));
+        }
+        delays.applied(Duration::from_millis(7));
+        assert_eq!(
+            delays.take_report(Duration::from_secs(50)).as_deref(),
+            Some(
+                "50 s: 100 transactions (2.0 a second), 200 rows, 100 versions; commit to durable p50 50 ms, p99 99 ms; \
+                 commit to applied p50 7 ms, p99 7 ms, of 1 that were asked for"
+            )
+        );
+        assert_eq!(delays.take_report(Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn the_answer_that_took_least_tells_the_other_clock() {
+        let mut clock = OtherClock::default();
+        assert_eq!(clock.at(5), 5);
+        clock.told(1_000, 1_010, 3_005);
+        assert_eq!(clock.at(1_000), 3_000);
+        clock.told(2_000, 2_200, 4_000);
+        assert_eq!(clock.at(2_000), 4_000, "a slower answer says less");
+        clock.told(40_000, 40_100, 40_050);
+        assert_eq!(clock.at(40_000), 40_000, "an old one does not stand for ever");
+    }
+
+    #[test]
+    fn what_was_committed_before_the_newest_mark_that_is_durable_is_durable() {
+        let mut marks = Marks::default();
+        assert_eq!(marks.as_of(Lsn(9)), None);
+        for (end, at) in [(10, 1_000), (20, 2_000), (20, 3_000), (30, 4_000)] {
+            marks.add(Lsn(end), at);
+        }
+        assert_eq!(marks.as_of(Lsn(9)), None);
+        assert_eq!(marks.as_of(Lsn(10)), Some(1_000));
+        assert_eq!(marks.as_of(Lsn(25)), Some(3_000));
+        for n in 0..100_000 {
+            marks.add(Lsn(40 + n), 5_000);
+        }
+        assert!(marks.0.len() <= MAX_MARKS);
+        assert_eq!(marks.as_of(Lsn(25)), Some(3_000), "the oldest is kept");
+    }
+}
