@@ -29,8 +29,10 @@ async function real(file, changes) {
   return { name: 'the real catalogue', file, titles, days: [...days.entries()] };
 }
 
-async function* lines(path) {
-  for await (const line of createInterface({ input: createReadStream(path).pipe(createGunzip()) })) {
+/** The objects of a file of NDJSON, which may be compressed. */
+export async function* lines(path) {
+  const file = createReadStream(path);
+  for await (const line of createInterface({ input: path.endsWith('.gz') ? file.pipe(createGunzip()) : file })) {
     if (line) yield JSON.parse(line);
   }
 }
@@ -54,4 +56,10 @@ function made(folder) {
     }),
   ]);
   return { name: 'a made-up catalogue', file, titles: titles.length, days };
+}
+
+/** Groups of a hundred, as many as one read takes. */
+export function hundreds(items) {
+  const groups = Math.ceil(items.length / 100);
+  return Array.from({ length: groups }, (_, nth) => items.slice(100 * nth, 100 * nth + 100));
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { catalogue } from './catalogue.mjs';
+import { catalogue, hundreds } from './catalogue.mjs';
 import { Follower } from './follower.mjs';
 import { newsreel, startSystem, temporaryFolder } from './system.mjs';
 
@@ -89,12 +89,6 @@ test('a catalogue and its history reach every follower and the edge', async (t) 
   t.diagnostic(`${head} versions, ${asked.length} reads compared with the origin`);
   for (const follower of [steady, restless, sleeper, late]) await follower.close();
 });
-
-/** Groups of a hundred, as many as one read takes. */
-function hundreds(items) {
-  const groups = Math.ceil(items.length / 100);
-  return Array.from({ length: groups }, (_, nth) => items.slice(100 * nth, 100 * nth + 100));
-}
 
 async function inParallel(workers, items, work) {
   const queue = items[Symbol.iterator]();

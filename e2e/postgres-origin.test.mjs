@@ -3,14 +3,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 
 import { until } from './edge.mjs';
+import { originWords, startPostgresOrigin } from './postgres-origin.mjs';
 import { servers, startPostgres } from './postgres.mjs';
-import { freePort, newsreel, NEWSREEL, startSystem, temporaryFolder } from './system.mjs';
+import { freePort, newsreel, NEWSREEL, startSystem } from './system.mjs';
 
 const SCHEMA = `
   CREATE TABLE titles (id int PRIMARY KEY, name text NOT NULL, platforms text[], "Kind" text, price numeric, poster bytea);
@@ -37,31 +36,10 @@ sql = "SELECT poster FROM titles WHERE id = $1"
 content_type = "image/png"
 `;
 
-/** Writes a mapping and returns the words that start an origin on it. */
-function words(t, database, mapping, port) {
-  const file = join(temporaryFolder(t), 'newsreel-map.toml');
-  writeFileSync(file, mapping);
-  return ['origin', 'postgres', '--map', file, '--database', database.url, '--listen', `127.0.0.1:${port}`];
-}
-
-async function startOrigin(t, database, { mapping = MAPPING } = {}) {
-  const port = await freePort();
-  const child = spawn(NEWSREEL, words(t, database, mapping, port), { stdio: ['ignore', 'pipe', 'inherit'] });
-  t.after(async () => {
-    child.kill('SIGTERM');
-    await once(child, 'exit');
-  });
-  const ended = once(child, 'exit').then(([code]) => Promise.reject(new Error(`the origin ended with ${code}`)));
-  ended.catch(() => {});
-  await Promise.race([once(createInterface({ input: child.stdout }), 'line'), ended]);
-  const url = `http://127.0.0.1:${port}`;
-  return { url, get: (path, options) => fetch(`${url}/tv/${path}`, options) };
-}
-
 async function serves(t, bin) {
   const database = await startPostgres(t, bin);
   await database.sql(SCHEMA);
-  const origin = await startOrigin(t, database);
+  const origin = await startPostgresOrigin(t, database, MAPPING);
 
   await t.test('serves a row as JSON, with the tags of the mapping', async () => {
     const answer = await origin.get('title:1');
@@ -123,7 +101,7 @@ async function serves(t, bin) {
   await t.test('says 503 for a statement that takes too long, and 500 for one that gives several rows', async () => {
     const mapping = `[[read]]\nkey = "slow:{s}"\nsql = "SELECT pg_sleep($1)"\n[[read]]\nkey = "many:{n}"\nsql = "SELECT n FROM generate_series(1, $1) AS n"`;
     const port = await freePort();
-    const child = spawn(NEWSREEL, [...words(t, database, mapping, port), '--statement-timeout-ms', '200'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const child = spawn(NEWSREEL, [...originWords(t, database, mapping, port), '--statement-timeout-ms', '200'], { stdio: ['ignore', 'pipe', 'ignore'] });
     await once(createInterface({ input: child.stdout }), 'line');
     const get = (key) => fetch(`http://127.0.0.1:${port}/tv/${key}`);
     assert.equal((await get('slow:30')).status, 503);
@@ -140,7 +118,7 @@ async function refuses(t, bin) {
   const database = await startPostgres(t, bin);
   await database.sql(SCHEMA);
   const refused = async (mapping) => {
-    const { code, stderr } = await newsreel(...words(t, database, mapping, await freePort()));
+    const { code, stderr } = await newsreel(...originWords(t, database, mapping, await freePort()));
     return { code, lines: stderr.trim().split('\n') };
   };
   const wrong = MAPPING.replace('platforms, "Kind", price', 'name').replace('AND title_id = $2', '').replace('SELECT poster', 'SELECT poster, id')
