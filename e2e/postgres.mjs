@@ -129,6 +129,10 @@ export class Source {
     return this;
   }
 
+  get pid() {
+    return this.#child.pid;
+  }
+
   async kill(signal = 'SIGKILL') {
     if (!this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null) return this.#child?.exitCode;
     const closed = once(this.#child, 'close');

@@ -11,7 +11,7 @@ import { startSystem, temporaryFolder } from './system.mjs';
 
 const CLIENTS = 4;
 /** `scripts/test long` plays every event. */
-const EVENTS = process.env.NEWSREEL_LONG ? Infinity : 600;
+const EVENTS = process.env.NEWSREEL_LONG ? Infinity : 400;
 const SCHEMA = `
   CREATE TABLE titles (id text PRIMARY KEY, name text, platforms text[], genres text[], changed int NOT NULL DEFAULT 0);
   CREATE TABLE availability (platform text, title_id text REFERENCES titles, seq int, PRIMARY KEY (platform, title_id));
@@ -78,7 +78,7 @@ test('a catalogue and its history in PostgreSQL reach the edge', { skip: servers
   await load(connections[0], titles);
 
   // The edge holds old values of some of the titles while they change.
-  const held = new Set([...titles.filter((_, n) => n % 100 === 0), ...events.slice(0, 200)].map(({ id }) => `title:${id}`));
+  const held = new Set([...titles.filter((_, n) => n % 200 === 0), ...events.slice(0, 200)].map(({ id }) => `title:${id}`));
   for (const some of hundreds([...held])) await broker.readMany(some);
   // Each title's events are one client's, in order; the clients are concurrent.
   const numbered = events.map((event, n) => ({ ...event, seq: n + 1 }));
