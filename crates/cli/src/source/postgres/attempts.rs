@@ -88,6 +88,7 @@ impl From<OutboxError> for SessionError {
         match error {
             OutboxError::Client(error) => Self::Client(error),
             install @ (OutboxError::Missing
+            | OutboxError::OfAnotherFormat(_)
             | OutboxError::OfAnotherMapping(_)
             | OutboxError::Forbidden(_)) => Self::NotInstalled(install),
         }

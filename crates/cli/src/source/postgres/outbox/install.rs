@@ -7,12 +7,12 @@ use postgres_protocol::escape::escape_literal;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::exit::note;
-
 /// The schema, its tables and functions. The calls for the mapped tables and the end of the transaction follow.
 const SCHEMA: &str = include_str!("install.sql");
 /// Takes everything out: the triggers depend on the functions of the schema.
 pub(super) const UNINSTALL: &str = "DROP SCHEMA IF EXISTS newsreel CASCADE;\n";
+/// The format of the outbox, as the SQL notes it.
+const FORMAT: i32 = 1;
 /// The rights that the reading role needs.
 const GRANTS: &str = "GRANT USAGE ON SCHEMA newsreel TO …; GRANT SELECT, DELETE ON newsreel.outbox TO …; \
      GRANT SELECT, UPDATE ON newsreel.history TO …; GRANT SELECT ON newsreel.mapped TO …;";
@@ -28,6 +28,11 @@ pub(in crate::source::postgres) enum OutboxError {
         "the database has no outbox: give --create, or run `newsreel source postgres install --map … --run`"
     )]
     Missing,
+    /// The outbox was made by another version of this command.
+    #[error(
+        "the outbox has format {0}, and this version of newsreel reads {FORMAT}: give --create, or run `newsreel source postgres install --map … --run`"
+    )]
+    OfAnotherFormat(i32),
     /// The triggers are not those of the mapping.
     #[error(
         "the outbox is not that of the mapping: give --create, or run `newsreel source postgres install --map … --run`\n  {}",
@@ -48,10 +53,19 @@ impl From<tokio_postgres::Error> for OutboxError {
     }
 }
 
+impl OutboxError {
+    /// Says whether the outbox only has to be installed.
+    pub(super) fn is_mended_by_install(&self) -> bool {
+        matches!(self, Self::Missing | Self::OfAnotherFormat(_) | Self::OfAnotherMapping(_))
+    }
+}
+
 /// The needs of the rules of one table.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wanted<'a> {
     columns: BTreeSet<&'a str>,
+    /// Those of `columns` that name something.
+    naming: BTreeSet<&'a str>,
     /// Whether some rule publishes an update that changes none of the columns.
     needs_every_update: bool,
 }
@@ -68,8 +82,10 @@ pub(super) fn sql(mapping: &Mapping) -> String {
         let (schema, table) = from.split_once('.').unwrap_or(("public", from));
         let (name, schema, table) = (escape_literal(from), escape_literal(schema), escape_literal(table));
         let columns = list(&mut wanted.columns.iter().copied());
+        let compared = list(&mut wanted.columns.difference(&wanted.naming).copied());
         let skips = !wanted.needs_every_update;
-        sql += &format!("SELECT newsreel.attach({name}, {schema}, {table}, {columns}, {skips});\n");
+        sql +=
+            &format!("SELECT newsreel.attach({name}, {schema}, {table}, {columns}, {compared}, {skips});\n");
     }
     let kept = list(&mut wanted.keys().map(String::as_str));
     sql += &format!("SELECT newsreel.detach_all_but({kept});\nCOMMIT;\n\n");
@@ -81,13 +97,23 @@ pub(super) fn names(mapping: &Mapping) -> String {
     wanted(mapping).into_keys().collect::<Vec<_>>().join(", ")
 }
 
-/// Checks that the outbox and its triggers are there.
-pub(super) async fn check(client: &Client, mapping: &Mapping) -> Result<(), OutboxError> {
+/// Makes the outbox, or makes one that is there fit.
+pub(super) async fn make(client: &Client, mapping: &Mapping) -> Result<(), OutboxError> {
+    Ok(client.batch_execute(&sql(mapping)).await?)
+}
+
+/// Checks that the outbox and its triggers are there. Returns the tables of which a partition does not note a TRUNCATE
+/// of it alone.
+pub(super) async fn check(client: &Client, mapping: &Mapping) -> Result<Vec<String>, OutboxError> {
     let there = client.query_one("SELECT to_regclass('newsreel.mapped') IS NOT NULL", &[]).await?;
     if !there.get::<_, bool>(0) {
         return Err(OutboxError::Missing);
     }
-    let sql = "SELECT m.source, m.columns, m.skips_unchanged, c.oid IS NULL, missing.rows, missing.truncate
+    let format = client.query_one("SELECT format FROM newsreel.history", &[]).await?.get(0);
+    if format != FORMAT {
+        return Err(OutboxError::OfAnotherFormat(format));
+    }
+    let sql = "SELECT m.source, m.columns, m.skips_unchanged, c.oid IS NULL, missing.rows, missing.truncate, m.compared
         FROM newsreel.mapped m
         LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND c.relkind IN ('r', 'p'))
             ON n.nspname = m.schema_name AND c.relname = m.table_name
@@ -100,12 +126,14 @@ pub(super) async fn check(client: &Client, mapping: &Mapping) -> Result<(), Outb
                 FROM pg_trigger WHERE tgrelid = part.id AND tgenabled IN ('O', 'A')) t) missing";
     let rows = client.query(sql, &[]).await?;
     let mut wanted = wanted(mapping);
-    let mut mistakes = Vec::new();
+    let (mut mistakes, mut partial) = (Vec::new(), Vec::new());
     for row in rows {
         let (from, columns, skips): (String, Vec<String>, bool) = (row.get(0), row.get(1), row.get(2));
         let Some(wanted) = wanted.remove(&from) else { continue };
-        let lacking: Vec<&str> =
-            wanted.columns.into_iter().filter(|column| !columns.iter().any(|c| c == column)).collect();
+        let compared: Vec<String> = row.get(6);
+        let is_brief = |column: &str| wanted.naming.contains(column) && compared.iter().any(|c| c == column);
+        let lacks = |column: &&str| !columns.iter().any(|c| c == column) || is_brief(column);
+        let lacking: Vec<&str> = wanted.columns.iter().copied().filter(lacks).collect();
         if row.get(3) {
             mistakes.push(format!("there is no table {from:?}"));
         } else if row.get(4) {
@@ -115,14 +143,11 @@ pub(super) async fn check(client: &Client, mapping: &Mapping) -> Result<(), Outb
         } else if skips && wanted.needs_every_update {
             mistakes.push(format!("the trigger of {from} does not note every update"));
         } else if row.get(5) {
-            note!(
-                "source: a partition of {from} has no trigger for TRUNCATE, so one of it alone is not published: \
-                 run `newsreel source postgres install --map … --run`"
-            );
+            partial.push(from);
         }
     }
     mistakes.extend(wanted.into_keys().map(|from| format!("{from} has no trigger")));
-    if mistakes.is_empty() { Ok(()) } else { Err(OutboxError::OfAnotherMapping(mistakes)) }
+    if mistakes.is_empty() { Ok(partial) } else { Err(OutboxError::OfAnotherMapping(mistakes)) }
 }
 
 /// Returns what the rules of each table need, by the table's full name.
@@ -131,6 +156,8 @@ fn wanted(mapping: &Mapping) -> BTreeMap<String, Wanted<'_>> {
     for rule in &mapping.rules {
         let wanted = tables.entry(rule.from().to_owned()).or_default();
         wanted.columns.extend(rule.columns());
+        wanted.naming.extend(rule.old_columns());
+        wanted.naming.extend(rule.tag_columns());
         wanted.needs_every_update |= rule.only_if_changed().is_empty();
     }
     tables
@@ -152,8 +179,8 @@ mod tests {
         assert_eq!(
             calls,
             [
-                "SELECT newsreel.attach('Shop.Titles', 'Shop', 'Titles', ARRAY['Id']::text[], false);",
-                "SELECT newsreel.attach('public.it''s', 'public', 'it''s', ARRAY['id', 'name', 'other']::text[], true);",
+                "SELECT newsreel.attach('Shop.Titles', 'Shop', 'Titles', ARRAY['Id']::text[], ARRAY[]::text[], false);",
+                "SELECT newsreel.attach('public.it''s', 'public', 'it''s', ARRAY['id', 'name', 'other']::text[], ARRAY['name']::text[], true);",
                 "SELECT newsreel.detach_all_but(ARRAY['Shop.Titles', 'public.it''s']::text[]);",
             ]
         );

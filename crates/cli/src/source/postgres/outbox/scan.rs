@@ -16,8 +16,10 @@ use tokio_postgres::SimpleQueryRow;
 use crate::source::postgres::rows::Rows;
 use crate::source::postgres::values::Kind;
 
-/// How many rows a page has.
-pub(super) const PAGE: usize = 500;
+/// How many rows the first page has. The others have as many as fit into `PAGE_BYTES`.
+pub(super) const FIRST_PAGE: usize = 50;
+const LONGEST_PAGE: usize = 1_000;
+const PAGE_BYTES: usize = 2 << 20;
 /// Begins a snapshot and reads the id of the outbox and the first page. The planner knows nothing of a table that is
 /// empty most of the time, so the indexes are all that is left to it.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
@@ -27,9 +29,7 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
          o.source, o.operation, o.before, o.after, \
          o.seq = (SELECT max(l.seq) FROM newsreel.outbox l WHERE l.xid = o.xid) \
          FROM newsreel.outbox o ORDER BY o.seq; \
-     FETCH 500 FROM noted";
-/// Reads the next page.
-pub(super) const FETCH: &str = "FETCH 500 FROM noted";
+     FETCH 50 FROM noted";
 /// Ends the snapshot.
 pub(super) const END: &str = "COMMIT";
 
@@ -40,13 +40,33 @@ pub(in crate::source::postgres) enum ScanError {
     #[error("another source reads the outbox of this database")]
     Busy,
     /// The outbox is not the one that the session began with.
-    #[error("the outbox was emptied or made anew, or has further tables")]
+    #[error("the outbox was emptied, or has other tables or triggers")]
     Changed,
+    /// Triggers are missing, which the next session makes.
+    #[error("{0}")]
+    Unfit(String),
     /// A row is none of a trigger's.
     #[error(
         "row {0} of newsreel.outbox was not written by a trigger of this version: delete it, or install again"
     )]
     Unreadable(String),
+}
+
+/// A page of the outbox.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// The id of the outbox, which the first page has.
+    pub(super) id: Option<String>,
+    pub(super) notes: Vec<Note>,
+    bytes: usize,
+}
+
+impl Page {
+    /// Returns how many rows the next page is to have, so that long rows do not fill the memory.
+    pub(super) fn next(&self) -> usize {
+        let each = self.bytes / self.notes.len().max(1);
+        (PAGE_BYTES / each.max(1)).clamp(1, LONGEST_PAGE)
+    }
 }
 
 /// One row of the outbox.
@@ -108,19 +128,20 @@ impl Transactions {
     }
 }
 
-/// Returns the id of the outbox if the answer has it, and the notes.
-pub(super) fn read(answer: Vec<SimpleQueryMessage>) -> Result<(Option<String>, Vec<Note>), ScanError> {
-    let (mut id, mut notes) = (None, Vec::new());
+/// Reads a page.
+pub(super) fn read(answer: Vec<SimpleQueryMessage>) -> Result<Page, ScanError> {
+    let mut page = Page::default();
     for message in answer {
         let SimpleQueryMessage::Row(row) = message else { continue };
-        match row.len() {
-            1 => id = row.get(0).map(str::to_owned),
-            _ => notes.push(
-                note(&row).ok_or_else(|| ScanError::Unreadable(row.get(0).unwrap_or_default().to_owned()))?,
-            ),
+        if row.len() == 1 {
+            page.id = row.get(0).map(str::to_owned);
+            continue;
         }
+        let unreadable = || ScanError::Unreadable(row.get(0).unwrap_or_default().to_owned());
+        page.notes.push(note(&row).ok_or_else(unreadable)?);
+        page.bytes += (0..row.len()).filter_map(|column| row.get(column)).map(str::len).sum::<usize>();
     }
-    Ok((id, notes))
+    Ok(page)
 }
 
 fn note(row: &SimpleQueryRow) -> Option<Note> {
@@ -155,6 +176,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_page_after_long_rows_has_few() {
+        let page = |bytes| {
+            let note =
+                Note { xid: 1, at: 0, source: String::new(), operation: Noted::Truncate, is_last: true };
+            Page { id: None, notes: vec![note], bytes }.next()
+        };
+        assert_eq!([0, 100, 100 << 10, 8 << 20].map(page), [1_000, 1_000, 20, 1]);
+    }
 
     #[test]
     fn a_row_has_its_values_by_the_types_of_its_columns() {

@@ -40,6 +40,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How many transactions may wait to be deleted.
 const MOST_AWAITED: usize = 50_000;
 
+/// Wakes the source, tells its deletes from those of others, and lets PostgreSQL notice a source that is gone, so that
+/// its lock is free for the next one.
+const SESSION: &str = "LISTEN newsreel; SET newsreel.reader = 'on'; SET tcp_keepalives_idle = 10; \
+     SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4; \
+     SET idle_in_transaction_session_timeout = '60s'";
+
 /// A source between and during its sessions.
 struct Source<'a> {
     options: &'a PostgresOptions,
@@ -137,17 +143,25 @@ impl Source<'_> {
     /// Checks the database, and publishes wide if there is a gap.
     async fn begin(&mut self, client: &Client) -> Result<(), SessionError> {
         slot::version(client).await?;
-        if self.options.create {
-            client.batch_execute(&install::sql(self.mapping)).await?;
+        let checked = match install::check(client, self.mapping).await {
+            Err(error) if self.options.create && error.is_mended_by_install() => {
+                install::make(client, self.mapping).await?;
+                install::check(client, self.mapping).await
+            }
+            checked => checked,
+        };
+        for from in checked? {
+            note!(
+                "source: a partition of {from} has no trigger for TRUNCATE, so one of it alone is not published: \
+                 run `newsreel source postgres install --map … --run`"
+            );
         }
-        install::check(client, self.mapping).await?;
         // The word "news". PostgreSQL gives the lock up with the connection.
         let lock = client.query_one("SELECT pg_try_advisory_lock(1852143475, 0)", &[]).await?;
         if !lock.get::<_, bool>(0) {
             return Err(ScanError::Busy.into());
         }
-        let listen = client.batch_execute("LISTEN newsreel; SET newsreel.reader = 'on'").await;
-        listen.map_err(OutboxError::from)?;
+        client.batch_execute(SESSION).await?;
         let now = present(client).await?;
         let gap = OutboxState::gap(self.kept.as_ref(), &now);
         self.present = Some(now);
@@ -189,6 +203,7 @@ impl Source<'_> {
         let mut poll = interval(Duration::from_millis(self.options.poll_ms));
         let mut delete = interval(DELETE_EVERY);
         let mut check = interval(self.options.status_interval());
+        check.reset();
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         delete.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -200,7 +215,7 @@ impl Source<'_> {
                 () = std::future::ready(()), if may_read && self.unread => self.read(client).await?,
                 wake = self.outgoing.wake() => self.publish(wake).await?,
                 _ = delete.tick(), if may_delete => self.delete(client).await?,
-                _ = check.tick() => install::check(client, self.mapping).await?,
+                _ = check.tick() => self.check(client).await?,
             }
         }
     }
@@ -209,17 +224,18 @@ impl Source<'_> {
     async fn read(&mut self, client: &Client) -> Result<(), SessionError> {
         self.unread = false;
         let (mut tables, mut transactions) = (None, Transactions::new(self.limits()));
-        let (id, mut notes) = scan::read(self.asked(0, client.simple_query(scan::BEGIN)).await?)?;
-        if id.as_deref() != self.present.as_ref().map(|present| present.outbox.as_str()) {
+        let mut page = scan::read(self.asked(0, client.simple_query(scan::BEGIN)).await?)?;
+        if page.id.as_deref() != self.present.as_ref().map(|present| present.outbox.as_str()) {
             return Err(ScanError::Changed.into());
         }
-        while !notes.is_empty() {
-            let is_full = notes.len() == scan::PAGE;
+        let mut asked_for = scan::FIRST_PAGE;
+        while !page.notes.is_empty() {
+            let (is_full, next) = (page.notes.len() == asked_for, page.next());
             let tables = match &tables {
                 Some(tables) => tables,
                 None => tables.insert(self.tables(client).await?),
             };
-            for note in notes {
+            for note in page.notes {
                 self.take(note, tables, &mut transactions).await;
             }
             if !is_full {
@@ -229,24 +245,38 @@ impl Source<'_> {
                 self.unread = true;
                 break;
             }
-            notes = scan::read(self.asked(0, client.simple_query(scan::FETCH)).await?)?.1;
+            asked_for = next;
+            let fetch = format!("FETCH {asked_for} FROM noted");
+            page = scan::read(self.asked(0, client.simple_query(&fetch)).await?)?;
         }
         self.asked(0, client.simple_query(scan::END)).await?;
         Ok(())
     }
 
+    /// Checks that the triggers are there. With --create the next session makes what is missing.
+    async fn check(&mut self, client: &Client) -> Result<(), SessionError> {
+        match self.asked(0, install::check(client, self.mapping)).await {
+            Err(SessionError::NotInstalled(OutboxError::OfAnotherMapping(mistakes)))
+                if self.options.create =>
+            {
+                Err(ScanError::Unfit(mistakes.join("; ")).into())
+            }
+            checked => checked.map(drop),
+        }
+    }
+
     /// Goes on publishing until an answer is there. PostgreSQL is given longer for many rows.
-    async fn asked<T>(
+    async fn asked<T, E: Into<SessionError>>(
         &mut self,
         rows: u64,
-        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+        answer: impl Future<Output = Result<T, E>>,
     ) -> Result<T, SessionError> {
         let limit = self.options.status_interval() * 3 + Duration::from_millis(rows);
         let over = sleep(limit);
         tokio::pin!(answer, over);
         loop {
             tokio::select! {
-                answer = &mut answer => return Ok(answer?),
+                answer = &mut answer => return answer.map_err(E::into),
                 wake = self.outgoing.wake() => self.publish(wake).await?,
                 () = &mut over => return Err(SessionError::Stalled(limit)),
             }

@@ -11,7 +11,7 @@ pub(super) struct OutboxState {
     pub(super) system: String,
     /// The timeline, which changes when a standby is promoted.
     pub(super) timeline: u32,
-    /// The id of the outbox, which changes when others delete from it or tables are added.
+    /// The id of the outbox, which changes when others delete from it or triggers are made.
     pub(super) outbox: String,
     /// How many times rows were deleted because they were published. The file is written first.
     pub(super) published: u64,
@@ -24,7 +24,7 @@ pub(super) enum OutboxGap {
     #[error(transparent)]
     Database(#[from] state::Gap),
     /// The outbox is another one.
-    #[error("the outbox was emptied or made anew, or has further tables")]
+    #[error("the outbox was emptied, or has other tables or triggers")]
     Other,
     /// The outbox says that less was published.
     #[error("the outbox was published {now} times, and {before} times before: the database was restored")]
