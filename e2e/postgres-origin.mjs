@@ -12,13 +12,15 @@ import { freePort, NEWSREEL, temporaryFolder } from './system.mjs';
 export function originWords(t, database, mapping, port) {
   const file = join(temporaryFolder(t), 'newsreel-map.toml');
   writeFileSync(file, mapping);
-  return ['origin', 'postgres', '--map', file, '--database', database.url, '--listen', `127.0.0.1:${port}`];
+  return ['origin', 'postgres', '--map', file, ...(database.url ? ['--database', database.url] : []), '--listen', `127.0.0.1:${port}`];
 }
 
 /** Starts an origin and waits until it serves: `{ url, get }`. Ends with the test. */
-export async function startPostgresOrigin(t, database, mapping, flags = []) {
+export async function startPostgresOrigin(t, database, mapping, { env = {} } = {}) {
   const port = await freePort();
-  const child = spawn(NEWSREEL, [...originWords(t, database, mapping, port), ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(NEWSREEL, originWords(t, database, mapping, port), {
+    stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env },
+  });
   t.after(async () => {
     child.kill('SIGTERM');
     await once(child, 'exit');

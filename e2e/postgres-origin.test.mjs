@@ -55,6 +55,12 @@ async function serves(t, bin) {
     assert.deepEqual([two.platform, two.title_id], ['hulu', 1]);
   });
 
+  await t.test('finds the database by the variables of libpq', async () => {
+    const env = { PGHOST: '127.0.0.1', PGPORT: `${database.port}`, PGUSER: 'postgres', PGDATABASE: 'postgres', PGTARGETSESSIONATTRS: 'any' };
+    const other = await startPostgresOrigin(t, { url: '' }, MAPPING, { env });
+    assert.equal((await other.get('title:1')).status, 200);
+  });
+
   await t.test('serves one column as bytes', async () => {
     const answer = await origin.get('poster:1');
     assert.deepEqual([answer.status, answer.headers.get('content-type')], [200, 'image/png']);

@@ -5,6 +5,7 @@
 mod admin;
 mod broker;
 mod check;
+mod database;
 #[cfg(test)]
 mod documents;
 mod exit;

@@ -4,22 +4,19 @@
 
 mod parameter;
 mod plan;
+mod pool;
 mod serve;
 mod statements;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use newsreel_mapping::Mapping;
-use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::broker::BrokerOptions;
+use crate::database::Database;
 use crate::exit::{Failure, asked_to_stop, note, print};
 use crate::map;
 use statements::Statements;
@@ -29,20 +26,16 @@ pub(crate) const EXAMPLES: &str = "Examples:
   newsreel origin postgres --map newsreel-map.toml --database postgres://tv@127.0.0.1/tv
   curl http://127.0.0.1:8788/tv/title:603";
 
-/// How long a read waits for a connection of the pool.
-const POOL_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a new connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The command's own flags.
 #[derive(clap::Args)]
 pub(crate) struct PostgresOriginOptions {
     /// The mapping file: `[[read]]` says which statement gives the value of which keys, `[[map]]` gives their tags.
     #[arg(long, env = "NEWSREEL_MAP", value_name = "FILE")]
     map: PathBuf,
-    /// The database, as a URL or as libpq's keywords. Every connection must reach the primary.
+    /// The database, as a URL or as `host=… user=…`. The variables PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE,
+    /// PGSSLMODE and the file .pgpass fill in what it leaves out. Of several hosts the primary is taken.
     #[arg(long, env = "NEWSREEL_DATABASE", hide_env_values = true, value_name = "URL")]
-    database: tokio_postgres::Config,
+    database: Option<String>,
     /// The address to listen on. There is no authentication: listen on this machine or a trusted network
     /// only.
     #[arg(long, env = "NEWSREEL_LISTEN", default_value = "127.0.0.1:8788", value_name = "ADDRESS")]
@@ -83,29 +76,10 @@ async fn prepared(options: &PostgresOriginOptions, mapping: Mapping) -> Result<S
         let text = "the mapping has no [[read]]: write [[read]], key = \"title:{id}\" and sql = \"SELECT … WHERE id = $1\"";
         return Err(Failure::Input(text.to_owned()));
     }
-    let statements = Statements::new(pool(options)?, mapping);
+    let settings = format!("-c statement_timeout={}", options.statement_timeout_ms);
+    let database = Database::of(options.database.as_deref())?.primary().with_settings(&settings);
+    let pool = pool::pool(database, options.connections).context("the pool of connections")?;
+    let statements = Statements::new(pool, mapping);
     statements.check(options.allow_scans).await?;
     Ok(statements)
-}
-
-fn pool(options: &PostgresOriginOptions) -> Result<Pool, Failure> {
-    let mut database = options.database.clone();
-    database.target_session_attrs(TargetSessionAttrs::ReadWrite);
-    database.application_name("newsreel origin");
-    let timeout = format!("-c statement_timeout={}", options.statement_timeout_ms);
-    let given = database.get_options().map(|given| format!("{given} ")).unwrap_or_default();
-    database.options(format!("{given}{timeout}"));
-    let mut roots = RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(database, MakeRustlsConnect::new(tls), recycling);
-    let timeouts =
-        Timeouts { wait: Some(POOL_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(POOL_TIMEOUT) };
-    let pool = Pool::builder(manager)
-        .max_size(usize::from(options.connections))
-        .timeouts(timeouts)
-        .runtime(Runtime::Tokio1)
-        .build();
-    Ok(pool.context("the pool of connections")?)
 }

@@ -23,7 +23,6 @@ mod slot;
 mod state;
 mod status;
 mod tables;
-mod tls;
 pub(crate) mod trace;
 mod upkeep;
 mod values;
@@ -37,9 +36,9 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 
 use crate::broker::BrokerOptions;
+use crate::database::{ConnectError, Database};
 use crate::exit::{Failure, note};
 use crate::map;
-use connect::Database;
 
 /// The examples that `newsreel source postgres --help` prints last.
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -203,6 +202,6 @@ pub(crate) async fn run(options: PostgresOptions, mut broker: BrokerOptions) -> 
     session::follow(&options, &database, &mapping, broker).await
 }
 
-fn unreachable(database: &Database, error: &connect::ConnectError) -> Failure {
+fn unreachable(database: &Database, error: &ConnectError) -> Failure {
     Failure::Unreachable { what: database.name(), why: error.to_string() }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
-use deadpool_postgres::{Object, Pool, PoolError};
 use newsreel_core::wire::{Key, Tag};
 use newsreel_mapping::{Mapping, Read, Row, Rule, Skips};
 use tokio_postgres::error::SqlState;
@@ -11,6 +10,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::parameter::Parameter;
 use super::plan::scanned_tables;
+use super::pool::{Connection, Pool, PoolError};
 use crate::exit::{Failure, note};
 use crate::origin::store::Value;
 
@@ -71,7 +71,7 @@ impl Statements {
 
     async fn wrong_with(
         &self,
-        client: &Object,
+        client: &Connection,
         read: &Read,
         allow_scans: bool,
     ) -> Result<Vec<String>, Failure> {
@@ -262,6 +262,12 @@ fn statement_error(read: &Read, why: String) -> ReadError {
 }
 
 fn unreachable(error: &PoolError) -> Failure {
-    let why = if let PoolError::Backend(error) = error { told(error) } else { error.to_string() };
+    let why = match error {
+        PoolError::Backend(why) => why.to_string(),
+        PoolError::Timeout(_)
+        | PoolError::Closed
+        | PoolError::NoRuntimeSpecified
+        | PoolError::PostCreateHook(_) => error.to_string(),
+    };
     Failure::Unreachable { what: "PostgreSQL".to_owned(), why }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::PostgresOptions;
-use super::connect::{ConnectError, Database};
 use super::outbox::{OutboxError, ScanError};
 use super::outgoing::{Outgoing, Wake};
 use super::pgoutput::OutputError;
 use super::slot::SetupError;
 use super::upkeep::UpkeepError;
 use super::wire::WireError;
+use crate::database::{ConnectError, Database};
 use crate::exit::{Failure, asked_to_stop, note};
 use crate::http::pause;
 

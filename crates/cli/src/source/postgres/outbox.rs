@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 
 use super::PostgresOptions;
-use super::connect::Database;
+use crate::database::Database;
 use crate::exit::{Failure, note, print};
 use crate::map;
 pub(super) use install::OutboxError;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, interval};
 
 use super::PostgresOptions;
 use super::attempts::{self, Follow, SessionError};
-use super::connect::{Connected, Database};
+use super::connect::{Connected, connect};
 use super::gather::{Gather, History};
 use super::lsn::Lsn;
 use super::metrics::{Side, Wide};
@@ -27,6 +27,7 @@ use super::upkeep;
 use super::watch::Watch;
 use super::wire::{Copied, Wire};
 use crate::broker::BrokerOptions;
+use crate::database::Database;
 use crate::exit::{Failure, note, print};
 
 /// How often what has become durable is written to the state file and confirmed.
@@ -94,7 +95,7 @@ pub(super) async fn follow(
 
 impl Follow for Source<'_> {
     async fn session(&mut self) -> Result<Infallible, SessionError> {
-        let Connected { mut wire, client } = self.database.connect().await?;
+        let Connected { mut wire, client } = connect(self.database).await?;
         let version = self.begin(&mut wire, &client).await?;
         let more = if version >= STREAMS { ", streaming 'on', messages 'true'" } else { "" };
         let protocol = if version >= STREAMS { 2 } else { 1 };

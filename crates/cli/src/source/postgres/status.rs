@@ -1,9 +1,9 @@
 //! `newsreel source postgres status`: what PostgreSQL says of the slot.
 
-use super::connect::Database;
 use super::slot::{self, SlotStatus};
 use super::state::State;
 use super::{PostgresOptions, unreachable};
+use crate::database::Database;
 use crate::exit::{Failure, print};
 
 /// Prints the state of the slot. A slot that is in danger is a failure.

@@ -13,19 +13,16 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use postgres_protocol::authentication::{md5_hash, sasl};
 use postgres_protocol::message::backend::{ErrorResponseBody, Message};
 use postgres_protocol::message::frontend;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_postgres::fallible_iterator::FallibleIterator as _;
 
 use super::lsn::Lsn;
+use crate::database::Stream;
 
 /// The beginning of the two-way copy.
 const COPY_BOTH_RESPONSE: u8 = b'W';
 /// Microseconds from the Unix epoch to that of PostgreSQL, 2000-01-01.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
-
-/// A connection that bytes go through.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// Why a replication connection failed.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::install::OutboxError;
+use crate::database::Database;
 use crate::exit::{Failure, print};
-use crate::source::postgres::connect::Database;
 
 /// Prints how much waits in the outbox, and since when.
 pub(in crate::source::postgres) async fn show(database: &Database, as_json: bool) -> Result<(), Failure> {

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_postgres::config::SslMode;
 use tokio_rustls::TlsConnector;
 
-use super::wire::Stream;
+use super::Stream;
 
 /// The checks of a server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
