@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -19,6 +18,7 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
 use crate::exit::Failure;
+pub(crate) use tls::Stream;
 use tls::{Tls, Verify};
 
 /// How long a connection may take to open.
@@ -49,10 +49,6 @@ pub(crate) struct Database {
     config: Config,
     tls: Tls,
 }
-
-/// A connection that bytes go through.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 impl Database {
     /// Reads where the database is.
