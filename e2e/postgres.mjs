@@ -5,7 +5,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -37,6 +37,30 @@ export async function startPostgres(t, bin, settings = {}) {
   });
   if (user.uid) chownSync(folder, user.uid, user.gid);
   initdb(bin, server.data);
+  await server.start();
+  return server;
+}
+
+/** Starts a standby of a server, on a copy of its data that is taken while it is down. Ends with the test. */
+export async function startStandby(t, primary, settings = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'newsreel-pg-'));
+  const server = new Postgres(primary.bin, folder, await freePort(), {
+    primary_conninfo: `host=127.0.0.1 port=${primary.port} user=postgres dbname=postgres`, primary_slot_name: 'standby', hot_standby_feedback: 'on', ...settings,
+  });
+  t.after(async () => {
+    await server.end('SIGQUIT');
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
+  await primary.sql(`SELECT pg_create_physical_replication_slot('standby', true)`);
+  await primary.end('SIGINT');
+  const copy = join(folder, 'copy');
+  cpSync(primary.data, copy, { recursive: true });
+  for (const slot of readdirSync(join(copy, 'pg_replslot'))) rmSync(join(copy, 'pg_replslot', slot), { recursive: true });
+  writeFileSync(join(copy, 'standby.signal'), '');
+  mkdirSync(server.data);
+  if (user.uid) chownSync(folder, user.uid, user.gid);
+  server.restore(copy);
+  await primary.start();
   await server.start();
   return server;
 }

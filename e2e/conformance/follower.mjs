@@ -79,13 +79,17 @@ export class Follower extends Socket {
     const held = this.position.version;
     matches('the hash of a frame', hash, HASH);
     holds('a frame of changes', from <= held, `no gap: it begins at or before ${held}`, { from, to });
-    holds('a frame of changes', from < to, '`from` below `to`', { from, to });
+    const isOnlyAQuestion = from === to && ack === true && versions.length === 0;
+    holds('a frame of changes', from < to || isOnlyAQuestion, '`from` below `to`, or only a question', { from, to, ack });
     const rows = canonicalRows(text);
     versions.forEach(({ version }, n) => {
       const before = n === 0 ? from : versions[n - 1].version;
       holds('the versions of a frame', version > before && version <= to, `in order within (${from}, ${to}]`, version);
     });
-    if (to <= held) return;
+    if (to <= held) {
+      if (ack && !this.mute) this.ack();
+      return;
+    }
     this.#passing(versions.flatMap((row) => row.changes));
     const fresh = rows.filter((_, n) => versions[n].version > held);
     if (this.topics.length === 0) {

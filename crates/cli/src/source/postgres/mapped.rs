@@ -39,6 +39,12 @@ impl Mapped<'_> {
         !self.columns.is_empty()
     }
 
+    /// Returns the columns that the mapping reads and the table has.
+    pub(super) fn read(&self) -> BTreeSet<&str> {
+        let has = |column: &&str| self.columns.contains(*column);
+        self.rule.columns().into_iter().filter(has).collect()
+    }
+
     /// Returns what the mapping asks of the table and it has not.
     pub(super) fn mistakes(&self) -> Vec<String> {
         let from = self.rule.from();

@@ -23,7 +23,7 @@ use super::pgoutput::Decoder;
 use super::slot::{self, Needs, SlotStatus};
 use super::state::{Present, State};
 use super::tables::Tables;
-use super::upkeep;
+use super::upkeep::{self, Every};
 use super::watch::Watch;
 use super::wire::{Copied, Wire};
 use crate::broker::BrokerOptions;
@@ -112,9 +112,11 @@ impl Follow for Source<'_> {
         let session = Session { client: &client, decoder: Decoder::default(), gather };
         let (watch, needs) = (Arc::clone(&self.watch), self.needs());
         let heartbeat = Duration::from_millis(self.options.heartbeat_ms);
+        let heartbeat = Some(heartbeat).filter(|every| !every.is_zero());
+        let every = Every { heartbeat, check: self.options.status_interval() };
         tokio::select! {
             ended = self.run(&mut wire, session) => ended,
-            ended = upkeep::run(&client, &needs, &watch, heartbeat) => Ok(ended?),
+            ended = upkeep::run(&client, &needs, &watch, every) => Ok(ended?),
         }
     }
 

@@ -131,7 +131,7 @@ pub(super) async fn compare(client: &Client, needs: &Needs<'_>) -> Result<Compar
     // Else the log names the partitions, which the mapping does not know.
     let is_named = |table: &Mapped<'_>| by_root || !table.is_partitioned;
     let is_there = |table: &Mapped<'_>| {
-        let needed = table.rule.columns();
+        let needed = table.read();
         published.iter().any(|(schema, name, columns)| {
             let has = |column: &str| columns.as_ref().is_none_or(|list| list.iter().any(|c| c == column));
             *schema == table.schema && *name == table.table && needed.iter().all(|column| has(column))

@@ -14,8 +14,6 @@ use crate::exit::note;
 
 /// How often the slot is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often publication and tables are compared with the mapping.
-const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// How often a danger that goes on is told again.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 /// The part of what the slot may keep above which there is a warning, in percent.
@@ -38,16 +36,24 @@ impl From<tokio_postgres::Error> for UpkeepError {
     }
 }
 
+/// How often what is done.
+pub(super) struct Every {
+    /// The heartbeat; none is never.
+    pub(super) heartbeat: Option<Duration>,
+    /// The comparison of publication and tables with the mapping.
+    pub(super) check: Duration,
+}
+
 /// Keeps a session up until something is not as it was.
 pub(super) async fn run(
     client: &Client,
     needs: &Needs<'_>,
     watch: &Watch,
-    heartbeat: Duration,
+    every: Every,
 ) -> Result<Infallible, UpkeepError> {
     let never = Duration::from_secs(u64::from(u32::MAX));
-    let mut beats = interval(if heartbeat.is_zero() { never } else { heartbeat });
-    let (mut looks, mut checks) = (interval(LOOK_EVERY), interval(CHECK_EVERY));
+    let mut beats = interval(every.heartbeat.unwrap_or(never));
+    let (mut looks, mut checks) = (interval(LOOK_EVERY), interval(every.check));
     beats.reset();
     checks.reset();
     let (mut warned, mut told, mut refused) = (None, BTreeSet::new(), false);
