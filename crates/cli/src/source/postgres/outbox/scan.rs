@@ -3,12 +3,14 @@
 //! A snapshot has a transaction as a whole or not at all, so every transaction in it is complete. A transaction that
 //! changes a row which another one changed has waited for that one to end: its last note is the later one, and a
 //! snapshot that has it has the other too. Transactions in the order of their last notes, snapshot after snapshot, are
-//! therefore in the order of their commits wherever the order shows. No snapshot stands for what it did not see: a
-//! transaction that commits late is in the next one, and one that stays open holds up none of the others.
+//! therefore in the order of their commits wherever the order shows. The next snapshot is read for the transactions that
+//! the last one did not have, however old they are: one that commits late is not missed, and one that stays open holds up
+//! none of the others.
 
 use std::collections::BTreeMap;
 
 use newsreel_mapping::{Batch, Limits, Row};
+use postgres_protocol::escape::escape_literal;
 use serde_json::Value;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::SimpleQueryRow;
@@ -20,16 +22,35 @@ use crate::source::postgres::values::Kind;
 pub(super) const FIRST_PAGE: usize = 50;
 const LONGEST_PAGE: usize = 1_000;
 const PAGE_BYTES: usize = 2 << 20;
-/// Begins a snapshot and reads the id of the outbox and the first page. The planner knows nothing of a table that is
-/// empty most of the time, so the indexes are all that is left to it.
-pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
-     SELECT id FROM newsreel.history; \
-     DECLARE noted NO SCROLL CURSOR FOR SELECT o.seq, o.xid, floor(extract(epoch FROM o.at) * 1000)::bigint, \
-         o.source, o.operation, o.before, o.after, \
-         o.seq = (SELECT max(l.seq) FROM newsreel.outbox l WHERE l.xid = o.xid) \
-         FROM newsreel.outbox o ORDER BY o.seq; \
-     FETCH 50 FROM noted";
+/// Returns the statements that begin a snapshot and read what it is, the columns of the tables, and the first page: of
+/// transactions that an earlier snapshot, which was read to its end, did not have. The planner knows nothing of a table
+/// that is empty most of the time, so the indexes are all that is left to it.
+pub(super) fn begin(seen: Option<&str>) -> String {
+    let unseen = seen.map_or_else(String::new, |seen| {
+        format!("WHERE NOT pg_visible_in_snapshot(o.xid, {}::pg_snapshot)", escape_literal(seen))
+    });
+    format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+        SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;
+        SELECT id, pg_current_snapshot() FROM newsreel.history;
+        SELECT m.source, a.attname, a.atttypid FROM newsreel.mapped m
+            JOIN pg_namespace n ON n.nspname = m.schema_name
+            JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = m.table_name AND c.relkind IN ('r', 'p')
+            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+            WHERE EXISTS (SELECT FROM newsreel.outbox);
+        DECLARE noted NO SCROLL CURSOR FOR SELECT o.seq, o.xid, floor(extract(epoch FROM o.at) * 1000)::bigint,
+            o.source, o.operation, o.before, o.after,
+            o.seq = (SELECT max(l.seq) FROM newsreel.outbox l WHERE l.xid = o.xid)
+            FROM newsreel.outbox o {unseen} ORDER BY o.seq;
+        FETCH {FIRST_PAGE} FROM noted"
+    )
+}
+
+/// Returns the statement that reads the next page.
+pub(super) fn fetch(rows: usize) -> String {
+    format!("FETCH {rows} FROM noted")
+}
+
 /// Ends the snapshot.
 pub(super) const END: &str = "COMMIT";
 
@@ -55,8 +76,10 @@ pub(in crate::source::postgres) enum ScanError {
 /// A page of the outbox.
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    /// The id of the outbox, which the first page has.
-    pub(super) id: Option<String>,
+    /// The id of the outbox, and the snapshot. The first page has them.
+    pub(super) of: Option<(String, String)>,
+    /// The tables with their columns and the types of those. The first page has them.
+    pub(super) columns: Vec<(String, String, u32)>,
     pub(super) notes: Vec<Note>,
     bytes: usize,
 }
@@ -133,11 +156,16 @@ pub(super) fn read(answer: Vec<SimpleQueryMessage>) -> Result<Page, ScanError> {
     let mut page = Page::default();
     for message in answer {
         let SimpleQueryMessage::Row(row) = message else { continue };
-        if row.len() == 1 {
-            page.id = row.get(0).map(str::to_owned);
+        let text = |column| row.get(column).unwrap_or_default().to_owned();
+        if row.len() == 2 {
+            page.of = Some((text(0), text(1)));
             continue;
         }
-        let unreadable = || ScanError::Unreadable(row.get(0).unwrap_or_default().to_owned());
+        if row.len() == 3 {
+            page.columns.push((text(0), text(1), text(2).parse().unwrap_or_default()));
+            continue;
+        }
+        let unreadable = || ScanError::Unreadable(text(0));
         page.notes.push(note(&row).ok_or_else(unreadable)?);
         page.bytes += (0..row.len()).filter_map(|column| row.get(column)).map(str::len).sum::<usize>();
     }
@@ -182,7 +210,7 @@ mod tests {
         let page = |bytes| {
             let note =
                 Note { xid: 1, at: 0, source: String::new(), operation: Noted::Truncate, is_last: true };
-            Page { id: None, notes: vec![note], bytes }.next()
+            Page { notes: vec![note], bytes, ..Page::default() }.next()
         };
         assert_eq!([0, 100, 100 << 10, 8 << 20].map(page), [1_000, 1_000, 20, 1]);
     }

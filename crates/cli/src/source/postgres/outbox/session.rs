@@ -32,9 +32,9 @@ use crate::source::postgres::watch::Watch;
 use crate::source::postgres::{slot, state};
 
 /// How often rows are deleted whose publishes are durable.
-const DELETE_EVERY: Duration = Duration::from_millis(100);
+const DELETE_EVERY: Duration = Duration::from_millis(250);
 /// How many transactions, and rows of them, one statement deletes; one transaction it always does.
-const DELETED_AT_ONCE: (usize, u64) = (1_000, 100_000);
+const DELETED_AT_ONCE: (usize, u64) = (10_000, 100_000);
 /// How long a snapshot waits for the broker to take more. One that is held for long keeps PostgreSQL from cleaning up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many transactions may wait to be deleted.
@@ -66,6 +66,8 @@ struct Source<'a> {
     /// Whether the wide changes of a gap are still on their way. Until they are durable nothing is deleted, so that a
     /// later run sees the gap again.
     heals: bool,
+    /// The last snapshot of the session that was read to its end.
+    seen: Option<String>,
     /// Whether a snapshot was left before its end.
     unread: bool,
     /// The kinds of the types that are not built in.
@@ -104,6 +106,7 @@ pub(in crate::source::postgres) async fn follow(
         known: BTreeSet::new(),
         queued: 0,
         heals: false,
+        seen: None,
         unread: false,
         types: BTreeMap::new(),
         missing: BTreeSet::new(),
@@ -162,6 +165,7 @@ impl Source<'_> {
             return Err(ScanError::Busy.into());
         }
         client.batch_execute(SESSION).await?;
+        self.seen = None;
         let now = present(client).await?;
         let gap = OutboxState::gap(self.kept.as_ref(), &now);
         self.present = Some(now);
@@ -223,22 +227,22 @@ impl Source<'_> {
     /// Queues the transactions of one snapshot.
     async fn read(&mut self, client: &Client) -> Result<(), SessionError> {
         self.unread = false;
-        let (mut tables, mut transactions) = (None, Transactions::new(self.limits()));
-        let mut page = scan::read(self.asked(0, client.simple_query(scan::BEGIN)).await?)?;
-        if page.id.as_deref() != self.present.as_ref().map(|present| present.outbox.as_str()) {
+        let mut transactions = Transactions::new(self.limits());
+        let begin = scan::begin(self.seen.as_deref());
+        let mut page = scan::read(self.asked(0, client.simple_query(&begin)).await?)?;
+        let (id, snapshot) = page.of.take().unwrap_or_default();
+        if self.present.as_ref().is_none_or(|present| present.outbox != id) {
             return Err(ScanError::Changed.into());
         }
+        let tables = self.tables(std::mem::take(&mut page.columns), client).await?;
         let mut asked_for = scan::FIRST_PAGE;
-        while !page.notes.is_empty() {
+        loop {
             let (is_full, next) = (page.notes.len() == asked_for, page.next());
-            let tables = match &tables {
-                Some(tables) => tables,
-                None => tables.insert(self.tables(client).await?),
-            };
             for note in page.notes {
-                self.take(note, tables, &mut transactions).await;
+                self.take(note, &tables, &mut transactions).await;
             }
             if !is_full {
+                self.seen = Some(snapshot);
                 break;
             }
             if !self.has_room_in_time().await? {
@@ -246,8 +250,7 @@ impl Source<'_> {
                 break;
             }
             asked_for = next;
-            let fetch = format!("FETCH {asked_for} FROM noted");
-            page = scan::read(self.asked(0, client.simple_query(&fetch)).await?)?;
+            page = scan::read(self.asked(0, client.simple_query(&scan::fetch(next))).await?)?;
         }
         self.asked(0, client.simple_query(scan::END)).await?;
         Ok(())
@@ -296,21 +299,20 @@ impl Source<'_> {
         Ok(self.awaited.len() < MOST_AWAITED)
     }
 
-    /// Returns how the columns of the mapped tables are read, as the snapshot has them.
-    async fn tables(&mut self, client: &Client) -> Result<Tables, SessionError> {
-        let sql = "SELECT m.source, a.attname::text, a.atttypid FROM newsreel.mapped m
-            JOIN pg_namespace n ON n.nspname = m.schema_name
-            JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = m.table_name AND c.relkind IN ('r', 'p')
-            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped";
+    /// Returns how the columns of the mapped tables are read, and notes those that are missing.
+    async fn tables(
+        &mut self,
+        columns: Vec<(String, String, u32)>,
+        client: &Client,
+    ) -> Result<Tables, SessionError> {
         let mut tables = Tables::new();
-        for row in self.asked(0, client.query(sql, &[])).await? {
-            let type_id: u32 = row.get(2);
+        for (table, column, type_id) in columns {
             let kind = match self.types.get(&type_id) {
                 Some(kind) => kind.clone(),
                 None => self.asked(0, kind_of(type_id, client)).await?,
             };
             self.types.insert(type_id, kind.clone());
-            tables.entry(row.get(0)).or_default().insert(row.get(1), kind);
+            tables.entry(table).or_default().insert(column, kind);
         }
         for (from, columns) in &tables {
             for column in self.mapping.rules_of(from).flat_map(Rule::columns) {
