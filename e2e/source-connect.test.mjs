@@ -2,9 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, chownSync, copyFileSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { appendFileSync, chownSync, copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { TLSSocket, connect as secureConnect, createSecureContext } from 'node:tls';
 
 import { Source, servers, startPostgres, until } from './postgres.mjs';
 import { NEWSREEL, runToEnd, startSystem, temporaryFolder } from './system.mjs';
@@ -16,15 +19,44 @@ host all old 127.0.0.1/32 md5
 host all app 127.0.0.1/32 scram-sha-256
 `;
 
-/** Makes a certificate of 127.0.0.1, signed by itself, which the server's user can read. */
-function certificate(pg) {
-  const [key, cert] = ['server.key', 'server.crt'].map((name) => join(pg.data, name));
+/** Makes a certificate of 127.0.0.1, signed by itself, in a folder; returns the files of its key and of itself. */
+function certificateIn(folder) {
+  const [key, cert] = ['server.key', 'server.crt'].map((name) => join(folder, name));
   execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1', '-addext',
     'subjectAltName=IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:FALSE', '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  return [key, cert];
+}
+
+/** Makes a certificate that the server's user can read. */
+function certificate(pg) {
+  const [key, cert] = certificateIn(pg.data);
   const { uid, gid } = statSync(pg.data);
   for (const file of [key, cert]) chownSync(file, uid, gid);
   execFileSync('chmod', ['600', key]);
   return cert;
+}
+
+/** A server in between with a certificate of its own, which passes on what both say. Returns its address. */
+async function startBetween(t, pg) {
+  const folder = temporaryFolder(t);
+  const [key, cert] = certificateIn(folder);
+  const secureContext = createSecureContext({ key: readFileSync(key), cert: readFileSync(cert) });
+  const server = createServer(async (near) => {
+    const far = connect(pg.port, '127.0.0.1');
+    for (const end of [near, far]) end.on('error', () => {});
+    // Both begin with a request for TLS, which is answered by one letter.
+    const [request] = await once(near, 'data');
+    far.write(request);
+    const [letter] = await once(far, 'data');
+    near.write(letter);
+    const ends = [new TLSSocket(near, { isServer: true, secureContext }), secureConnect({ socket: far, rejectUnauthorized: false })];
+    for (const end of ends) end.on('error', () => ends.forEach((end) => end.destroy()));
+    ends[0].pipe(ends[1]).pipe(ends[0]);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  return `127.0.0.1:${server.address().port}`;
 }
 
 for (const { name, bin } of servers()) {
@@ -76,6 +108,17 @@ for (const { name, bin } of servers()) {
       await follows(`postgres://secured:a%20secret@${at}/postgres?sslmode=verify-full&sslrootcert=${trusted}`);
       await ends(`postgres://secured:a%20secret@${at}/postgres?sslmode=verify-full`, /certificate|UnknownIssuer/i);
       await ends(`postgres://secured:a%20secret@${at}/postgres?sslmode=disable`, /no encryption|pg_hba/);
+    });
+
+    await t.test('the proof of a password is bound to the certificate, so that nobody in between can pass it on', async () => {
+      const between = await startBetween(t, pg);
+      const secured = (address, words) => `postgres://secured:a%20secret@${address}/postgres?sslmode=require${words}`;
+      await follows(secured(at, '&channel_binding=require'));
+      await follows(secured(between, '&channel_binding=disable'));
+      await ends(secured(between, ''), /channel binding/i);
+      await ends(secured(between, '&channel_binding=require'), /channel binding/i);
+      await ends(`postgres://app:a%20secret@${at}/postgres?sslmode=disable&channel_binding=require`, /channel.binding/i);
+      await ends(`postgres://old:a%20secret@${at}/postgres?channel_binding=require`, /channel.binding/i);
     });
 
     await t.test('of several hosts the one that takes writes is found', async () => {

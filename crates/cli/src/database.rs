@@ -1,5 +1,6 @@
 //! Where a PostgreSQL is: a URL, `PG*` variables, `.pgpass`; and connections to the first host that serves.
 
+mod binding;
 mod tls;
 
 use std::env;
@@ -14,11 +15,12 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_postgres::config::{ChannelBinding, Host, SslMode, SslNegotiation, TargetSessionAttrs};
+use tokio_postgres::{AsyncMessage, Client, Config};
 
 use crate::exit::Failure;
-pub(crate) use tls::Stream;
+use binding::AsOpened;
+pub(crate) use binding::Opened;
 use tls::{Tls, Verify};
 
 /// How long a connection may take to open.
@@ -140,8 +142,10 @@ impl Database {
         waiter: Arc<Notify>,
     ) -> Result<(Client, JoinHandle<()>), ConnectError> {
         let mut config = self.config.clone();
-        // The stream has its TLS already.
-        config.ssl_mode(SslMode::Disable);
+        let opened = self.open(host, port).await?;
+        // The library begins its TLS at once, and is handed that which is there.
+        config.ssl_mode(if opened.has_tls() { SslMode::Require } else { SslMode::Disable });
+        config.ssl_negotiation(SslNegotiation::Direct);
         config.application_name(self.application());
         let given = config.get_options().unwrap_or_default();
         let settings =
@@ -150,7 +154,7 @@ impl Database {
         if let Some(password) = self.password_for(host, port) {
             config.password(password);
         }
-        let (client, mut connection) = config.connect_raw(self.open(host, port).await?, NoTls).await?;
+        let (client, mut connection) = config.connect_raw(opened, AsOpened).await?;
         let task = tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
                 if matches!(message, AsyncMessage::Notification(_)) {
@@ -174,10 +178,10 @@ impl Database {
     }
 
     /// Opens a connection to a host, with TLS if the database is to have it.
-    pub(crate) async fn open(&self, host: &Host, port: u16) -> Result<Box<dyn Stream>, ConnectError> {
+    pub(crate) async fn open(&self, host: &Host, port: u16) -> Result<Opened, ConnectError> {
         match host {
             Host::Unix(folder) => {
-                Ok(Box::new(UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?))
+                Ok(Opened::plain(UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?))
             }
             Host::Tcp(name) => {
                 let stream = TcpStream::connect((name.as_str(), port)).await?;
@@ -190,6 +194,11 @@ impl Database {
     /// Returns the name that the connections give themselves.
     pub(crate) fn application(&self) -> &str {
         self.config.get_application_name().unwrap_or("newsreel")
+    }
+
+    /// Says whether the proof of a password is bound to the server's certificate.
+    pub(crate) fn channel_binding(&self) -> ChannelBinding {
+        self.config.get_channel_binding()
     }
 
     /// Returns the user.
@@ -258,6 +267,14 @@ fn complete(config: &mut Config) -> Result<(), Failure> {
             "read-write" | "primary" => TargetSessionAttrs::ReadWrite,
             "read-only" | "standby" => TargetSessionAttrs::ReadOnly,
             _ => return Err(wrong("PGTARGETSESSIONATTRS", &attributes)),
+        });
+    }
+    if let Some(mode) = variable("PGCHANNELBINDING") {
+        config.channel_binding(match mode.as_str() {
+            "disable" => ChannelBinding::Disable,
+            "prefer" => ChannelBinding::Prefer,
+            "require" => ChannelBinding::Require,
+            _ => return Err(wrong("PGCHANNELBINDING", &mode)),
         });
     }
     Ok(())

@@ -12,14 +12,12 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_postgres::config::SslMode;
 use tokio_rustls::TlsConnector;
 
-/// A connection that bytes go through.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+use super::binding::Opened;
 
 /// The checks of a server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,19 +91,21 @@ impl Tls {
         mut stream: TcpStream,
         host: &str,
         mode: SslMode,
-    ) -> Result<Box<dyn Stream>, TlsError> {
+    ) -> Result<Opened, TlsError> {
         if mode == SslMode::Disable {
-            return Ok(Box::new(stream));
+            return Ok(Opened::plain(stream));
         }
         let mut request = BytesMut::new();
         frontend::ssl_request(&mut request);
         stream.write_all(&request).await?;
         if stream.read_u8().await? != b'S' {
             let plain = mode == SslMode::Prefer;
-            return if plain { Ok(Box::new(stream)) } else { Err(TlsError::Missing) };
+            return if plain { Ok(Opened::plain(stream)) } else { Err(TlsError::Missing) };
         }
         let name = ServerName::try_from(host.to_owned())?;
-        Ok(Box::new(TlsConnector::from(Arc::clone(&self.0)).connect(name, stream).await?))
+        let stream = TlsConnector::from(Arc::clone(&self.0)).connect(name, stream).await?;
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
+        Ok(Opened::with_tls(stream, certificate.as_ref()))
     }
 }
 

@@ -30,6 +30,7 @@ async fn connect_to(database: &Database, host: &Host, port: u16) -> Result<Conne
         database: database.dbname().to_owned(),
         password: database.password_for(host, port),
         application: database.application().to_owned(),
+        binding: database.channel_binding(),
     };
     let wire = Wire::log_in(database.open(host, port).await?, &login).await?;
     Ok(Connected { wire, client })

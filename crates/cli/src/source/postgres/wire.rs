@@ -14,10 +14,11 @@ use postgres_protocol::authentication::{md5_hash, sasl};
 use postgres_protocol::message::backend::{ErrorResponseBody, Message};
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_postgres::config::ChannelBinding;
 use tokio_postgres::fallible_iterator::FallibleIterator as _;
 
 use super::lsn::Lsn;
-use crate::database::Stream;
+use crate::database::Opened;
 
 /// The beginning of the two-way copy.
 const COPY_BOTH_RESPONSE: u8 = b'W';
@@ -41,6 +42,12 @@ pub(crate) enum WireError {
     /// PostgreSQL asks for a way to authenticate that is not known.
     #[error("PostgreSQL asks to authenticate by {0}: use scram-sha-256, md5 or password")]
     Authentication(&'static str),
+    /// The proof of the password cannot be bound to the server's certificate.
+    #[error(
+        "channel_binding=require, and the server does not ask for SCRAM-SHA-256-PLUS over TLS: it may not be the one \
+         that is meant"
+    )]
+    NotBound,
     /// PostgreSQL asks for a password.
     #[error("PostgreSQL asks for a password: give one in the URL, in PGPASSWORD or in .pgpass")]
     NoPassword,
@@ -79,17 +86,19 @@ pub(super) struct Login {
     pub(super) password: Option<Vec<u8>>,
     /// The name that `pg_stat_activity` shows.
     pub(super) application: String,
+    /// Whether the proof of the password is bound to the server's certificate.
+    pub(super) binding: ChannelBinding,
 }
 
 /// A replication connection.
 pub(super) struct Wire {
-    stream: Box<dyn Stream>,
+    stream: Opened,
     received: BytesMut,
 }
 
 impl Wire {
     /// Logs in over a stream.
-    pub(super) async fn log_in(stream: Box<dyn Stream>, login: &Login) -> Result<Self, WireError> {
+    pub(super) async fn log_in(stream: Opened, login: &Login) -> Result<Self, WireError> {
         let mut wire = Self { stream, received: BytesMut::with_capacity(64 << 10) };
         let parameters = [
             ("user", login.user.as_str()),
@@ -120,25 +129,32 @@ impl Wire {
     async fn authenticate(&mut self, login: &Login) -> Result<(), WireError> {
         let password = || login.password.as_deref().ok_or(WireError::NoPassword);
         let mut out = BytesMut::new();
-        let mut scram = None;
+        let (mut scram, mut proven) = (None, false);
+        let unbound = || match login.binding {
+            ChannelBinding::Require => Err(WireError::NotBound),
+            _ => Ok(()),
+        };
         loop {
             out.clear();
             match self.message().await? {
-                Message::AuthenticationOk => return Ok(()),
+                Message::AuthenticationOk if scram.is_some() && !proven => {
+                    return Err(WireError::Unexpected("no proof that the server knows the password"));
+                }
+                Message::AuthenticationOk => return if proven { Ok(()) } else { unbound() },
                 Message::AuthenticationCleartextPassword => {
+                    unbound()?;
                     frontend::password_message(password()?, &mut out)?;
                 }
                 Message::AuthenticationMd5Password(body) => {
+                    unbound()?;
                     let hash = md5_hash(login.user.as_bytes(), password()?, body.salt());
                     frontend::password_message(hash.as_bytes(), &mut out)?;
                 }
                 Message::AuthenticationSasl(body) => {
                     let mechanisms: Vec<&str> = body.mechanisms().collect()?;
-                    if !mechanisms.contains(&sasl::SCRAM_SHA_256) {
-                        return Err(WireError::Authentication("a SASL mechanism that is not SCRAM-SHA-256"));
-                    }
-                    let started = sasl::ScramSha256::new(password()?, sasl::ChannelBinding::unsupported());
-                    frontend::sasl_initial_response(sasl::SCRAM_SHA_256, started.message(), &mut out)?;
+                    let (mechanism, binding) = self.mechanism(&mechanisms, login.binding)?;
+                    let started = sasl::ScramSha256::new(password()?, binding);
+                    frontend::sasl_initial_response(mechanism, started.message(), &mut out)?;
                     scram = Some(started);
                 }
                 Message::AuthenticationSaslContinue(body) => {
@@ -149,6 +165,7 @@ impl Wire {
                 Message::AuthenticationSaslFinal(body) => {
                     let scram = scram.as_mut().ok_or(WireError::Unexpected("SASL that was not begun"))?;
                     scram.finish(body.data())?;
+                    proven = true;
                 }
                 Message::AuthenticationGss | Message::AuthenticationSspi => {
                     return Err(WireError::Authentication("GSSAPI or SSPI"));
@@ -158,6 +175,32 @@ impl Wire {
             }
             self.write(&out).await?;
         }
+    }
+
+    /// Chooses of the ways that the server offers, and what the proof is bound to.
+    fn mechanism(
+        &self,
+        offered: &[&str],
+        wanted: ChannelBinding,
+    ) -> Result<(&'static str, sasl::ChannelBinding), WireError> {
+        let end_point = self.stream.end_point().filter(|_| wanted != ChannelBinding::Disable);
+        if let Some(end_point) = end_point
+            && offered.contains(&sasl::SCRAM_SHA_256_PLUS)
+        {
+            let binding = sasl::ChannelBinding::tls_server_end_point(end_point.to_vec());
+            return Ok((sasl::SCRAM_SHA_256_PLUS, binding));
+        }
+        if wanted == ChannelBinding::Require {
+            return Err(WireError::NotBound);
+        }
+        if !offered.contains(&sasl::SCRAM_SHA_256) {
+            return Err(WireError::Authentication("a SASL mechanism that is not SCRAM-SHA-256"));
+        }
+        // A server that could bind learns that its offer was taken away on the way.
+        let could = end_point.is_some();
+        let binding =
+            if could { sasl::ChannelBinding::unrequested() } else { sasl::ChannelBinding::unsupported() };
+        Ok((sasl::SCRAM_SHA_256, binding))
     }
 
     /// Runs a command and returns its rows, each column as text.
