@@ -23,7 +23,7 @@ use super::pgoutput::Decoder;
 use super::slot::{self, Needs, SlotStatus};
 use super::state::{Present, State};
 use super::tables::Tables;
-use super::upkeep::{self, Every};
+use super::upkeep::{self, Every, UpkeepError};
 use super::watch::Watch;
 use super::wire::{Copied, Wire};
 use crate::broker::BrokerOptions;
@@ -114,10 +114,8 @@ impl Follow for Source<'_> {
         let heartbeat = Duration::from_millis(self.options.heartbeat_ms);
         let heartbeat = Some(heartbeat).filter(|every| !every.is_zero());
         let every = Every { heartbeat, check: self.options.status_interval() };
-        tokio::select! {
-            ended = self.run(&mut wire, session) => ended,
-            ended = upkeep::run(&client, &needs, &watch, every) => Ok(ended?),
-        }
+        let upkeep = upkeep::run(&client, &needs, &watch, every);
+        self.run(&mut wire, session, upkeep).await
     }
 
     fn outgoing(&mut self) -> &mut Outgoing {
@@ -217,7 +215,15 @@ impl<'a> Source<'a> {
         self.outgoing.add(entries).await;
     }
 
-    async fn run(&mut self, wire: &mut Wire, mut session: Session<'_>) -> Result<Infallible, SessionError> {
+    /// Follows the log. The upkeep goes on between two steps and never breaks one off: what a step has heard of the
+    /// broker would be forgotten.
+    async fn run(
+        &mut self,
+        wire: &mut Wire,
+        mut session: Session<'_>,
+        upkeep: impl Future<Output = Result<Infallible, UpkeepError>>,
+    ) -> Result<Infallible, SessionError> {
+        tokio::pin!(upkeep);
         let interval_of_status = self.options.status_interval();
         let (mut heard, mut told, mut confirmed) = (Instant::now(), Instant::now(), Lsn::default());
         let mut confirm = interval(CONFIRM_EVERY);
@@ -249,6 +255,7 @@ impl<'a> Source<'a> {
                         heard = Instant::now();
                     }
                 }
+                ended = &mut upkeep => return Ok(ended?),
                 _ = confirm.tick() => {
                     if self.outgoing.durable() > confirmed || told.elapsed() > interval_of_status {
                         confirmed = self.confirm(wire).await?;
