@@ -55,6 +55,7 @@ for (const { name, bin } of servers()) {
     const words = ['source', 'postgres', '--database', pg.url, '--state', state, 'status'];
     const told = await newsreel(...words, '--json');
     same(told.code, 6, told.stderr);
+    match(told.stderr, /the slot "newsreel" is in danger: wal_status is lost/);
     match(JSON.parse(told.stdout).critical, /wal_status is lost/);
     match((await newsreel(...words)).stdout, /^wal status +lost \(CRITICAL\)$/m);
     const began = Date.now();

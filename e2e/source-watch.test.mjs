@@ -200,4 +200,17 @@ for (const { name, bin } of servers()) {
     await until(isFree, () => JSON.stringify(last), 60_000);
     ok(!/no heartbeat/.test(source.log), source.log);
   });
+
+  suite('an outbox is counted and traced as well', async (t) => {
+    const { pg, broker, state, metrics, becomes } = await started(t, bin, { flags: ['--outbox'] });
+    await new Follower(broker, { name: 'edge-a' }).connect();
+    const [{ xid }] = await pg.sql(`INSERT INTO titles VALUES (1, 'Movie'), (2, NULL) RETURNING txid_current() AS xid`);
+    await becomes('publishes_total', (count) => count === 2);
+    const seen = await metrics();
+    sameAll([seen.transactions_total, seen['rows_total{table="public.titles",change="insert"}'], seen['connected{side="database"}']], [1, 2, 1]);
+    const way = JSON.parse((await newsreel('trace', '--state', state, '--xid', xid, '--json')).stdout);
+    sameAll([way.lsn, way.rows.first[0].targets, way.versions[0].version], [null, [{ key: 'title:1', tags: ['kind:movie'] }], 2]);
+    await pg.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = \'client backend\'');
+    await becomes('reconnects_total{side="database"}', (count) => count === 1);
+  });
 }

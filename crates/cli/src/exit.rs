@@ -12,7 +12,7 @@ pub(crate) const CODES: &str = "Exit codes:
   3  bad input: a line, a body, a file
   4  refused: the server says that the request cannot be granted (4xx), or is another server than expected
   5  unreachable: the server did not answer in the time of --retry-for-ms
-  6  the database of a source could not be followed, --max-failures times in a row";
+  6  the database of a source could not be followed, --max-failures times in a row; or its slot is in danger";
 
 /// Writes a line for people to stderr. Unlike `eprintln!` it does not panic when stderr is closed.
 macro_rules! note {
@@ -51,6 +51,14 @@ pub(crate) enum Failure {
         /// The database.
         what: String,
         /// The reason that the last attempt gave.
+        why: String,
+    },
+    /// The replication slot of a source is about to be lost, or is.
+    #[error("the slot {slot:?} is in danger: {why}")]
+    Slot {
+        /// The slot.
+        slot: String,
+        /// The danger, and what to do.
         why: String,
     },
     /// The server sends requests on to another address.
@@ -103,7 +111,7 @@ impl Failure {
             Self::Input(_) => 3,
             Self::Refused { .. } | Self::Redirected { .. } | Self::WrongServer { .. } => 4,
             Self::Unreachable { .. } => 5,
-            Self::Database { .. } => 6,
+            Self::Database { .. } | Self::Slot { .. } => 6,
         }
     }
 
@@ -127,6 +135,7 @@ impl Failure {
             }
             Self::Refused { .. }
             | Self::NotFilled { .. }
+            | Self::Slot { .. }
             | Self::Input(_)
             | Self::Unread
             | Self::Other(_) => None,

@@ -21,10 +21,7 @@ pub(super) async fn show(options: &PostgresOptions, database: &Database, json: b
         print(&text(&status))?;
     }
     match status.critical {
-        Some(why) => Err(Failure::Database {
-            what: format!("{} by the slot {:?}", database.name(), options.slot),
-            why,
-        }),
+        Some(why) => Err(Failure::Slot { slot: status.slot, why }),
         None => Ok(()),
     }
 }
