@@ -27,6 +27,7 @@ pub mod query;
 pub mod range;
 pub mod route;
 pub mod sse;
+pub mod verbatim;
 
 pub use address::Address;
 pub use call::{Call, Half};
@@ -39,3 +40,4 @@ pub use position::{Epoch, Hash, Position, UnixMillis, Version};
 pub use problem::{Code, Problem};
 pub use publish::{Expect, Publish, Receipt, Written};
 pub use route::Route;
+pub use verbatim::WrittenLine;

@@ -10,7 +10,7 @@ use newsreel_core::wire::problem::Problem;
 use newsreel_core::wire::publish::{
     MAX_CHANGES, MAX_IDEMPOTENCY_KEY_BYTES, Publish, PublishError, check_idempotency_key, digest_of_key,
 };
-use newsreel_core::wire::{Change, UnixMillis, Version};
+use newsreel_core::wire::{Change, UnixMillis, Version, WrittenLine};
 
 use crate::memory::assert_bounded;
 use crate::routes::check_problem;
@@ -22,6 +22,10 @@ const TIMES: usize = 64;
 /// The body of a publish.
 pub(crate) fn publish(bytes: &[u8]) {
     let line = assert_bounded(bytes.len(), TIMES, || PublishLine::parse(bytes));
+    if let Some(verbatim) = assert_bounded(bytes.len(), TIMES, || WrittenLine::verbatim(bytes)) {
+        let PublishLine { publish, idempotency_key } = line.clone().expect("only a publish is kept as it is");
+        assert_eq!((verbatim.publish, verbatim.idempotency_key), (publish.written(), idempotency_key));
+    }
     match Publish::parse(bytes) {
         Ok(publish) => {
             check(&publish);

@@ -8,7 +8,7 @@ use newsreel_core::follow::hub::{Applied, PublishOutcome};
 use newsreel_core::wire::ndjson;
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::query::PublishQuery;
-use newsreel_core::wire::{Code, Problem, Publish, Receipt, UnixMillis};
+use newsreel_core::wire::{Code, Problem, Publish, Receipt, UnixMillis, WrittenLine};
 use newsreel_gate::{Failure, now};
 use serde::Serialize;
 use worker::web_sys;
@@ -91,9 +91,11 @@ impl Publishing {
     }
 
     fn alone(&self, posted: Posted, query: PublishQuery) -> Result<QueuedPublish, Problem> {
-        let publish = self.folded(Publish::parse(&posted.body)?)?;
-        posted.grant.check(&publish.changes)?;
-        let mut submission = self.submission(posted.publisher, &publish, posted.idempotency_key);
+        let publish = match self.verbatim(&posted.grant, &posted.body) {
+            Some(WrittenLine { publish, idempotency_key: None }) => publish,
+            Some(_) | None => self.written(&posted.grant, Publish::parse(&posted.body)?)?,
+        };
+        let mut submission = self.submission(posted.publisher, publish, posted.idempotency_key);
         submission.wants_acks = query.wait_applied.is_some();
         Ok(Ok(submission))
     }

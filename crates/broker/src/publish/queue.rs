@@ -9,8 +9,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use newsreel_core::access::Grant;
 use newsreel_core::follow::hub::{PublishOutcome, Submission, not_written};
-use newsreel_core::wire::publish::PublishError;
-use newsreel_core::wire::{Problem, Publish, PublishLine};
+use newsreel_core::wire::{Problem, Publish, PublishLine, Written, WrittenLine};
 use worker::{Delay, console_error};
 
 use crate::driver::BrokerDriver;
@@ -82,24 +81,36 @@ impl Publishing {
         line: &[u8],
         fallback: Option<String>,
     ) -> QueuedPublish {
-        let PublishLine { publish, idempotency_key } = PublishLine::parse(line)?;
-        let publish = self.folded(publish)?;
-        grant.check(&publish.changes)?;
-        Ok(self.submission(publisher.to_owned(), &publish, idempotency_key.or(fallback)))
+        let WrittenLine { publish, idempotency_key } = match self.verbatim(grant, line) {
+            Some(line) => line,
+            None => {
+                let PublishLine { publish, idempotency_key } = PublishLine::parse(line)?;
+                WrittenLine { publish: self.written(grant, publish)?, idempotency_key }
+            }
+        };
+        Ok(self.submission(publisher.to_owned(), publish, idempotency_key.or(fallback)))
     }
 
-    /// Returns the publish with its tags as this deployment writes them.
-    pub(super) fn folded(&self, publish: Publish) -> Result<Publish, PublishError> {
-        if self.driver.config.fold_tags { publish.folded() } else { Ok(publish) }
+    /// Returns a text that the log can keep as it was sent: no change in it has to be checked or changed.
+    pub(super) fn verbatim(&self, grant: &Grant, text: &[u8]) -> Option<WrittenLine> {
+        let is_kept = grant.topics.is_empty() && !self.driver.config.fold_tags;
+        if is_kept { WrittenLine::verbatim(text) } else { None }
+    }
+
+    /// Returns a publish as this deployment writes it, if the grant allows it.
+    pub(super) fn written(&self, grant: &Grant, publish: Publish) -> Result<Written, Problem> {
+        let publish = if self.driver.config.fold_tags { publish.folded()? } else { publish };
+        grant.check(&publish.changes)?;
+        Ok(publish.written())
     }
 
     pub(super) fn submission(
         &self,
         publisher: String,
-        publish: &Publish,
+        publish: Written,
         idempotency_key: Option<String>,
     ) -> Submission {
-        let (ticket, publish) = (self.ticket(), publish.written());
+        let ticket = self.ticket();
         Submission { ticket, publisher, publish, idempotency_key, remembered: None, wants_acks: false }
     }
 

@@ -50,9 +50,17 @@ macro_rules! name {
             /// [`NameError`] says which rule it breaks.
             pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
                 let text = text.into();
-                let check: fn(&str) -> Result<(), NameError> = $parse;
-                check(&text)?;
+                Self::check(&text)?;
                 Ok(Self(text))
+            }
+
+            /// Says whether a text is such a name.
+            ///
+            /// # Errors
+            /// [`NameError`] says which rule it breaks.
+            pub(super) fn check(text: &str) -> Result<(), NameError> {
+                let check: fn(&str) -> Result<(), NameError> = $parse;
+                check(text)
             }
 
             /// Returns the text of the name.
