@@ -35,8 +35,11 @@ impl Limits {
 
     /// A live frame asks for an ack when this long has passed since the last did.
     const ASK_EVERY: Duration = Duration::from_secs(10);
-    /// A live frame also asks for an ack when this many bytes of live text have been sent since the last did.
+    /// A live frame also asks for an ack when this many bytes of live text have been sent since the last did, and that is
+    /// [`Self::ASK_AGAIN`] ago or more than a follower may leave unacknowledged.
     const ASK_BYTES: u64 = 1 << 20;
+    /// Every follower answers each question, and each answer is an event of the object.
+    const ASK_AGAIN: Duration = Duration::from_secs(1);
     /// A follower is not slow before it had this long to answer: a burst of publishes is sent all at once.
     const MOMENT: Duration = Duration::from_secs(5);
 }
@@ -112,7 +115,9 @@ impl AckTracker {
     /// Says whether a frame of so many bytes is to ask for acks.
     pub(super) fn should_request_ack(&self, now: UnixMillis, bytes: u64) -> bool {
         self.last.is_none_or(|(at, sent)| {
-            now.since(at) >= Limits::ASK_EVERY || self.sent + bytes - sent >= Limits::ASK_BYTES
+            let (passed, unasked) = (now.since(at), self.sent + bytes - sent);
+            let is_soon = passed < Limits::ASK_AGAIN && unasked <= self.limits.slow_bytes;
+            passed >= Limits::ASK_EVERY || unasked >= Limits::ASK_BYTES && !is_soon
         })
     }
 

@@ -334,6 +334,22 @@ fn what_was_sent_before_a_question_does_not_bring_the_next_one_nearer() {
 }
 
 #[test]
+fn megabytes_within_a_second_ask_once_until_they_are_more_than_a_follower_may_owe() {
+    let asked = |effects: &[HubEffect]| {
+        effects.iter().any(|effect| matches!(effect, HubEffect::Write(HubWrite::NoteAckRequest(_))))
+    };
+    let mut story = hub_with(1);
+    let mut at_once = (8..30).filter(|version| asked(&later(&mut story, 0, large(*version, 333))));
+    assert_eq!(at_once.next(), Some(8), "the first always does");
+    let next = at_once.next().expect("a follower cannot owe more and more unasked");
+    assert!((21..=23).contains(&next), "after 4 MiB, of a third each: {next}");
+    for version in 30..34 {
+        later(&mut story, 0, large(version, 333));
+    }
+    assert!(asked(&later(&mut story, 1, publish(34))), "a second later a megabyte is enough");
+}
+
+#[test]
 fn bytes_sent_before_an_ack_request_exceed_no_backlog() {
     let limits = Limits { slow_bytes: 1_000, ..Limits::default() };
     let mut story = Story {
