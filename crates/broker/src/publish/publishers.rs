@@ -43,6 +43,8 @@ pub(super) struct Publishers {
     open: RefCell<BTreeMap<PublisherId, Publisher>>,
     /// Ids are not given twice: the close of an old socket may still be on its way.
     next: Cell<PublisherId>,
+    /// No token of an open socket ends before this moment; `None` while none ends.
+    expiry: Cell<Option<UnixMillis>>,
     /// The token buckets of the names that publish.
     rates: RefCell<RateLimiter>,
 }
@@ -99,6 +101,7 @@ impl Publishers {
 
     fn add(&self, id: PublisherId, publisher: Publisher) {
         self.next.set(self.next.get().max(id.wrapping_add(1)));
+        self.expiry.set(self.expiry.get().into_iter().chain(publisher.sender.grant.until).min());
         self.open.borrow_mut().insert(id, publisher);
     }
 
@@ -133,15 +136,21 @@ impl Publishers {
         self.rates.borrow_mut().acquire(now(), RateKey::of(name), per_second)
     }
 
-    /// Returns when a token ends next.
+    /// Returns when a token may end next.
     pub(super) fn expiry(&self) -> Option<UnixMillis> {
-        self.open.borrow().values().filter_map(|publisher| publisher.sender.grant.until).min()
+        self.expiry.get()
     }
 
     /// Closes the sockets whose token has ended. A publisher that was owed an answer sends
     /// its unanswered publishes again.
-    pub(super) fn close_expired(&self, now: UnixMillis) {
-        self.open.borrow_mut().retain(|_, publisher| {
+    pub(super) fn close_expired(&self) {
+        let Some(expiry) = self.expiry.get() else { return };
+        let now = now();
+        if now < expiry {
+            return;
+        }
+        let mut open = self.open.borrow_mut();
+        open.retain(|_, publisher| {
             let is_over = publisher.sender.grant.is_over(now);
             if is_over {
                 let text = frame::error(Code::Unauthorized.text(), frame::EXPIRED, None);
@@ -150,6 +159,7 @@ impl Publishers {
             }
             !is_over
         });
+        self.expiry.set(open.values().filter_map(|publisher| publisher.sender.grant.until).min());
     }
 
     /// Sends each socket the answers that it is owed, in one frame; returns those sockets.

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use newsreel_core::access::rate;
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, PublishError};
 use newsreel_core::wire::{Problem, frame};
-use newsreel_gate::now;
 use worker::{Result, WebSocket, WebSocketIncomingMessage, web_sys};
 
 use crate::http::{RawAnswer, SocketHead};
@@ -32,7 +31,7 @@ impl Publishing {
         message: WebSocketIncomingMessage,
     ) -> Result<()> {
         // This may close the sender's own socket. The message then finds no publisher below, and is dropped.
-        self.publishers.close_expired(now());
+        self.publishers.close_expired();
         let WebSocketIncomingMessage::String(text) = message else {
             let why = "a publish is a text, not binary";
             let _ = socket.send_with_str(frame::error("bad-frame", why, None));
@@ -75,7 +74,7 @@ impl Publishing {
     /// Closes the publishing sockets whose token has ended, and does the other work that is
     /// due in the catalog.
     pub(crate) fn alarm(&self) {
-        self.publishers.close_expired(now());
+        self.publishers.close_expired();
         self.driver.alarm(self.publishers.expiry());
     }
 }
