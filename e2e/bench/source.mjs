@@ -9,11 +9,11 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
 
 import { Follower } from '../follower.mjs';
 import { servers, Source, startPostgres, until } from '../postgres.mjs';
-import { startSystem, temporaryFolder } from '../system.mjs';
+import { Served } from '../served.mjs';
+import { temporaryFolder } from '../system.mjs';
 
 const SECONDS = Number(process.argv[2] ?? 10);
 const ROWS = 100_000;
@@ -51,9 +51,10 @@ class Arrivals extends Array {
 }
 
 /** Single-row transactions at a rate, or as fast as PostgreSQL takes them: how many, and how late a follower had them. */
-async function rate(pg, source, follower, perSecond) {
+async function rate({ pg, broker, source, follower }, perSecond) {
   const script = join(pg.folder, 'update.sql');
   writeFileSync(script, `\\set id random(1, ${ROWS})\nUPDATE titles SET name = 'another' WHERE id = :id;\n`);
+  await follower.reached((await broker.status()).version);
   const before = source.versions.length;
   const words = ['-h', '127.0.0.1', '-p', `${pg.port}`, '-U', 'postgres', '-n', '-f', script, '-c', '8', '-T', `${SECONDS}`];
   if (perSecond) words.push('-R', `${perSecond}`);
@@ -103,36 +104,44 @@ async function backlog(pg, source, size) {
   say(`source, ${ROWS} rows in transactions of ${size}`, `${perSecond(ROWS, took)}, ${perSecond(versions, took)} versions`);
 }
 
-for (const { name, bin } of servers()) {
-  test(`PostgreSQL ${name}`, { skip: !bin }, async (t) => {
-    console.log(`\nPostgreSQL ${name}`);
-    const pg = await startPostgres(t, bin, { max_wal_size: '8GB' });
-    const { broker } = await startSystem(t, { origin: false });
-    await pg.sql('CREATE TABLE titles (id int PRIMARY KEY, name text)');
-    const flags = ['--status-interval-ms', '10000'];
-    const source = new Source(t, { url: pg.url, broker: broker.url, folder: join(temporaryFolder(t), 'source'), map: MAP, flags }).start();
-    await source.said(/following/);
-    await until(async () => (await broker.status()).version === 1, 'the first version');
-    const follower = await new Follower(broker).connect();
-    follower.versions = new Arrivals();
+/** Measures on one PostgreSQL. `t.after` takes what is to be done in the end. */
+async function measure(t, name, bin) {
+  console.log(`\nPostgreSQL ${name}`);
+  const pg = await startPostgres(t, bin, { max_wal_size: '8GB' });
+  const { broker } = await (await Served.at(t)).start();
+  await pg.sql('CREATE TABLE titles (id int PRIMARY KEY, name text)');
+  const source = new Source(t, { url: pg.url, broker: broker.url, folder: join(temporaryFolder(t), 'source'), map: MAP }).start();
+  await source.said(/following/);
+  await until(async () => (await broker.status()).version === 1, 'the first version');
+  const follower = await new Follower(broker).connect();
+  follower.versions = new Arrivals();
 
-    const before = peak(source.pid);
-    const load = await timed(async () => {
-      const committed = await timed(() => pg.sql(`INSERT INTO titles SELECT n, repeat('a title ', 12) FROM generate_series(1, ${MILLION}) n`));
-      say(`${MILLION} rows in one transaction, until the commit`, seconds(committed));
-      await until(() => source.versions.length > 1, 'the load', 600_000);
-    });
-    say('... until durable at the broker', `${seconds(load)}, ${perSecond(MILLION, load)} rows`);
-    say('... memory of the source before, and at most', `${before} and ${peak(source.pid)} MiB`);
-
-    for (const size of [1, 100]) await backlog(pg, source, size);
-
-    if (!client('pgbench')) return say('pgbench is not there', 'the rates are left out');
-    for (const wanted of [100, 500, 1000]) {
-      const { count, took, p50, p99 } = await rate(pg, source, follower, wanted);
-      say(`${wanted} transactions a second: commit until a follower has it`, `p50 ${p50}, p99 ${p99} (${perSecond(count, took)})`);
-    }
-    const { count, took } = await rate(pg, source, follower);
-    say('as many transactions as pgbench makes, until all are durable', `${perSecond(count, took)} of ${count}`);
+  const before = peak(source.pid);
+  const load = await timed(async () => {
+    const committed = await timed(() => pg.sql(`INSERT INTO titles SELECT n, repeat('a title ', 12) FROM generate_series(1, ${MILLION}) n`));
+    say(`${MILLION} rows in one transaction, until the commit`, seconds(committed));
+    await until(() => source.versions.length > 1, 'the load', 600_000);
   });
+  say('... until durable at the broker', `${seconds(load)}, ${perSecond(MILLION, load)} rows`);
+  say('... memory of the source before, and at most', `${before} and ${peak(source.pid)} MiB`);
+
+  for (const size of [1, 100]) await backlog(pg, source, size);
+
+  if (!client('pgbench')) return say('pgbench is not there', 'the rates are left out');
+  const system = { pg, broker, source, follower };
+  for (const wanted of [100, 500, 1000]) {
+    const { count, took, p50, p99 } = await rate(system, wanted);
+    say(`${wanted} transactions a second: commit until a follower has it`, `p50 ${p50}, p99 ${p99} (${perSecond(count, took)})`);
+  }
+  const { count, took } = await rate(system);
+  say('as many transactions as pgbench makes, until all are durable', `${perSecond(count, took)} of ${count}`);
+}
+
+for (const { name, bin } of servers()) {
+  const last = [];
+  try {
+    if (bin) await measure({ after: (work) => last.unshift(work) }, name, bin);
+  } finally {
+    for (const work of last) await work();
+  }
 }
