@@ -65,14 +65,14 @@ async function play(connection, events) {
   }
 }
 
-test('a catalogue and its history in PostgreSQL reach the edge', { skip: servers()[0].bin ? false : 'no PostgreSQL is there', timeout: 3_600_000 }, async (t) => {
+for (const [way, flags] of [['logical replication', []], ['the outbox', ['--outbox']]]) test(`a catalogue and its history in PostgreSQL reach the edge by ${way}`, { skip: servers()[0].bin ? false : 'no PostgreSQL is there', timeout: 3_600_000 }, async (t) => {
   const pg = await startPostgres(t, servers()[0].bin);
   await pg.sql(SCHEMA);
   const { name, titles, events } = await rowsAndEvents(temporaryFolder(t));
   t.diagnostic(`${name}: ${titles.length} titles, ${events.length} events`);
   const origin = await startPostgresOrigin(t, pg, MAP);
   const { broker } = await startSystem(t, { origin: false, vars: { ORIGIN_URL: origin.url } });
-  const source = new Source(t, { url: pg.url, broker: broker.url, folder: join(temporaryFolder(t), 'source'), map: MAP }).start();
+  const source = new Source(t, { url: pg.url, broker: broker.url, folder: join(temporaryFolder(t), 'source'), map: MAP, flags }).start();
   await source.said(/following/);
   const connections = await Promise.all(Array.from({ length: CLIENTS }, () => pg.connect()));
   await load(connections[0], titles);

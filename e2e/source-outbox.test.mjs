@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Source, reached, servers, startPostgres, until } from './postgres.mjs';
+import { startLine } from './proxy.mjs';
 import { newsreel, startSystem, temporaryFolder } from './system.mjs';
 
 const TITLES = `[[map]]
@@ -33,17 +34,18 @@ const KINDS = {
 };
 
 /** A server, a broker and a source that follows. */
-async function started(t, bin, { tables = [TABLE], map = TITLES, flags = [], settings, url = (pg) => pg.url } = {}) {
+async function started(t, bin, { tables = [TABLE], map = TITLES, flags = [], settings, withLine = false } = {}) {
   const pg = await startPostgres(t, bin, { ...WITHOUT_REPLICATION, ...settings });
   const { broker } = await startSystem(t, { origin: false });
   await pg.sql(...tables);
+  const line = withLine ? await startLine(t, new URL(broker.url).port) : undefined;
   const folder = join(temporaryFolder(t), 'source');
-  const make = (text = map, more = []) =>
-    new Source(t, { url: url(pg), broker: broker.url, folder, map: text, flags: ['--outbox', '--max-failures', '3', ...flags, ...more] });
+  const make = (text = map) =>
+    new Source(t, { url: pg.url, broker: (line ?? broker).url, folder, map: text, flags: ['--outbox', '--max-failures', '3', ...flags] });
   const source = make().start();
   await source.said(/following/);
   await until(async () => (await broker.status()).version >= 1, 'the first version');
-  return { pg, broker, source, make };
+  return { pg, broker, source, make, line };
 }
 
 /** Waits until the outbox has no rows. */
@@ -248,6 +250,22 @@ truncate = { prefix = "part:" }
     sameAll((await reached(broker, source, 5)).at(-1), [{ key: 'title:4' }]);
   });
 
+  suite('a broker that is away leaves the rows where they are, and no snapshot open', async (t) => {
+    const { pg, broker, source, line } = await started(t, bin, { withLine: true });
+    line.cut('close');
+    await pg.sql(`DO $$ BEGIN FOR n IN 1..2500 LOOP INSERT INTO titles VALUES (n, 'a', 'x'); COMMIT; END LOOP; END $$`);
+    await until(() => /the broker: .*connecting again/.test(source.log), () => source.log);
+    // More than may wait to be published stay unread. The source gives its snapshot up, so that PostgreSQL can clean up.
+    const held = `SELECT count(*)::int AS open FROM pg_stat_activity WHERE application_name = 'newsreel' AND state = 'idle in transaction'`;
+    await until(async () => (await pg.sql(held))[0].open === 0, 'no snapshot');
+    same((await pg.sql(WAITING))[0].rows, 2500);
+    await pg.sql(`INSERT INTO titles VALUES (3000, 'late')`);
+    line.mend();
+    const changes = await reached(broker, source, 2502);
+    sameAll(changes.map(([{ key }]) => key), [...Array.from({ length: 2500 }, (_, n) => `title:${n + 1}`), 'title:3000']);
+    await emptied(pg, source);
+  });
+
   suite('a notification wakes the source long before it polls', async (t) => {
     const { pg, broker, source } = await started(t, bin, { flags: ['--poll-ms', '600000'] });
     await pg.sql('INSERT INTO titles VALUES (1)');
@@ -255,11 +273,10 @@ truncate = { prefix = "part:" }
   });
 
   suite('the trigger runs for roles without rights, and for columns that come, go and change', async (t) => {
-    const url = (pg) => pg.url.replace('postgres@', 'reader@');
     const pg = await startPostgres(t, bin, WITHOUT_REPLICATION);
     const { broker } = await startSystem(t, { origin: false });
     await pg.sql(TABLE, 'CREATE ROLE reader LOGIN', 'CREATE ROLE app LOGIN', 'GRANT ALL ON titles TO app');
-    const source = new Source(t, { url: url(pg), broker: broker.url, folder: join(temporaryFolder(t), 'source'), map: TITLES, flags: ['--outbox'], create: false });
+    const source = new Source(t, { url: pg.url.replace('postgres@', 'reader@'), broker: broker.url, folder: join(temporaryFolder(t), 'source'), map: TITLES, flags: ['--outbox'], create: false });
     same(await source.start().ended(), 3);
     ok(/no outbox: [^]*install --map/.test(source.log), source.log);
     same((await command(pg, 'install', '--map', source.map, '--run')).code, 0);
