@@ -1,9 +1,10 @@
 //! `newsreel source postgres --outbox`: from a committed row to a version of the log, by triggers.
 //!
 //! For databases without logical replication. `install` has the SQL of the outbox and of its triggers, `scan`
-//! reads the transactions that wait there, `session` publishes and deletes them, and `state` notices an outbox
+//! reads the transactions that wait there, `session` publishes them and deletes what `awaited` says, and `state` notices an outbox
 //! that is not the same any more.
 
+mod awaited;
 mod install;
 mod scan;
 mod session;

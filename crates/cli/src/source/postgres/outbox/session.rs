@@ -1,17 +1,17 @@
 //! The loop: notes come out of the outbox, publishes go out, and the rows of what is durable are deleted.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use newsreel_core::wire::Change;
 use newsreel_mapping::{Batch, Limits, Mapping, Row, RowChange, Rule, Skips};
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_postgres::Client;
 
+use super::awaited::Awaited;
 use super::install::{self, OutboxError};
 use super::scan::{self, Note, Noted, ScanError, Transactions};
 use super::state::OutboxState;
@@ -33,13 +33,9 @@ use crate::source::postgres::{slot, state};
 
 /// How often rows are deleted whose publishes are durable.
 const DELETE_EVERY: Duration = Duration::from_millis(250);
-/// How many transactions, and rows of them, one statement deletes; one transaction it always does.
-const DELETED_AT_ONCE: (usize, u64) = (10_000, 100_000);
-/// How long a snapshot waits for the broker to take more. One that is held for long keeps PostgreSQL from cleaning up.
+/// How long a snapshot waits in all for the broker to take more. One that is held for long keeps PostgreSQL from cleaning
+/// up.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many transactions may wait to be deleted.
-const MOST_AWAITED: usize = 50_000;
-
 /// Wakes the source, tells its deletes from those of others, and lets PostgreSQL notice a source that is gone, so that
 /// its lock is free for the next one.
 const SESSION: &str = "LISTEN newsreel; SET newsreel.reader = 'on'; SET tcp_keepalives_idle = 10; \
@@ -58,11 +54,8 @@ struct Source<'a> {
     kept: Option<OutboxState>,
     /// The outbox of the session, with what the database counts.
     present: Option<OutboxState>,
-    /// The transactions whose rows are to be deleted, in the order of their publishes.
-    awaited: VecDeque<Awaited>,
-    known: BTreeSet<u64>,
-    /// How many transactions were queued. Their numbers stand for what LSNs are to a log.
-    queued: u64,
+    /// The transactions whose rows are to be deleted.
+    awaited: Awaited,
     /// Whether the wide changes of a gap are still on their way. Until they are durable nothing is deleted, so that a
     /// later run sees the gap again.
     heals: bool,
@@ -74,13 +67,6 @@ struct Source<'a> {
     types: BTreeMap<u32, Kind>,
     /// The columns that were told to be missing.
     missing: BTreeSet<(String, String)>,
-}
-
-/// A transaction on its way.
-struct Awaited {
-    number: Lsn,
-    xid: u64,
-    rows: u64,
 }
 
 /// How the columns of each mapped table are read.
@@ -102,9 +88,7 @@ pub(in crate::source::postgres) async fn follow(
         skips: Skips::default(),
         kept: state::read(&options.outbox_state()),
         present: None,
-        awaited: VecDeque::new(),
-        known: BTreeSet::new(),
-        queued: 0,
+        awaited: Awaited::default(),
         heals: false,
         seen: None,
         unread: false,
@@ -166,14 +150,12 @@ impl Source<'_> {
         }
         client.batch_execute(SESSION).await?;
         self.seen = None;
-        let now = present(client).await?;
+        let now = OutboxState::of(client).await?;
         let gap = OutboxState::gap(self.kept.as_ref(), &now);
         self.present = Some(now);
         if let Some(gap) = gap {
             note!("source: {gap}: everything that the mapping covers is published as changed");
-            self.awaited.clear();
-            self.known.clear();
-            self.outgoing.begin_at(Lsn(self.queued));
+            self.outgoing.begin_at(self.awaited.clear());
             self.heals = true;
             self.publish_wide().await;
         }
@@ -211,7 +193,7 @@ impl Source<'_> {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         delete.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let may_read = self.outgoing.has_room() && self.awaited.len() < MOST_AWAITED;
+            let may_read = self.outgoing.has_room() && self.awaited.has_room();
             let may_delete = self.has_deletable();
             tokio::select! {
                 () = waiter.notified(), if may_read => self.read(client).await?,
@@ -235,7 +217,7 @@ impl Source<'_> {
             return Err(ScanError::Changed.into());
         }
         let tables = self.tables(std::mem::take(&mut page.columns), client).await?;
-        let mut asked_for = scan::FIRST_PAGE;
+        let (mut asked_for, mut patience) = (scan::FIRST_PAGE, PATIENCE);
         loop {
             let (is_full, next) = (page.notes.len() == asked_for, page.next());
             for note in page.notes {
@@ -245,7 +227,7 @@ impl Source<'_> {
                 self.seen = Some(snapshot);
                 break;
             }
-            if !self.has_room_in_time().await? {
+            if !self.has_room_in_time(&mut patience).await? {
                 self.unread = true;
                 break;
             }
@@ -286,9 +268,10 @@ impl Source<'_> {
         }
     }
 
-    /// Goes on publishing until there is room for more; says whether there is.
-    async fn has_room_in_time(&mut self) -> Result<bool, SessionError> {
-        let over = sleep(PATIENCE);
+    /// Goes on publishing until there is room for more, or patience is at its end; says whether there is room.
+    async fn has_room_in_time(&mut self, patience: &mut Duration) -> Result<bool, SessionError> {
+        let began = Instant::now();
+        let over = sleep(*patience);
         tokio::pin!(over);
         while !self.outgoing.has_room() {
             tokio::select! {
@@ -296,7 +279,8 @@ impl Source<'_> {
                 () = &mut over => return Ok(false),
             }
         }
-        Ok(self.awaited.len() < MOST_AWAITED)
+        *patience = patience.saturating_sub(began.elapsed());
+        Ok(self.awaited.has_room())
     }
 
     /// Returns how the columns of the mapped tables are read, and notes those that are missing.
@@ -328,7 +312,7 @@ impl Source<'_> {
     /// Adds a note to its transaction, and queues the transaction if it is complete.
     async fn take(&mut self, note: Note, tables: &Tables, transactions: &mut Transactions) {
         let Note { xid, at, source, operation, is_last } = note;
-        if self.known.contains(&xid) {
+        if self.awaited.has(xid) {
             return;
         }
         let transaction = transactions.of(xid);
@@ -369,10 +353,7 @@ impl Source<'_> {
     }
 
     async fn queue(&mut self, xid: u64, at: i64, transaction: scan::Transaction) {
-        self.queued += 1;
-        let number = Lsn(self.queued);
-        self.known.insert(xid);
-        self.awaited.push_back(Awaited { number, xid, rows: transaction.rows });
+        let number = self.awaited.add(xid, transaction.rows);
         let new = self.skips.take_new();
         if !new.is_empty() {
             self.watch.skipped(&self.skips);
@@ -396,60 +377,32 @@ impl Source<'_> {
 
     /// Says whether there is a durable transaction, or a state that the file does not have.
     fn has_deletable(&self) -> bool {
-        let is_durable = |first: &Awaited| first.number <= self.outgoing.durable();
-        !self.heals && (self.awaited.front().is_some_and(is_durable) || self.kept != self.present)
+        !self.heals && (self.awaited.has_durable(self.outgoing.durable()) || self.kept != self.present)
     }
 
     /// Writes the state, and then deletes the rows of what is durable: a state that is ahead of the outbox says
     /// nothing wrong, and one that is behind would look like a gap.
     async fn delete(&mut self, client: &Client) -> Result<(), SessionError> {
         let Some(present) = self.present.clone() else { return Ok(()) };
-        let durable = self.outgoing.durable();
-        let (mut xids, mut rows) = (String::new(), 0);
-        let mut count = 0;
-        for first in self.awaited.iter().take(DELETED_AT_ONCE.0).take_while(|first| first.number <= durable) {
-            if count > 0 && rows + first.rows > DELETED_AT_ONCE.1 {
-                break;
-            }
-            rows += first.rows;
-            count += 1;
-            let _ = write!(xids, "{}{}", if count > 1 { "," } else { "" }, first.xid);
-        }
-        let published = if count > 0 { present.published + 1 } else { present.published };
+        let deletion = self.awaited.next(self.outgoing.durable());
+        let published = present.published + u64::from(!deletion.xids.is_empty());
         let next = OutboxState { published, ..present };
         state::write(&next, &self.options.outbox_state())?;
         self.kept = Some(next.clone());
-        if count > 0 {
+        if !deletion.xids.is_empty() {
+            let xids: Vec<String> = deletion.xids.iter().map(u64::to_string).collect();
             let sql = format!(
-                "WITH gone AS (DELETE FROM newsreel.outbox WHERE xid = ANY ('{{{xids}}}'::xid8[])) \
+                "WITH gone AS (DELETE FROM newsreel.outbox WHERE xid = ANY ('{{{}}}'::xid8[])) \
                  UPDATE newsreel.history SET published = {published} WHERE id = '{}'",
+                xids.join(","),
                 next.outbox
             );
-            if self.asked(rows, client.execute(&sql, &[])).await? == 0 {
+            if self.asked(deletion.rows, client.execute(&sql, &[])).await? == 0 {
                 return Err(ScanError::Changed.into());
             }
-            for gone in self.awaited.drain(..count) {
-                self.known.remove(&gone.xid);
-            }
+            self.awaited.forget(&deletion);
         }
         self.present = Some(next);
         Ok(())
     }
-}
-
-/// Returns the outbox as the database has it.
-async fn present(client: &Client) -> Result<OutboxState, SessionError> {
-    // Some hosts keep this function to themselves.
-    let system = client.query_one("SELECT system_identifier::text FROM pg_control_system()", &[]).await;
-    let system = system.map_or_else(|_| "unknown".to_owned(), |row| row.get(0));
-    let sql = "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()), \
-         left(pg_walfile_name(pg_current_wal_lsn()), 8), id::text, published FROM newsreel.history";
-    let row = client.query_one(sql, &[]).await.map_err(OutboxError::from)?;
-    let (database, timeline): (u32, &str) = (row.get(0), row.get(1));
-    Ok(OutboxState {
-        system: format!("{system}/{database}"),
-        timeline: u32::from_str_radix(timeline, 16).unwrap_or_default(),
-        outbox: row.get(2),
-        published: u64::try_from(row.get::<_, i64>(3)).unwrap_or_default(),
-    })
 }

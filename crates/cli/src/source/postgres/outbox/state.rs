@@ -1,7 +1,9 @@
 //! Where a source of an outbox was, so that the next one notices an outbox that is not the same any more.
 
 use serde::{Deserialize, Serialize};
+use tokio_postgres::Client;
 
+use super::install::OutboxError;
 use crate::source::postgres::state;
 
 /// An outbox and how far it was published. The database and the state file each have one.
@@ -35,6 +37,23 @@ pub(super) enum OutboxGap {
 }
 
 impl OutboxState {
+    /// Returns the outbox as the database has it.
+    pub(super) async fn of(client: &Client) -> Result<Self, OutboxError> {
+        // Some hosts keep this function to themselves.
+        let system = client.query_one("SELECT system_identifier::text FROM pg_control_system()", &[]).await;
+        let system = system.map_or_else(|_| "unknown".to_owned(), |row| row.get(0));
+        let sql = "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()), \
+             left(pg_walfile_name(pg_current_wal_lsn()), 8), id::text, published FROM newsreel.history";
+        let row = client.query_one(sql, &[]).await?;
+        let (database, timeline): (u32, &str) = (row.get(0), row.get(1));
+        Ok(Self {
+            system: format!("{system}/{database}"),
+            timeline: u32::from_str_radix(timeline, 16).unwrap_or_default(),
+            outbox: row.get(2),
+            published: u64::try_from(row.get::<_, i64>(3)).unwrap_or_default(),
+        })
+    }
+
     /// Returns the gap between what was known and what is there, if there is one.
     pub(super) fn gap(before: Option<&Self>, now: &Self) -> Option<OutboxGap> {
         let Some(before) = before else { return Some(state::Gap::Unknown.into()) };
