@@ -42,7 +42,7 @@ for (const { name, bin } of servers()) {
     const pg = await startPostgres(t, bin, { max_slot_wal_keep_size: '32MB', min_wal_size: '32MB', max_wal_size: '32MB' });
     const { broker, source, after, state } = await follow(t, pg);
     await after(1, 'INSERT INTO titles VALUES (1)');
-    // What is confirmed is in the state file before PostgreSQL is told.
+    // The state file has the confirmed place before PostgreSQL is told.
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     await source.kill();
     const status = async () => (await pg.sql('SELECT active, wal_status FROM pg_replication_slots'))[0];

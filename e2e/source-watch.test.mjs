@@ -1,4 +1,4 @@
-// What a running `newsreel source postgres` shows of itself: metrics, reports, the way of a change, its lag and its slot.
+// A running `newsreel source postgres` shows metrics, reports, the way of a change, its lag and its slot.
 
 import { strictEqual as same, deepStrictEqual as sameAll, match, ok } from 'node:assert';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-//! What a running source shows of itself: metrics, a report every so often, and the trace file.
+//! The account that a running source gives of itself: metrics, a report every so often, and the trace file.
 //!
 //! Nothing here holds up the source: a publish is asked after only while no other is, and the questions, the reports
 //! and the answers to Prometheus are tasks of their own.
