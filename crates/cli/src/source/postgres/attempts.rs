@@ -1,19 +1,23 @@
 //! Attempts to follow a database: each breaks sooner or later, and the next one begins after a pause.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::PostgresOptions;
+use super::metrics::Side;
 use super::outbox::{OutboxError, ScanError};
-use super::outgoing::{Outgoing, Wake};
+use super::outgoing::{Durable, Outgoing, Wake};
 use super::pgoutput::OutputError;
 use super::slot::SetupError;
 use super::upkeep::UpkeepError;
+use super::watch::Watch;
 use super::wire::WireError;
 use crate::database::{ConnectError, Database};
-use crate::exit::{Failure, asked_to_stop, note};
+use crate::exit::{Failure, asked_to_stop, note, print};
 use crate::http::pause;
 
 /// A source that publishes from a database.
@@ -24,11 +28,22 @@ pub(super) trait Follow {
     /// Returns what waits to be published.
     fn outgoing(&mut self) -> &mut Outgoing;
 
-    /// Notes that the connection to the database is lost.
-    fn lost(&mut self) {}
+    /// Returns what watches the source.
+    fn watch(&self) -> &Arc<Watch>;
+
+    /// Notes that everything that a gap may have hidden is published as changed.
+    fn healed(&mut self);
 
     /// Sends and hears what there is, and prints what has become durable.
-    async fn publish(&mut self, wake: Wake) -> Result<(), Failure>;
+    async fn publish(&mut self, wake: Wake) -> Result<(), Failure> {
+        let durable = self.outgoing().on_wake(wake).await?;
+        let watch = Arc::clone(self.watch());
+        watch.published(&durable, self.outgoing());
+        if durable.iter().any(|durable| durable.of.xid.is_none()) {
+            self.healed();
+        }
+        report(&durable)
+    }
 }
 
 /// Why a session ended.
@@ -134,7 +149,7 @@ pub(super) async fn follow(
         if options.max_failures > 0 && failures >= options.max_failures {
             return Err(Failure::Database { what: database.name(), why: error.to_string() });
         }
-        source.lost();
+        source.watch().connected(Side::Database, false);
         note!("source: {error}; connecting again");
         tokio::select! {
             outcome = wait(source, pause(failures)) => outcome?,
@@ -153,4 +168,17 @@ async fn wait(source: &mut impl Follow, time: Duration) -> Result<(), Failure> {
             () = &mut over => return Ok(()),
         }
     }
+}
+
+/// Prints a line of JSON for each version.
+fn report(durable: &[Durable]) -> Result<(), Failure> {
+    let line = |Durable { of, receipt, .. }: &Durable| {
+        let line = json!({
+            "lsn": of.lsn.map(|lsn| lsn.to_string()), "xid": of.xid, "part": of.part, "committed_at": of.committed_at,
+            "version": receipt.version, "position": receipt.position, "at": receipt.at,
+            "changes": receipt.changes,
+        });
+        format!("{line}\n")
+    };
+    if durable.is_empty() { Ok(()) } else { print(&durable.iter().map(line).collect::<String>()) }
 }

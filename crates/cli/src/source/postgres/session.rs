@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use newsreel_core::wire::Change;
 use newsreel_mapping::{Batch, Limits, Mapping, Skips};
 use postgres_protocol::escape::escape_identifier;
-use serde_json::json;
 use tokio::time::{Instant, interval};
 
 use super::PostgresOptions;
@@ -18,7 +17,7 @@ use super::connect::{Connected, connect};
 use super::gather::{Gather, History};
 use super::lsn::Lsn;
 use super::metrics::{Side, Wide};
-use super::outgoing::{Durable, Origin, Outgoing, Wake};
+use super::outgoing::{Origin, Outgoing};
 use super::pgoutput::Decoder;
 use super::slot::{self, Needs, SlotStatus};
 use super::state::{Present, State};
@@ -28,7 +27,7 @@ use super::watch::Watch;
 use super::wire::{Copied, Wire};
 use crate::broker::BrokerOptions;
 use crate::database::Database;
-use crate::exit::{Failure, note, print};
+use crate::exit::{Failure, note};
 
 /// How often what has become durable is written to the state file and confirmed.
 const CONFIRM_EVERY: Duration = Duration::from_millis(500);
@@ -122,17 +121,12 @@ impl Follow for Source<'_> {
         &mut self.outgoing
     }
 
-    fn lost(&mut self) {
-        self.watch.connected(Side::Database, false);
+    fn watch(&self) -> &Arc<Watch> {
+        &self.watch
     }
 
-    async fn publish(&mut self, wake: Wake) -> Result<(), Failure> {
-        let durable = self.outgoing.on_wake(wake).await?;
-        self.watch.published(&durable, &self.outgoing);
-        if durable.iter().any(|durable| durable.of.xid.is_none()) {
-            self.heals = false;
-        }
-        report(&durable)
+    fn healed(&mut self) {
+        self.heals = false;
     }
 }
 
@@ -292,19 +286,6 @@ impl<'a> Source<'a> {
         wire.confirm(durable, now_micros()).await?;
         Ok(durable)
     }
-}
-
-/// Prints a line of JSON for each version.
-pub(super) fn report(durable: &[Durable]) -> Result<(), Failure> {
-    let line = |Durable { of, receipt, .. }: &Durable| {
-        let line = json!({
-            "lsn": of.lsn.map(|lsn| lsn.to_string()), "xid": of.xid, "part": of.part, "committed_at": of.committed_at,
-            "version": receipt.version, "position": receipt.position, "at": receipt.at,
-            "changes": receipt.changes,
-        });
-        format!("{line}\n")
-    };
-    if durable.is_empty() { Ok(()) } else { print(&durable.iter().map(line).collect::<String>()) }
 }
 
 fn now_micros() -> i64 {

@@ -23,9 +23,8 @@ use crate::source::postgres::attempts::{self, Follow, SessionError};
 use crate::source::postgres::gather::{History, publishes_of};
 use crate::source::postgres::lsn::Lsn;
 use crate::source::postgres::metrics::{Side, Wide};
-use crate::source::postgres::outgoing::{Origin, Outgoing, Wake};
+use crate::source::postgres::outgoing::{Origin, Outgoing};
 use crate::source::postgres::rows::{self, RowKind};
-use crate::source::postgres::session::report;
 use crate::source::postgres::tables::kind_of;
 use crate::source::postgres::values::Kind;
 use crate::source::postgres::watch::Watch;
@@ -112,17 +111,12 @@ impl Follow for Source<'_> {
         &mut self.outgoing
     }
 
-    fn lost(&mut self) {
-        self.watch.connected(Side::Database, false);
+    fn watch(&self) -> &Arc<Watch> {
+        &self.watch
     }
 
-    async fn publish(&mut self, wake: Wake) -> Result<(), Failure> {
-        let durable = self.outgoing.on_wake(wake).await?;
-        self.watch.published(&durable, &self.outgoing);
-        if durable.iter().any(|durable| durable.of.xid.is_none()) {
-            self.heals = false;
-        }
-        report(&durable)
+    fn healed(&mut self) {
+        self.heals = false;
     }
 }
 
