@@ -13,7 +13,7 @@ import { startSystem, temporaryFolder } from './system.mjs';
 export const KILLS = 50;
 const CLIENTS = 4;
 const MAP = `[[map]]
-from = "public.marks"
+from = "marks"
 key = "mark:{client}-{n}"
 [[map]]
 from = "public.titles"

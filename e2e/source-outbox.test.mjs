@@ -8,15 +8,9 @@ import { test } from 'node:test';
 
 import { Source, reached, servers, startPostgres, until } from './postgres.mjs';
 import { startLine } from './proxy.mjs';
+import { TABLE, TITLES, rowsComeMoveAndGo } from './source-story.mjs';
 import { newsreel, startSystem, temporaryFolder } from './system.mjs';
 
-const TITLES = `[[map]]
-from = "public.titles"
-key = "title:{id}"
-tags = ["platform:{platforms[]}", "kind:{kind | slug}"]
-truncate = { prefix = "title:" }
-`;
-const TABLE = 'CREATE TABLE titles (id bigint PRIMARY KEY, name text, kind text, platforms text[])';
 const WITHOUT_REPLICATION = { wal_level: 'minimal', max_wal_senders: 0, max_replication_slots: 0 };
 const WAITING = 'SELECT count(*)::int AS rows FROM newsreel.outbox';
 
@@ -66,19 +60,7 @@ for (const { name, bin } of servers()) {
 
   suite('a transaction is a version, with rows that come, move and go', async (t) => {
     const { pg, broker, source } = await started(t, bin);
-    await pg.sql(
-      `INSERT INTO titles VALUES (1, 'a', 'TV Show', '{x,y}'), (2, 'b', NULL, NULL)`,
-      `UPDATE titles SET id = 3 WHERE id = 1`,
-      `BEGIN`, `DELETE FROM titles WHERE id = 2`, `SAVEPOINT s`, `INSERT INTO titles VALUES (9)`, `ROLLBACK TO s`, `INSERT INTO titles VALUES (4)`, `COMMIT`,
-      `BEGIN`, `INSERT INTO titles VALUES (5)`, `ROLLBACK`,
-      `TRUNCATE titles`,
-    );
-    sameAll(await reached(broker, source, 5), [
-      [{ key: 'title:1', tags: ['platform:x', 'platform:y', 'kind:tv-show'] }, { key: 'title:2' }],
-      [{ key: 'title:1', op: 'remove' }, { key: 'title:3', tags: ['platform:x', 'platform:y', 'kind:tv-show'] }],
-      [{ key: 'title:2', op: 'remove' }, { key: 'title:4' }],
-      [{ prefix: 'title:' }],
-    ]);
+    await rowsComeMoveAndGo({ pg, broker, source });
     await emptied(pg, source);
     ok(source.versions.slice(1).every(({ xid, lsn }) => xid > 0 && lsn === null), JSON.stringify(source.versions));
   });

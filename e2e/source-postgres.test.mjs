@@ -5,15 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Source, reached, servers, startPostgres, until } from './postgres.mjs';
+import { TABLE, TITLES, rowsComeMoveAndGo } from './source-story.mjs';
 import { startSystem, temporaryFolder } from './system.mjs';
-
-const TITLES = `[[map]]
-from = "public.titles"
-key = "title:{id}"
-tags = ["platform:{platforms[]}", "kind:{kind | slug}"]
-truncate = { prefix = "title:" }
-`;
-const TABLE = 'CREATE TABLE titles (id bigint PRIMARY KEY, name text, kind text, platforms text[])';
 
 /** A server, a broker and a source that follows. */
 async function started(t, bin, { tables = [TABLE], map = TITLES, flags, settings } = {}) {
@@ -32,19 +25,7 @@ for (const { name, bin } of servers()) {
 
   suite('a transaction is a version, with rows that come, move and go', async (t) => {
     const { pg, broker, source } = await started(t, bin);
-    await pg.sql(
-      `INSERT INTO titles VALUES (1, 'a', 'TV Show', '{x,y}'), (2, 'b', NULL, NULL)`,
-      `UPDATE titles SET id = 3 WHERE id = 1`,
-      `BEGIN`, `DELETE FROM titles WHERE id = 2`, `SAVEPOINT s`, `INSERT INTO titles VALUES (9)`, `ROLLBACK TO s`, `INSERT INTO titles VALUES (4)`, `COMMIT`,
-      `BEGIN`, `INSERT INTO titles VALUES (5)`, `ROLLBACK`,
-      `TRUNCATE titles`,
-    );
-    sameAll(await reached(broker, source, 5), [
-      [{ key: 'title:1', tags: ['platform:x', 'platform:y', 'kind:tv-show'] }, { key: 'title:2' }],
-      [{ key: 'title:1', op: 'remove' }, { key: 'title:3', tags: ['platform:x', 'platform:y', 'kind:tv-show'] }],
-      [{ key: 'title:2', op: 'remove' }, { key: 'title:4' }],
-      [{ prefix: 'title:' }],
-    ]);
+    await rowsComeMoveAndGo({ pg, broker, source });
   });
 
   suite('large transactions are split in order, larger ones are a prefix', async (t) => {

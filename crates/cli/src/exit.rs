@@ -124,7 +124,7 @@ impl Failure {
                 Some("somebody else published: read the head with `newsreel status` and decide again")
             }
             Self::Database { .. } => {
-                Some("the slot keeps the log: start the source again once the database is back")
+                Some("nothing is lost: start the source again once the database is back")
             }
             Self::Unreachable { .. } => Some("is it running, and is the address right?"),
             Self::Redirected { .. } => {

@@ -96,6 +96,14 @@ pub(crate) fn mapping(path: &Path) -> Result<Mapping, Failure> {
     Mapping::parse(&input::text(path)?).map_err(wrong)
 }
 
+/// Reads a mapping of the tables of a database: a table without a schema is one of `public`.
+///
+/// # Errors
+/// As [`mapping`].
+pub(crate) fn mapping_of_tables(path: &Path) -> Result<Mapping, Failure> {
+    Ok(mapping(path)?.with_schema("public"))
+}
+
 fn check(options: &CheckOptions) -> Result<(), Failure> {
     let mapping = mapping(&options.map)?;
     let lines: String = mapping

@@ -56,6 +56,15 @@ impl Mapping {
         findings.into_result(mapping)
     }
 
+    /// Gives the tables without a schema this one.
+    #[must_use]
+    pub fn with_schema(mut self, schema: &str) -> Self {
+        for rule in self.rules.iter_mut().filter(|rule| !rule.from.contains('.')) {
+            rule.from = format!("{schema}.{}", rule.from);
+        }
+        self
+    }
+
     /// Returns the rules about a table.
     pub fn rules_of<'a>(&'a self, from: &'a str) -> impl Iterator<Item = &'a Rule> {
         self.rules.iter().filter(move |rule| rule.from == from)
@@ -307,6 +316,14 @@ only_if_changed = "name"
             "20:19: only_if_changed is a list: write only_if_changed = [ … ]",
         ];
         assert_eq!(mistakes.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_table_without_a_schema_is_given_one() {
+        let text = "[[map]]\nfrom = \"titles\"\nkey = \"a:{b}\"\n[[map]]\nfrom = \"other.titles\"\nkey = \"b:{b}\"\n";
+        let mapping = Mapping::parse(text).unwrap().with_schema("public");
+        let names: Vec<_> = mapping.rules.iter().map(Rule::from).collect();
+        assert_eq!(names, ["public.titles", "other.titles"]);
     }
 
     #[test]

@@ -192,7 +192,7 @@ pub(crate) async fn run(options: PostgresOptions, mut broker: BrokerOptions) -> 
         None => {}
     }
     let path = options.map.clone().ok_or_else(|| Failure::Input("give the mapping with --map".to_owned()))?;
-    let mapping = map::mapping(&path)?;
+    let mapping = map::mapping_of_tables(&path)?;
     if let Some(catalog) = &mapping.catalog {
         broker.catalog = catalog.clone();
     }

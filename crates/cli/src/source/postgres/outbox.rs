@@ -54,7 +54,7 @@ pub(super) struct UninstallOptions {
 
 /// Prints or runs the SQL of the outbox.
 pub(super) async fn install(options: &InstallOptions, database: &Database) -> Result<(), Failure> {
-    let mapping = map::mapping(&options.map)?;
+    let mapping = map::mapping_of_tables(&options.map)?;
     let sql = install::sql(&mapping);
     if !options.run {
         return print(&sql);
