@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { TLSSocket, connect as secureConnect, createSecureContext } from 'node:tls';
 
 import { Source, servers, startPostgres, until } from './postgres.mjs';
+import { startLine } from './proxy.mjs';
 import { NEWSREEL, runToEnd, startSystem, temporaryFolder } from './system.mjs';
 
 const MAP = '[[map]]\nfrom = "public.titles"\nkey = "title:{id}"\n';
@@ -139,6 +140,21 @@ for (const { name, bin } of servers()) {
       const dropped = await command(url, 'drop');
       assert.equal(dropped.code, 0, dropped.stderr);
       assert.notEqual((await command(url, 'status')).code, 0);
+    });
+
+    await t.test('a connection without a sign of life is opened again', async () => {
+      const line = await startLine(t, pg.port);
+      const source = make(`postgres://app:a%20secret@${new URL(line.url).host}/postgres?sslmode=disable`);
+      source.words[source.words.indexOf('--status-interval-ms') + 1] = '300';
+      source.start();
+      await source.said(/following/);
+      line.cut('swallow');
+      await source.said(/gave no sign of life for/);
+      line.mend();
+      const before = (await broker.status()).version;
+      await pg.sql('INSERT INTO titles SELECT max(id) + 1 FROM titles');
+      await until(async () => (await broker.status()).version > before, () => source.log);
+      await source.kill('SIGTERM');
     });
 
     await t.test('a database that stays away ends the source with a code of its own', async () => {
