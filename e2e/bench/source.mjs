@@ -7,9 +7,10 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { foldersWith } from '../../scripts/postgres.mjs';
 import { Follower } from '../follower.mjs';
 import { servers, Source, startPostgres, until } from '../postgres.mjs';
 import { Served } from '../served.mjs';
@@ -22,9 +23,8 @@ const MAP = '[[map]]\nfrom = "public.titles"\nkey = "title:{id}"\n';
 
 /** A program of PostgreSQL's clients, if this machine has it. */
 function client(name) {
-  const debian = '/usr/lib/postgresql';
-  const folders = existsSync(debian) ? readdirSync(debian).map((version) => join(debian, version, 'bin')) : [];
-  return [...folders, ...process.env.PATH.split(':')].map((folder) => join(folder, name)).find(existsSync);
+  const [folder] = foldersWith(name);
+  return folder && join(folder, name);
 }
 
 const say = (what, figure) => console.log(`${what.padEnd(64)} ${figure}`);

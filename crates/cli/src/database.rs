@@ -102,7 +102,7 @@ impl Database {
         self
     }
 
-    /// Connects for questions.
+    /// Connects to the first host that answers and is of the right kind, for SQL.
     pub(crate) async fn client(&self) -> Result<Client, ConnectError> {
         Ok(self.client_and_task().await?.0)
     }
@@ -201,7 +201,7 @@ impl Database {
         self.config.get_channel_binding()
     }
 
-    /// Returns the user.
+    /// Returns the role that every connection logs in as.
     pub(crate) fn user(&self) -> &str {
         self.config.get_user().unwrap_or_default()
     }

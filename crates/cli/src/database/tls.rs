@@ -36,9 +36,9 @@ pub(crate) enum TlsError {
     /// The certificates to check against cannot be read.
     #[error("sslrootcert {path}: {why}")]
     Roots {
-        /// The file.
+        /// The path of the PEM file that `sslrootcert` names.
         path: String,
-        /// The reason.
+        /// The cause: the file cannot be read, or has no certificate.
         why: String,
     },
     /// The configuration of TLS is wrong.
@@ -50,7 +50,7 @@ pub(crate) enum TlsError {
     /// The host is no name that a certificate may have.
     #[error(transparent)]
     Name(#[from] InvalidDnsNameError),
-    /// The handshake failed.
+    /// The TLS handshake with the server failed.
     #[error("TLS: {0}")]
     Handshake(#[from] io::Error),
 }

@@ -13,7 +13,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a new connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The pool.
+/// The connections to the primary that reads share.
 pub(super) type Pool = managed::Pool<Primary>;
 /// A connection of the pool.
 pub(super) type Connection = managed::Object<Primary>;

@@ -4,13 +4,17 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use newsreel_core::wire::Change;
+use newsreel_mapping::{Batch, Limits, Mapping};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::PostgresOptions;
-use super::metrics::Side;
+use super::gather::History;
+use super::lsn::Lsn;
+use super::metrics::{Side, Wide};
 use super::outbox::{OutboxError, ScanError};
-use super::outgoing::{Durable, Outgoing, Wake};
+use super::outgoing::{Durable, Origin, Outgoing, Wake};
 use super::pgoutput::OutputError;
 use super::slot::SetupError;
 use super::upkeep::UpkeepError;
@@ -44,6 +48,22 @@ pub(super) trait Follow {
         }
         report(&durable)
     }
+}
+
+/// Queues everything that the mapping covers as changed. With it nothing that was committed counts as durable.
+pub(super) async fn publish_wide(
+    mapping: &Mapping,
+    history: &History,
+    watch: &Watch,
+    outgoing: &mut Outgoing,
+    lsn: Option<Lsn>,
+) {
+    let mut batch = Batch::new(Limits { wide_above: mapping.wide_above });
+    mapping.wide().into_iter().for_each(|target| batch.add(Change::of(target)));
+    let publishes = batch.into_publishes();
+    watch.metrics.wide(Wide::Gap, publishes.iter().map(|publish| publish.changes.len()).sum());
+    let of = Origin { xid: None, lsn, committed_at: watch.now(), part: 0, rows: Arc::default() };
+    outgoing.add(history.entries(&of, None, publishes)).await;
 }
 
 /// Why a session ended.

@@ -145,12 +145,13 @@ pub(super) fn publishes_of(xid: u64, batch: Batch, wide_above: usize) -> Vec<Pub
 }
 
 impl History {
-    /// Returns the publishes of a transaction, each with the idempotency key that it has whenever it is sent.
-    pub(super) fn entries(&self, of: &Origin, end: Lsn, publishes: Vec<Publish>) -> Vec<Entry> {
+    /// Returns the publishes of a transaction, each with the idempotency key that it has whenever it is sent. With the
+    /// last of them everything up to `end` is durable.
+    pub(super) fn entries(&self, of: &Origin, end: Option<Lsn>, publishes: Vec<Publish>) -> Vec<Entry> {
         let last = publishes.len().saturating_sub(1);
         let entry = |(part, publish): (usize, Publish)| {
             let of = Origin { part, ..of.clone() };
-            Entry { text: self.line(&of, &publish), of, end: (part == last).then_some(end) }
+            Entry { text: self.line(&of, &publish), of, end: end.filter(|_| part == last) }
         };
         publishes.into_iter().enumerate().map(entry).collect()
     }
@@ -220,7 +221,7 @@ mod tests {
             batch.into_publishes()
         };
         let key = |history: &History, of: &Origin, part: usize| {
-            let entries = history.entries(of, Lsn(17), publishes());
+            let entries = history.entries(of, Some(Lsn(17)), publishes());
             assert_eq!(entries.iter().map(|entry| entry.end).collect::<Vec<_>>(), [None, Some(Lsn(17))]);
             PublishLine::parse(entries[part].text.as_bytes()).unwrap().idempotency_key.unwrap()
         };

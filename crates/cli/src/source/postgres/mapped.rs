@@ -109,7 +109,7 @@ pub(super) async fn tables<'a>(
         WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p') ORDER BY a.attnum";
     let mut tables = Vec::new();
     for rule in &mapping.rules {
-        let (schema, table) = rule.from().split_once('.').unwrap_or(("public", rule.from()));
+        let (schema, table) = rule.from().split_once('.').unwrap_or_default();
         let rows = client.query(sql, &[&schema, &table]).await?;
         tables.push(Mapped {
             rule,

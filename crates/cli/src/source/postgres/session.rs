@@ -6,8 +6,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use newsreel_core::wire::Change;
-use newsreel_mapping::{Batch, Limits, Mapping, Skips};
+use newsreel_mapping::{Limits, Mapping, Skips};
 use postgres_protocol::escape::escape_identifier;
 use tokio::time::{Instant, interval};
 
@@ -16,8 +15,8 @@ use super::attempts::{self, Follow, SessionError};
 use super::connect::{Connected, connect};
 use super::gather::{Gather, History};
 use super::lsn::Lsn;
-use super::metrics::{Side, Wide};
-use super::outgoing::{Origin, Outgoing};
+use super::metrics::Side;
+use super::outgoing::Outgoing;
 use super::pgoutput::Decoder;
 use super::slot::{self, Needs, SlotStatus};
 use super::state::{Present, State};
@@ -160,13 +159,15 @@ impl<'a> Source<'a> {
             confirmed,
         };
         self.timeline = now.timeline;
-        self.history = Some(History { system: now.system.clone(), slot: self.options.slot.clone() });
+        let history =
+            self.history.insert(History { system: now.system.clone(), slot: self.options.slot.clone() });
         if let Some(gap) = made.or_else(|| State::gap(self.state.as_ref(), &now)) {
             note!("source: {gap}: everything that the mapping covers is published as changed");
             self.outgoing.begin_at(confirmed);
             self.watch.begin_at(confirmed, Some(slot.clock));
             (self.queued, self.heals) = (Lsn::default(), true);
-            self.publish_wide(now.end).await;
+            let (watch, outgoing) = (&self.watch, &mut self.outgoing);
+            attempts::publish_wide(self.mapping, history, watch, outgoing, Some(now.end)).await;
         } else if let Some(state) = self.state.as_ref().filter(|_| self.queued == Lsn::default()) {
             self.watch.begin_at(state.durable.parse().unwrap_or_default(), state.as_of);
         }
@@ -194,19 +195,6 @@ impl<'a> Source<'a> {
             );
         }
         Ok(slot)
-    }
-
-    async fn publish_wide(&mut self, at: Lsn) {
-        let mut batch = Batch::new(Limits { wide_above: self.mapping.wide_above });
-        self.mapping.wide().into_iter().for_each(|target| batch.add(Change::of(target)));
-        let publishes = batch.into_publishes();
-        self.watch.metrics.wide(Wide::Gap, publishes.iter().map(|publish| publish.changes.len()).sum());
-        let committed_at = self.watch.now();
-        let of = Origin { xid: None, lsn: Some(at), committed_at, part: 0, rows: Arc::default() };
-        let entries = self.history.as_ref().map(|history| history.entries(&of, at, publishes));
-        let mut entries = entries.unwrap_or_default();
-        entries.iter_mut().for_each(|entry| entry.end = None);
-        self.outgoing.add(entries).await;
     }
 
     /// Follows the log. The upkeep goes on between two steps and never breaks one off: what a step has heard of the

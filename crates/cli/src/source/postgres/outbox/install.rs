@@ -79,7 +79,7 @@ pub(super) fn sql(mapping: &Mapping) -> String {
     };
     let mut sql = SCHEMA.to_owned();
     for (from, wanted) in &wanted {
-        let (schema, table) = from.split_once('.').unwrap_or(("public", from));
+        let (schema, table) = from.split_once('.').unwrap_or_default();
         let (name, schema, table) = (escape_literal(from), escape_literal(schema), escape_literal(table));
         let columns = list(&mut wanted.columns.iter().copied());
         let compared = list(&mut wanted.columns.difference(&wanted.naming).copied());

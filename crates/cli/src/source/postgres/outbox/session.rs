@@ -5,8 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use newsreel_core::wire::Change;
-use newsreel_mapping::{Batch, Limits, Mapping, Row, RowChange, Rule, Skips};
+use newsreel_mapping::{Limits, Mapping, Row, RowChange, Rule, Skips};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_postgres::Client;
@@ -21,8 +20,7 @@ use crate::exit::{Failure, note};
 use crate::source::postgres::PostgresOptions;
 use crate::source::postgres::attempts::{self, Follow, SessionError};
 use crate::source::postgres::gather::{History, publishes_of};
-use crate::source::postgres::lsn::Lsn;
-use crate::source::postgres::metrics::{Side, Wide};
+use crate::source::postgres::metrics::Side;
 use crate::source::postgres::outgoing::{Origin, Outgoing};
 use crate::source::postgres::rows::{self, RowKind};
 use crate::source::postgres::tables::kind_of;
@@ -151,21 +149,10 @@ impl Source<'_> {
             note!("source: {gap}: everything that the mapping covers is published as changed");
             self.outgoing.begin_at(self.awaited.clear());
             self.heals = true;
-            self.publish_wide().await;
+            let (history, watch) = (self.history(), &self.watch);
+            attempts::publish_wide(self.mapping, &history, watch, &mut self.outgoing, None).await;
         }
         Ok(())
-    }
-
-    async fn publish_wide(&mut self) {
-        let mut batch = Batch::new(self.limits());
-        self.mapping.wide().into_iter().for_each(|target| batch.add(Change::of(target)));
-        let publishes = batch.into_publishes();
-        self.watch.metrics.wide(Wide::Gap, publishes.iter().map(|publish| publish.changes.len()).sum());
-        let committed_at = self.watch.now();
-        let of = Origin { xid: None, lsn: None, committed_at, part: 0, rows: Arc::default() };
-        let mut entries = self.history().entries(&of, Lsn(0), publishes);
-        entries.iter_mut().for_each(|entry| entry.end = None);
-        self.outgoing.add(entries).await;
     }
 
     fn history(&self) -> History {
@@ -366,7 +353,7 @@ impl Source<'_> {
             return;
         }
         let of = Origin { xid: Some(xid), lsn: None, committed_at: at, part: 0, rows: Arc::new(changed) };
-        self.outgoing.add(self.history().entries(&of, number, publishes)).await;
+        self.outgoing.add(self.history().entries(&of, Some(number), publishes)).await;
     }
 
     /// Says whether there is a durable transaction, or a state that the file does not have.

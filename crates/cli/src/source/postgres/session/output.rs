@@ -153,7 +153,7 @@ impl Source<'_> {
             Origin { xid: Some(xid.into()), lsn: Some(lsn), committed_at, part: 0, rows: Arc::new(rows) };
         match &self.history {
             Some(history) if !publishes.is_empty() => {
-                let entries = history.entries(&of, end, publishes);
+                let entries = history.entries(&of, Some(end), publishes);
                 self.outgoing.add(entries).await;
             }
             Some(_) | None => self.outgoing.pass(end),
