@@ -12,7 +12,7 @@ import { FakeBroker, json } from './fake-broker.mjs';
 
 /** The wasm's own classes, which the package does not show: from its source, and the module that is in it. */
 async function insides() {
-  const entryPoints = [fileURLToPath(new URL('../crates/client/npm/src/wasm/wasm.ts', import.meta.url))];
+  const entryPoints = [fileURLToPath(new URL('../packages/newsreel/src/wasm/wasm.ts', import.meta.url))];
   const { outputFiles: [{ text }] } = await build({ entryPoints, bundle: true, format: 'esm', write: false });
   const { load, provideWasm } = await import(`data:text/javascript,${encodeURIComponent(text)}`);
   provideWasm(readFileSync(new URL('../target/client/package/dist/bindgen/newsreel_bg.wasm', import.meta.url)));

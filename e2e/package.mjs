@@ -10,7 +10,7 @@ import { ROOT, temporaryFolder } from './system.mjs';
 const CLIENT = join(ROOT, 'target/client');
 
 /** Where the package's examples are. */
-export const EXAMPLES = join(ROOT, 'crates/client/npm/examples');
+export const EXAMPLES = join(ROOT, 'packages/newsreel/examples');
 
 
 /** The tarball that scripts/build-client made. */

@@ -1,4 +1,4 @@
-//! The WASM half of the npm package `newsreel`: it decides; the TypeScript around it (`npm/src`) obeys.
+//! The WASM half of the npm package `newsreel`: it decides; the TypeScript around it (`packages/newsreel`) obeys.
 //!
 //! Sockets, timers, handlers and values stay JavaScript's. Only text crosses: a frame goes in, a short list
 //! of effects comes out, and the rows of a frame never cross one by one.

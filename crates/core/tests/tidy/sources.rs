@@ -77,7 +77,7 @@ pub(crate) fn e2e() -> Vec<Source> {
 
 /// Returns the sources of the npm package.
 pub(crate) fn package() -> Vec<Source> {
-    files("crates/client/npm/src", ".ts")
+    files("packages/newsreel/src", ".ts")
 }
 
 /// Reads a golden file of this crate.
