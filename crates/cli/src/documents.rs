@@ -1,5 +1,6 @@
-//! The documents that are generated: parts of `docs/configuration.md` and `wrangler.toml`, from the table of
-//! variables, and of `docs/cli.md`, from the command line's own definition.
+//! The documents that are generated: parts of `docs/configuration.md` and `wrangler.toml`, and the types and the
+//! schema of the npm package `newsreel-worker`, from the table of variables; and parts of `docs/cli.md`, from the
+//! command line's own definition.
 //!
 //! `UPDATE_DOCS=1 cargo test -p newsreel-cli documents` writes them; without the variable the same tests fail
 //! if a document is out of date. A generated part stands between two lines, `BEGIN GENERATED name` and `END
@@ -7,9 +8,10 @@
 
 mod cli;
 mod configuration;
+mod worker_package;
 mod wrangler;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The command that writes the generated parts anew.
 const RENEW: &str = "UPDATE_DOCS=1 cargo test -p newsreel-cli documents";
@@ -17,15 +19,29 @@ const RENEW: &str = "UPDATE_DOCS=1 cargo test -p newsreel-cli documents";
 /// Compares the generated parts of a document with what they should be, or writes them.
 #[track_caller]
 fn check(document: &str, parts: &[(&str, String)]) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(document);
-    let text = std::fs::read_to_string(&path).unwrap();
-    let renewed =
-        parts.iter().fold(text.clone(), |text, (name, part)| with_part(document, &text, name, part));
+    let text = std::fs::read_to_string(path_of(document)).unwrap();
+    check_file(
+        document,
+        &parts.iter().fold(text, |text, (name, part)| with_part(document, &text, name, part)),
+    );
+}
+
+/// Compares a document that is generated as a whole with what it should be, or writes it.
+#[track_caller]
+fn check_file(document: &str, renewed: &str) {
+    let path = path_of(document);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, renewed).unwrap();
     } else {
-        assert!(text == renewed, "{document} is out of date: run\n  {RENEW}");
+        assert!(
+            std::fs::read_to_string(&path).unwrap() == renewed,
+            "{document} is out of date: run\n  {RENEW}"
+        );
     }
+}
+
+fn path_of(document: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(document)
 }
 
 /// Returns a document with another text in one of its generated parts.

@@ -1,8 +1,8 @@
 //! The variables, secrets and bindings of a deployment: one table, and the one reader of what a deployment
 //! gives.
 //!
-//! The Worker's halves, `newsreel check-config`, `docs/configuration.md` and the comments of `wrangler.toml`
-//! all go by the table in `table.rs`. To add a variable:
+//! The Worker's halves, `newsreel check-config`, `docs/configuration.md`, the comments of `wrangler.toml`, and
+//! the types and the schema of the npm package `newsreel-worker` all go by the table in `table.rs`. To add a variable:
 //!
 //! 1. Write an entry in `table.rs`: name, kind with default and bounds, the half that reads the value, one
 //!    sentence.
@@ -129,6 +129,8 @@ pub trait AnyVariable: Sync {
     fn default_text(&self) -> String;
     /// Returns what an absent variable stands for, in words.
     fn default_words(&self) -> String;
+    /// Returns the values that are taken as a JSON Schema.
+    fn schema(&self) -> Value;
     /// Checks a value by the rules of [`Settings::read`].
     ///
     /// # Errors
@@ -159,6 +161,10 @@ impl<K: Kind + Sync> AnyVariable for Variable<K> {
 
     fn default_words(&self) -> String {
         self.kind.default_words()
+    }
+
+    fn schema(&self) -> Value {
+        self.kind.schema()
     }
 
     fn check(&self, given: &Value) -> Result<(), VariableError> {

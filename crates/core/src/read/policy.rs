@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::wire::json::Object;
 
@@ -95,6 +95,29 @@ pub struct Override {
     pub origin_cache_control: Option<OriginCacheControl>,
     /// Replaces [`Policies::origin_vary`] with these names of headers.
     pub origin_vary: Option<Vec<String>>,
+}
+
+impl Override {
+    /// Returns the JSON Schema of every field, each with what it means.
+    pub(crate) fn schema() -> Value {
+        let millis =
+            |least: u64, meaning| json!({ "type": "integer", "minimum": least, "description": meaning });
+        let one_of = |values: [&str; 2], meaning| json!({ "enum": values, "description": meaning });
+        json!({
+            "ttl_ms": millis(1, "How long an entry is fresh, counted from the start of its fetch."),
+            "stale_for_ms": millis(0, "How long after that the entry may still be served, marked as stale."),
+            "lag_bound_ms": millis(0, "How far behind the log an answer may be. 0 asks before every answer; otherwise at least 250."),
+            "beyond_bound": one_of(["stale", "fail"], "The answer when the bound cannot be proved: the old entry, or 503."),
+            "on_bump": one_of(["delete", "refresh"], "Whether a change only ends the entry, or fetches the new value too."),
+            "quorum": { "type": "boolean", "description": "Whether KV, R2 and the origin are asked at once." },
+            "origin_cache_control": one_of(["respect", "ignore"], "Whether the times in the origin's Cache-Control and Expires count."),
+            "origin_vary": {
+                "type": "array",
+                "items": { "type": "string" },
+                "description": "The request headers by which the origin's answers may vary and be stored all the same.",
+            },
+        })
+    }
 }
 
 /// Why the policies of a deployment cannot be used.

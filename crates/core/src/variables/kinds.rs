@@ -1,11 +1,11 @@
 //! The kinds of values that variables have: how each is read, and how its rule and its default are worded.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::VariableError;
 use crate::access::cors::Origins;
-use crate::read::policy::Policies;
+use crate::read::policy::{Override, Policies};
 use crate::wire::name::Catalog;
 use crate::wire::query::MAX_FOLLOWER_NAME_BYTES;
 
@@ -31,6 +31,12 @@ pub trait Kind {
 
     /// Returns the default in words.
     fn default_words(&self) -> String;
+
+    /// Returns the values that are taken as a JSON Schema, for editors of `wrangler.toml` and `wrangler.jsonc`.
+    /// A text that the schema takes may still break a rule that [`Kind::read`] knows.
+    fn schema(&self) -> Value {
+        json!({ "type": "string" })
+    }
 }
 
 /// A whole number within bounds.
@@ -128,6 +134,14 @@ impl Kind for Number {
             (Unit::Bytes, bytes) => in_units(bytes, &[(1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes")]),
             (Unit::Items | Unit::PerSecond, count) => count.to_string(),
         }
+    }
+
+    fn schema(&self) -> Value {
+        let number = match self.max {
+            u64::MAX => json!({ "type": "integer", "minimum": self.min }),
+            max => json!({ "type": "integer", "minimum": self.min, "maximum": max }),
+        };
+        json!({ "anyOf": [number, { "type": "string", "pattern": "^[0-9]+$" }] })
     }
 }
 
@@ -245,6 +259,10 @@ impl Kind for Switch {
     fn default_words(&self) -> String {
         self.default.to_string()
     }
+
+    fn schema(&self) -> Value {
+        json!({ "enum": [true, false, "true", "false"] })
+    }
 }
 
 impl Kind for PolicyTable {
@@ -265,6 +283,12 @@ impl Kind for PolicyTable {
 
     fn default_words(&self) -> String {
         "the table below".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        let class =
+            json!({ "type": "object", "additionalProperties": false, "properties": Override::schema() });
+        json!({ "anyOf": [{ "type": "object", "additionalProperties": class }, { "type": "string" }] })
     }
 }
 

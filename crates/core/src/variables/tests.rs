@@ -7,6 +7,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use super::*;
 use crate::follow::hub;
 use crate::log::maintenance::RetentionLimits;
+use crate::read::policy::Override;
 
 fn settings(name: &str, value: Value) -> Map<String, Value> {
     Map::from_iter([(name.to_owned(), value)])
@@ -149,4 +150,31 @@ fn a_horizon_is_longer_than_any_entry_lives() {
     let problem = Problem::from(check_horizon(&policies, 1).unwrap_err());
     assert_eq!(problem.kind(), Code::Misconfigured);
     assert!(problem.detail().contains("FORGET_AFTER_MS is 1"));
+}
+
+#[test]
+fn the_schema_of_a_policy_has_every_field_that_a_class_may_set_and_no_other() {
+    for (field, schema) in Override::schema().as_object().unwrap() {
+        let value = match schema["type"].as_str() {
+            Some("integer") => json!(86_400_000),
+            Some("boolean") => json!(true),
+            Some("array") => json!(["Origin"]),
+            _ => schema["enum"][1].clone(),
+        };
+        let policy = json!({ "title": { field: value } });
+        assert!(settings("POLICY", policy.clone()).read(&POLICY).is_ok(), "{policy}");
+    }
+    let every_field = refusal(&POLICY, json!({ "title": { "ttl": 1 } }));
+    for (field, _) in Override::schema().as_object().unwrap() {
+        assert!(every_field.contains(&format!("`{field}`")), "{every_field}");
+    }
+    let known = every_field.matches('`').count() / 2 - 1;
+    assert_eq!(known, Override::schema().as_object().unwrap().len(), "{every_field}");
+}
+
+#[test]
+fn the_schema_of_a_number_has_its_bounds() {
+    let bounded = json!({ "type": "integer", "minimum": 1, "maximum": 6 });
+    assert_eq!(ORIGIN_CONCURRENCY.schema()["anyOf"][0], bounded);
+    assert_eq!(SLOW_BYTES.schema()["anyOf"][0], json!({ "type": "integer", "minimum": 1 }));
 }
