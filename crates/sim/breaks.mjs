@@ -296,6 +296,17 @@ export const BREAKS = {
       { at: '«»self.effects.push_back(FollowerEffect::Apply { position, versions });', becomes: 'if ack { self.ack(); }' },
     ],
   },
+  LeaseOfTheLanding: {
+    meaning: 'A value that a caller fetched itself is stamped with a position from after its fetch.',
+    noticed: ['S1', 'S2'],
+    edits: [
+      {
+        at: 'let envelope = read.filled(«lease.position», lease.began_at,',
+        becomes:
+          'self.isolates.values().filter_map(|at| at.known.position()).max_by_key(|at| (at.epoch, at.version)).unwrap_or(lease.position)',
+      },
+    ],
+  },
 };
 
 for (const one of Object.values(BREAKS)) one.play ??= USUAL;

@@ -4,6 +4,7 @@
 //! - [`sync`]: how a reader learns floors from a replica, and what that proves;
 //! - [`policy`]: what each class of keys promises;
 //! - [`cache`]: the decision of one read; [`drive`]: drives reads through the tiers;
+//! - [`lease`]: the stamp of a value that a caller fetches itself and hands in;
 //! - [`origin_answer`]: the meaning of an origin's answer, and whether caches may keep it;
 //! - [`entry_codec`] and [`entry_names`]: an entry's bytes in KV and R2, and the names there.
 
@@ -12,6 +13,7 @@ pub mod drive;
 pub mod entry_codec;
 pub mod entry_names;
 pub mod floors;
+pub mod lease;
 pub mod origin_answer;
 pub mod policy;
 pub mod sync;

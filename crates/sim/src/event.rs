@@ -2,6 +2,7 @@
 
 use newsreel_core::follow::hub::PublishOutcome;
 use newsreel_core::read::drive::TierQuestion;
+use newsreel_core::read::lease::Lease;
 use newsreel_core::read::sync::{SyncRequest, SyncResponse};
 use newsreel_core::wire::UnixMillis;
 use newsreel_core::wire::claim::Start;
@@ -128,6 +129,16 @@ pub(crate) enum Event {
         request: u64,
         read: usize,
         entry: Option<Entry>,
+    },
+    /// A caller with a lease: the origin reads the value for it, then the caller hands the value in.
+    LeaseReads {
+        key: usize,
+        lease: Lease,
+    },
+    LeaseLands {
+        key: usize,
+        lease: Lease,
+        entry: Entry,
     },
     KvPut {
         location: usize,

@@ -20,6 +20,8 @@ pub(crate) enum For {
     Behind,
     /// The entry is prefetched, before any caller reads it.
     Ahead,
+    /// A caller hands in a value that it fetched itself.
+    Caller,
 }
 
 /// Reads under way that share an answer.

@@ -65,6 +65,10 @@ pub struct Tally {
     pub removed: u64,
     /// The reads that ended in an error, which breaks a guarantee only after everything has healed.
     pub failed: u64,
+    /// The values that callers fetched themselves and that were taken.
+    pub landed: u64,
+    /// Those that were refused, because a change came since their lease.
+    pub overtaken: u64,
     /// The publishes that the broker committed.
     pub publishes: u64,
 }
@@ -282,6 +286,8 @@ impl World {
             Event::OriginSaid { isolate, request, read, entry } => {
                 self.origin_said(isolate, request, read, entry);
             }
+            Event::LeaseReads { key, lease } => self.lease_reads(key, lease),
+            Event::LeaseLands { key, lease, entry } => self.lease_lands(key, lease, entry),
             Event::KvPut { location, name, entry } => self.kv_put(location, name, entry),
             Event::R2Put { key, entry, seen, tries } => self.r2_put(key, entry, seen, tries),
         }

@@ -10,11 +10,13 @@ const STORY: Keep = Keep { story: true, struck: false };
 /// Plays seeds, and ends with the story of the first that breaks something.
 #[track_caller]
 fn all_kept(seeds: std::ops::Range<u64>, plan: &Plan) {
-    let (mut reads, mut faults) = (0, 0);
+    let (mut reads, mut faults, mut landed, mut overtaken) = (0, 0, 0, 0);
     for seed in seeds {
         let plan = Plan { seed, ..plan.clone() };
         let outcome = play(&plan, Keep::default(), |_| {});
         reads += outcome.tally.reads;
+        landed += outcome.tally.landed;
+        overtaken += outcome.tally.overtaken;
         faults += outcome.faults_total();
         if let Some(violation) = outcome.violation {
             panic!(
@@ -23,8 +25,10 @@ fn all_kept(seeds: std::ops::Range<u64>, plan: &Plan) {
             );
         }
     }
-    println!("{reads} reads checked, {faults} faults");
-    assert!(reads > 0);
+    println!(
+        "{reads} reads checked, {faults} faults; {landed} values landed by lease, {overtaken} were overtaken"
+    );
+    assert!(reads > 0 && landed > 0 && overtaken > 0);
 }
 
 #[test]

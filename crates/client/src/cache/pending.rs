@@ -76,7 +76,8 @@ fn as_code<S: Serializer>(failure: &ReadFailure, to: S) -> Result<S::Ok, S::Erro
     to.serialize_str(match failure {
         ReadFailure::BoundNotKept => "bound-not-kept",
         ReadFailure::MinVersion => "min-version",
-        ReadFailure::Origin => "origin",
+        // Only a deployment's edge takes values that its callers fetched.
+        ReadFailure::Origin | ReadFailure::Overtaken => "origin",
     })
 }
 

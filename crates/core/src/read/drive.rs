@@ -51,6 +51,8 @@ pub struct ReadTask<E> {
     step: Step,
     /// In the order in which they came; a tier that was asked again is here twice.
     held: Vec<(Tier, E)>,
+    /// The value that a caller hands in, until the read asks for it.
+    offered: Option<E>,
     generation: Version,
     syncs: u64,
     judged_at: UnixMillis,
@@ -66,6 +68,7 @@ impl<E: HasEnvelope> ReadTask<E> {
             read,
             step: Step::Listen,
             held: Vec::new(),
+            offered: None,
             generation: Version::ZERO,
             syncs: 0,
             judged_at: UnixMillis(0),
@@ -119,7 +122,7 @@ impl<E: HasEnvelope> ReadTask<E> {
         }
     }
 
-    /// Hands the machine an event; a question for memory is answered at once.
+    /// Hands the machine an event; a question for memory, or for a value that was handed in, is answered at once.
     fn hear(&mut self, now: UnixMillis, local: &mut impl Local<Entry = E>, event: Event) {
         let mut event = Some(event);
         while let Some(heard) = event.take() {
@@ -127,6 +130,11 @@ impl<E: HasEnvelope> ReadTask<E> {
             if let Step::Ask { tiers: [Tier::Memory], .. } = self.step {
                 let reply = local.recall(self.read.key()).map_or(TierReply::Nothing, TierReply::Entry);
                 event = Some(self.event(Tier::Memory, reply));
+            } else if let Step::Ask { tiers: [Tier::Origin], generation } = self.step
+                && let Some(offered) = self.offered.take()
+            {
+                self.generation = generation;
+                event = Some(self.event(Tier::Origin, TierReply::Entry(offered)));
             }
         }
         self.note_judgement(now, local.known());
@@ -300,6 +308,14 @@ impl<E: HasEnvelope> ReadDriver<E> {
     pub fn refetch(read: ReadMachine, now: UnixMillis, local: &mut impl Local<Entry = E>) -> Self {
         let mut task = ReadTask::new(read);
         task.refetch(now, local);
+        Self::of(vec![task])
+    }
+
+    /// Begins the landing of a value that a caller fetched itself. The answer says that it is served, and which tiers take
+    /// it, or why it is refused.
+    pub fn land(read: ReadMachine, offered: E, now: UnixMillis, local: &mut impl Local<Entry = E>) -> Self {
+        let mut task = ReadTask { offered: Some(offered), ..ReadTask::new(read.landing()) };
+        task.begin(now, local);
         Self::of(vec![task])
     }
 

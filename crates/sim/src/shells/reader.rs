@@ -13,6 +13,7 @@ use crate::world::World;
 
 mod answers;
 mod asking;
+mod leases;
 mod syncing;
 
 /// How many entries an isolate keeps in memory.
@@ -39,6 +40,10 @@ impl World {
         for _ in 0..reads {
             let key = self.work.hot(self.origin.keys.len());
             let drawn = self.work.below(1_000);
+            if (54..74).contains(&drawn) {
+                self.take_lease(isolate, key);
+                continue;
+            }
             let of = if drawn < 4 { For::Ahead } else { For::Reader };
             let known = self.isolates.get(&isolate).and_then(|one| one.known.position());
             let at_least = known.filter(|_| (4..14).contains(&drawn)).map(|at| {
@@ -142,9 +147,15 @@ impl World {
 
     fn give_answer(&mut self, isolate: u64, answered: &Answered<'_>) {
         let Answered { task, answer, want, of, .. } = answered;
-        if *of == For::Reader {
-            self.tally.reads += 1;
-            let kept = self.check_answer(isolate, answered);
+        let checked = match of {
+            For::Reader => {
+                self.tally.reads += 1;
+                Some(self.check_answer(isolate, answered))
+            }
+            For::Caller => Some(self.check_landing(isolate, answered)),
+            For::Behind | For::Ahead => None,
+        };
+        if let Some(kept) = checked {
             if kept.is_err() {
                 let key = task.read().key();
                 let at = &self.isolates[&isolate];

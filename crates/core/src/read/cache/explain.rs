@@ -133,6 +133,7 @@ impl Answer {
                     ReadFailure::BoundNotKept => "bound-not-kept",
                     ReadFailure::MinVersion => "min-version",
                     ReadFailure::Origin => "origin-failed",
+                    ReadFailure::Overtaken => "overtaken",
                 };
                 json!({ "step": "answer", "fail": why })
             }

@@ -28,6 +28,8 @@ pub struct ReadMachine {
     pub(super) r2: bool,
     /// Whether the value is fetched ahead of any reader, for the tiers that isolates share.
     pub(super) is_prefetch: bool,
+    /// Whether a caller hands in a value that it fetched itself: no tier is asked.
+    pub(super) is_landing: bool,
     /// Whether the bound could not be proved. The answer is then marked.
     pub(super) unproved: bool,
     pub(super) fetches: u32,
@@ -56,6 +58,7 @@ impl ReadMachine {
             at_least,
             r2: false,
             is_prefetch: false,
+            is_landing: false,
             unproved: false,
             fetches: 0,
             tiers: MEMORY,
@@ -78,6 +81,14 @@ impl ReadMachine {
     #[must_use]
     pub fn prefetching(self) -> Self {
         Self { is_prefetch: true, ..self }
+    }
+
+    /// Makes the read the landing of a value that a caller fetched itself, under a lease: after the floors are proved it
+    /// asks the origin, whose answer is that value, and asks only once. A value that a change overtook is refused
+    /// ([`ReadFailure::Overtaken`]).
+    #[must_use]
+    pub fn landing(self) -> Self {
+        Self { is_landing: true, ..self }
     }
 
     /// Makes the read take notes, for [`Self::notes`].
@@ -173,6 +184,9 @@ impl ReadMachine {
     }
 
     fn first_tiers(&self) -> &'static [Tier] {
+        if self.is_landing {
+            return ORIGIN;
+        }
         match (self.is_prefetch, self.policy.quorum) {
             (true, _) => KV,
             (false, true) => quorum::tiers(self.r2),
@@ -327,6 +341,9 @@ impl ReadMachine {
     fn landed(&mut self, known: &Knowledge, envelope: Rc<Envelope>) -> Step {
         let (visit, superseded) = self.judge_fill(known, &envelope);
         self.judged(known, Tier::Origin, visit, &envelope);
+        if superseded && self.is_landing {
+            return Step::Answer(Answer::Fail(ReadFailure::Overtaken));
+        }
         if superseded && self.fetches < FETCHES {
             return self.fetch(known);
         }

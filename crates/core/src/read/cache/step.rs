@@ -145,4 +145,6 @@ pub enum ReadFailure {
     MinVersion,
     /// The origin gave no answer that may be served, and no entry may stand in for it.
     Origin,
+    /// A change was published since the lease of the value that a caller hands in: the value is not stored.
+    Overtaken,
 }

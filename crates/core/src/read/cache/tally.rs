@@ -80,7 +80,8 @@ fn answered(answer: &Answer, found: bool) -> Count {
         },
         Answer::Fail(ReadFailure::BoundNotKept) => Count::BoundNotKept,
         Answer::Fail(ReadFailure::MinVersion) => Count::MinVersion,
-        Answer::Fail(ReadFailure::Origin) => Count::OriginDown,
+        // A landing is counted nowhere: no reader waits for it.
+        Answer::Fail(ReadFailure::Origin | ReadFailure::Overtaken) => Count::OriginDown,
     }
 }
 

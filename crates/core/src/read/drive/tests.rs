@@ -185,3 +185,70 @@ fn s1_an_answer_that_others_keep_waiting_again_and_again_is_given_marked() {
     assert_eq!((freshness(&driver, 0), freshness(&driver, 1)), (Freshness::Fresh, Freshness::Stale));
     assert!(driver.task(1).unwrap().is_overdue() && !driver.task(0).unwrap().is_overdue());
 }
+
+/// Returns a read as the landing of a value that was fetched from `version` on, for a caller that has heard that version.
+fn leased(id: u64, version: u64) -> ReadMachine {
+    let Position { epoch, version, .. } = position(version);
+    let read = read(id);
+    ReadMachine::new(read.key().clone(), *read.policy(), Some(MinVersion { epoch, version }))
+}
+
+#[test]
+fn a_value_that_a_caller_hands_in_fills_every_tier() {
+    let mut isolate = Isolate::at(7);
+    let mut driver = ReadDriver::land(leased(1, 5).with_r2(true), entry(5), NOW, &mut isolate);
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Done);
+    let tasks = driver.into_tasks();
+    let (from, freshness, refresh) = (Tier::Origin, Freshness::Fresh, false);
+    let fill = vec![Tier::Memory, Tier::Kv, Tier::R2];
+    assert_eq!(tasks[0].answer(), Some(&Answer::Serve { from, freshness, refresh, fill }));
+    assert_eq!(tasks[0].entry().unwrap().position, position(5), "as the lease says, not as the reader knows");
+}
+
+#[test]
+fn a_value_that_a_change_overtook_is_refused_and_not_asked_for_again() {
+    let mut isolate = Isolate::at(5);
+    isolate.hears(NOW, 7, r#"[[0,"title:1",6,0,0]]"#);
+    let mut driver = ReadDriver::land(leased(1, 5), entry(5), NOW, &mut isolate);
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Done);
+    let tasks = driver.into_tasks();
+    assert_eq!(tasks[0].answer(), Some(&Answer::Fail(ReadFailure::Overtaken)));
+    let mut driver = ReadDriver::land(leased(1, 6), entry(6), NOW, &mut isolate);
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Done);
+    let tasks = driver.into_tasks();
+    assert!(matches!(tasks[0].answer(), Some(Answer::Serve { .. })));
+    assert_eq!(tasks[0].generation(), position(6).version, "KV's name holds the key's hard floor");
+}
+
+#[test]
+fn a_reader_that_has_not_heard_the_position_of_a_lease_asks_before_it_judges() {
+    let mut isolate = Isolate::at(5);
+    let mut driver = ReadDriver::land(leased(1, 6), entry(6), NOW, &mut isolate);
+    let Poll::Sync(question) = isolate.poll(&mut driver, NOW) else { panic!("it judges by what it knows") };
+    assert_eq!(question.at_least.unwrap().version, position(6).version);
+    isolate.hears(NOW, 8, r#"[[0,"title:1",8,0,0]]"#);
+    driver.synced(true);
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Done);
+    assert_eq!(driver.into_tasks()[0].answer(), Some(&Answer::Fail(ReadFailure::Overtaken)));
+}
+
+#[test]
+fn a_value_whose_floors_cannot_be_proved_is_not_taken() {
+    let mut isolate = Isolate::at(5);
+    let late = NOW.plus(BOUND * 2);
+    let mut driver = ReadDriver::land(leased(1, 5), entry(5), late, &mut isolate);
+    assert!(matches!(isolate.poll(&mut driver, late), Poll::Sync(_)));
+    driver.synced(false);
+    assert_eq!(isolate.poll(&mut driver, late), Poll::Done);
+    assert_eq!(driver.into_tasks()[0].answer(), Some(&Answer::Fail(ReadFailure::BoundNotKept)));
+}
+
+#[test]
+fn a_value_of_a_key_that_the_log_removed_is_not_taken() {
+    let mut isolate = Isolate::at(5);
+    isolate.hears(NOW, 6, r#"[[0,"title:1",6,0,6]]"#);
+    let mut driver = ReadDriver::land(leased(1, 6), entry(6), NOW, &mut isolate);
+    assert_eq!(isolate.poll(&mut driver, NOW), Poll::Done);
+    let (at, freshness) = (position(6).version, Freshness::Fresh);
+    assert_eq!(driver.into_tasks()[0].answer(), Some(&Answer::Removed { at, freshness }));
+}
