@@ -230,7 +230,7 @@ make_worker() {
     "${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/release/newsreel_entry.wasm"
   # No wasm-opt after LLVM: it takes a minute, and no figure of scripts/bench gets better by it (docs/testing.md).
   cp $stage/index_bg.wasm $stage/made/index_bg.wasm
-  cp crates/entry/shim.mjs $stage/shim.mjs
+  cp crates/entry/*.mjs $stage/
   esbuild $stage/shim.mjs --bundle --format=esm --minify --external:./index_bg.wasm '--external:cloudflare:*' \
     --outfile=$stage/bundle.js --log-level=warning
   # workerd imports a wasm module without the word that the proposal has for it.

@@ -5,6 +5,7 @@
 // the wasm anew, and `state.instanceId` counts up. An object made before lies in memory that is gone, so each call first
 // makes it anew. The Worker's own handlers have no state: they always call the wasm that runs.
 
+import { entrypointOf } from './binding.mjs';
 import * as wasm from './index.js';
 
 Error.stackTraceLimit = 100;
@@ -58,6 +59,7 @@ const renewable = (Class) =>
 
 export const Broker = renewable(wasm.Broker);
 export const Replica = renewable(wasm.Replica);
+export const Newsreel = entrypointOf(wasm);
 export default {
   fetch: (request, env, context) => wasm.fetch(request, env, context),
   scheduled: (event, env, context) => wasm.scheduled(event, env, context),

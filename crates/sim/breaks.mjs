@@ -15,7 +15,7 @@ const HIDDEN = '--steps 60000 --faults none --hidden --isolates 1';
 
 // Both hash breaks change this comparison.
 const HASHES_DIFFER = '(Some(claimed), Some(logged)) if «claimed != logged» =>';
-const FLOOR_OVER_AN_ENTRY = 'for (by, _, floor) in self.covering(key, carries) { match «floor» {';
+const FLOOR_OVER_AN_ENTRY = 'for (by, _, floor) in over { match «floor» {';
 const floorsIgnored = (kind) =>
   `floor.map(|floor| if by == FloorKind::${kind} { Floor::default() } else { floor })`;
 
@@ -297,13 +297,13 @@ export const BREAKS = {
     ],
   },
   LeaseOfTheLanding: {
-    meaning: 'A value that a caller fetched itself is stamped with a position from after its fetch.',
+    meaning: 'A value that a caller fetched itself is stamped with the position at which it is handed in.',
     noticed: ['S1', 'S2'],
     edits: [
       {
-        at: 'let envelope = read.filled(«lease.position», lease.began_at,',
+        at: 'ReadDriver::land(read, «entry», local, at)',
         becomes:
-          'self.isolates.values().filter_map(|at| at.known.position()).max_by_key(|at| (at.epoch, at.version)).unwrap_or(lease.position)',
+          '{ let mut entry = entry; if let Some(position) = at.known.position() { std::rc::Rc::make_mut(&mut entry.envelope).position = position; } entry }',
       },
     ],
   },

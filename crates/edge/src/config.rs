@@ -25,8 +25,8 @@ pub(crate) const BROKER: &str = variables::BROKER.name;
 /// The variables and bindings of the deployment, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// The address of the origin, which has the values, without a trailing slash.
-    pub(crate) origin: String,
+    /// The address of the origin, which has the values, without a trailing slash; `None` where callers fill the tiers.
+    pub(crate) origin: Option<String>,
     /// The name of this edge; by default the Cloudflare location's.
     pub(crate) edge: Option<String>,
     /// Whether an R2 bucket is bound.
@@ -71,11 +71,8 @@ pub(crate) fn config(env: &Env) -> Result<Rc<Config>, Problem> {
 impl Config {
     fn from_env(env: &Env) -> Result<Self, Problem> {
         let given = Deployment(env);
-        let origin = given
-            .read(&variables::ORIGIN_URL)?
-            .ok_or_else(|| wrong("ORIGIN_URL is not set: name the server that has the values"))?;
         Ok(Self {
-            origin,
+            origin: given.read(&variables::ORIGIN_URL)?,
             edge: given.read(&variables::EDGE)?,
             has_r2: has_r2(env),
             broker: given.read(&variables::BROKER_URL)?,
@@ -90,6 +87,15 @@ impl Config {
             fold_tags: given.read(&variables::TAGS_FOLD_CASE)?,
             shown_to_pages: given.read(&variables::ALLOWED_ORIGINS)? != Origins::default(),
         })
+    }
+
+    /// Returns the address of the origin.
+    ///
+    /// # Errors
+    /// `misconfigured` where no origin is configured.
+    pub(crate) fn origin(&self) -> Result<&str, Problem> {
+        let unset = || wrong("ORIGIN_URL is not set: name the server that has the values");
+        self.origin.as_deref().ok_or_else(unset)
     }
 
     /// Returns the name of this edge. An isolate stays at one location, which its first request names.

@@ -21,5 +21,6 @@ mod tiers;
 
 pub use reader::at_hand::answer_at_hand;
 pub use reader::cron::scheduled;
+pub use reader::filled::fill_by;
 pub use reader::serve::serve;
 pub use replica::object::Replica;

@@ -4,6 +4,7 @@
 //! - `serve`: the requests, by address; `request`: what else a request says;
 //! - `at_hand`: a value in memory, answered without a promise;
 //! - `single`, `bulk`, `fill`, `explain`: what each is answered; `outcome`: what an answer is to its caller;
+//! - `leases`, `filled`: entries whose values the caller has, by lease or by a function of the caller;
 //! - `context`: the deployment, catalog and edge of a request; `state`: what the isolate holds of a catalog;
 //! - `drive`: drives reads through the tiers; `singleflight`: one fetch of the origin for a key at a time;
 //! - `store`: puts what was served into the nearer tiers; `background`: the work behind an answer;
@@ -20,6 +21,8 @@ pub(crate) mod cron;
 pub(crate) mod drive;
 mod explain;
 mod fill;
+pub(crate) mod filled;
+mod leases;
 pub(crate) mod metrics;
 mod outcome;
 mod request;

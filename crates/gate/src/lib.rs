@@ -2,6 +2,7 @@
 //!
 //! A shell around `newsreel_core::access`. In reading order:
 //! - [`cors`]: which web pages may call;
+//! - [`binding`]: calls by the Worker's own entrypoint, which a service binding reaches;
 //! - [`caller`]: which catalogs there are, which caller a token names, and how often it may call;
 //! - `signatures`: signed tokens, which the platform's cryptography verifies;
 //! - [`Deployment`]: the variables and secrets of the deployment;
@@ -12,6 +13,7 @@
 //!
 //! *Architecture invariant:* no Durable Object is known here, and no secret leaves in a text.
 
+pub mod binding;
 pub mod caller;
 mod clock;
 pub mod cors;

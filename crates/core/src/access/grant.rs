@@ -1,6 +1,7 @@
 //! Grants: the end and the key prefixes of a token. A grant stays with the sockets that its token opened.
 
 use crate::wire::change::{Change, Target};
+use crate::wire::name::Key;
 use crate::wire::position::UnixMillis;
 use crate::wire::problem::{Code, Problem};
 
@@ -75,6 +76,17 @@ impl Grant {
         match changes.iter().all(within) {
             true => Ok(()),
             false => Err(Problem::new(Code::Forbidden, "a change reaches beyond the topics of the token")),
+        }
+    }
+
+    /// Says whether the value of a key may be handed in.
+    ///
+    /// # Errors
+    /// `forbidden` when the key is not within a prefix of the grant.
+    pub fn check_key(&self, key: &Key) -> Result<(), Problem> {
+        match self.covers(key.as_str()) {
+            true => Ok(()),
+            false => Err(Problem::new(Code::Forbidden, "the key is beyond the topics of the token")),
         }
     }
 

@@ -313,8 +313,16 @@ impl Floors {
     /// Judges an entry of `key` that was filled at `fill`.
     #[must_use]
     pub fn judge(&self, key: &Key, fill: Version, carries: EntryTags<'_>) -> Judgement {
+        self.judgement_of(self.covering(key, carries), fill)
+    }
+
+    fn judgement_of<'a>(
+        &self,
+        over: impl Iterator<Item = (FloorKind, &'a str, Option<Floor>)>,
+        fill: Version,
+    ) -> Judgement {
         let (mut soft, mut unknown) = (false, false);
-        for (by, _, floor) in self.covering(key, carries) {
+        for (by, _, floor) in over {
             match floor {
                 Some(floor) if fill < floor.hard => return Judgement::Below(by),
                 Some(floor) => soft |= fill < floor.soft,
@@ -326,6 +334,20 @@ impl Floors {
             (false, true) => Judgement::Soft,
             (false, false) => Judgement::Clear,
         }
+    }
+
+    /// Judges something that was filled at `fill` and is made of several keys and tags: the strictest judgement counts.
+    #[must_use]
+    pub fn judge_all(&self, keys: &[Key], fill: Version, carries: EntryTags<'_>) -> Judgement {
+        let of_tags = self.judgement_of(self.carried(carries).chain([(FloorKind::All, "", Some(self.all))]), fill);
+        let of_keys = keys.iter().map(|key| self.judge(key, fill, carries));
+        let strictness = |judgement: &Judgement| match judgement {
+            Judgement::Clear => 0,
+            Judgement::Soft => 1,
+            Judgement::Unknown => 2,
+            Judgement::Below(_) => 3,
+        };
+        of_keys.fold(of_tags, |one, other| if strictness(&other) > strictness(&one) { other } else { one })
     }
 
     /// Returns the floors that [`Self::judge`] consults, for people.
@@ -341,17 +363,25 @@ impl Floors {
         key: &'a Key,
         carries: EntryTags<'a>,
     ) -> impl Iterator<Item = (FloorKind, &'a str, Option<Floor>)> + 'a {
-        let (named, every) = match carries {
-            EntryTags::Tags(tags) => (tags, None),
-            EntryTags::EveryTag => (&[] as &[Tag], Some((FloorKind::Tag, "", Some(self.any_tag)))),
-        };
         let own = (FloorKind::Key, key.as_str(), self.keys.get(key).copied());
-        let tags = named.iter().map(|tag| (FloorKind::Tag, tag.as_str(), self.tags.get(tag).copied()));
-        [own].into_iter().chain(tags).chain(every).chain(self.prefixes_of(key)).chain([(
+        [own].into_iter().chain(self.carried(carries)).chain(self.prefixes_of(key)).chain([(
             FloorKind::All,
             "",
             Some(self.all),
         )])
+    }
+
+    /// Returns the floors of the tags that an entry carries.
+    fn carried<'a>(
+        &'a self,
+        carries: EntryTags<'a>,
+    ) -> impl Iterator<Item = (FloorKind, &'a str, Option<Floor>)> + 'a {
+        let (named, every) = match carries {
+            EntryTags::Tags(tags) => (tags, None),
+            EntryTags::EveryTag => (&[] as &[Tag], Some((FloorKind::Tag, "", Some(self.any_tag)))),
+        };
+        let tags = named.iter().map(|tag| (FloorKind::Tag, tag.as_str(), self.tags.get(tag).copied()));
+        tags.chain(every)
     }
 
     fn prefixes_of<'a>(

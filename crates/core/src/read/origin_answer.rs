@@ -129,9 +129,17 @@ impl OriginResponse<'_> {
     /// # Errors
     /// [`OriginFailure`] for everything but a value and "not found".
     pub fn meaning(&self, policies: &Policies, class: &str) -> Result<OriginAnswer, OriginFailure> {
+        self.meaning_by(&policies.of(class), policies.origin_vary(class))
+    }
+
+    /// Reads the answer by one policy; `vary` are the headers by which it may vary and be stored.
+    ///
+    /// # Errors
+    /// Those of [`Self::meaning`].
+    pub fn meaning_by(&self, policy: &Policy, vary: &[String]) -> Result<OriginAnswer, OriginFailure> {
         match self.status {
-            200 => self.value(policies, class).map(OriginAnswer::Value),
-            404 | 410 => Ok(OriginAnswer::NotFound(self.keeping(policies, class))),
+            200 => self.value(policy, vary).map(OriginAnswer::Value),
+            404 | 410 => Ok(OriginAnswer::NotFound(self.keeping(policy, vary))),
             301 | 302 | 303 | 307 | 308 => Err(self.redirect()),
             other => Err(OriginFailure::Status(other)),
         }
@@ -150,7 +158,7 @@ impl OriginResponse<'_> {
         }
     }
 
-    fn value(&self, policies: &Policies, class: &str) -> Result<OriginValue, OriginFailure> {
+    fn value(&self, policy: &Policy, vary: &[String]) -> Result<OriginValue, OriginFailure> {
         let (codings, is_plain) = self.codings()?;
         let content_type = self.text_of("Content-Type").unwrap_or_else(|| DEFAULT_TYPE.to_owned());
         let etag = self.text_of("ETag").filter(|text| EntityTag::parse(text).is_some());
@@ -161,7 +169,7 @@ impl OriginResponse<'_> {
             etag,
             length: length.filter(|_| is_plain),
             codings,
-            keeping: self.keeping(policies, class),
+            keeping: self.keeping(policy, vary),
         })
     }
 
@@ -199,11 +207,10 @@ impl OriginResponse<'_> {
         (!text.is_empty() && text.chars().all(carried)).then(|| text.to_owned())
     }
 
-    fn keeping(&self, policies: &Policies, class: &str) -> Keeping {
-        let policy = policies.of(class);
+    fn keeping(&self, policy: &Policy, vary: &[String]) -> Keeping {
         let said = Directives::parse(&(self.header)("Cache-Control").unwrap_or_default());
         let keeping = match policy.origin_cache_control {
-            OriginCacheControl::Respect => self.respected(&said, &policy),
+            OriginCacheControl::Respect => self.respected(&said, policy),
             OriginCacheControl::Ignore => {
                 Keeping { not_stored: None, ttl: policy.ttl, stale_for: policy.stale_for }
             }
@@ -211,7 +218,7 @@ impl OriginResponse<'_> {
         // A policy has no say in what is for one user or for no cache.
         let not_stored = forbidden(&said)
             .or(keeping.not_stored)
-            .or_else(|| self.varies_by(policies.origin_vary(class)).map(NotStored::Vary));
+            .or_else(|| self.varies_by(vary).map(NotStored::Vary));
         Keeping { not_stored, ..keeping }
     }
 

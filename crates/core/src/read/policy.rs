@@ -10,9 +10,11 @@ use crate::wire::json::Object;
 
 mod age;
 mod check;
+mod of_read;
 
 pub use age::{Age, AgePart, Cause};
 pub use check::{MAX_POLICY_TIME, MIN_LAG_BOUND};
+pub use of_read::{ReadPolicy, ReadPolicyError};
 
 /// The policy of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -84,6 +84,10 @@ codes! {
     MethodNotAllowed = "method-not-allowed", 405, "The method is not allowed here";
     /// The same idempotency key is being published right now.
     IdempotencyInFlight = "idempotency-in-flight", 409, "The same publish is under way";
+    /// A change came while the caller fetched the value that it hands in.
+    Overtaken = "overtaken", 409, "A change came while the value was fetched";
+    /// The lease is from too long ago.
+    LeaseExpired = "lease-expired", 409, "The lease has expired";
     /// The position is not on the log: forget everything, start again.
     Reset = "reset", 410, "The position is not on this log";
     /// The head is not the expected one.
@@ -96,6 +100,8 @@ codes! {
     RangeNotSatisfiable = "range-not-satisfiable", 416, "None of these bytes is there";
     /// An idempotency key that was used for another body.
     IdempotencyReuse = "idempotency-reuse", 422, "The idempotency key was used for another publish";
+    /// The value says itself that no cache may store it.
+    NotStorable = "not-storable", 422, "No cache may store this value";
     /// The address takes WebSocket connections only.
     UpgradeRequired = "upgrade-required", 426, "This address speaks WebSocket";
     /// The deployment has too much to do at once; the caller tries again later.

@@ -43,6 +43,14 @@ pub enum EdgeCall {
     Entries(Vec<Key>),
     /// `POST /v1/catalogs/{catalog}/entries`: the same, with the keys in the body.
     EntriesOf,
+    /// `POST /v1/catalogs/{catalog}/entries/{key}`: reads one entry, or gives the caller a lease to fill it.
+    Begin(Key),
+    /// `PUT /v1/catalogs/{catalog}/entries/{key}`: hands in a value that the caller fetched under a lease.
+    Land(Key),
+    /// `POST /v1/catalogs/{catalog}/leases`: gives a lease for whatever key the caller fills.
+    Lease,
+    /// `POST /v1/catalogs/{catalog}/floors`: says what has changed since a lease.
+    Floors,
     /// `POST /v1/catalogs/{catalog}/fill`: fetches keys ahead of their readers.
     Fill,
     /// `GET /v1/catalogs/{catalog}/metrics`: reads the counts of the catalog's readers.
@@ -113,13 +121,15 @@ impl Route {
 
 impl EdgeCall {
     /// The calls of the edge, as they stand after the catalog.
-    const NAMES: [&str; 3] = ["entries", "fill", "metrics"];
+    const NAMES: [&str; 5] = ["entries", "fill", "floors", "leases", "metrics"];
 
     /// Reads a call of the edge from the word after the catalog, and the rest of the path after that word.
     fn parse(method: &str, what: &str, rest: Option<&str>, query: &str) -> Result<Self, Problem> {
         match (what, rest) {
+            ("entries", Some(key)) if method == "POST" => Ok(Self::Begin(decoded_key(key)?)),
+            ("entries", Some(key)) if method == "PUT" => Ok(Self::Land(decoded_key(key)?)),
             ("entries", Some(key)) => {
-                only(method, "GET")?;
+                only(method, "GET, POST, PUT")?;
                 Ok(Self::Entry(decoded_key(key)?))
             }
             ("entries", None) if method == "POST" => Ok(Self::EntriesOf),
@@ -128,6 +138,8 @@ impl EdgeCall {
                 Ok(Self::Entries(keys_of_query(query)?))
             }
             ("fill", None) => only(method, "POST").map(|()| Self::Fill),
+            ("leases", None) => only(method, "POST").map(|()| Self::Lease),
+            ("floors", None) => only(method, "POST").map(|()| Self::Floors),
             ("metrics", None) => only(method, "GET").map(|()| Self::Metrics),
             (_, _) => Err(unknown()),
         }

@@ -28,7 +28,7 @@ pub(crate) fn after_response(context: &Rc<ReadContext>, event: &Context, reads: 
             put_all(&context, fills).await;
         });
     }
-    for read in reads.iter().filter(|read| wants_refresh(read)) {
+    for read in reads.iter().filter(|read| context.can_refresh() && wants_refresh(read)) {
         let (context, key) = (Rc::clone(context), read.key().clone());
         // One refresh at a time for a key.
         if singleflight::may_refresh(&context.catalog, &key) {

@@ -37,14 +37,15 @@ pub async fn scheduled(env: Env) {
 
 /// Lists the hot keys of a catalog; returns how many.
 async fn list(env: &Env, config: &Rc<Config>, catalog: &Catalog) -> Result<usize> {
-    let url = format!("{}/{catalog}?hot={}", config.origin, config.fill_top);
+    let origin = config.origin().map_err(|problem| problem.detail().to_owned())?;
+    let url = format!("{origin}/{catalog}?hot={}", config.fill_top);
     let response = Fetch::Request(http::get(&url, &Headers::new())?).send().await?;
     let header = |name: &str| response.headers().get(name).ok().flatten();
     let codings = response_of(&response, &header, config).list().map_err(|why| why.to_string())?;
     let keys = keys_of(&streams::read_body_text(&response, &codings).await?, config.fill_top)?;
     let edge = config.kv_tender.clone().or_else(|| config.edge.clone()).unwrap_or_else(|| NOBODY.to_owned());
     let (env, config, catalog) = (env.clone(), Rc::clone(config), catalog.clone());
-    let context = ReadContext { env, config, catalog, edge, replica: None };
+    let context = ReadContext::new(env, config, catalog, edge);
     // The hottest first: the first of n counts n reads.
     let ranked: Vec<(&Key, usize)> = keys.iter().zip((0..=keys.len()).rev()).collect();
     for some in ranked.chunks(KEYS_A_CALL) {

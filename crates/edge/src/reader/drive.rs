@@ -12,11 +12,11 @@ use newsreel_core::read::cache::{Answer, Envelope, Freshness, ReadMachine, Tier}
 use newsreel_core::read::drive::{HasEnvelope, Local, Poll, ReadDriver, ReadTask, TierQuestion, TierReply};
 use newsreel_core::read::entry_names::{kv_name, r2_name};
 use newsreel_core::read::sync::Knowledge;
-use newsreel_core::wire::Key;
+use newsreel_core::wire::{Key, Position};
 use worker::{Delay, console_warn};
 
 use crate::clock::now;
-use crate::reader::context::ReadContext;
+use crate::reader::context::{ReadContext, Source};
 use crate::reader::response::headers::Provenance;
 use crate::reader::singleflight::{self, FetchError};
 use crate::reader::state::{Reader, reader};
@@ -130,8 +130,47 @@ pub(crate) async fn fetch(context: &ReadContext, key: &Key) -> Vec<FinishedRead>
     drive(context, driver, Values::All).await
 }
 
+/// The end of a read that does not ask the origin itself.
+pub(crate) enum Begun {
+    /// A tier or the log has the answer.
+    Answered(Box<FinishedRead>),
+    /// The origin is to be asked; a value is to be stamped with this position.
+    Unfilled(Position),
+}
+
+/// Drives a read until it has its answer, or until only the origin is left to ask.
+pub(crate) async fn begin(context: &ReadContext, read: ReadMachine) -> Begun {
+    let mut driver = reader(&context.catalog, |reader| ReadDriver::begin([read], now(), reader));
+    let mut facts = Facts::new();
+    while let Some(questions) = next_questions(context, &mut driver).await {
+        if let Some(question) = questions.iter().find(|question| question.tier == Tier::Origin) {
+            return Begun::Unfilled(question.position);
+        }
+        answer_questions(context, &mut driver, &mut facts, &questions, Values::All).await;
+    }
+    let read = finished(driver, facts).pop().expect("one read was begun");
+    Begun::Answered(Box::new(read))
+}
+
+/// Lands a value that a caller fetched itself: proves the floors, and judges it by them.
+pub(crate) async fn land(context: &ReadContext, read: ReadMachine, entry: Entry) -> FinishedRead {
+    let driver = reader(&context.catalog, |reader| ReadDriver::land(read, entry, now(), reader));
+    drive(context, driver, Values::All).await.pop().expect("one value was handed in")
+}
+
 async fn drive(context: &ReadContext, mut driver: ReadDriver<Entry>, values: Values) -> Vec<FinishedRead> {
-    let mut facts = BTreeMap::<usize, TierFacts>::new();
+    let mut facts = Facts::new();
+    while let Some(questions) = next_questions(context, &mut driver).await {
+        answer_questions(context, &mut driver, &mut facts, &questions, values).await;
+    }
+    finished(driver, facts)
+}
+
+/// The facts of each read, by its number.
+type Facts = BTreeMap<usize, TierFacts>;
+
+/// Returns the next questions to tiers, after the syncs that the reads want; `None` once every read has its answer.
+async fn next_questions(context: &ReadContext, driver: &mut ReadDriver<Entry>) -> Option<Vec<TierQuestion>> {
     loop {
         match reader(&context.catalog, |reader| driver.poll(now(), reader)) {
             Poll::Sync(question) => {
@@ -141,17 +180,28 @@ async fn drive(context: &ReadContext, mut driver: ReadDriver<Entry>, values: Val
                 });
                 driver.synced(proved);
             }
-            Poll::Ask(questions) => {
-                for answer in ask(context, &driver, &questions).await {
-                    let (read, tier) = (answer.read, answer.tier);
-                    let reply = facts.entry(read).or_default().take(context, answer, values);
-                    driver.replied(read, tier, reply);
-                }
-            }
+            Poll::Ask(questions) => return Some(questions),
             // Every question has had its reply, so none is waited for.
-            Poll::Wait | Poll::Done => break,
+            Poll::Wait | Poll::Done => return None,
         }
     }
+}
+
+async fn answer_questions(
+    context: &ReadContext,
+    driver: &mut ReadDriver<Entry>,
+    facts: &mut Facts,
+    questions: &[TierQuestion],
+    values: Values,
+) {
+    for answer in ask(context, driver, questions).await {
+        let (read, tier) = (answer.read, answer.tier);
+        let reply = facts.entry(read).or_default().take(context, answer, values);
+        driver.replied(read, tier, reply);
+    }
+}
+
+fn finished(driver: ReadDriver<Entry>, mut facts: Facts) -> Vec<FinishedRead> {
     let tasks = driver.into_tasks().into_iter().enumerate();
     tasks.map(|(read, task)| FinishedRead { task, facts: facts.remove(&read).unwrap_or_default() }).collect()
 }
@@ -297,6 +347,10 @@ async fn ask_origin(context: &ReadContext, read: &ReadMachine, question: TierQue
         key: read.key(),
         read,
         position: question.position,
+        function: match &context.source {
+            Source::Function(function) => Some(function),
+            Source::Origin | Source::Lease => None,
+        },
     })
     .await;
     let found = outcome.map(Some).map_err(TierError::from);

@@ -57,6 +57,10 @@ fn failed(
                 .with("wanted", wanted)
                 .with("position", provenance.position)
         }
+        ReadFailure::Overtaken => {
+            let text = "a change was published since the lease: fetch the value again, under a new lease";
+            Problem::new(Code::Overtaken, text).with("position", provenance.position)
+        }
         ReadFailure::Origin => {
             let why = read.origin_error().unwrap_or_default();
             let text = format!("the origin could not answer, and nothing may be served in its place: {why}");

@@ -1,12 +1,16 @@
 //! The parts of a request beside its address: the keys in its body, and the version that it wants.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
+use newsreel_core::read::policy::{Policies, ReadPolicy, ReadPolicyError};
 use newsreel_core::read::sync::MinVersion;
+use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::keys::keys_of_body;
 use newsreel_core::wire::{Code, Key, Problem, coding};
-use newsreel_gate::Failure;
+use newsreel_gate::{Deployment, Failure};
 use wasm_bindgen::prelude::*;
-use worker::{Request, web_sys};
+use worker::{Env, Request, web_sys};
 
 #[wasm_bindgen(module = "/src/reader/request.js")]
 extern "C" {
@@ -19,6 +23,17 @@ const BODY_BYTES: usize = 256 << 10;
 
 /// Reads the keys that the body lists.
 pub(crate) async fn body_keys(request: &mut Request) -> Result<Vec<Key>, Failure> {
+    Ok(keys_of_body(&body_bytes(request).await?)?)
+}
+
+/// Reads the body as UTF-8.
+pub(crate) async fn body_text(request: &mut Request) -> Result<String, Failure> {
+    let not_utf8 = |_| Problem::new(Code::BadJson, "the body is not UTF-8");
+    Ok(String::from_utf8(body_bytes(request).await?).map_err(not_utf8)?)
+}
+
+/// Reads the body, whose length is bounded.
+async fn body_bytes(request: &mut Request) -> Result<Vec<u8>, Failure> {
     coding::check(&request.headers().get("Content-Encoding")?.unwrap_or_default())?;
     let length = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
     let too_large =
@@ -28,7 +43,7 @@ pub(crate) async fn body_keys(request: &mut Request) -> Result<Vec<Key>, Failure
     }
     let mut body = Vec::new();
     if request.inner().body().is_none() {
-        return Ok(keys_of_body(&body)?);
+        return Ok(body);
     }
     // The bytes are counted as they come: the client may have sent no length.
     let mut chunks = request.stream()?;
@@ -38,7 +53,7 @@ pub(crate) async fn body_keys(request: &mut Request) -> Result<Vec<Key>, Failure
             return Err(too_large().into());
         }
     }
-    Ok(keys_of_body(&body)?)
+    Ok(body)
 }
 
 /// Reads the version that the reader must have heard before it answers (`Newsreel-Min-Version`).
@@ -48,6 +63,21 @@ pub(crate) fn min_version(request: &Request) -> Result<Option<MinVersion>, Failu
         Problem::new(Code::BadRequest, format!("Newsreel-Min-Version is <epoch>:<version>: {why}"))
     })?;
     Ok(Some(wanted))
+}
+
+/// Reads the policy that the caller asks for (`Newsreel-Policy`), by which an entry of `key` is then read and filled.
+pub(crate) fn policy(
+    request: &Request,
+    env: &Env,
+    policies: &Policies,
+    key: &Key,
+) -> Result<ReadPolicy, Failure> {
+    let Some(json) = request.headers().get("Newsreel-Policy")? else { return Ok(ReadPolicy::default()) };
+    let wrong = |why: ReadPolicyError| Problem::new(Code::BadRequest, format!("Newsreel-Policy: {why}"));
+    let policy = ReadPolicy::from_json(&json).map_err(wrong)?;
+    let forget_after = Duration::from_millis(Deployment(env).read(&variables::FORGET_AFTER_MS)?);
+    policy.check(policies.of(key.class()), key.class(), forget_after).map_err(wrong)?;
+    Ok(policy)
 }
 
 /// Says whether a request is a GET that a whole value answers of any version, for any caller.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use newsreel_core::access::Scope;
 use newsreel_core::access::cors::refusal;
 use newsreel_core::wire::route::EdgeCall;
-use newsreel_core::wire::{Call, Code, Problem, Route};
+use newsreel_core::wire::{Call, Catalog, Code, Problem, Route};
 use newsreel_gate::{self as gate, Answer, Failure, cors};
 use serde::Serialize;
 use worker::{Context, Env, Request, Response, Result, console_error};
@@ -13,11 +13,11 @@ use worker::{Context, Env, Request, Response, Result, console_error};
 use crate::config::{ENTRIES, REPLICA, config};
 use crate::http::{json_response, problem_response};
 use crate::reader::bulk::many;
-use crate::reader::context::ReadContext;
+use crate::reader::context::{ReadContext, Source};
 use crate::reader::fill::fill_all;
-use crate::reader::metrics;
-use crate::reader::request::body_keys;
+use crate::reader::request::{body_keys, policy};
 use crate::reader::single::one;
+use crate::reader::{leases, metrics};
 use crate::tiers::kv;
 
 /// Answers a request that is for the edge.
@@ -51,7 +51,7 @@ async fn answered(mut request: Request, env: Env, event: Context, call: Call) ->
 }
 
 /// Returns the response to a request that failed.
-fn failed(failure: Failure) -> Result<Response> {
+pub(super) fn failed(failure: Failure) -> Result<Response> {
     match failure {
         Failure::Problem(problem) => problem_response(&problem),
         Failure::Platform(error) => {
@@ -72,16 +72,30 @@ async fn answer(request: &mut Request, env: Env, event: &Context, call: Call) ->
         return Err(Problem::new(Code::UnknownPath, "this address is the broker's").into());
     };
     let explain = matches!(call, EdgeCall::Entry(_)) && address.says("explain", "1");
-    if explain || matches!(call, EdgeCall::Fill | EdgeCall::Metrics) {
-        gate::admit(request, &env, Scope::Admin, &catalog).await?;
-    }
+    admit(request, &env, &catalog, &call, explain).await?;
     // After the token, as at the broker: a caller without one does not learn which catalogs there are.
     gate::check_catalog(&env, &catalog)?;
     let config = config(&env)?;
     let edge = config.edge(request.inner());
-    let context = Rc::new(ReadContext { env, config, catalog, edge, replica: None });
+    let mut context = ReadContext::new(env, config, catalog, edge);
+    context.sends_tags |= address.says("tags", "1");
+    match &call {
+        EdgeCall::Begin(key) | EdgeCall::Land(key) => {
+            context.source = Source::Lease;
+            context.policy = policy(request, &context.env, &context.config.policies, key)?;
+        }
+        EdgeCall::Lease | EdgeCall::Floors => context.source = Source::Lease,
+        EdgeCall::Entry(_) | EdgeCall::Entries(_) | EdgeCall::EntriesOf | EdgeCall::Fill | EdgeCall::Metrics => {
+            context.config.origin()?;
+        }
+    }
+    let context = Rc::new(context);
     match call {
         EdgeCall::Metrics => Ok(metrics::show(&context).await?),
+        EdgeCall::Begin(key) => leases::begin(request, &context, event, &key).await,
+        EdgeCall::Land(key) => leases::land(request, &context, event, &key).await,
+        EdgeCall::Lease => leases::lease(&context).await,
+        EdgeCall::Floors => leases::floors(request, &context).await,
         EdgeCall::Entry(key) => one(request, &context, event, &key, explain).await,
         EdgeCall::Entries(keys) => many(request, &context, event, &keys).await,
         EdgeCall::EntriesOf => {
@@ -93,6 +107,27 @@ async fn answer(request: &mut Request, env: Env, event: &Context, call: Call) ->
             Ok(fill_all(&context, event, &keys).await?)
         }
     }
+}
+
+/// Checks the token of a call that needs one: a caller that fills entries decides what others read, as a publisher does.
+async fn admit(
+    request: &Request,
+    env: &Env,
+    catalog: &Catalog,
+    call: &EdgeCall,
+    explain: bool,
+) -> Result<(), Failure> {
+    let scope = match call {
+        EdgeCall::Fill | EdgeCall::Metrics => Scope::Admin,
+        EdgeCall::Entry(_) if explain => Scope::Admin,
+        EdgeCall::Entry(_) | EdgeCall::Entries(_) | EdgeCall::EntriesOf => return Ok(()),
+        EdgeCall::Begin(_) | EdgeCall::Land(_) | EdgeCall::Lease | EdgeCall::Floors => Scope::Publish,
+    };
+    let caller = gate::admit(request, env, scope, catalog).await?;
+    if let EdgeCall::Begin(key) | EdgeCall::Land(key) = call {
+        caller.grant.check_key(key)?;
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]

@@ -40,7 +40,8 @@ pub(crate) async fn one(
     answered
 }
 
-async fn respond(
+/// Returns the response to a read that has its answer.
+pub(crate) async fn respond(
     request: &Request,
     context: &ReadContext,
     read: &FinishedRead,

@@ -8,7 +8,10 @@ use newsreel_core::read::entry_names::r2_name;
 use newsreel_core::read::origin_answer::{OriginAnswer, OriginFailure, OriginResponse, OriginValue};
 use newsreel_core::wire::keys::encoded_key;
 use newsreel_core::wire::{Catalog, Key, Position, UnixMillis};
-use worker::web_sys::{AbortController, ReadableStream};
+use wasm_bindgen::{JsCast as _, JsValue};
+use worker::js_sys::{Function, Promise};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys::{self, AbortController, ReadableStream};
 use worker::{Delay, Env, Fetch, Headers, Request, Response};
 
 use super::{Body, Entry, KV_VALUE_BYTES, r2};
@@ -45,6 +48,8 @@ pub(crate) struct Question<'a> {
     pub(crate) read: &'a ReadMachine,
     /// The reader's position before the origin is asked; the fill is stamped with it.
     pub(crate) position: Position,
+    /// The caller's function that has the value; `None` where the deployment's origin has it.
+    pub(crate) function: Option<&'a Function>,
 }
 
 impl Question<'_> {
@@ -55,13 +60,33 @@ impl Question<'_> {
     pub(crate) async fn ask(&self, heartbeat: impl Fn()) -> Result<Entry, OriginError> {
         let fetched_at = now();
         let abort = AbortController::new().map_err(worker::Error::from)?;
-        let request = self.request(&abort)?;
         let deadline = fetched_at.plus(self.config.origin_timeout);
-        let response = in_time(deadline, &abort, &heartbeat, Fetch::Request(request).send()).await?;
+        let response = match self.function {
+            Some(function) => in_time(deadline, &abort, &heartbeat, self.call(function)).await?,
+            None => {
+                let request = self.request(&abort)?;
+                in_time(deadline, &abort, &heartbeat, Fetch::Request(request).send()).await?
+            }
+        };
+        self.entry_of(&response, fetched_at, &abort, &heartbeat).await
+    }
+
+    /// Returns the entry that a response makes, whoever gave it.
+    ///
+    /// # Errors
+    /// When the response is neither a value nor "not found", or breaks off.
+    pub(crate) async fn entry_of(
+        &self,
+        response: &Response,
+        fetched_at: UnixMillis,
+        abort: &AbortController,
+        heartbeat: &impl Fn(),
+    ) -> Result<Entry, OriginError> {
         let header = |name: &str| response.headers().get(name).ok().flatten();
-        let answer = response_of(&response, &header, self.config);
-        match answer.meaning(&self.config.policies, self.key.class())? {
-            OriginAnswer::Value(value) => self.found(value, fetched_at, &response, &abort, &heartbeat).await,
+        let answer = response_of(response, &header, self.config);
+        let vary = self.config.policies.origin_vary(self.key.class());
+        match answer.meaning_by(self.read.policy(), vary)? {
+            OriginAnswer::Value(value) => self.found(value, fetched_at, response, abort, heartbeat).await,
             OriginAnswer::NotFound(keeping) => {
                 let envelope = keeping.envelope(self.read, self.position, fetched_at);
                 Ok(Entry::new(envelope, Body::Bytes([].into())))
@@ -72,8 +97,18 @@ impl Question<'_> {
     fn request(&self, abort: &AbortController) -> worker::Result<Request> {
         let headers = Headers::new();
         headers.set("Newsreel-Version", &self.position.to_string())?;
-        let url = format!("{}/{}/{}", self.config.origin, self.catalog, encoded_key(self.key));
+        let origin = self.config.origin().map_err(|problem| problem.detail().to_owned())?;
+        let url = format!("{origin}/{}/{}", self.catalog, encoded_key(self.key));
         abortable_get(&url, &headers, Some(&abort.signal()))
+    }
+
+    /// Calls the caller's function; returns the response that it promises.
+    async fn call(&self, function: &Function) -> worker::Result<Response> {
+        let promised = function.call1(&JsValue::NULL, &self.position.to_string().into())?;
+        let response = JsFuture::from(Promise::resolve(&promised)).await?;
+        let response: web_sys::Response =
+            response.dyn_into().map_err(|_| "the function of the caller returned no response")?;
+        Ok(response.into())
     }
 
     async fn found(

@@ -69,7 +69,7 @@ impl Policies {
 }
 
 impl Policy {
-    fn times(&self) -> [(&'static str, Duration); 3] {
+    pub(super) fn times(&self) -> [(&'static str, Duration); 3] {
         [("ttl_ms", self.ttl), ("stale_for_ms", self.stale_for), ("lag_bound_ms", self.lag_bound)]
     }
 }
@@ -80,7 +80,7 @@ fn is_header_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token)
 }
 
-fn complaint(class: &str, field: &str, time: Duration) -> Option<String> {
+pub(super) fn complaint(class: &str, field: &str, time: Duration) -> Option<String> {
     let why = if time > MAX_POLICY_TIME {
         "longer than ten years: write at most 315360000000"
     } else if field == "ttl_ms" && time.is_zero() {

@@ -30,7 +30,7 @@ pub(crate) fn respond_whole(
         return ready.respond(&passing).ok();
     }
     let mut lasting = HeaderList::default();
-    add_lasting(&mut lasting, entry, context.config.shown_to_pages, context.config.send_cache_tag);
+    add_lasting(&mut lasting, entry, context.config.shown_to_pages, context.sends_tags);
     describe(&mut lasting, entry);
     let ready = ReadyValue::of(&lasting, bytes).ok()?;
     entry.ready.get_or_init(|| ready).respond(&passing).ok()
@@ -75,7 +75,7 @@ pub(crate) async fn respond(
 
 /// Returns the headers of a value as it is.
 fn described(context: &ReadContext, entry: &Entry, provenance: &Provenance) -> HeaderList {
-    let mut headers = value_headers(entry, provenance, context.config.send_cache_tag);
+    let mut headers = value_headers(entry, provenance, context.sends_tags);
     describe(&mut headers, entry);
     headers
 }
@@ -100,7 +100,7 @@ fn respond_wrapped(
     if is_held(request, &etag)? {
         return not_modified(context, entry, provenance, &etag);
     }
-    let mut headers = value_headers(entry, provenance, context.config.send_cache_tag);
+    let mut headers = value_headers(entry, provenance, context.sends_tags);
     headers.add("ETag", etag);
     headers.add("Content-Type", "application/json");
     if request.method() == Method::Head {
@@ -115,7 +115,7 @@ fn is_held(request: &Request, etag: &str) -> Result<bool> {
 }
 
 fn not_modified(context: &ReadContext, entry: &Entry, provenance: &Provenance, etag: &str) -> Answer {
-    let mut headers = value_headers(entry, provenance, context.config.send_cache_tag);
+    let mut headers = value_headers(entry, provenance, context.sends_tags);
     headers.add("ETag", etag);
     Ok(ResponseBuilder::new().with_headers(headers.to_headers()?).with_status(304).empty())
 }
