@@ -62,6 +62,10 @@ fn operation_id(route: &Route) -> &'static str {
         Route::Edge(_, EdgeCall::Entry(_)) => "getEntry",
         Route::Edge(_, EdgeCall::Entries(_)) => "getEntries",
         Route::Edge(_, EdgeCall::EntriesOf) => "postEntries",
+        Route::Edge(_, EdgeCall::Begin(_)) => "beginFill",
+        Route::Edge(_, EdgeCall::Land(_)) => "landFill",
+        Route::Edge(_, EdgeCall::Lease) => "lease",
+        Route::Edge(_, EdgeCall::Floors) => "judgeLease",
         Route::Edge(_, EdgeCall::Fill) => "fill",
         Route::Edge(_, EdgeCall::Metrics) => "getMetrics",
         Route::Healthz => "getHealth",
@@ -69,7 +73,7 @@ fn operation_id(route: &Route) -> &'static str {
     }
 }
 
-const OPERATION_IDS: [&str; 14] = [
+const OPERATION_IDS: [&str; 18] = [
     "publish",
     "publishSocket",
     "beginEpoch",
@@ -80,6 +84,10 @@ const OPERATION_IDS: [&str; 14] = [
     "getEntry",
     "getEntries",
     "postEntries",
+    "beginFill",
+    "landFill",
+    "lease",
+    "judgeLease",
     "fill",
     "getMetrics",
     "getHealth",

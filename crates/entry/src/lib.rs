@@ -8,8 +8,8 @@ use newsreel_core::wire::{Address, Call, Half};
 use worker::wasm_bindgen::{self, JsValue, prelude::wasm_bindgen};
 use worker::wasm_bindgen_futures::future_to_promise;
 use worker::{
-    Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, console_error, event, js_sys, web_sys,
-    worker_sys,
+    Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, console_error, event, js_sys,
+    web_sys, worker_sys,
 };
 
 // The runtime finds a Durable Object's class by its export: a crate that is not named here vanishes.
@@ -52,7 +52,11 @@ pub fn fetch(request: web_sys::Request, env: Env, event: worker_sys::Context) ->
 /// nothing.
 #[wasm_bindgen(js_name = atHand)]
 #[must_use]
-pub fn at_hand(request: &web_sys::Request, env: &Env, event: worker_sys::Context) -> Option<web_sys::Response> {
+pub fn at_hand(
+    request: &web_sys::Request,
+    env: &Env,
+    event: worker_sys::Context,
+) -> Option<web_sys::Response> {
     let call = Call::read(&request.method(), request.url().parse::<Address>().ok()?);
     newsreel_edge::answer_at_hand(request, &call, env, &Context::new(event), true)
 }
@@ -68,7 +72,8 @@ pub fn fill(
     anew: bool,
 ) -> js_sys::Promise {
     let answered = async move {
-        let call = Call::read(&request.method(), request.url().parse::<Address>().map_err(worker::Error::from)?);
+        let call =
+            Call::read(&request.method(), request.url().parse::<Address>().map_err(worker::Error::from)?);
         let event = Context::new(event);
         let response = newsreel_edge::fill_by(request.into(), env, event, call, fill, anew).await?;
         Ok(web_sys::Response::from(response).into())

@@ -339,7 +339,8 @@ impl Floors {
     /// Judges something that was filled at `fill` and is made of several keys and tags: the strictest judgement counts.
     #[must_use]
     pub fn judge_all(&self, keys: &[Key], fill: Version, carries: EntryTags<'_>) -> Judgement {
-        let of_tags = self.judgement_of(self.carried(carries).chain([(FloorKind::All, "", Some(self.all))]), fill);
+        let of_tags =
+            self.judgement_of(self.carried(carries).chain([(FloorKind::All, "", Some(self.all))]), fill);
         let of_keys = keys.iter().map(|key| self.judge(key, fill, carries));
         let strictness = |judgement: &Judgement| match judgement {
             Judgement::Clear => 0,

@@ -216,9 +216,8 @@ impl OriginResponse<'_> {
             }
         };
         // A policy has no say in what is for one user or for no cache.
-        let not_stored = forbidden(&said)
-            .or(keeping.not_stored)
-            .or_else(|| self.varies_by(vary).map(NotStored::Vary));
+        let not_stored =
+            forbidden(&said).or(keeping.not_stored).or_else(|| self.varies_by(vary).map(NotStored::Vary));
         Keeping { not_stored, ..keeping }
     }
 

@@ -6,6 +6,7 @@ use newsreel_core::follow::{follower, hub};
 use newsreel_core::log::compaction;
 use newsreel_core::log::maintenance::{REMEMBER_FOR, RetentionLimits};
 use newsreel_core::metrics::counts;
+use newsreel_core::read::lease;
 use newsreel_core::read::policy;
 use newsreel_core::read::sync;
 use newsreel_core::wire::{change, frame, keys, name, ndjson, problem, publish, query};
@@ -15,7 +16,8 @@ use crate::sources::{self, Source};
 
 /// Constants of the table that no test can name, because they are private or belong to a crate that this one
 /// does not know. The check finds them in the sources by their names.
-const PRIVATE: [&str; 38] = [
+const PRIVATE: [&str; 39] = [
+    "LARGEST_TAKEN",
     "ASK_AGAIN",
     "UNDER_WAY",
     "DRAIN_BYTES",
@@ -79,6 +81,7 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("MAX_CATALOG_BYTES", bytes(name::MAX_CATALOG_BYTES)),
         ("MIN_LAG_BOUND", millis(policy::MIN_LAG_BOUND)),
         ("MAX_POLICY_TIME", millis(policy::MAX_POLICY_TIME)),
+        ("LEASE_FOR", millis(lease::LEASE_FOR)),
         ("MAX_FOLDED_TAGS", bytes(compaction::MAX_FOLDED_TAGS)),
         ("MAX_KEYS", bytes(keys::MAX_KEYS)),
         ("SNAPSHOT_FLOORS", sync::SNAPSHOT_FLOORS.into()),

@@ -10,7 +10,7 @@ use newsreel_core::read::drive::SyncQuestion;
 use newsreel_core::read::floors::{EntryTags, Judgement};
 use newsreel_core::read::lease::Lease;
 use newsreel_core::read::sync::FloorLookup;
-use newsreel_core::wire::{Code, Key, Position, Problem, Tag, UnixMillis};
+use newsreel_core::wire::{Code, Key, Position, Problem, Tag, UnixMillis, coding};
 use newsreel_gate::{Answer as Answered, Failure};
 use serde::{Deserialize, Serialize};
 use worker::web_sys::AbortController;
@@ -143,7 +143,8 @@ fn lease_of(request: &Request) -> Result<Lease, Failure> {
         let text = format!("{LEASE} is missing: POST to this address, or to leases, before the fetch begins");
         Problem::new(Code::BadRequest, text)
     })?;
-    let lease: Lease = text.parse().map_err(|why| Problem::new(Code::BadRequest, format!("{LEASE}: {why}")))?;
+    let lease: Lease =
+        text.parse().map_err(|why| Problem::new(Code::BadRequest, format!("{LEASE}: {why}")))?;
     if now() >= lease.expires_at() {
         let text = "the fetch took too long: begin anew with another lease";
         return Err(Problem::new(Code::LeaseExpired, text).into());
@@ -153,6 +154,7 @@ fn lease_of(request: &Request) -> Result<Lease, Failure> {
 
 /// Returns the value that a request carries, as the response that an origin would have given.
 fn value_of(request: &Request) -> Result<Response, Failure> {
+    coding::check(&request.headers().get("Content-Encoding")?.unwrap_or_default())?;
     let length = request.headers().get("Content-Length")?.and_then(|length| length.parse::<u64>().ok());
     if length.is_some_and(|length| length > LARGEST_TAKEN) {
         let text = format!("a value that is handed in has at most {LARGEST_TAKEN} bytes");

@@ -85,7 +85,11 @@ async fn answer(request: &mut Request, env: Env, event: &Context, call: Call) ->
             context.policy = policy(request, &context.env, &context.config.policies, key)?;
         }
         EdgeCall::Lease | EdgeCall::Floors => context.source = Source::Lease,
-        EdgeCall::Entry(_) | EdgeCall::Entries(_) | EdgeCall::EntriesOf | EdgeCall::Fill | EdgeCall::Metrics => {
+        EdgeCall::Entry(_)
+        | EdgeCall::Entries(_)
+        | EdgeCall::EntriesOf
+        | EdgeCall::Fill
+        | EdgeCall::Metrics => {
             context.config.origin()?;
         }
     }

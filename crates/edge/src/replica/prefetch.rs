@@ -88,10 +88,8 @@ impl Inner {
         let tasks = self.rows.due_tasks(TaskKind::Fetch, now(), AT_ONCE)?;
         let (env, config, catalog) = (self.env.clone(), Rc::clone(config), self.catalog.clone());
         let local: Rc<dyn LocalReplica> = Rc::<Self>::clone(self);
-        let context = ReadContext {
-            replica: Some(local),
-            ..ReadContext::new(env, config, catalog, self.edge.clone())
-        };
+        let context =
+            ReadContext { replica: Some(local), ..ReadContext::new(env, config, catalog, self.edge.clone()) };
         // Reads wait for this replica's position: the floors that this isolate's readers know may be
         // from before the change.
         let here = self.position().map(|at| MinVersion { epoch: at.epoch, version: at.version });

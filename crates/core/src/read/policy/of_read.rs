@@ -79,7 +79,12 @@ impl ReadPolicy {
     ///
     /// # Errors
     /// [`ReadPolicyError`] says what to write.
-    pub fn check(&self, of_class: Policy, class: &str, forget_after: Duration) -> Result<(), ReadPolicyError> {
+    pub fn check(
+        &self,
+        of_class: Policy,
+        class: &str,
+        forget_after: Duration,
+    ) -> Result<(), ReadPolicyError> {
         let policy = self.applied_to(of_class);
         let wrong = policy.times().into_iter().find_map(|(field, time)| complaint(class, field, time));
         if let Some(wrong) = wrong {
