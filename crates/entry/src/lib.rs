@@ -63,7 +63,6 @@ pub fn at_hand(
 
 /// Answers a read of one entry whose value the calling Worker has: `fill` promises its response.
 #[wasm_bindgen]
-#[must_use]
 pub fn fill(
     request: web_sys::Request,
     env: Env,

@@ -239,6 +239,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a line or two for each event")]
     fn dispatch(&mut self, event: Event) {
         match event {
             Event::Commits { publisher } => self.commits(publisher),
