@@ -412,6 +412,33 @@ test('lag is proved by pongs alone, and only of what is handled', async (t) => {
   settle();
 });
 
+test('sync asks for a proof, waits for the handler, and asks again on a new connection', async (t) => {
+  let settle;
+  const handle = () => new Promise((resolve) => (settle = resolve));
+  const broker = await FakeBroker.start(t);
+  const recorder = await Recorder.follow(t, broker, { handle, timing: { ...QUICK, pingEveryMs: 60_000 } });
+  const connection = await broker.live(3);
+  await recorder.state('live');
+  await recorder.feed.sync();
+  assert.ok(recorder.feed.lag() < 1_000);
+  broker.head = 4;
+  connection.send(changesOf(3, 4));
+  await recorder.until(() => recorder.events.length === 1);
+  let isSynced = false;
+  const syncing = recorder.feed.sync().then(() => (isSynced = true));
+  await connection.ping();
+  await connection.ping();
+  assert.equal(isSynced, false, 'the handler is at work');
+  settle();
+  await syncing;
+  await assert.rejects(recorder.feed.sync({ maxAgeMs: -60_000, timeoutMs: 20 }), { code: 'timeout' });
+  connection.cut();
+  await recorder.state('waiting');
+  const again = recorder.feed.sync();
+  await broker.live(4);
+  await again;
+});
+
 test('a thread that was held up hears what came meanwhile before it calls the broker dead', async (t) => {
   const { recorder, connection } = await liveAt3(t);
   for (let times = 0; times < 3; times++) {

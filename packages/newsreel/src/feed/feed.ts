@@ -162,6 +162,19 @@ class CatalogFeed implements Feed {
     return this.#waiters.wait(`version ${version}`, isMet, options);
   }
 
+  async sync({ maxAgeMs = 0, ...options }: WaitOptions & { maxAgeMs?: number } = {}): Promise<void> {
+    const since = this[NOW]() - maxAgeMs;
+    const isHandled = () => (this.#handledProof ?? -1) > Math.floor(since);
+    if (isHandled()) return;
+    const unwatch = this.watch(({ name }) => void (name === 'live' && this.#askForProof(since)));
+    try {
+      await this.#askForProof(since);
+      await this.#waiters.wait('a proof', isHandled, options);
+    } finally {
+      unwatch();
+    }
+  }
+
   watch(listener: (state: FeedState) => void): () => void {
     this.#watchers.add(listener);
     return () => void this.#watchers.delete(listener);
@@ -198,17 +211,22 @@ class CatalogFeed implements Feed {
   }
 
   async [PROVE](since: number, timeoutMs: number): Promise<boolean> {
-    // Pings are stamped in whole milliseconds: only one of a later millisecond was surely sent after `since`.
     const isProved = () => (this.#provedAt ?? -1) > Math.floor(since);
     if (isProved()) return true;
     try {
-      if (Math.floor(this[NOW]()) <= Math.floor(since)) await new Promise((resolve) => setTimeout(resolve, 2));
-      this.#step((now) => this.#session.prove(now));
+      await this.#askForProof(since);
       await this.#waiters.wait('a proof', isProved, { timeoutMs });
       return true;
     } catch {
       return false;
     }
+  }
+
+  /** Asks the broker for a proof of a moment after `since`. */
+  async #askForProof(since: number): Promise<void> {
+    // Pings are stamped in whole milliseconds: only one of a later millisecond was surely sent after `since`.
+    if (Math.floor(this[NOW]()) <= Math.floor(since)) await new Promise((resolve) => setTimeout(resolve, 2));
+    this.#step((now) => this.#session.prove(now));
   }
 
   // --- From the outside to the session ---
@@ -375,8 +393,10 @@ class CatalogFeed implements Feed {
   }
 
   #perform(task: Exclude<Task, { do: 'hand' }>): void {
-    if (task.do === 'proved') this.#handledProof = task.at;
-    else if (task.attempt !== this.#dialer.attempt) return;
+    if (task.do === 'proved') {
+      this.#handledProof = task.at;
+      this.#waiters.look();
+    } else if (task.attempt !== this.#dialer.attempt) return;
     else if (task.do === 'ack') this.#dialer.send(task.text);
     else this.#become({ name: task.name, transport: this.#dialer.transport });
   }

@@ -62,6 +62,14 @@ export interface Feed extends AsyncIterable<FeedEvent, undefined>, AsyncDisposab
    */
   waitFor(version: number | string, options?: WaitOptions): Promise<void>;
 
+  /**
+   * Resolves once everything that was committed up to `maxAgeMs` (0) before this call has been handled. Asks the broker
+   * with one ping, unless that is already proved, and again after each new connection.
+   *
+   * @throws like {@link live}.
+   */
+  sync(options?: WaitOptions & { maxAgeMs?: number }): Promise<void>;
+
   /** Calls the listener with every new state; returns a function that ends this. */
   watch(listener: (state: FeedState) => void): () => void;
 
