@@ -8,7 +8,7 @@ import { createTestHarness } from 'wrangler';
 import { startValues } from './origin.mjs';
 import { Broker, ROOT, SECRETS, temporaryFolder } from './system.mjs';
 
-const SITE = (worker, props) => `
+const SITE = (worker, props, origin) => `
 name = "site"
 main = ${JSON.stringify(join(ROOT, 'e2e', worker))}
 compatibility_date = "2026-07-30"
@@ -17,6 +17,8 @@ binding = "NEWSREEL"
 service = "newsreel"
 entrypoint = "Newsreel"
 props = ${props}
+[vars]
+ORIGIN = ${JSON.stringify(origin)}
 `;
 
 /**
@@ -29,7 +31,7 @@ export async function startSite(
 ) {
   const origin = await startValues(t);
   const config = join(temporaryFolder(t), 'wrangler.toml');
-  writeFileSync(config, SITE(worker, props));
+  writeFileSync(config, SITE(worker, props, origin.url));
   const newsreel = { configPath: 'wrangler.toml', vars: { ORIGIN_URL: '', EDGE: 'e2e', ...vars }, secrets: SECRETS };
   const harness = createTestHarness({ root: ROOT, workers: [newsreel, { configPath: config }] });
   t.after(() => harness.close());

@@ -14,6 +14,9 @@ CLASSES = st.sampled_from(["title", "availability", "embedding", "live"])
 schemathesis.openapi.format("newsreel-key", st.tuples(CLASSES, IDS).map(":".join))
 schemathesis.openapi.format("newsreel-prefix", IDS)
 # An older epoch is satisfied at once. A version to come would make each read wait for seconds.
+# A lease of an older epoch is judged at once. One of an epoch to come would make each request wait for seconds.
+schemathesis.openapi.format("newsreel-lease", st.just("00000000000000000000000000:0:0000000000000000@9999999999999"))
+schemathesis.openapi.format("newsreel-policy", st.just('{"ttl_ms":60000}'))
 schemathesis.openapi.format("newsreel-min-version", st.just("00000000000000000000000000:0"))
 
 
