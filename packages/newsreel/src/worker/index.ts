@@ -5,6 +5,5 @@ export type {
   ReadPolicy, Receipt,
 } from './binding.js';
 export { withNewsreel } from './handler.js';
-export type { FetchHandler, NewsreelOptions, Of, WaitUntil } from './options.js';
+export type { FetchHandler, NewsreelOptions, Of, ShadowOptions, ShadowReport, WaitUntil } from './options.js';
 export { read } from './read.js';
-export type { ShadowOptions, ShadowReport } from './shadow.js';

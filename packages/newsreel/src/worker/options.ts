@@ -1,7 +1,6 @@
 // What a site says of its pages to `withNewsreel`.
 
 import type { NewsreelBinding, ReadPolicy } from './binding.js';
-import type { ShadowOptions } from './shadow.js';
 
 /** The part of a Worker's context that is used. */
 export interface WaitUntil {
@@ -41,6 +40,33 @@ export interface NewsreelOptions<Env> {
   catalog?: string;
   /** Serves what the handler answers, and reports what Newsreel would have served. */
   shadow?: boolean | ShadowOptions<Env>;
+}
+
+export interface ShadowOptions<Env = never> {
+  /** The handler without the cache that it has today, which fills Newsreel's entries. By default the handler as it is. */
+  fresh?: FetchHandler<Env>;
+  /** The share of requests that are compared, from 0 to 1. By default all. */
+  sample?: number;
+  /** Receives each comparison. By default it is logged as a line of JSON. */
+  report?: (report: ShadowReport) => void;
+}
+
+/** What a visitor got, beside what Newsreel would have given. */
+export interface ShadowReport {
+  key: string;
+  /**
+   * `same`; `older` or `newer`: Newsreel's page is from before or after the one that was served; `differs`: neither is what
+   * the handler says when it is asked once more, so the page changes by itself; `error`: Newsreel gave none.
+   */
+  outcome: 'same' | 'older' | 'newer' | 'differs' | 'error';
+  /** The tier that had it, and how recent it was said to be. */
+  from?: string;
+  freshness?: string;
+  ageMs?: number;
+  /** How long each took, in milliseconds. */
+  servedMs: number;
+  newsreelMs?: number;
+  error?: string;
 }
 
 const STORED = new Set([200, 203, 204, 301, 308]);

@@ -2,35 +2,8 @@
 // served is compared and reported. No visitor notices.
 
 import { unpack } from './kept.js';
-import type { Visit } from './handler.js';
-import type { FetchHandler } from './options.js';
-
-export interface ShadowOptions<Env = never> {
-  /** The handler without the cache that it has today, which fills Newsreel's entries. By default the handler as it is. */
-  fresh?: FetchHandler<Env>;
-  /** The share of requests that are compared, from 0 to 1. By default all. */
-  sample?: number;
-  /** Receives each comparison. By default it is logged as a line of JSON. */
-  report?: (report: ShadowReport) => void;
-}
-
-/** What a visitor got, beside what Newsreel would have given. */
-export interface ShadowReport {
-  key: string;
-  /**
-   * `same`; `older` or `newer`: Newsreel's page is from before or after the one that was served; `differs`: neither is what
-   * the handler says when it is asked once more, so the page changes by itself; `error`: Newsreel gave none.
-   */
-  outcome: 'same' | 'older' | 'newer' | 'differs' | 'error';
-  /** The tier that had it, and how recent it was said to be. */
-  from?: string;
-  freshness?: string;
-  ageMs?: number;
-  /** How long each took, in milliseconds. */
-  servedMs: number;
-  newsreelMs?: number;
-  error?: string;
-}
+import type { ShadowOptions, ShadowReport } from './options.js';
+import type { Visit } from './visit.js';
 
 /** Answers by the handler, and compares behind the answer. */
 export async function compare<Env>(visit: Visit<Env>, options: true | ShadowOptions<Env>): Promise<Response> {
