@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { startLine } from '../proxy.mjs';
 import { startSystem, freePort, TOKENS } from '../system.mjs';
 import { run, start, Values } from './processes.mjs';
 
@@ -19,7 +20,10 @@ test('two processes of one app', async (t) => {
     NEWSREEL_TIMEOUT_MS: '5000', VALUES_URL: values.url, NEXT_TELEMETRY_DISABLED: '1',
   };
   await run(process.execPath, [NEXT, 'build'], { cwd: FOLDER, env });
-  const [a, b] = [await startNext(t, env, broker), await startNext(t, env, broker)];
+  // What the broker tells is heard late by b, so that its cache would be old if no proof were asked for.
+  const slow = await startLine(t, Number(new URL(broker.url).port));
+  slow.delay(50);
+  const [a, b] = [await startNext(t, env, broker), await startNext(t, { ...env, NEWSREEL_URL: slow.url }, broker)];
 
   await t.test('a value is asked for once a process, and both hear of revalidateTag', async () => {
     values.set('one', 1);

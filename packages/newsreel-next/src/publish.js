@@ -3,18 +3,23 @@
 const MOST_CHANGES = 1_000;
 const TRIES = 4;
 const FIRST_PAUSE_MS = 100;
+const LONGEST_MS = 30_000;
 
-/** Publishes changes, and returns the position of the last of them; throws when the broker refuses or cannot be reached. */
-export async function publish({ url, catalog, publishToken, fetch = globalThis.fetch }, changes) {
+/**
+ * Publishes changes, and returns the position of the last of them once every follower that is connected has applied them,
+ * or `timeoutMs` is over; throws when the broker refuses or cannot be reached.
+ */
+export async function publish(options, changes) {
   let position;
   for (let from = 0; from < changes.length; from += MOST_CHANGES) {
-    ({ position } = await publishOne({ url, catalog, publishToken, fetch }, changes.slice(from, from + MOST_CHANGES)));
+    ({ position } = await publishOne(options, changes.slice(from, from + MOST_CHANGES)));
   }
   return position;
 }
 
-async function publishOne({ url, catalog, publishToken, fetch }, changes) {
+async function publishOne({ url, catalog, publishToken, timeoutMs, fetch = globalThis.fetch }, changes) {
   const address = new URL(`v1/catalogs/${encodeURIComponent(catalog)}/changes`, url.endsWith('/') ? url : `${url}/`);
+  address.search = `wait=applied&timeout_ms=${Math.ceil(timeoutMs)}`;
   const headers = { 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() };
   if (publishToken) headers.authorization = `Bearer ${publishToken}`;
   const body = JSON.stringify({ changes });
@@ -31,7 +36,7 @@ async function publishOne({ url, catalog, publishToken, fetch }, changes) {
 /** Asks the broker. Next patches `fetch`, and must not cache this. */
 async function asked(fetch, address, init) {
   try {
-    return { answer: await fetch(address, { ...init, cache: 'no-store', signal: AbortSignal.timeout(10_000) }) };
+    return { answer: await fetch(address, { ...init, cache: 'no-store', signal: AbortSignal.timeout(LONGEST_MS) }) };
   } catch (error) {
     return { error };
   }
