@@ -82,8 +82,9 @@ const text = (value) => JSON.stringify(String(value));
  *
  * `modules` are file names beside the configuration, the main one first; `classes` are its Durable Objects, each bound by
  * its name in capitals; `state` is the folder where objects keep their rows; `kv` is the port of a KV namespace `ENTRIES`.
+ * `beside` are more services and sockets, in the words of the configuration.
  */
-export function configuration({ port, modules, classes, state, kv, vars = {} }) {
+export function configuration({ port, modules, classes, state, kv, vars = {}, beside = { services: [], sockets: [] } }) {
   const bindings = [
     ...classes.map((name) => `(name = ${text(name.toUpperCase())}, durableObjectNamespace = ${text(name)})`),
     ...(kv ? ['(name = "ENTRIES", kvNamespace = "kv")'] : []),
@@ -108,8 +109,9 @@ ${list(bindings)}      ],
     (name = "state", disk = (path = ${text(state)}, writable = true)),
     ${kv ? `(name = "kv", external = (address = "127.0.0.1:${kv}", http = ())),` : ''}
     (name = "internet", network = (allow = ["public", "private"])),
-  ],
-  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
+${list(beside.services)}  ],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main"),
+${list(beside.sockets)}  ],
 );
 `;
 }

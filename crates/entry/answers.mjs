@@ -20,7 +20,7 @@ export async function entryOf(key, response, options) {
     const problem = await thrown(response);
     if (status !== 404 || !problem.message.startsWith('not-found:')) throw problem;
   }
-  const age = Math.round(Number(/age=([\d.]+)/.exec(headers.get('Newsreel-Freshness') ?? '')?.[1] ?? 0) * 1_000);
+  const age = ageOf(headers.get('Newsreel-Freshness') ?? '');
   const contentType = status === 200 ? (headers.get('Content-Type') ?? '') : '';
   return {
     key,
@@ -36,6 +36,48 @@ export async function entryOf(key, response, options) {
     fetchedAt: Date.now() - age,
     cacheControl: headers.get('Cache-Control') ?? 'no-store',
     from: servedFrom(headers.get('Cache-Status') ?? ''),
+  };
+}
+
+/** Returns the value of an entry that memory has ready. */
+export function readyValue([ready], type) {
+  switch (type ?? typeOf(ready.lasting('Content-Type') ?? '')) {
+    case 'json':
+      return ready.json;
+    case 'text':
+      return ready.text ?? new TextDecoder().decode(ready.bytes);
+    case 'bytes':
+      return ready.bytes.slice().buffer;
+    case 'stream':
+      return new Response(ready.bytes).body;
+    default:
+      throw unknownType(type);
+  }
+}
+
+/** Returns the entry that memory has ready. */
+export function readyEntry(key, found, type) {
+  const [ready, lines, tags] = found;
+  const told = {};
+  for (const line of lines.split('\n')) {
+    const colon = line.indexOf(':');
+    told[line.slice(0, colon)] = line.slice(colon + 1);
+  }
+  const age = ageOf(told['Newsreel-Freshness']);
+  return {
+    key,
+    value: readyValue(found, type),
+    found: true,
+    contentType: ready.lasting('Content-Type') ?? '',
+    etag: ready.lasting('ETag'),
+    tags: tags === '' ? [] : tags.split(','),
+    version: ready.lasting('Newsreel-Entry-Version'),
+    known: told['Newsreel-Version'] ?? null,
+    freshness: told['Newsreel-Freshness'].split(';')[0],
+    ageMs: age,
+    fetchedAt: Date.now() - age,
+    cacheControl: told['Cache-Control'] ?? 'no-store',
+    from: 'memory',
   };
 }
 
@@ -107,11 +149,20 @@ async function thrown(response) {
   }
 }
 
+/** Returns the age that `Newsreel-Freshness` tells, in milliseconds. */
+const ageOf = (freshness) => Math.round(Number(/age=([\d.]+)/.exec(freshness)?.[1] ?? 0) * 1_000);
+
 const isJson = (contentType) => /[/+]json\s*(;|$)/i.test(contentType);
 const isText = (contentType) => /^text\//i.test(contentType);
 
+/** Returns how a value of a media type is given. */
+const typeOf = (contentType) => (isJson(contentType) ? 'json' : isText(contentType) ? 'text' : 'bytes');
+
+const unknownType = (type) =>
+  problemOf('bad-request', `type is json, text, bytes or stream, and not ${JSON.stringify(type)}`);
+
 async function valueOf(response, contentType, type) {
-  switch (type ?? (isJson(contentType) ? 'json' : isText(contentType) ? 'text' : 'bytes')) {
+  switch (type ?? typeOf(contentType)) {
     case 'json':
       return response.json();
     case 'text':
@@ -121,12 +172,12 @@ async function valueOf(response, contentType, type) {
     case 'stream':
       return response.body;
     default:
-      throw problemOf('bad-request', `type is json, text, bytes or stream, and not ${JSON.stringify(type)}`);
+      throw unknownType(type);
   }
 }
 
 function bulkValue({ value, encoding, content_type: contentType }, type) {
-  const wanted = type ?? (isJson(contentType) ? 'json' : isText(contentType) ? 'text' : 'bytes');
+  const wanted = type ?? typeOf(contentType);
   const bytes = () => {
     if (encoding === 'base64') return Uint8Array.from(atob(value), (one) => one.charCodeAt(0)).buffer;
     return new TextEncoder().encode(encoding === 'json' ? JSON.stringify(value) : value).buffer;

@@ -3,7 +3,9 @@
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
-import { bulkEntries, entryOf, judgementOf, landedOf, problemOf, responseOf, throwUnless } from './answers.mjs';
+import {
+  bulkEntries, entryOf, judgementOf, landedOf, problemOf, readyEntry, readyValue, responseOf, throwUnless,
+} from './answers.mjs';
 
 /** The host in the addresses of these calls. No request leaves the isolate by it. */
 const HOST = 'https://newsreel.binding';
@@ -20,6 +22,9 @@ export const entrypointOf = (wasm) =>
     }
 
     async get(key, options = {}) {
+      const ready = this.#ready(key, options);
+      if (ready && !options.envelope) return readyValue(ready, options.type);
+      if (ready) return readyEntry(key, ready, options.type);
       const entry = await this.#entry(key, options);
       if (options.envelope) return entry;
       return entry.found ? entry.value : null;
@@ -32,8 +37,10 @@ export const entrypointOf = (wasm) =>
 
     async read(key, fill, options = {}) {
       mustBeFunction(fill);
+      const ready = this.#ready(key, options);
+      if (ready) return readyEntry(key, ready, options.type);
       const request = this.#request('GET', entryPath(key), { options });
-      const atHand = options.policy ? undefined : wasm.atHand(request, this.env, this.ctx);
+      const atHand = isUsual(options) ? wasm.atHand(request, this.env, this.ctx) : undefined;
       if (atHand) return entryOf(key, atHand, options);
       return this.#fill(key, fill, options, false);
     }
@@ -102,6 +109,12 @@ export const entrypointOf = (wasm) =>
       return entryOf(key, await this.#send('GET', `${entryPath(key)}${query}`, { options }), options);
     }
 
+    /** Returns an entry that memory has ready, in the form of `recall` of the wasm. */
+    #ready(key, options) {
+      if (!isUsual(options)) return undefined;
+      return wasm.recall(this.#catalog(options), String(key), options.colo, this.env, this.ctx);
+    }
+
     async #each(keys, options) {
       return Promise.all(keys.map((key) => this.#entry(key, options)));
     }
@@ -148,19 +161,25 @@ export const entrypointOf = (wasm) =>
       headers.set('Authorization', wasm.bindingAuthorization(this.ctx.props?.publisher ?? 'binding'));
       if (options.minVersion !== undefined) headers.set('Newsreel-Min-Version', options.minVersion);
       if (options.policy !== undefined) headers.set('Newsreel-Policy', JSON.stringify(options.policy));
-      return new Request(`${HOST}/v1/catalogs/${this.#catalog(options)}${path}`, { method, headers, body });
+      const cf = options.colo === undefined ? undefined : { colo: options.colo };
+      const catalog = encodeURIComponent(this.#catalog(options));
+      return new Request(`${HOST}/v1/catalogs/${catalog}${path}`, { method, headers, body, cf });
     }
 
     #catalog(options) {
+      const named = options.catalog ?? this.ctx.props?.catalog;
+      if (named !== undefined) return named;
       const listed = String(this.env.CATALOGS ?? '').split(',').map((name) => name.trim()).filter(Boolean);
-      const catalog = options.catalog ?? this.ctx.props?.catalog ?? (listed.length === 1 ? listed[0] : undefined);
-      if (catalog !== undefined) return encodeURIComponent(catalog);
+      if (listed.length === 1) return listed[0];
       throw problemOf(
         'bad-request',
         'no catalog is named: write props = { catalog = "tv" } at the service binding, or pass { catalog }',
       );
     }
   };
+
+/** Says whether a read goes by its class's policy and needs no version: an entry in memory may answer it. */
+const isUsual = ({ policy, minVersion }) => policy === undefined && minVersion === undefined;
 
 const entryPath = (key) => `/entries/${encodeURIComponent(key)}`;
 

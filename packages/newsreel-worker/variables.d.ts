@@ -61,6 +61,12 @@ export interface Variables {
    */
   SEND_CACHE_TAG?: true | false | "true" | "false";
   /**
+   * Shadow mode: the address that serves the values so far. It answers `GET {SHADOW}/{catalog}/{key}`, and the edge
+   * passes its answers on. Behind each the edge reads the key as usual and counts where the two differ. Default:
+   * Newsreel's own answers are served.
+   */
+  SHADOW?: string;
+  /**
    * Whether tags are turned into lower case, when they are published and when a value is fetched. After a change publish
    * `{"all":true}`: entries that were stored before keep their tags. Default: false.
    */

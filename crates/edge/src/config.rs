@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) fill_top: u64,
     /// Whether responses carry the tags of a value, as `Cache-Tag`.
     pub(crate) send_cache_tag: bool,
+    /// The address whose answers are passed on while Newsreel's own are only compared; `None` outside shadow mode.
+    pub(crate) shadow: Option<String>,
     /// Whether the letters of tags are read in lower case.
     pub(crate) fold_tags: bool,
     /// Whether `ALLOWED_ORIGINS` lists any web page.
@@ -84,6 +86,7 @@ impl Config {
             fill_catalogs: given.read(&variables::FILL_CATALOGS)?,
             fill_top: given.read(&variables::FILL_TOP)?,
             send_cache_tag: given.read(&variables::SEND_CACHE_TAG)?,
+            shadow: given.read(&variables::SHADOW)?,
             fold_tags: given.read(&variables::TAGS_FOLD_CASE)?,
             shown_to_pages: given.read(&variables::ALLOWED_ORIGINS)? != Origins::default(),
         })
@@ -98,10 +101,21 @@ impl Config {
         self.origin.as_deref().ok_or_else(unset)
     }
 
-    /// Returns the name of this edge. An isolate stays at one location, which its first request names.
+    /// Returns the name of this edge. An isolate stays at one location, which the first request that has one names.
     pub(crate) fn edge(&self, request: &web_sys::Request) -> String {
-        let location = || LOCATION.with(|known| known.get_or_init(|| location(request)).clone());
-        self.edge.clone().unwrap_or_else(location)
+        self.edge_at(|| location(request))
+    }
+
+    /// Returns the name of this edge, for a call that is no request; `location` is asked where none is known yet.
+    pub(crate) fn edge_at(&self, location: impl FnOnce() -> Option<String>) -> String {
+        if let Some(edge) = &self.edge {
+            return edge.clone();
+        }
+        LOCATION.with(|known| match known.get() {
+            Some(known) => known.clone(),
+            // A call through a service binding may name none: then it is not remembered.
+            None => location().map_or_else(|| "local".to_owned(), |at| known.get_or_init(|| at).clone()),
+        })
     }
 
     /// Says whether the replica of `edge` tends KV.
@@ -110,10 +124,10 @@ impl Config {
     }
 }
 
-fn location(request: &web_sys::Request) -> String {
+fn location(request: &web_sys::Request) -> Option<String> {
     // On `workerd serve` a request has no `cf`, or one without a location.
     let colo = request.cf().and_then(|cf| Reflect::get(&cf, &"colo".into()).ok()?.as_string());
-    colo.filter(|colo| !colo.is_empty()).unwrap_or_else(|| "local".to_owned())
+    colo.filter(|colo| !colo.is_empty())
 }
 
 fn has_r2(env: &Env) -> bool {

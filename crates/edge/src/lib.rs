@@ -19,7 +19,7 @@ mod respond;
 mod streams;
 mod tiers;
 
-pub use reader::at_hand::answer_at_hand;
+pub use reader::at_hand::{answer_at_hand, recall_ready};
 pub use reader::cron::scheduled;
 pub use reader::filled::fill_by;
 pub use reader::serve::serve;

@@ -5,6 +5,7 @@
 //! - `at_hand`: a value in memory, answered without a promise;
 //! - `single`, `bulk`, `fill`, `explain`: what each is answered; `outcome`: what an answer is to its caller;
 //! - `leases`, `filled`: entries whose values the caller has, by lease or by a function of the caller;
+//! - `shadow`: answers of the address that served so far, compared with Newsreel's own;
 //! - `context`: the deployment, catalog and edge of a request; `state`: what the isolate holds of a catalog;
 //! - `drive`: drives reads through the tiers; `singleflight`: one fetch of the origin for a key at a time;
 //! - `store`: puts what was served into the nearer tiers; `background`: the work behind an answer;
@@ -28,6 +29,7 @@ mod outcome;
 mod request;
 mod response;
 pub(crate) mod serve;
+mod shadow;
 mod single;
 mod singleflight;
 mod state;

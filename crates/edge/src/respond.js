@@ -21,10 +21,32 @@ export class ReadyValue {
   #body;
   /** The lines that `respond` was called with last. */
   #lines = [];
+  /** The value as JSON, once it was wanted so. */
+  #json;
 
   constructor(lines, bytes) {
     this.#headers = headersOf(lines);
     this.#body = textOf(bytes) ?? bytes.slice();
+  }
+
+  /** Returns a header that is the same in every response. */
+  lasting(name) {
+    return this.#headers.get(name);
+  }
+
+  /** Returns the value as a text; undefined for bytes that are none. */
+  get text() {
+    return typeof this.#body === 'string' ? this.#body : undefined;
+  }
+
+  /** Returns the bytes of the value. */
+  get bytes() {
+    return typeof this.#body === 'string' ? new TextEncoder().encode(this.#body) : this.#body;
+  }
+
+  /** Returns the value as JSON. A caller gets a copy, because another Worker is on the other side. */
+  get json() {
+    return (this.#json ??= JSON.parse(this.text ?? new TextDecoder().decode(this.#body)));
   }
 
   /** Returns a response with the headers of the value and these, whose names and order are the same at every call. */

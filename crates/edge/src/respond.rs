@@ -63,6 +63,11 @@ impl HeaderList {
         }
     }
 
+    /// Returns the headers as lines.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// Returns the headers as JavaScript has them.
     ///
     /// # Errors

@@ -48,6 +48,20 @@ pub fn fetch(request: web_sys::Request, env: Env, event: worker_sys::Context) ->
     future_to_promise(AssertUnwindSafe(answered)).into()
 }
 
+/// Returns an entry that memory has ready, for a caller that fills entries itself: the ready value, the headers of this
+/// answer as lines, and the tags. `colo` names the location, where the caller knows it.
+#[wasm_bindgen]
+#[must_use]
+pub fn recall(
+    catalog: &str,
+    key: &str,
+    colo: Option<String>,
+    env: &Env,
+    event: worker_sys::Context,
+) -> Option<js_sys::Array> {
+    newsreel_edge::recall_ready(catalog, key, colo, env, &Context::new(event))
+}
+
 /// Answers a read of one entry, for a caller that fills entries itself, if memory can; otherwise returns nothing and does
 /// nothing.
 #[wasm_bindgen(js_name = atHand)]

@@ -116,7 +116,7 @@ fn seconds(ms: u64) -> String {
 /// A metric's name, its help, and its series: the counters, each with the label that tells the series apart.
 type Counter = (&'static str, &'static str, &'static [(Count, &'static str)]);
 
-const COUNTERS: [Counter; 13] = [
+const COUNTERS: [Counter; 14] = [
     ("newsreel_reads_total", "Reads, one per key.", &[(Count::Reads, "")]),
     (
         "newsreel_tier_total",
@@ -188,6 +188,17 @@ const COUNTERS: [Counter; 13] = [
             (Count::NotStoredPrivate, r#"reason="private""#),
             (Count::NotStoredNoCache, r#"reason="no-cache""#),
             (Count::NotStoredVary, r#"reason="vary""#),
+        ],
+    ),
+    (
+        "newsreel_shadow_total",
+        "Reads that SHADOW answered, by what Newsreel's own answer is beside it.",
+        &[
+            (Count::ShadowSame, r#"outcome="same""#),
+            (Count::ShadowNewer, r#"outcome="newer""#),
+            (Count::ShadowOlder, r#"outcome="older""#),
+            (Count::ShadowDiffers, r#"outcome="differs""#),
+            (Count::ShadowFailed, r#"outcome="failed""#),
         ],
     ),
     ("newsreel_refreshes_total", "Fetches behind an answer.", &[(Count::Refreshes, "")]),

@@ -50,6 +50,9 @@ variables! {
     SEND_CACHE_TAG = Switch { default: false }, Edge,
         "Whether an answer carries the tags of its entry in `Cache-Tag`, for a cache in front of the edge. Readers have no \
          use for the tags, and hundreds of tags are more than some clients take.";
+    SHADOW = Address { default: "Newsreel's own answers are served" }, Edge,
+        "Shadow mode: the address that serves the values so far. It answers `GET {SHADOW}/{catalog}/{key}`, and the edge \
+         passes its answers on. Behind each the edge reads the key as usual and counts where the two differ.";
     TAGS_FOLD_CASE = Switch { default: false }, Both,
         "Whether tags are turned into lower case, when they are published and when a value is fetched. After a change \
          publish `{\"all\":true}`: entries that were stored before keep their tags.";

@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use newsreel_core::wire::route::EdgeCall;
-use newsreel_core::wire::{Call, Route};
+use newsreel_core::wire::{Call, Catalog, Key, Route, Tag};
 use newsreel_gate as gate;
+use worker::js_sys::Array;
 use worker::web_sys;
 use worker::{Context, Env};
 
@@ -14,8 +15,9 @@ use crate::reader::context::{ReadContext, Source};
 use crate::reader::drive::recall;
 use crate::reader::outcome::{Outcome, outcome};
 use crate::reader::request::is_plain_get;
-use crate::reader::response::body::respond_whole;
-use crate::reader::response::headers::Provenance;
+use crate::reader::response::body::{ready, respond_whole};
+use crate::reader::response::headers::{Provenance, passing};
+use crate::tiers::Entry;
 
 /// Answers a request for one value if the value is in memory and may be served as it is.
 ///
@@ -35,16 +37,51 @@ pub fn answer_at_hand(
     }
     gate::check_catalog(env, catalog).ok()?;
     let config = config(env).ok()?;
+    if config.shadow.is_some() && !fills {
+        return None;
+    }
     let edge = config.edge(request);
-    let catalog = catalog.clone();
     let source = if fills { Source::Lease } else { Source::Origin };
-    let context = Rc::new(ReadContext { source, ..ReadContext::new(env.clone(), config, catalog, edge) });
+    let context = ReadContext { source, ..ReadContext::new(env.clone(), config, catalog.clone(), edge) };
+    at_hand(Rc::new(context), key, event, respond_whole)
+}
+
+/// Returns an entry to a caller that fills entries itself, if memory has it ready and it may be served: an array of the
+/// ready value, the headers of this answer, and the tags. Returns `None`, and does nothing, for every other.
+#[must_use]
+pub fn recall_ready(
+    catalog: &str,
+    key: &str,
+    colo: Option<String>,
+    env: &Env,
+    event: &Context,
+) -> Option<Array> {
+    let (catalog, key) = (Catalog::new(catalog).ok()?, Key::new(key).ok()?);
+    gate::check_catalog(env, &catalog).ok()?;
+    let config = config(env).ok()?;
+    let edge = config.edge_at(|| colo);
+    let context =
+        ReadContext { source: Source::Lease, ..ReadContext::new(env.clone(), config, catalog, edge) };
+    at_hand(Rc::new(context), &key, event, |context, entry, provenance| {
+        let ready = ready(context, entry)?;
+        let tags: Vec<&str> = entry.envelope.tags.iter().map(Tag::as_str).collect();
+        let passing = passing(entry, provenance);
+        Some(Array::of3(ready, &passing.text().into(), &tags.join(",").into()))
+    })
+}
+
+fn at_hand<T>(
+    context: Rc<ReadContext>,
+    key: &Key,
+    event: &Context,
+    answer: impl FnOnce(&ReadContext, &Entry, &Provenance) -> Option<T>,
+) -> Option<T> {
     let read = recall(&context, context.read(key, None))?;
     let provenance = Provenance::by(&context, &read);
     // A ready value's responses have the same headers every time, the reader's position too.
     provenance.position?;
     let Outcome::Value = outcome(&context, &read, None, &provenance) else { return None };
-    let response = respond_whole(&context, read.entry()?, &provenance)?;
+    let answered = answer(&context, read.entry()?, &provenance)?;
     after_response(&context, event, &[read]);
-    Some(response)
+    Some(answered)
 }

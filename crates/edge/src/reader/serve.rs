@@ -16,6 +16,7 @@ use crate::reader::bulk::many;
 use crate::reader::context::{ReadContext, Source};
 use crate::reader::fill::fill_all;
 use crate::reader::request::{body_keys, policy};
+use crate::reader::shadow::serve_old;
 use crate::reader::single::one;
 use crate::reader::{leases, metrics};
 use crate::tiers::kv;
@@ -77,29 +78,18 @@ async fn answer(request: &mut Request, env: Env, event: &Context, call: Call) ->
     gate::check_catalog(&env, &catalog)?;
     let config = config(&env)?;
     let edge = config.edge(request.inner());
-    let mut context = ReadContext::new(env, config, catalog, edge);
-    context.sends_tags |= address.says("tags", "1");
-    match &call {
-        EdgeCall::Begin(key) | EdgeCall::Land(key) => {
-            context.source = Source::Lease;
-            context.policy = policy(request, &context.env, &context.config.policies, key)?;
-        }
-        EdgeCall::Lease | EdgeCall::Floors => context.source = Source::Lease,
-        EdgeCall::Entry(_)
-        | EdgeCall::Entries(_)
-        | EdgeCall::EntriesOf
-        | EdgeCall::Fill
-        | EdgeCall::Metrics => {
-            context.config.origin()?;
-        }
-    }
-    let context = Rc::new(context);
+    let context = ReadContext::new(env, config, catalog, edge);
+    let context = Rc::new(prepared(context, request, &call, address.says("tags", "1"))?);
     match call {
         EdgeCall::Metrics => Ok(metrics::show(&context).await?),
         EdgeCall::Begin(key) => leases::begin(request, &context, event, &key).await,
         EdgeCall::Land(key) => leases::land(request, &context, event, &key).await,
         EdgeCall::Lease => leases::lease(&context).await,
         EdgeCall::Floors => leases::floors(request, &context).await,
+        EdgeCall::Entry(key) if !explain && context.config.shadow.is_some() => {
+            let old = context.config.shadow.as_deref().unwrap_or_default();
+            serve_old(request, &context, event, &key, old).await
+        }
         EdgeCall::Entry(key) => one(request, &context, event, &key, explain).await,
         EdgeCall::Entries(keys) => many(request, &context, event, &keys).await,
         EdgeCall::EntriesOf => {
@@ -109,6 +99,31 @@ async fn answer(request: &mut Request, env: Env, event: &Context, call: Call) ->
         EdgeCall::Fill => {
             let keys = body_keys(request).await?;
             Ok(fill_all(&context, event, &keys).await?)
+        }
+    }
+}
+
+/// Returns the context of a call: who has the values, by which policy, and whether tags are shown.
+fn prepared(
+    context: ReadContext,
+    request: &Request,
+    call: &EdgeCall,
+    tags: bool,
+) -> Result<ReadContext, Failure> {
+    let sends_tags = context.sends_tags || tags;
+    match call {
+        EdgeCall::Begin(key) | EdgeCall::Land(key) => {
+            let policy = policy(request, &context.env, &context.config.policies, key)?;
+            Ok(ReadContext { source: Source::Lease, policy, sends_tags, ..context })
+        }
+        EdgeCall::Lease | EdgeCall::Floors => Ok(ReadContext { source: Source::Lease, ..context }),
+        EdgeCall::Entry(_)
+        | EdgeCall::Entries(_)
+        | EdgeCall::EntriesOf
+        | EdgeCall::Fill
+        | EdgeCall::Metrics => {
+            context.config.origin()?;
+            Ok(ReadContext { sends_tags, ..context })
         }
     }
 }

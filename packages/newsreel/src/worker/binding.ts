@@ -48,6 +48,8 @@ export interface ReadPolicy {
 export interface CallOptions {
   /** The catalog, where the binding's props name none. */
   catalog?: string;
+  /** The location that the caller runs at, `request.cf.colo`: the edge's name, unless the deployment sets `EDGE`. */
+  colo?: string;
 }
 
 export interface GetOptions extends CallOptions {

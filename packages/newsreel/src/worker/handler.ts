@@ -40,6 +40,8 @@ async function pageOf<Env>(request: Request, env: Env, options: NewsreelOptions<
   if (given === null || given === undefined) return undefined;
   const read: ReadOptions = { type: 'bytes' };
   if (options.catalog !== undefined) read.catalog = options.catalog;
+  const { cf } = request as { cf?: { colo?: string } };
+  if (cf?.colo) read.colo = cf.colo;
   if (options.tags) read.tags = await valueOf(options.tags, request, env);
   if (options.policy) {
     const policy = await valueOf(options.policy, request, env);

@@ -136,6 +136,16 @@ counts! {
     NotStoredNoCache,
     /// Answers of the origin that no tier stores: `Vary` names a header that the policy does not allow.
     NotStoredVary,
+    /// In shadow mode: Newsreel's answer is the one that was served.
+    ShadowSame,
+    /// In shadow mode: the answer that was served is older than Newsreel's, which is what the origin says.
+    ShadowNewer,
+    /// In shadow mode: Newsreel's answer is older than the one that was served, which is what the origin says.
+    ShadowOlder,
+    /// In shadow mode: both differ from what the origin says by then.
+    ShadowDiffers,
+    /// In shadow mode: Newsreel or the origin gave no answer that can be compared.
+    ShadowFailed,
 }
 
 /// The numbers of one class, in the order of [`Count::ALL`].

@@ -25,15 +25,23 @@ pub(crate) fn respond_whole(
     if bytes.len() > READY_BYTES {
         return described(context, entry, provenance).respond(200, bytes).ok();
     }
-    let passing = passing(entry, provenance);
+    ready(context, entry)?.respond(&passing(entry, provenance)).ok()
+}
+
+/// Returns the value as its responses need it, kept for the next time; `None` for one that is not small and in wasm's memory.
+pub(crate) fn ready<'a>(context: &ReadContext, entry: &'a Entry) -> Option<&'a ReadyValue> {
+    let Body::Bytes(bytes) = &entry.body else { return None };
     if let Some(ready) = entry.ready.get() {
-        return ready.respond(&passing).ok();
+        return Some(ready);
+    }
+    if bytes.len() > READY_BYTES {
+        return None;
     }
     let mut lasting = HeaderList::default();
-    add_lasting(&mut lasting, entry, context.config.shown_to_pages, context.sends_tags);
+    add_lasting(&mut lasting, entry, context.config.shown_to_pages, context.config.send_cache_tag);
     describe(&mut lasting, entry);
     let ready = ReadyValue::of(&lasting, bytes).ok()?;
-    entry.ready.get_or_init(|| ready).respond(&passing).ok()
+    Some(entry.ready.get_or_init(|| ready))
 }
 
 /// Returns the response that carries a value: 200, 206 for a part of it, 304 where the reader has it already.
