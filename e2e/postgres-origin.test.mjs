@@ -9,7 +9,8 @@ import { test } from 'node:test';
 import { until } from './edge.mjs';
 import { originWords, startPostgresOrigin } from './postgres-origin.mjs';
 import { servers, startPostgres } from './postgres.mjs';
-import { freePort, newsreel, NEWSREEL, startSystem } from './system.mjs';
+import { startBroker } from './served.mjs';
+import { freePort, newsreel, NEWSREEL } from './system.mjs';
 
 const SCHEMA = `
   CREATE TABLE titles (id int PRIMARY KEY, name text NOT NULL, platforms text[], "Kind" text, price numeric, poster bytea);
@@ -84,7 +85,7 @@ async function serves(t, bin) {
   });
 
   await t.test('feeds an edge, which hears of a change by its publish', async () => {
-    const { broker } = await startSystem(t, { origin: false, vars: { ORIGIN_URL: origin.url } });
+    const broker = await startBroker(t, { ORIGIN_URL: origin.url });
     assert.equal((await broker.read('title:2')).json.name, 'Two');
     await database.sql(`UPDATE titles SET name = 'Second' WHERE id = 2`);
     const at = await broker.publish({ key: 'title:2' });

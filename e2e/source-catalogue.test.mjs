@@ -7,7 +7,8 @@ import { test } from 'node:test';
 import { catalogue, hundreds, lines } from './catalogue.mjs';
 import { startPostgresOrigin } from './postgres-origin.mjs';
 import { servers, Source, startPostgres, until } from './postgres.mjs';
-import { startSystem, temporaryFolder } from './system.mjs';
+import { startBroker } from './served.mjs';
+import { temporaryFolder } from './system.mjs';
 
 const CLIENTS = 4;
 /** `scripts/test long` plays every event. */
@@ -71,7 +72,7 @@ for (const [way, flags] of [['logical replication', []], ['the outbox', ['--outb
   const { name, titles, events } = await rowsAndEvents(temporaryFolder(t));
   t.diagnostic(`${name}: ${titles.length} titles, ${events.length} events`);
   const origin = await startPostgresOrigin(t, pg, MAP);
-  const { broker } = await startSystem(t, { origin: false, vars: { ORIGIN_URL: origin.url } });
+  const broker = await startBroker(t, { ORIGIN_URL: origin.url });
   const source = new Source(t, { url: pg.url, broker: broker.url, folder: join(temporaryFolder(t), 'source'), map: MAP, flags }).start();
   await source.said(/following/);
   const connections = await Promise.all(Array.from({ length: CLIENTS }, () => pg.connect()));

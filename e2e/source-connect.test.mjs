@@ -11,7 +11,8 @@ import { TLSSocket, connect as secureConnect, createSecureContext } from 'node:t
 
 import { Source, servers, startPostgres, until } from './postgres.mjs';
 import { startLine } from './proxy.mjs';
-import { NEWSREEL, runToEnd, startSystem, temporaryFolder } from './system.mjs';
+import { startBroker } from './served.mjs';
+import { NEWSREEL, runToEnd, temporaryFolder } from './system.mjs';
 
 const MAP = '[[map]]\nfrom = "public.titles"\nkey = "title:{id}"\n';
 const ACCESS = `host all postgres 127.0.0.1/32 trust
@@ -63,7 +64,7 @@ async function startBetween(t, pg) {
 for (const { name, bin } of servers()) {
   test(`the connection of a source to PostgreSQL ${name}`, { skip: bin ? false : 'this PostgreSQL is not there', timeout: 120_000 }, async (t) => {
     const pg = await startPostgres(t, bin);
-    const { broker } = await startSystem(t, { origin: false });
+    const broker = await startBroker(t);
     await pg.sql(
       'CREATE TABLE titles (id int PRIMARY KEY)',
       `SET password_encryption = 'scram-sha-256'`,

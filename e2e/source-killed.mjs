@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { startPostgresOrigin } from './postgres-origin.mjs';
 import { Source, startPostgres, until } from './postgres.mjs';
 import { randomFrom } from './random.mjs';
-import { startSystem, temporaryFolder } from './system.mjs';
+import { startBroker } from './served.mjs';
+import { temporaryFolder } from './system.mjs';
 
 /** How often the source is killed. */
 export const KILLS = 50;
@@ -149,7 +150,7 @@ export async function killed(t, bin, { flags = [], settings = {} } = {}) {
   const pg = await startPostgres(t, bin, { max_connections: 20, ...settings });
   await pg.sql('CREATE TABLE titles (id int PRIMARY KEY, name text)', 'CREATE TABLE marks (client int, n int, PRIMARY KEY (client, n))');
   const origin = await startPostgresOrigin(t, pg, MAP);
-  const { broker } = await startSystem(t, { origin: false, vars: { ORIGIN_URL: origin.url } });
+  const broker = await startBroker(t, { ORIGIN_URL: origin.url });
   const source = new Source(t, { url: pg.url, broker: broker.url, folder: join(temporaryFolder(t), 'source'), map: MAP, flags }).start();
   await source.said(/following/);
   await until(async () => (await broker.status()).version === 1, 'the first version');

@@ -8,8 +8,9 @@ import { test } from 'node:test';
 
 import { Source, reached, servers, startPostgres, until } from './postgres.mjs';
 import { startLine } from './proxy.mjs';
+import { startBroker } from './served.mjs';
 import { TABLE, TITLES, rowsComeMoveAndGo } from './source-story.mjs';
-import { newsreel, startSystem, temporaryFolder } from './system.mjs';
+import { newsreel, temporaryFolder } from './system.mjs';
 
 const WITHOUT_REPLICATION = { wal_level: 'minimal', max_wal_senders: 0, max_replication_slots: 0 };
 const WAITING = 'SELECT count(*)::int AS rows FROM newsreel.outbox';
@@ -30,7 +31,7 @@ const KINDS = {
 /** A server, a broker and a source that follows. */
 async function started(t, bin, { tables = [TABLE], map = TITLES, flags = [], settings, withLine = false } = {}) {
   const pg = await startPostgres(t, bin, { ...WITHOUT_REPLICATION, ...settings });
-  const { broker } = await startSystem(t, { origin: false });
+  const broker = await startBroker(t);
   await pg.sql(...tables);
   const line = withLine ? await startLine(t, new URL(broker.url).port) : undefined;
   const folder = join(temporaryFolder(t), 'source');
@@ -93,7 +94,7 @@ truncate = { prefix = "part:" }
     const pg = await startPostgres(t, bin);
     await pg.sql(...tables);
     const follow = async (flags) => {
-      const { broker } = await startSystem(t, { origin: false });
+      const broker = await startBroker(t);
       const source = new Source(t, { url: pg.url, broker: broker.url, folder: join(temporaryFolder(t), 'source'), map, flags }).start();
       await source.said(/following/);
       await until(async () => (await broker.status()).version >= 1, 'the first version');
@@ -258,7 +259,7 @@ truncate = { prefix = "part:" }
 
   suite('the trigger runs for roles without rights, and for columns that come, go and change', async (t) => {
     const pg = await startPostgres(t, bin, WITHOUT_REPLICATION);
-    const { broker } = await startSystem(t, { origin: false });
+    const broker = await startBroker(t);
     await pg.sql(TABLE, 'CREATE ROLE reader LOGIN', 'CREATE ROLE app LOGIN', 'GRANT ALL ON titles TO app');
     const source = new Source(t, { url: pg.url.replace('postgres@', 'reader@'), broker: broker.url, folder: join(temporaryFolder(t), 'source'), map: TITLES, flags: ['--outbox'], create: false });
     same(await source.start().ended(), 3);

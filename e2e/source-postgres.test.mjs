@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Source, reached, servers, startPostgres, until } from './postgres.mjs';
+import { startBroker } from './served.mjs';
 import { TABLE, TITLES, rowsComeMoveAndGo } from './source-story.mjs';
-import { startSystem, temporaryFolder } from './system.mjs';
+import { temporaryFolder } from './system.mjs';
 
 /** A server, a broker and a source that follows. */
 async function started(t, bin, { tables = [TABLE], map = TITLES, flags, settings } = {}) {
   const pg = await startPostgres(t, bin, settings);
-  const { broker } = await startSystem(t, { origin: false });
+  const broker = await startBroker(t);
   await pg.sql(...tables);
   const make = () => new Source(t, { url: pg.url, broker: broker.url, folder: join(temporaryFolder(t), 'source'), map, flags });
   const source = make().start();

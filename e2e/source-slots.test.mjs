@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Source, reached, servers, startPostgres, startStandby, until, versions } from './postgres.mjs';
-import { newsreel, startSystem, temporaryFolder } from './system.mjs';
+import { startBroker } from './served.mjs';
+import { newsreel, temporaryFolder } from './system.mjs';
 
 const MAP = `[[map]]
 from = "public.titles"
@@ -19,7 +20,7 @@ const WIDE = { prefix: 'title:' };
 
 /** A broker and a source that follows a server. */
 async function follow(t, pg, { url = pg.url, tables = [TABLE], map = MAP, flags } = {}) {
-  const { broker } = await startSystem(t, { origin: false });
+  const broker = await startBroker(t);
   await pg.sql(...tables);
   const folder = join(temporaryFolder(t), 'source');
   const source = new Source(t, { url, broker: broker.url, folder, map, flags }).start();

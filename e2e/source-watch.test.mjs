@@ -7,7 +7,8 @@ import { test } from 'node:test';
 import { Follower } from './follower.mjs';
 import { Source, servers, startPostgres, until } from './postgres.mjs';
 import { startLine } from './proxy.mjs';
-import { newsreel, startSystem, temporaryFolder } from './system.mjs';
+import { startBroker } from './served.mjs';
+import { newsreel, temporaryFolder } from './system.mjs';
 
 const MAP = `[[map]]
 from = "public.titles"
@@ -19,7 +20,7 @@ truncate = { prefix = "title:" }
 /** A server, a broker and a source with metrics, whose line to the broker can be cut. */
 async function started(t, bin, { flags = [], settings } = {}) {
   const pg = await startPostgres(t, bin, settings);
-  const { broker } = await startSystem(t, { origin: false });
+  const broker = await startBroker(t);
   const line = await startLine(t, Number(new URL(broker.url).port));
   await pg.sql('CREATE TABLE titles (id int PRIMARY KEY, kind text)', 'CREATE TABLE others (text text)', 'ALTER TABLE others ALTER text SET STORAGE EXTERNAL');
   const folder = join(temporaryFolder(t), 'source');
