@@ -48,7 +48,8 @@ pub(crate) fn route(bytes: &[u8]) {
 }
 
 fn check_route(method: &str, route: &Route) {
-    assert!(["GET", "HEAD", "POST"].contains(&method));
+    let is_landing = matches!(route, Route::Edge(_, EdgeCall::Land(_)));
+    assert!(if is_landing { method == "PUT" } else { ["GET", "HEAD", "POST"].contains(&method) });
     match route {
         Route::Changes(_, page) => {
             assert!((1..=MAX_PAGE_VERSIONS).contains(&page.limit));
@@ -74,7 +75,13 @@ fn check_route(method: &str, route: &Route) {
         }
         Route::Edge(_, EdgeCall::Entry(key)) => check_key(key),
         Route::Edge(_, EdgeCall::Entries(keys)) => check_keys(keys),
-        Route::NewEpoch(_) | Route::Edge(_, EdgeCall::EntriesOf | EdgeCall::Fill) => {
+        Route::Edge(_, EdgeCall::Land(key)) => check_key(key),
+        Route::Edge(_, EdgeCall::Begin(key)) => {
+            assert_eq!(method, "POST");
+            check_key(key);
+        }
+        Route::NewEpoch(_)
+        | Route::Edge(_, EdgeCall::EntriesOf | EdgeCall::Fill | EdgeCall::Lease | EdgeCall::Floors) => {
             assert_eq!(method, "POST")
         }
         Route::Edge(_, EdgeCall::Metrics)
