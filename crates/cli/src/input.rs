@@ -1,9 +1,10 @@
 //! The files that commands read, `-` being stdin. A byte order mark at the beginning of a file is skipped.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::path::Path;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use newsreel_core::wire::bom::without_bom;
 
 use crate::exit::Failure;
@@ -24,6 +25,21 @@ pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
 pub(crate) fn text(path: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes(path)?)
         .map_err(|error| Failure::Input(format!("{}: not UTF-8: {}", path.display(), error.utf8_error())))
+}
+
+/// Opens the file, and a bar that shows how much of it has been read. The bar shows on a terminal only.
+pub(crate) fn open_with_bar(path: &Path) -> Result<(Box<dyn Read + Send>, ProgressBar), Failure> {
+    let wrong = |error: io::Error| unreadable(path, &error);
+    if path.as_os_str() == "-" {
+        let bar = ProgressBar::no_length();
+        return Ok((Box::new(bar.wrap_read(io::stdin())), bar));
+    }
+    let file = File::open(path).map_err(wrong)?;
+    let bar = ProgressBar::new(file.metadata().map_err(wrong)?.len());
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {eta} left") {
+        bar.set_style(style);
+    }
+    Ok((Box::new(bar.wrap_read(file)), bar))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {

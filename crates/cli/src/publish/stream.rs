@@ -2,12 +2,11 @@
 //!
 //! Every line has an idempotency key, so lines without an answer are sent again when the connection breaks.
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use newsreel_core::wire::bom::without_bom;
 use newsreel_core::wire::frame::close;
 use newsreel_core::wire::publish::MAX_BODY_BYTES;
@@ -18,6 +17,7 @@ use super::lines::{Heard, Lines};
 use crate::broker::BrokerOptions;
 use crate::exit::{Failure, note, print};
 use crate::http::pause;
+use crate::input;
 use crate::link::{Link, SocketEvent};
 
 /// How long the oldest publish may go without an answer before the connection counts as dead.
@@ -33,7 +33,7 @@ pub(super) async fn run(path: &Path, key: String, at: &BrokerOptions) -> Result<
         let why = format!("with --ndjson an idempotency key has at most {MAX_KEY_BYTES} bytes");
         return Err(Failure::Input(why));
     }
-    let (source, bar) = open(path)?;
+    let (source, bar) = input::open_with_bar(path)?;
     let (line, input) = mpsc::channel(READ_AHEAD);
     std::thread::spawn(move || read(source, &line));
     let mut stream = Stream {
@@ -199,21 +199,6 @@ impl Stream<'_> {
         self.redial = Some(redial);
         Ok(())
     }
-}
-
-/// Opens the file, and a bar that shows how much of it has been read. The bar shows on a terminal only.
-fn open(path: &Path) -> Result<(Box<dyn Read + Send>, ProgressBar), Failure> {
-    let wrong = |error: std::io::Error| Failure::Input(format!("{}: {error}", path.display()));
-    if path.as_os_str() == "-" {
-        let bar = ProgressBar::no_length();
-        return Ok((Box::new(bar.wrap_read(std::io::stdin())), bar));
-    }
-    let file = File::open(path).map_err(wrong)?;
-    let bar = ProgressBar::new(file.metadata().map_err(wrong)?.len());
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {eta} left") {
-        bar.set_style(style);
-    }
-    Ok((Box::new(bar.wrap_read(file)), bar))
 }
 
 /// Reads lines until the end, or until the receiver has gone. Runs on a thread of its own, since stdin may
