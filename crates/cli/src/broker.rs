@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use newsreel_core::wire::ndjson::PublishAnswer;
 use newsreel_core::wire::{Catalog, Receipt, ndjson};
 use reqwest::header::HeaderValue;
 use reqwest::{Client, Method, RequestBuilder, Url};
@@ -127,9 +128,23 @@ impl BrokerClient {
     /// Publishes lines, each with an idempotency key of its own, in their order. Returns how many of them, counted from the
     /// first, have a version for certain; a line that has none ends the count, also where later ones have one.
     pub(crate) async fn publish_lines(&self, lines: String) -> Result<usize, CallError> {
-        let request = self.request(Method::POST, "/changes").header("Content-Type", ndjson::MEDIA_TYPE);
-        let answer = http::call(request.body(lines), BROKER).await?;
+        let answer = self.answers_to_lines(lines).await?;
         Ok(answer.lines().take_while(|line| serde_json::from_str::<Receipt>(line).is_ok()).count())
+    }
+
+    /// Publishes lines, each with an idempotency key of its own, in their order. Returns their answers.
+    pub(crate) async fn publish_in_order(&self, lines: String) -> Result<Vec<PublishAnswer>, CallError> {
+        let answers = self.answers_to_lines(lines).await?;
+        let read: Result<_, _> = answers.lines().map(serde_json::from_str).collect();
+        read.map_err(|error| {
+            let answered = format!("lines that are no answers to publishes ({error})");
+            CallError::WrongServer(WrongServer { expected: BROKER, answered })
+        })
+    }
+
+    async fn answers_to_lines(&self, lines: String) -> Result<String, CallError> {
+        let request = self.request(Method::POST, "/changes").header("Content-Type", ndjson::MEDIA_TYPE);
+        http::call(request.body(lines), BROKER).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -9,8 +9,11 @@ mod database;
 #[cfg(test)]
 mod documents;
 mod exit;
+mod export;
+mod exported;
 mod fill;
 mod http;
+mod import;
 mod input;
 mod kept;
 mod link;
@@ -72,6 +75,20 @@ enum Command {
     /// A connection that is lost is opened again from the last printed version: none is skipped.
     #[command(after_long_help = tail::EXAMPLES)]
     Tail(tail::TailOptions),
+    /// Write a catalog's log as lines of JSON: a version each, with its position.
+    ///
+    /// The versions that the log has in full are written as they are; of those that it has folded, what the fold has of
+    /// each. Ends at the newest version. The token is one that may follow.
+    #[command(after_long_help = export::EXAMPLES)]
+    Export(export::ExportOptions),
+    /// Publish an exported log to another catalog or deployment, in its order, one version for each line.
+    ///
+    /// The versions begin after the newest of the catalog, in its epoch: positions are not kept. Let nobody else publish
+    /// to the catalog meanwhile; an import that finds another version between its own ends. Run again within 24
+    /// hours, the same file has no second effect, so an import that was cut off goes on. The token is one that may
+    /// publish and follow, such as an admin token.
+    #[command(after_long_help = import::EXAMPLES)]
+    Import(import::ImportOptions),
     /// Show the newest version of a catalog's log, the oldest that is kept in full, and its size.
     #[command(after_long_help = status::EXAMPLES)]
     Status(status::StatusOptions),
@@ -130,6 +147,8 @@ fn main() -> std::process::ExitCode {
             Command::Load(options) => load::run(options, broker).await,
             Command::Publish(options) => publish::run(options, broker).await,
             Command::Tail(options) => tail::run(options, broker).await,
+            Command::Export(options) => export::run(options, broker).await,
+            Command::Import(options) => import::run(options, broker).await,
             Command::Status(options) => status::run(options, broker).await,
             Command::Fill(options) => fill::run(options, broker).await,
             Command::CheckConfig(options) => check::run(&options),
