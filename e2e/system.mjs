@@ -136,7 +136,7 @@ function killer(t, child) {
 }
 
 /** Waits until a child has said something; if it ends before, says what it did say. */
-function said(child, pattern) {
+export function said(child, pattern) {
   const lines = [];
   return new Promise((resolve, reject) => {
     for (const stream of [child.stdout, child.stderr].filter(Boolean)) {

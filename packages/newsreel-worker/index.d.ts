@@ -1,9 +1,11 @@
 /** Newsreel's Worker. The types of the platform come from `wrangler types` or `@cloudflare/workers-types`. */
 
-import { DurableObject } from 'cloudflare:workers';
+import { DurableObject, WorkerEntrypoint } from 'cloudflare:workers';
 
+import type { NewsreelBinding } from './binding.js';
 import type { Bindings, Secrets, Variables } from './variables.js';
 
+export type * from './binding.js';
 export type { Bindings, Policy, Secrets, Variables } from './variables.js';
 
 /** All that the Worker reads of its environment. */
@@ -20,6 +22,18 @@ export class Replica extends DurableObject<NewsreelEnv> {
   fetch(request: Request): Promise<Response>;
   alarm(): Promise<void>;
 }
+
+/** What the configuration of a binding to `Newsreel` may say: the catalog of its calls, and the name of the publisher. */
+export interface NewsreelProps {
+  catalog?: string;
+  publisher?: string;
+}
+
+/** The entrypoint of service bindings, and of `context.exports.Newsreel` in the Worker itself. */
+export class Newsreel extends WorkerEntrypoint<NewsreelEnv, NewsreelProps> {
+  fetch(request: Request): Promise<Response>;
+}
+export interface Newsreel extends Omit<NewsreelBinding, 'fetch'> {}
 
 /** The HTTP API, and the schedule that prefetches hot keys. */
 declare const worker: {

@@ -1,0 +1,98 @@
+// The packages as a newcomer has them: their tarballs, Node and npm, and nothing else on the path.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+import { run } from './package.mjs';
+import { ROOT, said, temporaryFolder } from './system.mjs';
+
+/** Where scripts/packages puts the tarballs. */
+export const PACKAGES = join(ROOT, 'target/packages');
+
+export const platform = `${process.platform}-${process.arch}`;
+
+/** The path of a package's tarball. */
+export function tarballOf(name) {
+  const file = existsSync(PACKAGES) && readdirSync(PACKAGES).find((one) => one.startsWith(`${name}-`) && /^\d/.test(one.slice(name.length + 1)));
+  if (!file) throw new Error(`${name} has no tarball in target/packages: run scripts/packages --debug`);
+  return join(PACKAGES, file);
+}
+
+/** A machine with Node and npm: an empty folder, and an environment whose path has no cargo and no rustc. */
+export class Newcomer {
+  constructor(t) {
+    this.t = t;
+    this.folder = temporaryFolder(t);
+    const [bin, home] = ['bin', 'home'].map((name) => join(this.folder, name));
+    for (const folder of [bin, home]) mkdirSync(folder);
+    symlinkSync(process.execPath, join(bin, 'node'));
+    for (const name of ['npm', 'npx', 'sh']) symlinkSync(onPath(name), join(bin, name));
+    this.env = {
+      PATH: bin,
+      HOME: home,
+      npm_config_offline: 'true',
+      npm_config_audit: 'false',
+      npm_config_fund: 'false',
+      npm_config_update_notifier: 'false',
+      WRANGLER_SEND_METRICS: 'false',
+      WRANGLER_WRITE_LOGS: 'false',
+      WRANGLER_REGISTRY_PATH: join(home, 'wrangler'),
+      CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+    };
+  }
+
+  /** Runs a command to its end. */
+  run(program, words, { cwd = this.folder, env } = {}) {
+    return run(join(this.env.PATH, program), words, { cwd, env: { ...this.env, ...env } });
+  }
+
+  /** `npm create newsreel …`, from the tarball. */
+  create(...words) {
+    return this.run('npm', ['exec', '--yes', '--package', tarballOf('create-newsreel'), '--', 'create-newsreel', ...words]);
+  }
+
+  /**
+   * `npm install` in a project that was made. Newsreel's packages are tarballs. To save a download, wrangler is the one of this
+   * repository. `more` are packages of ours that the project also gets.
+   */
+  async install(project, more = []) {
+    const file = join(project, 'package.json');
+    const manifest = JSON.parse(readFileSync(file, 'utf8'));
+    delete manifest.devDependencies.wrangler;
+    for (const name of more) manifest.dependencies[nameOf(name)] = `file:${tarballOf(name)}`;
+    writeFileSync(file, JSON.stringify(manifest));
+    await this.run('npm', ['install'], { cwd: project });
+    const modules = join(project, 'node_modules');
+    mkdirSync(join(modules, '.bin'), { recursive: true });
+    symlinkSync(join(ROOT, 'node_modules/wrangler'), join(modules, 'wrangler'));
+    symlinkSync('../wrangler/bin/wrangler.js', join(modules, '.bin/wrangler'));
+  }
+
+  /** `npm run dev`, until it is ready. It ends with the test. */
+  async dev(project, words, env) {
+    const child = spawn(join(this.env.PATH, 'npm'), ['run', 'dev', '--', ...words], {
+      cwd: project,
+      env: { ...this.env, ...env },
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const closed = once(child, 'close');
+    this.t.after(async () => {
+      process.kill(-child.pid, 'SIGKILL');
+      await closed;
+    });
+    await said(child, /Ready on/);
+  }
+}
+
+/** Where a program is, links followed. */
+function onPath(name) {
+  const folder = process.env.PATH.split(delimiter).find((one) => existsSync(join(one, name)));
+  if (!folder) throw new Error(`${name} is not on the path`);
+  return realpathSync(join(folder, name));
+}
+
+/** The name of the package of a tarball. */
+const nameOf = (name) => name.replace(/^newsreel-cli-(?=.)/, '@newsreel/cli-');

@@ -1,0 +1,144 @@
+// From the tarballs of scripts/packages, with Node alone: a folder, a first hit at the edge, a change that is seen there, the
+// command, and the types. wrangler is the repository's, to save a download.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { run } from './package.mjs';
+import { Newcomer, platform, tarballOf } from './packages.mjs';
+import { ROOT, freePort } from './system.mjs';
+import { freePorts } from './workerd.mjs';
+
+const CREATE = join(ROOT, 'packages/create-newsreel');
+const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'));
+
+test('a Worker of one’s own: from an empty folder to a change at the edge', async (t) => {
+  const started = performance.now();
+  const seconds = () => `${((performance.now() - started) / 1000).toFixed(1)} s`;
+  const newcomer = new Newcomer(t);
+  await assert.rejects(newcomer.run('sh', ['-c', 'cargo --version || rustc --version || rustup --version']), /not found/);
+
+  const { stdout } = await newcomer.create('tv', '--packages', join(ROOT, 'target/packages'));
+  assert.match(stdout, /cd tv\n {2}npm install\n {2}npm run dev\n/);
+  const project = join(newcomer.folder, 'tv');
+  await newcomer.install(project, ['newsreel', 'newsreel-cli', `newsreel-cli-${platform}`]);
+  const port = await freePort();
+  await newcomer.dev(project, ['--port', String(port), '--inspector-port', '0']);
+
+  const read = async () => {
+    const response = await fetch(`http://127.0.0.1:${port}/title:1`);
+    return { title: (await response.json()).title, from: /from=(\w+)/.exec(response.headers.get('Newsreel'))[1] };
+  };
+  assert.deepEqual(await read(), { title: 'The Lantern Keepers', from: 'origin' });
+  assert.deepEqual(await read(), { title: 'The Lantern Keepers', from: 'memory' });
+  t.diagnostic(`the first hit after ${seconds()}`);
+
+  const change = await newcomer.run('npm', ['run', 'change', 'title:1'], { cwd: project, env: { PORT: String(port) } });
+  assert.match(change.stdout, /edge before {2}.*The Lantern Keepers.*\n.*"version":1.*\nedge after {3}.*Changed at /);
+  assert.match((await read()).title, /^Changed at /);
+  t.diagnostic(`a changed value at the edge after ${seconds()}`);
+  const refused = await fetch(`http://127.0.0.1:${port}/title:1`, { method: 'PUT', body: 'by a stranger' });
+  assert.equal(refused.status, 401);
+
+  await t.test('npx newsreel tail, without Rust', async () => {
+    const words = ['newsreel', 'tail', '--broker', `http://127.0.0.1:${port}`, '--token', 'dev-follow', '--catalog', 'tv'];
+    const tail = await newcomer.run('npx', [...words, '--from', 'start', '--exit-when-live', '--json'], { cwd: project });
+    assert.match(tail.stdout, /"version":1.*"key":"title:1"/);
+  });
+
+  await t.test('npm run deploy would deploy it', async () => {
+    const { stdout: plan } = await newcomer.run('npm', ['run', 'deploy', '--', '--dry-run'], { cwd: project });
+    for (const name of ['BROKER', 'REPLICA', 'ENTRIES', 'PUBLISH_TOKENS', 'EDIT_TOKEN']) assert.ok(plan.includes(`env.${name} `), plan);
+  });
+
+  await t.test('in TypeScript the Worker, its settings and its binding are typed', () => checkTypes(newcomer, project));
+});
+
+/** Compiles a Worker in TypeScript against the package and what `wrangler types` writes. */
+async function checkTypes(newcomer, project) {
+  writeFileSync(
+    join(project, 'src/index.ts'),
+    `import newsreel, { type Entry, type Variables } from 'newsreel-worker';
+export { Broker, Newsreel, Replica } from 'newsreel-worker';
+export { Titles } from './titles.js';
+const settings: Variables = { CATALOGS: 'tv', FILL_TOP: 7, POLICY: { title: { ttl_ms: 5, beyond_bound: 'fail' } } };
+// @ts-expect-error: no such variable
+const wrong: Variables = { CATALOG: 'tv' };
+export default {
+  async fetch(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
+    const entry: Entry = await context.exports.Newsreel.read('title:1', () => env.TITLES.getByName('all').get('title:1'));
+    return entry.found ? Response.json(entry.value) : newsreel.fetch(request, env, context);
+  },
+  scheduled: newsreel.scheduled,
+} satisfies ExportedHandler<Env>;
+`,
+  );
+  const config = join(project, 'wrangler.toml');
+  writeFileSync(config, readFileSync(config, 'utf8').replace('src/index.js', 'src/index.ts'));
+  await newcomer.run('npx', ['wrangler', 'types'], { cwd: project });
+  const options = { strict: true, module: 'esnext', moduleResolution: 'bundler', target: 'es2023', lib: ['es2023'], types: [], noEmit: true, allowJs: true };
+  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['src/index.ts', 'worker-configuration.d.ts'] }));
+  await run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', '.'], { cwd: project });
+}
+
+test('a server of one’s own behind it: the template origin', async (t) => {
+  const newcomer = new Newcomer(t);
+  await newcomer.create('shop', '--template', 'origin', '--packages', join(ROOT, 'target/packages'));
+  const project = join(newcomer.folder, 'shop');
+  await newcomer.install(project);
+  const port = await freePorts(2);
+  const env = { PORT: String(port) };
+  await newcomer.dev(project, ['--inspector-port', '0'], env);
+
+  const read = async () => {
+    const response = await fetch(`http://127.0.0.1:${port}/v1/catalogs/shop/entries/title:1`);
+    return [(await response.json()).title, response.headers.get('Cache-Status')];
+  };
+  const [[title, miss], [, hit]] = [await read(), await read()];
+  assert.equal(title, 'The Lantern Keepers');
+  assert.match(miss, /fwd=uri-miss/);
+  assert.match(hit, /newsreel-memory; hit/);
+  const { stdout } = await newcomer.run('npm', ['run', 'change', 'title:1'], { cwd: project, env });
+  assert.match(stdout, /edge after {3}.*Changed at /);
+});
+
+test('create-newsreel says what is wrong, and then writes nothing', async (t) => {
+  const newcomer = new Newcomer(t);
+  mkdirSync(join(newcomer.folder, 'full/src'), { recursive: true });
+  const command = (...words) => newcomer.run('node', [join(CREATE, 'bin.js'), ...words]);
+  const before = readdirSync(newcomer.folder);
+  for (const [words, message] of [
+    [['full'], /full is not empty \(src\): choose another name, or empty the folder first/],
+    [['My Shop'], /'My Shop' cannot be the name of a Worker: .*\. Try 'my-shop'/],
+    [['tv', '--template', 'rails'], /no template is called 'rails': there are worker, /],
+    [['tv', '--packages', 'nowhere'], /--packages nowhere: there is no such folder/],
+    [['tv', 'radio'], /one name is wanted, and not 2: tv radio/],
+    [['--tempalte', 'worker'], /Unknown option '--tempalte'/],
+    [[], /the name of the folder is missing/],
+  ]) {
+    await assert.rejects(command(...words), message);
+  }
+  const older = `data:text/javascript,${encodeURIComponent('Object.defineProperty(process.versions, "node", { value: "20.1.0" })')}`;
+  await assert.rejects(newcomer.run('node', ['--import', older, join(CREATE, 'bin.js'), 'tv']), /Node 22\.12 or newer is needed.*this is Node 20\.1\.0/);
+  assert.deepEqual(readdirSync(newcomer.folder), before);
+});
+
+test('the versions in the templates and between the packages are those of this repository', () => {
+  const { devDependencies } = readJson(join(ROOT, 'package.json'));
+  const { version } = readJson(join(ROOT, 'packages/newsreel/package.json'));
+  for (const folder of readdirSync(join(ROOT, 'packages'))) {
+    assert.equal(readJson(join(ROOT, 'packages', folder, 'package.json')).version, version, folder);
+  }
+  for (const name of Object.values(readJson(join(ROOT, 'packages/newsreel-cli/package.json')).optionalDependencies)) assert.equal(name, version);
+  const date = /^compatibility_date = .*$/m;
+  for (const template of readdirSync(join(CREATE, 'template'))) {
+    const manifest = readJson(join(CREATE, 'template', template, 'package.json'));
+    assert.equal(manifest.dependencies['newsreel-worker'], `^${version}`, template);
+    assert.equal(manifest.devDependencies.wrangler, `^${devDependencies.wrangler}`, template);
+    const [ours, theirs] = ['wrangler.toml', `packages/create-newsreel/template/${template}/wrangler.toml`].map((path) => readFileSync(join(ROOT, path), 'utf8').match(date)[0]);
+    assert.equal(theirs, ours, template);
+  }
+  assert.ok(tarballOf('newsreel-worker').endsWith(`${version}.tgz`));
+});
