@@ -10,8 +10,8 @@ use newsreel_core::metrics::counts::{Counts, CountsError};
 use newsreel_core::metrics::hot::{self, HotKey};
 use newsreel_core::read::floors::FloorRow;
 use newsreel_core::read::sync::{SyncRequest, SyncResponse};
-use newsreel_core::wire::{Catalog, UnixMillis};
-use serde::Serialize;
+use newsreel_core::wire::{Catalog, Key, UnixMillis};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// The header with which a replica says that it gave the proof that was asked for.
@@ -50,10 +50,13 @@ pub(crate) enum Call {
     Metrics,
     /// The body is a JSON array of `[key, reads]`, to be prefetched; the answer is empty.
     HotList,
+    /// The body is a [`FillTurn`], the answer a [`TurnAnswer`]. A replica of an older release has no such call, and its
+    /// readers fill without turns.
+    Turn,
 }
 
 impl Call {
-    const ALL: [Self; 4] = [Self::Sync, Self::Report, Self::Metrics, Self::HotList];
+    const ALL: [Self; 5] = [Self::Sync, Self::Report, Self::Metrics, Self::HotList, Self::Turn];
 
     const fn path(self) -> &'static str {
         match self {
@@ -61,6 +64,7 @@ impl Call {
             Self::Report => "/report",
             Self::Metrics => "/metrics",
             Self::HotList => "/ahead",
+            Self::Turn => "/turn",
         }
     }
 
@@ -73,6 +77,22 @@ impl Call {
     pub(crate) fn at(path: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|call| call.path() == path)
     }
+}
+
+/// A request's wish to fill a key, or, when it has done so, to let others.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FillTurn {
+    pub(crate) key: Key,
+    /// The request, by a name that no other has.
+    pub(crate) holder: String,
+    /// Whether the turn is given back.
+    pub(crate) done: bool,
+}
+
+/// Whether the request may fill the key now.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TurnAnswer {
+    pub(crate) free: bool,
 }
 
 /// Floors as SQLite writes them: a JSON array of [`FloorRow`]s, of which none crosses into wasm one by one.

@@ -8,6 +8,7 @@
 //! - `shadow`: answers of the address that served so far, compared with Newsreel's own;
 //! - `context`: the deployment, catalog and edge of a request; `state`: what the isolate holds of a catalog;
 //! - `drive`: drives reads through the tiers; `singleflight`: one fetch of the origin for a key at a time;
+//! - `turns`: one fill by a caller at a time across isolates;
 //! - `store`: puts what was served into the nearer tiers; `background`: the work behind an answer;
 //! - `sync`, `window`: how floors come from the replica, asked for and unasked;
 //! - `response`: headers and body; `metrics`: the counters; `cron`: lists of hot keys, by the clock.
@@ -35,4 +36,5 @@ mod singleflight;
 mod state;
 pub(crate) mod store;
 mod sync;
+mod turns;
 mod window;

@@ -6,11 +6,12 @@
 //! - `rows`: floors, position and tasks in SQLite;
 //! - `answer_readers`: floors for readers that ask; `windows`: floors for readers that listen;
 //! - `kv_cleanup`: deletes what no reader will ask KV for; `prefetch`: fetches hot values ahead of their readers;
-//! - `usage`: what readers report.
+//! - `usage`: what readers report; `fill_turns`: which of their requests fills a key.
 
 mod answer_readers;
 mod broker_socket;
 mod driver;
+mod fill_turns;
 mod kv_cleanup;
 pub(crate) mod object;
 mod prefetch;

@@ -15,17 +15,17 @@ use crate::reader::drive::{FinishedRead, fetch};
 use crate::reader::state::{may_sync_behind, reader, synced_behind};
 use crate::reader::store::put_all;
 use crate::reader::sync::sync;
-use crate::reader::{metrics, singleflight, window};
+use crate::reader::{metrics, singleflight, turns, window};
 
 /// Starts the work that finished reads leave: counts, fills and refreshes. Opens a window and syncs where the
 /// next reads need newer floors.
 pub(crate) fn after_response(context: &Rc<ReadContext>, event: &Context, reads: &[FinishedRead]) {
     metrics::count(context, reads);
     let fills: Vec<_> = reads.iter().filter_map(|read| read.fill(context)).collect();
-    if !fills.is_empty() {
-        let context = Rc::clone(context);
-        event.wait_until(async move {
-            put_all(&context, fills).await;
+    if !fills.is_empty() || !context.turns.borrow().is_empty() {
+        let storing = Rc::clone(context);
+        turns::give_back_after(context, event, async move {
+            put_all(&storing, fills).await;
         });
     }
     for read in reads.iter().filter(|read| context.can_refresh() && wants_refresh(read)) {

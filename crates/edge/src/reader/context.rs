@@ -1,6 +1,7 @@
 //! Where a read happens: the deployment, the catalog, the edge; the replica it asks for floors, and what it asks for a
 //! value that no tier has.
 
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use newsreel_core::read::cache::ReadMachine;
@@ -27,6 +28,10 @@ pub(crate) struct ReadContext {
     pub(crate) policy: ReadPolicy,
     /// Whether answers carry the tags of their entry.
     pub(crate) sends_tags: bool,
+    /// The keys whose turn to fill this request has taken, across isolates.
+    pub(crate) turns: RefCell<Vec<Key>>,
+    /// The name of this request among all that take turns, once it is asked for ([`ReadContext::holder`]).
+    pub(crate) holder: OnceCell<String>,
 }
 
 /// The program that has the values, which a read asks when no tier serves.
@@ -44,7 +49,17 @@ impl ReadContext {
     pub(crate) fn new(env: Env, config: Rc<Config>, catalog: Catalog, edge: String) -> Self {
         let (replica, source, policy) = (None, Source::Origin, ReadPolicy::default());
         let sends_tags = config.send_cache_tag;
-        Self { env, config, catalog, edge, replica, source, policy, sends_tags }
+        let (turns, holder) = (RefCell::default(), OnceCell::new());
+        Self { env, config, catalog, edge, replica, source, policy, sends_tags, turns, holder }
+    }
+
+    /// Returns the name of this request among all that take turns.
+    pub(crate) fn holder(&self) -> &str {
+        self.holder.get_or_init(|| {
+            let mut bytes = [0; 16];
+            getrandom::fill(&mut bytes).expect("the runtime gives randomness while it answers a request");
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        })
     }
 
     /// Returns the policy of a key's class.

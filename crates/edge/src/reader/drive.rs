@@ -21,6 +21,7 @@ use crate::reader::response::headers::Provenance;
 use crate::reader::singleflight::{self, FetchError};
 use crate::reader::state::{Reader, reader};
 use crate::reader::sync::sync;
+use crate::reader::turns;
 use crate::tiers::origin::Question;
 use crate::tiers::{Entry, kv, r2};
 
@@ -340,7 +341,7 @@ async fn ask_one(context: &ReadContext, driver: &ReadDriver<Entry>, question: Ti
 
 async fn ask_origin(context: &ReadContext, read: &ReadMachine, question: TierQuestion) -> TierAnswer {
     let began = now();
-    let (outcome, shared) = singleflight::fetch(&Question {
+    let asked = Question {
         env: &context.env,
         config: &context.config,
         catalog: &context.catalog,
@@ -351,8 +352,11 @@ async fn ask_origin(context: &ReadContext, read: &ReadMachine, question: TierQue
             Source::Function(function) => Some(function),
             Source::Origin | Source::Lease => None,
         },
-    })
-    .await;
+    };
+    let elsewhere = async |heartbeat: &dyn Fn()| {
+        turns::entry_of_another(context, read.key(), question.position, heartbeat).await
+    };
+    let (outcome, shared) = singleflight::fetch(&asked, elsewhere).await;
     let found = outcome.map(Some).map_err(TierError::from);
     TierAnswer { origin: Some((now().since(began), shared)), ..TierAnswer::new(question, found) }
 }

@@ -15,6 +15,7 @@ use newsreel_core::wire::{Catalog, Key};
 use worker::Delay;
 
 use crate::clock::now;
+use crate::tiers::Entry;
 use crate::tiers::origin::Question;
 use flights::{Flights, Outcome, Turn};
 
@@ -30,8 +31,11 @@ thread_local! {
 }
 
 /// Fetches, or waits for the fetch of the same key that is under way; says whether the
-/// outcome is another request's.
-pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
+/// outcome is another request's. Before it fetches, `elsewhere` may bring the entry of another isolate's fetch.
+pub(crate) async fn fetch(
+    question: &Question<'_>,
+    elsewhere: impl AsyncFnOnce(&dyn Fn()) -> Option<Entry>,
+) -> (Outcome, bool) {
     let name = format!("{}/{}", question.catalog, question.key);
     let patience = question.config.origin_timeout.max(IN_QUEUE);
     let (mut awaited, mut held, mut ahead, mut moved_at) = (None, None, u32::MAX, now());
@@ -62,9 +66,14 @@ pub(crate) async fn fetch(question: &Question<'_>) -> (Outcome, bool) {
         Delay::from(pause).await;
     };
     let heartbeat = || FLIGHTS.with_borrow_mut(|flights| flights.heartbeat(number, now()));
-    let outcome = question.ask(heartbeat).await.map_err(|error| FetchError::Origin(Rc::new(error)));
+    let other = elsewhere(&heartbeat).await;
+    let is_other = other.is_some();
+    let outcome = match other {
+        Some(entry) => Ok(entry),
+        None => question.ask(heartbeat).await.map_err(|error| FetchError::Origin(Rc::new(error))),
+    };
     FLIGHTS.with_borrow_mut(|flights| flights.complete(number, &outcome, now()));
-    (outcome, false)
+    (outcome, is_other)
 }
 
 /// Says whether a key should be fetched anew behind an answer: it is not being fetched, and did not just fail.

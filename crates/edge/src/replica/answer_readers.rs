@@ -12,8 +12,8 @@ use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Headers, Response, ResponseBuilder, Result};
 
 use crate::clock::now;
-use crate::http::problem_response;
-use crate::protocol::{FloorsJson, LocalReplica, PACKED, PROVED, parsed};
+use crate::http::{json_response, problem_response};
+use crate::protocol::{FillTurn, FloorsJson, LocalReplica, PACKED, PROVED, TurnAnswer, parsed};
 use crate::replica::driver::{Ended, Inner};
 use crate::replica::rows::FloorPage;
 use crate::replica::windows::Windows;
@@ -28,6 +28,9 @@ const PONG_WAIT: Duration = Duration::from_secs(1);
 /// How long a question may wait after the last one waited in vain: the broker is away, and not every reader
 /// needs to wait to learn that.
 const SYNC_WAIT_AFTER_FAILURE: Duration = Duration::from_millis(250);
+
+/// How long a turn lasts where the configuration cannot be read.
+const TURN: Duration = Duration::from_secs(10);
 
 impl Inner {
     /// Answers a reader: the floors it lacks, and how old the proof is that there are no others.
@@ -72,6 +75,20 @@ impl Inner {
     pub(crate) fn take_report(&self, report: &str) -> Result<Response> {
         self.usage.borrow_mut().take(report)?;
         Response::empty()
+    }
+
+    /// Gives a request of this edge the turn at filling a key, or takes it back.
+    pub(crate) fn take_turn(&self, turn: FillTurn) -> Result<Response> {
+        let FillTurn { key, holder, done } = turn;
+        let mut turns = self.fill_turns.borrow_mut();
+        let free = if done {
+            turns.give_back(&key, &holder);
+            true
+        } else {
+            let hold_for = self.config.as_ref().map_or(TURN, |config| config.origin_timeout);
+            turns.take(key, holder, now(), hold_for)
+        };
+        json_response(&TurnAnswer { free })
     }
 
     /// Answers with the counts of all readers.

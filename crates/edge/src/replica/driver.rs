@@ -26,6 +26,7 @@ use crate::clock::now;
 use crate::config::{Config, config};
 use crate::protocol::catalog_and_edge;
 use crate::replica::broker_socket::{self, SocketEvent};
+use crate::replica::fill_turns::FillTurns;
 use crate::replica::rows::Rows;
 use crate::replica::usage::Usage;
 
@@ -59,6 +60,7 @@ pub(crate) struct Inner {
     /// Whether the last reader that waited for a proof waited in vain.
     pub(crate) last_wait_failed: Cell<bool>,
     pub(crate) usage: RefCell<Usage>,
+    pub(crate) fill_turns: RefCell<FillTurns>,
     pub(crate) proving: Cell<bool>,
 }
 
@@ -98,6 +100,7 @@ impl Inner {
             alarm_at: Cell::default(),
             cleaning_up: Cell::new(false),
             prefetching: Cell::new(false),
+            fill_turns: RefCell::default(),
             last_wait_failed: Cell::new(false),
             usage: RefCell::new(usage),
             proving: Cell::new(false),
