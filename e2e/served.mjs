@@ -19,8 +19,12 @@ export class Served {
    * `state` is where the objects are kept, `vars` the deployment's variables beside the usual, `around` the name of a
    * module of these tests around the production Worker (`WORKER`, and a second one, `SECOND`).
    */
-  static async at(t, { vars = {}, state = temporaryFolder(t), around } = {}) {
+  static async at(t, { vars = {}, state, around } = {}) {
+    const served = new Served();
+    // Before its folders are removed: a test's end runs in the order in which it was told.
+    t.after(() => served.kill());
     const folder = temporaryFolder(t);
+    state ??= temporaryFolder(t);
     const [port, kv] = [await freePort(), await startKv()];
     t.after(() => kv.close());
     const modules = [...(around ? [wrap(folder, around)] : []), ...copyWorker(folder), ...(around ? copyWorker(folder, 'second/') : [])];
@@ -28,9 +32,7 @@ export class Served {
     const config = join(folder, 'config.capnp');
     const all = { EDGE: 'e2e', ORIGIN_URL: 'http://127.0.0.1:1', ...SECRETS, ...vars };
     writeFileSync(config, configuration({ port, modules, classes: ['Broker', 'Replica'], state, kv: kv.port, vars: all }));
-    const served = new Served();
     Object.assign(served, { config, kv, state, broker: new Broker(`http://127.0.0.1:${port}`) });
-    t.after(() => served.kill());
     return served;
   }
 
