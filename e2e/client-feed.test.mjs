@@ -9,7 +9,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { Recorder, TestStore, QUICK, connect } from './client.mjs';
-import { startDev, startSystem, freePort, temporaryFolder, TOKENS } from './system.mjs';
+import { Served } from './served.mjs';
+import { startSystem, temporaryFolder, TOKENS } from './system.mjs';
 
 const token = TOKENS.follow;
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
@@ -139,19 +140,17 @@ test('against the real broker', async (t) => {
 });
 
 test('the broker is killed and comes back: the feed goes on where it was', async (t) => {
-  const state = temporaryFolder(t);
-  const port = await freePort();
-  const originPort = await freePort();
-  const first = await startDev(t, { state, port, originPort });
-  const recorder = await Recorder.follow(t, first.broker, { token, timing: { ...QUICK, backoffCapMs: 200 } });
+  const served = await Served.at(t);
+  const { broker } = await served.start();
+  const recorder = await Recorder.follow(t, broker, { token, timing: { ...QUICK, backoffCapMs: 200 } });
   await recorder.feed.live();
-  const receipt = await first.broker.publish({ key: 'title:1' });
+  const receipt = await broker.publish({ key: 'title:1' });
   await recorder.feed.waitFor(receipt.position);
   const waiting = recorder.next('waiting');
-  await first.kill();
+  await served.kill();
   const { error, reason } = await waiting;
   assert.ok(reason !== '' || error);
-  const { broker } = await startDev(t, { state, port, originPort });
+  await served.start();
   const { version } = await broker.publish({ key: 'title:2' });
   await recorder.feed.waitFor(version);
   assert.deepEqual(recorder.versions, [1, 2]);

@@ -5,10 +5,11 @@ import { request as httpRequest } from 'node:http';
 import { test } from 'node:test';
 
 import { Follower } from './follower.mjs';
-import { startSystem, TOKENS } from './system.mjs';
+import { startBroker } from './served.mjs';
+import { TOKENS } from './system.mjs';
 
 test('the contract', async (t) => {
-  const { broker } = await startSystem(t, { origin: false });
+  const broker = await startBroker(t);
   const head = async (catalog) => (await broker.status(catalog)).version;
 
   await t.test('a publish of 1 to 1,000 changes is one version', async () => {

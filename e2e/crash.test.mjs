@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Follower } from './follower.mjs';
-import { freePort, newsreel, startDev, startOrigin, temporaryFolder, TOKENS } from './system.mjs';
+import { Served, startBroker } from './served.mjs';
+import { freePort, newsreel, startOrigin, temporaryFolder, TOKENS } from './system.mjs';
 
 test('D1: workerd killed in the middle of publishes keeps every acknowledged version, none twice', async (t) => {
-  const [port, originPort] = [await freePort(), await freePort()];
-  const place = { state: temporaryFolder(t), port, originPort };
+  const originPort = await freePort();
+  const served = await Served.at(t, { vars: { ORIGIN_URL: `http://127.0.0.1:${originPort}` } });
+  const { broker } = await served.start();
   const folder = temporaryFolder(t);
-  let { broker, kill } = await startDev(t, place);
   const origin = await startOrigin(t, { port: originPort, db: join(folder, 'origin.sqlite'), broker: broker.url });
   const follower = await new Follower(broker).connect();
 
@@ -35,13 +36,12 @@ test('D1: workerd killed in the middle of publishes keeps every acknowledged ver
   };
   const publishers = Array.from({ length: 4 }, (_, publisher) => publishUntilCut(publisher));
   await follower.reached(100);
-  await kill();
+  await served.kill();
   const cut = await Promise.all(publishers);
   assert.ok(acknowledged.size > 50, `${acknowledged.size} publishes were acknowledged`);
   await follower.until(() => follower.closed);
 
-  ({ broker, kill } = await startDev(t, place));
-  follower.broker = broker;
+  await served.start();
   await follower.connect();
   assert.equal(follower.resets, 0, 'the log goes on where it stopped');
   for (const { key, headers } of cut) {
@@ -74,8 +74,8 @@ test('D1: workerd killed in the middle of publishes keeps every acknowledged ver
 });
 
 test('an origin killed between commit and publish: the change still arrives, once', async (t) => {
-  const [port, originPort] = [await freePort(), await freePort()];
-  const { broker } = await startDev(t, { state: temporaryFolder(t), port, originPort });
+  const originPort = await freePort();
+  const broker = await startBroker(t, { ORIGIN_URL: `http://127.0.0.1:${originPort}` });
   const place = { port: originPort, db: join(temporaryFolder(t), 'origin.sqlite'), broker: broker.url };
   const follower = await new Follower(broker).connect();
 
@@ -105,9 +105,8 @@ test('an origin killed between commit and publish: the change still arrives, onc
 });
 
 test('the command line follows over a crash: replay from its resume file, then live', async (t) => {
-  const [port, originPort] = [await freePort(), await freePort()];
-  const place = { state: temporaryFolder(t), port, originPort };
-  const { broker, kill } = await startDev(t, place);
+  const served = await Served.at(t);
+  const { broker } = await served.start();
   const flags = ['--broker', broker.url, '--catalog', 'tv'];
   const publish = async (key) => {
     const { code, stdout } = await newsreel('publish', ...flags, '--token', TOKENS.publish, '--key', key);
@@ -123,8 +122,8 @@ test('the command line follows over a crash: replay from its resume file, then l
   await publish('a:1');
   await publish('a:2');
   assert.deepEqual(await tail(2), [1, 2]);
-  await kill();
-  await startDev(t, place);
+  await served.kill();
+  await served.start();
   await publish('a:3');
   await publish('a:4');
   assert.deepEqual(await tail(4), [3, 4]);

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Follower } from './follower.mjs';
+import { startBroker } from './served.mjs';
 import { startSystem, TOKENS, wrapped } from './system.mjs';
 
 const NDJSON = { 'content-type': 'application/x-ndjson' };
@@ -11,7 +12,7 @@ const followers = async (broker, catalog) =>
   (await broker.call('GET', '/followers', { token: TOKENS.admin, catalog })).json.followers;
 
 test('one follower of 200 is stuck: it is closed 4008 and the others never notice', async (t) => {
-  const { broker } = await startSystem(t, { origin: false, vars: { SLOW_AFTER_MS: '1500' } });
+  const broker = await startBroker(t, { SLOW_AFTER_MS: '1500' });
   const catalog = 'stuck';
   const stuck = new Follower(broker, { catalog, name: 'stuck', mute: true });
   await stuck.connect();
@@ -32,7 +33,7 @@ test('one follower of 200 is stuck: it is closed 4008 and the others never notic
 });
 
 test('too many unacknowledged bytes are too slow as well', async (t) => {
-  const { broker } = await startSystem(t, { origin: false, vars: { SLOW_BYTES: '200000' } });
+  const broker = await startBroker(t, { SLOW_BYTES: '200000' });
   const catalog = 'swamped';
   const stuck = await new Follower(broker, { catalog, mute: true }).connect();
   const other = await new Follower(broker, { catalog }).connect();
@@ -47,7 +48,7 @@ test('too many unacknowledged bytes are too slow as well', async (t) => {
 });
 
 test('whose pings have ended is closed 4008 by the next look, without the broker having woken for it', async (t) => {
-  const { broker } = await startSystem(t, { origin: false, vars: { SILENT_AFTER_MS: '1000' } });
+  const broker = await startBroker(t, { SILENT_AFTER_MS: '1000' });
   for (const [catalog, look] of [
     ['listed', (catalog) => followers(broker, catalog)],
     ['published', (catalog) => broker.publish({ key: 'a:1' }, { catalog })],

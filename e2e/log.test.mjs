@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { cpSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 
 import { Events } from './events.mjs';
 import { Follower } from './follower.mjs';
@@ -12,6 +13,9 @@ import { freePort, newsreel, startDev, startSystem, temporaryFolder, TOKENS, wra
 const NDJSON = { 'content-type': 'application/x-ndjson' };
 /** A log that folds early, so that a few thousand versions show what years would. */
 const SHORT = { LOG_SEGMENT_BYTES: '8192', LOG_KEEP_BYTES: '65536' };
+
+/** How long a question waits that is asked until an alarm has done its work. */
+const POLL_MS = 50;
 
 /** How long the longest log is. `scripts/test long` plays a million versions. */
 const VERSIONS = process.env.NEWSREEL_LONG ? 1_000_000 : 200_000;
@@ -31,6 +35,7 @@ async function untilStatus(broker, catalog, wanted, within = 60_000) {
     const status = await broker.status(catalog);
     if (wanted(status)) return status;
     assert.ok(Date.now() < deadline, `not in time: ${JSON.stringify(status)}`);
+    await setTimeout(POLL_MS);
   }
 }
 
@@ -263,7 +268,10 @@ test('a log forgets past its horizon', async (t) => {
   const { epoch, hash } = follower.position;
   const gone = async () => (await broker.changes(`?epoch=${epoch}&since=2&hash=${hash}`, { catalog })).status;
   const deadline = Date.now() + 60_000;
-  while ((await gone()) !== 410) assert.ok(Date.now() < deadline, 'forgotten in time');
+  while ((await gone()) !== 410) {
+    assert.ok(Date.now() < deadline, 'forgotten in time');
+    await setTimeout(POLL_MS);
+  }
   await follower.connect();
   assert.equal(follower.resets, 1, 'G7: a reset, never silence');
   assert.match(follower.frames.find((frame) => frame.type === 'reset').reason, /older than anything kept/);

@@ -9,7 +9,8 @@ import { test } from 'node:test';
 
 import { Follower } from './follower.mjs';
 import { Publisher } from './publisher.mjs';
-import { freePort, newsreel, startDev, startSystem, temporaryFolder, TOKENS, wrapped } from './system.mjs';
+import { Served } from './served.mjs';
+import { newsreel, startSystem, temporaryFolder, TOKENS, wrapped } from './system.mjs';
 
 const LINES = 'application/x-ndjson';
 
@@ -382,8 +383,8 @@ test('bodies that are being read take so much memory, and no more', async (t) =>
 });
 
 test('D1, D3: the command publishes a file over a crash, each line once', async (t) => {
-  const place = { state: temporaryFolder(t), port: await freePort(), originPort: await freePort() };
-  const { broker, kill } = await startDev(t, place);
+  const served = await Served.at(t);
+  const { broker } = await served.start();
   const follower = await new Follower(broker).connect();
   const file = join(temporaryFolder(t), 'lines.ndjson');
   const keys = Array.from({ length: 20_000 }, (_, n) => `title:${n}`);
@@ -392,9 +393,9 @@ test('D1, D3: the command publishes a file over a crash, each line once', async 
     '--retry-for-ms', '60000', '--idempotency-key', 'file-1', '--ndjson', file];
   const publishing = newsreel(...words);
   await follower.reached(2_000);
-  await kill();
+  await served.kill();
   assert.ok(follower.position.version < keys.length, 'killed in the middle');
-  await startDev(t, place);
+  await served.start();
   const { code, stdout, stderr } = await publishing;
   assert.equal(code, 0, stderr);
   assert.match(stderr, /connecting again[^]*20000 published, 0 refused/);

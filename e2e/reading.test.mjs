@@ -6,7 +6,8 @@ import { test } from 'node:test';
 
 import { Events } from './events.mjs';
 import { Follower } from './follower.mjs';
-import { freePort, startDev, startSystem, temporaryFolder, TOKENS } from './system.mjs';
+import { Served } from './served.mjs';
+import { startSystem, TOKENS } from './system.mjs';
 
 const KEPT = 'private, max-age=86400, immutable';
 
@@ -147,22 +148,22 @@ test('long polls', async (t) => {
 });
 
 test('workerd killed under a poll and a stream: both go on where they were', async (t) => {
-  const place = { state: temporaryFolder(t), port: await freePort(), originPort: 1 };
-  let { broker, kill } = await startDev(t, place);
+  const served = await Served.at(t);
+  const { broker } = await served.start();
   const first = await broker.publish({ key: 'a:1' });
   const reader = await new Events(broker).connect();
   await reader.reached(first);
   const address = after((await broker.changes('')).json);
   const poll = broker.changes(`${address}&wait_ms=30000`).then(() => 'answered', () => 'failed');
   await waitFor(broker, 'tv', { polls: 1, streams: 1 });
-  await kill();
+  await served.kill();
   assert.equal(await poll, 'failed');
   await reader.until(() => reader.ended).catch(() => {});
 
-  ({ broker, kill } = await startDev(t, place));
+  await served.start();
   const receipt = await broker.publish({ key: 'a:2' });
   assert.equal((await broker.changes(`${address}&wait_ms=30000`)).json.to, receipt.version);
-  Object.assign(reader, { broker, failure: undefined });
+  reader.failure = undefined;
   await reader.connect();
   await reader.reached(receipt);
   assert.deepEqual(reader.versions.map((row) => row.version), [1, 2]);

@@ -5,10 +5,11 @@ import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { test } from 'node:test';
 
-import { freePort, startDev, startSystem, temporaryFolder, TOKENS } from './system.mjs';
+import { startBroker } from './served.mjs';
+import { startSystem, TOKENS } from './system.mjs';
 
 test('an edge follows the broker of another deployment', async (t) => {
-  const home = await startSystem(t, { origin: false });
+  const home = { broker: await startBroker(t) };
   // The values of the day, in another place than both deployments.
   const values = new Map();
   const origin = createServer((request, answer) => {
@@ -18,14 +19,9 @@ test('an edge follows the broker of another deployment', async (t) => {
   }).listen(0, '127.0.0.1');
   await once(origin, 'listening');
   t.after(() => origin.close());
-  // Under `wrangler dev`: the harness passes what a Worker fetches through node, which opens no sockets.
-  const abroadWith = async (vars) =>
-    (await startDev(t, {
-      state: temporaryFolder(t),
-      port: await freePort(),
-      originPort: origin.address().port,
-      vars: { BROKER_URL: home.broker.url, ...vars },
-    })).broker;
+  // Not on wrangler's harness, which passes what a Worker fetches through node, which opens no sockets.
+  const abroadWith = (vars) =>
+    startBroker(t, { ORIGIN_URL: `http://127.0.0.1:${origin.address().port}`, BROKER_URL: home.broker.url, ...vars });
   const abroad = await abroadWith({ EDGE: 'abroad', BROKER_TOKEN: TOKENS.admin });
 
   values.set('title:1', { n: 1 });
