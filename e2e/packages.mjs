@@ -13,6 +13,15 @@ export const PACKAGES = join(ROOT, 'target/packages');
 
 export const platform = `${process.platform}-${process.arch}`;
 
+/** What the templates need of others. To save a download it is that of this repository, or of scripts/frameworks. */
+const BORROWED = ['wrangler', 'pg', 'hono'];
+
+/** The folder of a package that the registry would give; undefined if it is not on this machine. */
+export function borrowed(name) {
+  const folders = [ROOT, ...(process.env.FRAMEWORKS ? [join(process.env.FRAMEWORKS, name)] : [])];
+  return folders.map((folder) => join(folder, 'node_modules', name)).find((folder) => existsSync(folder));
+}
+
 /** The path of a package's tarball. */
 export function tarballOf(name) {
   const file = existsSync(PACKAGES) && readdirSync(PACKAGES).find((one) => one.startsWith(`${name}-`) && /^\d/.test(one.slice(name.length + 1)));
@@ -53,25 +62,23 @@ export class Newcomer {
     return this.run('npm', ['exec', '--yes', '--package', tarballOf('create-newsreel'), '--', 'create-newsreel', ...words]);
   }
 
-  /**
-   * `npm install` in a project that was made. Newsreel's packages are tarballs. To save a download, wrangler is the one of this
-   * repository. `more` are packages of ours that the project also gets.
-   */
+  /** `npm install` in a project that was made. `more` are packages of ours that the project also gets. */
   async install(project, more = []) {
     const file = join(project, 'package.json');
     const manifest = JSON.parse(readFileSync(file, 'utf8'));
-    delete manifest.devDependencies.wrangler;
+    const others = BORROWED.filter((name) => manifest.dependencies[name] ?? manifest.devDependencies[name]);
+    for (const name of others) for (const kind of ['dependencies', 'devDependencies']) delete manifest[kind][name];
     for (const name of more) manifest.dependencies[nameOf(name)] = `file:${tarballOf(name)}`;
     writeFileSync(file, JSON.stringify(manifest));
     await this.run('npm', ['install'], { cwd: project });
     const modules = join(project, 'node_modules');
     mkdirSync(join(modules, '.bin'), { recursive: true });
-    symlinkSync(join(ROOT, 'node_modules/wrangler'), join(modules, 'wrangler'));
+    for (const name of others) symlinkSync(borrowed(name), join(modules, name));
     symlinkSync('../wrangler/bin/wrangler.js', join(modules, '.bin/wrangler'));
   }
 
   /** `npm run dev`, until it is ready. It ends with the test. */
-  async dev(project, words, env) {
+  async dev(project, words, env, ready = /Ready on/) {
     const child = spawn(join(this.env.PATH, 'npm'), ['run', 'dev', '--', ...words], {
       cwd: project,
       env: { ...this.env, ...env },
@@ -83,7 +90,7 @@ export class Newcomer {
       process.kill(-child.pid, 'SIGKILL');
       await closed;
     });
-    await said(child, /Ready on/);
+    await said(child, ready);
   }
 }
 

@@ -2,10 +2,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 
 import { CreateError } from './error.js';
-import { folderOf } from './templates.js';
+import { foldersOf } from './templates.js';
 
 /** What a folder may have and count as empty. */
 const IGNORED = new Set(['.git', '.DS_Store', 'Thumbs.db', '.idea', '.vscode']);
@@ -15,17 +15,13 @@ const withDot = (name) => name.replace(/^_/, '.');
 
 /** Makes a project. Nothing is written if anything is wrong with what was asked for. */
 export function create({ folder, name, template, packages }) {
-  const source = folderOf(template);
+  const sources = foldersOf(template);
   checkEmpty(folder);
   const tarballs = packages === undefined ? new Map() : tarballsIn(packages);
-  for (const path of readdirSync(source, { recursive: true })) {
-    const from = join(source, path);
-    if (statSync(from).isDirectory()) continue;
-    const to = join(folder, dirname(path), withDot(path.split(/[\\/]/).at(-1)));
-    mkdirSync(dirname(to), { recursive: true });
-    const text = filled(readFileSync(from, 'utf8'), name);
-    writeFileSync(to, path === 'package.json' ? manifest(text, tarballs) : text);
-  }
+  for (const source of sources) copy(source, folder, (path, text) => {
+    const own = text.replaceAll('{{name}}', name);
+    return path === 'package.json' ? manifest(own, tarballs) : own;
+  });
   // Deployed with the Worker and kept out of git: only their owner may read them.
   writeFileSync(join(folder, '.secrets.json'), `${JSON.stringify(secrets(), null, 2)}\n`, { mode: 0o600 });
 }
@@ -39,7 +35,16 @@ function checkEmpty(folder) {
   throw new CreateError(`${folder} is not empty (${some}): choose another name, or empty the folder first`);
 }
 
-const filled = (text, name) => text.replaceAll('{{name}}', name);
+/** Copies the files of a folder; `change` says what each has. */
+function copy(source, folder, change) {
+  for (const path of readdirSync(source, { recursive: true })) {
+    const from = join(source, path);
+    if (statSync(from).isDirectory()) continue;
+    const to = join(folder, dirname(path), withDot(basename(path)));
+    mkdirSync(dirname(to), { recursive: true });
+    writeFileSync(to, change(path, readFileSync(from, 'utf8')));
+  }
+}
 
 /** The tokens of a deployment, each from 32 random bytes. */
 function secrets() {
@@ -63,11 +68,13 @@ function tarballsIn(packages) {
   return found;
 }
 
-/** A manifest whose dependencies come from tarballs where there are any; what these need of each other does, too. */
+/** A manifest whose dependencies come from tarballs where there are any. No registry has the binary that the command then needs. */
 function manifest(text, tarballs) {
   const wanted = JSON.parse(text);
+  const binary = `@newsreel/cli-${process.platform}-${process.arch}`;
+  if (wanted.dependencies['newsreel-cli'] && tarballs.has(binary)) wanted.dependencies[binary] = '*';
   for (const kind of ['dependencies', 'devDependencies']) {
-    for (const name of Object.keys(wanted[kind] ?? {})) {
+    for (const name of Object.keys(wanted[kind])) {
       if (tarballs.has(name)) wanted[kind][name] = `file:${tarballs.get(name)}`;
     }
   }

@@ -12,7 +12,7 @@ const address = `${site}/${process.argv[2] ?? 'title:1'}`;
 async function ask(request) {
   try {
     const response = await fetch(address, request);
-    return { text: await response.text(), how: response.headers.get('Newsreel') };
+    return { text: await response.text(), how: response.headers.get('Newsreel') ?? response.headers.get('Cache-Status') };
   } catch (error) {
     console.error(`${address} does not answer (${error.cause?.code ?? error.message}): is \`npm run dev\` running?`);
     process.exit(1);

@@ -1,6 +1,7 @@
 // Your Worker: GET /title:1 reads a title through Newsreel, PUT /title:1 changes it. Newsreel's HTTP API is below /v1/.
 
 import newsreel from 'newsreel-worker';
+import { read } from 'newsreel/worker';
 
 export { Broker, Newsreel, Replica } from 'newsreel-worker';
 export { Titles } from './titles.js';
@@ -15,8 +16,9 @@ export default {
     if (!key.includes(':')) return new Response(`Read ${origin}/title:1\n`, { status: key ? 404 : 200 });
     const titles = env.TITLES.getByName('all');
     if (request.method === 'PUT') return change(request, env, context, key, titles);
-    // On a miss Newsreel calls the function, and keeps what it returns until a publish of the key.
-    const entry = await context.exports.Newsreel.read(key, () => titles.get(key));
+    // On a miss Newsreel calls the function, and keeps what it returns until a publish of the key. An edge is a location.
+    const options = { colo: request.cf?.colo };
+    const entry = await read(context.exports.Newsreel, context, key, () => titles.get(key), options);
     const headers = { Newsreel: `from=${entry.from}; ${entry.freshness}; age=${entry.ageMs}ms` };
     return Response.json(entry.value, { status: entry.found ? 200 : 404, headers });
   },
