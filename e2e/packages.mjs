@@ -13,13 +13,14 @@ export const PACKAGES = join(ROOT, 'target/packages');
 
 export const platform = `${process.platform}-${process.arch}`;
 
-/** What the templates need of others. To save a download it is that of this repository, or of scripts/frameworks. */
-const BORROWED = ['wrangler', 'pg', 'hono'];
+/** What the templates need of others. To save a download it is that of this repository, or of FRAMEWORKS (scripts/adapters). */
+const BORROWED = ['wrangler', 'pg', 'hono', 'next', 'react', 'react-dom'];
 
-/** The folder of a package that the registry would give; undefined if it is not on this machine. */
-export function borrowed(name) {
-  const folders = [ROOT, ...(process.env.FRAMEWORKS ? [join(process.env.FRAMEWORKS, name)] : [])];
-  return folders.map((folder) => join(folder, 'node_modules', name)).find((folder) => existsSync(folder));
+/** The `node_modules` with a package that the registry would give; undefined if it is not on this machine. */
+export function lender(name) {
+  const { FRAMEWORKS } = process.env;
+  const folders = [ROOT, ...(FRAMEWORKS ? readdirSync(FRAMEWORKS).map((folder) => join(FRAMEWORKS, folder)) : [])];
+  return folders.map((folder) => join(folder, 'node_modules')).find((folder) => existsSync(join(folder, name, 'package.json')));
 }
 
 /** The path of a package's tarball. */
@@ -70,11 +71,14 @@ export class Newcomer {
     for (const name of others) for (const kind of ['dependencies', 'devDependencies']) delete manifest[kind][name];
     for (const name of more) manifest.dependencies[nameOf(name)] = `file:${tarballOf(name)}`;
     writeFileSync(file, JSON.stringify(manifest));
-    await this.run('npm', ['install'], { cwd: project });
+    // A peer that is borrowed is not asked of the registry.
+    await this.run('npm', ['install', '--legacy-peer-deps'], { cwd: project });
     const modules = join(project, 'node_modules');
     mkdirSync(join(modules, '.bin'), { recursive: true });
-    for (const name of others) symlinkSync(borrowed(name), join(modules, name));
-    symlinkSync('../wrangler/bin/wrangler.js', join(modules, '.bin/wrangler'));
+    // Next's compiler follows no link out of the project: all that Next needs is linked file by file.
+    if (others.includes('next')) await run('cp', ['-aln', `${lender('next')}/.`, modules]);
+    for (const name of others) if (!existsSync(join(modules, name))) symlinkSync(join(lender(name), name), join(modules, name));
+    if (!existsSync(join(modules, '.bin/wrangler'))) symlinkSync('../wrangler/bin/wrangler.js', join(modules, '.bin/wrangler'));
   }
 
   /** `npm run dev`, until it is ready. It ends with the test. */

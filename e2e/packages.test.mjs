@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { run } from './package.mjs';
-import { Newcomer, borrowed, platform, tarballOf } from './packages.mjs';
+import { Newcomer, lender, platform, tarballOf } from './packages.mjs';
 import { servers, startPostgres } from './postgres.mjs';
 import { ROOT, freePort } from './system.mjs';
 import { freePorts } from './workerd.mjs';
@@ -84,7 +84,7 @@ export default {
   await run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', '.'], { cwd: project });
 }
 
-test('the same in Hono: the template hono', { skip: borrowed('hono') ? false : 'Hono is not on this machine (FRAMEWORKS)' }, async (t) => {
+test('the same in Hono: the template hono', { skip: lender('hono') ? false : 'Hono is not on this machine (FRAMEWORKS)' }, async (t) => {
   const newcomer = new Newcomer(t);
   await newcomer.create('films', '--template', 'hono', '--packages', join(ROOT, 'target/packages'));
   const project = join(newcomer.folder, 'films');
@@ -101,6 +101,17 @@ test('the same in Hono: the template hono', { skip: borrowed('hono') ? false : '
   const { stdout } = await newcomer.run('npm', ['run', 'change', 'title:1'], { cwd: project, env: { PORT: String(port) } });
   assert.match(stdout, /edge after {3}.*Changed at /);
   assert.equal((await fetch(`http://127.0.0.1:${port}/title:1`, { method: 'PUT', body: 'by a stranger' })).status, 401);
+});
+
+test('a self-hosted app: the template next', { skip: lender('next') ? false : 'Next.js is not on this machine (FRAMEWORKS)' }, async (t) => {
+  const newcomer = new Newcomer(t);
+  await newcomer.create('site', '--template', 'next', '--packages', join(ROOT, 'target/packages'));
+  const project = join(newcomer.folder, 'site');
+  await newcomer.install(project);
+  const env = { PORT: String(await freePorts(3)), NEXT_TELEMETRY_DISABLED: '1' };
+  await newcomer.dev(project, ['--inspector-port', '0'], env, /^ready: /);
+  const { stdout } = await newcomer.run('npm', ['run', 'change', 'title:1'], { cwd: project, env });
+  assert.match(stdout, /process 2 before {2}The Lantern Keepers .*\nprocess 1 .*published.*\nprocess 2 after {3}Changed at /);
 });
 
 test('a server of one’s own behind it: the template origin', async (t) => {

@@ -17,6 +17,11 @@ const TEMPLATES = [
     then: ['curl -i http://127.0.0.1:8787/title:1', 'npm run change title:1'],
   },
   {
+    name: 'next',
+    meaning: 'a self-hosted Next.js app, whose processes hear the revalidations of each other',
+    then: ['curl http://127.0.0.1:8788/title/1', 'npm run change title:1'],
+  },
+  {
     name: 'origin',
     meaning: "Newsreel's Worker in front of a server of your own, which is plain JavaScript",
     then: ['curl -i http://127.0.0.1:8787/v1/catalogs/{{name}}/entries/title:1', 'npm run change title:1'],
