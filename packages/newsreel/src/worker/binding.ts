@@ -1,4 +1,4 @@
-// The service binding to Newsreel's Worker, as TypeScript sees it: `env.NEWSREEL`.
+/** The service binding to Newsreel's Worker, as TypeScript sees it: `env.NEWSREEL`. */
 
 /** A moment of the log before a fetch, under which the value is stored. Opaque. */
 export type Lease = string;
@@ -8,18 +8,23 @@ export type Freshness = 'fresh' | 'revalidating' | 'stale';
 
 /** One read of a key. */
 export interface Entry<Value = unknown> {
+  /** The key that was read. */
   key: string;
   /** The value: parsed JSON, a text, bytes; null where there is none. */
   value: Value | null;
   /** Whether the key has a value. That it has none is kept, too. */
   found: boolean;
+  /** The media type of the value. */
   contentType: string;
+  /** The value's entity tag. */
   etag: string | null;
+  /** The tags that end the entry when they are published. */
   tags: string[];
   /** The position of the log from before the value was fetched. */
   version: string | null;
   /** The position that the reader had heard when it judged the entry. */
   known: string | null;
+  /** How recent it is. */
   freshness: Freshness;
   /** How long ago the fetch of the value began, in milliseconds. */
   ageMs: number;
@@ -45,6 +50,7 @@ export interface ReadPolicy {
   origin_cache_control?: 'respect' | 'ignore';
 }
 
+/** What every call may say. */
 export interface CallOptions {
   /** The catalog, where the binding's props name none. */
   catalog?: string;
@@ -52,6 +58,7 @@ export interface CallOptions {
   colo?: string;
 }
 
+/** What `get` and `getMany` may say. */
 export interface GetOptions extends CallOptions {
   /** `epoch:version`, as a receipt has them: the answer is not from before that version. */
   minVersion?: string;
@@ -61,9 +68,11 @@ export interface GetOptions extends CallOptions {
   envelope?: boolean;
 }
 
+/** What `read`, `refresh` and `begin` may say. */
 export interface ReadOptions extends Omit<GetOptions, 'envelope'> {
   /** Tags of the entry, beside those that the value brings in `Cache-Tag`. */
   tags?: string[];
+  /** What this read changes of the policy of its class. */
   policy?: ReadPolicy;
 }
 
@@ -84,18 +93,29 @@ export type Change =
   | { prefix: string; soft?: boolean }
   | { all: true; soft?: boolean };
 
+/** The answer to a publish. */
 export interface Receipt {
+  /** The catalog that was published to. */
   catalog: string;
+  /** The epoch of its log. */
   epoch: string;
+  /** The version that the publish got. */
   version: number;
+  /** `epoch:version:hash`; the first two are what `minVersion` takes. */
   position: string;
+  /** When it was published, in Unix milliseconds. */
   at: number;
+  /** How many changes it has. */
   changes: number;
+  /** With `waitMs`: the edges that have applied it. */
   applied?: string[];
+  /** With `waitMs`: the edges that have not yet. */
   pending?: string[];
+  /** With `waitMs`: the edges that are away, and hear of it when they are back. */
   offline?: string[];
 }
 
+/** What a publish may say. */
 export interface PublishOptions extends CallOptions {
   /** A publish that is sent again under the same key has one effect and one version, for 24 hours. */
   idempotencyKey?: string;
@@ -109,9 +129,11 @@ export interface PublishOptions extends CallOptions {
 export interface NewsreelBinding {
   /** Reads a value; null where there is none. */
   get<Value = unknown>(key: string, options: GetOptions & { envelope: true }): Promise<Entry<Value>>;
+  /** Reads a value; null where there is none. */
   get<Value = unknown>(key: string, options?: GetOptions): Promise<Value | null>;
   /** Reads many, in the order of the keys. */
   getMany<Value = unknown>(keys: string[], options: GetOptions & { envelope: true }): Promise<Entry<Value>[]>;
+  /** Reads many values, in the order of the keys. */
   getMany<Value = unknown>(keys: string[], options?: GetOptions): Promise<(Value | null)[]>;
   /**
    * Reads a key whose value your code has. On a miss `fill` runs, once for a key at a time, and what it returns is stored under
@@ -137,6 +159,7 @@ export interface NewsreelBinding {
   publish(changes: Change | Change[], options?: PublishOptions): Promise<Receipt>;
   /** Publishes that tags changed. Soft: what carries them is served, marked, while it is fetched anew. */
   purgeTags(tags: string[], options?: PublishOptions & { soft?: boolean }): Promise<Receipt>;
+  /** The head, the followers and the size of the log. */
   status(options?: CallOptions): Promise<Record<string, unknown>>;
   /** The HTTP API as it is, with the token of the request. */
   fetch(request: Request | string, init?: RequestInit): Promise<Response>;

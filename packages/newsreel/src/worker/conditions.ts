@@ -1,4 +1,4 @@
-// What a request asks of a response that is at hand: 304, a part of it, or its headers alone (RFC 9110).
+/** What a request asks of a response that is at hand: 304, a part of it, or its headers alone (RFC 9110). */
 
 /** Returns the response to a request for a whole 200 with these headers and this body. */
 export function answerTo(request: Request, status: number, headers: Headers, body: Uint8Array<ArrayBuffer>): Response {

@@ -1,4 +1,4 @@
-// `withNewsreel`: the responses of a fetch handler, kept as entries.
+/** `withNewsreel`: the responses of a fetch handler, kept as entries. */
 
 import type { NewsreelBinding, ReadOptions } from './binding.js';
 import { fitting, pageKey } from './key.js';

@@ -1,4 +1,4 @@
-// `newsreel/worker`: reads through Newsreel in a Worker of your own.
+/** `newsreel/worker`: reads through Newsreel in a Worker of your own. */
 
 export type {
   CallOptions, Change, Entry, Fill, FillValue, Freshness, GetOptions, Lease, NewsreelBinding, PublishOptions, ReadOptions,

@@ -1,12 +1,15 @@
-// A response as it is kept in an entry: its status and headers as JSON before its body, in one run of bytes.
+/** A response as it is kept in an entry: its status and headers as JSON before its body, in one run of bytes. */
 
 /** The media type of such an entry. */
 export const KEPT_TYPE = 'application/vnd.newsreel.response';
 
 /** A response that was kept. */
 export interface Kept {
+  /** Its status. */
   status: number;
+  /** Its headers, without those of one answer alone. */
   headers: [string, string][];
+  /** Its body. */
   body: Uint8Array<ArrayBuffer>;
 }
 

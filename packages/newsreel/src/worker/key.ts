@@ -1,4 +1,4 @@
-// The key of a page: its class, its path and query, and the values of the headers that it varies by.
+/** The key of a page: its class, its path and query, and the values of the headers that it varies by. */
 
 /** The longest key, in bytes. */
 const KEY_BYTES = 400;

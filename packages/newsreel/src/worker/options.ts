@@ -1,17 +1,20 @@
-// What a site says of its pages to `withNewsreel`.
+/** What a site says of its pages to `withNewsreel`. */
 
 import type { NewsreelBinding, ReadPolicy } from './binding.js';
 
 /** The part of a Worker's context that is used. */
 export interface WaitUntil {
+  /** Keeps the Worker alive until a promise has settled. */
   waitUntil(promise: Promise<unknown>): void;
 }
 
+/** The `fetch` of a Worker. */
 export type FetchHandler<Env> = (request: Request, env: Env, context: WaitUntil) => Response | Promise<Response>;
 
 /** A value, or a function of the request. */
 export type Of<Env, Value> = Value | ((request: Request, env: Env) => Value | Promise<Value>);
 
+/** What a site says of its pages. */
 export interface NewsreelOptions<Env> {
   /** The binding. By default `env.NEWSREEL`. */
   binding?: (env: Env) => NewsreelBinding;
@@ -42,6 +45,7 @@ export interface NewsreelOptions<Env> {
   shadow?: boolean | ShadowOptions<Env>;
 }
 
+/** What a site says of shadow mode. */
 export interface ShadowOptions<Env = never> {
   /** The handler without the cache that it has today, which fills Newsreel's entries. By default the handler as it is. */
   fresh?: FetchHandler<Env>;
@@ -53,19 +57,24 @@ export interface ShadowOptions<Env = never> {
 
 /** What a visitor got, beside what Newsreel would have given. */
 export interface ShadowReport {
+  /** The key of the page. */
   key: string;
   /**
    * `same`; `older` or `newer`: Newsreel's page is from before or after the one that was served; `differs`: neither is what
    * the handler says when it is asked once more, so the page changes by itself; `error`: Newsreel gave none.
    */
   outcome: 'same' | 'older' | 'newer' | 'differs' | 'error';
-  /** The tier that had it, and how recent it was said to be. */
+  /** The tier that had it. */
   from?: string;
+  /** How recent it was said to be. */
   freshness?: string;
+  /** How long ago its fetch began, in milliseconds. */
   ageMs?: number;
-  /** How long each took, in milliseconds. */
+  /** How long the page that was served took, in milliseconds. */
   servedMs: number;
+  /** How long Newsreel's took. */
   newsreelMs?: number;
+  /** Why Newsreel gave none. */
   error?: string;
 }
 

@@ -1,4 +1,4 @@
-// `read`: a read by the binding that also fetches anew what it serves marked.
+/** `read`: a read by the binding that also fetches anew what it serves marked. */
 
 import type { Entry, Fill, NewsreelBinding, ReadOptions } from './binding.js';
 import type { WaitUntil } from './options.js';

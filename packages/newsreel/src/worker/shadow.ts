@@ -1,5 +1,7 @@
-// Shadow mode: the handler answers as before, and behind its answer Newsreel is asked for the same page. What it would have
-// served is compared and reported. No visitor notices.
+/**
+ * Shadow mode: the handler answers as before, and behind its answer Newsreel is asked for the same page. What it would have
+ * served is compared and reported. No visitor notices.
+ */
 
 import { unpack } from './kept.js';
 import type { ShadowOptions, ShadowReport } from './options.js';

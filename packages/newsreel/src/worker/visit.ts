@@ -1,4 +1,4 @@
-// One request for a page: read through Newsreel, filled by the handler, answered as it asks.
+/** One request for a page: read through Newsreel, filled by the handler, answered as it asks. */
 
 import type { Entry, Fill, NewsreelBinding, ReadOptions } from './binding.js';
 import { answerTo } from './conditions.js';
@@ -7,7 +7,9 @@ import { type FetchHandler, type NewsreelOptions, unstorable, type WaitUntil } f
 
 /** A page's key and how it is read. */
 export interface Page {
+  /** Its key. */
   key: string;
+  /** How the key is read. */
   options: ReadOptions;
 }
 
@@ -18,13 +20,21 @@ export class Visit<Env> {
   /** The error of the handler. */
   #thrown: { error: unknown } | undefined;
 
+  /** Holds one request, which `answer` answers. */
   constructor(
+    /** The site's own. */
     private readonly handler: FetchHandler<Env>,
+    /** The visitor's. */
     readonly request: Request,
+    /** The environment of the site. */
     private readonly env: Env,
+    /** Keeps the Worker alive behind the answer. */
     readonly context: WaitUntil,
+    /** What the site says of its pages. */
     private readonly options: NewsreelOptions<Env>,
+    /** The page that is asked for. */
     readonly page: Page,
+    /** Where pages are kept. */
     private readonly binding: NewsreelBinding,
   ) {}
 
