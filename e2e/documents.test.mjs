@@ -13,10 +13,15 @@ import { test } from 'node:test';
 import { startDev } from './dev.mjs';
 import { NEWSREEL, ROOT, temporaryFolder } from './system.mjs';
 
-const DOCUMENTS = ['README.md', 'docs/quick-start.md', 'docs/http.md', 'docs/operations.md', 'docs/security.md'];
+const DOCUMENTS = [
+  'README.md', 'docs/quick-start.md', 'docs/http.md', 'docs/operations.md', 'docs/security.md', 'docs/ci.md',
+  'docs/migrate/back-out.md',
+];
 /** Documents whose links are checked, and whose examples are not run. */
 const OTHER_DOCUMENTS = [
-  ...readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
+  ...readdirSync(join(ROOT, 'docs'), { recursive: true }).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
+  'examples/deploy/README.md',
+  'examples/terraform/README.md',
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'crates/core/PROTOCOL.md',
