@@ -180,15 +180,15 @@ test('a lease stores what its holder fetched, unless a change came meanwhile', O
     assert.equal(await site.call('judge', lease, [], { key: 'page:9' }), 'hard');
   });
 
-  await t.test('over HTTP, with a token that may publish', async () => {
+  await t.test('over HTTP, with a token that may fill', async () => {
     const { broker } = site;
-    const put = (lease, { token = TOKENS.publish, headers = {}, body = 'x' } = {}) =>
+    const put = (lease, { token = TOKENS.fill, headers = {}, body = 'x' } = {}) =>
       broker.call('PUT', '/entries/page%3Ahttp', { token, body, headers: { ...(lease && { 'newsreel-lease': lease }), ...headers } });
-    const begun = await broker.call('POST', '/entries/page%3Ahttp', { token: TOKENS.publish });
+    const begun = await broker.call('POST', '/entries/page%3Ahttp', { token: TOKENS.fill });
     assert.equal(begun.status, 202);
     const { lease } = begun.json;
     assert.equal((await put(lease, { token: null })).status, 401);
-    assert.equal((await put(lease, { token: TOKENS.follow })).status, 403);
+    assert.equal((await put(lease, { token: TOKENS.publish })).status, 403, 'a publisher sets no values');
     assert.equal((await put(undefined)).json.code, 'bad-request');
     assert.equal((await put('x')).json.code, 'bad-request');
     const old = lease.replace(/\d+$/, (at) => String(Number(at) - 600_001));
@@ -196,13 +196,13 @@ test('a lease stores what its holder fetched, unless a change came meanwhile', O
     assert.equal((await put(lease, { headers: { 'cache-control': 'private' } })).json.code, 'not-storable');
     assert.equal((await put(lease, { headers: { 'newsreel-status': '301' } })).json.code, 'bad-request');
     assert.equal((await put(lease, { headers: { 'content-type': 'text/html', etag: '"v1"', 'cache-tag': 'h' } })).status, 204);
-    const read = await broker.call('POST', '/entries/page%3Ahttp', { token: TOKENS.publish });
+    const read = await broker.call('POST', '/entries/page%3Ahttp', { token: TOKENS.fill });
     assert.deepEqual([read.status, read.text, read.headers.get('etag')], [200, 'x', '"v1"']);
     assert.equal((await broker.call('DELETE', '/entries/page%3Ahttp', { token: TOKENS.admin })).headers.get('allow'), 'GET, POST, PUT');
-    const floors = (body) => broker.call('POST', '/floors', { token: TOKENS.publish, body: JSON.stringify(body) });
+    const floors = (body) => broker.call('POST', '/floors', { token: TOKENS.fill, body: JSON.stringify(body) });
     assert.equal((await floors({ lease, tags: ['h'] })).json.floor, 'none');
     assert.equal((await floors({ lease, tag: 'h' })).json.code, 'bad-json');
-    assert.equal((await broker.call('POST', '/leases', { token: TOKENS.publish })).status, 200);
+    assert.equal((await broker.call('POST', '/leases', { token: TOKENS.fill })).status, 200);
   });
 });
 

@@ -19,7 +19,7 @@ export { freePort };
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 export const NEWSREEL = process.env.NEWSREEL_BIN ?? join(ROOT, 'target/debug/newsreel');
-export const TOKENS = { publish: 'e2e-publish', follow: 'e2e-follow', admin: 'e2e-admin' };
+export const TOKENS = { publish: 'e2e-publish', follow: 'e2e-follow', fill: 'e2e-fill', admin: 'e2e-admin' };
 
 // scripts/test has built the Worker; wrangler need not ask for it again at every start.
 process.env.NEWSREEL_BUILT = '1';
@@ -27,6 +27,7 @@ process.env.NEWSREEL_BUILT = '1';
 export const SECRETS = {
   PUBLISH_TOKENS: `e2e=${TOKENS.publish},tv/only-tv=tv-publish`,
   FOLLOW_TOKENS: `e2e=${TOKENS.follow}`,
+  FILL_TOKENS: `e2e=${TOKENS.fill}`,
   ADMIN_TOKENS: `e2e=${TOKENS.admin}`,
 };
 

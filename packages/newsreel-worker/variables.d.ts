@@ -23,8 +23,8 @@ export interface Policy {
 /** The variables, the table `vars` of `wrangler.toml`. */
 export interface Variables {
   /**
-   * The origin, the server that has the values: the edge asks `GET {ORIGIN_URL}/{catalog}/{key}`. Default: none: no
-   * entry is served.
+   * The origin, the server that has the values: the edge asks `GET {ORIGIN_URL}/{catalog}/{key}`. Default: none: only
+   * entries that callers fill are served.
    */
   ORIGIN_URL?: string;
   /** The name of this edge. There is one replica for each edge and catalog. Default: the Cloudflare location. */
@@ -113,6 +113,8 @@ export interface Secrets {
   PUBLISH_TOKENS?: string;
   /** Tokens that may follow, page and ask for the status: a list like `PUBLISH_TOKENS`. */
   FOLLOW_TOKENS?: string;
+  /** Tokens that may hand in the values of entries: a list like `PUBLISH_TOKENS`. */
+  FILL_TOKENS?: string;
   /** Tokens that may do everything: a list like `PUBLISH_TOKENS`. */
   ADMIN_TOKENS?: string;
   /** A JSON list of the keys that sign tokens which expire; `newsreel token key` makes an item. */

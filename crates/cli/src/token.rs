@@ -105,6 +105,7 @@ enum Algorithm {
 enum Scope {
     Publish,
     Follow,
+    Fill,
     Admin,
 }
 

@@ -31,6 +31,8 @@ pub enum Scope {
     Publish,
     /// Permission to follow, to page and to see the status.
     Follow,
+    /// Permission to hand in the values of entries, which is what readers get.
+    Fill,
     /// Permission to do everything.
     Admin,
 }
@@ -42,6 +44,7 @@ impl Scope {
         match self {
             Self::Publish => "publish",
             Self::Follow => "follow",
+            Self::Fill => "fill",
             Self::Admin => "admin",
         }
     }
@@ -90,15 +93,16 @@ pub struct TokensError {
 }
 
 impl Tokens {
-    /// Reads the three secrets, each a comma-separated list of `name=token` or `catalog/name=token`.
+    /// Reads the four secrets, each a comma-separated list of `name=token` or `catalog/name=token`.
     ///
     /// # Errors
     /// [`TokensError`] names the first item that is neither.
-    pub fn parse(publish: &str, follow: &str, admin: &str) -> Result<Self, TokensError> {
+    pub fn parse(publish: &str, follow: &str, fill: &str, admin: &str) -> Result<Self, TokensError> {
         let mut items = Vec::new();
         for (scope, variable, list) in [
             (Scope::Publish, "PUBLISH_TOKENS", publish),
             (Scope::Follow, "FOLLOW_TOKENS", follow),
+            (Scope::Fill, "FILL_TOKENS", fill),
             (Scope::Admin, "ADMIN_TOKENS", admin),
         ] {
             for (index, text) in list.split(',').map(str::trim).enumerate() {
@@ -204,7 +208,7 @@ mod tests {
     }
 
     fn tokens() -> Tokens {
-        Tokens::parse("guide=p1, tv/shop=p2==", "edge=f1,old=f0", "ops=a1").unwrap()
+        Tokens::parse("guide=p1, tv/shop=p2==", "edge=f1,old=f0", "site=w1", "ops=a1").unwrap()
     }
 
     #[test]
@@ -218,12 +222,19 @@ mod tests {
         assert_eq!(may("p2==", Scope::Publish, "fares").unwrap_err().code(), "forbidden");
         assert_eq!(may("p1", Scope::Follow, "tv").unwrap_err().code(), "forbidden");
         assert_eq!(may("f0", Scope::Follow, "tv").unwrap().name, "old");
+        assert_eq!(
+            may("p1", Scope::Fill, "tv").unwrap_err().code(),
+            "forbidden",
+            "who publishes sets no values"
+        );
+        assert_eq!(may("w1", Scope::Fill, "tv").unwrap().name, "site");
+        assert_eq!(may("w1", Scope::Publish, "tv").unwrap_err().code(), "forbidden");
         assert_eq!(may("nope", Scope::Follow, "tv").unwrap_err().code(), "unauthorized");
     }
 
     #[test]
     fn an_admin_token_may_do_everything() {
-        for scope in [Scope::Publish, Scope::Follow, Scope::Admin] {
+        for scope in [Scope::Publish, Scope::Follow, Scope::Fill, Scope::Admin] {
             assert!(tokens().authorize(Some("a1"), scope, &catalog("tv")).unwrap().admin);
         }
         assert_eq!(
@@ -238,7 +249,7 @@ mod tests {
             tokens().authorize(None, Scope::Follow, &catalog("tv")).unwrap_err().code(),
             "unauthorized"
         );
-        let none = Tokens::parse("", "", "").unwrap();
+        let none = Tokens::parse("", "", "", "").unwrap();
         assert_eq!(
             none.authorize(Some(""), Scope::Follow, &catalog("tv")).unwrap_err().code(),
             "unauthorized"
@@ -248,7 +259,7 @@ mod tests {
     #[test]
     fn a_list_that_cannot_be_read_names_the_item_and_not_the_secret() {
         for (list, item) in [("secret", 1), ("a=b,=x", 2), ("a=", 1), ("TV/a=b", 1)] {
-            let error = Tokens::parse("", list, "").unwrap_err();
+            let error = Tokens::parse("", list, "", "").unwrap_err();
             assert_eq!(error, TokensError { variable: "FOLLOW_TOKENS", item });
             assert!(!error.to_string().contains("secret"));
         }
@@ -268,7 +279,7 @@ mod tests {
 
     #[test]
     fn no_secret_is_in_what_is_printed_of_tokens() {
-        assert_eq!(format!("{:?}", tokens()), "5 tokens");
+        assert_eq!(format!("{:?}", tokens()), "6 tokens");
     }
 
     #[test]

@@ -8,12 +8,12 @@ use newsreel_core::wire::{Catalog, UnixMillis};
 use crate::first_lines;
 use crate::routes::check_problem;
 
-/// Five lines: the three lists, a token that is shown, and a catalog.
+/// Five lines: the lists of publishers, followers and administrators, a token that is shown, and a catalog. No token fills.
 pub(crate) fn tokens(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let ([publish, follow, admin, shown, name], _) = first_lines(text);
     let lists = [(Scope::Publish, publish), (Scope::Follow, follow), (Scope::Admin, admin)];
-    let tokens = match Tokens::parse(publish, follow, admin) {
+    let tokens = match Tokens::parse(publish, follow, "", admin) {
         Ok(tokens) => tokens,
         Err(error) => {
             let list = lists

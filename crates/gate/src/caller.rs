@@ -105,7 +105,7 @@ fn by_lists(env: &Env, token: Option<&str>, scope: Scope, catalog: &Catalog) -> 
 fn tokens(env: &Env) -> Result<Tokens, Problem> {
     let given = Deployment(env);
     let (publish, follow) = (given.read(&variables::PUBLISH_TOKENS)?, given.read(&variables::FOLLOW_TOKENS)?);
-    let admin = given.read(&variables::ADMIN_TOKENS)?;
-    Tokens::parse(&publish, &follow, &admin)
+    let (fill, admin) = (given.read(&variables::FILL_TOKENS)?, given.read(&variables::ADMIN_TOKENS)?);
+    Tokens::parse(&publish, &follow, &fill, &admin)
         .map_err(|error| Problem::new(Code::Misconfigured, error.to_string()))
 }

@@ -26,7 +26,7 @@ variables! {
     /// Every variable, in the order of the documents.
     VARIABLES:
 
-    ORIGIN_URL = Address { default: "none: no entry is served" }, Edge,
+    ORIGIN_URL = Address { default: "none: only entries that callers fill are served" }, Edge,
         "The origin, the server that has the values: the edge asks `GET {ORIGIN_URL}/{catalog}/{key}`.";
     EDGE = EdgeName { default: "the Cloudflare location" }, Edge,
         "The name of this edge. There is one replica for each edge and catalog.";
@@ -91,6 +91,8 @@ variables! {
         "Tokens that may publish: a list with commas of `name=token` or `catalog/name=token`.";
     FOLLOW_TOKENS = Secret {}, Both,
         "Tokens that may follow, page and ask for the status: a list like `PUBLISH_TOKENS`.";
+    FILL_TOKENS = Secret {}, Edge,
+        "Tokens that may hand in the values of entries: a list like `PUBLISH_TOKENS`.";
     ADMIN_TOKENS = Secret {}, Both,
         "Tokens that may do everything: a list like `PUBLISH_TOKENS`.";
     TOKEN_KEYS = Secret {}, Both,

@@ -46,7 +46,7 @@ async fn answer(
     let Route::Edge(catalog, EdgeCall::Entry(key)) = call.route? else {
         return Err(Problem::new(Code::UnknownPath, "only an entry can be filled").into());
     };
-    gate::admit(request, &env, Scope::Publish, &catalog).await?;
+    gate::admit(request, &env, Scope::Fill, &catalog).await?;
     gate::check_catalog(&env, &catalog)?;
     let config = config(&env)?;
     let edge = config.edge(request.inner());

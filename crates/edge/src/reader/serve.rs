@@ -128,7 +128,8 @@ fn prepared(
     }
 }
 
-/// Checks the token of a call that needs one: a caller that fills entries decides what others read, as a publisher does.
+/// Checks the token of a call that needs one. A caller that fills entries decides what others read, which a publisher does
+/// not.
 async fn admit(
     request: &Request,
     env: &Env,
@@ -140,7 +141,7 @@ async fn admit(
         EdgeCall::Fill | EdgeCall::Metrics => Scope::Admin,
         EdgeCall::Entry(_) if explain => Scope::Admin,
         EdgeCall::Entry(_) | EdgeCall::Entries(_) | EdgeCall::EntriesOf => return Ok(()),
-        EdgeCall::Begin(_) | EdgeCall::Land(_) | EdgeCall::Lease | EdgeCall::Floors => Scope::Publish,
+        EdgeCall::Begin(_) | EdgeCall::Land(_) | EdgeCall::Lease | EdgeCall::Floors => Scope::Fill,
     };
     let caller = gate::admit(request, env, scope, catalog).await?;
     if let EdgeCall::Begin(key) | EdgeCall::Land(key) = call {
