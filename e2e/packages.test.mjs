@@ -116,7 +116,9 @@ test('a self-hosted app: the template next', { skip: lender('next') ? false : 'N
 
 test('a server of one’s own behind it: the template origin', async (t) => {
   const newcomer = new Newcomer(t);
-  await newcomer.create('shop', '--template', 'origin', '--packages', join(ROOT, 'target/packages'));
+  // As `npm create newsreel shop --template=origin` hands it on, without the `--` that npm wants.
+  newcomer.env.npm_config_template = 'origin';
+  await newcomer.create('shop', '--packages', join(ROOT, 'target/packages'));
   const project = join(newcomer.folder, 'shop');
   await newcomer.install(project);
   const port = await freePorts(2);
@@ -177,6 +179,11 @@ test('create-newsreel says what is wrong, and then writes nothing', async (t) =>
   ]) {
     await assert.rejects(command(...words), message);
   }
+  const unmarked = { env: { npm_config_template: 'true' } };
+  await assert.rejects(
+    newcomer.run('node', [join(CREATE, 'bin.js'), 'shop', 'origin'], unmarked),
+    /An option stands after --: npm create newsreel shop -- --template origin/,
+  );
   const older = `data:text/javascript,${encodeURIComponent('Object.defineProperty(process.versions, "node", { value: "20.1.0" })')}`;
   await assert.rejects(newcomer.run('node', ['--import', older, join(CREATE, 'bin.js'), 'tv']), /Node 22\.12 or newer is needed.*this is Node 20\.1\.0/);
   assert.deepEqual(readdirSync(newcomer.folder), before);

@@ -9,8 +9,9 @@ import { CreateError } from './error.js';
 import { checkName } from './name.js';
 import { templates } from './templates.js';
 
+const DEFAULT_TEMPLATE = 'worker';
 const OPTIONS = {
-  template: { type: 'string', short: 't', default: 'worker' },
+  template: { type: 'string', short: 't' },
   packages: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 };
@@ -21,7 +22,7 @@ function usage() {
 
 Makes the folder NAME with Newsreel's Worker, a sample, and the commands to run and deploy both. NAME may be a path.
 
-  -t, --template NAME   one of these; ${OPTIONS.template.default} if none is named:
+  -t, --template NAME   one of these; ${DEFAULT_TEMPLATE} if none is named:
 ${list.map((line) => `    ${line}`).join('\n')}
       --packages DIR    takes Newsreel's packages from a folder of tarballs (scripts/packages makes one)
   -h, --help            this text`;
@@ -35,11 +36,13 @@ export async function main(words) {
       console.log(usage());
       return 0;
     }
-    if (positionals.length > 1) throw new CreateError(`one name is wanted, and not ${positionals.length}: ${positionals.join(' ')}`);
+    if (positionals.length > 1) throw new CreateError(tooMany(positionals));
     const folder = resolve(positionals[0] ?? (await ask()));
     const name = checkName(basename(folder));
-    create({ folder, name, template: values.template, packages: values.packages });
-    console.log(nextSteps(folder, name, values.template));
+    // Without `--` before it, npm takes `--template=NAME` for an option of its own, and hands it on in the environment.
+    const template = values.template ?? process.env.npm_config_template ?? DEFAULT_TEMPLATE;
+    create({ folder, name, template, packages: values.packages });
+    console.log(nextSteps(folder, name, template));
     return 0;
   } catch (error) {
     if (!(error instanceof CreateError)) throw error;
@@ -54,6 +57,12 @@ function parse(words) {
   } catch (error) {
     throw new CreateError(`${error.message.split('. To specify')[0]}\n\n${usage()}`);
   }
+}
+
+/** npm takes `--template` for its own where no `--` stands before it, and the template's name for one more word. */
+function tooMany(names) {
+  const hint = process.env.npm_config_template ? `\nAn option stands after --: npm create newsreel ${names[0]} -- --template ${names[1]}` : '';
+  return `one name is wanted, and not ${names.length}: ${names.join(' ')}${hint}`;
 }
 
 async function ask() {
