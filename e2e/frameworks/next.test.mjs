@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { startLine } from '../proxy.mjs';
 import { startSystem, freePort, TOKENS } from '../system.mjs';
 import { run, start, Values } from './processes.mjs';
+import { until } from './site.mjs';
 
 const FOLDER = join(process.env.FRAMEWORKS, 'next');
 const NEXT = join(FOLDER, 'node_modules/next/dist/bin/next');
@@ -181,9 +182,4 @@ class Pages {
     assert.equal(answer.status, 200, this.said());
     await answer.text();
   }
-}
-
-async function until(isMet) {
-  for (const end = Date.now() + 10_000; Date.now() < end; ) if (await isMet()) return;
-  assert.fail('did not come in 10 s');
 }
