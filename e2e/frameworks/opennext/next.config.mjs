@@ -1,0 +1,1 @@
+export default { experimental: { useCache: true }, turbopack: { root: import.meta.dirname } };
