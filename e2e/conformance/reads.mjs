@@ -36,8 +36,8 @@ export default [
   { id: 'X5', section, what: 'a Newsreel-Min-Version that cannot be read is bad-request', run: async (log) => {
     for (const text of ['x', '1', 'x:1']) problem(await read(log, 'a:1', { 'newsreel-min-version': text }), 400, 'bad-request');
   } },
-  { id: 'X6', section: 'Addresses', what: 'POST …/entries/{key} is 405', run: async (log) => {
-    const answer = await log.call('POST', '/entries/a:1');
+  { id: 'X6', section: 'Addresses', what: 'DELETE …/entries/{key} is 405', run: async (log) => {
+    const answer = await log.call('DELETE', '/entries/a:1');
     problem(answer, 405, 'method-not-allowed', ['allow']);
   } },
 ];
