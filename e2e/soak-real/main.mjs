@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 
 import { Deployment, Stage } from '../conformance/deployment.mjs';
 import { judged } from './assumptions.mjs';
-import { onCloudflare, onThisMachine } from './places.mjs';
+import { SHORT_LOG, onCloudflare, onThisMachine } from './places.mjs';
 import { play } from './play.mjs';
 
 const USAGE = `scripts/soak-real [--for SECONDS] [--dev] [--no-conformance]
@@ -40,14 +40,25 @@ async function main() {
   const remove = () => place.remove().catch((error) => say(`not removed: ${error.message}`));
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => remove().then(() => process.exit(2)));
   try {
-    await place.deploy();
-    const kit = values['no-conformance'] ? 'not run' : await conformance(place);
+    const kit = await deployed(place, values['no-conformance']);
     const evidence = await playOn(place, seconds);
     report({ place: place.name, seconds, conformance: kit, evidence, assumptions: judged(evidence) }, values.json);
     if (kit === 'failed' || evidence.violations.length > 0) process.exitCode = 1;
   } finally {
     await remove();
   }
+}
+
+/** Deploys, checks the deployment with the log that it has by default, and gives it a short one to play on. */
+async function deployed(place, isUnchecked) {
+  if (isUnchecked) {
+    await place.deploy(SHORT_LOG);
+    return 'not run';
+  }
+  await place.deploy({});
+  const outcome = await conformance(place);
+  await place.again(SHORT_LOG);
+  return outcome;
 }
 
 /** Runs the kit; its table goes to stderr. */

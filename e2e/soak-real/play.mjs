@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { chain, genesis } from '../conformance/rows.mjs';
+import { SHORT_LOG } from './places.mjs';
 
 const KEYS = Array.from({ length: 20 }, (_, n) => `title:${n}`);
 /** The lag bound of the keys' class, and what clocks, networks and this process may add to it. */
@@ -139,7 +140,7 @@ class Game {
   async replace(place) {
     const { receipts } = this;
     const before = receipts.length;
-    await place.again();
+    await place.again(SHORT_LOG);
     this.seen.replaced = { isCrash: place.isCrash, publishesBefore: before };
   }
 
