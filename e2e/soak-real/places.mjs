@@ -48,6 +48,9 @@ id = "${kv}"
 ${Object.entries({ ...VARS, ...vars }).map(([variable, value]) => `${variable} = "${value}"`).join('\n')}
 `;
 
+/** A variable that nobody reads: with it the same code is another version of the Worker. */
+const another = () => ({ DEPLOYED_AT: `${Date.now()}` });
+
 /** Waits until a deployment answers. */
 async function untilReady(url, seconds) {
   const deadline = Date.now() + 1_000 * seconds;
@@ -67,7 +70,7 @@ export async function onThisMachine(say) {
   let child;
   const start = async (variables) => {
     writeFileSync(join(folder, 'wrangler.toml'), config('newsreel-soak', 'soak-entries', variables));
-    const vars = Object.entries(secretsOf(place.tokens)).flatMap(([name, value]) => ['--var', `${name}:${value}`]);
+    const vars = Object.entries({ ...secretsOf(place.tokens), ...another() }).flatMap(([name, value]) => ['--var', `${name}:${value}`]);
     const words = ['dev', '--config', join(folder, 'wrangler.toml'), '--ip', '127.0.0.1', '--port', `${port}`, '--inspector-port', '0',
       '--persist-to', join(folder, 'state'), '--show-interactive-dev-session=false', ...vars];
     child = spawn(process.execPath, [WRANGLER, ...words], { cwd: ROOT, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -103,10 +106,12 @@ export async function onCloudflare(say) {
   const place = { name: `Cloudflare, ${name}`, tokens: tokens(), isCrash: false };
   const file = join(folder, 'wrangler.toml');
   const secrets = join(folder, 'secrets.json');
-  let kv;
+  let [kv, isBegun] = [undefined, false];
   const deploy = async (variables) => {
     writeFileSync(file, config(name, kv, variables));
-    const said = await wrangler('deploy', '--config', file, '--secrets-file', secrets, '--var', `DEPLOYED_AT:${Date.now()}`);
+    isBegun = true;
+    const vars = Object.entries(another()).flatMap(([variable, value]) => ['--var', `${variable}:${value}`]);
+    const said = await wrangler('deploy', '--config', file, '--secrets-file', secrets, ...vars);
     place.url = /https:\/\/\S+\.workers\.dev/.exec(said)?.[0];
     if (!place.url) throw new Error(`wrangler names no address of workers.dev:\n${said}`);
     await untilReady(place.url, 120);
@@ -126,7 +131,7 @@ export async function onCloudflare(say) {
   place.remove = async () => {
     rmSync(folder, { recursive: true, force: true });
     const steps = [
-      ['the Worker', place.url && ['delete', name, '--force']],
+      ['the Worker', isBegun && ['delete', name, '--force']],
       ['the namespace', kv && ['kv', 'namespace', 'delete', '--namespace-id', kv, '--skip-confirmation']],
     ];
     for (const [what, words] of steps) {
