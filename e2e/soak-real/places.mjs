@@ -20,11 +20,11 @@ export const SHORT_LOG = { LOG_SEGMENT_BYTES: '1024', LOG_KEEP_BYTES: '2048' };
 
 function tokens() {
   const token = () => randomBytes(24).toString('hex');
-  return { publish: token(), follow: token(), admin: token() };
+  return { publish: token(), follow: token(), fill: token(), admin: token() };
 }
 
-const secretsOf = ({ publish, follow, admin }) => ({
-  PUBLISH_TOKENS: `soak=${publish}`, FOLLOW_TOKENS: `soak=${follow}`, ADMIN_TOKENS: `soak=${admin}`,
+const secretsOf = ({ publish, follow, fill, admin }) => ({
+  PUBLISH_TOKENS: `soak=${publish}`, FOLLOW_TOKENS: `soak=${follow}`, FILL_TOKENS: `soak=${fill}`, ADMIN_TOKENS: `soak=${admin}`,
 });
 
 const config = (name, kv, vars) => `

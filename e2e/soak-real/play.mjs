@@ -106,7 +106,7 @@ class Game {
       const proven = this.#proven.get(key);
       const mustBeNew = proven !== undefined && random(2) === 0;
       const headers = mustBeNew ? { 'newsreel-min-version': `${proven.epoch}:${proven.version}` } : {};
-      const answer = await this.answered(() => this.log.call('POST', `/entries/${key}`, { token: this.log.tokens.publish, headers }));
+      const answer = await this.answered(() => this.log.call('POST', `/entries/${key}`, { token: this.log.tokens.fill, headers }));
       if (answer.status === 202) await this.fill(key, answer.json.lease);
       else if (answer.status === 200) this.judge(key, proven, mustBeNew, answer);
       else throw new Error(`a read: ${answer.status} ${answer.text}`);
@@ -118,7 +118,7 @@ class Game {
     const value = this.#written.get(key);
     await sleep(random(100));
     const headers = { 'newsreel-lease': lease, 'content-type': 'text/plain' };
-    const answer = await this.answered(() => this.log.call('PUT', `/entries/${key}`, { token: this.log.tokens.publish, headers, body: `${value}` }));
+    const answer = await this.answered(() => this.log.call('PUT', `/entries/${key}`, { token: this.log.tokens.fill, headers, body: `${value}` }));
     if (answer.status === 204) this.counts.fills += 1;
     else if (answer.status === 409) this.counts['fills refused as overtaken'] += 1;
     else throw new Error(`a fill: ${answer.status} ${answer.text}`);
