@@ -87,6 +87,22 @@ test('an app of Next on OpenNext', async (t) => {
     await until(async () => (await site.value('/static')) === 3);
   });
 
+  await t.test('what was fetched before a change is not kept after it', async () => {
+    for (const path of ['/static', '/page/late', '/cached/late2']) {
+      const name = path.split('/').at(-1);
+      const asked = values.asked.get(name) ?? 0;
+      await site.broker.publish({ tag: `value:${name}` }, { catalog: 'tv' });
+      values.delayMs = () => 600;
+      const reading = site.value(path);
+      await until(() => (values.asked.get(name) ?? 0) > asked);
+      values.delayMs = () => 0;
+      values.set(name, 100);
+      await site.broker.publish({ tag: `value:${name}` }, { catalog: 'tv' });
+      await reading;
+      for (let times = 0; times < 2; times += 1) assert.equal(await site.value(path), 100, path);
+    }
+  });
+
   await t.test('a publish by anybody else counts', async () => {
     values.set('static', 4);
     values.set('page1', 5);
