@@ -14,7 +14,7 @@ export const PACKAGES = join(ROOT, 'target/packages');
 export const platform = `${process.platform}-${process.arch}`;
 
 /** What the templates need of others. To save a download it is that of this repository, or of FRAMEWORKS (scripts/adapters). */
-const BORROWED = ['wrangler', 'pg', 'hono', 'next', 'react', 'react-dom'];
+const BORROWED = ['wrangler', 'pg', 'hono', 'next', 'react', 'react-dom', 'astro', '@astrojs/cloudflare'];
 
 /** The `node_modules` with a package that the registry would give; undefined if it is not on this machine. */
 export function lender(name) {
@@ -32,8 +32,11 @@ export function tarballOf(name) {
 
 /** A machine with Node and npm: an empty folder, and an environment whose path has no cargo and no rustc. */
 export class Newcomer {
+  #running = [];
+
   constructor(t) {
-    this.t = t;
+    // Before the folder goes: what runs writes into it.
+    t.after(() => Promise.all(this.#running.map((end) => end())));
     this.folder = temporaryFolder(t);
     const [bin, home] = ['bin', 'home'].map((name) => join(this.folder, name));
     for (const folder of [bin, home]) mkdirSync(folder);
@@ -75,8 +78,8 @@ export class Newcomer {
     await this.run('npm', ['install', '--legacy-peer-deps'], { cwd: project });
     const modules = join(project, 'node_modules');
     mkdirSync(join(modules, '.bin'), { recursive: true });
-    // Next's compiler follows no link out of the project: all that Next needs is linked file by file.
-    if (others.includes('next')) await run('cp', ['-aln', `${lender('next')}/.`, modules]);
+    // Next and Astro build what lies within the project: all that they need is linked file by file.
+    for (const framework of ['next', 'astro'].filter((name) => others.includes(name))) await run('cp', ['-aln', `${lender(framework)}/.`, modules]);
     for (const name of others) if (!existsSync(join(modules, name))) symlinkSync(join(lender(name), name), join(modules, name));
     if (!existsSync(join(modules, '.bin/wrangler'))) symlinkSync('../wrangler/bin/wrangler.js', join(modules, '.bin/wrangler'));
   }
@@ -90,7 +93,7 @@ export class Newcomer {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const closed = once(child, 'close');
-    this.t.after(async () => {
+    this.#running.push(async () => {
       process.kill(-child.pid, 'SIGKILL');
       await closed;
     });

@@ -103,6 +103,24 @@ test('the same in Hono: the template hono', { skip: lender('hono') ? false : 'Ho
   assert.equal((await fetch(`http://127.0.0.1:${port}/title:1`, { method: 'PUT', body: 'by a stranger' })).status, 401);
 });
 
+test('a site: the template astro', { skip: lender('astro') ? false : 'Astro is not on this machine (FRAMEWORKS)' }, async (t) => {
+  const newcomer = new Newcomer(t);
+  await newcomer.create('shows', '--template', 'astro', '--packages', join(ROOT, 'target/packages'));
+  const project = join(newcomer.folder, 'shows');
+  await newcomer.install(project);
+  const port = await freePort();
+  await newcomer.dev(project, ['--port', String(port), '--inspector-port', '0'], { ASTRO_TELEMETRY_DISABLED: '1' });
+
+  for (const status of [/fwd=miss; stored/, /hit/]) {
+    const response = await fetch(`http://127.0.0.1:${port}/title:1`);
+    assert.match(await response.text(), /The Lantern Keepers/);
+    assert.match(response.headers.get('Cache-Status'), status);
+  }
+  const { stdout } = await newcomer.run('npm', ['run', 'change', 'title:1'], { cwd: project, env: { PORT: String(port) } });
+  assert.match(stdout, /edge after {3}.*Changed at /);
+  assert.equal((await fetch(`http://127.0.0.1:${port}/title:1`, { method: 'PUT', body: 'by a stranger' })).status, 401);
+});
+
 test('a self-hosted app: the template next', { skip: lender('next') ? false : 'Next.js is not on this machine (FRAMEWORKS)' }, async (t) => {
   const newcomer = new Newcomer(t);
   await newcomer.create('site', '--template', 'next', '--packages', join(ROOT, 'target/packages'));

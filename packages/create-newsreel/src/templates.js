@@ -22,6 +22,12 @@ const TEMPLATES = [
     then: ['curl http://127.0.0.1:8788/title/1', 'npm run change title:1'],
   },
   {
+    name: 'astro',
+    on: 'worker',
+    meaning: 'a site in Astro, with the cache provider newsreel-astro',
+    then: ['curl -i http://127.0.0.1:8787/title:1', 'npm run change title:1'],
+  },
+  {
     name: 'origin',
     meaning: "Newsreel's Worker in front of a server of your own, which is plain JavaScript",
     then: ['curl -i http://127.0.0.1:8787/v1/catalogs/{{name}}/entries/title:1', 'npm run change title:1'],

@@ -1,7 +1,7 @@
 //! The provider: pages are read through Newsreel, and an invalidation is one publish.
 
 import { collectInvalidationTags, pathTag } from 'astro/cache/provider-utils';
-import { env } from 'cloudflare:workers';
+import * as workers from 'cloudflare:workers';
 import { withNewsreel } from 'newsreel/worker';
 
 import { isKept, marked, tagOf } from './pages.js';
@@ -10,8 +10,10 @@ const STORED = new Set([200, 203, 204, 301, 308]);
 
 export default ({ binding: name = 'NEWSREEL', ...config } = {}) => {
   const binding = () => {
-    if (!env[name]) throw new Error(`newsreel-astro: the service ${name} is not bound`);
-    return env[name];
+    // A site that is one Worker with Newsreel exports the entrypoint itself.
+    const bound = workers.env[name] ?? workers.exports?.Newsreel;
+    if (!bound) throw new Error(`newsreel-astro: the service ${name} is not bound`);
+    return bound;
   };
   return {
     name: 'newsreel',
@@ -26,7 +28,7 @@ export default ({ binding: name = 'NEWSREEL', ...config } = {}) => {
         },
         { ...config, binding, tags: [await tagOf(pathTag(url.pathname))], store: (response) => STORED.has(response.status) && isKept(response) },
       );
-      return read(request, env, { waitUntil });
+      return read(request, workers.env, { waitUntil });
     },
 
     async invalidate(options) {
