@@ -22,9 +22,8 @@ export const entrypointOf = (wasm) =>
     }
 
     async get(key, options = {}) {
-      const ready = this.#ready(key, options);
-      if (ready && !options.envelope) return readyValue(ready, options.type);
-      if (ready) return readyEntry(key, ready, options.type);
+      const ready = this.#ready(key, options, Boolean(options.envelope));
+      if (ready) return options.envelope ? readyEntry(key, ready, options.type) : readyValue(ready, options.type);
       const entry = await this.#entry(key, options);
       if (options.envelope) return entry;
       return entry.found ? entry.value : null;
@@ -37,7 +36,7 @@ export const entrypointOf = (wasm) =>
 
     async read(key, fill, options = {}) {
       mustBeFunction(fill);
-      const ready = this.#ready(key, options);
+      const ready = this.#ready(key, options, true);
       if (ready) return readyEntry(key, ready, options.type);
       const request = this.#request('GET', entryPath(key), { options });
       const atHand = isUsual(options) ? wasm.atHand(request, this.env, this.ctx) : undefined;
@@ -110,9 +109,9 @@ export const entrypointOf = (wasm) =>
     }
 
     /** Returns an entry that memory has ready, in the form of `recall` of the wasm. */
-    #ready(key, options) {
+    #ready(key, options, describe) {
       if (!isUsual(options)) return undefined;
-      return wasm.recall(this.#catalog(options), String(key), options.colo, this.env, this.ctx);
+      return wasm.recall(this.#catalog(options), String(key), options.colo, describe, this.env, this.ctx);
     }
 
     async #each(keys, options) {

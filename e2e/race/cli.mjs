@@ -7,6 +7,9 @@ import { parseArgs } from 'node:util';
 
 import { contenders, run, startRace } from './race.mjs';
 
+/** How many interleavings are played at once, where fewer than 250: Newsreel's edge has at most four renders under way at once. */
+const AT_ONCE = { newsreelAsks: 50 };
+
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PAGE = join(ROOT, 'docs/comparison.md');
 const [BEGIN, END] = ['<!-- BEGIN race -->', '<!-- END race -->'];
@@ -65,7 +68,7 @@ async function playAll() {
   for (const name of given.only ?? all) {
     const began = performance.now();
     const watch = (done) => process.stderr.write(`\r${name}: ${done}/${count}`);
-    outcomes.push(await run(race, name, { from, count, watch, atOnce: 50 }));
+    outcomes.push(await run(race, name, { from, count, watch, atOnce: AT_ONCE[name] ?? 250 }));
     process.stderr.write(`\r${name}: ${count} interleavings in ${Math.round((performance.now() - began) / 1_000)} s\n`);
   }
   return outcomes;
@@ -73,11 +76,12 @@ async function playAll() {
 
 /** Returns the table, in Markdown. */
 function rows(outcomes) {
-  const head = ['', 'reads', 'older than a change that had returned', 'in interleavings', 'by up to', 'for up to', 'renders a read', 'object, KV, R2 calls a read'];
+  const head = ['', 'reads', 'refused', 'older than a change that had returned', 'in interleavings', 'by up to', 'for up to', 'renders a read', 'object, KV, R2 calls a read'];
   const per = (number, { reads }) => (number / reads).toFixed(2);
   const lines = outcomes.map((one) => [
     one.version === 'platform' ? one.name : `${one.name} (${one.version})`,
     one.reads.toLocaleString('en'),
+    one.failed.toLocaleString('en'),
     one.older.toLocaleString('en'),
     `${((100 * one.wrong) / one.interleavings).toFixed(1)} %`,
     one.older > 0 ? `${one.behind} change${one.behind > 1 ? 's' : ''}` : '',

@@ -48,18 +48,19 @@ pub fn fetch(request: web_sys::Request, env: Env, event: worker_sys::Context) ->
     future_to_promise(AssertUnwindSafe(answered)).into()
 }
 
-/// Returns an entry that memory has ready, for a caller that fills entries itself: the ready value, the headers of this
-/// answer as lines, and the tags. `colo` names the location, where the caller knows it.
+/// Returns an entry that memory has ready, for a caller that fills entries itself: the ready value and, if `describe` asks
+/// for them, the headers of this answer as lines and the tags. `colo` names the location, where the caller knows it.
 #[wasm_bindgen]
 #[must_use]
 pub fn recall(
     catalog: &str,
     key: &str,
     colo: Option<String>,
+    describe: bool,
     env: &Env,
     event: worker_sys::Context,
 ) -> Option<js_sys::Array> {
-    newsreel_edge::recall_ready(catalog, key, colo, env, &Context::new(event))
+    newsreel_edge::recall_ready(catalog, key, colo, describe, env, &Context::new(event))
 }
 
 /// Answers a read of one entry, for a caller that fills entries itself, if memory can; otherwise returns nothing and does

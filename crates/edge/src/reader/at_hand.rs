@@ -12,8 +12,7 @@ use worker::{Context, Env};
 use crate::config::config;
 use crate::reader::background::after_response;
 use crate::reader::context::{ReadContext, Source};
-use crate::reader::drive::recall;
-use crate::reader::outcome::{Outcome, outcome};
+use crate::reader::drive::{FinishedRead, recall};
 use crate::reader::request::is_plain_get;
 use crate::reader::response::body::{ready, respond_whole};
 use crate::reader::response::headers::{Provenance, passing};
@@ -43,16 +42,20 @@ pub fn answer_at_hand(
     let edge = config.edge(request);
     let source = if fills { Source::Lease } else { Source::Origin };
     let context = ReadContext { source, ..ReadContext::new(env.clone(), config, catalog.clone(), edge) };
-    at_hand(Rc::new(context), key, event, respond_whole)
+    at_hand(Rc::new(context), key, event, |context, read, entry| {
+        respond_whole(context, entry, &provenance(context, read)?)
+    })
 }
 
 /// Returns an entry to a caller that fills entries itself, if memory has it ready and it may be served: an array of the
-/// ready value, the headers of this answer, and the tags. Returns `None`, and does nothing, for every other.
+/// ready value and, if the caller wants to know how recent it is (`describe`), the headers of this answer and the tags.
+/// Returns `None`, and does nothing, for every other.
 #[must_use]
 pub fn recall_ready(
     catalog: &str,
     key: &str,
     colo: Option<String>,
+    describe: bool,
     env: &Env,
     event: &Context,
 ) -> Option<Array> {
@@ -62,10 +65,13 @@ pub fn recall_ready(
     let edge = config.edge_at(|| colo);
     let context =
         ReadContext { source: Source::Lease, ..ReadContext::new(env.clone(), config, catalog, edge) };
-    at_hand(Rc::new(context), &key, event, |context, entry, provenance| {
+    at_hand(Rc::new(context), &key, event, |context, read, entry| {
         let ready = ready(context, entry)?;
+        if !describe {
+            return Some(Array::of1(ready));
+        }
         let tags: Vec<&str> = entry.envelope.tags.iter().map(Tag::as_str).collect();
-        let passing = passing(entry, provenance);
+        let passing = passing(entry, &provenance(context, read)?);
         Some(Array::of3(ready, &passing.text().into(), &tags.join(",").into()))
     })
 }
@@ -74,14 +80,17 @@ fn at_hand<T>(
     context: Rc<ReadContext>,
     key: &Key,
     event: &Context,
-    answer: impl FnOnce(&ReadContext, &Entry, &Provenance) -> Option<T>,
+    answer: impl FnOnce(&ReadContext, &FinishedRead, &Entry) -> Option<T>,
 ) -> Option<T> {
     let read = recall(&context, context.read(key, None))?;
-    let provenance = Provenance::by(&context, &read);
-    // A ready value's responses have the same headers every time, the reader's position too.
-    provenance.position?;
-    let Outcome::Value = outcome(&context, &read, None, &provenance) else { return None };
-    let answered = answer(&context, read.entry()?, &provenance)?;
+    let entry = read.entry().filter(|entry| entry.envelope.found)?;
+    let answered = answer(&context, &read, entry)?;
     after_response(&context, event, &[read]);
     Some(answered)
+}
+
+/// Returns how a read came to its answer. A ready value's responses have the same headers every time, the reader's position
+/// too, so there is none without a position.
+fn provenance(context: &ReadContext, read: &FinishedRead) -> Option<Provenance> {
+    Some(Provenance::by(context, read)).filter(|provenance| provenance.position.is_some())
 }
