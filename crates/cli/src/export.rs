@@ -7,15 +7,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use newsreel_core::wire::frame::{FoldedChange, VersionRow};
+use newsreel_core::wire::Position;
+use newsreel_core::wire::frame::VersionRow;
 use newsreel_core::wire::position::PositionError;
-use newsreel_core::wire::{Epoch, Hash, Position, Version};
-use serde::Deserialize;
 
 use crate::broker::{BROKER, BrokerClient, BrokerOptions};
 use crate::exit::{Failure, asked_to_stop, note};
 use crate::exported::{ExportedLine, FoldedLines};
 use crate::http::{self, call_with_retries};
+use crate::log_page::{LogPage, query_after};
 use file::Sink;
 
 /// The examples that `newsreel export --help` prints last.
@@ -30,8 +30,8 @@ pub(crate) struct ExportOptions {
     /// Where to begin: `start` (everything that is kept) or after a position, `epoch:version:hash`.
     #[arg(long, env = "NEWSREEL_FROM", default_value = "start", value_name = "WHERE")]
     from: From,
-    /// Write to this file, and go on where it ends if it is there: an export that was cut off, or one of
-    /// yesterday [default: stdout].
+    /// Write to this file. A file that an earlier export wrote is continued from its last version [default:
+    /// stdout].
     #[arg(long, env = "NEWSREEL_OUT", value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -56,27 +56,7 @@ impl FromStr for From {
     }
 }
 
-/// A page of the log, or of its fold.
-#[derive(Deserialize)]
-struct LogPage {
-    epoch: Epoch,
-    to: Version,
-    head: Version,
-    hash: Hash,
-    versions: Vec<VersionRow>,
-    /// A part of the fold.
-    changes: Option<Vec<FoldedChange>>,
-    /// The cursor of the fold's next part.
-    next: Option<String>,
-}
-
-impl LogPage {
-    fn position(&self) -> Position {
-        Position { epoch: self.epoch, version: self.to, hash: self.hash }
-    }
-}
-
-/// Writes the log up to its head.
+/// Runs `newsreel export`: writes the log up to its head.
 pub(crate) async fn run(options: ExportOptions, at: BrokerOptions) -> Result<(), Failure> {
     let stop = asked_to_stop()?;
     let (sink, kept) = Sink::open(options.out)?;
@@ -118,9 +98,9 @@ struct Export {
 
 impl Export {
     async fn read(&mut self) -> Result<(), Failure> {
-        let (mut fold, mut folded) = (String::new(), FoldedLines::default());
+        let (mut fold, mut folded) = (None, FoldedLines::default());
         loop {
-            let mut page = self.page(&fold).await?;
+            let mut page = self.page(fold.as_deref()).await?;
             let (position, head) = (page.position(), page.head);
             self.bar.set_length(head.number());
             let Some(changes) = page.changes.take() else {
@@ -132,8 +112,8 @@ impl Export {
             };
             let lines = folded.take(changes);
             self.write(&lines)?;
-            fold = page.next.unwrap_or_default();
-            if fold.is_empty() {
+            fold = page.next;
+            if fold.is_none() {
                 let last = folded.end();
                 self.write(&last)?;
                 self.sink.write(&ExportedLine::of_position(&position))?;
@@ -145,13 +125,8 @@ impl Export {
         }
     }
 
-    async fn page(&self, fold: &str) -> Result<LogPage, Failure> {
-        let query = match self.held {
-            Some(Position { epoch, version, hash }) => {
-                format!("epoch={epoch}&since={version}&hash={hash}&fold={fold}")
-            }
-            None => format!("fold={fold}"),
-        };
+    async fn page(&self, fold: Option<&str>) -> Result<LogPage, Failure> {
+        let query = query_after(self.held, fold);
         let body = call_with_retries(&self.at.broker, self.at.retry_for(), || self.broker.changes(&query));
         let body = body.await.map_err(|failure| self.explained(failure))?;
         http::read(&self.at.broker, BROKER, &body)

@@ -7,14 +7,14 @@ use newsreel_core::wire::frame::{FoldedChange, VersionRow};
 use newsreel_core::wire::{Change, Position, UnixMillis, Version};
 use serde::Deserialize;
 
-/// One line.
+/// A line of an exported log: a version, or the position that a fold ends at.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct ExportedLine {
     /// The version; absent on the line that ends a fold.
     pub(crate) version: Option<Version>,
     /// When the broker committed the version; absent where it is folded.
     at: Option<UnixMillis>,
-    /// What the log has of its changes.
+    /// The changes of the version that the log still has.
     #[serde(default)]
     pub(crate) changes: Vec<Change>,
     /// The position after the line, where it is known.

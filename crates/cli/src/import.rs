@@ -31,7 +31,7 @@ pub(crate) struct ImportOptions {
     file: PathBuf,
 }
 
-/// Publishes every line.
+/// Runs `newsreel import`: publishes each line of the file as one version.
 pub(crate) async fn run(options: ImportOptions, at: BrokerOptions) -> Result<(), Failure> {
     let (source, bar) = input::open_with_bar(&options.file)?;
     let broker = BrokerClient::new(at.clone())?;

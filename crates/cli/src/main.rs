@@ -18,6 +18,7 @@ mod input;
 mod kept;
 mod link;
 mod load;
+mod log_page;
 mod map;
 mod origin;
 mod proxy;

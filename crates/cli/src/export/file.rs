@@ -16,8 +16,8 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    /// Opens a file after its last line with a position, which is returned. What comes after that line was cut off, and
-    /// is written again.
+    /// Opens a file after its last line with a position, and returns that position. The rest of the file, which an earlier
+    /// export did not finish, is cut off.
     pub(super) fn open(path: Option<PathBuf>) -> Result<(Self, Option<Position>), Failure> {
         let Some(path) = path else { return Ok((Self::Stdout, None)) };
         let wrong = |error: std::io::Error| Failure::Input(format!("{}: {error}", path.display()));
@@ -28,7 +28,7 @@ impl Sink {
         Ok((Self::File(path, file), position))
     }
 
-    /// Writes lines.
+    /// Appends lines to stdout or to the file.
     pub(super) fn write(&mut self, lines: &str) -> Result<(), Failure> {
         match self {
             Self::Stdout => print(lines),

@@ -29,9 +29,8 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Returns the publishes of a line: one, as its version was; none where the line has a position alone. What is left
-    /// of a folded version may be more than a publish takes, and then is several: a follower of the fold gets it in
-    /// parts as well.
+    /// Returns the publishes of a line: one for a version, none for the line that ends a fold. A folded version with more
+    /// changes than a publish takes becomes several publishes; the fold, too, shows such a version in parts.
     pub(super) fn of(number: usize, line: &ExportedLine) -> Vec<Self> {
         let Some(version) = line.version else { return Vec::new() };
         let whole = |changes: &[Change]| Self { line: number, version, changes: json!(changes).to_string() };

@@ -1,13 +1,12 @@
 //! The log over HTTP pages: the floors, and the position that a fetch is stamped with.
 
 use newsreel_core::read::floors::{Floors, raised_by};
-use newsreel_core::wire::frame::{FoldedChange, VersionRow};
-use newsreel_core::wire::{Epoch, Hash, Position, Version};
-use serde::Deserialize;
+use newsreel_core::wire::Position;
 
 use crate::broker::{BROKER, BrokerClient, BrokerOptions};
 use crate::exit::Failure;
 use crate::http::{self, CallError, call_while_alive};
+use crate::log_page::{LogPage, query_after};
 
 /// The log as far as it has been read: the floors and the position.
 pub(super) struct LogReader {
@@ -16,23 +15,6 @@ pub(super) struct LogReader {
     floors: Floors,
     /// Every floor up to here is held.
     position: Option<Position>,
-}
-
-/// A page of versions, or of a fold.
-#[derive(Deserialize)]
-struct LogPage {
-    epoch: Epoch,
-    to: Version,
-    head: Version,
-    hash: Hash,
-    #[serde(default)]
-    versions: Vec<VersionRow>,
-    #[serde(default)]
-    changes: Vec<FoldedChange>,
-    #[serde(default)]
-    more: bool,
-    #[serde(default)]
-    next: String,
 }
 
 impl LogReader {
@@ -50,34 +32,27 @@ impl LogReader {
     /// Reads the log to its head; from the beginning if it is not the log that was read before. Returns the
     /// head's position as it was when this began, or a later one.
     pub(super) async fn catch_up(&mut self) -> Result<Position, Failure> {
-        let mut fold = String::new();
+        let mut fold: Option<String> = None;
         loop {
-            let claim = match &self.position {
-                None => "since=0".to_owned(),
-                Some(Position { epoch, version, hash }) => {
-                    format!("epoch={epoch}&since={version}&hash={hash}")
-                }
-            };
-            let Some(page) = self.page(&format!("{claim}{fold}")).await? else {
+            let Some(page) = self.page(&query_after(self.position, fold.as_deref())).await? else {
                 // Nothing is carried over to another log.
                 (self.floors, self.position) = (Floors::default(), None);
-                fold.clear();
+                fold = None;
                 continue;
             };
             let rows =
                 page.versions.iter().flat_map(|row| row.changes.iter().map(|change| (row.version, change)));
-            let folded = page.changes.iter().map(|folded| (folded.version, &folded.change));
+            let folded = page.changes.iter().flatten().map(|folded| (folded.version, &folded.change));
             for row in raised_by(rows.chain(folded)) {
                 self.floors.raise(row);
             }
-            if page.more {
-                fold = format!("&fold={}", page.next);
+            let position = page.position();
+            fold = page.next;
+            if fold.is_some() {
                 continue;
             }
-            fold.clear();
-            let position = Position { epoch: page.epoch, version: page.to, hash: page.hash };
             self.position = Some(position);
-            if page.to >= page.head {
+            if position.version >= page.head {
                 return Ok(position);
             }
         }
