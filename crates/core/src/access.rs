@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(
             may("p1", Scope::Fill, "tv").unwrap_err().code(),
             "forbidden",
-            "who publishes sets no values"
+            "a publish token sets no values"
         );
         assert_eq!(may("w1", Scope::Fill, "tv").unwrap().name, "site");
         assert_eq!(may("w1", Scope::Publish, "tv").unwrap_err().code(), "forbidden");

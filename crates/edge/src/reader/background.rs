@@ -32,7 +32,9 @@ pub(crate) fn after_response(context: &Rc<ReadContext>, event: &Context, reads: 
         let (context, key) = (Rc::clone(context), read.key().clone());
         // One refresh at a time for a key.
         if singleflight::may_refresh(&context.catalog, &key) {
-            event.wait_until(async move { refresh(&context, &key).await });
+            event.wait_until(async move {
+                refresh(&context, &key).await;
+            });
         }
     }
     if window::may_open(&context.catalog) {
@@ -70,9 +72,10 @@ fn lagging(context: &ReadContext, reads: &[FinishedRead]) -> Option<std::time::D
     })
 }
 
-/// Fetches an entry anew, with the same care as a read that waits for it.
-pub(crate) async fn refresh(context: &ReadContext, key: &Key) {
+/// Fetches an entry anew, with the same care as a read that waits for it, and stores it. Returns the fetch.
+pub(crate) async fn refresh(context: &ReadContext, key: &Key) -> Vec<FinishedRead> {
     let reads = fetch(context, key).await;
     metrics::count_fetch(context, &reads);
     put_all(context, reads.iter().filter_map(|read| read.fill(context)).collect()).await;
+    reads
 }

@@ -58,7 +58,7 @@ impl ReadContext {
         self.holder.get_or_init(|| {
             let mut bytes = [0; 16];
             getrandom::fill(&mut bytes).expect("the runtime gives randomness while it answers a request");
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+            format!("{:032x}", u128::from_ne_bytes(bytes))
         })
     }
 

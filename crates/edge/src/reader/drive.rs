@@ -354,7 +354,7 @@ async fn ask_origin(context: &ReadContext, read: &ReadMachine, question: TierQue
         },
     };
     let elsewhere = async |heartbeat: &dyn Fn()| {
-        turns::entry_of_another(context, read.key(), question.position, heartbeat).await
+        turns::entry_of_another(context, read, question.position, heartbeat).await
     };
     let (outcome, shared) = singleflight::fetch(&asked, elsewhere).await;
     let found = outcome.map(Some).map_err(TierError::from);

@@ -11,13 +11,11 @@ use worker::js_sys::Function;
 use worker::{Context, Env, Request, Response, Result};
 
 use crate::config::config;
-use crate::reader::background::after_response;
 use crate::reader::context::{ReadContext, Source};
 use crate::reader::drive::{Values, fetch, run};
 use crate::reader::request::{min_version, policy};
-use crate::reader::response::headers::Provenance;
 use crate::reader::serve::failed;
-use crate::reader::single::respond;
+use crate::reader::single::finish;
 
 /// Answers a read of one entry as `serve` does, but asks `function` where the origin would be asked; it is given the
 /// position that the value will be stored under, and promises a response. `anew` asks it whatever the tiers hold.
@@ -57,13 +55,11 @@ async fn answer(
     context.sends_tags |= call.address.says("tags", "1");
     let context = Rc::new(context);
     let at_least = min_version(request)?;
-    let reads = if anew {
+    let mut reads = if anew {
         fetch(&context, &key).await
     } else {
         run(&context, vec![context.read(&key, at_least)], Values::All).await
     };
-    let read = reads.first().expect("one read has one answer");
-    let answered = respond(request, &context, read, at_least, &Provenance::by(&context, read)).await;
-    after_response(&context, event, &reads);
-    answered
+    let read = reads.pop().expect("one read has one answer");
+    finish(request, &context, event, read, at_least).await
 }

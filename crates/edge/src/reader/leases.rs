@@ -18,13 +18,12 @@ use worker::{Context, Headers, Request, Response, ResponseBuilder, console_warn}
 
 use crate::clock::now;
 use crate::http::json_response;
-use crate::reader::background::after_response;
 use crate::reader::context::ReadContext;
 use crate::reader::drive::{self, Begun, FinishedRead};
 use crate::reader::outcome::{Outcome, outcome};
 use crate::reader::request::{body_text, min_version};
 use crate::reader::response::headers::Provenance;
-use crate::reader::single::respond;
+use crate::reader::single::finish;
 use crate::reader::state::reader;
 use crate::reader::store::put_all;
 use crate::reader::sync::sync;
@@ -65,12 +64,7 @@ pub(crate) async fn begin(
             let response = json_response(&GivenLease::at(position))?;
             Ok(response.with_status(202))
         }
-        Begun::Answered(read) => {
-            let provenance = Provenance::by(context, &read);
-            let answered = respond(request, context, &read, at_least, &provenance).await;
-            after_response(context, event, &[*read]);
-            answered
-        }
+        Begun::Answered(read) => finish(request, context, event, *read, at_least).await,
     }
 }
 

@@ -86,11 +86,10 @@ async fn answer(request: &mut Request, env: Env, event: &Context, call: Call) ->
         EdgeCall::Land(key) => leases::land(request, &context, event, &key).await,
         EdgeCall::Lease => leases::lease(&context).await,
         EdgeCall::Floors => leases::floors(request, &context).await,
-        EdgeCall::Entry(key) if !explain && context.config.shadow.is_some() => {
-            let old = context.config.shadow.as_deref().unwrap_or_default();
-            serve_old(request, &context, event, &key, old).await
-        }
-        EdgeCall::Entry(key) => one(request, &context, event, &key, explain).await,
+        EdgeCall::Entry(key) => match context.config.shadow.as_deref().filter(|_| !explain) {
+            Some(old) => serve_old(request, &context, event, &key, old).await,
+            None => one(request, &context, event, &key, explain).await,
+        },
         EdgeCall::Entries(keys) => many(request, &context, event, &keys).await,
         EdgeCall::EntriesOf => {
             let keys = body_keys(request).await?;

@@ -10,8 +10,9 @@ use newsreel_gate::Answer;
 use worker::{Context, Fetch, Headers, Request, Response, console_log, console_warn};
 
 use crate::http::get;
+use crate::reader::background::refresh;
 use crate::reader::context::ReadContext;
-use crate::reader::drive::{FinishedRead, Values, fetch, run};
+use crate::reader::drive::{FinishedRead, Values, run};
 use crate::reader::metrics;
 use crate::reader::outcome::{Outcome, outcome};
 use crate::reader::response::headers::Provenance;
@@ -78,9 +79,7 @@ async fn compare(context: &ReadContext, key: &Key, served: Response) -> worker::
 
 /// Asks the origin once more: the side that says the same is the newer one.
 async fn which_is_newer(context: &ReadContext, key: &Key, old: &Given, ours: &Given) -> Count {
-    let reads = fetch(context, key).await;
-    metrics::count_fetch(context, &reads);
-    put_all(context, reads.iter().filter_map(|read| read.fill(context)).collect()).await;
+    let reads = refresh(context, key).await;
     match reads.first().and_then(|read| given(context, read)) {
         None => Count::ShadowFailed,
         Some(now) if now == *ours => Count::ShadowNewer,

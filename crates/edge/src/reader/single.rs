@@ -40,8 +40,21 @@ pub(crate) async fn one(
     answered
 }
 
-/// Returns the response to a read that has its answer.
-pub(crate) async fn respond(
+/// Answers with what a finished read gives, and starts the work that the read leaves.
+pub(crate) async fn finish(
+    request: &Request,
+    context: &Rc<ReadContext>,
+    event: &Context,
+    read: FinishedRead,
+    at_least: Option<MinVersion>,
+) -> Answer {
+    let provenance = Provenance::by(context, &read);
+    let answered = respond(request, context, &read, at_least, &provenance).await;
+    after_response(context, event, &[read]);
+    answered
+}
+
+async fn respond(
     request: &Request,
     context: &ReadContext,
     read: &FinishedRead,

@@ -4,8 +4,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use newsreel_core::read::cache::ReadMachine;
 use newsreel_core::read::entry_names::r2_name;
-use newsreel_core::read::floors::Judgement;
 use newsreel_core::wire::{Key, Position};
 use worker::{Context, Delay, Result};
 
@@ -23,13 +23,14 @@ const LOOK_LAST: Duration = Duration::from_millis(320);
 /// Waits while another isolate fills the key, and returns that isolate's entry; `None` when this one is to fill it.
 pub(crate) async fn entry_of_another(
     context: &ReadContext,
-    key: &Key,
+    read: &ReadMachine,
     position: Position,
     heartbeat: impl Fn(),
 ) -> Option<Entry> {
     if !matches!(context.source, Source::Function(_)) || !context.config.has_r2 {
         return None;
     }
+    let key = read.key();
     let deadline = now().plus(context.config.origin_timeout);
     let name = r2_name(&context.catalog, &position.epoch, key);
     let mut pause = LOOK_FIRST;
@@ -38,7 +39,7 @@ pub(crate) async fn entry_of_another(
         heartbeat();
         pause = (pause * 2).min(LOOK_LAST);
         if let Ok((Some(entry), _)) = r2::get(&context.env, &name).await
-            && may_be_served(context, key, &entry)
+            && reader(&context.catalog, |reader| read.is_hit(now(), &reader.known, &entry.envelope))
         {
             return Some(entry);
         }
@@ -75,14 +76,4 @@ async fn ask(context: &ReadContext, key: &Key, done: bool) -> Result<bool> {
     let turn = FillTurn { key: key.clone(), holder: context.holder().to_owned(), done };
     let mut response = post(context, Call::Turn, &serde_json::to_string(&turn)?).await?;
     Ok(serde_json::from_str::<TurnAnswer>(&response.text().await?)?.free)
-}
-
-fn may_be_served(context: &ReadContext, key: &Key, entry: &Entry) -> bool {
-    let (envelope, now) = (&entry.envelope, now());
-    reader(&context.catalog, |reader| {
-        let floors = reader.known.floors();
-        let same_epoch = reader.known.position().is_some_and(|at| at.epoch == envelope.position.epoch);
-        let judgement = floors.judge(key, envelope.position.version, envelope.carries());
-        same_epoch && now < envelope.expires_at && judgement == Judgement::Clear
-    })
 }

@@ -83,6 +83,12 @@ impl ReadMachine {
         (!look.is_empty()).then_some(look)
     }
 
+    /// Says whether an entry could be served as fresh now, by the floors and the time.
+    #[must_use]
+    pub fn is_hit(&self, now: UnixMillis, known: &Knowledge, envelope: &Envelope) -> bool {
+        self.judge(now, known, envelope) == TierResult::Hit
+    }
+
     pub(super) fn judge(&self, now: UnixMillis, known: &Knowledge, envelope: &Envelope) -> TierResult {
         let same_epoch = known.position().is_some_and(|at| at.epoch == envelope.position.epoch);
         if !same_epoch {

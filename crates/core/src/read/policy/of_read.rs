@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::check::complaint;
-use super::{OnUnprovable, OriginCacheControl, Policy};
+use super::{OnUnprovable, OriginCacheControl, Override, Policy};
 use crate::wire::json::Object;
 
 /// A caller's changes to the policy of one read. Absent fields keep the class's; all times are in milliseconds.
@@ -64,15 +64,15 @@ impl ReadPolicy {
     /// Returns the policy of a class with these changes.
     #[must_use]
     pub fn applied_to(&self, of_class: Policy) -> Policy {
-        let or = |ms: Option<u64>, default| ms.map_or(default, Duration::from_millis);
-        Policy {
-            ttl: or(self.ttl_ms, of_class.ttl),
-            stale_for: or(self.stale_for_ms, of_class.stale_for),
-            lag_bound: or(self.lag_bound_ms, of_class.lag_bound),
-            beyond_bound: self.beyond_bound.unwrap_or(of_class.beyond_bound),
-            origin_cache_control: self.origin_cache_control.unwrap_or(of_class.origin_cache_control),
-            ..of_class
-        }
+        let Self { ttl_ms, stale_for_ms, lag_bound_ms, beyond_bound, origin_cache_control } = *self;
+        of_class.changed(&Override {
+            ttl_ms,
+            stale_for_ms,
+            lag_bound_ms,
+            beyond_bound,
+            origin_cache_control,
+            ..Override::default()
+        })
     }
 
     /// Checks the changed policy of a class, as a deployment's is checked when it starts.
