@@ -16,26 +16,34 @@ export async function throwUnless(response, status) {
 /** Returns the entry that a response to a read is. */
 export async function entryOf(key, response, options) {
   const { status, headers } = response;
-  if (status !== 200) {
+  const found = status === 200;
+  if (!found) {
     const problem = await thrown(response);
     if (status !== 404 || !problem.message.startsWith('not-found:')) throw problem;
   }
-  const age = ageOf(headers.get('Newsreel-Freshness') ?? '');
-  const contentType = status === 200 ? (headers.get('Content-Type') ?? '') : '';
+  const value = found ? await valueOf(response, headers.get('Content-Type') ?? '', options.type) : null;
+  const from = servedFrom(headers.get('Cache-Status') ?? '');
+  return described((name) => headers.get(name), { key, value, found, tags: headers.get('Cache-Tag'), from });
+}
+
+/** Returns an entry with what its headers say of it; `tags` are as `Cache-Tag` has them. */
+function described(header, { key, value, found, tags, from }) {
+  const freshness = header('Newsreel-Freshness') ?? 'fresh';
+  const ageMs = ageOf(freshness);
   return {
     key,
-    value: status === 200 ? await valueOf(response, contentType, options.type) : null,
-    found: status === 200,
-    contentType,
-    etag: status === 200 ? headers.get('ETag') : null,
-    tags: (headers.get('Cache-Tag') ?? '').split(',').filter(Boolean),
-    version: headers.get('Newsreel-Entry-Version'),
-    known: headers.get('Newsreel-Version'),
-    freshness: (headers.get('Newsreel-Freshness') ?? 'fresh').split(';')[0],
-    ageMs: age,
-    fetchedAt: Date.now() - age,
-    cacheControl: headers.get('Cache-Control') ?? 'no-store',
-    from: servedFrom(headers.get('Cache-Status') ?? ''),
+    value,
+    found,
+    contentType: (found && header('Content-Type')) || '',
+    etag: found ? header('ETag') : null,
+    tags: (tags ?? '').split(',').filter(Boolean),
+    version: header('Newsreel-Entry-Version'),
+    known: header('Newsreel-Version'),
+    freshness: freshness.split(';')[0],
+    ageMs,
+    fetchedAt: Date.now() - ageMs,
+    cacheControl: header('Cache-Control') ?? 'no-store',
+    from,
   };
 }
 
@@ -58,27 +66,13 @@ export function readyValue([ready], type) {
 /** Returns the entry that memory has ready. */
 export function readyEntry(key, found, type) {
   const [ready, lines, tags] = found;
-  const told = {};
+  const told = new Map();
   for (const line of lines.split('\n')) {
     const colon = line.indexOf(':');
-    told[line.slice(0, colon)] = line.slice(colon + 1);
+    told.set(line.slice(0, colon), line.slice(colon + 1));
   }
-  const age = ageOf(told['Newsreel-Freshness']);
-  return {
-    key,
-    value: readyValue(found, type),
-    found: true,
-    contentType: ready.lasting('Content-Type') ?? '',
-    etag: ready.lasting('ETag'),
-    tags: tags === '' ? [] : tags.split(','),
-    version: ready.lasting('Newsreel-Entry-Version'),
-    known: told['Newsreel-Version'] ?? null,
-    freshness: told['Newsreel-Freshness'].split(';')[0],
-    ageMs: age,
-    fetchedAt: Date.now() - age,
-    cacheControl: told['Cache-Control'] ?? 'no-store',
-    from: 'memory',
-  };
+  const header = (name) => told.get(name) ?? ready.lasting(name);
+  return described(header, { key, value: readyValue(found, type), found: true, tags, from: 'memory' });
 }
 
 /** Returns the entries of a bulk read, in its order; undefined for a value that has to be read alone. */
