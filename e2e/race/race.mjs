@@ -33,17 +33,17 @@ export const contenders = async ({ url }) => (await fetch(url)).json();
 
 /** Plays `count` seeds from `from` on against a contender, some at a time; returns the sums. */
 export async function run({ url }, contender, { from, count, atOnce = 20, watch = () => {} }) {
-  const sums = { calls: {} };
+  const [sums, calls] = [{}, {}];
+  let contenderIs = {};
   for (let done = 0; done < count; done += atOnce) {
     const body = JSON.stringify({ contender, from: from + done, count: Math.min(atOnce, count - done) });
     const response = await fetch(url, { method: 'POST', body });
     if (!response.ok) throw new Error(`${contender}: ${response.status} ${await response.text()}`);
-    const { name, version, calls, ...told } = await response.json();
-    Object.assign(sums, { name, version });
-    add(sums.calls, calls);
-    const { calls: all, name: _name, version: _version, ...numbers } = sums;
-    Object.assign(sums, add(numbers, told), { calls: all, name, version });
-    watch(done + told.interleavings);
+    const { name, version, calls: made, ...told } = await response.json();
+    contenderIs = { name, version };
+    add(calls, made);
+    add(sums, told);
+    watch(sums.interleavings);
   }
-  return sums;
+  return { ...contenderIs, ...sums, calls };
 }
