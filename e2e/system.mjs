@@ -31,12 +31,24 @@ export const SECRETS = {
   ADMIN_TOKENS: `e2e=${TOKENS.admin}`,
 };
 
-/** A folder that is gone when the test is. */
-export function temporaryFolder(t) {
+/**
+ * A folder that is gone when the tests of the file are. Not sooner: what a test starts is ended after the folder was asked for,
+ * and writes into it until then.
+ */
+export function temporaryFolder() {
   const folder = mkdtempSync(join(tmpdir(), 'newsreel-e2e-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  process.once('exit', () => {
+    try {
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    } catch (error) {
+      console.error(`${folder} is left: ${error.message}`);
+    }
+  });
   return folder;
 }
+
+// Some files ask for more folders than an emitter takes for no leak.
+process.setMaxListeners(0);
 
 /** Broker and edge on wrangler's harness, where objects can be evicted, and an origin. Ends with the test. */
 export async function startSystem(
