@@ -75,7 +75,7 @@ for (const { name, bin } of servers()) {
     sameAll([seen['connected{side="database"}'], seen['connected{side="broker"}']], [1, 1]);
     sameAll(await (await at('/healthz')).json(), { status: 'ok', database: true, broker: true });
     same((await at('/nowhere')).status, 404);
-    await source.said(/\d+ transactions \(.* a second\), \d+ rows, \d+ versions; commit to durable p50 \d+ ms, p99 \d+ ms/);
+    await source.said(/\d+ transactions \(.* a second\), \d+ rows, \d+ versions; change to durable p50 \d+ ms, p99 \d+ ms/);
 
     // A publish a second at most is asked after, so this one is.
     await new Promise((resolve) => setTimeout(resolve, 1_100));
@@ -83,7 +83,7 @@ for (const { name, bin } of servers()) {
     await pg.sql('INSERT INTO titles VALUES (5)');
     await becomes('applied_questions_total{outcome="applied"}', (count) => count > before);
     ok((await metrics()).applied_delay_seconds_sum < 60);
-    await source.said(/commit to applied p50 \d+ ms, p99 \d+ ms, of \d+ that were asked for/);
+    await source.said(/change to applied p50 \d+ ms, p99 \d+ ms, of \d+ that were asked for/);
 
     const trace = async (...words) => newsreel('trace', '--state', state, ...words);
     const traced = async (...words) => JSON.parse((await trace(...words, '--json')).stdout);

@@ -1,6 +1,15 @@
 //! `newsreel source`: publishes what changes in another system.
+//!
+//! Each source has a folder. What they share: `options` are their flags, `attempts` begins a session again that broke,
+//! `outgoing` sends publishes in order, and `watch` tells how it goes, by `metrics` and `delay`.
 
+mod attempts;
+mod delay;
+mod metrics;
+mod options;
+mod outgoing;
 pub(crate) mod postgres;
+pub(crate) mod watch;
 
 use crate::broker::BrokerOptions;
 use crate::exit::Failure;

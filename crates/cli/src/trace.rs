@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::exit::{Failure, print};
 use crate::source::postgres::lsn::Lsn;
-use crate::source::postgres::trace::{self, Applied, Line, TracedRow, TracedRows, Version};
+use crate::source::postgres::trace::{self, Line, TracedRow, TracedRows, Version};
+use crate::source::watch::Applied;
 use crate::utc::utc;
 
 /// The examples that `newsreel trace --help` prints last.

@@ -9,10 +9,10 @@
 
 mod attempts;
 mod connect;
-mod delay;
 mod gather;
 pub(crate) mod lsn;
 mod mapped;
+mod marks;
 mod metrics;
 mod outbox;
 mod outgoing;
@@ -29,7 +29,6 @@ mod values;
 mod watch;
 mod wire;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +38,7 @@ use crate::broker::BrokerOptions;
 use crate::database::{ConnectError, Database};
 use crate::exit::{Failure, note};
 use crate::map;
+use crate::source::options::SourceOptions;
 
 /// The examples that `newsreel source postgres --help` prints last.
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -62,9 +62,8 @@ const DROP_EXAMPLES: &str = "Examples:
 pub(crate) struct PostgresOptions {
     #[command(subcommand)]
     command: Option<PostgresCommand>,
-    /// The mapping file: which keys, tags and prefixes a row is called.
-    #[arg(long, env = "NEWSREEL_MAP", value_name = "FILE", required = true)]
-    map: Option<PathBuf>,
+    #[command(flatten)]
+    shared: SourceOptions,
     /// The database, as a URL or as `host=… user=…`. The variables PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE,
     /// PGSSLMODE and the file .pgpass fill in what it leaves out.
     #[arg(long, global = true, env = "NEWSREEL_DATABASE", hide_env_values = true, value_name = "URL")]
@@ -107,15 +106,6 @@ pub(crate) struct PostgresOptions {
     /// How often a message is written into the log, so that an idle database keeps none of it; 0 is never.
     #[arg(long, env = "NEWSREEL_HEARTBEAT_MS", default_value_t = 60_000, value_name = "MS")]
     heartbeat_ms: u64,
-    /// How many connections in a row may fail before the command ends, with exit code 6; 0 is any number.
-    #[arg(long, env = "NEWSREEL_MAX_FAILURES", default_value_t = 60, value_name = "N")]
-    max_failures: u32,
-    /// Serve metrics for Prometheus at /metrics, and /healthz. A port alone is one of 127.0.0.1.
-    #[arg(long, env = "NEWSREEL_METRICS", value_name = "ADDRESS", value_parser = metrics::address)]
-    metrics: Option<SocketAddr>,
-    /// How often what was published is told on stderr, with the delays, if anything was; 0 is never.
-    #[arg(long, env = "NEWSREEL_REPORT_EVERY_S", default_value_t = 60, value_name = "S")]
-    report_every_s: u64,
     /// How many MiB of traces are kept beside the state file, for `newsreel trace`; 0 is none.
     #[arg(long, env = "NEWSREEL_TRACE_MB", default_value_t = 64, value_name = "MIB")]
     #[arg(value_parser = clap::value_parser!(u64).range(0..=1_048_576))]
@@ -191,7 +181,8 @@ pub(crate) async fn run(options: PostgresOptions, mut broker: BrokerOptions) -> 
         }
         None => {}
     }
-    let path = options.map.clone().ok_or_else(|| Failure::Input("give the mapping with --map".to_owned()))?;
+    let path =
+        options.shared.map.clone().ok_or_else(|| Failure::Input("give the mapping with --map".to_owned()))?;
     let mapping = map::mapping_of_tables(&path)?;
     if let Some(catalog) = &mapping.catalog {
         broker.catalog = catalog.clone();

@@ -1,68 +1,42 @@
-//! Attempts to follow a database: each breaks sooner or later, and the next one begins after a pause.
+//! What both ways to follow a database share: why a session ends, and what goes to the broker.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use newsreel_core::wire::Change;
 use newsreel_mapping::{Batch, Limits, Mapping};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 
 use super::PostgresOptions;
 use super::gather::History;
 use super::lsn::Lsn;
-use super::metrics::{Side, Wide};
 use super::outbox::{OutboxError, ScanError};
-use super::outgoing::{Durable, Origin, Outgoing, Wake};
+use super::outgoing::{Durable, LogOutgoing, Origin};
 use super::pgoutput::OutputError;
 use super::slot::SetupError;
 use super::upkeep::UpkeepError;
-use super::watch::Watch;
+use super::watch::PostgresWatch;
 use super::wire::WireError;
-use crate::database::{ConnectError, Database};
-use crate::exit::{Failure, asked_to_stop, note, print};
-use crate::http::pause;
-
-/// A source that publishes from a database.
-pub(super) trait Follow {
-    /// Connects and publishes until something breaks.
-    async fn session(&mut self) -> Result<Infallible, SessionError>;
-
-    /// Returns what waits to be published.
-    fn outgoing(&mut self) -> &mut Outgoing;
-
-    /// Returns what watches the source.
-    fn watch(&self) -> &Arc<Watch>;
-
-    /// Notes that everything that a gap may have hidden is published as changed.
-    fn healed(&mut self);
-
-    /// Sends and hears what there is, and prints what has become durable.
-    async fn publish(&mut self, wake: Wake) -> Result<(), Failure> {
-        let durable = self.outgoing().on_wake(wake).await?;
-        let watch = Arc::clone(self.watch());
-        watch.published(&durable, self.outgoing());
-        if durable.iter().any(|durable| durable.of.xid.is_none()) {
-            self.healed();
-        }
-        report(&durable)
-    }
-}
+use crate::database::ConnectError;
+use crate::exit::{Failure, print};
+use crate::source::attempts::Patience;
+use crate::source::metrics::Wide;
+use crate::source::outgoing::Wake;
 
 /// Queues everything that the mapping covers as changed. With it nothing that was committed counts as durable.
 pub(super) async fn publish_wide(
     mapping: &Mapping,
     history: &History,
-    watch: &Watch,
-    outgoing: &mut Outgoing,
+    watch: &PostgresWatch,
+    outgoing: &mut LogOutgoing,
     lsn: Option<Lsn>,
 ) {
     let mut batch = Batch::new(Limits { wide_above: mapping.wide_above });
     mapping.wide().into_iter().for_each(|target| batch.add(Change::of(target)));
     let publishes = batch.into_publishes();
-    watch.metrics.wide(Wide::Gap, publishes.iter().map(|publish| publish.changes.len()).sum());
-    let of = Origin { xid: None, lsn, committed_at: watch.now(), part: 0, rows: Arc::default() };
+    watch.shared.metrics.wide(Wide::Gap, publishes.iter().map(|publish| publish.changes.len()).sum());
+    let of =
+        Origin { xid: None, lsn, committed_at: watch.shared.now(), part: 0, rows: Arc::default(), end: None };
     outgoing.add(history.entries(&of, None, publishes)).await;
 }
 
@@ -139,55 +113,42 @@ impl From<UpkeepError> for SessionError {
     }
 }
 
-/// Publishes until it is asked to stop, or until `--max-failures` attempts in a row have failed.
-pub(super) async fn follow(
-    source: &mut impl Follow,
-    options: &PostgresOptions,
-    database: &Database,
-) -> Result<(), Failure> {
-    let stop = asked_to_stop()?;
-    tokio::pin!(stop);
-    let mut failures = 0;
-    loop {
-        let began = Instant::now();
-        let ended = tokio::select! {
-            ended = source.session() => ended,
-            () = &mut stop => {
-                source.outgoing().finish().await;
-                return Ok(());
-            }
-        };
-        let error = match ended {
-            Err(SessionError::Fatal(failure)) => return Err(failure),
-            Err(error @ (SessionError::Setup(_) | SessionError::NotInstalled(_))) => {
-                return Err(Failure::Input(error.to_string()));
-            }
-            Err(error) => error,
-            Ok(never) => match never {},
-        };
-        failures = if began.elapsed() > options.status_interval() { 0 } else { failures + 1 };
-        if options.max_failures > 0 && failures >= options.max_failures {
-            return Err(Failure::Database { what: database.name(), why: error.to_string() });
-        }
-        source.watch().connected(Side::Database, false);
-        note!("source: {error}; connecting again");
-        tokio::select! {
-            outcome = wait(source, pause(failures)) => outcome?,
-            () = &mut stop => return Ok(()),
+impl SessionError {
+    /// Returns the error if another session may go well.
+    ///
+    /// # Errors
+    /// If it would fail as well.
+    pub(super) fn passing(self) -> Result<Self, Failure> {
+        match self {
+            Self::Fatal(failure) => Err(failure),
+            Self::Setup(_) | Self::NotInstalled(_) => Err(Failure::Input(self.to_string())),
+            Self::Connect(_)
+            | Self::Wire(_)
+            | Self::Client(_)
+            | Self::Scan(_)
+            | Self::Output(_)
+            | Self::Stalled(_)
+            | Self::Ended
+            | Self::Unpublished(_) => Ok(self),
         }
     }
 }
 
-/// Goes on publishing what waits, for a time.
-async fn wait(source: &mut impl Follow, time: Duration) -> Result<(), Failure> {
-    let over = sleep(time);
-    tokio::pin!(over);
-    loop {
-        tokio::select! {
-            wake = source.outgoing().wake() => source.publish(wake).await?,
-            () = &mut over => return Ok(()),
-        }
-    }
+/// Returns how long a source is patient with its database.
+pub(super) fn patience(options: &PostgresOptions) -> Patience {
+    Patience { good_after: options.status_interval(), max_failures: options.shared.max_failures }
+}
+
+/// Sends and hears what there is, and prints what has become durable. Says whether a wide change has.
+pub(super) async fn publish(
+    outgoing: &mut LogOutgoing,
+    watch: &PostgresWatch,
+    wake: Wake,
+) -> Result<bool, Failure> {
+    let durable = outgoing.on_wake(wake).await?;
+    watch.published(&durable, outgoing);
+    report(&durable)?;
+    Ok(durable.iter().any(|durable| durable.of.xid.is_none()))
 }
 
 /// Prints a line of JSON for each version.

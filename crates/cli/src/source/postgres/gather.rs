@@ -3,11 +3,9 @@
 //! A transaction is mapped row by row, so that what is kept of it is its targets and never its rows.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use newsreel_core::wire::{Change, Publish};
 use newsreel_mapping::{Batch, Limits, Row};
-use sha2::{Digest as _, Sha256};
 
 use super::lsn::Lsn;
 use super::outgoing::{Entry, Origin};
@@ -150,25 +148,20 @@ impl History {
     pub(super) fn entries(&self, of: &Origin, end: Option<Lsn>, publishes: Vec<Publish>) -> Vec<Entry> {
         let last = publishes.len().saturating_sub(1);
         let entry = |(part, publish): (usize, Publish)| {
-            let of = Origin { part, ..of.clone() };
-            Entry { text: self.line(&of, &publish), of, end: end.filter(|_| part == last) }
+            let of = Origin { part, end: end.filter(|_| part == last), ..of.clone() };
+            self.entry(of, &publish)
         };
         publishes.into_iter().enumerate().map(entry).collect()
     }
 
-    /// Returns a publish as a line. Its idempotency key names the commit and the content: a log that was
-    /// restored may have another transaction at the same LSN, and another mapping other targets.
-    fn line(&self, of: &Origin, publish: &Publish) -> String {
-        let changes = publish.written().changes;
-        let mut content = String::new();
-        for byte in Sha256::digest(&changes).iter().take(8) {
-            let _ = write!(content, "{byte:02x}");
-        }
+    /// Returns a publish under a key that names the commit and the content: a log that was restored may have another
+    /// transaction at the same LSN, and another mapping other targets.
+    fn entry(&self, of: Origin, publish: &Publish) -> Entry {
         let Self { system, slot } = self;
-        let Origin { xid, lsn, committed_at, part, .. } = of;
+        let Origin { xid, lsn, committed_at, part, .. } = &of;
         let commit = lsn.map_or_else(|| xid.unwrap_or_default().to_string(), |lsn| lsn.to_string());
-        let key = format!("pg:{system}:{slot}:{commit}:{committed_at}:{part}:{content}");
-        format!(r#"{{"changes":{changes},"idempotency_key":{}}}"#, serde_json::Value::from(key))
+        let place = format!("pg:{system}:{slot}:{commit}:{committed_at}:{part}");
+        Entry::new(of, publish, |content| format!("{place}:{content}"))
     }
 }
 
@@ -213,7 +206,14 @@ mod tests {
     #[test]
     fn a_publish_has_the_same_key_whenever_it_is_sent_and_another_in_another_history() {
         let history = History { system: "7".into(), slot: "newsreel".into() };
-        let of = Origin { xid: Some(1), lsn: Some(Lsn(16)), committed_at: 5, part: 0, rows: Arc::default() };
+        let of = Origin {
+            xid: Some(1),
+            lsn: Some(Lsn(16)),
+            committed_at: 5,
+            part: 0,
+            rows: Arc::default(),
+            end: None,
+        };
         let publishes = || {
             let mut batch = Batch::new(Limits { wide_above: 10_000 });
             (0..1_500)
@@ -222,7 +222,7 @@ mod tests {
         };
         let key = |history: &History, of: &Origin, part: usize| {
             let entries = history.entries(of, Some(Lsn(17)), publishes());
-            assert_eq!(entries.iter().map(|entry| entry.end).collect::<Vec<_>>(), [None, Some(Lsn(17))]);
+            assert_eq!(entries.iter().map(|entry| entry.of.end).collect::<Vec<_>>(), [None, Some(Lsn(17))]);
             PublishLine::parse(entries[part].text.as_bytes()).unwrap().idempotency_key.unwrap()
         };
         let first = key(&history, &of, 0);

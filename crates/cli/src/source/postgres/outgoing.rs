@@ -1,38 +1,18 @@
-//! The publishes on their way to the broker: in order, each until it is durable there.
+//! The publishes of a log on their way to the broker, and up to where in the log everything is durable.
 
-use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
-
-use newsreel_core::wire::frame::close;
-use newsreel_core::wire::ndjson::{PublishAnswer, PublishAnswers};
-use newsreel_core::wire::publish::Receipt;
-use tokio::time::{Instant, sleep_until};
 
 use super::lsn::Lsn;
 use super::rows::Rows;
 use crate::broker::BrokerOptions;
-use crate::exit::{Failure, note};
-use crate::http::pause;
-use crate::link::{Link, SocketEvent};
+use crate::exit::Failure;
+use crate::source::outgoing::{self, Outgoing, Wake};
 
-/// How long the oldest publish may go without an answer before the connection counts as dead.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many publishes may wait.
-const WINDOW: usize = 1_000;
-/// How many bytes of them may be at the broker unanswered; one publish always may. The broker takes 4 MiB.
-const WINDOW_BYTES: usize = 1 << 20;
-
+/// A publish that is durable.
+pub(super) type Durable = outgoing::Durable<Origin>;
 /// A publish that waits to be durable.
-#[derive(Debug)]
-pub(super) struct Entry {
-    /// The line that is sent: changes and idempotency key.
-    pub(super) text: String,
-    /// The transaction that it is of.
-    pub(super) of: Origin,
-    /// Up to where everything is durable with it; none but for the last publish of a transaction.
-    pub(super) end: Option<Lsn>,
-}
+pub(super) type Entry = outgoing::Entry<Origin>;
 
 /// The transaction that a publish is of.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,76 +27,27 @@ pub(super) struct Origin {
     pub(super) part: usize,
     /// The rows of the transaction.
     pub(super) rows: Arc<Rows>,
-}
-
-/// A publish that is durable.
-#[derive(Debug)]
-pub(super) struct Durable {
-    pub(super) of: Origin,
-    /// The line that was sent.
-    pub(super) text: String,
-    /// Up to where everything is durable with it.
+    /// Up to where everything is durable with it; none but for the last publish of a transaction.
     pub(super) end: Option<Lsn>,
-    pub(super) receipt: Receipt,
 }
 
-/// The reason to act.
-pub(super) enum Wake {
-    Socket(SocketEvent),
-    Dial,
-    Silence,
+impl outgoing::Origin for Origin {
+    fn at(&self) -> i64 {
+        self.committed_at
+    }
 }
 
-/// The queue of publishes and the socket to the broker.
-pub(super) struct Outgoing {
-    at: BrokerOptions,
-    link: Link,
-    queue: VecDeque<Entry>,
-    /// How many of the queue were sent over this socket, and their bytes.
-    sent: usize,
-    sent_bytes: usize,
-    waiting_bytes: usize,
-    opened: bool,
-    failures: u32,
-    redial: Option<Instant>,
-    heard: Instant,
-    last_error: String,
+/// The queue of publishes, and the place in the log that it has reached.
+pub(super) struct LogOutgoing {
+    queue: Outgoing<Origin>,
     /// Everything up to here is durable.
     durable: Lsn,
 }
 
-impl Outgoing {
+impl LogOutgoing {
     /// Returns an empty queue, and begins to dial.
     pub(super) fn new(at: BrokerOptions) -> Self {
-        Self {
-            at,
-            link: Link::Down,
-            queue: VecDeque::new(),
-            sent: 0,
-            sent_bytes: 0,
-            waiting_bytes: 0,
-            opened: false,
-            failures: 0,
-            redial: Some(Instant::now()),
-            heard: Instant::now(),
-            last_error: String::new(),
-            durable: Lsn::default(),
-        }
-    }
-
-    /// Says whether more may be read from the database.
-    pub(super) fn has_room(&self) -> bool {
-        self.queue.len() < WINDOW && self.waiting_bytes < 4 * WINDOW_BYTES
-    }
-
-    /// Returns how many publishes wait for an answer.
-    pub(super) fn waiting(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// Says whether the broker is connected.
-    pub(super) fn is_open(&self) -> bool {
-        self.opened
+        Self { queue: Outgoing::new(at), durable: Lsn::default() }
     }
 
     /// Returns up to where everything is durable.
@@ -127,35 +58,14 @@ impl Outgoing {
     /// Begins a new history: what waits says nothing about the LSNs that follow.
     pub(super) fn begin_at(&mut self, confirmed: Lsn) {
         self.durable = confirmed;
-        self.queue.iter_mut().for_each(|entry| entry.end = None);
+        self.queue.origins().for_each(|of| of.end = None);
     }
 
     /// Notes that nothing is to be published up to here.
     pub(super) fn pass(&mut self, end: Lsn) {
-        match self.queue.back_mut() {
+        match self.queue.origins().next_back() {
             Some(last) => last.end = last.end.max(Some(end)),
             None => self.durable = self.durable.max(end),
-        }
-    }
-
-    /// Adds publishes and sends what the broker has room for.
-    pub(super) async fn add(&mut self, entries: Vec<Entry>) {
-        if self.queue.is_empty() {
-            self.heard = Instant::now();
-        }
-        self.waiting_bytes += entries.iter().map(|entry| entry.text.len()).sum::<usize>();
-        self.queue.extend(entries);
-        self.pump().await;
-    }
-
-    /// Waits for a reason to act. May be dropped and called again.
-    pub(super) async fn wake(&mut self) -> Wake {
-        let (redial, silence) = (self.redial, self.heard + ANSWER_TIMEOUT);
-        let waits = self.opened && !self.queue.is_empty();
-        tokio::select! {
-            event = self.link.next() => Wake::Socket(event),
-            () = sleep_until(redial.unwrap_or(silence)), if redial.is_some() => Wake::Dial,
-            () = sleep_until(silence), if waits => Wake::Silence,
         }
     }
 
@@ -164,88 +74,23 @@ impl Outgoing {
     /// # Errors
     /// If the broker refuses for good.
     pub(super) async fn on_wake(&mut self, wake: Wake) -> Result<Vec<Durable>, Failure> {
-        match wake {
-            Wake::Dial => {
-                self.redial = None;
-                self.link = Link::dial(&self.at, "/publish")?;
-            }
-            Wake::Silence => self.give_up("no answer came for 30 s".to_owned()).await,
-            Wake::Socket(SocketEvent::Opened) => {
-                (self.opened, self.heard, self.sent, self.sent_bytes) = (true, Instant::now(), 0, 0);
-                if !self.last_error.is_empty() {
-                    note!("source: the broker answers again");
-                    self.last_error.clear();
-                }
-                self.pump().await;
-            }
-            Wake::Socket(SocketEvent::Text(text)) => return self.on_text(&text).await,
-            Wake::Socket(SocketEvent::Closed(code, reason)) if !close::may_reconnect(code) => {
-                return Err(Failure::Refused { code: format!("closed-{code}"), detail: reason });
-            }
-            Wake::Socket(SocketEvent::Closed(code, reason)) => {
-                self.give_up(format!("closed with {code} {reason}")).await;
-            }
-            Wake::Socket(SocketEvent::Refused(failure)) => return Err(failure),
-        }
-        Ok(Vec::new())
-    }
-
-    /// Says goodbye to the broker.
-    pub(super) async fn finish(&mut self) {
-        self.link.hang_up(1000, "done").await;
-    }
-
-    async fn on_text(&mut self, text: &str) -> Result<Vec<Durable>, Failure> {
-        let mut durable = Vec::new();
-        let Ok(PublishAnswers { answers }) = serde_json::from_str::<PublishAnswers<PublishAnswer>>(text)
-        else {
-            return Ok(durable);
-        };
-        for answer in answers {
-            match answer {
-                PublishAnswer::Published(receipt) => {
-                    (self.failures, self.heard) = (0, Instant::now());
-                    let Some(Entry { text, of, end }) = self.queue.pop_front() else {
-                        self.give_up("an answer to nothing".to_owned()).await;
-                        return Ok(durable);
-                    };
-                    self.sent = self.sent.saturating_sub(1);
-                    self.sent_bytes = self.sent_bytes.saturating_sub(text.len());
-                    self.waiting_bytes = self.waiting_bytes.saturating_sub(text.len());
-                    self.durable = self.durable.max(end.unwrap_or_default());
-                    durable.push(Durable { of, text, end, receipt });
-                }
-                PublishAnswer::Refused(refusal) if refusal.status >= 500 || refusal.status == 429 => {
-                    self.give_up(format!("{}: {}", refusal.code, refusal.detail)).await;
-                    return Ok(durable);
-                }
-                PublishAnswer::Refused(refusal) => {
-                    return Err(Failure::Refused { code: refusal.code, detail: refusal.detail });
-                }
-            }
-        }
-        self.pump().await;
+        let durable = self.queue.on_wake(wake).await?;
+        let end = durable.iter().filter_map(|durable| durable.of.end).max();
+        self.durable = self.durable.max(end.unwrap_or_default());
         Ok(durable)
     }
+}
 
-    async fn pump(&mut self) {
-        while self.opened && (self.sent_bytes == 0 || self.sent_bytes < WINDOW_BYTES) {
-            let Some(Entry { text, .. }) = self.queue.get(self.sent) else { return };
-            let text = text.clone();
-            (self.sent, self.sent_bytes) = (self.sent + 1, self.sent_bytes + text.len());
-            self.link.send(text).await;
-        }
+impl Deref for LogOutgoing {
+    type Target = Outgoing<Origin>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.queue
     }
+}
 
-    /// Closes the connection and dials again later. The slot keeps what the broker does not have.
-    async fn give_up(&mut self, why: String) {
-        self.link.hang_up(1000, "again").await;
-        self.opened = false;
-        if self.last_error != why {
-            note!("source: the broker: {why}; connecting again");
-            self.last_error.clone_from(&why);
-        }
-        self.redial = Some(Instant::now() + pause(self.failures));
-        self.failures = self.failures.saturating_add(1);
+impl DerefMut for LogOutgoing {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.queue
     }
 }

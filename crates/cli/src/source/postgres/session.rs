@@ -11,22 +11,24 @@ use postgres_protocol::escape::escape_identifier;
 use tokio::time::{Instant, interval};
 
 use super::PostgresOptions;
-use super::attempts::{self, Follow, SessionError};
+use super::attempts::{self, SessionError};
 use super::connect::{Connected, connect};
 use super::gather::{Gather, History};
 use super::lsn::Lsn;
-use super::metrics::Side;
-use super::outgoing::Outgoing;
+use super::outgoing::{LogOutgoing, Origin};
 use super::pgoutput::Decoder;
 use super::slot::{self, Needs, SlotStatus};
 use super::state::{Present, State};
 use super::tables::Tables;
 use super::upkeep::{self, Every, UpkeepError};
-use super::watch::Watch;
+use super::watch::PostgresWatch;
 use super::wire::{Copied, Wire};
 use crate::broker::BrokerOptions;
 use crate::database::Database;
 use crate::exit::{Failure, note};
+use crate::source::attempts::{Follow, follow as follow_source};
+use crate::source::metrics::Side;
+use crate::source::outgoing::{Outgoing, Wake};
 
 /// How often what has become durable is written to the state file and confirmed.
 const CONFIRM_EVERY: Duration = Duration::from_millis(500);
@@ -38,8 +40,8 @@ struct Source<'a> {
     options: &'a PostgresOptions,
     database: &'a Database,
     mapping: &'a Mapping,
-    outgoing: Outgoing,
-    watch: Arc<Watch>,
+    outgoing: LogOutgoing,
+    watch: Arc<PostgresWatch>,
     tables: Tables,
     skips: Skips,
     /// How often anything was skipped that was told.
@@ -76,8 +78,8 @@ pub(super) async fn follow(
         options,
         database,
         mapping,
-        watch: Watch::start(options, &options.state(), broker.clone()).await?,
-        outgoing: Outgoing::new(broker),
+        watch: PostgresWatch::start(options, &options.state(), broker.clone()).await?,
+        outgoing: LogOutgoing::new(broker),
         tables: Tables::default(),
         skips: Skips::default(),
         skipped: 0,
@@ -88,10 +90,13 @@ pub(super) async fn follow(
         state,
         heals: false,
     };
-    attempts::follow(&mut source, options, database).await
+    follow_source(&mut source, &attempts::patience(options)).await
 }
 
 impl Follow for Source<'_> {
+    type Origin = Origin;
+    type Error = SessionError;
+
     async fn session(&mut self) -> Result<Infallible, SessionError> {
         let Connected { mut wire, client } = connect(self.database).await?;
         let version = self.begin(&mut wire, &client).await?;
@@ -105,7 +110,7 @@ impl Follow for Source<'_> {
         ))
         .await?;
         note!("source: following {} by the slot {:?}", self.database.name(), self.options.slot);
-        self.watch.connected(Side::Database, true);
+        self.watch.shared.connected(Side::Upstream, true);
         let gather = Gather::new(Limits { wide_above: self.mapping.wide_above });
         let session = Session { client: &client, decoder: Decoder::default(), gather };
         let (watch, needs) = (Arc::clone(&self.watch), self.needs());
@@ -116,16 +121,26 @@ impl Follow for Source<'_> {
         self.run(&mut wire, session, upkeep).await
     }
 
-    fn outgoing(&mut self) -> &mut Outgoing {
+    fn outgoing(&mut self) -> &mut Outgoing<Origin> {
         &mut self.outgoing
     }
 
-    fn watch(&self) -> &Arc<Watch> {
-        &self.watch
+    async fn publish(&mut self, wake: Wake) -> Result<(), Failure> {
+        let healed = attempts::publish(&mut self.outgoing, &self.watch, wake).await?;
+        self.heals &= !healed;
+        Ok(())
     }
 
-    fn healed(&mut self) {
-        self.heals = false;
+    fn lost(&self) {
+        self.watch.shared.connected(Side::Upstream, false);
+    }
+
+    fn passing(&self, error: SessionError) -> Result<SessionError, Failure> {
+        error.passing()
+    }
+
+    fn gave_up(&self, error: &SessionError) -> Failure {
+        Failure::Database { what: self.database.name(), why: error.to_string() }
     }
 }
 

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::outgoing::{Durable, Origin};
 use super::rows::Rows;
+use crate::source::watch::Applied;
 
 /// A line of the file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -84,34 +85,6 @@ pub(crate) struct TracedPublish {
     pub(crate) idempotency_key: String,
 }
 
-/// An answer to whether a version is applied.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Applied {
-    /// The version that was asked for.
-    pub(crate) applied_version: u64,
-    /// Its position.
-    pub(crate) position: String,
-    /// When the answer arrived.
-    pub(crate) applied_at: i64,
-    /// The replicas that had applied it.
-    pub(crate) applied: Vec<String>,
-    /// The replicas that had not.
-    pub(crate) pending: Vec<String>,
-    /// The replicas that were not connected.
-    pub(crate) offline: Vec<String>,
-    /// How many followers had applied it, and how many had not.
-    pub(crate) followers: Followers,
-}
-
-/// Followers that were asked whether they have applied a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Followers {
-    /// How many had.
-    pub(crate) acked: u64,
-    /// How many had not.
-    pub(crate) pending: u64,
-}
-
 /// The file that is written to.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -154,7 +127,7 @@ impl Journal {
     }
 }
 
-fn version_line(Durable { of, text, end, receipt }: &Durable, now: i64) -> String {
+fn version_line(Durable { of, text, receipt }: &Durable, now: i64) -> String {
     #[derive(Serialize)]
     struct Written<'a> {
         xid: Option<u64>,
@@ -170,7 +143,7 @@ fn version_line(Durable { of, text, end, receipt }: &Durable, now: i64) -> Strin
         rows: Option<&'a Rows>,
         publish: Option<&'a RawValue>,
     }
-    let Origin { xid, lsn, committed_at, part, rows } = of;
+    let Origin { xid, lsn, committed_at, part, rows, end } = of;
     let written = Written {
         xid: *xid,
         lsn: lsn.map(|lsn| lsn.to_string()),

@@ -9,8 +9,9 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::slot::{self, Needs, SetupError, SlotStatus};
-use super::watch::{Watch, now_millis};
+use super::watch::PostgresWatch;
 use crate::exit::note;
+use crate::source::watch::now_millis;
 
 /// How often the slot is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -48,7 +49,7 @@ pub(super) struct Every {
 pub(super) async fn run(
     client: &Client,
     needs: &Needs<'_>,
-    watch: &Watch,
+    watch: &PostgresWatch,
     every: Every,
 ) -> Result<Infallible, UpkeepError> {
     let never = Duration::from_secs(u64::from(u32::MAX));
@@ -99,7 +100,7 @@ async fn advice(client: &Client, error: &tokio_postgres::Error) -> String {
 async fn look(
     client: &Client,
     slot: &str,
-    watch: &Watch,
+    watch: &PostgresWatch,
     warned: &mut Option<(String, Instant)>,
 ) -> Result<(), UpkeepError> {
     let asked = now_millis();

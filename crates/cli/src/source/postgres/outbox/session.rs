@@ -17,15 +17,17 @@ use super::state::OutboxState;
 use crate::broker::BrokerOptions;
 use crate::database::Database;
 use crate::exit::{Failure, note};
+use crate::source::attempts::{Follow, follow as follow_source};
+use crate::source::metrics::Side;
+use crate::source::outgoing::{Outgoing, Wake};
 use crate::source::postgres::PostgresOptions;
-use crate::source::postgres::attempts::{self, Follow, SessionError};
+use crate::source::postgres::attempts::{self, SessionError};
 use crate::source::postgres::gather::{History, publishes_of};
-use crate::source::postgres::metrics::Side;
-use crate::source::postgres::outgoing::{Origin, Outgoing};
+use crate::source::postgres::outgoing::{LogOutgoing, Origin};
 use crate::source::postgres::rows::{self, RowKind};
 use crate::source::postgres::tables::kind_of;
 use crate::source::postgres::values::Kind;
-use crate::source::postgres::watch::Watch;
+use crate::source::postgres::watch::PostgresWatch;
 use crate::source::postgres::{slot, state};
 
 /// How often rows are deleted whose publishes are durable.
@@ -44,8 +46,8 @@ struct Source<'a> {
     options: &'a PostgresOptions,
     database: &'a Database,
     mapping: &'a Mapping,
-    outgoing: Outgoing,
-    watch: Arc<Watch>,
+    outgoing: LogOutgoing,
+    watch: Arc<PostgresWatch>,
     skips: Skips,
     /// The state file, as far as it is written.
     kept: Option<OutboxState>,
@@ -80,8 +82,8 @@ pub(in crate::source::postgres) async fn follow(
         options,
         database,
         mapping,
-        watch: Watch::start(options, &options.outbox_state(), broker.clone()).await?,
-        outgoing: Outgoing::new(broker),
+        watch: PostgresWatch::start(options, &options.outbox_state(), broker.clone()).await?,
+        outgoing: LogOutgoing::new(broker),
         skips: Skips::default(),
         kept: state::read(&options.outbox_state()),
         present: None,
@@ -92,29 +94,42 @@ pub(in crate::source::postgres) async fn follow(
         types: BTreeMap::new(),
         missing: BTreeSet::new(),
     };
-    attempts::follow(&mut source, options, database).await
+    follow_source(&mut source, &attempts::patience(options)).await
 }
 
 impl Follow for Source<'_> {
+    type Origin = Origin;
+    type Error = SessionError;
+
     async fn session(&mut self) -> Result<Infallible, SessionError> {
         let waiter = Arc::new(Notify::new());
         let client = self.database.listening(&waiter).await?;
         self.begin(&client).await?;
         note!("source: following {} by the outbox", self.database.name());
-        self.watch.connected(Side::Database, true);
+        self.watch.shared.connected(Side::Upstream, true);
         self.run(&client, &waiter).await
     }
 
-    fn outgoing(&mut self) -> &mut Outgoing {
+    fn outgoing(&mut self) -> &mut Outgoing<Origin> {
         &mut self.outgoing
     }
 
-    fn watch(&self) -> &Arc<Watch> {
-        &self.watch
+    async fn publish(&mut self, wake: Wake) -> Result<(), Failure> {
+        let healed = attempts::publish(&mut self.outgoing, &self.watch, wake).await?;
+        self.heals &= !healed;
+        Ok(())
     }
 
-    fn healed(&mut self) {
-        self.heals = false;
+    fn lost(&self) {
+        self.watch.shared.connected(Side::Upstream, false);
+    }
+
+    fn passing(&self, error: SessionError) -> Result<SessionError, Failure> {
+        error.passing()
+    }
+
+    fn gave_up(&self, error: &SessionError) -> Failure {
+        Failure::Database { what: self.database.name(), why: error.to_string() }
     }
 }
 
@@ -337,7 +352,7 @@ impl Source<'_> {
         let number = self.awaited.add(xid, transaction.rows);
         let new = self.skips.take_new();
         if !new.is_empty() {
-            self.watch.skipped(&self.skips);
+            self.watch.shared.skipped(&self.skips);
         }
         new.into_iter().for_each(|skip| note!("source: {skip}"));
         let scan::Transaction { batch, changed, .. } = transaction;
@@ -352,8 +367,16 @@ impl Source<'_> {
             self.outgoing.pass(number);
             return;
         }
-        let of = Origin { xid: Some(xid), lsn: None, committed_at: at, part: 0, rows: Arc::new(changed) };
-        self.outgoing.add(self.history().entries(&of, Some(number), publishes)).await;
+        let of = Origin {
+            xid: Some(xid),
+            lsn: None,
+            committed_at: at,
+            part: 0,
+            rows: Arc::new(changed),
+            end: None,
+        };
+        let entries = self.history().entries(&of, Some(number), publishes);
+        self.outgoing.add(entries).await;
     }
 
     /// Says whether there is a durable transaction, or a state that the file does not have.

@@ -7,9 +7,9 @@ use newsreel_mapping::{Mapping, Row, RowChange, Skips};
 
 use super::{Session, SessionError, Source};
 use crate::exit::note;
+use crate::source::metrics::Wide;
 use crate::source::postgres::gather::{Gather, Gathered, publishes_of};
 use crate::source::postgres::lsn::Lsn;
-use crate::source::postgres::metrics::Wide;
 use crate::source::postgres::outgoing::Origin;
 use crate::source::postgres::pgoutput::{Output, Relation};
 use crate::source::postgres::rows::{RowKind, naming};
@@ -76,7 +76,7 @@ impl Source<'_> {
             note!("source: {name} was altered ({}): all of it is published as changed", altered.join(", "));
             let changes: Vec<Change> =
                 self.mapping.rules_of(name).flat_map(|rule| rule.wide()).map(Change::of).collect();
-            self.watch.metrics.wide(Wide::Form, changes.len());
+            self.watch.shared.metrics.wide(Wide::Form, changes.len());
             session.gather.add(None, changes);
         }
         Ok(())
@@ -131,7 +131,7 @@ impl Source<'_> {
             return;
         }
         self.skipped = total;
-        self.watch.skipped(&self.skips);
+        self.watch.shared.skipped(&self.skips);
         for skip in self.skips.take_new() {
             note!("source: {skip}");
         }
@@ -149,8 +149,14 @@ impl Source<'_> {
         let targets = publishes.iter().map(|publish| publish.changes.len()).sum();
         self.watch.transaction(&rows, targets, widened);
         let committed_at = unix_millis(at_micros);
-        let of =
-            Origin { xid: Some(xid.into()), lsn: Some(lsn), committed_at, part: 0, rows: Arc::new(rows) };
+        let of = Origin {
+            xid: Some(xid.into()),
+            lsn: Some(lsn),
+            committed_at,
+            part: 0,
+            rows: Arc::new(rows),
+            end: None,
+        };
         match &self.history {
             Some(history) if !publishes.is_empty() => {
                 let entries = history.entries(&of, Some(end), publishes);
