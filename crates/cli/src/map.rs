@@ -1,4 +1,6 @@
-//! `newsreel map`: checks a mapping file, and shows what a row publishes by it.
+//! `newsreel map`: checks a mapping file, and shows what a row or a message publishes by it.
+
+mod message;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,10 @@ const CHECK_EXAMPLES: &str = "Examples:
 const TRY_EXAMPLES: &str = "Examples:
   echo '{\"id\":603,\"platforms\":[\"netflix\"]}' | newsreel map try newsreel-map.toml
   newsreel map try newsreel-map.toml --from public.titles --row new.json --old old.json
-  newsreel map try newsreel-map.toml --from public.titles --op delete < row.json";
+  newsreel map try newsreel-map.toml --from public.titles --op delete < row.json
+  newsreel map try newsreel-map.toml --from catalog:netflix --message event.json
+  newsreel map try newsreel-map.toml --from hook --message data.json --header ce-type=title.updated
+  echo '{\"type\":\"TITLE_UPDATED\",\"titleId\":\"7\"}' | newsreel map try newsreel-map.toml --entry -";
 
 /// The commands below `map`.
 #[derive(clap::Subcommand)]
@@ -27,9 +32,10 @@ pub(crate) enum MapCommand {
     /// the exit code is 3 then.
     #[command(after_long_help = CHECK_EXAMPLES)]
     Check(CheckOptions),
-    /// Print what a row publishes: one publish a line, as JSON.
+    /// Print what a row or a message publishes: one publish a line, as JSON.
     ///
-    /// What the row does not name, such as a tag of a null, is told on stderr.
+    /// What the row does not name, such as a tag of a null, is told on stderr. A message that is not mapped is told with
+    /// the reason; the exit code is 3 then.
     #[command(after_long_help = TRY_EXAMPLES)]
     Try(TryOptions),
 }
@@ -48,8 +54,8 @@ pub(crate) struct TryOptions {
     /// The mapping file.
     #[arg(env = "NEWSREEL_MAP", value_name = "FILE")]
     map: PathBuf,
-    /// The table of the row; needed if the file maps more than one.
-    #[arg(long, env = "NEWSREEL_FROM", value_name = "TABLE")]
+    /// The table of the row, or where the message came from; needed if the file maps more than one.
+    #[arg(long, env = "NEWSREEL_FROM", value_name = "NAME")]
     from: Option<String>,
     /// A file with the row as a JSON object; `-` reads stdin.
     #[arg(long, env = "NEWSREEL_ROW", value_name = "FILE", default_value = "-")]
@@ -60,6 +66,8 @@ pub(crate) struct TryOptions {
     /// What happened to the row [default: update with --old, otherwise insert].
     #[arg(long, env = "NEWSREEL_ROW_OP", value_enum, conflicts_with = "old")]
     op: Option<RowOperation>,
+    #[command(flatten)]
+    message: message::MessageOptions,
 }
 
 /// What happens to a row.
@@ -115,7 +123,9 @@ fn check(options: &CheckOptions) -> Result<(), Failure> {
                 _ => columns.into_iter().collect::<Vec<_>>().join(", "),
             };
             let (all, old) = (columns(rule.columns()), columns(rule.old_columns()));
-            format!("{}: reads {all}; needs the old {old} of rows that change\n", rule.from())
+            let messages =
+                rule.format().map_or_else(String::new, |format| format!(" in messages ({format})"));
+            format!("{}{messages}: reads {all}; needs the old {old} of rows that change\n", rule.from())
         })
         .collect();
     print(&lines)
@@ -123,6 +133,9 @@ fn check(options: &CheckOptions) -> Result<(), Failure> {
 
 fn try_row(options: &TryOptions) -> Result<(), Failure> {
     let mapping = mapping(&options.map)?;
+    if options.message.is_given() {
+        return message::try_message(&mapping, options.from.as_deref(), &options.message);
+    }
     let from = table(&mapping, options)?;
     let operation = match (options.op, &options.old) {
         (Some(operation), _) => operation,
@@ -143,11 +156,16 @@ fn try_row(options: &TryOptions) -> Result<(), Failure> {
     let mut skips = Skips::default();
     let mut batch = Batch::new(Limits { wide_above: mapping.wide_above });
     mapping.apply(&from, &change, &mut skips, &mut |change: Change| batch.add(change));
+    show(batch, &mut skips, "row")
+}
+
+/// Prints the publishes, and what named nothing.
+fn show(batch: Batch, skips: &mut Skips, what: &str) -> Result<(), Failure> {
     for skip in skips.take_new() {
         note!("map: {skip}");
     }
     if batch.is_empty() {
-        note!("map: the row publishes nothing");
+        note!("map: the {what} publishes nothing");
     }
     let publish = |changes: Vec<Change>| format!("{}\n", json!({ "changes": changes }));
     print(&batch.into_publishes().into_iter().map(|part| publish(part.changes)).collect::<String>())

@@ -52,6 +52,7 @@ targets! {
     keys = routes::keys;
     lines = publishes::lines;
     mapping = mapping::mapping;
+    message = mapping::message;
     names = names::names;
     origins = access::origins;
     policy = policies::policy;

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::fields::{Fields, constant_target, template};
+use crate::message::form::Form;
 use crate::mistake::{Findings, Mistakes};
 use crate::read::Read;
 use crate::rule::{Also, RowChange, Rule};
@@ -17,8 +18,22 @@ use crate::template::Template;
 
 const FILE_FIELDS: &[&str] = &["catalog", "wide_above", "map", "read", "hot"];
 const READ_FIELDS: &[&str] = &["key", "sql", "content_type"];
-const MAP_FIELDS: &[&str] =
-    &["from", "key", "tags", "only_if_changed", "also", "soft", "publish_moved_tags", "truncate", "widen"];
+const MAP_FIELDS: &[&str] = &[
+    "from",
+    "key",
+    "tags",
+    "only_if_changed",
+    "also",
+    "soft",
+    "publish_moved_tags",
+    "truncate",
+    "widen",
+    "format",
+    "field",
+    "rows",
+    "when",
+    "removed_when",
+];
 const ALSO_FIELDS: &[&str] = &["key", "tag", "prefix", "all"];
 const ALSO: &str = "write also = [{ tag = \"title:{title_id}\" }]";
 
@@ -167,7 +182,8 @@ fn rule(fields: &Fields<'_>, findings: &mut Findings<'_>) -> Option<Rule> {
     if let (Some(key), Some(text)) = (&key, fields.text("key", findings)) {
         check_key(key, &text, findings);
     }
-    if fields.value("key").is_none() && fields.value("also").is_none() {
+    let form = Form::read(fields, findings);
+    if fields.value("key").is_none() && fields.value("also").is_none() && !form.is_publish() {
         let why = "[[map]] names no target: write key = \"class:{id}\", or also = [ … ]";
         findings.note_at(fields.span(), why);
     }
@@ -195,6 +211,7 @@ fn rule(fields: &Fields<'_>, findings: &mut Findings<'_>) -> Option<Rule> {
         publish_moved_tags: fields.flag("publish_moved_tags", findings),
         truncate: constant("truncate", findings).unwrap_or(Target::All),
         widen: constant("widen", findings),
+        form,
         from: (*from?.get_ref()).to_owned(),
     };
     Some(rule)
@@ -267,6 +284,11 @@ mod tests {
         assert_eq!(format!("{:?}", titles.wide()), r#"{Prefix(Prefix("title:"))}"#);
         assert!(mapping.rules_of("public.availability").next().unwrap().is_widened());
         assert_eq!(mapping.wide(), BTreeSet::from([Target::All]));
+        assert_eq!(
+            mapping.digest(),
+            "61ae85f136f7c353",
+            "a source that was upgraded knows its mapping again"
+        );
         let respaced = EXAMPLE.replace("# a table", "").replace("  key", "key");
         assert_eq!(Mapping::parse(&respaced).unwrap().digest(), mapping.digest());
         assert_ne!(Mapping::parse(&EXAMPLE.replace("title:", "film:")).unwrap().digest(), mapping.digest());

@@ -8,6 +8,8 @@
 //! - [`template`]: texts with places, such as `title:{id}` and `genre:{genres[] | slug}`;
 //! - [`mod@file`]: the TOML file, and every mistake in it at once, each with its place;
 //! - [`rule`]: one `[[map]]` of the file, and the changes of one changed row;
+//! - [`message`]: messages of streams, channels and webhooks, by the format that a rule says;
+//! - [`pattern`]: globs of channels and streams;
 //! - [`read`]: one `[[read]]` of the file, the SQL that gives the value of a key;
 //! - [`skip`]: what a row did not name, such as a tag of a null, counted by reason;
 //! - [`batch`]: the changes of one transaction, each target once, as publishes.
@@ -15,7 +17,9 @@
 pub mod batch;
 mod fields;
 pub mod file;
+pub mod message;
 pub mod mistake;
+pub mod pattern;
 pub mod read;
 pub mod rule;
 pub mod skip;
@@ -23,6 +27,7 @@ pub mod template;
 
 pub use batch::{Batch, Limits};
 pub use file::Mapping;
+pub use message::{Message, MessageError, Outcome};
 pub use mistake::{Mistake, Mistakes};
 pub use read::Read;
 pub use rule::{Row, RowChange, Rule};

@@ -1,13 +1,16 @@
 //! One `[[map]]` of a mapping, and the changes of one changed row.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use newsreel_core::wire::change::MAX_TAGS;
 use newsreel_core::wire::{Change, Key, Operation, Prefix, Tag, Target};
 use serde_json::{Map, Value};
 
 use crate::fields;
-use crate::skip::Skips;
+use crate::message::form::Form;
+use crate::pattern;
+use crate::skip::{Skip, Skips};
 use crate::template::{Template, Unfilled};
 
 /// A row: its columns by name. A column that is absent is not known, which is something else than null.
@@ -38,7 +41,7 @@ pub enum RowChange<'a> {
 }
 
 /// One `[[map]]`: what the rows of a table are called.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Rule {
     pub(crate) from: String,
     pub(crate) key: Option<Template>,
@@ -49,6 +52,27 @@ pub struct Rule {
     pub(crate) publish_moved_tags: bool,
     pub(crate) truncate: Target,
     pub(crate) widen: Option<Target>,
+    pub(crate) form: Form,
+}
+
+impl fmt::Debug for Rule {
+    /// Leaves the form of messages out where there is none: the digest of a mapping is made of this text, and a source
+    /// takes another digest for another mapping.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, key, tags, only_if_changed, also, soft, publish_moved_tags, truncate, widen, form } =
+            self;
+        let mut rule = f.debug_struct("Rule");
+        rule.field("from", from)
+            .field("key", key)
+            .field("tags", tags)
+            .field("only_if_changed", only_if_changed);
+        rule.field("also", also).field("soft", soft).field("publish_moved_tags", publish_moved_tags);
+        rule.field("truncate", truncate).field("widen", widen);
+        if !form.is_plain() {
+            rule.field("form", form);
+        }
+        rule.finish()
+    }
 }
 
 /// A further target of a row.
@@ -58,6 +82,15 @@ pub(crate) enum Also {
     Named(&'static str, Template),
     /// Everything.
     All,
+}
+
+impl Also {
+    fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Named(_, template) => Some(template),
+            Self::All => None,
+        }
+    }
 }
 
 /// What one row is called.
@@ -82,16 +115,32 @@ impl Rule {
     pub fn columns(&self) -> BTreeSet<&str> {
         let tags = self.tags.iter().flat_map(Template::columns);
         let matter = self.only_if_changed.iter().map(String::as_str);
-        self.old_columns().into_iter().chain(tags).chain(matter).collect()
+        self.old_columns().into_iter().chain(tags).chain(matter).chain(self.form.columns()).collect()
+    }
+
+    /// Returns the columns that a template or a condition reaches into.
+    pub(crate) fn deep_columns(&self) -> BTreeSet<&str> {
+        let also = self.also.iter().filter_map(Also::template);
+        let templates = self.key.iter().chain(&self.tags).chain(also).chain(self.form.templates());
+        templates.flat_map(Template::deep_columns).collect()
+    }
+
+    /// Says whether the rule is about a table, a stream or a channel: by its name, or by a pattern that the name fits.
+    #[must_use]
+    pub fn is_from(&self, from: &str) -> bool {
+        self.from == from || pattern::fits(&self.from, from)
+    }
+
+    /// Returns the format of the messages that the rule reads, as the file has it; none for the rows of a table.
+    #[must_use]
+    pub fn format(&self) -> Option<&'static str> {
+        (!self.form.is_plain()).then(|| self.form.format_name())
     }
 
     /// Returns the columns whose old values the rule needs: a row that is deleted or moves is named by them.
     #[must_use]
     pub fn old_columns(&self) -> BTreeSet<&str> {
-        let also = self.also.iter().filter_map(|also| match also {
-            Also::Named(_, template) => Some(template),
-            Also::All => None,
-        });
+        let also = self.also.iter().filter_map(Also::template);
         let tags = self.tags.iter().filter(|_| self.publish_moved_tags);
         self.key.iter().chain(also).chain(tags).flat_map(Template::columns).collect()
     }
@@ -113,6 +162,9 @@ impl Rule {
     pub fn wide(&self) -> BTreeSet<Target> {
         if let Some(widen) = &self.widen {
             return BTreeSet::from([widen.clone()]);
+        }
+        if self.form.is_publish() {
+            return BTreeSet::from([Target::All]);
         }
         let key = self.key.iter().map(|key| beginning_of("key", key));
         let tags = self.tags.iter().filter(|_| self.publish_moved_tags).map(|tag| beginning_of("tag", tag));
@@ -154,6 +206,43 @@ impl Rule {
             }
             RowChange::Truncate => publish(Change::of(self.truncate.clone())),
         }
+    }
+
+    /// Hands the changes of a message's row to `publish`, as [`Rule::apply`] does. A row that names nothing is a mistake of
+    /// its sender's; where `is_partial`, a column that is not there is one that the sender did not know, unless the row
+    /// is new.
+    ///
+    /// # Errors
+    /// The reason that the row names nothing.
+    pub(crate) fn apply_named(
+        &self,
+        change: &RowChange<'_>,
+        is_partial: bool,
+        skips: &mut Skips,
+        publish: &mut impl FnMut(Change),
+    ) -> Result<(), Skip> {
+        let row = match change {
+            RowChange::Insert { new } | RowChange::Update { new, .. } => new,
+            RowChange::Delete { old } => old,
+            RowChange::Truncate => {
+                self.apply(change, skips, publish);
+                return Ok(());
+            }
+        };
+        let mut own = Skips::default();
+        let names = self.names(row, &mut own);
+        let is_named = if self.key.is_some() { names.key.is_some() } else { !names.also.is_empty() };
+        let is_excused = is_partial && names.incomplete && !matches!(change, RowChange::Insert { .. });
+        let key = self.key.as_ref().map(ToString::to_string);
+        let reason = own
+            .counts()
+            .map(|(skip, _)| skip)
+            .find(|skip| key.as_ref().is_none_or(|key| *key == skip.template));
+        if let (false, false, Some(reason)) = (is_named, is_excused, reason) {
+            return Err(reason.clone());
+        }
+        self.apply(change, skips, publish);
+        Ok(())
     }
 
     /// Says whether an update changed a column of `only_if_changed`, as far as that is known.

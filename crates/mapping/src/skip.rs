@@ -46,6 +46,13 @@ impl Skips {
         self.counts.values().sum()
     }
 
+    /// Adds the reasons of another count.
+    pub(crate) fn append(&mut self, other: Self) {
+        for (skip, count) in other.counts {
+            self.count_times(skip, count);
+        }
+    }
+
     pub(crate) fn unfilled(&mut self, from: &str, template: &str, why: &Unfilled) {
         self.count(Skip { from: from.to_owned(), template: template.to_owned(), why: why.to_string() });
     }
@@ -69,13 +76,17 @@ impl Skips {
     }
 
     fn count(&mut self, skip: Skip) {
+        self.count_times(skip, 1);
+    }
+
+    fn count_times(&mut self, skip: Skip, times: u64) {
         let is_full = self.counts.len() >= MAX_REASONS;
         match self.counts.entry(skip) {
-            Entry::Occupied(mut count) => *count.get_mut() += 1,
+            Entry::Occupied(mut count) => *count.get_mut() += times,
             Entry::Vacant(_) if is_full => {}
             Entry::Vacant(count) => {
                 self.untold.push(count.key().clone());
-                count.insert(1);
+                count.insert(times);
             }
         }
     }

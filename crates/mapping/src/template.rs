@@ -102,6 +102,14 @@ impl Template {
         })
     }
 
+    /// Returns the columns whose lists or objects the template reaches into.
+    pub fn deep_columns(&self) -> impl Iterator<Item = &str> {
+        self.places().filter_map(|place| match place.steps.as_slice() {
+            [Step::Member(name), _, ..] => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Returns the texts that the template gives for a row, and why it gave fewer than it might.
     #[must_use]
     pub fn fill(&self, row: &Map<String, Value>) -> (Vec<String>, Vec<Unfilled>) {
