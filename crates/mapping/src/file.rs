@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 use toml::de::DeTable;
 
+use crate::feed::{self, Feed};
 use crate::fields::{Fields, constant_target, template};
 use crate::message::form::Form;
 use crate::mistake::{Findings, Mistakes};
@@ -16,7 +17,7 @@ use crate::rule::{Also, RowChange, Rule};
 use crate::skip::Skips;
 use crate::template::Template;
 
-const FILE_FIELDS: &[&str] = &["catalog", "wide_above", "map", "read", "hot"];
+const FILE_FIELDS: &[&str] = &["catalog", "wide_above", "map", "read", "hot", "feed"];
 const READ_FIELDS: &[&str] = &["key", "sql", "content_type"];
 const MAP_FIELDS: &[&str] = &[
     "from",
@@ -53,6 +54,8 @@ pub struct Mapping {
     pub reads: Vec<Read>,
     /// The statement that lists the keys that are read most, with how often, the hottest first.
     pub hot: Option<String>,
+    /// The addresses that are asked for changes, in the order of the file.
+    pub feeds: Vec<Feed>,
 }
 
 impl Mapping {
@@ -131,14 +134,42 @@ fn read(document: &Spanned<DeTable<'_>>, findings: &mut Findings<'_>) -> Mapping
         let fields = Fields::of(table, span, "[[map]]", MAP_FIELDS, findings);
         rule(&fields, findings)
     });
-    let rules = rules.collect();
+    let rules: Vec<Rule> = rules.collect();
+    let feeds = read_feeds(&fields, findings);
     let reads = reads.into_iter().filter_map(|(table, span)| {
         let fields = Fields::of(table, span, "[[read]]", READ_FIELDS, findings);
         read_of_key(&fields, findings)
     });
     let reads = reads.collect();
     let hot = fields.text("hot", findings).map(|sql| (*sql.get_ref()).to_owned());
-    Mapping { catalog, wide_above, rules, reads, hot }
+    Mapping { catalog, wide_above, rules, reads, hot, feeds }
+}
+
+fn read_feeds(fields: &Fields<'_>, findings: &mut Findings<'_>) -> Vec<Feed> {
+    let tables = fields.tables("feed", "[[feed]] on a line of its own", findings);
+    let maps = fields.tables("map", "", &mut Findings::about(""));
+    let text = |table: &DeTable<'_>, field: &str| {
+        let (_, value) = table.iter().find(|(key, _)| key.get_ref() == field)?;
+        Some(Spanned::new(value.span(), value.get_ref().as_str()?.to_owned()))
+    };
+    let mapped: BTreeSet<String> =
+        maps.iter().filter_map(|(table, _)| text(table, "from").map(Spanned::into_inner)).collect();
+    let mut names = BTreeSet::new();
+    let feeds = tables.into_iter().filter_map(|(table, span)| {
+        if let Some(name) = text(table, "name") {
+            if !names.insert(name.get_ref().clone()) {
+                findings.note_at(&name.span(), "there are two feeds of this name");
+            } else if !mapped.contains(name.get_ref()) {
+                let from = name.get_ref();
+                let why = format!(
+                    "nothing says what the rows of the feed are called: write [[map]], from = {from:?} and key = \"class:{{id}}\""
+                );
+                findings.note_at(&name.span(), why);
+            }
+        }
+        feed::table::read(table, span, findings)
+    });
+    feeds.collect()
 }
 
 fn read_of_key(fields: &Fields<'_>, findings: &mut Findings<'_>) -> Option<Read> {

@@ -10,11 +10,13 @@
 //! - [`rule`]: one `[[map]]` of the file, and the changes of one changed row;
 //! - [`message`]: messages of streams, channels and webhooks, by the format that a rule says;
 //! - [`pattern`]: globs of channels and streams;
+//! - [`feed`]: one `[[feed]]` of the file, an address that is asked for changes;
 //! - [`read`]: one `[[read]]` of the file, the SQL that gives the value of a key;
 //! - [`skip`]: what a row did not name, such as a tag of a null, counted by reason;
 //! - [`batch`]: the changes of one transaction, each target once, as publishes.
 
 pub mod batch;
+pub mod feed;
 mod fields;
 pub mod file;
 pub mod message;
@@ -26,6 +28,7 @@ pub mod skip;
 pub mod template;
 
 pub use batch::{Batch, Limits};
+pub use feed::Feed;
 pub use file::Mapping;
 pub use message::{Message, MessageError, Outcome};
 pub use mistake::{Mistake, Mistakes};
