@@ -9,6 +9,7 @@
 //! - [`cache`]: a cache that hears of a session, around `newsreel_core::read::cache`;
 //! - [`mod@panic`]: the message of a panic, for the error that the caller gets.
 
+#[cfg(feature = "cache")]
 pub mod cache;
 pub mod panic;
 pub mod session;

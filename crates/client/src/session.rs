@@ -218,11 +218,13 @@ impl Session {
     }
 
     /// Returns the changes of the last input; none unless caches are attached.
+    #[cfg(feature = "cache")]
     pub(crate) fn heard(&self) -> &[Heard] {
         &self.heard
     }
 
     /// Returns the beginnings of the keys that it hears of; none means all.
+    #[cfg(feature = "cache")]
     pub(crate) fn topics(&self) -> &[String] {
         &self.topics
     }
