@@ -13,9 +13,11 @@ const all = (text, pattern) => [...text.matchAll(pattern)].map(([, name]) => nam
 test('the template of the button', { timeout: 60_000 }, async (t) => {
   const folder = join(temporaryFolder(t), 'deploy');
   cpSync(join(ROOT, 'examples/deploy'), folder, { recursive: true });
-  mkdirSync(join(folder, 'node_modules'));
-  // The package has these two files of the build, and no others that run.
-  symlinkSync(join(ROOT, 'crates/entry/build'), join(folder, 'node_modules/newsreel-worker'));
+  const installed = join(folder, 'node_modules/newsreel-worker');
+  mkdirSync(installed, { recursive: true });
+  // The package has these two files of the build and the console, and no others that run.
+  for (const name of ['index.js', 'index_bg.wasm']) symlinkSync(join(ROOT, 'crates/entry/build', name), join(installed, name));
+  symlinkSync(join(ROOT, 'target/console'), join(installed, 'console'));
 
   await t.test('is right by the rules of the Worker', async () => {
     const { code, stderr } = await runToEnd(NEWSREEL, ['check-config', join(folder, 'wrangler.toml')]);

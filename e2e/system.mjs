@@ -84,7 +84,7 @@ export function wrapped(t, module) {
   writeFileSync(main, readFileSync(join(ROOT, 'e2e', module), 'utf8').replaceAll("'WORKER'", JSON.stringify(worker)));
   const toml = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');
   const config = join(folder, 'wrangler.toml');
-  writeFileSync(config, toml.replace(/^main = .*$/m, `main = ${JSON.stringify(main)}`).replace(/^\[build\]\n.*\n/m, ''));
+  writeFileSync(config, toml.replace(/^main = .*$/m, `main = ${JSON.stringify(main)}`).replace(/^\[(build|assets)\]\n(.+\n)+/gm, ''));
   return config;
 }
 

@@ -205,6 +205,8 @@ MOST_WASM_BYTES=$((4 * 1024 * 1024))
 # build_worker: builds crates/entry into crates/entry/build, unless that is up to date.
 build_worker() {
   local out=crates/entry/build inputs
+  # Wrangler wants the folder of assets, also where nobody looks at the console.
+  mkdir -p target/console
   # Every crate but those that the Worker cannot depend on: a needless build is better than a stale one.
   inputs=$(cat Cargo.toml Cargo.lock package-lock.json rust-toolchain.toml scripts/lib.sh <(
     find crates \( -path crates/bench -o -path crates/cli -o -path crates/client -o -path crates/fuzz -o -path crates/in-workerd -o -path crates/microbench -o -path crates/sim \
@@ -259,6 +261,49 @@ weigh_worker() {
   packed=$(gzip -9 -c "$wasm" | wc -c)
   say "  wasm: $((raw / 1024)) KiB, $((packed / 1024)) KiB gzipped"
   [ "$raw" -le "$MOST_WASM_BYTES" ] || fail "the wasm has $raw bytes, more than the $MOST_WASM_BYTES it may have"
+}
+
+# shrink_for_browsers WASM: makes a wasm small, with only what every runtime of the last years has.
+shrink_for_browsers() {
+  wasm-opt --mvp-features --enable-mutable-globals --enable-sign-ext --enable-nontrapping-float-to-int --enable-bulk-memory \
+    --enable-bulk-memory-opt --enable-multivalue --enable-reference-types --strip-debug -Oz "$1" -o "$1"
+}
+
+# The most that the console may have: everything a browser loads for all of its views, each file gzipped.
+MOST_CONSOLE_BYTES=150000
+
+# build_console: builds packages/console into target/console, the assets of wrangler.toml, unless that is up to date.
+build_console() {
+  local out=target/console inputs
+  inputs=$(cat Cargo.toml Cargo.lock rust-toolchain.toml package-lock.json scripts/{lib.sh,build-console} <(
+    find crates/{core,client,bindgen} packages/console packages/newsreel/src \( -path packages/newsreel/src/bindgen -o -name tests \) -prune \
+      -o -type f -print0 | LC_ALL=C sort -z | xargs -0 cat
+  ) | cksum | tr ' ' -)
+  [ "$(cat target/console.stamp 2>/dev/null)" != "$inputs" ] || [ ! -f $out/console/index.html ] || return 0
+  say "  building the console"
+  rm -f target/console.stamp
+  set_up_bindgen
+  bind_console
+  quietly "$TOOLS/log/console.log" vite build --config packages/console/vite.config.mjs
+  cp packages/console/_headers $out/
+  printf '%s' "$inputs" >target/console.stamp
+}
+
+# bind_console: the wasm of the npm package without its cache, and the JavaScript around it, into target/console-wasm.
+bind_console() {
+  local wasm=target/console-wasm/newsreel_bg.wasm
+  quietly "$TOOLS/log/console-wasm.log" cargo build --profile npm --target wasm32-unknown-unknown -p newsreel-client --no-default-features
+  "$WASM_BINDGEN_BIN" --target web --omit-default-module-path --remove-producers-section --out-dir target/console-wasm \
+    --out-name newsreel "${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/npm/newsreel_client.wasm"
+  shrink_for_browsers $wasm
+}
+
+# weigh_console: prints how large the console is, and fails if that is too large.
+weigh_console() {
+  local file bytes=0
+  while read -r file; do bytes=$((bytes + $(gzip -9 -c "$file" | wc -c))); done < <(find target/console/console -type f)
+  say "  console: $bytes bytes gzipped"
+  [ $bytes -le $MOST_CONSOLE_BYTES ] || fail "the console has $bytes bytes gzipped, more than the $MOST_CONSOLE_BYTES it may have"
 }
 
 # prepare: everything there is to set up and to build, the native command too. NEWSREEL_BUILT=1 says that it is built: after

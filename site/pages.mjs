@@ -13,7 +13,7 @@ const SECTIONS = [
   ['Come and go', ['docs/migrate/']],
   ['Use', ['docs/http.md', 'docs/cli.md', 'docs/ci.md', 'docs/postgres.md', 'docs/glossary.md']],
   ['Packages', ['docs/packages.md', 'packages/']],
-  ['Operate', ['docs/configuration.md', 'docs/operations.md', 'docs/security.md', 'docs/limits.md', 'docs/upgrades.md', 'docs/crashes.md']],
+  ['Operate', ['docs/configuration.md', 'docs/operations.md', 'docs/console.md', 'docs/security.md', 'docs/limits.md', 'docs/upgrades.md', 'docs/crashes.md']],
   ['Understand', ['crates/core/PROTOCOL.md', 'docs/architecture.md', 'docs/decisions.md', 'docs/benchmarks.md', 'docs/simulator.md']],
   ['Work on it', ['CONTRIBUTING.md', 'CHANGELOG.md', 'docs/']],
 ];

@@ -1,0 +1,220 @@
+/** The calls of the public API that the console makes, and the shapes of their answers. */
+
+import type { Explanation } from './explanation.js';
+import type { SeriesAnswer } from './series.js';
+
+/** An answer that is a problem (RFC 9457), or that never came (`unreachable`). */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    readonly detail: string,
+  ) {
+    super(`${code}: ${detail}`);
+  }
+
+  /** Whether the deployment is too old to have the address. */
+  get isUnknownPath(): boolean {
+    return this.status === 404 && this.code === 'unknown-path';
+  }
+}
+
+/** The status of the log. */
+export interface Status {
+  catalog: string;
+  epoch: string;
+  version: number;
+  position: string;
+  oldest: number;
+  followers: number;
+  bytes: number;
+}
+
+/** A follower, as the broker knows it. */
+export interface Follower {
+  name: string;
+  replica: boolean;
+  acked: number;
+  position: string | null;
+  lag: number;
+  since: number;
+  last_ping: number | null;
+  stage: 'replaying' | 'live';
+}
+
+/** Every follower that is connected. */
+export interface Followers {
+  position: string;
+  followers: Follower[];
+  polls: number;
+  streams: number;
+}
+
+/** One change, of a publish or of the log. */
+export interface Change {
+  key?: string;
+  tag?: string;
+  prefix?: string;
+  all?: true;
+  soft?: true;
+  op?: 'update' | 'remove';
+  tags?: readonly string[];
+}
+
+/** A version of the log. */
+export interface Row {
+  version: number;
+  at: number;
+  changes: readonly Change[];
+}
+
+/** A page of the log. */
+export interface Page {
+  epoch: string;
+  from: number;
+  to: number;
+  head: number;
+  hash: string;
+  versions: Row[];
+  changes?: (Change & { version: number })[];
+}
+
+/** The receipt of a publish. */
+export interface Receipt {
+  catalog: string;
+  epoch: string;
+  version: number;
+  position: string;
+  at: number;
+  changes: number;
+}
+
+/** An alert, as the broker tells it. */
+export interface Alert {
+  id: string;
+  rule: string;
+  class?: string;
+  edge?: string;
+  severity: 'warning' | 'critical';
+  since: number;
+  value: number;
+  threshold: number;
+  says: string;
+  resolved_at?: number;
+}
+
+/** What a class of keys promises. */
+export interface Policy {
+  ttl_ms: number;
+  stale_for_ms: number;
+  lag_bound_ms: number;
+  beyond_bound: 'fail' | 'stale';
+  on_bump: 'delete' | 'refresh';
+  quorum: boolean;
+  origin_cache_control: 'respect' | 'ignore';
+  origin_vary: string[];
+}
+
+/** The settings of the deployment, as its edge reads them. */
+export interface Settings {
+  edge: string;
+  policies: { class: string; from: 'default' | 'variable'; policy: Policy }[];
+  variables: { name: string; value: string | null; default: string; what: string }[];
+  problems: { name: string; detail: string }[];
+}
+
+/** What a publish would hit. */
+export interface DryRun {
+  changes: number;
+  edges: {
+    edge: string;
+    keys: { key: string; reads: number }[];
+    covered: number;
+    listed: number;
+    reads: number;
+    period_ms: number;
+    fetches: number;
+  }[];
+  left_out: string[];
+}
+
+/** An entry, wrapped in JSON. */
+export interface Entry {
+  value: unknown;
+  encoding: 'json' | 'text' | 'base64' | 'none';
+  length: number;
+  content_type: string;
+  etag: string | null;
+  tags: string[];
+  freshness: Record<string, unknown>;
+}
+
+type Query = Record<string, string | number | undefined>;
+
+/** The API of one catalog, with one token. */
+export class Api {
+  constructor(
+    readonly catalog: string,
+    readonly token: string,
+    /** Called when the token is not accepted any more. */
+    readonly refuse: (problem: Problem) => void = () => {},
+  ) {}
+
+  status = () => this.call<Status>('GET', '');
+  followers = () => this.call<Followers>('GET', '/followers');
+  page = (query: Query) => this.call<Page>('GET', '/changes', { query });
+  series = (query: Query) => this.call<SeriesAnswer>('GET', '/series', { query });
+  alerts = () => this.call<{ alerts: Alert[] }>('GET', '/alerts');
+  settings = () => this.call<Settings>('GET', '/settings');
+  explain = (key: string, edge?: string) => this.call<Explanation>('GET', entry(key), { query: { explain: 1, edge } });
+  read = (key: string) => this.call<Entry>('GET', entry(key), { query: { envelope: 1 } });
+  refresh = (key: string) => this.call<unknown>('POST', '/fill', { body: { keys: [key] } });
+  dryRun = (changes: Change[]) => this.call<DryRun>('POST', '/dry-run', { body: { changes } });
+  publish = (changes: Change[], idempotencyKey: string) =>
+    this.call<Receipt>('POST', '/changes', { body: { changes }, headers: { 'idempotency-key': idempotencyKey } });
+
+  /** Returns the address of a call, within this page's own server. */
+  at(path: string, query: Query = {}): string {
+    const given = Object.entries(query).filter(([, value]) => value !== undefined);
+    const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+    return `/v1/catalogs/${encodeURIComponent(this.catalog)}${path}${text && `?${text}`}`;
+  }
+
+  private async call<T>(
+    method: string,
+    path: string,
+    { query, body, headers }: { query?: Query; body?: unknown; headers?: Record<string, string> } = {},
+  ): Promise<T> {
+    let response: Response;
+    try {
+      response = await fetch(this.at(path, query), {
+        method,
+        headers: { authorization: `Bearer ${this.token}`, ...headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        cache: 'no-store',
+      });
+    } catch {
+      throw new Problem(0, 'unreachable', 'The deployment does not answer. The console asks again by itself.');
+    }
+    const answer = await jsonOf(response);
+    if (response.ok) return answer as T;
+    const { code = 'unknown', detail = `The answer has status ${response.status}.` } = (answer ?? {}) as Partial<Problem>;
+    const problem = new Problem(response.status, code, detail);
+    if (response.status === 401) this.refuse(problem);
+    throw problem;
+  }
+}
+
+/** Returns the path of a key's entry. */
+export function entry(key: string): string {
+  return `/entries/${encodeURIComponent(key)}`;
+}
+
+async function jsonOf(response: Response): Promise<unknown> {
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

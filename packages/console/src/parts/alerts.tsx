@@ -1,0 +1,30 @@
+/** The alerts that stand, and those that ended lately. */
+
+import type { Alert } from '../api.js';
+import { ago } from '../format.js';
+import { Name } from './name.js';
+
+/** A list of alerts; nothing wrong is said, too. */
+export function Alerts({ alerts }: { alerts: readonly Alert[] }) {
+  const standing = alerts.filter((one) => one.resolved_at === undefined);
+  const ended = alerts.length - standing.length;
+  return (
+    <section aria-label="Alerts">
+      {standing.length === 0 ? (
+        <p class="all-well"><span class="dot good" /> No alert{ended > 0 && <span class="faint"> · {ended} ended lately</span>}</p>
+      ) : (
+        <ul class="alerts">
+          {standing.map((alert) => (
+            <li key={alert.id} class={alert.severity}>
+              <span class={`dot ${alert.severity}`} />
+              <strong>{alert.severity}</strong> <Name text={alert.says} class="" />
+              <span class="faint">
+                {alert.rule}{alert.class && <> · class <Name text={alert.class} /></>}{alert.edge && <> · edge <Name text={alert.edge} /></>} · since {ago(alert.since)}
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
