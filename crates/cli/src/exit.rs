@@ -12,7 +12,7 @@ pub(crate) const CODES: &str = "Exit codes:
   3  bad input: a line, a body, a file
   4  refused: the server says that the request cannot be granted (4xx), or is another server than expected
   5  unreachable: the server did not answer in the time of --retry-for-ms
-  6  the database of a source could not be followed, --max-failures times in a row; or its slot is in danger";
+  6  the other side of a source could not be followed, --max-failures times in a row; or its slot is in danger";
 
 /// Writes a line for people to stderr. Unlike `eprintln!` it does not panic when stderr is closed.
 macro_rules! note {
@@ -50,6 +50,14 @@ pub(crate) enum Failure {
     Database {
         /// The database.
         what: String,
+        /// The reason that the last attempt gave.
+        why: String,
+    },
+    /// A feed of a source had no good answer, and stayed so.
+    #[error("the feed {feed:?} cannot be followed: {why}")]
+    Feed {
+        /// The name of the feed.
+        feed: String,
         /// The reason that the last attempt gave.
         why: String,
     },
@@ -111,7 +119,7 @@ impl Failure {
             Self::Input(_) => 3,
             Self::Refused { .. } | Self::Redirected { .. } | Self::WrongServer { .. } => 4,
             Self::Unreachable { .. } => 5,
-            Self::Database { .. } | Self::Slot { .. } => 6,
+            Self::Database { .. } | Self::Feed { .. } | Self::Slot { .. } => 6,
         }
     }
 
@@ -125,6 +133,9 @@ impl Failure {
             }
             Self::Database { .. } => {
                 Some("nothing is lost: start the source again once the database is back")
+            }
+            Self::Feed { .. } => {
+                Some("nothing is lost: what is reached is kept, and the next run goes on from there")
             }
             Self::Unreachable { .. } => Some("is it running, and is the address right?"),
             Self::Redirected { .. } => {
