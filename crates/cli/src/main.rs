@@ -23,6 +23,7 @@ mod map;
 mod origin;
 mod proxy;
 mod publish;
+mod schema;
 mod shell;
 mod source;
 mod status;

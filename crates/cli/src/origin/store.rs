@@ -3,18 +3,14 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use newsreel_core::log::schema;
 use newsreel_core::read::cache::etag_of;
 use newsreel_core::wire::publish::PublishError;
 use newsreel_core::wire::{Catalog, Change, Key, Problem, Publish, Tag};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use tokio::sync::Notify;
 
-/// FULL: an answered write survives a power cut, not only a crash of this process.
-const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
-/// The table of the schema's number, the same in every schema. The first release lacks the table, and has
-/// schema 1.
-const META: &str = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
+use crate::schema::{MigrateError, migrate};
+
 /// Each makes the next schema of the one before it, the first of nothing. A released migration is never
 /// changed: `docs/upgrades.md`.
 const MIGRATIONS: &[&str] = &["
@@ -98,6 +94,15 @@ pub(crate) enum OpenError {
         /// The catalog that was asked for.
         wanted: Catalog,
     },
+}
+
+impl From<MigrateError> for OpenError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Database(error) => Self::Database(error),
+            MigrateError::Newer(problem) => Self::Newer(problem),
+        }
+    }
 }
 
 /// An entry in the listing.
@@ -206,23 +211,6 @@ impl Store {
     pub(super) fn reader(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Brings a database to the schema of this build.
-fn migrate(database: &mut Connection, migrations: &[&str]) -> Result<(), OpenError> {
-    database.execute_batch(SETTINGS)?;
-    // Two origins may be started on one file; the schema is read when it is locked.
-    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(META)?;
-    let stored: Option<String> = transaction
-        .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get(0))
-        .optional()?;
-    let pending = schema::pending(stored.as_deref(), migrations);
-    for (schema, statements) in pending.map_err(OpenError::Newer)? {
-        transaction.execute_batch(statements)?;
-        transaction.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", [schema.to_string()])?;
-    }
-    Ok(transaction.commit()?)
 }
 
 /// Returns the catalog that a database is of; a new one is of this.
