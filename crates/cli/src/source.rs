@@ -1,15 +1,19 @@
 //! `newsreel source`: publishes what changes in another system.
 //!
 //! Each source has a folder. What they share: `options` are their flags, `attempts` begins a session again that broke,
-//! `outgoing` sends publishes in order, and `watch` tells how it goes, by `metrics` and `delay`.
+//! `outgoing` sends publishes in order, and `watch` tells how it goes, by `metrics` and `delay`. `dump` reads whole
+//! catalogues, and `snapshot` compares them.
 
 mod attempts;
 mod delay;
+mod dump;
+mod files;
 mod http;
 mod metrics;
 mod options;
 mod outgoing;
 pub(crate) mod postgres;
+mod snapshot;
 pub(crate) mod watch;
 
 use crate::broker::BrokerOptions;
@@ -32,6 +36,13 @@ pub(crate) enum SourceCommand {
     /// for each version: its feed, version and position.
     #[command(after_long_help = http::EXAMPLES)]
     Http(Box<http::HttpOptions>),
+    /// Publish what differs between a catalogue's dump and the one before: a file, a folder that is watched, an address, or
+    /// stdin.
+    ///
+    /// The dump is lines of JSON, a JSON array or CSV, also as gzip or zstd. Nothing is published before the whole dump was
+    /// read and judged. Prints one line of JSON for each version: the snapshot, the version and the position.
+    #[command(after_long_help = files::EXAMPLES)]
+    Files(Box<files::FilesOptions>),
 }
 
 /// Runs one of the commands.
@@ -39,5 +50,6 @@ pub(crate) async fn run(command: SourceCommand, broker: BrokerOptions) -> Result
     match command {
         SourceCommand::Postgres(options) => postgres::run(*options, broker).await,
         SourceCommand::Http(options) => http::run(*options, broker).await,
+        SourceCommand::Files(options) => files::run(*options, broker).await,
     }
 }

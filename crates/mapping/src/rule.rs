@@ -245,6 +245,13 @@ impl Rule {
         Ok(())
     }
 
+    /// Hands the changes of an update to `publish`, where the caller knows that a column that matters changed. Of both
+    /// rows only the columns that name targets are read.
+    pub fn replace(&self, old: &Row, new: &Row, skips: &mut Skips, publish: &mut impl FnMut(Change)) {
+        let before = self.names(old, &mut Skips::default());
+        self.publish(Some(before), Some(self.names(new, skips)), publish);
+    }
+
     /// Says whether an update changed a column of `only_if_changed`, as far as that is known.
     fn matters(&self, old: &Row, new: &Row) -> bool {
         let changed = |column: &String| match (old.get(column), new.get(column)) {
