@@ -164,6 +164,7 @@ fn pollers(
             counts: counts.clone(),
             skips: Skips::default(),
             ahead: 0,
+            restarts: 0,
             once: options.once,
             max_failures: options.shared.max_failures,
             feed,

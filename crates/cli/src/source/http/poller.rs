@@ -62,6 +62,8 @@ pub(super) struct Poller {
     pub(super) ahead: i64,
     pub(super) once: bool,
     pub(super) max_failures: u32,
+    /// How often the API forgot what it was asked for, since everything was read.
+    pub(super) restarts: u32,
 }
 
 /// Why a round failed.
@@ -76,6 +78,9 @@ pub(super) enum PollError {
     /// The answers lead nowhere.
     #[error(transparent)]
     Round(#[from] RoundError),
+    /// The API forgets the place again and again before everything is read.
+    #[error("the API forgot what it was asked for, for the {0}th time since the last wide change")]
+    Restarted(u32),
     /// Another attempt would fail as well.
     #[error(transparent)]
     Fatal(#[from] Failure),
@@ -99,7 +104,7 @@ impl Poller {
                 Ok(false) => after_success(&self.feed, random()),
                 Err(PollError::Fatal(failure)) => return Err(failure),
                 Err(error) => {
-                    failures += 1;
+                    failures = (failures + 1).max(self.restarts);
                     self.failed(&error, failures)?;
                     let asked = if let PollError::Ask(error) = &error { error.after() } else { None };
                     self.wait(after_failure(failures, asked, random()), failures).await;
@@ -166,10 +171,11 @@ impl Poller {
             }
         };
         let (rows, repeated) = (round.take_fresh(), round.repeated());
-        let again = end.again;
+        let (again, is_whole, restarted) = (end.again, end.reached.gap.is_none(), round.restarted());
         let publishes = self.publishes(&end, rows, repeated)?;
         self.commit(&publishes, end, at).await?;
-        Ok(again)
+        self.restarts = if is_whole { 0 } else { self.restarts + u32::from(restarted) };
+        if self.restarts > 1 && restarted { Err(PollError::Restarted(self.restarts)) } else { Ok(again) }
     }
 
     fn answer(&self, reply: Reply) -> Result<Answer, PollError> {

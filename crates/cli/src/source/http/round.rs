@@ -138,6 +138,11 @@ impl<'a> Round<'a> {
         self.repeated
     }
 
+    /// Says whether the API forgot what it was asked for, so that the round began anew.
+    pub(super) fn restarted(&self) -> bool {
+        self.expired
+    }
+
     fn unchanged(&mut self, date: Option<i64>) -> Step {
         if let Kind::Window(window) = &self.kind {
             let covered = window.covered(self.feed, date);
@@ -168,7 +173,7 @@ impl<'a> Round<'a> {
 
     /// Takes the rows that were not published, and returns how many they are.
     fn take_new(&mut self, items: Vec<Value>, now: i64, name: impl Fn(&Value) -> String) -> usize {
-        let repeat = self.feed.identity.repeat.map(|repeat| window::millis(repeat));
+        let repeat = self.feed.identity.repeat.map(window::millis);
         let before = self.fresh.len();
         for item in items {
             if self.reached.seen.is_new(name(&item), now, repeat) {
