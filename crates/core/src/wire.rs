@@ -26,6 +26,7 @@ pub mod publish;
 pub mod query;
 pub mod range;
 pub mod route;
+pub mod series;
 pub mod sse;
 pub mod verbatim;
 

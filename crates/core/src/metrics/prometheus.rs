@@ -87,7 +87,7 @@ fn buckets(sample: &mut Sample<'_>, row: &CountRow, histogram: &Histogram) {
         return;
     }
     let mut counted: u64 = 0;
-    for (_, le, count) in &histogram.bounds {
+    for (_, le, count) in histogram.bounds {
         counted = counted.saturating_add(of(row, *count));
         sample.write("_bucket", le, counted);
     }

@@ -14,7 +14,7 @@ pub(crate) struct Histogram {
     pub(crate) sum: Count,
     /// The buckets: a bound in milliseconds, its label in seconds, and the counter of observations up to the
     /// bound and past the bound before.
-    pub(crate) bounds: [(u64, &'static str, Count); 6],
+    pub(crate) bounds: &'static [(u64, &'static str, Count)],
 }
 
 pub(super) fn observe(row: &mut CountRow, histogram: &Histogram, took: Duration) {
@@ -31,7 +31,7 @@ pub(crate) const ORIGIN: Histogram = Histogram {
     help: "How long fetches of the origin took.",
     all: Count::OriginFetches,
     sum: Count::OriginMs,
-    bounds: [
+    bounds: &[
         (10, r#"le="0.01""#, Count::OriginIn10),
         (50, r#"le="0.05""#, Count::OriginIn50),
         (100, r#"le="0.1""#, Count::OriginIn100),
@@ -46,7 +46,7 @@ pub(crate) const LAG: Histogram = Histogram {
     help: "How long before an answer it was last proved that everything had been heard.",
     all: Count::Lags,
     sum: Count::LagMs,
-    bounds: [
+    bounds: &[
         (100, r#"le="0.1""#, Count::LagIn100),
         (500, r#"le="0.5""#, Count::LagIn500),
         (1_000, r#"le="1""#, Count::LagIn1000),
