@@ -31,6 +31,8 @@ const ADDRESSES = [
   [`${CATALOG}/floors`, 'POST'],
   [`${CATALOG}/fill`, 'POST'],
   [`${CATALOG}/metrics`, 'GET'],
+  [`${CATALOG}/series`, 'GET'],
+  [`${CATALOG}/series?edge=e2e`, 'GET'],
 ];
 
 /** On wrangler's harness, and on workerd alone, which hides nothing of a request. */

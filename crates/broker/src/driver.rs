@@ -8,16 +8,18 @@ use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use newsreel_core::follow::hub::{self, Hub, HubInput, PublishOutcome, Submission};
+use newsreel_core::follow::hub::{self, Hub, HubInput, PublishOutcome, SessionId, Submission};
 use newsreel_core::wire::claim::Claim;
 use newsreel_core::wire::{Catalog, Hash, Position, UnixMillis};
 use newsreel_gate::now;
-use worker::{Error, Result, State, WebSocket};
+use worker::wasm_bindgen_futures::spawn_local;
+use worker::{Delay, Error, Result, State, WebSocket, console_error};
 
 use crate::config::Config;
 use crate::driver::notify::Notify;
 use crate::driver::platform::{Machine, Shell};
 use crate::driver::rows::{OpenError, Rows};
+use crate::driver::series::{LogSeries, QUIET};
 use crate::driver::sockets::Sockets;
 use crate::tags::{self, SocketTag};
 
@@ -25,6 +27,7 @@ pub(crate) mod notify;
 mod parts;
 mod platform;
 pub(crate) mod rows;
+pub(crate) mod series;
 pub(crate) mod sockets;
 
 /// The hub of one catalog, and the machine under it.
@@ -38,6 +41,8 @@ pub(crate) struct BrokerDriver {
     /// Notified when the head moves. Streams hold it without holding the rest, so that an evicted object goes away.
     pub(crate) moved: Rc<Notify>,
     notified_head: Cell<Option<Position>>,
+    /// The log's numbers over time.
+    pub(crate) series: LogSeries,
 }
 
 impl BrokerDriver {
@@ -58,6 +63,7 @@ impl BrokerDriver {
             stepped: Notify::default(),
             moved: Rc::default(),
             notified_head: Cell::new(None),
+            series: LogSeries::default(),
         })
     }
 
@@ -70,8 +76,62 @@ impl BrokerDriver {
     }
 
     /// Commits publishes; returns the outcome of each, by its ticket.
-    pub(crate) fn publish(&self, submissions: Vec<Submission>) -> BTreeMap<u64, PublishOutcome> {
-        self.drive(|hub, shell, now| hub.publish(shell, now, submissions)).1
+    pub(crate) fn publish(self: &Rc<Self>, submissions: Vec<Submission>) -> BTreeMap<u64, PublishOutcome> {
+        let outcomes = self.drive(|hub, shell, now| hub.publish(shell, now, submissions)).1;
+        self.count_publishes(&outcomes);
+        outcomes
+    }
+
+    fn count_publishes(self: &Rc<Self>, outcomes: &BTreeMap<u64, PublishOutcome>) {
+        let followers = self.hub.borrow().hub().sessions().len();
+        self.series.published(outcomes.values(), self.rows().take_appended_bytes(), followers);
+        self.write_series(false);
+        self.write_series_when_quiet();
+    }
+
+    /// Takes a text of a follower.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub(crate) fn hear(self: &Rc<Self>, session: SessionId, text: String) -> Result<()> {
+        let acked = |hub: &Hub| hub.sessions().get(&session).map(|session| (session.replica, session.acked));
+        let before = acked(self.hub.borrow().hub());
+        self.step(HubInput::Text { session, text })?;
+        if let (Some((true, before)), Some((_, after))) = (before, acked(self.hub.borrow().hub()))
+            && before < after
+        {
+            self.series.applied(before, after, now());
+            self.write_series_when_quiet();
+        }
+        Ok(())
+    }
+
+    /// Moves what was counted into the bucket of this time, and with `all` writes the bucket too.
+    pub(crate) fn write_series(&self, all: bool) {
+        if let Err(error) = self.series.write(&self.rows().series(), now(), all) {
+            console_error!("{}: keeping the series: {error}", self.catalog());
+        }
+    }
+
+    /// Writes the bucket once nothing was counted for a while.
+    fn write_series_when_quiet(self: &Rc<Self>) {
+        let series = &self.series;
+        series.counted_at.set(now());
+        if series.is_waiting.replace(true) {
+            return;
+        }
+        let weak = Rc::downgrade(self);
+        spawn_local(async move {
+            loop {
+                Delay::from(QUIET).await;
+                let Some(driver) = weak.upgrade() else { return };
+                if now().since(driver.series.counted_at.get()) >= QUIET {
+                    driver.series.is_waiting.set(false);
+                    driver.write_series(true);
+                    return;
+                }
+            }
+        });
     }
 
     /// Closes the sockets that have stopped pinging.
@@ -86,6 +146,7 @@ impl BrokerDriver {
             hub.set_publisher_expiry(publisher_expiry);
             hub.alarm(shell, now);
         });
+        self.write_series(true);
     }
 
     /// Sets the alarm so that it comes by `publisher_expiry`, when the token of a publishing socket ends.

@@ -9,7 +9,7 @@ use worker::{Request, Result, WebSocket, WebSocketIncomingMessage as Message, we
 
 use crate::driver::BrokerDriver;
 use crate::follow::reader::LogReader;
-use crate::follow::{open, page, sse, status};
+use crate::follow::{open, page, series, sse, status};
 use crate::http::{RawAnswer, RequestHead};
 use crate::publish::Publishing;
 use crate::tags::SocketTag;
@@ -30,13 +30,12 @@ impl CatalogEvents {
 
     /// Takes a text of a socket, or bytes.
     pub(crate) fn hear(&self, socket: &WebSocket, message: Message) -> Result<()> {
+        self.driver.series.heard();
         match (self.driver.tag_of(socket), message) {
-            (Some(SocketTag::Follower(session)), Message::String(text)) => {
-                self.driver.step(HubInput::Text { session, text })
-            }
+            (Some(SocketTag::Follower(session)), Message::String(text)) => self.driver.hear(session, text),
             // No frame is binary: the hub refuses a text that is no JSON.
             (Some(SocketTag::Follower(session)), Message::Binary(_)) => {
-                self.driver.step(HubInput::Text { session, text: String::new() })
+                self.driver.hear(session, String::new())
             }
             (Some(SocketTag::Publisher(id)), message) => self.publishing.on_message(id, socket, message),
             (None, _) => Ok(()),
@@ -62,6 +61,7 @@ impl CatalogEvents {
 
     /// Answers a request that the front door let through.
     pub(crate) async fn answer(&self, request: web_sys::Request) -> RawAnswer {
+        self.driver.series.requested();
         let head = RequestHead::of(&request)?;
         let address: Address = head.address.parse().map_err(worker::Error::from)?;
         let route = Route::parse(&head.method, address.path(), address.query())?;
@@ -72,6 +72,7 @@ impl CatalogEvents {
             other @ (Route::Changes(..)
             | Route::Status(_)
             | Route::Followers(_)
+            | Route::Series(..)
             | Route::NewEpoch(_)
             | Route::Edge(..)
             | Route::Healthz
@@ -88,6 +89,7 @@ impl CatalogEvents {
             Route::Status(_) => status::status(&self.driver),
             Route::Followers(_) => status::followers(&self.driver, &self.reader),
             Route::NewEpoch(_) => status::new_epoch(&self.driver),
+            Route::Series(_, query) => series::series(&self.driver, &query),
             Route::Publish(..)
             | Route::PublishSocket(_)
             | Route::Follow(..)

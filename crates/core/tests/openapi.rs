@@ -59,6 +59,7 @@ fn operation_id(route: &Route) -> &'static str {
         Route::Status(_) => "getStatus",
         Route::Follow(..) => "follow",
         Route::Followers(_) => "getFollowers",
+        Route::Series(..) | Route::Edge(_, EdgeCall::Series(_)) => "getSeries",
         Route::Edge(_, EdgeCall::Entry(_)) => "getEntry",
         Route::Edge(_, EdgeCall::Entries(_)) => "getEntries",
         Route::Edge(_, EdgeCall::EntriesOf) => "postEntries",
@@ -73,7 +74,7 @@ fn operation_id(route: &Route) -> &'static str {
     }
 }
 
-const OPERATION_IDS: [&str; 18] = [
+const OPERATION_IDS: [&str; 19] = [
     "publish",
     "publishSocket",
     "beginEpoch",
@@ -90,6 +91,7 @@ const OPERATION_IDS: [&str; 18] = [
     "judgeLease",
     "fill",
     "getMetrics",
+    "getSeries",
     "getHealth",
     "getReadiness",
 ];

@@ -2,6 +2,7 @@
 //!
 //! Two programs around `newsreel_core`. In reading order:
 //! - `config`: the deployment's variables; `protocol`: everything that reader and replica say to each other;
+//!   `broker`: requests to the broker;
 //! - `replica`: the Durable Object that follows a catalog at this edge and keeps its floors in SQLite;
 //! - `reader`: what every isolate does to answer a read, from the request to the response;
 //! - `tiers`: memory, KV, R2 and the origin, where entries are found;
@@ -9,6 +10,7 @@
 //!
 //! *Architecture invariant:* nothing here knows the broker's code; the broker is reached by `newsreel_core::wire` alone.
 
+mod broker;
 mod clock;
 mod config;
 mod http;

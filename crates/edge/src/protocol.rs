@@ -48,6 +48,8 @@ pub(crate) enum Call {
     Report,
     /// The body is empty; the answer is the counts of all readers, as Prometheus reads them.
     Metrics,
+    /// The body is a query for series, the answer a page of them.
+    Series,
     /// The body is a JSON array of `[key, reads]`, to be prefetched; the answer is empty.
     HotList,
     /// The body is a [`FillTurn`], the answer a [`TurnAnswer`]. A replica of an older release has no such call, and its
@@ -56,13 +58,14 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    const ALL: [Self; 5] = [Self::Sync, Self::Report, Self::Metrics, Self::HotList, Self::Turn];
+    const ALL: [Self; 6] = [Self::Sync, Self::Report, Self::Metrics, Self::Series, Self::HotList, Self::Turn];
 
     const fn path(self) -> &'static str {
         match self {
             Self::Sync => "/sync",
             Self::Report => "/report",
             Self::Metrics => "/metrics",
+            Self::Series => "/series",
             Self::HotList => "/ahead",
             Self::Turn => "/turn",
         }

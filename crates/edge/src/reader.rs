@@ -11,7 +11,7 @@
 //! - `turns`: one fill by a caller at a time across isolates;
 //! - `store`: puts what was served into the nearer tiers; `background`: the work behind an answer;
 //! - `sync`, `window`: how floors come from the replica, asked for and unasked;
-//! - `response`: headers and body; `metrics`: the counters; `cron`: lists of hot keys, by the clock.
+//! - `response`: headers and body; `metrics`: the counters; `series`: the counters over time; `cron`: lists of hot keys, by the clock.
 //!
 //! *Architecture invariant:* nothing here knows `crate::replica`; `scripts/check-layers` holds it.
 
@@ -29,6 +29,7 @@ pub(crate) mod metrics;
 mod outcome;
 mod request;
 mod response;
+mod series;
 pub(crate) mod serve;
 mod shadow;
 mod single;

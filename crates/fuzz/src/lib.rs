@@ -61,6 +61,7 @@ targets! {
     reports = reports::reports;
     route = routes::route;
     rows = rows::rows;
+    series = stored::series;
     signed = access::signed;
     stored = stored::entry;
     sync = replies::steps;

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use newsreel_core::wire::Key;
 use newsreel_core::wire::address::Address;
 use newsreel_core::wire::keys::{MAX_KEYS, keys_of_body};
 use newsreel_core::wire::problem::{MAX_DETAIL_CHARS, Problem};
 use newsreel_core::wire::query::MAX_PAGE_VERSIONS;
 use newsreel_core::wire::query::{FollowQuery, MAX_FOLLOWER_NAME_BYTES, MAX_TOPICS, MAX_TOPICS_BYTES};
 use newsreel_core::wire::route::{EdgeCall, Route};
+use newsreel_core::wire::series::SeriesQuery;
+use newsreel_core::wire::{Key, UnixMillis};
 
 use crate::memory::assert_bounded;
 use crate::names::check_key;
@@ -84,12 +85,25 @@ fn check_route(method: &str, route: &Route) {
         | Route::Edge(_, EdgeCall::EntriesOf | EdgeCall::Fill | EdgeCall::Lease | EdgeCall::Floors) => {
             assert_eq!(method, "POST")
         }
+        Route::Series(_, query) | Route::Edge(_, EdgeCall::Series(query)) => {
+            assert_ne!(method, "POST");
+            check_series(query);
+        }
         Route::Edge(_, EdgeCall::Metrics)
         | Route::PublishSocket(_)
         | Route::Status(_)
         | Route::Followers(_)
         | Route::Healthz
         | Route::Readyz => assert_ne!(method, "POST"),
+    }
+}
+
+fn check_series(query: &SeriesQuery) {
+    let again = SeriesQuery::parse(&query.to_query());
+    assert_eq!(again.as_ref(), Ok(query), "a query is what it is written as");
+    for now in [0, 1_793_491_200_000, u64::MAX] {
+        let points = query.span(UnixMillis(now)).map_or(0, |span| span.points());
+        assert!(points <= 4_321);
     }
 }
 

@@ -1,14 +1,31 @@
-//! Entries as KV and R2 return them: any bytes there are judged like any other entry.
+//! Entries as KV and R2 return them, and rows of series as SQLite does: any bytes there are judged like any others.
 
 use std::rc::Rc;
 
+use newsreel_core::metrics::series::{BROKER, Bucket, READER};
 use newsreel_core::read::cache::{Answer, Envelope, Event, Freshness, ReadMachine, Step, Tier};
 use newsreel_core::read::entry_codec::{decode, encode, head};
 use newsreel_core::read::policy::Policies;
 use newsreel_core::read::sync::{Knowledge, SyncResponse};
 use newsreel_core::wire::{Key, Position, UnixMillis, Version};
 
+use crate::memory::assert_bounded;
 use crate::names::check_tag;
+
+/// An input is the bytes of a row of series.
+pub(crate) fn series(bytes: &[u8]) {
+    for measures in [&READER, &BROKER] {
+        let Some(bucket) = assert_bounded(bytes.len(), 64, || Bucket::unpack(bytes, measures)) else {
+            continue;
+        };
+        assert!(bucket.rows().all(|(_, row)| row.len() <= measures.width));
+        let packed = bucket.pack(measures, usize::MAX);
+        let again = Bucket::unpack(&packed, measures).expect("a bucket comes back");
+        let numbers =
+            |bucket: &Bucket| bucket.rows().map(|(_, row)| row.iter().sum::<u64>()).collect::<Vec<_>>();
+        assert_eq!(numbers(&again), numbers(&bucket));
+    }
+}
 
 /// An input is the bytes of a stored entry.
 pub(crate) fn entry(bytes: &[u8]) {

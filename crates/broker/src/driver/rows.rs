@@ -11,7 +11,7 @@ use newsreel_core::follow::hub::{AckRequest, HubWrite, Persisted};
 use newsreel_core::log::maintenance::StorageStats;
 use newsreel_core::log::{Log, Row};
 use newsreel_core::wire::{Epoch, Hash, Position, UnixMillis, Version};
-use newsreel_sqlite_rows::Database;
+use newsreel_sqlite_rows::{Database, SeriesTables};
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use worker::{Result, SqlStorageValue, State};
@@ -47,6 +47,8 @@ pub(crate) struct Rows {
     /// Bytes of rows in no segment, and of segments: counted once, then kept up.
     active_bytes: Cell<u64>,
     sealed_bytes: Cell<u64>,
+    /// Bytes of rows that were appended since they were last asked for.
+    appended_bytes: Cell<u64>,
 }
 
 /// The end of the log, as far as one table has it.
@@ -80,7 +82,9 @@ impl Rows {
             storage: AsRef::<JsValue>::as_ref(state.storage().as_raw()).clone().unchecked_into(),
             active_bytes: Cell::new(0),
             sealed_bytes: Cell::new(0),
+            appended_bytes: Cell::new(0),
         };
+        rows.series().create()?;
         let epoch = Epoch::new(newsreel_gate::now(), js::random());
         rows.database.run(include_str!("rows/sql/first_epoch.sql"), vec![epoch.as_str().into()])?;
         rows.count()?;
@@ -138,6 +142,16 @@ impl Rows {
     /// Returns how many bytes of rows are in no segment.
     pub(crate) fn active_bytes(&self) -> u64 {
         self.active_bytes.get()
+    }
+
+    /// Returns how many bytes of rows were appended since the last call.
+    pub(crate) fn take_appended_bytes(&self) -> u64 {
+        self.appended_bytes.take()
+    }
+
+    /// Returns the log's numbers over time.
+    pub(crate) const fn series(&self) -> SeriesTables<'_> {
+        SeriesTables::of(&self.database)
     }
 
     /// Returns the size of the database in bytes, without free pages.

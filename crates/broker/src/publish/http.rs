@@ -68,7 +68,7 @@ impl Publishing {
             return Err(busy().into());
         }
         let (answer, outcomes) = oneshot::channel();
-        self.enqueue(Queued { publishes, bytes, answer: AnswerTo::Request(answer) });
+        self.enqueue(Queued { publishes, bytes, answer: AnswerTo::Request(answer), since: now() });
         let mut outcomes = outcomes.await.map_err(|_| unknown())?;
         if lined {
             let lines: String = outcomes.iter().map(|outcome| outcome_json(outcome) + "\n").collect();

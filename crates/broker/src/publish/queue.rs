@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use newsreel_core::access::Grant;
 use newsreel_core::follow::hub::{PublishOutcome, Submission, not_written};
-use newsreel_core::wire::{Problem, Publish, PublishLine, Written, WrittenLine};
+use newsreel_core::wire::{Problem, Publish, PublishLine, UnixMillis, Written, WrittenLine};
+use newsreel_gate::now;
 use worker::{Delay, console_error};
 
 use crate::driver::BrokerDriver;
@@ -46,6 +47,8 @@ pub(super) struct Queued {
     pub(super) publishes: Vec<QueuedPublish>,
     pub(super) bytes: usize,
     pub(super) answer: AnswerTo,
+    /// When the publishes arrived.
+    pub(super) since: UnixMillis,
 }
 
 /// One publish, or the problem for which it is refused.
@@ -164,7 +167,7 @@ impl Publishing {
         let queue = self.queue.take();
         self.was_shared.set(queue.len() > 1);
         let (mut submissions, mut waiting) = (Vec::new(), Vec::new());
-        for Queued { publishes, answer, .. } in queue {
+        for Queued { publishes, answer, since, .. } in queue {
             let mut tickets: Vec<Result<u64, Problem>> = Vec::with_capacity(publishes.len());
             for publish in publishes {
                 tickets.push(publish.map(|submission| {
@@ -173,11 +176,13 @@ impl Publishing {
                     ticket
                 }));
             }
-            waiting.push((tickets, answer));
+            waiting.push((tickets, answer, since));
         }
         let mut outcomes = self.driver.publish(submissions);
         let mut due = Vec::new();
-        for (tickets, answer) in waiting {
+        let committed_at = now();
+        for (tickets, answer, since) in waiting {
+            self.driver.series.publish_took(tickets.len(), committed_at.since(since));
             let outcome = |ticket| match ticket {
                 Ok(ticket) => {
                     outcomes.remove(&ticket).unwrap_or_else(|| PublishOutcome::Refused(not_written()))

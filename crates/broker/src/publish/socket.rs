@@ -5,6 +5,7 @@ use std::rc::Rc;
 use newsreel_core::access::rate;
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, PublishError};
 use newsreel_core::wire::{Problem, frame};
+use newsreel_gate::now;
 use worker::{Result, WebSocket, WebSocketIncomingMessage, web_sys};
 
 use crate::http::{RawAnswer, SocketHead};
@@ -53,7 +54,12 @@ impl Publishing {
             self.read_text(sender, &text)
         };
         let bytes = PUBLISH_BYTES + if publish.is_ok() { bytes } else { 0 };
-        self.enqueue(Queued { publishes: vec![publish], bytes, answer: AnswerTo::Socket(pending) });
+        self.enqueue(Queued {
+            publishes: vec![publish],
+            bytes,
+            answer: AnswerTo::Socket(pending),
+            since: now(),
+        });
         Ok(())
     }
 

@@ -72,7 +72,7 @@ async fn answer(request: &Request, env: &Env, address: &Address, route: Result<R
         Route::Publish(catalog, _) | Route::PublishSocket(catalog) => (Scope::Publish, catalog, None),
         Route::Changes(catalog, query) => (Scope::Follow, catalog, Some(&query.topics)),
         Route::Follow(catalog, query) => (Scope::Follow, catalog, Some(&query.topics)),
-        Route::Status(catalog) => (Scope::Follow, catalog, None),
+        Route::Status(catalog) | Route::Series(catalog, _) => (Scope::Follow, catalog, None),
         Route::Followers(catalog) | Route::NewEpoch(catalog) => (Scope::Admin, catalog, None),
         Route::Readyz | Route::Edge(..) => {
             return Err(Problem::new(Code::UnknownPath, "this address is the edge's").into());

@@ -28,7 +28,8 @@ impl Call {
     /// Reads the method and the address of a request.
     #[must_use]
     pub fn read(method: &str, address: Address) -> Self {
-        let half = if is_of_the_edge(address.path()) { Half::Edge } else { Half::Broker };
+        let of_the_edge = is_of_the_edge(address.path(), address.query());
+        let half = if of_the_edge { Half::Edge } else { Half::Broker };
         let route = Route::parse(method, address.path(), address.query());
         Self { address, half, route }
     }

@@ -8,6 +8,7 @@ use super::keys::{decoded_key, keys_of_query};
 use super::name::{Catalog, Key};
 use super::problem::{Code, Problem};
 use super::query::{FollowQuery, PageQuery, PublishQuery};
+use super::series::{EdgeChoice, SeriesQuery};
 
 /// The call that a request makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Route {
     Follow(Catalog, FollowQuery),
     /// `GET /v1/catalogs/{catalog}/followers`: lists the followers.
     Followers(Catalog),
+    /// `GET /v1/catalogs/{catalog}/series`: reads the log's numbers over time. With `edge=` it is [`EdgeCall::Series`].
+    Series(Catalog, SeriesQuery),
     /// A call that the edge answers, and no broker.
     Edge(Catalog, EdgeCall),
     /// `GET /healthz`: says that the Worker is alive.
@@ -55,6 +58,8 @@ pub enum EdgeCall {
     Fill,
     /// `GET /v1/catalogs/{catalog}/metrics`: reads the counts of the catalog's readers.
     Metrics,
+    /// `GET /v1/catalogs/{catalog}/series?edge=…`: reads the numbers over time of one edge's readers, or of all.
+    Series(SeriesQuery),
 }
 
 impl Route {
@@ -95,6 +100,14 @@ impl Route {
                 only(method, "GET")?;
                 Ok(Self::Followers(catalog(name)?))
             }
+            (["v1", "catalogs", name, "series"], None) => {
+                only(method, "GET")?;
+                let (catalog, query) = (catalog(name)?, SeriesQuery::parse(query)?);
+                Ok(match query.edge {
+                    EdgeChoice::Broker => Self::Series(catalog, query),
+                    EdgeChoice::One(_) | EdgeChoice::All => Self::Edge(catalog, EdgeCall::Series(query)),
+                })
+            }
             (["v1", "catalogs", name, what], rest) if EdgeCall::NAMES.contains(what) => {
                 Ok(Self::Edge(catalog(name)?, EdgeCall::parse(method, what, rest, query)?))
             }
@@ -113,6 +126,7 @@ impl Route {
             | Self::Status(catalog)
             | Self::Follow(catalog, _)
             | Self::Followers(catalog)
+            | Self::Series(catalog, _)
             | Self::Edge(catalog, _) => Some(catalog),
             Self::Healthz | Self::Readyz => None,
         }
@@ -148,13 +162,20 @@ impl EdgeCall {
 
 /// Says whether the edge answers an address, and no broker.
 #[must_use]
-pub fn is_of_the_edge(path: &str) -> bool {
+pub fn is_of_the_edge(path: &str, query: &str) -> bool {
     let (segments, _) = segments(path);
     let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     match segments.as_slice() {
+        ["v1", "catalogs", _, "series"] => names_an_edge(query),
         ["v1", "catalogs", _, call] => EdgeCall::NAMES.contains(call),
         segments => segments == ["readyz"],
     }
+}
+
+/// Says whether a query for series is about edges. One that is refused is the broker's to refuse, or the edge's.
+fn names_an_edge(query: &str) -> bool {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.any(|(name, value)| name == "edge" && !value.is_empty())
 }
 
 /// Splits a path into its first four segments, each percent-decoded once, and what follows them, as it is: a
@@ -263,6 +284,25 @@ mod tests {
     }
 
     #[test]
+    fn series_are_the_brokers_or_an_edges() {
+        let series = "/v1/catalogs/tv/s%65ries";
+        let tv = || Catalog::new("tv").unwrap();
+        let query = |query: &str| SeriesQuery::parse(query).unwrap();
+        for text in ["", "edge=", "edges=fra&step=60"] {
+            assert_eq!(Route::parse("GET", series, text), Ok(Route::Series(tv(), query(text))), "{text}");
+            assert!(!is_of_the_edge(series, text));
+        }
+        for text in ["edge=fra", "edge=*&class=title", "step=60&%65dge=fra"] {
+            let call = EdgeCall::Series(query(text));
+            assert_eq!(Route::parse("HEAD", series, text), Ok(Route::Edge(tv(), call)), "{text}");
+            assert!(is_of_the_edge(series, text));
+        }
+        assert_eq!(code("POST", series, ""), "method-not-allowed");
+        assert_eq!(code("GET", series, "step=7"), "bad-request");
+        assert_eq!(code("GET", "/v1/catalogs/tv/series/x", ""), "unknown-path");
+    }
+
+    #[test]
     fn a_path_is_percent_decoded_once() {
         let tv = || Catalog::new("tv").unwrap();
         for path in ["/v1/catalogs/t%76", "/v1/catalogs/%74%76", "/%761/c%61talogs/tv"] {
@@ -273,8 +313,9 @@ mod tests {
         let entry = "/v1/catalogs/t%76/entri%65s/title:a%2Fb";
         let key = Key::new("title:a/b").unwrap();
         assert_eq!(Route::parse("GET", entry, ""), Ok(Route::Edge(tv(), EdgeCall::Entry(key))));
-        assert!(is_of_the_edge(entry) && is_of_the_edge("/read%79z") && is_of_the_edge("/v1/catalogs//fill"));
-        assert!(!is_of_the_edge("/v1/catalogs/tv/changes") && !is_of_the_edge("/v1/catalogs/tv"));
+        let of_the_edge = |path: &str| is_of_the_edge(path, "");
+        assert!(of_the_edge(entry) && of_the_edge("/read%79z") && of_the_edge("/v1/catalogs//fill"));
+        assert!(!of_the_edge("/v1/catalogs/tv/changes") && !of_the_edge("/v1/catalogs/tv"));
         for name in ["t%2576", "t%2Fv", "t%00", "%74%", "t%zz", "%ff", "t%C3"] {
             assert_eq!(code("GET", &format!("/v1/catalogs/{name}/changes"), ""), "bad-catalog", "{name}");
         }
@@ -301,6 +342,8 @@ mod tests {
                 ("/v1/catalogs/tv/entries", "key=title:1"),
                 ("/v1/catalogs/tv/fill", ""),
                 ("/v1/catalogs/tv/metrics", ""),
+                ("/v1/catalogs/tv/series", ""),
+                ("/v1/catalogs/tv/series", "edge=fra"),
             ] {
                 assert_eq!(code(method, path, query), "method-not-allowed", "{method} {path}");
             }

@@ -18,7 +18,7 @@ use crate::reader::fill::fill_all;
 use crate::reader::request::{body_keys, policy};
 use crate::reader::shadow::serve_old;
 use crate::reader::single::one;
-use crate::reader::{leases, metrics};
+use crate::reader::{leases, metrics, series};
 use crate::tiers::kv;
 
 /// Answers a request that is for the edge.
@@ -82,6 +82,7 @@ async fn answer(request: &mut Request, env: Env, event: &Context, call: Call) ->
     let context = Rc::new(prepared(context, request, &call, address.says("tags", "1"))?);
     match call {
         EdgeCall::Metrics => Ok(metrics::show(&context).await?),
+        EdgeCall::Series(query) => series::show(&context, &query).await,
         EdgeCall::Begin(key) => leases::begin(request, &context, event, &key).await,
         EdgeCall::Land(key) => leases::land(request, &context, event, &key).await,
         EdgeCall::Lease => leases::lease(&context).await,
@@ -115,7 +116,9 @@ fn prepared(
             let policy = policy(request, &context.env, &context.config.policies, key)?;
             Ok(ReadContext { source: Source::Lease, policy, sends_tags, ..context })
         }
-        EdgeCall::Lease | EdgeCall::Floors => Ok(ReadContext { source: Source::Lease, ..context }),
+        EdgeCall::Lease | EdgeCall::Floors | EdgeCall::Series(_) => {
+            Ok(ReadContext { source: Source::Lease, ..context })
+        }
         EdgeCall::Entry(_)
         | EdgeCall::Entries(_)
         | EdgeCall::EntriesOf
@@ -137,7 +140,7 @@ async fn admit(
     explain: bool,
 ) -> Result<(), Failure> {
     let scope = match call {
-        EdgeCall::Fill | EdgeCall::Metrics => Scope::Admin,
+        EdgeCall::Fill | EdgeCall::Metrics | EdgeCall::Series(_) => Scope::Admin,
         EdgeCall::Entry(_) if explain => Scope::Admin,
         EdgeCall::Entry(_) | EdgeCall::Entries(_) | EdgeCall::EntriesOf => return Ok(()),
         EdgeCall::Begin(_) | EdgeCall::Land(_) | EdgeCall::Lease | EdgeCall::Floors => Scope::Fill,

@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::future::{Either, LocalBoxFuture, select};
 use newsreel_core::follow::follower::{FollowerInput, Phase};
+use newsreel_core::metrics::series::chart::{self, ChartError};
 use newsreel_core::read::sync::{FloorLookup, SyncRequest, SyncResponse};
+use newsreel_core::wire::series::SeriesQuery;
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version};
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Headers, Response, ResponseBuilder, Result};
@@ -73,7 +75,11 @@ impl Inner {
 
     /// Takes a reader's report.
     pub(crate) fn take_report(&self, report: &str) -> Result<Response> {
-        self.usage.borrow_mut().take(report)?;
+        let mut usage = self.usage.borrow_mut();
+        let counts = usage.take(report)?;
+        if let Err(error) = usage.record(&self.rows, &counts) {
+            self.complain("keeping the series", &error);
+        }
         Response::empty()
     }
 
@@ -95,6 +101,21 @@ impl Inner {
     pub(crate) fn show_counts(&self) -> Result<Response> {
         let text = self.usage.borrow().prometheus(self.catalog.as_str(), &self.edge);
         Ok(ResponseBuilder::new().fixed(text.into_bytes()))
+    }
+
+    /// Answers with the counts over time.
+    pub(crate) fn show_series(&self, query: &str) -> Result<Response> {
+        let usage = self.usage.borrow();
+        let asked = SeriesQuery::parse(query).map_err(ChartError::Problem);
+        let page = asked.and_then(|query| {
+            let of = (&self.catalog, Some(self.edge.as_str()));
+            chart::answer(&usage.series, &self.rows.series(), &query, of, now())
+        });
+        match page {
+            Ok(page) => json_response(&page),
+            Err(ChartError::Problem(problem)) => problem_response(&problem),
+            Err(ChartError::Rows(error)) => Err(error),
+        }
     }
 
     /// Starts the follower if it is at rest, and waits for the proof or version that the reader needs.

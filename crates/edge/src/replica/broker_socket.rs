@@ -1,15 +1,13 @@
 //! The replica's socket to the broker: dials it, and hands its events on.
 
 use futures_util::StreamExt as _;
-use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::frame::SUBPROTOCOL;
 use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Catalog, internal_headers};
-use newsreel_gate::Deployment;
-use worker::{Env, Fetch, Headers, Response, Result, WebSocket, WebsocketEvent};
+use worker::{Env, Headers, Response, Result, WebSocket, WebsocketEvent};
 
-use crate::config::{BROKER, Config};
-use crate::http;
+use crate::broker;
+use crate::config::Config;
 
 /// Opens a socket to the broker, this deployment's or the one that `BROKER_URL` names.
 ///
@@ -26,19 +24,7 @@ pub(crate) async fn dial(
     headers.set("Sec-WebSocket-Protocol", SUBPROTOCOL)?;
     headers.set(internal_headers::REPLICA, "1")?;
     let path = format!("/v1/catalogs/{catalog}/follow{}", query.to_query());
-    let mut response = match &config.broker {
-        Some(broker) => {
-            let token = Deployment(env).read(&variables::BROKER_TOKEN).unwrap_or_default();
-            headers.set("Authorization", &format!("Bearer {token}"))?;
-            let request = http::get(&format!("{broker}{path}"), &headers)?;
-            Fetch::Request(request).send().await?
-        }
-        None => {
-            headers.set(internal_headers::CALLER, &query.name)?;
-            let stub = env.durable_object(BROKER)?.get_by_name(catalog.as_str())?;
-            stub.fetch_with_request(http::get(&format!("https://broker{path}"), &headers)?).await?
-        }
-    };
+    let mut response = broker::ask(env, config, catalog, &query.name, &path, &headers).await?;
     if response.status_code() != 101 {
         return Err(refused(&mut response).await);
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use newsreel_core::read::floors::{Floor, FloorRow};
 use newsreel_core::read::sync::{FloorLookup, LeftOut, SNAPSHOT_FLOORS};
 use newsreel_core::wire::{Position, Target, UnixMillis, Version};
-use newsreel_sqlite_rows::{Database, OpenError, integer};
+use newsreel_sqlite_rows::{Database, OpenError, SeriesTables, integer};
 use serde::Deserialize;
 use worker::{Result, State};
 
@@ -75,7 +75,14 @@ impl Rows {
     }
 
     fn open_as(state: &State, migrations: &[&str]) -> std::result::Result<Self, OpenError> {
-        Ok(Self { database: Database::open(state, migrations)? })
+        let rows = Self { database: Database::open(state, migrations)? };
+        rows.series().create()?;
+        Ok(rows)
+    }
+
+    /// Returns the numbers of this edge's readers over time.
+    pub(crate) const fn series(&self) -> SeriesTables<'_> {
+        SeriesTables::of(&self.database)
     }
 
     /// Returns the position that everything here was applied up to.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use newsreel_core::metrics::counts::{Count, Counts};
 use newsreel_core::metrics::hot::Hot;
+use newsreel_core::metrics::series::{Bucket, READER, Recorder};
 use newsreel_core::wire::{Key, Target, UnixMillis};
 use worker::Result;
 
@@ -21,6 +22,8 @@ const LATELY: Duration = Duration::from_secs(600);
 /// All that the readers of one catalog at one edge have reported.
 pub(crate) struct Usage {
     counts: Counts,
+    /// The counts over time.
+    pub(crate) series: Recorder,
     /// Whether a report came since the counts were last written to the rows.
     changed: bool,
     /// The keys read in this period, and those read in the one before.
@@ -38,20 +41,29 @@ impl Usage {
 
     fn new(counts: Counts, now: UnixMillis) -> Self {
         let hot = [Hot::new(HOT_KEYS), Hot::new(HOT_KEYS)];
-        Self { counts, changed: false, hot, lags_before: BTreeMap::new(), turned_at: now }
+        let series = Recorder::new(&READER);
+        Self { counts, series, changed: false, hot, lags_before: BTreeMap::new(), turned_at: now }
     }
 
-    /// Takes a reader's report.
+    /// Takes a reader's report; returns its counts.
     ///
     /// # Errors
     /// When the text is no report; nothing of it is taken then.
-    pub(crate) fn take(&mut self, report: &str) -> std::result::Result<(), MessageError> {
+    pub(crate) fn take(&mut self, report: &str) -> std::result::Result<Counts, MessageError> {
         let UsageReport { counts, hot } = UsageReport::parse(report)?;
         self.counts.merge(&counts);
         let [lately, _] = &mut self.hot;
         lately.merge(&hot);
         self.changed = true;
-        Ok(())
+        Ok(counts)
+    }
+
+    /// Adds counts to those over time.
+    ///
+    /// # Errors
+    /// When a row cannot be read or written; the counts are missing over time then.
+    pub(crate) fn record(&mut self, rows: &Rows, counts: &Counts) -> Result<()> {
+        self.series.count(&rows.series(), now(), &Bucket::from(counts))
     }
 
     /// Writes changed counts to the rows, and forgets keys that were not read lately.
@@ -60,7 +72,7 @@ impl Usage {
         if std::mem::take(&mut self.changed) {
             rows.keep_counts(&self.counts.to_text())?;
         }
-        Ok(())
+        self.series.keep(&rows.series())
     }
 
     /// Begins a new period, if the current one is over.

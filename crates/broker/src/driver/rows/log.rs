@@ -86,6 +86,7 @@ impl Rows {
         }
         let bytes: usize = rows.iter().map(|row| row.text.len() + 1).sum();
         self.active_bytes.set(self.active_bytes.get() + bytes as u64);
+        self.appended_bytes.set(self.appended_bytes.get() + bytes as u64);
         Ok(())
     }
 
