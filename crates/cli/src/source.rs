@@ -14,6 +14,7 @@ mod options;
 mod outgoing;
 pub(crate) mod postgres;
 mod snapshot;
+pub(crate) mod redis;
 pub(crate) mod watch;
 
 use crate::broker::BrokerOptions;
@@ -43,6 +44,13 @@ pub(crate) enum SourceCommand {
     /// read and judged. Prints one line of JSON for each version: the snapshot, the version and the position.
     #[command(after_long_help = files::EXAMPLES)]
     Files(Box<files::FilesOptions>),
+    /// Publish the messages of Redis or Valkey: of streams, by a consumer group, and of channels.
+    ///
+    /// An entry of a stream is acknowledged only when it is durable at the broker, and each publish has an
+    /// idempotency key. What may have been missed of a stream or channel is published as changed, as a whole. Prints
+    /// one line of JSON for each version: its stream and id or its channel, version and position.
+    #[command(after_long_help = redis::EXAMPLES)]
+    Redis(Box<redis::RedisOptions>),
 }
 
 /// Runs one of the commands.
@@ -51,5 +59,6 @@ pub(crate) async fn run(command: SourceCommand, broker: BrokerOptions) -> Result
         SourceCommand::Postgres(options) => postgres::run(*options, broker).await,
         SourceCommand::Http(options) => http::run(*options, broker).await,
         SourceCommand::Files(options) => files::run(*options, broker).await,
+        SourceCommand::Redis(options) => redis::run(*options, broker).await,
     }
 }
