@@ -13,8 +13,8 @@ mod metrics;
 mod options;
 mod outgoing;
 pub(crate) mod postgres;
-mod snapshot;
 pub(crate) mod redis;
+mod snapshot;
 pub(crate) mod watch;
 
 use crate::broker::BrokerOptions;
