@@ -35,11 +35,20 @@ pub(crate) fn open_with_bar(path: &Path) -> Result<(Box<dyn Read + Send>, Progre
         return Ok((Box::new(bar.wrap_read(io::stdin())), bar));
     }
     let file = File::open(path).map_err(wrong)?;
-    let bar = ProgressBar::new(file.metadata().map_err(wrong)?.len());
+    let bytes = file.metadata().map_err(wrong)?.len();
+    Ok(with_bar(file, bytes))
+}
+
+/// Returns a reader of so many bytes with a bar that shows how much of them has been read.
+pub(crate) fn with_bar<'a>(
+    from: impl Read + Send + 'a,
+    bytes: u64,
+) -> (Box<dyn Read + Send + 'a>, ProgressBar) {
+    let bar = ProgressBar::new(bytes);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {eta} left") {
         bar.set_style(style);
     }
-    Ok((Box::new(bar.wrap_read(file)), bar))
+    (Box::new(bar.wrap_read(from)), bar)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {

@@ -6,7 +6,7 @@
 
 mod attempts;
 mod delay;
-mod dump;
+pub(crate) mod dump;
 mod files;
 mod http;
 mod metrics;
@@ -14,7 +14,7 @@ mod options;
 mod outgoing;
 pub(crate) mod postgres;
 pub(crate) mod redis;
-mod snapshot;
+pub(crate) mod snapshot;
 pub(crate) mod watch;
 
 use crate::broker::BrokerOptions;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -70,6 +70,16 @@ impl Stamp {
         Ok(Self::from(&fs::metadata(path)?))
     }
 
+    /// Looks at a file that is open. One that takes its place meanwhile is another file.
+    pub(crate) fn of_open(file: &File) -> io::Result<Self> {
+        Ok(Self::from(&file.metadata()?))
+    }
+
+    /// Returns how long the file is.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     fn from(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt as _;
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -87,6 +97,8 @@ impl Stamp {
 pub(crate) struct Found {
     /// The file.
     pub(crate) path: PathBuf,
+    /// The dump as messages call it.
+    pub(crate) label: String,
     /// The file as it was looked at.
     pub(crate) stamp: Stamp,
     /// The names that it has all rows of.
@@ -172,6 +184,15 @@ impl Looked {
         Ok(unquiet.map_or(Look::Nothing, Look::Unquiet))
     }
 
+    /// Says whether every dump that is there was taken.
+    ///
+    /// # Errors
+    /// If the file or the folder is not there.
+    pub(crate) fn is_current(&self, path: &Path, naming: &Naming) -> io::Result<bool> {
+        let is_taken = |found: Found| self.taken.get(&found.names) == Some(&(found.path, found.stamp));
+        Ok(newest(path, naming)?.into_iter().all(is_taken))
+    }
+
     /// Notes that a dump was taken, or cannot be: as it is it is not looked at again.
     pub(crate) fn took(&mut self, found: Found) {
         self.taken.insert(found.names, (found.path, found.stamp));
@@ -182,7 +203,7 @@ impl Looked {
 fn newest(path: &Path, naming: &Naming) -> io::Result<Vec<Found>> {
     let of = |path: PathBuf, metadata: &Metadata| {
         let names = naming.of(&path)?;
-        Some(Found { path, stamp: Stamp::from(metadata), names })
+        Some(Found { label: path.display().to_string(), path, stamp: Stamp::from(metadata), names })
     };
     let metadata = fs::metadata(path)?;
     if !metadata.is_dir() {
@@ -218,8 +239,6 @@ fn is_dump(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use super::*;
 
     fn naming(mapped: &[&str]) -> Naming {

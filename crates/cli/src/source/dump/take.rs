@@ -1,5 +1,6 @@
 //! One dump that was found: read, and compared with the one before it. Knows no broker and decides nothing.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use super::options::DumpOptions;
 use super::place::{Found, Stamp};
 use super::{DumpError, DumpRow, Format, read};
 use crate::exit::Failure;
-use crate::input::open_with_bar;
+use crate::input::{open_with_bar, with_bar};
 use crate::source::snapshot::{Comparison, Initial, SnapshotError, Snapshots};
 
 /// After how many rows the bar is told of them.
@@ -101,7 +102,7 @@ pub(crate) async fn compared(
 ) -> (Option<Snapshots>, Result<Comparison, TakeError>) {
     let (done, result) = oneshot::channel();
     let (found, reading) = (found.clone(), reading.clone());
-    let name = found.path.display().to_string();
+    let name = found.label.clone();
     std::thread::spawn(move || {
         let compared = compare(&mut snapshots, &found, &reading);
         // Nobody waits any more when the command ends.
@@ -114,17 +115,21 @@ pub(crate) async fn compared(
 }
 
 fn compare(snapshots: &mut Snapshots, found: &Found, reading: &Reading) -> Result<Comparison, TakeError> {
-    let file = || found.path.display().to_string();
-    let (from, bar) = open_with_bar(&found.path).map_err(TakeError::Open)?;
+    if found.path == Path::new("-") {
+        let (from, bar) = open_with_bar(&found.path).map_err(TakeError::Open)?;
+        return staged(snapshots, from, found, reading, &bar);
+    }
+    let wrong = |why: io::Error| TakeError::Open(Failure::Input(format!("{}: {why}", found.label)));
+    let file = File::open(&found.path).map_err(wrong)?;
+    // Another file that is put in its place meanwhile is the next dump.
+    let is_as_found = || Stamp::of_open(&file).map(|stamp| stamp == found.stamp).map_err(wrong);
+    if !is_as_found()? {
+        return Err(TakeError::Written(found.label.clone()));
+    }
+    let (from, bar) = with_bar(&file, found.stamp.bytes());
     let compared = staged(snapshots, from, found, reading, &bar);
     bar.finish_and_clear();
-    let compared = compared?;
-    let is_stdin = found.path == Path::new("-");
-    if is_stdin || Stamp::of(&found.path).is_ok_and(|stamp| stamp == found.stamp) {
-        Ok(compared)
-    } else {
-        Err(TakeError::Written(file()))
-    }
+    if is_as_found()? { compared } else { Err(TakeError::Written(found.label.clone())) }
 }
 
 fn staged(
@@ -147,7 +152,7 @@ fn staged(
         }
         Ok(())
     });
-    taken.map_err(|why| TakeError::Dump { file: found.path.display().to_string(), why })?;
+    taken.map_err(|why| TakeError::Dump { file: found.label.clone(), why })?;
     bar.set_message("comparing");
     Ok(staging.compare(reading.initial, reading.samples)?)
 }
@@ -163,5 +168,5 @@ fn name_of(row: &Row, field: &str, line: u64) -> Result<String, RowError> {
 /// # Errors
 /// If the folder of this process is gone.
 pub(crate) fn stdin(names: Vec<String>) -> io::Result<Found> {
-    Ok(Found { path: "-".into(), stamp: Stamp::of(Path::new("."))?, names })
+    Ok(Found { path: "-".into(), label: "stdin".to_owned(), stamp: Stamp::of(Path::new("."))?, names })
 }

@@ -161,7 +161,10 @@ impl Places {
         let Some(address) = &mut self.address else { return Ok(Next::Nothing) };
         match address.fetch().await? {
             Fetched::Same => Ok(Next::Nothing),
-            Fetched::Dump(path) => Ok(Next::Dump(Found { stamp: Stamp::of(&path)?, path, names })),
+            Fetched::Dump(path) => {
+                let label = self.place.to_string();
+                Ok(Next::Dump(Found { stamp: Stamp::of(&path)?, label, path, names }))
+            }
         }
     }
 

@@ -104,7 +104,7 @@ async fn dry_run(options: &FilesOptions, mapping: &Mapping, mut places: Places) 
     }
     let comparison = compared.map_err(|why| Failure::Input(why.to_string()))?;
     let refused = options.dump.guard().judge(&comparison).err();
-    tell::would(&found.path.display().to_string(), &comparison, refused.as_ref(), options.json)?;
+    tell::would(&found.label, &comparison, refused.as_ref(), options.json)?;
     refused.map_or(Ok(()), |why| Err(Failure::Input(why.to_string())))
 }
 
@@ -172,10 +172,7 @@ impl Session {
 
     fn accept(&mut self, found: Found, comparison: &Comparison, at: i64) -> Result<(), Failure> {
         let snapshots = self.snapshots.as_mut().ok_or_else(|| anyhow!("the state was lost"))?;
-        let dump = match found.path.to_str() {
-            Some("-") | None => self.places.name(),
-            Some(path) => path.to_owned(),
-        };
+        let dump = found.label.clone();
         snapshots.accept(comparison, &dump, at)?;
         tell::skipped(snapshots.skips());
         self.watch.skipped(snapshots.skips());

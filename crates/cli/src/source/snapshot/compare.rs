@@ -46,6 +46,13 @@ pub(crate) struct Comparison {
     pub(crate) digest: String,
 }
 
+impl Comparison {
+    /// Returns what differs for a state that is only served from.
+    pub(crate) fn without_publishes(self) -> Self {
+        Self { publishes: Vec::new(), ..self }
+    }
+}
+
 /// How many wide targets are published.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Wide {
