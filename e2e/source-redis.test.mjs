@@ -1,6 +1,6 @@
 // `newsreel source redis` on real servers: streams by a consumer group, and Pub/Sub.
 
-import { deepStrictEqual as same, match, ok, strictEqual } from 'node:assert';
+import { deepStrictEqual as same, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
 
 import { until, versions } from './postgres.mjs';
@@ -15,11 +15,9 @@ tags = ["platform:{platforms[]}"]
 when = { type = ["TITLE_UPDATED", "TITLE_ADDED"] }
 removed_when = { type = ["TITLE_REMOVED"] }
 `;
-const CHANNELS = MAP.replace('"catalog"', '"catalog:netflix:*"');
 
 const add = (redis, stream, fields) => redis.run('XADD', stream, '*', ...Object.entries(fields).flat());
 const updated = (titleId, more = {}) => ({ type: 'TITLE_UPDATED', titleId: String(titleId), ...more });
-const keys = async (broker) => (await versions(broker, 0)).flatMap(({ changes }) => changes.map(({ key, prefix, all }) => key ?? prefix ?? (all && 'all')));
 const pending = async (redis, stream = 'catalog') => (await redis.run('XPENDING', stream, 'newsreel'))[0];
 
 for (const { name, bin } of servers()) {

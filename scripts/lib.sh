@@ -127,18 +127,42 @@ cargo_tool() {
   touch "$stamp"
 }
 
+# wheel LIST FOLDER LOG: gets the Python package of a list, pinned by its hashes, and unpacks it. Fails at once where there
+# is no pip, no network or no package for this machine.
+wheel() {
+  rm -rf "$2"
+  mkdir -p "$2"
+  timeout 120 python3 -m pip download --quiet --disable-pip-version-check --no-input --retries 0 --timeout 10 --no-deps \
+    --only-binary :all: --require-hashes --requirement "$1" --dest "$2" >"$3" 2>&1 </dev/null || return 1
+  python3 -m zipfile -e "$2"/*.whl "$2"
+}
+
 # prebuilt_tool NAME: gets a command's binary as pip has it, pinned by the hashes of scripts/prebuilt/NAME.txt. Fails
-# at once where there is no pip, no network or no binary for this machine; the caller then builds the command.
+# where there is none; the caller then builds the command.
 prebuilt_tool() {
   local list=scripts/prebuilt/$1.txt folder=$TOOLS/prebuilt-$1 stamp
   stamp=$folder/stamp-$(cksum <"$list" | tr ' ' -)
   [ -f "$stamp" ] && return
-  rm -rf "$folder"
-  mkdir -p "$folder" "$TOOLS/bin"
-  timeout 120 python3 -m pip download --quiet --disable-pip-version-check --no-input --retries 0 --timeout 10 --no-deps \
-    --only-binary :all: --require-hashes --requirement "$list" --dest "$folder" >"$TOOLS/log/$1.log" 2>&1 </dev/null || return 1
-  python3 -m zipfile -e "$folder"/*.whl "$folder" || return 1
+  mkdir -p "$TOOLS/bin"
+  wheel "$list" "$folder" "$TOOLS/log/$1.log" || return 1
   install -m 755 "$folder"/*/scripts/"$1" "$TOOLS/bin/" && touch "$stamp"
+}
+
+# set_up_redis: gets the servers of scripts/prebuilt for the tests of `newsreel source redis`, which take what there is, the
+# machine's own redis-server among it.
+set_up_redis() {
+  local name list folder stamp
+  for name in redis-6 redis-8 valkey; do
+    list=scripts/prebuilt/$name.txt folder=$TOOLS/redis/$name
+    stamp=$folder/stamp-$(cksum <"$list" | tr ' ' -)
+    [ ! -f "$stamp" ] || continue
+    say "  getting $name"
+    if wheel "$list" "$folder/wheel" "$TOOLS/log/$name.log"; then
+      install -m 755 "$(find "$folder/wheel" -type f -name '*-server' | head -n 1)" "$folder/server" && rm -rf "$folder/wheel" && touch "$stamp"
+    else
+      say "  $name is not to be had; its tests are left out ($TOOLS/log/$name.log)"
+    fi
+  done
 }
 
 set_up_node() {
