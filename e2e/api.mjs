@@ -48,8 +48,9 @@ export class Api {
   }
 }
 
-/** Sends an answer: its body as text or JSON, with an ETag where it asks for one. */
-export function send(response, { status = 200, headers = {}, body = '', etag = false, gzip = false }, request) {
+/** Sends an answer: its body as text or JSON, with an ETag where it asks for one; or `raw` as it is. */
+export function send(response, { status = 200, headers = {}, body = '', etag = false, gzip = false, raw }, request) {
+  if (raw) return response.writeHead(status, headers).end(raw);
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   const type = typeof body === 'string' ? 'application/xml' : 'application/json';
   const tag = `"${createHash('sha256').update(text).digest('hex').slice(0, 16)}"`;

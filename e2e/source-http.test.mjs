@@ -3,6 +3,7 @@
 
 import { strictEqual as same, deepStrictEqual as sameAll, match, ok } from 'node:assert';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 
 import { Api, HttpSource, misbehave } from './api.mjs';
 import { reached, until } from './postgres.mjs';
@@ -204,3 +205,81 @@ key = "trending:week"
   ok(Date.now() - before >= 1000, 'a server that asks for patience has it');
   await source.kill();
 });
+
+/** A guide as XMLTV has it, in gzip: programmes of two channels. */
+const guide = (programmes) =>
+  `<?xml version="1.0" encoding="ISO-8859-1"?>\n<!DOCTYPE tv SYSTEM "xmltv.dtd">\n<tv>${programmes.map(({ channel, start, title }) => `
+  <programme start="${start} +0000" stop="x" channel="${channel}"><title lang="en">${title}</title></programme>`).join('')}\n</tv>\n`;
+
+test('XMLTV: of a guide by ETag only what differs is published, and a guide that is cut off changes nothing', async (t) => {
+  const broker = await startBroker(t);
+  const programmes = Array.from({ length: 200 }, (_, n) => ({ channel: n % 2 ? 'one.uk' : 'two.uk', start: `202612010${String(n).padStart(5, '0')}`, title: `T${n}` }));
+  let served = gzipSync(Buffer.from(guide(programmes), 'latin1'));
+  const tag = () => `"${served.length}-${programmes.map(({ title }) => title).join('').length}-${programmes.length}"`;
+  const api = await Api.start(t, (_, request) => {
+    const headers = { ETag: tag(), 'Content-Type': 'application/gzip' };
+    return request.headers['if-none-match'] === tag() ? { status: 304, headers } : { headers, raw: served };
+  });
+  const map = `[[feed]]
+name = "guide"
+kind = "whole-file"
+url = "${api.url}/guide.xml.gz"
+format = "xml"
+items = "/tv/programme"
+${OFTEN}
+[[map]]
+from = "guide"
+key = "programme:{channel}:{start}"
+tags = ["channel:{channel}"]
+`;
+  const source = new HttpSource(t, { broker, map }).start();
+  await until(async () => (await broker.status()).version === 1, () => source.log);
+  await until(() => api.asked.some(({ headers }) => headers['if-none-match']), 'a conditional request');
+  const serve = () => (served = gzipSync(Buffer.from(guide(programmes), 'latin1')));
+  programmes[3].title = 'Rätsel';
+  programmes.push({ channel: 'three.uk', start: '20261201070000', title: 'new' });
+  programmes.splice(0, 1);
+  serve();
+  sameAll(keys(await reached(broker, source, 2)).map((list) => list.sort()), [
+    ['programme:one.uk:20261201000003 +0000', 'programme:three.uk:20261201070000 +0000', 'remove programme:two.uk:20261201000000 +0000'],
+  ]);
+  // A guide without most of its programmes, which the guard refuses; then half of a file.
+  const whole = programmes.splice(5, 190);
+  serve();
+  await until(() => /are gone, more than --max-removed/.test(source.log), () => source.log);
+  programmes.splice(5, 0, ...whole);
+  serve();
+  served = served.subarray(0, served.length / 2);
+  await until(() => /the file is not XML in line \d+|the file is cut off|the file: /.test(source.log), () => source.log);
+  programmes[7].title = 'late';
+  serve();
+  sameAll(keys(await reached(broker, source, 3)).at(-1), [`programme:${programmes[7].channel}:${programmes[7].start} +0000`]);
+  await source.kill();
+});
+
+for (const [format, write] of Object.entries({
+  json: (rows) => JSON.stringify({ rows }),
+  ndjson: (rows) => rows.map((row) => `${JSON.stringify(row)}\n`).join(''),
+  csv: (rows) => `id,name\n${rows.map(({ id, name }) => `${id},${name}\n`).join('')}`,
+})) {
+  test(`a whole file of ${format} is compared with the one before, by Last-Modified`, async (t) => {
+    const broker = await startBroker(t);
+    const rows = Array.from({ length: 20 }, (_, id) => ({ id, name: 'a' }));
+    let modified = 0;
+    const api = await Api.start(t, (_, request) => {
+      const headers = { 'Last-Modified': new Date(modified * 1000).toUTCString(), 'Content-Type': 'text/plain' };
+      return request.headers['if-modified-since'] === headers['Last-Modified'] ? { status: 304, headers } : { headers, raw: Buffer.from(write(rows)) };
+    });
+    const map = `[[feed]]\nname = "all"\nkind = "whole-file"\nurl = "${api.url}/all"\nformat = "${format}"\n${format === 'json' ? 'items = "/rows"\n' : ''}
+[[map]]\nfrom = "all"\nkey = "row:{id}"\n`;
+    const source = new HttpSource(t, { broker, map, flags: ['--once'] });
+    same(await source.start().ended(), 0, source.log);
+    rows[4].name = 'b';
+    rows.pop();
+    same(await source.start().ended(), 0, source.log);
+    same((await broker.status()).version, 1, 'the server says that it is the same');
+    modified += 1;
+    same(await source.start().ended(), 0, source.log);
+    sameAll(keys(await reached(broker, source, 2)).map((list) => list.sort()), [['remove row:19', 'row:4']]);
+  });
+}

@@ -17,6 +17,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use newsreel_mapping::Row;
 
+pub(crate) use decode::decoded;
 pub(crate) use rows::Format;
 
 /// The longest row.
@@ -71,7 +72,7 @@ pub(crate) fn read<E>(
     take: &mut dyn FnMut(DumpRow<'_>) -> Result<(), E>,
 ) -> Result<(), DumpError<E>> {
     let read = |why| DumpError::Read { line: 0, why };
-    let decoded = decode::decoded(BufReader::with_capacity(1 << 16, from)).map_err(read)?;
+    let decoded = decoded(BufReader::with_capacity(1 << 16, from)).map_err(read)?;
     let mut decoded = BufReader::with_capacity(1 << 16, decoded);
     if decoded.fill_buf().map_err(read)?.is_empty() {
         return Err(DumpError::Empty);

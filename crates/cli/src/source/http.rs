@@ -3,9 +3,10 @@
 //! The feeds of the mapping file say what is asked. `round` decides, without I/O: which question is next, what is new,
 //! and what is reached. `page`, `pages` and `xml` read answers, `seen` knows what was published, `verdict` judges a status, and
 //! `pace` says when. `state` is what a file keeps. Around them, `client` asks, `mapped` makes publishes, `poller` is the
-//! loop of one feed.
+//! loop of one feed, and `whole` with `compared` is that of whole files.
 
 mod client;
+mod compared;
 mod counts;
 #[cfg(test)]
 mod example;
@@ -23,6 +24,7 @@ mod seen;
 mod state;
 mod status;
 mod verdict;
+mod whole;
 mod xml;
 
 use std::collections::BTreeSet;
@@ -30,7 +32,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::builder::BoolishValueParser;
-use newsreel_mapping::feed::FeedKind;
 use newsreel_mapping::{Feed, Mapping, Skips};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -42,6 +43,7 @@ use self::files::FeedFiles;
 use self::poller::{Entries, Origin, Poller};
 use super::options::SourceOptions;
 use super::outgoing::{Durable, Outgoing};
+use super::snapshot::{Guard, MaxRemoved};
 use super::watch::{Watch, Words};
 use crate::broker::BrokerOptions;
 use crate::exit::{Failure, asked_to_stop, note, print};
@@ -79,6 +81,13 @@ pub(crate) struct HttpOptions {
     /// Ask each feed until nothing more is there, and end: for cron and for CI. A failure ends it with exit code 6.
     #[arg(long, env = "NEWSREEL_ONCE", value_parser = BoolishValueParser::new())]
     once: bool,
+    /// How many rows of a whole file may go at once: a part of them (20%), a number (500), or the greater of both. A file of
+    /// which more are gone is refused as a whole.
+    #[arg(long, env = "NEWSREEL_MAX_REMOVED", default_value = "20%,100", value_name = "PART")]
+    max_removed: MaxRemoved,
+    /// Let any number of rows go.
+    #[arg(long, env = "NEWSREEL_ALLOW_REMOVALS", value_parser = BoolishValueParser::new())]
+    allow_removals: bool,
 }
 
 /// The commands below `source http`.
@@ -97,6 +106,13 @@ struct StatusOptions {
     /// Print a JSON object a feed.
     #[arg(long, env = "NEWSREEL_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
+}
+
+impl HttpOptions {
+    /// Returns the judgement of whole files.
+    fn guard(&self) -> Guard {
+        Guard { most: self.max_removed, allow_removals: self.allow_removals }
+    }
 }
 
 /// Publishes until it is asked to stop, or does what the command below says.
@@ -132,10 +148,6 @@ fn chosen(mapping: &Mapping, names: &[String]) -> Result<Vec<Feed>, Failure> {
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
         return Err(Failure::Input(format!("the mapping has no feed {name:?}: its feeds are {known}")));
     }
-    if let Some(feed) = mapping.feeds.iter().find(|feed| feed.kind == FeedKind::WholeFile) {
-        let why = format!("the feed {:?} is a whole file, which this build does not compare", feed.name);
-        return Err(Failure::Input(why));
-    }
     let is_chosen = |feed: &&Feed| names.is_empty() || names.contains(&feed.name);
     Ok(mapping.feeds.iter().filter(is_chosen).cloned().collect())
 }
@@ -165,6 +177,8 @@ fn pollers(
             skips: Skips::default(),
             ahead: 0,
             restarts: 0,
+            snapshots: None,
+            guard: options.guard(),
             once: options.once,
             max_failures: options.shared.max_failures,
             feed,
@@ -230,4 +244,22 @@ fn report(durable: Vec<Durable<Origin>>) -> Result<(), Failure> {
         let _ = done.send(());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_feeds_of_the_documents_are_right() {
+        let text = include_str!("../../../../docs/sources.md");
+        let (_, section) = text.split_once("\n## Polling an API\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let blocks = section.split("```toml\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+        let mapping = Mapping::parse(&blocks.collect::<String>()).unwrap_or_else(|why| panic!("{why}"));
+        let names: Vec<&str> = mapping.feeds.iter().map(|feed| feed.name.as_str()).collect();
+        assert_eq!(names, ["tmdb-movies", "tvdb", "gracenote-programs", "guide"]);
+        let chosen = chosen(&mapping, &["guide".to_owned()]).unwrap();
+        assert_eq!(chosen.len(), 1);
+    }
 }

@@ -9,7 +9,7 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Returns the bytes of a dump as they were before they were compressed.
-pub(super) fn decoded<'a>(mut from: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn decoded<'a>(mut from: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let first = from.fill_buf()?;
     if first.starts_with(GZIP) {
         return Ok(Box::new(MultiGzDecoder::new(from)));

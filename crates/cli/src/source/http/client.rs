@@ -1,7 +1,9 @@
 //! Requests to an API: conditional, unpacked, within a size and a time, with redirects.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
@@ -72,6 +74,9 @@ pub(super) enum AskError {
     /// The body is packed in a way that was not asked for, or is cut off.
     #[error("the answer cannot be unpacked: {0}")]
     Packed(String),
+    /// The answer cannot be kept.
+    #[error("the answer cannot be kept: {0}")]
+    Keep(#[from] io::Error),
     /// The address is none, or leads elsewhere.
     #[error("{0}")]
     Address(String),
@@ -86,6 +91,7 @@ impl AskError {
             | Self::Refused { .. }
             | Self::TooLarge(_)
             | Self::Packed(_)
+            | Self::Keep(_)
             | Self::Address(_) => None,
         }
     }
@@ -127,12 +133,14 @@ impl ApiClient {
         Ok(Self { client: builder.build().map_err(anyhow::Error::from)?, headers, variables })
     }
 
-    /// Asks a question. `from` is the address that gave the last answer, which links are relative to.
+    /// Asks a question. `from` is the address that gave the last answer, which links are relative to. With `into` the body is
+    /// put into a file as it comes.
     pub(super) async fn ask(
         &self,
         feed: &Feed,
         question: &Question,
         from: Option<&Url>,
+        into: Option<&Path>,
     ) -> Result<Fetched, AskError> {
         let mut url = self.url(feed, &question.to, from)?;
         for _ in 0..=MAX_REDIRECTS {
@@ -154,7 +162,10 @@ impl ApiClient {
                 Verdict::Refused => {
                     return Err(AskError::Refused { status, body: beginning(response).await });
                 }
-                Verdict::Body => self.body(feed, response).await?,
+                Verdict::Body => match into {
+                    Some(path) => self.file(feed, response, path).await?,
+                    None => self.body(feed, response).await?,
+                },
             };
             return Ok(Fetched { reply, date, from: url });
         }
@@ -195,12 +206,27 @@ impl ApiClient {
         request.send().await.map_err(|error| AskError::NoAnswer(innermost(&error.without_url())))
     }
 
+    /// Puts a body into a file. Its compression is told by its first bytes when the file is read.
+    async fn file(&self, feed: &Feed, mut response: Response, path: &Path) -> Result<Reply, AskError> {
+        let (validators, media_type) =
+            (validators_of(response.headers()), text_of(response.headers(), "content-type"));
+        if http::is_html(response.headers()) {
+            return Err(AskError::Packed("a page of HTML, and no file".to_owned()));
+        }
+        let (mut file, mut bytes) = (File::create(path)?, 0);
+        while let Some(chunk) = response.chunk().await.map_err(|error| cut_off(&error.without_url()))? {
+            bytes += chunk.len();
+            if bytes > feed.max_bytes {
+                return Err(AskError::TooLarge(feed.max_bytes));
+            }
+            file.write_all(&chunk)?;
+        }
+        Ok(Reply::Body { body: Vec::new(), media_type, link: None, validators })
+    }
+
     async fn body(&self, feed: &Feed, mut response: Response) -> Result<Reply, AskError> {
-        let text = |name: &str| {
-            response.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
-        };
-        let validators =
-            Validators { of: String::new(), etag: text("etag"), last_modified: text("last-modified") };
+        let text = |name: &str| text_of(response.headers(), name);
+        let validators = validators_of(response.headers());
         let (media_type, link, packed) = (text("content-type"), text("link"), text("content-encoding"));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| cut_off(&error.without_url()))? {
@@ -216,6 +242,15 @@ impl ApiClient {
         };
         Ok(Reply::Body { body, media_type, link, validators })
     }
+}
+
+fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
+}
+
+fn validators_of(headers: &HeaderMap) -> Validators {
+    let text = |name| text_of(headers, name);
+    Validators { of: String::new(), etag: text("etag"), last_modified: text("last-modified") }
 }
 
 /// Fills an address. What an answer said is escaped: a cursor may have any letters.

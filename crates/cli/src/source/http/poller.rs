@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use newsreel_core::wire::Publish;
+use newsreel_mapping::feed::FeedKind;
 use newsreel_mapping::{Feed, Mapping, Skips};
 use reqwest::Url;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::client::{ApiClient, AskError, Reply};
+use super::compared::WholeError;
 use super::counts::{FeedMetrics, Outcome};
 use super::files::{FeedFiles, FileError};
 use super::mapped;
@@ -23,6 +25,7 @@ use crate::exit::{Failure, note};
 use crate::http::random_u32;
 use crate::source::metrics::{Side, Wide};
 use crate::source::outgoing;
+use crate::source::snapshot::{Guard, Snapshots};
 use crate::source::watch::{Watch, now_millis};
 
 /// Where a publish comes from.
@@ -64,6 +67,10 @@ pub(super) struct Poller {
     pub(super) max_failures: u32,
     /// How often the API forgot what it was asked for, since everything was read.
     pub(super) restarts: u32,
+    /// The files of a feed that is a whole file.
+    pub(super) snapshots: Option<Snapshots>,
+    /// How many rows of a whole file may go at once.
+    pub(super) guard: Guard,
 }
 
 /// Why a round failed.
@@ -78,6 +85,9 @@ pub(super) enum PollError {
     /// The answers lead nowhere.
     #[error(transparent)]
     Round(#[from] RoundError),
+    /// The file is not taken.
+    #[error(transparent)]
+    WholeFile(Box<WholeError>),
     /// The API forgets the place again and again before everything is read.
     #[error("the API forgot what it was asked for, for the {0}th time since the last wide change")]
     Restarted(u32),
@@ -139,7 +149,7 @@ impl Poller {
     }
 
     /// Waits, and says once a second how old the last good round is.
-    async fn wait(&self, time: Duration, failures: u32) {
+    async fn wait(&mut self, time: Duration, failures: u32) {
         const SECOND: Duration = Duration::from_secs(1);
         let mut left = time;
         loop {
@@ -156,13 +166,16 @@ impl Poller {
 
     /// Does one round, and says whether more is there at once.
     async fn round(&mut self) -> Result<bool, PollError> {
+        if self.feed.kind == FeedKind::WholeFile {
+            return self.whole_file().await;
+        }
         let feed = self.feed.clone();
         let mut round = Round::begin(&feed, self.state.reached.clone(), self.now());
         let mut from: Option<Url> = None;
         let (end, at) = loop {
             let question = round.question();
             let asked = now_millis();
-            let fetched = self.client.ask(&feed, &question, from.as_ref()).await?;
+            let fetched = self.client.ask(&feed, &question, from.as_ref(), None).await?;
             self.told(asked, fetched.date);
             let answer = self.answer(fetched.reply)?;
             from = Some(fetched.from);
@@ -251,7 +264,7 @@ impl Poller {
     }
 
     /// Sends publishes, and waits until they are durable.
-    async fn send(&self, lines: Vec<String>, at: i64) -> Result<(), Failure> {
+    pub(super) async fn send(&mut self, lines: Vec<String>, at: i64) -> Result<(), Failure> {
         let (done, durable) = oneshot::channel();
         let (feed, last) = (Arc::<str>::from(self.feed.name.as_str()), lines.len().saturating_sub(1));
         let mut done = Some(done);
@@ -269,7 +282,7 @@ impl Poller {
     }
 
     /// Notes the server's clock.
-    fn told(&mut self, asked: i64, date: Option<i64>) {
+    pub(super) fn told(&mut self, asked: i64, date: Option<i64>) {
         if let Some(date) = date {
             let here = now_millis();
             self.ahead = date - (asked + here) / 2;
