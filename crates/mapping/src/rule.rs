@@ -8,7 +8,7 @@ use newsreel_core::wire::{Change, Key, Operation, Prefix, Tag, Target};
 use serde_json::{Map, Value};
 
 use crate::fields;
-use crate::message::form::Form;
+use crate::message::form::{Fit, Form};
 use crate::pattern;
 use crate::skip::{Skip, Skips};
 use crate::template::{Template, Unfilled};
@@ -243,6 +243,12 @@ impl Rule {
         }
         self.apply(change, skips, publish);
         Ok(())
+    }
+
+    /// Says whether a row of a whole catalogue is one of the rule's: `when` holds for it, and `removed_when` does not.
+    #[must_use]
+    pub fn takes(&self, row: &Row) -> bool {
+        self.form.fit(row) == Fit::Changed
     }
 
     /// Hands the changes of an update to `publish`, where the caller knows that a column that matters changed. Of both

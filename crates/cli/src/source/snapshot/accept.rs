@@ -162,7 +162,7 @@ fn serve(db: &Connection, form: &Form, source: i64) -> rusqlite::Result<()> {
     let mut rows = came.query([source])?;
     while let Some(row) = rows.next()? {
         let new = row_of(row.get_ref(3)?.as_str()?);
-        for (key, tags) in entries_of(form, &new) {
+        for (key, tags) in entries_of(form, row.get_ref(2)?.as_blob()?, &new) {
             insert.execute(params![key, source, row.get_ref(4)?.as_str()?, tags])?;
         }
     }
@@ -170,12 +170,13 @@ fn serve(db: &Connection, form: &Form, source: i64) -> rusqlite::Result<()> {
 }
 
 /// Returns the keys that a row is served by, each with its tags as a header lists them.
-fn entries_of(form: &Form, row: &Row) -> BTreeMap<String, String> {
+fn entries_of(form: &Form, hash: &[u8], row: &Row) -> BTreeMap<String, String> {
     let mut skips = Skips::default();
     let mut entry = |rule: &newsreel_mapping::Rule| {
         let tags: Vec<String> =
             rule.tags(row, &mut skips).iter().map(|tag: &Tag| tag.as_str().to_owned()).collect();
         Some((key_of(rule, row)?.into(), tags.join(",")))
     };
-    form.rules().iter().filter_map(&mut entry).collect()
+    let taken = form.hashes(Some(hash)).filter(|(_, hash)| hash.is_some());
+    taken.filter_map(|(rule, _)| entry(rule)).collect()
 }

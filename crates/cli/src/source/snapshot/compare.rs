@@ -6,7 +6,7 @@ use newsreel_core::wire::{Change, Operation, Publish, Target};
 use newsreel_mapping::{Batch, Limits, Row, RowChange, Rule, Skips};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::form::{Form, HASH_BYTES, Keep};
+use super::form::{Form, Keep};
 
 /// The rows that came or changed, in the order of their keys: what is staged, and what is kept of the row before.
 pub(super) const CAME: &str = "
@@ -15,7 +15,7 @@ pub(super) const CAME: &str = "
     WHERE s.source = ? AND s.hash IS NOT r.hash ORDER BY s.key";
 /// The rows that have gone.
 pub(super) const GONE: &str = "
-    SELECT r.key, r.kept FROM main.rows r
+    SELECT r.key, r.kept, r.hash FROM main.rows r
     LEFT JOIN staging.staged s ON s.source = r.source AND s.key = r.key
     WHERE r.source = ? AND s.key IS NULL ORDER BY r.key";
 
@@ -249,10 +249,9 @@ impl Changes {
             counts.gone += 1;
             self.sample(Kind::Gone, form, row.get_ref(0)?.as_str()?, None);
             let old = row_of(row.get_ref(1)?.as_str()?);
-            let mut skips = Skips::default();
-            for rule in form.rules() {
-                rule.apply(&RowChange::Delete { old: &old }, &mut skips, &mut |change| self.add(change));
-            }
+            let taken = form.hashes(Some(row.get_ref(2)?.as_blob()?)).filter(|(_, hash)| hash.is_some());
+            let gone: Vec<_> = taken.map(|(rule, _)| (rule, Kind::Gone)).collect();
+            self.row(&gone, &old, &Row::new());
         }
         Ok(counts)
     }
@@ -281,32 +280,38 @@ impl Changes {
             self.sample(kind, form, key, line);
             if publishes {
                 let new = row_of(row.get_ref(3)?.as_str()?);
-                let old = row.get_ref(6)?.as_str_or_null()?.map(row_of);
-                self.row(&changed, old.as_ref(), &new);
+                let old = row.get_ref(6)?.as_str_or_null()?.map(row_of).unwrap_or_default();
+                self.row(&changed, &old, &new);
             }
         }
         Ok(counts)
     }
 
     /// Adds the changes of one row by the rules that it changed for.
-    fn row(&mut self, rules: &[&Rule], old: Option<&Row>, new: &Row) {
+    fn row(&mut self, rules: &[(&Rule, Kind)], old: &Row, new: &Row) {
         // What a row does not name was counted when it was read.
         let mut skips = Skips::default();
-        for rule in rules {
-            match old {
-                Some(old) => rule.replace(old, new, &mut skips, &mut |change| self.add(change)),
-                None => rule.apply(&RowChange::Insert { new }, &mut skips, &mut |change| self.add(change)),
+        for (rule, kind) in rules {
+            let mut add = |change| self.add(change);
+            match kind {
+                Kind::Added => rule.apply(&RowChange::Insert { new }, &mut skips, &mut add),
+                Kind::Changed => rule.replace(old, new, &mut skips, &mut add),
+                Kind::Gone => rule.apply(&RowChange::Delete { old }, &mut skips, &mut add),
             }
         }
     }
 }
 
-/// Returns the rules that a row changed for.
-fn changed_rules<'a>(form: &'a Form, hash: &[u8], before: Option<&[u8]>) -> Vec<&'a Rule> {
-    let mut earlier = before.unwrap_or_default().chunks(HASH_BYTES);
-    let hashes = hash.chunks(HASH_BYTES);
-    let pairs = form.rules().iter().zip(hashes.map(|hash| (hash, earlier.next())));
-    pairs.filter(|(_, (hash, before))| Some(*hash) != *before).map(|(rule, _)| rule).collect()
+/// Returns the rules that a row changed for, each with how.
+fn changed_rules<'a>(form: &'a Form, hash: &'a [u8], before: Option<&'a [u8]>) -> Vec<(&'a Rule, Kind)> {
+    let kind = |before: Option<&[u8]>, now: Option<&[u8]>| match (before, now) {
+        (None, None) => None,
+        (None, Some(_)) => Some(Kind::Added),
+        (Some(_), None) => Some(Kind::Gone),
+        (Some(before), Some(now)) => (before != now).then_some(Kind::Changed),
+    };
+    let pairs = form.hashes(Some(hash)).zip(form.hashes(before));
+    pairs.filter_map(|((rule, now), (_, before))| Some((rule, kind(before, now)?))).collect()
 }
 
 /// Returns the columns of a row that was staged or kept.

@@ -10,6 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 /// How many bytes of a hash are kept.
 pub(super) const HASH_BYTES: usize = 16;
+/// The hash of a row for a rule that does not take it.
+const NOT_TAKEN: [u8; HASH_BYTES] = [0; HASH_BYTES];
 /// The first character of the identity of a row without a key. No key has it.
 pub(super) const KEYLESS: char = '\0';
 
@@ -100,6 +102,10 @@ impl Form {
         let (content, mut hash) = (sha(text(row).as_bytes()), Vec::new());
         let mut names_nothing = true;
         for rule in &self.rules {
+            if !rule.takes(row) {
+                hash.extend_from_slice(&NOT_TAKEN);
+                continue;
+            }
             let mut names = Vec::new();
             rule.apply(&RowChange::Insert { new: row }, skips, &mut |change: Change| names.push(change));
             names_nothing &= names.is_empty();
@@ -115,10 +121,19 @@ impl Form {
         Some(Named { key, hash, naming: part(row, &self.naming), old: part(row, &self.old) })
     }
 
+    /// Returns each rule with the hash of a row for it; none where the rule does not take the row, or there is none.
+    pub(super) fn hashes<'a>(
+        &'a self,
+        hash: Option<&'a [u8]>,
+    ) -> impl Iterator<Item = (&'a Rule, Option<&'a [u8]>)> {
+        let mut hashes = hash.unwrap_or_default().chunks(HASH_BYTES);
+        self.rules.iter().map(move |rule| (rule, hashes.next().filter(|hash| *hash != NOT_TAKEN)))
+    }
+
     /// Returns the key of the first rule that gives one.
     fn key(&self, row: &Row) -> Option<String> {
-        let keys = self.rules.iter().filter_map(|rule| key_of(rule, row));
-        keys.map(String::from).next()
+        let rules = self.rules.iter().filter(|rule| rule.takes(row));
+        rules.filter_map(|rule| key_of(rule, row)).map(String::from).next()
     }
 }
 

@@ -140,6 +140,22 @@ fn a_column_that_does_not_matter_to_a_rule_publishes_nothing_of_it() {
 }
 
 #[test]
+fn a_row_that_a_rule_does_not_take_is_not_there_for_it() {
+    let rules = "[[map]]\nfrom = \"titles\"\nkey = \"title:{id}\"\nwhen = { public = [true] }\nremoved_when = { state = [\"deleted\"] }\n\
+        [[map]]\nfrom = \"titles\"\nkey = \"draft:{id}\"\nwhen = { public = [false] }\n";
+    let mut story = Story::new(rules);
+    let row = |id: u32, public: bool, state: &str| json!({ "id": id, "public": public, "state": state });
+    let first =
+        story.dump(&[row(1, true, "live"), row(2, false, "live"), row(3, true, "deleted")], Initial::Rows);
+    assert_eq!(written(&first), r#"[{"key":"draft:2"},{"key":"title:1"}]"#);
+    let second =
+        story.dump(&[row(1, true, "deleted"), row(2, true, "live"), row(3, true, "deleted")], Initial::Wide);
+    let published = r#"[{"key":"title:1","op":"remove"},{"key":"draft:2","op":"remove"},{"key":"title:2"}]"#;
+    assert_eq!(sorted(&written(&second)), sorted(published));
+    assert!(story.dump(&[row(2, true, "live")], Initial::Wide).publishes.is_empty());
+}
+
+#[test]
 fn a_key_that_one_row_leaves_and_another_gets_is_no_remove() {
     let rules = "[[map]]\nfrom = \"titles\"\nkey = \"title:{id}\"\n[[map]]\nfrom = \"titles\"\nkey = \"slug:{slug}\"\n";
     let mut story = Story::new(rules);
