@@ -25,6 +25,8 @@ const ADDRESSES = [
   [`${CATALOG}/epochs`, 'POST'],
   [`${CATALOG}/follow`, 'GET'],
   [`${CATALOG}/followers`, 'GET'],
+  [`${CATALOG}/hooks/netflix`, 'POST'],
+  [`${CATALOG}/dead-letters`, 'GET, POST'],
   [`${CATALOG}/entries/title:1`, 'GET, POST, PUT'],
   [`${CATALOG}/entries?key=title:1`, 'GET, POST'],
   [`${CATALOG}/leases`, 'POST'],

@@ -63,4 +63,5 @@ export const Newsreel = entrypointOf(wasm);
 export default {
   fetch: (request, env, context) => wasm.fetch(request, env, context),
   scheduled: (event, env, context) => wasm.scheduled(event, env, context),
+  queue: (batch, env) => wasm.queue(batch, env),
 };

@@ -6,7 +6,7 @@ import type { NewsreelBinding } from './binding.js';
 import type { Bindings, Secrets, Variables } from './variables.js';
 
 export type * from './binding.js';
-export type { Bindings, Policy, Secrets, Variables } from './variables.js';
+export type { Bindings, Hook, Policy, Secrets, Variables } from './variables.js';
 
 /** All that the Worker reads of its environment. */
 export interface NewsreelEnv extends Bindings, Variables, Secrets {}

@@ -20,6 +20,18 @@ export interface Policy {
   ttl_ms?: number;
 }
 
+/** A webhook; docs/sources.md has its fields. */
+export interface Hook {
+  scheme: string;
+  secret?: string | string[];
+  catalog?: string;
+  mapping?: string;
+  map?: object[];
+  window_s?: number;
+  id?: string;
+  [field: string]: unknown;
+}
+
 /** The variables, the table `vars` of `wrangler.toml`. */
 export interface Variables {
   /**
@@ -76,6 +88,11 @@ export interface Variables {
    * docs/configuration.md.
    */
   POLICY?: Record<string, Policy> | string;
+  /**
+   * The webhooks that are taken: the table `[vars.HOOKS.netflix]` declares `POST /v1/catalogs/{catalog}/hooks/netflix`
+   * with its scheme, the name of its secret and its mapping. Default: none.
+   */
+  HOOKS?: Record<string, Hook> | string;
   /**
    * The catalogs that are served. Set the list: entries are read without a token, and every name that is read costs
    * objects. Default: every catalog.
@@ -142,4 +159,9 @@ export interface Bindings {
    * nothing is reported there; `/metrics` works all the same.
    */
   METRICS?: AnalyticsEngineDataset;
+  /**
+   * The messages of hooks wait here for the broker. The Worker consumes the queue itself, and the queue of its dead
+   * letters, whose name ends with `-dead`. Without it the message of a hook is published before its sender is answered.
+   */
+  HOOK_QUEUE?: Queue<string>;
 }

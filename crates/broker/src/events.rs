@@ -7,9 +7,11 @@ use newsreel_core::wire::{Address, Code, Problem, Route};
 use newsreel_gate::Answer;
 use worker::{Request, Result, WebSocket, WebSocketIncomingMessage as Message, web_sys};
 
+use crate::dead_letters;
 use crate::driver::BrokerDriver;
 use crate::follow::reader::LogReader;
 use crate::follow::{open, page, series, sse, status};
+use crate::hooks::INTERNAL_CALL;
 use crate::http::{RawAnswer, RequestHead};
 use crate::publish::Publishing;
 use crate::tags::SocketTag;
@@ -64,6 +66,10 @@ impl CatalogEvents {
         self.driver.series.requested();
         let head = RequestHead::of(&request)?;
         let address: Address = head.address.parse().map_err(worker::Error::from)?;
+        // The front door lets nothing through that is no route, so only the Worker itself calls this.
+        if address.path().ends_with(INTERNAL_CALL) {
+            return dead_letters::call(&self.driver, request.into()).await.map(web_sys::Response::from);
+        }
         let route = Route::parse(&head.method, address.path(), address.query())?;
         match route {
             Route::Publish(_, query) => self.publishing.publish(&request, head, query).await,
@@ -74,6 +80,9 @@ impl CatalogEvents {
             | Route::Followers(_)
             | Route::Series(..)
             | Route::NewEpoch(_)
+            | Route::DeadLetters(..)
+            | Route::Hook(..)
+            | Route::SettleDeadLetters(_)
             | Route::Edge(..)
             | Route::Healthz
             | Route::Readyz) => self.answer_other(request.into(), other).await.map(web_sys::Response::from),
@@ -90,7 +99,10 @@ impl CatalogEvents {
             Route::Followers(_) => status::followers(&self.driver, &self.reader),
             Route::NewEpoch(_) => status::new_epoch(&self.driver),
             Route::Series(_, query) => series::series(&self.driver, &query),
-            Route::Publish(..)
+            Route::DeadLetters(_, query) => dead_letters::list(&self.driver, query),
+            Route::Hook(..)
+            | Route::SettleDeadLetters(_)
+            | Route::Publish(..)
             | Route::PublishSocket(_)
             | Route::Follow(..)
             | Route::Edge(..)

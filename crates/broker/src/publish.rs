@@ -7,6 +7,6 @@ mod publishers;
 mod queue;
 mod socket;
 
-pub(crate) use body::{DRAIN_BYTES, max_body_bytes};
-pub(crate) use problems::too_large;
+pub(crate) use body::{Bodies, BodyMark, DRAIN_BYTES, max_body_bytes, read_body};
+pub(crate) use problems::{busy, too_large};
 pub(crate) use queue::Publishing;

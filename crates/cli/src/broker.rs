@@ -11,7 +11,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Client, Method, RequestBuilder, Url};
 
 use crate::exit::{Failure, WrongServer};
-use crate::http::{self, CallError};
+use crate::http::{self, CallError, Exchange};
 
 /// The kind of server that is expected at the address. An edge is one too, as far as a command can tell.
 pub(crate) const BROKER: &str = "a broker";
@@ -98,6 +98,28 @@ impl BrokerClient {
         http::call(self.request(Method::POST, "/epochs"), BROKER).await
     }
 
+    /// Sends a body to a hook, with the headers of its provider; returns the answer.
+    pub(crate) async fn send_to_hook(
+        &self,
+        name: &str,
+        headers: &[(String, String)],
+        body: Vec<u8>,
+    ) -> Result<Exchange, CallError> {
+        let request = self.request(Method::POST, &format!("/hooks/{name}")).body(body);
+        let with = |request: RequestBuilder, (name, value): &(String, String)| request.header(name, value);
+        http::exchange(headers.iter().fold(request, with)).await
+    }
+
+    /// Returns a page of the messages of hooks that could not be published.
+    pub(crate) async fn dead_letters(&self, after: u64) -> Result<String, CallError> {
+        http::call(self.request(Method::GET, &format!("/dead-letters?after={after}")), BROKER).await
+    }
+
+    /// Has such messages published again or forgotten; returns what became of each.
+    pub(crate) async fn settle(&self, body: String) -> Result<String, CallError> {
+        http::call(self.request(Method::POST, "/dead-letters").body(body), BROKER).await
+    }
+
     /// Has the edge at this address fill the keys of the body; returns what it wrote of them.
     pub(crate) async fn fill(&self, body: String) -> Result<String, CallError> {
         let request = self.request(Method::POST, "/fill").timeout(FILL_TIMEOUT);
@@ -157,6 +179,11 @@ impl BrokerClient {
 }
 
 impl Token {
+    /// Returns the secret itself.
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
+    }
+
     /// Returns the value of the `Authorization` header.
     pub(crate) fn bearer(&self) -> Result<HeaderValue, Failure> {
         let plain = !self.0.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_graphic());

@@ -4,6 +4,7 @@
 //! starts there.
 
 mod file;
+mod hooks;
 mod print;
 mod vars;
 
@@ -15,7 +16,7 @@ use newsreel_core::variables::{self, Settings as _};
 use serde_json::json;
 
 use crate::exit::{Failure, note, print};
-use file::DeploymentFile;
+pub(crate) use file::DeploymentFile;
 use vars::Findings;
 
 /// The examples that `newsreel check-config --help` prints last.

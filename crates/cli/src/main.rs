@@ -12,6 +12,7 @@ mod exit;
 mod export;
 mod exported;
 mod fill;
+mod hooks;
 mod http;
 mod import;
 mod input;
@@ -120,6 +121,9 @@ enum Command {
     /// Check a mapping of rows to targets, and try it on a row.
     #[command(subcommand)]
     Map(map::MapCommand),
+    /// Try a webhook out, and settle the messages that could not be published.
+    #[command(subcommand)]
+    Hooks(hooks::HooksCommand),
     /// Make signing keys, and sign tokens that expire.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -157,6 +161,7 @@ fn main() -> std::process::ExitCode {
             Command::Source(command) => source::run(command, broker).await,
             Command::Trace(options) => trace::run(&options),
             Command::Map(command) => map::run(command),
+            Command::Hooks(command) => hooks::run(command, broker).await,
             Command::Token(command) => token::run(command),
             Command::Completions(options) => shell::completions(&options),
             Command::Man(options) => shell::manual_pages(&options),

@@ -1,7 +1,7 @@
 //! Access: the tokens of a deployment, and the check that precedes any Durable Object.
 //!
 //! The token lists are here. `signed` reads tokens that carry their own limits, `grant` holds those limits,
-//! `rate` limits callers, and `cors` says which web pages may call.
+//! `rate` limits callers, `cors` says which web pages may call, and `hooks` which webhooks are taken.
 
 use std::fmt;
 
@@ -15,6 +15,7 @@ use crate::wire::problem::{Code, Problem};
 
 pub mod cors;
 mod grant;
+pub mod hooks;
 pub mod rate;
 pub mod signed;
 

@@ -12,6 +12,7 @@
 
 use serde_json::Value;
 
+use crate::access::hooks::HooksError;
 use crate::read::policy::{Policies, PolicyError};
 use crate::wire::problem::{Code, Problem};
 
@@ -21,9 +22,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use bindings::{BINDINGS, BROKER, Binding, BindingKind, COPIES, ENTRIES, METRICS, REPLICA};
+pub use bindings::{
+    BINDINGS, BROKER, Binding, BindingKind, COPIES, DEAD_QUEUE_SUFFIX, ENTRIES, HOOK_QUEUE, METRICS, REPLICA,
+};
 pub use kinds::{
-    Address, CatalogList, EdgeName, Kind, Number, OriginList, PolicyTable, Secret, Switch, Unit,
+    Address, CatalogList, EdgeName, HookTable, Kind, Number, OriginList, PolicyTable, Secret, Switch, Unit,
 };
 pub use table::*;
 
@@ -79,6 +82,9 @@ pub enum VariableError {
     /// A table of policies that cannot be read or cannot be kept.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A table of hooks that cannot be read.
+    #[error(transparent)]
+    Hooks(#[from] HooksError),
 }
 
 impl From<VariableError> for Problem {

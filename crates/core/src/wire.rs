@@ -12,6 +12,7 @@ pub mod change;
 pub mod claim;
 pub mod coding;
 pub mod cursor;
+pub mod dead_letters;
 pub mod etag;
 pub mod frame;
 pub mod internal_headers;

@@ -45,7 +45,7 @@ fn paths(document: &Value) -> BTreeMap<&str, BTreeMap<&str, &Value>> {
 /// call needs.
 fn route(method: &str, path: &str) -> Result<Route, Code> {
     let query = if path.ends_with("/entries") && method != "post" { "key=title:1" } else { "" };
-    let address = path.replace("{catalog}", "tv").replace("{key}", "title:1");
+    let address = path.replace("{catalog}", "tv").replace("{key}", "title:1").replace("{hook}", "netflix");
     Route::parse(&method.to_uppercase(), &address, query).map_err(|problem| problem.kind())
 }
 
@@ -60,6 +60,9 @@ fn operation_id(route: &Route) -> &'static str {
         Route::Follow(..) => "follow",
         Route::Followers(_) => "getFollowers",
         Route::Series(..) | Route::Edge(_, EdgeCall::Series(_)) => "getSeries",
+        Route::Hook(..) => "takeMessage",
+        Route::DeadLetters(..) => "getDeadLetters",
+        Route::SettleDeadLetters(_) => "settleDeadLetters",
         Route::Edge(_, EdgeCall::Entry(_)) => "getEntry",
         Route::Edge(_, EdgeCall::Entries(_)) => "getEntries",
         Route::Edge(_, EdgeCall::EntriesOf) => "postEntries",
@@ -74,7 +77,7 @@ fn operation_id(route: &Route) -> &'static str {
     }
 }
 
-const OPERATION_IDS: [&str; 19] = [
+const OPERATION_IDS: [&str; 22] = [
     "publish",
     "publishSocket",
     "beginEpoch",
@@ -82,6 +85,9 @@ const OPERATION_IDS: [&str; 19] = [
     "getStatus",
     "follow",
     "getFollowers",
+    "takeMessage",
+    "getDeadLetters",
+    "settleDeadLetters",
     "getEntry",
     "getEntries",
     "postEntries",

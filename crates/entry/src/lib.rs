@@ -109,6 +109,16 @@ async fn answer(request: Request, env: Env, event: Context, call: Call) -> Resul
     }
 }
 
+/// Consumes a batch of the queue of hooks, or of its dead letters.
+#[wasm_bindgen]
+pub fn queue(batch: newsreel_broker::Batch, env: Env) -> js_sys::Promise {
+    let consumed = async move {
+        newsreel_broker::consume(batch, env).await?;
+        Ok(JsValue::UNDEFINED)
+    };
+    future_to_promise(AssertUnwindSafe(consumed))
+}
+
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
     newsreel_edge::scheduled(env).await;

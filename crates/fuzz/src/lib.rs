@@ -6,13 +6,14 @@
 //!
 //! `cargo test -p newsreel-fuzz` replays the corpus, and some thousand changes to it that are the same every time.
 //! `scripts/fuzz` looks for more with libFuzzer. A new reader is a function here, a line in [`TARGETS`], and a file
-//! in `corpus/`. Knows the core and the mapping, and nothing else.
+//! in `corpus/`. Knows the core, the mapping and the hooks, and nothing else.
 
 mod access;
 pub mod corpus;
 mod follower;
 mod frames;
 mod headers;
+mod hooks;
 mod hub;
 mod mapping;
 pub mod memory;
@@ -48,6 +49,7 @@ targets! {
     follower_frame = frames::from_follower;
     frame = frames::from_broker;
     headers = headers::of_request;
+    hooks = hooks::request;
     hub = hub::steps;
     keys = routes::keys;
     lines = publishes::lines;
@@ -62,6 +64,7 @@ targets! {
     route = routes::route;
     rows = rows::rows;
     series = stored::series;
+    settle = hooks::settle;
     signed = access::signed;
     stored = stored::entry;
     sync = replies::steps;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use newsreel_core::wire::address::Address;
+use newsreel_core::wire::dead_letters::MAX_LETTERS_AT_ONCE;
 use newsreel_core::wire::keys::{MAX_KEYS, keys_of_body};
 use newsreel_core::wire::problem::{MAX_DETAIL_CHARS, Problem};
 use newsreel_core::wire::query::MAX_PAGE_VERSIONS;
@@ -81,7 +82,13 @@ fn check_route(method: &str, route: &Route) {
             assert_eq!(method, "POST");
             check_key(key);
         }
+        Route::Hook(..) => assert_eq!(method, "POST"),
+        Route::DeadLetters(_, query) => {
+            assert_ne!(method, "POST");
+            assert!((1..=MAX_LETTERS_AT_ONCE).contains(&query.limit));
+        }
         Route::NewEpoch(_)
+        | Route::SettleDeadLetters(_)
         | Route::Edge(_, EdgeCall::EntriesOf | EdgeCall::Fill | EdgeCall::Lease | EdgeCall::Floors) => {
             assert_eq!(method, "POST")
         }

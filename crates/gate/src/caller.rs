@@ -36,18 +36,13 @@ pub async fn admit(request: &Request, env: &Env, scope: Scope, catalog: &Catalog
     let Some(token) = token.filter(|_| refused.kind() == Code::Unauthorized) else {
         return Err(refused.into());
     };
-    let address = RateKey::of(&request.headers().get("CF-Connecting-IP")?.unwrap_or_default());
-    FAILURES
-        .with_borrow(|failures| failures.peek(now(), address, FAILURES_PER_SECOND))
-        .map_err(rate::limited)?;
+    let address = FailingAddress::of(request)?;
     let claims = signatures::claims(&Deployment(env).read(&variables::TOKEN_KEYS)?, &token).await;
     let caller = claims.and_then(|claims| Ok(claims.authorize(now(), scope, catalog)?));
     if let Err(Failure::Problem(problem)) = &caller
         && problem.kind() == Code::Unauthorized
     {
-        // This caller is told why its token is refused. Each such failure also drains the token bucket of its
-        // address: once that is empty, the address has to wait.
-        let _ = FAILURES.with_borrow_mut(|failures| failures.acquire(now(), address, FAILURES_PER_SECOND));
+        address.failed();
     }
     caller
 }
@@ -65,6 +60,30 @@ pub fn listed(
     catalog: &Catalog,
 ) -> Result<Caller, Problem> {
     by_lists(env, presented(authorization, offered).as_deref(), scope, catalog)
+}
+
+/// The address of a caller that may fail to prove itself. An address that fails too often has to wait.
+#[derive(Debug)]
+pub struct FailingAddress(RateKey);
+
+impl FailingAddress {
+    /// Returns the address of a request, unless it has to wait.
+    ///
+    /// # Errors
+    /// `rate-limited`, with the time until the next try is allowed.
+    pub fn of(request: &Request) -> Result<Self, Failure> {
+        let address = RateKey::of(&request.headers().get("CF-Connecting-IP")?.unwrap_or_default());
+        let free = FAILURES.with_borrow(|failures| failures.peek(now(), address, FAILURES_PER_SECOND));
+        free.map_err(rate::limited)?;
+        Ok(Self(address))
+    }
+
+    /// Counts a failure.
+    pub fn failed(&self) {
+        // This caller is told why it is refused. Each such failure also drains the token bucket of its
+        // address: once that is empty, the address has to wait.
+        let _ = FAILURES.with_borrow_mut(|failures| failures.acquire(now(), self.0, FAILURES_PER_SECOND));
+    }
 }
 
 /// Counts one call of `caller` in a scope, of the `per_second` that each caller may make; 0 is no limit.

@@ -4,7 +4,7 @@
 //! - [`cors`]: which web pages may call;
 //! - [`binding`]: calls by the Worker's own entrypoint, which a service binding reaches;
 //! - [`caller`]: which catalogs there are, which caller a token names, and how often it may call;
-//! - `signatures`: signed tokens, which the platform's cryptography verifies;
+//! - `signatures`: signed tokens and webhooks, which the platform's cryptography verifies;
 //! - [`Deployment`]: the variables and secrets of the deployment;
 //! - [`now`]: this machine's clock;
 //! - [`Failure`]: the reason that a request has no answer of its own.
@@ -21,7 +21,8 @@ mod deployment;
 mod failure;
 mod signatures;
 
-pub use caller::{admit, check_catalog, check_rate, listed};
+pub use caller::{FailingAddress, admit, check_catalog, check_rate, listed};
 pub use clock::now;
 pub use deployment::{Deployment, once};
 pub use failure::{Answer, Failure};
+pub use signatures::is_signed_by;

@@ -1,4 +1,5 @@
-//! Signatures of tokens, which the platform's cryptography verifies with keys that each isolate imports once.
+//! Signatures of tokens, which the platform's cryptography verifies with keys that each isolate imports once; and those of
+//! webhooks.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -61,6 +62,25 @@ pub(crate) async fn claims(text: &str, token: &str) -> Result<Claims, Failure> {
     // The platform throws at a signature that its length already rules out.
     let is_right = JsFuture::from(verified).await.is_ok_and(|is_right| is_right.is_truthy());
     Ok(presented.verified(is_right)?)
+}
+
+/// Says whether an Ed25519 signature is by a key.
+///
+/// # Errors
+/// When the platform's cryptography fails.
+pub async fn is_signed_by(
+    key: &[u8; 32],
+    signature: &[u8; 64],
+    signed: &[u8],
+) -> Result<bool, worker::Error> {
+    let ed25519 = JSON::parse(r#"{"name":"Ed25519"}"#).unwrap_or(JsValue::UNDEFINED);
+    let usages = Array::of1(&"verify".into());
+    let Ok(key) = JsFuture::from(import_key("raw", &bytes(key), &ed25519, false, &usages)?).await else {
+        // Bytes that are no point of the curve are the key of nothing.
+        return Ok(false);
+    };
+    let verified = verify(&ed25519, &key, &bytes(signature), &bytes(signed))?;
+    Ok(JsFuture::from(verified).await.is_ok_and(|is_right| is_right.is_truthy()))
 }
 
 /// Reads the keys, unless that was done before.

@@ -1,7 +1,7 @@
 //! The log in the object's SQLite: the rows that a publish writes and a replay reads. Decides nothing.
 //!
 //! `log` has the rows that are in no segment yet, `past` the segments, the fold and the hashes, `keys` the idempotency
-//! keys and the replicas. Every statement is a file of `rows/sql`.
+//! keys and the replicas, `dead` the letters of hooks. Every statement is a file of `rows/sql`.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -18,6 +18,7 @@ use worker::{Result, SqlStorageValue, State};
 
 use crate::js::{self, Storage};
 
+mod dead;
 mod keys;
 mod log;
 mod past;

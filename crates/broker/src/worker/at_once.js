@@ -4,7 +4,7 @@
 /** The headers that are checked, in the order in which `Checked` takes them. */
 const CHECKED = [
   'Authorization', 'Sec-WebSocket-Protocol', 'Content-Type', 'Content-Length', 'Content-Encoding', 'Origin', 'Upgrade',
-  'Newsreel-Replica',
+  'Newsreel-Replica', 'ce-specversion', 'webhook-signature',
 ];
 
 /** The headers that the object reads. */

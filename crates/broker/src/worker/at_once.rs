@@ -13,6 +13,7 @@ use worker::{Env, Error, Method, js_sys, web_sys};
 
 use super::front_door::failed;
 use crate::config::config;
+use crate::hooks;
 use crate::publish::max_body_bytes;
 
 #[wasm_bindgen(module = "/src/worker/at_once.js")]
@@ -65,21 +66,26 @@ struct Checked<'a> {
     has_origin: bool,
     upgrades: bool,
     replica: &'a str,
+    /// Whether the body is an event, which a mapping reads.
+    is_event: bool,
 }
 
 impl<'a> Checked<'a> {
     fn read(lines: &'a str) -> Self {
         let mut lines = lines.split('\n');
         let mut header = || lines.next().and_then(|line| line.strip_prefix('='));
+        let (authorization, subprotocols) = (header().unwrap_or_default(), header());
+        let content_type = header().unwrap_or_default();
         Self {
-            authorization: header().unwrap_or_default(),
-            subprotocols: header(),
-            content_type: header().unwrap_or_default(),
+            authorization,
+            subprotocols,
+            content_type,
             length: header(),
             encoding: header().unwrap_or_default(),
             has_origin: header().is_some(),
             upgrades: header().is_some(),
             replica: header().unwrap_or_default(),
+            is_event: hooks::is_event_type(content_type) | header().is_some() | header().is_some(),
         }
     }
 
@@ -112,6 +118,9 @@ fn publish(
     checked: &Checked<'_>,
     catalog: &Catalog,
 ) -> Option<js_sys::Promise> {
+    if checked.is_event {
+        return None;
+    }
     coding::check(checked.encoding).ok()?;
     let length = checked.length.map_or(Ok(0), str::parse::<usize>).ok()?;
     if length > max_body_bytes(checked.content_type) {

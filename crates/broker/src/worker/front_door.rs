@@ -1,5 +1,6 @@
 //! The Worker's side of the broker: checks the page that calls and its token, and only then wakes the catalog's object.
 
+use newsreel_core::access::hooks::PUBLISH_HOOK;
 use newsreel_core::access::{Caller, Scope};
 use newsreel_core::follow::hub::not_written;
 use newsreel_core::wire::frame::{self, BEARER_SUBPROTOCOL, SUBPROTOCOL};
@@ -9,6 +10,7 @@ use serde::Serialize;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, console_error};
 
 use crate::config::config;
+use crate::hooks;
 use crate::http::{json_response, problem_response};
 use crate::js::drain;
 use crate::publish::{DRAIN_BYTES, max_body_bytes, too_large};
@@ -67,14 +69,19 @@ pub(super) fn failed(method: Method, error: &worker::Error) -> worker::Result<Re
 
 async fn answer(request: &Request, env: &Env, address: &Address, route: Result<Route, Problem>) -> Answer {
     let route = route?;
+    if let Some(answer) = answer_hook(request, env, &route).await? {
+        return Ok(answer);
+    }
     let (scope, catalog, topics) = match &route {
         Route::Healthz => return json_response(&Health { status: "ok" }),
         Route::Publish(catalog, _) | Route::PublishSocket(catalog) => (Scope::Publish, catalog, None),
         Route::Changes(catalog, query) => (Scope::Follow, catalog, Some(&query.topics)),
         Route::Follow(catalog, query) => (Scope::Follow, catalog, Some(&query.topics)),
         Route::Status(catalog) | Route::Series(catalog, _) => (Scope::Follow, catalog, None),
-        Route::Followers(catalog) | Route::NewEpoch(catalog) => (Scope::Admin, catalog, None),
-        Route::Readyz | Route::Edge(..) => {
+        Route::Followers(catalog) | Route::NewEpoch(catalog) | Route::DeadLetters(catalog, _) => {
+            (Scope::Admin, catalog, None)
+        }
+        Route::Readyz | Route::Edge(..) | Route::Hook(..) | Route::SettleDeadLetters(_) => {
             return Err(Problem::new(Code::UnknownPath, "this address is the edge's").into());
         }
     };
@@ -98,6 +105,23 @@ async fn answer(request: &Request, env: &Env, address: &Address, route: Result<R
         return Ok(response.with_headers(headers));
     }
     Ok(response)
+}
+
+/// Answers what the Worker does itself with the messages of hooks; `None` for a request that is for the object.
+async fn answer_hook(request: &Request, env: &Env, route: &Route) -> Result<Option<Response>, Failure> {
+    let answer = if let Route::Hook(catalog, name) = route {
+        hooks::receive(request, env, catalog, name).await
+    } else if let Route::Publish(catalog, _) = route
+        && hooks::is_event(request)?
+    {
+        hooks::receive(request, env, catalog, PUBLISH_HOOK).await
+    } else if let Route::SettleDeadLetters(catalog) = route {
+        admit(request, env, Scope::Admin, catalog).await?;
+        hooks::settle(request, env, catalog).await
+    } else {
+        return Ok(None);
+    };
+    answer.map(Some)
 }
 
 /// Returns the caller, if everything that is checked before the object allows the request.

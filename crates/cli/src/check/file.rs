@@ -32,9 +32,9 @@ pub(super) enum ConfigError {
 }
 
 /// The part of the file that concerns one deployment.
-pub(super) struct DeploymentFile {
+pub(crate) struct DeploymentFile {
     /// The variables of the deployment.
-    pub(super) vars: Map<String, Value>,
+    pub(crate) vars: Map<String, Value>,
     /// Its own table: that of the environment, or the whole file.
     own: Map<String, Value>,
     /// The whole file, for the fields that an environment inherits.
@@ -45,7 +45,7 @@ pub(super) struct DeploymentFile {
 
 impl DeploymentFile {
     /// Reads a file and picks an environment of it.
-    pub(super) fn read(path: &Path, env: Option<&str>) -> Result<Self, Failure> {
+    pub(crate) fn read(path: &Path, env: Option<&str>) -> Result<Self, Failure> {
         let wrong = |why: ConfigError| Failure::Input(format!("{}: {why}", path.display()));
         let text = input::text(path)?;
         let is_json = path.extension().is_some_and(|ending| ending == "json" || ending == "jsonc");
@@ -85,6 +85,12 @@ impl DeploymentFile {
             other => other,
         };
         bindings.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object).collect()
+    }
+
+    /// Returns the producers or the consumers of queues.
+    pub(super) fn queues(&self, kind: &str) -> Vec<&Map<String, Value>> {
+        let all = self.own.get("queues").and_then(|queues| queues.get(kind)).and_then(Value::as_array);
+        all.into_iter().flatten().filter_map(Value::as_object).collect()
     }
 
     /// Says whether anything is scheduled. This an environment inherits.

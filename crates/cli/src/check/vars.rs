@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use newsreel_core::read::policy::{OTHER, Override, Policies};
 use newsreel_core::variables::{
     Address, BROKER, BROKER_URL, Binding, BindingKind, COPIES, ENTRIES, FILL_CATALOGS, FORGET_AFTER_MS,
-    ORIGIN_URL, POLICY, REPLICA, SECRETS, Settings as _, VARIABLES, Variable, check_horizon,
+    HOOKS, ORIGIN_URL, POLICY, REPLICA, SECRETS, Settings as _, VARIABLES, Variable, check_horizon,
 };
 use serde_json::{Map, Value};
 
 use super::file::DeploymentFile;
+use super::hooks::{self, HookFindings};
 
 /// The result of a check.
 #[derive(Debug, Default)]
@@ -34,6 +35,9 @@ pub(super) fn check(deployment: &DeploymentFile) -> Findings {
     findings.policies = findings.read_policies(deployment.vars.get(POLICY.name));
     findings.check_horizon(&deployment.vars);
     findings.check_bindings(deployment);
+    let HookFindings { complaints, warnings } = hooks::check(deployment);
+    findings.complaints.extend(complaints);
+    findings.warnings.extend(warnings);
     findings.check_what_goes_together(deployment);
     findings
 }
@@ -44,7 +48,7 @@ impl Findings {
     }
 
     fn check_variable(&mut self, deployment: &DeploymentFile, name: &str, value: &Value) {
-        if name == POLICY.name {
+        if name == POLICY.name || name == HOOKS.name {
             return;
         }
         match VARIABLES.iter().find(|variable| variable.name() == name) {

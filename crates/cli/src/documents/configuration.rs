@@ -43,6 +43,7 @@ fn bindings() -> String {
             BindingKind::KvNamespace => "a KV namespace".to_owned(),
             BindingKind::R2Bucket => "an R2 bucket".to_owned(),
             BindingKind::AnalyticsDataset => "an Analytics Engine dataset".to_owned(),
+            BindingKind::Queue => "a queue".to_owned(),
         };
         [format!("`{}`", binding.name), kind, binding.meaning.to_owned(), binding.without.to_owned()]
     });

@@ -9,6 +9,18 @@ use super::{RENEW, check_file, wrapped};
 /// The longest line of a comment.
 const WIDTH: usize = 116;
 
+/// The fields of a hook that every scheme has.
+const HOOK_FIELDS: [&str; 8] = [
+    "  scheme: string;\n",
+    "  secret?: string | string[];\n",
+    "  catalog?: string;\n",
+    "  mapping?: string;\n",
+    "  map?: object[];\n",
+    "  window_s?: number;\n",
+    "  id?: string;\n",
+    "  [field: string]: unknown;\n",
+];
+
 /// Writes a comment of TypeScript, within an interface.
 fn comment(text: &str) -> String {
     match wrapped(text, WIDTH).as_slice() {
@@ -32,6 +44,9 @@ fn type_of(schema: &Value) -> String {
         Some("integer") => "number",
         Some("boolean") => "boolean",
         Some("array") => "string[]",
+        Some("object") if schema.pointer("/additionalProperties/required").is_some() => {
+            "Record<string, Hook>"
+        }
         Some("object") => "Record<string, Policy>",
         _ => "string",
     }
@@ -67,6 +82,7 @@ fn types() -> String {
             BindingKind::KvNamespace => "KVNamespace",
             BindingKind::R2Bucket => "R2Bucket",
             BindingKind::AnalyticsDataset => "AnalyticsEngineDataset",
+            BindingKind::Queue => "Queue<string>",
         };
         let optional = if binding.without.starts_with("Required.") { "" } else { "?" };
         format!(
@@ -78,6 +94,7 @@ fn types() -> String {
     [
         format!("// The variables, secrets and bindings of Newsreel's Worker. Generated: {RENEW}\n"),
         interface("Policy", "What a class of keys promises, where it differs from the default.", policy),
+        interface("Hook", "A webhook; docs/sources.md has its fields.", HOOK_FIELDS.map(str::to_owned)),
         interface("Variables", "The variables, the table `vars` of `wrangler.toml`.", variables),
         interface("Secrets", "The secrets, which are set with `wrangler secret put`.", secrets),
         interface("Bindings", "The platform's services that the Worker reaches.", bindings),

@@ -1,6 +1,6 @@
 //! `wrangler.toml`: its variables, each with what it means.
 
-use newsreel_core::variables::{ALLOWED_ORIGINS, EDGE, ORIGIN_URL, POLICY, VARIABLES};
+use newsreel_core::variables::{ALLOWED_ORIGINS, EDGE, HOOKS, ORIGIN_URL, POLICY, VARIABLES};
 
 use super::{check, wrapped};
 
@@ -14,7 +14,7 @@ const DEVELOPMENT: &[(&str, &str)] = &[
 const WIDTH: usize = 120;
 
 fn variables() -> String {
-    let table = VARIABLES.iter().filter(|variable| variable.name() != POLICY.name);
+    let table = VARIABLES.iter().filter(|variable| ![POLICY.name, HOOKS.name].contains(&variable.name()));
     let entries = table.map(|variable| {
         let (name, meaning) = (variable.name(), variable.meaning());
         let set = DEVELOPMENT.iter().find(|(set, _)| *set == name).map(|(_, value)| *value);

@@ -31,6 +31,8 @@ pub enum BindingKind {
     R2Bucket,
     /// A dataset of Analytics Engine.
     AnalyticsDataset,
+    /// A queue that the Worker sends to.
+    Queue,
 }
 
 impl BindingKind {
@@ -42,6 +44,7 @@ impl BindingKind {
             Self::KvNamespace => "kv_namespaces",
             Self::R2Bucket => "r2_buckets",
             Self::AnalyticsDataset => "analytics_engine_datasets",
+            Self::Queue => "queues.producers",
         }
     }
 }
@@ -88,5 +91,17 @@ pub const METRICS: Binding = Binding {
     meaning: "The counts of readers: a data point for each class every few seconds, location and class in its blobs.",
 };
 
+/// The queue of hooks' messages.
+pub const HOOK_QUEUE: Binding = Binding {
+    name: "HOOK_QUEUE",
+    kind: BindingKind::Queue,
+    half: Half::Broker,
+    without: "Without it the message of a hook is published before its sender is answered.",
+    meaning: "The messages of hooks wait here for the broker. The Worker consumes the queue itself, and the queue of its \
+              dead letters, whose name ends with `-dead`.",
+};
+/// What the name of the queue with the dead letters ends with.
+pub const DEAD_QUEUE_SUFFIX: &str = "-dead";
+
 /// All bindings, in the order in which `docs/configuration.md` lists them.
-pub const BINDINGS: &[Binding] = &[BROKER, REPLICA, ENTRIES, COPIES, METRICS];
+pub const BINDINGS: &[Binding] = &[BROKER, REPLICA, ENTRIES, COPIES, METRICS, HOOK_QUEUE];

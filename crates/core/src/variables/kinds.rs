@@ -5,6 +5,7 @@ use url::Url;
 
 use super::VariableError;
 use crate::access::cors::Origins;
+use crate::access::hooks::Hooks;
 use crate::read::policy::{Override, Policies};
 use crate::wire::name::Catalog;
 use crate::wire::query::MAX_FOLLOWER_NAME_BYTES;
@@ -100,6 +101,10 @@ pub struct Switch {
 /// A table of policies, a table for each class; or the JSON of one in a text.
 #[derive(Debug, Clone, Copy)]
 pub struct PolicyTable {}
+
+/// A table of hooks, a table for each; or the JSON of one in a text.
+#[derive(Debug, Clone, Copy)]
+pub struct HookTable {}
 
 /// A secret: any text. The value is never repeated in an error.
 #[derive(Debug, Clone, Copy)]
@@ -289,6 +294,27 @@ impl Kind for PolicyTable {
         let class =
             json!({ "type": "object", "additionalProperties": false, "properties": Override::schema() });
         json!({ "anyOf": [{ "type": "object", "additionalProperties": class }, { "type": "string" }] })
+    }
+}
+
+impl Kind for HookTable {
+    type Value = Hooks;
+
+    fn read(&self, _name: &'static str, given: Option<&Value>) -> Result<Hooks, VariableError> {
+        Ok(Hooks::read(given)?)
+    }
+
+    fn expected(&self) -> String {
+        "a table with a table for each hook".to_owned()
+    }
+
+    fn default_words(&self) -> String {
+        "none".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        let hook = json!({ "type": "object", "required": ["scheme"] });
+        json!({ "anyOf": [{ "type": "object", "additionalProperties": hook }, { "type": "string" }] })
     }
 }
 

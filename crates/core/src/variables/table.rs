@@ -1,8 +1,8 @@
 //! The table of variables and secrets.
 
 use super::{
-    Address, AnyVariable, CatalogList, EdgeName, Half, Number, OriginList, PolicyTable, Secret, Switch, Unit,
-    Variable,
+    Address, AnyVariable, CatalogList, EdgeName, Half, HookTable, Number, OriginList, PolicyTable, Secret,
+    Switch, Unit, Variable,
 };
 
 macro_rules! variables {
@@ -58,6 +58,9 @@ variables! {
          publish `{\"all\":true}`: entries that were stored before keep their tags.";
     POLICY = PolicyTable {}, Both,
         "The promises of each class of keys, where a class differs from the default.";
+    HOOKS = HookTable {}, Broker,
+        "The webhooks that are taken: the table `[vars.HOOKS.netflix]` declares \
+         `POST /v1/catalogs/{catalog}/hooks/netflix` with its scheme, the name of its secret and its mapping.";
     CATALOGS = CatalogList { default: "every catalog" }, Both,
         "The catalogs that are served. Set the list: entries are read without a token, and every name that is read \
          costs objects.";

@@ -78,6 +78,8 @@ codes! {
     NotFound = "not-found", 404, "There is no such entry";
     /// The deployment serves other catalogs.
     UnknownCatalog = "unknown-catalog", 404, "There is no such catalog";
+    /// The deployment declares no such hook for this catalog.
+    UnknownHook = "unknown-hook", 404, "There is no such hook";
     /// There is no such address.
     UnknownPath = "unknown-path", 404, "No such address";
     /// The address exists, the method does not.
@@ -100,6 +102,8 @@ codes! {
     RangeNotSatisfiable = "range-not-satisfiable", 416, "None of these bytes is there";
     /// An idempotency key that was used for another body.
     IdempotencyReuse = "idempotency-reuse", 422, "The idempotency key was used for another publish";
+    /// The mapping of the hook cannot read the message.
+    NotMapped = "not-mapped", 422, "The message says nothing that its mapping knows";
     /// The value says itself that no cache may store it.
     NotStorable = "not-storable", 422, "No cache may store this value";
     /// The address takes WebSocket connections only.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::claim::{Claim, Start};
+use serde::{Deserialize, Serialize};
+
 use super::cursor::PageCursor;
+use super::dead_letters::MAX_LETTERS_AT_ONCE;
 use super::position::{Epoch, Hash, PositionError, Version};
 use super::problem::{Code, Problem};
 
@@ -41,6 +44,15 @@ pub struct PageQuery {
     pub wait: Duration,
     /// The cursor of the fold, while the reader pages through one.
     pub fold: Option<PageCursor>,
+}
+
+/// The query of a page of dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadQuery {
+    /// The number of the letter before the page; 0 for the first page.
+    pub after: u64,
+    /// The most letters to answer with.
+    pub limit: usize,
 }
 
 /// The query of a follow.
@@ -98,6 +110,24 @@ impl PageQuery {
             }
         }
         Ok(Self { since: parts.claim("since")?.unwrap_or(Claim::Nothing), limit, topics, wait, fold })
+    }
+}
+
+impl DeadQuery {
+    pub(super) fn parse(query: &str) -> Result<Self, Problem> {
+        let mut parsed = Self { after: 0, limit: MAX_LETTERS_AT_ONCE };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let bad = |what: &str| Problem::new(Code::BadRequest, format!("{name} is {what}, not {value}"));
+            match name.as_ref() {
+                "after" => parsed.after = value.parse().map_err(|_| bad("the number of a letter"))?,
+                "limit" => {
+                    let given = value.parse().ok().filter(|limit| (1..=MAX_LETTERS_AT_ONCE).contains(limit));
+                    parsed.limit = given.ok_or_else(|| bad(&format!("1 to {MAX_LETTERS_AT_ONCE}")))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(parsed)
     }
 }
 

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use super::keys::{decoded_key, keys_of_query};
 use super::name::{Catalog, Key};
 use super::problem::{Code, Problem};
-use super::query::{FollowQuery, PageQuery, PublishQuery};
+use super::query::{DeadQuery, FollowQuery, PageQuery, PublishQuery};
 use super::series::{EdgeChoice, SeriesQuery};
 
 /// The call that a request makes.
@@ -29,6 +29,12 @@ pub enum Route {
     Followers(Catalog),
     /// `GET /v1/catalogs/{catalog}/series`: reads the log's numbers over time. With `edge=` it is [`EdgeCall::Series`].
     Series(Catalog, SeriesQuery),
+    /// `POST /v1/catalogs/{catalog}/hooks/{hook}`: takes the message of a webhook.
+    Hook(Catalog, String),
+    /// `GET /v1/catalogs/{catalog}/dead-letters`: lists the messages of hooks that could not be published.
+    DeadLetters(Catalog, DeadQuery),
+    /// `POST /v1/catalogs/{catalog}/dead-letters`: publishes such messages again, or forgets them.
+    SettleDeadLetters(Catalog),
     /// A call that the edge answers, and no broker.
     Edge(Catalog, EdgeCall),
     /// `GET /healthz`: says that the Worker is alive.
@@ -108,10 +114,36 @@ impl Route {
                     EdgeChoice::One(_) | EdgeChoice::All => Self::Edge(catalog, EdgeCall::Series(query)),
                 })
             }
+            (["v1", "catalogs", name, what @ ("hooks" | "dead-letters")], rest) => {
+                Self::of_hooks(method, name, what, rest, query)
+            }
             (["v1", "catalogs", name, what], rest) if EdgeCall::NAMES.contains(what) => {
                 Ok(Self::Edge(catalog(name)?, EdgeCall::parse(method, what, rest, query)?))
             }
             _ => Err(unknown()),
+        }
+    }
+
+    /// Reads a call about hooks from the word after the catalog, and the rest of the path after that word.
+    fn of_hooks(
+        method: &str,
+        name: &str,
+        what: &str,
+        rest: Option<&str>,
+        query: &str,
+    ) -> Result<Self, Problem> {
+        match (what, rest) {
+            ("hooks", Some(hook)) if !hook.contains('/') => {
+                only(method, "POST")?;
+                let hook = percent_decode_str(hook).decode_utf8().map_err(|_| unknown())?;
+                Ok(Self::Hook(catalog(name)?, hook.into_owned()))
+            }
+            ("dead-letters", None) if method == "POST" => Ok(Self::SettleDeadLetters(catalog(name)?)),
+            ("dead-letters", None) => {
+                only(method, "GET, POST")?;
+                Ok(Self::DeadLetters(catalog(name)?, DeadQuery::parse(query)?))
+            }
+            (_, _) => Err(unknown()),
         }
     }
 
@@ -127,6 +159,9 @@ impl Route {
             | Self::Follow(catalog, _)
             | Self::Followers(catalog)
             | Self::Series(catalog, _)
+            | Self::Hook(catalog, _)
+            | Self::DeadLetters(catalog, _)
+            | Self::SettleDeadLetters(catalog)
             | Self::Edge(catalog, _) => Some(catalog),
             Self::Healthz | Self::Readyz => None,
         }
@@ -253,6 +288,36 @@ mod tests {
             );
         }
         assert_eq!(encoded_key(&key), "title%3Aa%2Fb%20%C3%BC");
+    }
+
+    #[test]
+    fn a_hook_is_named_in_one_segment() {
+        let tv = || Catalog::new("tv").unwrap();
+        for path in ["/v1/catalogs/tv/hooks/netflix", "/v1/catalogs/tv/hooks/n%65tflix"] {
+            assert_eq!(Route::parse("POST", path, ""), Ok(Route::Hook(tv(), "netflix".to_owned())), "{path}");
+        }
+        assert_eq!(code("GET", "/v1/catalogs/tv/hooks/netflix", ""), "method-not-allowed");
+        assert_eq!(code("POST", "/v1/catalogs/TV/hooks/netflix", ""), "bad-catalog");
+        for path in ["/v1/catalogs/tv/hooks", "/v1/catalogs/tv/hooks/a/b", "/v1/catalogs/tv/hooks/%ff"] {
+            assert_eq!(code("POST", path, ""), "unknown-path", "{path}");
+        }
+    }
+
+    #[test]
+    fn dead_letters_are_paged_and_settled() {
+        let tv = || Catalog::new("tv").unwrap();
+        let path = "/v1/catalogs/tv/dead-letters";
+        assert_eq!(
+            Route::parse("GET", path, ""),
+            Ok(Route::DeadLetters(tv(), DeadQuery { after: 0, limit: 100 }))
+        );
+        let query = DeadQuery { after: 7, limit: 3 };
+        assert_eq!(Route::parse("HEAD", path, "after=7&limit=3&x=y"), Ok(Route::DeadLetters(tv(), query)));
+        assert_eq!(Route::parse("POST", path, ""), Ok(Route::SettleDeadLetters(tv())));
+        for query in ["limit=0", "limit=101", "after=-1", "after=x"] {
+            assert_eq!(code("GET", path, query), "bad-request", "{query}");
+        }
+        assert_eq!(code("DELETE", path, ""), "method-not-allowed");
     }
 
     #[test]
