@@ -74,6 +74,7 @@ export const misbehave = {
     response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': text.length });
     response.write(text.slice(0, text.length / 2), () => response.destroy());
   },
+  silent: () => {},
   html: (response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end('<p>maintenance</p>'),
   redirect: (to, status = 302) => (response) => response.writeHead(status, { Location: to }).end(),
 };

@@ -43,6 +43,8 @@ test('--once asks until nothing more is there; a failure is exit code 6 and lose
   const rows = [];
   const api = await Api.start(t, linked(rows));
   const source = new HttpSource(t, { broker, map: FEED(api.url, 'every = "1 h"').replace('every = "100 ms"\n', ''), flags: ['--once'] });
+  const checked = spawnSync(NEWSREEL, ['map', 'check', source.map], { encoding: 'utf8' });
+  match(checked.stdout, /^feed changes: updated-since, asked every 3600s: http:.*since=\{since\}$/m);
   const never = status(source, '--json');
   same(never.status, 6, never.stderr);
   match(never.stderr, /no good answer is known/);

@@ -48,11 +48,11 @@ test('TMDB: days in windows and pages, and whatever goes wrong changes nothing a
   const broker = await startBroker(t);
   const changed = [1, 2, 3].map((id) => ({ id, day: day() }));
   const api = await Api.start(t, tmdb(changed));
-  const source = new HttpSource(t, { broker, map: TMDB(api.url) }).start();
+  const source = new HttpSource(t, { broker, map: TMDB(api.url, 'timeout = "1 s"') }).start();
   await until(async () => (await broker.status()).version === 1, () => source.log);
   match(source.log, /nothing is known of an earlier run; everything that its rules cover is published as changed/);
   same(api.asked[0].headers.authorization, 'Bearer a-secret-of-tests');
-  for (const [number, show] of [misbehave.status(500), misbehave.errorIn200, misbehave.cutOff, misbehave.hangUp, misbehave.html].entries()) {
+  for (const [number, show] of [misbehave.status(500), misbehave.errorIn200, misbehave.cutOff, misbehave.hangUp, misbehave.silent, misbehave.html].entries()) {
     api.next.push(show);
     changed.push({ id: 10 + number, day: day() });
     sameAll(keys(await reached(broker, source, 2 + number)).at(-1), [`movie:${10 + number}`]);

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use newsreel_core::wire::Change;
-use newsreel_mapping::{Batch, Limits, Mapping, Row, RowChange, Skips};
+use newsreel_mapping::{Batch, Feed, Limits, Mapping, Row, RowChange, Skips};
 use serde_json::json;
 
 use crate::exit::{Failure, note, print};
@@ -128,7 +128,11 @@ fn check(options: &CheckOptions) -> Result<(), Failure> {
             format!("{}{messages}: reads {all}; needs the old {old} of rows that change\n", rule.from())
         })
         .collect();
-    print(&lines)
+    let feed = |feed: &Feed| {
+        let (kind, every) = (feed.kind.name(), feed.every);
+        format!("feed {}: {kind}, asked every {every:?}: {}\n", feed.name, feed.url)
+    };
+    print(&(lines + &mapping.feeds.iter().map(feed).collect::<String>()))
 }
 
 fn try_row(options: &TryOptions) -> Result<(), Failure> {

@@ -147,6 +147,19 @@ pub struct Identity {
     pub repeat: Option<Duration>,
 }
 
+impl FeedKind {
+    /// Returns the kind as the file has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Etag => "etag",
+            Self::UpdatedSince => "updated-since",
+            Self::Cursor => "cursor",
+            Self::WholeFile => "whole-file",
+        }
+    }
+}
+
 impl TimeForm {
     /// Returns the time in this form.
     #[must_use]

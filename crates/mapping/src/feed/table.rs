@@ -56,12 +56,7 @@ const FIELDS_OF_KINDS: &[(&str, FeedKind)] = &[
     ("more", FeedKind::Cursor),
     ("start", FeedKind::Cursor),
 ];
-const KINDS: &[(&str, FeedKind)] = &[
-    ("etag", FeedKind::Etag),
-    ("updated-since", FeedKind::UpdatedSince),
-    ("cursor", FeedKind::Cursor),
-    ("whole-file", FeedKind::WholeFile),
-];
+const KINDS: [FeedKind; 4] = [FeedKind::Etag, FeedKind::UpdatedSince, FeedKind::Cursor, FeedKind::WholeFile];
 const FORMATS: &[(&str, BodyFormat)] = &[
     ("json", BodyFormat::Json),
     ("ndjson", BodyFormat::Ndjson),
@@ -130,11 +125,10 @@ impl Reader<'_> {
             let why = "[[feed]] has no kind: write kind = \"etag\", \"updated-since\", \"cursor\" or \"whole-file\"";
             findings.note_at(self.fields.span(), why);
         }
-        let kind = self.choice("kind", KINDS, findings)?;
+        let kind = self.choice("kind", &KINDS.map(|kind| (kind.name(), kind)), findings)?;
         for (field, of) in FIELDS_OF_KINDS.iter().filter(|(_, of)| *of != kind) {
             if let Some(value) = self.fields.value(field) {
-                let of = KINDS.iter().find(|(_, known)| known == of).map_or("", |(name, _)| name);
-                findings.note_at(&value.span(), format!("{field} belongs to kind = {of:?}"));
+                findings.note_at(&value.span(), format!("{field} belongs to kind = {:?}", of.name()));
             }
         }
         Some(kind)

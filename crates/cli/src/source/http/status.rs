@@ -4,7 +4,6 @@ use std::path::Path;
 
 use newsreel_core::wire::UnixMillis;
 use newsreel_mapping::Feed;
-use newsreel_mapping::feed::FeedKind;
 use serde::Serialize;
 use serde_json::json;
 
@@ -63,7 +62,7 @@ impl Status {
         let reached = state.map(|state| &state.reached);
         Self {
             feed: feed.name.clone(),
-            kind: kind(feed.kind),
+            kind: feed.kind.name(),
             since: reached.and_then(|reached| reached.since),
             cursor: reached.and_then(|reached| reached.cursor.clone()),
             good_at: state.and_then(|state| state.good_at),
@@ -76,15 +75,6 @@ impl Status {
             gap: reached.and_then(|reached| reached.gap.clone()),
             late: age.is_none_or(|age| age > (feed.every * PATIENCE).as_secs_f64()),
         }
-    }
-}
-
-fn kind(kind: FeedKind) -> &'static str {
-    match kind {
-        FeedKind::Etag => "etag",
-        FeedKind::UpdatedSince => "updated-since",
-        FeedKind::Cursor => "cursor",
-        FeedKind::WholeFile => "whole-file",
     }
 }
 

@@ -153,6 +153,10 @@ mod window {
             end.wide.as_deref(),
             Some("changes of 15.0 d have to be asked for, overlap included, and the API remembers 14.0 d")
         );
+        // What was late before has to be asked for again too.
+        let mut round = Round::begin(&feed, since(NOW - 14 * DAY + MINUTE), NOW);
+        let step = round.hear(of(page(&[])), Some(NOW));
+        assert!(ended(step, &mut round).0.wide.is_some());
         // A clock here that is behind hides it until the server tells the time.
         let mut round = Round::begin(&feed, since(NOW - 15 * DAY), NOW - 5 * DAY);
         let step = round.hear(of(page(&[])), Some(NOW));
