@@ -12,6 +12,7 @@ mod exit;
 mod export;
 mod exported;
 mod fill;
+mod following;
 mod hooks;
 mod http;
 mod import;

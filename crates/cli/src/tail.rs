@@ -1,6 +1,6 @@
 //! `newsreel tail`: follows a catalog and prints its versions, those that were missed first.
 //!
-//! `core::follow::follower` decides; this module dials, prints and keeps the position. A position is written
+//! `following` follows the log; this module prints and keeps the position. A position is written
 //! after its version was printed, so a crash repeats a version and never skips one.
 
 mod print;
@@ -8,21 +8,16 @@ mod resume;
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::builder::BoolishValueParser;
-use newsreel_core::follow::follower::{
-    Cursor, Follower, FollowerConfig, FollowerEffect, FollowerInput, Phase,
-};
-use newsreel_core::wire::claim::Start;
-use newsreel_core::wire::frame::{FoldedChange, Frame, VersionRow};
+use newsreel_core::follow::follower::{Cursor, FollowerConfig, Phase};
+use newsreel_core::wire::frame::{FoldedChange, VersionRow};
 use newsreel_core::wire::position::PositionError;
-use newsreel_core::wire::query::FollowQuery;
-use newsreel_core::wire::{Position, UnixMillis, Version};
+use newsreel_core::wire::{Position, Version};
 
 use crate::broker::BrokerOptions;
 use crate::exit::{Failure, asked_to_stop, note, print as out};
-use crate::link::{Link, SocketEvent};
+use crate::following::{Following, LogEvent};
 
 /// The examples that `newsreel tail --help` prints last.
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -99,23 +94,17 @@ pub(crate) async fn run(options: TailOptions, at: BrokerOptions) -> Result<(), F
         outcome = tail.follow() => outcome?,
         () = stop => {}
     }
-    tail.step(FollowerInput::Stop).await
+    tail.log.stop().await
 }
 
 struct Tail {
     options: TailOptions,
     at: BrokerOptions,
-    follower: Follower,
-    link: Link,
-    clock: TailClock,
+    log: Following,
     /// The position of what has been printed.
     held: Option<Position>,
-    /// The head of the log in the last welcome.
-    head: Version,
     /// Whether a broker has ever answered.
     greeted: bool,
-    /// The reason of the last disconnection.
-    last_error: String,
     done: bool,
 }
 
@@ -123,107 +112,34 @@ impl Tail {
     fn new(options: TailOptions, at: BrokerOptions) -> Result<Self, Failure> {
         let kept = options.resume.as_deref().map(resume::read).transpose()?.flatten();
         let cursor = kept.map_or_else(|| options.from.cursor(), Cursor::At);
-        let config = FollowerConfig { filtered: !options.topics.is_empty(), ..FollowerConfig::default() };
-        let seed = getrandom::u64().expect("the system has randomness");
-        let follower = Follower::new(config, cursor, seed);
-        Ok(Self {
-            held: follower.position(),
-            follower,
-            options,
-            at,
-            link: Link::Down,
-            clock: TailClock::new(),
-            head: Version::ZERO,
-            greeted: false,
-            last_error: String::new(),
-            done: false,
-        })
+        let (name, topics) = (options.name.clone(), options.topics.clone());
+        let log = Following::new(at.clone(), FollowerConfig::default(), cursor, name, topics);
+        Ok(Self { held: log.position(), log, options, at, greeted: false, done: false })
     }
 
     async fn follow(&mut self) -> Result<(), Failure> {
-        self.step(FollowerInput::Start).await?;
         while !self.done {
-            let input = self.next().await?;
-            self.step(input).await?;
+            let event = self.log.next().await?;
+            self.take(event)?;
         }
         Ok(())
     }
 
-    /// Waits for the next event: one of the socket, or the follower's own timer.
-    async fn next(&mut self) -> Result<FollowerInput, Failure> {
-        let timeout = self.follower.poll_timeout().map(|at| at.since(self.clock.now()));
-        let timer = async {
-            match timeout {
-                Some(timeout) => tokio::time::sleep(timeout).await,
-                None => std::future::pending().await,
-            }
-        };
-        let event = tokio::select! {
-            () = timer => return Ok(FollowerInput::Timer),
-            event = self.link.next() => event,
-        };
-        Ok(match event {
-            SocketEvent::Opened => FollowerInput::Opened,
-            SocketEvent::Text(text) => {
-                // The follower does not tell how much it will have to catch up; the welcome does.
-                if let (false, Ok(Frame::Welcome { head, .. })) = (self.is_following(), Frame::parse(&text)) {
-                    self.head = head;
-                }
-                FollowerInput::Text(text)
-            }
-            SocketEvent::Closed(code, why) => {
-                self.last_error = if why.is_empty() { format!("closed with {code}") } else { why };
-                FollowerInput::Closed { code }
-            }
-            SocketEvent::Refused(failure) => return Err(failure),
-        })
-    }
-
-    fn is_following(&self) -> bool {
-        matches!(self.follower.phase(), Phase::CatchingUp | Phase::Live)
-    }
-
-    async fn step(&mut self, input: FollowerInput) -> Result<(), Failure> {
-        self.follower.handle(self.clock.now(), input);
-        while let Some(effect) = self.follower.poll_effect() {
-            self.carry_out(effect).await?;
-        }
-        Ok(())
-    }
-
-    async fn carry_out(&mut self, effect: FollowerEffect) -> Result<(), Failure> {
-        match effect {
-            FollowerEffect::Dial(from) => self.dial(from),
-            FollowerEffect::Send(text) => {
-                self.link.send(text).await;
-                Ok(())
-            }
-            FollowerEffect::Hangup { code, reason } => {
-                self.last_error = reason.to_owned();
-                self.link.hang_up(code, reason).await;
-                Ok(())
-            }
-            FollowerEffect::Apply { position, versions } => self.apply(position, versions),
-            FollowerEffect::ApplyFold { position, changes } => self.apply_fold(position, &changes),
-            FollowerEffect::Reset { position, reason } => {
+    fn take(&mut self, event: LogEvent) -> Result<(), Failure> {
+        match event {
+            LogEvent::Apply(position, versions) => self.apply(position, versions),
+            LogEvent::ApplyFold(position, changes) => self.apply_fold(position, &changes),
+            LogEvent::Reset(position, reason) => {
                 out(&print::reset(&position, &reason, self.options.json))?;
                 note!("tail: reset: {reason}");
                 self.keep(position)
             }
-            FollowerEffect::Phase(phase) => self.phase(phase),
-            FollowerEffect::ServerError { code, message } => {
-                self.last_error = format!("{code}: {message}");
+            LogEvent::Phase(phase) => self.phase(phase),
+            LogEvent::ServerError(code, message) => {
                 note!("tail: the broker says {code}: {message}");
                 Ok(())
             }
         }
-    }
-
-    fn dial(&mut self, from: Start) -> Result<(), Failure> {
-        let (name, topics) = (self.options.name.clone(), self.options.topics.clone());
-        let query = FollowQuery { from, name, topics }.to_query();
-        self.link = Link::dial(&self.at, &format!("/follow{query}"))?;
-        Ok(())
     }
 
     fn apply(&mut self, position: Position, versions: Vec<VersionRow>) -> Result<(), Failure> {
@@ -232,7 +148,7 @@ impl Tail {
         if let Some(until) = self.options.until {
             rows.truncate(rows.partition_point(|(row, _)| row.version <= until));
         }
-        let live = self.follower.phase() == Phase::Live;
+        let live = self.log.phase() == Phase::Live;
         out(&if self.options.json {
             print::json_rows(&rows)
         } else {
@@ -271,11 +187,11 @@ impl Tail {
             Phase::Connecting => note!("tail: connecting to {}", self.at.broker),
             Phase::CatchingUp => {
                 self.greeted = true;
-                match self.head.number().saturating_sub(held.number()) {
+                match self.log.head().number().saturating_sub(held.number()) {
                     // A reset may follow, which is reported by itself.
                     0 => {}
-                    1 => note!("tail: catching up: 1 version, from {held} to {}", self.head),
-                    missed => note!("tail: catching up: {missed} versions, from {held} to {}", self.head),
+                    1 => note!("tail: catching up: 1 version, from {held} to {}", self.log.head()),
+                    missed => note!("tail: catching up: {missed} versions, from {held} to {}", self.log.head()),
                 }
             }
             Phase::Live => {
@@ -283,41 +199,20 @@ impl Tail {
                 let far_enough = self.options.until.is_some_and(|until| held >= until);
                 self.done |= self.options.exit_when_live || far_enough;
             }
-            Phase::Waiting if !self.greeted && self.clock.elapsed() > self.at.retry_for() => {
-                let (what, why) = (self.at.broker.to_string(), self.last_error.clone());
+            Phase::Waiting if !self.greeted && self.log.clock().elapsed() > self.at.retry_for() => {
+                let (what, why) = (self.at.broker.to_string(), self.log.last_error().to_owned());
                 return Err(Failure::Unreachable { what, why });
             }
             Phase::Waiting if !self.greeted => {
-                note!("tail: not connected ({}); trying again", self.last_error)
+                note!("tail: not connected ({}); trying again", self.log.last_error())
             }
-            Phase::Waiting => note!("tail: cut off at {held} ({}); trying again", self.last_error),
+            Phase::Waiting => note!("tail: cut off at {held} ({}); trying again", self.log.last_error()),
             Phase::Closed => {
-                let detail = format!("{}; the broker said not to come back", self.last_error);
+                let detail = format!("{}; the broker said not to come back", self.log.last_error());
                 return Err(Failure::Refused { code: "closed".to_owned(), detail });
             }
         }
         Ok(())
-    }
-}
-
-/// A clock that never goes back, in the follower's unit.
-struct TailClock {
-    began: Instant,
-    at: UnixMillis,
-}
-
-impl TailClock {
-    fn new() -> Self {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { began: Instant::now(), at: UnixMillis(0).plus(since_1970) }
-    }
-
-    fn now(&self) -> UnixMillis {
-        self.at.plus(self.elapsed())
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.began.elapsed()
     }
 }
 

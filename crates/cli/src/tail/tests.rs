@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::{SinkExt as _, StreamExt as _};
 use newsreel_core::log::Log;
 use newsreel_core::wire::frame::{self, Resume, SUBPROTOCOL, close};
-use newsreel_core::wire::{Epoch, Hash};
+use newsreel_core::wire::{Epoch, Hash, UnixMillis};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
