@@ -12,7 +12,8 @@ pub(crate) const CODES: &str = "Exit codes:
   3  bad input: a line, a body, a file
   4  refused: the server says that the request cannot be granted (4xx), or is another server than expected
   5  unreachable: the server did not answer in the time of --retry-for-ms
-  6  the other side of a source could not be followed, --max-failures times in a row; or its slot is in danger";
+  6  the other side of a source could not be followed, --max-failures times in a row; or its slot is in danger
+  7  verify found wrong answers, or too few that were consistent";
 
 /// Writes a line for people to stderr. Unlike `eprintln!` it does not panic when stderr is closed.
 macro_rules! note {
@@ -93,6 +94,9 @@ pub(crate) enum Failure {
         /// How many keys failed.
         keys: usize,
     },
+    /// A deployment was checked, and is not consistent enough.
+    #[error("{0}")]
+    Inconsistent(String),
     /// The reader of stdout has gone, which ends a command quietly.
     #[error("the reader of stdout went away")]
     Unread,
@@ -120,6 +124,7 @@ impl Failure {
             Self::Refused { .. } | Self::Redirected { .. } | Self::WrongServer { .. } => 4,
             Self::Unreachable { .. } => 5,
             Self::Database { .. } | Self::Feed { .. } | Self::Slot { .. } => 6,
+            Self::Inconsistent(_) => 7,
         }
     }
 
@@ -147,6 +152,7 @@ impl Failure {
             Self::Refused { .. }
             | Self::NotFilled { .. }
             | Self::Slot { .. }
+            | Self::Inconsistent(_)
             | Self::Input(_)
             | Self::Unread
             | Self::Other(_) => None,

@@ -5,8 +5,8 @@
 //! are there.
 
 mod edge;
-mod keys;
-mod kv;
+pub(crate) mod keys;
+pub(crate) mod kv;
 mod progress;
 mod resume;
 

@@ -3,6 +3,8 @@
 //! `core::follow::follower` decides; this module carries out what concerns the socket. The caller carries out the rest
 //! before it asks for the next event, so an acknowledgement never goes before what it acknowledges.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use newsreel_core::follow::follower::{
@@ -29,6 +31,21 @@ pub(crate) struct Following {
     head: Version,
     /// The reason of the last disconnection.
     last_error: String,
+    proofs: ProofWatch,
+    /// A proof of which an event is left to hand on.
+    due_proof: Option<UnixMillis>,
+}
+
+/// The latest moment of which it is proved that everything acknowledged before has been handed on, for other tasks to look
+/// at.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProofWatch(Arc<AtomicU64>);
+
+impl ProofWatch {
+    /// Returns the moment, by the follower's clock; `None` before the first proof.
+    pub(crate) fn latest(&self) -> Option<UnixMillis> {
+        Some(UnixMillis(self.0.load(Ordering::Relaxed))).filter(|at| at.0 > 0)
+    }
 }
 
 /// What the caller of a [`Following`] carries out.
@@ -65,6 +82,8 @@ impl Following {
             clock: SteadyClock::start(),
             head: Version::ZERO,
             last_error: String::new(),
+            proofs: ProofWatch::default(),
+            due_proof: None,
         }
     }
 
@@ -81,6 +100,9 @@ impl Following {
                 if let Some(event) = self.carry_out(effect).await? {
                     return Ok(event);
                 }
+            }
+            if let Some(at) = self.due_proof.take() {
+                self.proofs.0.store(at.0, Ordering::Relaxed);
             }
             let input = self.input().await?;
             self.hand_in(input);
@@ -106,10 +128,9 @@ impl Following {
         self.follower.position()
     }
 
-    /// Returns the latest moment, by [`Following::clock`], of which it is proved that everything acknowledged before has
-    /// been handed on.
-    pub(crate) fn proved_at(&self) -> Option<UnixMillis> {
-        self.follower.proved_at()
+    /// Returns where the latest proof is noted.
+    pub(crate) fn proofs(&self) -> ProofWatch {
+        self.proofs.clone()
     }
 
     /// Returns the clock that the follower goes by.
@@ -129,6 +150,10 @@ impl Following {
 
     fn hand_in(&mut self, input: FollowerInput) {
         self.follower.handle(self.clock.now(), input);
+        // A proof may come with the frame that it waited for, which has not been handed on yet; only then is it noted.
+        if let Some(at) = self.follower.proved_at() {
+            self.due_proof = Some(at);
+        }
     }
 
     /// Waits for the next input: one of the socket, or the follower's own timer.

@@ -66,7 +66,7 @@ pub(crate) fn client(server: &Url) -> Result<Client, Failure> {
 }
 
 /// A text that is not the address of a server.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AddressError {
     /// The text is no URL. The reason is that of the URL's grammar.
     #[error("{0}; an address is http://host:port")]

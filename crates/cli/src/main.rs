@@ -33,6 +33,7 @@ mod tail;
 mod token;
 mod trace;
 mod utc;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -119,6 +120,16 @@ enum Command {
     /// file says so, and the exit code is 1.
     #[command(disable_version_flag = true, after_long_help = trace::EXAMPLES)]
     Trace(trace::TraceOptions),
+    /// Check a deployment from outside, without believing it: after each change, read its keys at every edge and compare.
+    ///
+    /// Follows the log, reads the changed keys at every edge after 0.1, 1, 10 and 60 s, and compares each answer with the
+    /// origin. Known keys that did not change are read too, one after the other, since a change that is never published is
+    /// found in no other way. An answer that was right at any moment between the change and the answer is consistent; one
+    /// that says that it is old is marked; one that is old and need not be newer yet is within its bound; any other is wrong.
+    /// Prints the trace of each wrong answer (the answers, the log around, and with an admin token what every edge explains),
+    /// and at the end how many reads were consistent by when, for each class and edge. The token is one that may follow.
+    #[command(after_long_help = verify::EXAMPLES)]
+    Verify(Box<verify::VerifyOptions>),
     /// Check a mapping of rows to targets, and try it on a row.
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -161,6 +172,7 @@ fn main() -> std::process::ExitCode {
             Command::CheckConfig(options) => check::run(&options),
             Command::Source(command) => source::run(command, broker).await,
             Command::Trace(options) => trace::run(&options),
+            Command::Verify(options) => verify::run(*options, broker).await,
             Command::Map(command) => map::run(command),
             Command::Hooks(command) => hooks::run(command, broker).await,
             Command::Token(command) => token::run(command),

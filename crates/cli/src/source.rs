@@ -9,7 +9,7 @@ mod delay;
 pub(crate) mod dump;
 mod files;
 mod http;
-mod metrics;
+pub(crate) mod metrics;
 mod options;
 mod outgoing;
 pub(crate) mod postgres;

@@ -191,7 +191,9 @@ impl Tail {
                     // A reset may follow, which is reported by itself.
                     0 => {}
                     1 => note!("tail: catching up: 1 version, from {held} to {}", self.log.head()),
-                    missed => note!("tail: catching up: {missed} versions, from {held} to {}", self.log.head()),
+                    missed => {
+                        note!("tail: catching up: {missed} versions, from {held} to {}", self.log.head())
+                    }
                 }
             }
             Phase::Live => {

@@ -7,25 +7,25 @@ use serde::Deserialize;
 
 /// One key of the hot set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Hot {
+pub(crate) struct Hot {
     /// The key, without the catalog.
-    pub(super) key: Key,
+    pub(crate) key: Key,
     /// How often the key is read; 0 if the input does not say.
-    pub(super) reads: u64,
+    pub(crate) reads: u64,
 }
 
 /// A line that names no key.
 #[derive(Debug)]
-pub(super) struct BadLine {
+pub(crate) struct BadLine {
     /// The number of the line, from 1.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     /// The rule that the line breaks.
-    pub(super) error: HotKeyError,
+    pub(crate) error: HotKeyError,
 }
 
 /// Why a line names no key.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HotKeyError {
+pub(crate) enum HotKeyError {
     /// The line begins with a brace and is not the JSON of a key.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
@@ -36,7 +36,7 @@ pub(super) enum HotKeyError {
 
 /// Reads one key a line, plain or as JSON. Returns at most `top` keys, and the lines that name none. The keys
 /// with the most reads come first; a key that stands twice counts once.
-pub(super) fn read(text: &str, top: usize) -> (Vec<Hot>, Vec<BadLine>) {
+pub(crate) fn read(text: &str, top: usize) -> (Vec<Hot>, Vec<BadLine>) {
     let (mut hot, mut bad): (Vec<Hot>, _) = (Vec::new(), Vec::new());
     let mut places: HashMap<Key, usize> = HashMap::new();
     for (index, line) in text.lines().enumerate() {

@@ -8,7 +8,7 @@
 
 mod api;
 mod log;
-mod origin;
+pub(crate) mod origin;
 
 use std::path::{Path, PathBuf};
 

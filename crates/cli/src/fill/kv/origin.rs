@@ -53,7 +53,7 @@ pub(super) struct Missed {
 
 /// Why an answer is no entry.
 #[derive(Debug, thiserror::Error)]
-enum AnswerError {
+pub(crate) enum AnswerError {
     #[error(transparent)]
     Failure(#[from] OriginFailure),
     #[error("the origin's body is not of the content coding {}: {why}", coding.name())]
@@ -153,7 +153,7 @@ impl OriginClient {
 
 /// Undoes the content codings of a body. A value that grows past the largest of KV is cut there, since KV
 /// would not take the value.
-fn undone(codings: &[Coding], mut body: Vec<u8>) -> Result<Vec<u8>, AnswerError> {
+pub(crate) fn undone(codings: &[Coding], mut body: Vec<u8>) -> Result<Vec<u8>, AnswerError> {
     for coding in codings {
         let (most, mut plain) = (KV_VALUE_BYTES as u64 + 1, Vec::new());
         let read = match coding {
