@@ -205,11 +205,16 @@ test('an address is asked on a condition, and an answer that breaks off changes 
     setImmediate(() => response.destroy());
   };
   await source.said(/looking again/);
-  answer = (_, response) => response.writeHead(503).end();
-  await source.said(/503[^\n]*looking again/);
+  let busy = 0;
+  answer = (_, response) => {
+    busy = performance.now();
+    response.writeHead(429, { 'retry-after': '2' }).end();
+  };
+  await source.said(/429[^\n]*looking again/);
   give('"3"', ndjson([title(1, 'uno'), ROWS[1], ROWS[2]]));
   await until(() => source.versions.length === 1, () => source.log);
   same(source.versions[0].dump, place);
+  ok(performance.now() - busy >= 2_000, 'the server is left alone for as long as it asks');
   await until(() => seen.includes('"3"'), () => source.log);
   sameAll(readdirSync(folder).filter((name) => name.includes('download')), []);
 });

@@ -39,20 +39,25 @@ async function write(path, { every = 0, gzip = false } = {}) {
   renameSync(`${path}.part`, path);
 }
 
-/** Runs the source once; returns seconds and the most memory that it had, in MiB. */
+/** Runs the source once; returns seconds, those of CPU, and the most memory that it had, in MiB. */
 async function run(words) {
   const begin = performance.now();
   const child = spawn(NEWSREEL, words, { stdio: ['ignore', 'pipe', 'inherit'] });
-  let [versions, peak] = [0, 0];
+  let [versions, peak, cpu] = [0, 0, 0];
   child.stdout.on('data', (text) => (versions += `${text}`.split('\n').length - 1));
   const look = setInterval(() => {
+    if (child.exitCode !== null) return;
     const found = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'));
-    if (found) peak = Math.max(peak, Number(found[1]));
+    if (!found) return;
+    peak = Math.max(peak, Number(found[1]));
+    // User and system time in hundredths of a second, also of threads that have ended.
+    const times = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+    cpu = (Number(times[11]) + Number(times[12])) / 100;
   }, 50);
   const [code] = await once(child, 'close');
   clearInterval(look);
   if (code !== 0) throw new Error(`ended with ${code}`);
-  return { seconds: ((performance.now() - begin) / 1000).toFixed(1), mib: Math.round(peak / 1024), versions };
+  return { seconds: ((performance.now() - begin) / 1000).toFixed(1), cpu: cpu.toFixed(1), mib: Math.round(peak / 1024), versions };
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'newsreel-snapshot-'));
@@ -64,9 +69,9 @@ try {
   writeFileSync(map, `wide_above = 100000\n[[map]]\nfrom = "titles"\nkey = "title:{id}"
 tags = ["platform:{platforms[]}", "genre:{genres[] | slug}", "type:{kind | slug}"]\n`);
   const words = ['source', 'files', path, '--map', map, '--state', join(folder, 'state'), '--broker', served.broker.url, '--token', TOKENS.publish, '--once'];
-  const print = (what, { seconds, mib, versions }) => console.log(`| ${what} | ${seconds} s | ${mib} MiB | ${versions} |`);
+  const print = (what, { seconds, cpu, mib, versions }) => console.log(`| ${what} | ${seconds} s | ${cpu} s | ${mib} MiB | ${versions} |`);
   await write(path);
-  console.log(`${ROWS} rows, ${(statSync(path).size / 2 ** 20).toFixed(0)} MiB; load ${loadavg()[0].toFixed(1)}\n\n| dump | time | memory | versions |\n|---|---|---|---|`);
+  console.log(`${ROWS} rows, ${(statSync(path).size / 2 ** 20).toFixed(0)} MiB; load ${loadavg()[0].toFixed(1)}\n\n| dump | time | of CPU | memory | versions |\n|---|---|---|---|---|`);
   print('the first', await run(words));
   print('the same again', await run(words));
   await write(path, { every: 100 });

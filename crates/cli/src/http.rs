@@ -98,14 +98,19 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// Returns how long the server wants to be left alone.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
-        seconds.map(Duration::from_secs)
+        retry_after(&self.headers)
     }
 
     /// Returns the address that the answer points to, if it is a redirect.
     fn redirect(&self) -> Option<Url> {
         redirect(self.status, &self.headers, &self.asked)
     }
+}
+
+/// Returns how long a server wants to be left alone.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
+    seconds.map(Duration::from_secs)
 }
 
 /// Returns the address that an answer points to, if it is a redirect.

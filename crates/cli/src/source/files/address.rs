@@ -9,7 +9,7 @@ use reqwest::header::{ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_
 use reqwest::{Client, Response, StatusCode, Url};
 
 use crate::exit::{Failure, innermost};
-use crate::http::{CONNECT_TIMEOUT, is_html};
+use crate::http::{CONNECT_TIMEOUT, is_html, retry_after};
 use crate::proxy::is_here;
 
 /// How long the server may be silent.
@@ -55,6 +55,8 @@ pub(super) struct Address {
     fetched: Vec<(HeaderName, HeaderValue)>,
     /// Those of the dump that was taken last.
     taken: Vec<(HeaderName, HeaderValue)>,
+    /// How long the server wants to be left alone.
+    retry_after: Option<Duration>,
 }
 
 impl Address {
@@ -63,7 +65,7 @@ impl Address {
         let builder = Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(SILENCE);
         let builder = if is_here(&url) { builder.no_proxy() } else { builder };
         let client = builder.build().map_err(anyhow::Error::from)?;
-        Ok(Self { url, client, file, fetched: Vec::new(), taken: Vec::new() })
+        Ok(Self { url, client, file, fetched: Vec::new(), taken: Vec::new(), retry_after: None })
     }
 
     /// Asks for a dump that is another one than that which was taken.
@@ -72,6 +74,7 @@ impl Address {
         let conditions = self.taken.iter().cloned();
         let answer =
             conditions.fold(request, |request, (name, value)| request.header(name, value)).send().await?;
+        self.retry_after = retry_after(answer.headers());
         match answer.status() {
             StatusCode::NOT_MODIFIED => return Ok(Fetched::Same),
             StatusCode::OK if is_html(answer.headers()) => return Err(FetchError::Page),
@@ -83,6 +86,11 @@ impl Address {
         self.fetched = of.into_iter().filter_map(condition).collect();
         self.keep(answer).await?;
         Ok(Fetched::Dump(self.file.clone()))
+    }
+
+    /// Returns how long the server wants to be left alone, if it said so.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Notes that the dump which was fetched was taken, or cannot be.

@@ -78,7 +78,8 @@ impl Places {
 
     /// Returns how long to wait before the next look.
     pub(super) fn rest(&self) -> Duration {
-        if self.failures > 0 { pause(self.failures).min(self.every) } else { self.every }
+        let asked = self.address.as_ref().and_then(Address::retry_after).unwrap_or_default();
+        if self.failures > 0 { pause(self.failures).min(self.every).max(asked) } else { self.every }
     }
 
     /// Says whether the last look failed.
@@ -105,7 +106,9 @@ impl Places {
                 if self.once {
                     return Err(Failure::Input(format!("{}: {why}", self.place)));
                 }
-                if self.max_failures > 0 && self.failures >= self.max_failures {
+                // A file may be away for as long as its writer likes.
+                let gives_up = self.address.is_some() && self.max_failures > 0;
+                if gives_up && self.failures >= self.max_failures {
                     return Err(Failure::Database { what: self.place.to_string(), why });
                 }
                 if self.last_error != why {
