@@ -167,17 +167,17 @@ fn standard_webhooks_and_svix_sign_id_time_and_body() {
     }
 }
 
-// The vector of github.com/standard-webhooks/standard-webhooks, libraries/go/webhook_asymmetric_test.go.
-const SEED: &str = "VEVTVFNJR05JTkdLRVlET05PVFVTRVRISVNGT1JBTlk=";
-const V1A: &str =
-    "v1a,tQ9V2XOqn7jL/DQenEFpqIugdBVtiMmER5mhSkXBNwM0mkATuDe6KYYUuxqtaiHeYGb7KaaBRdM5WqyeFiL8Ag==";
-
 #[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn standard_webhooks_of_ed25519_are_handed_to_the_platform() {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+
+    // The vector of github.com/standard-webhooks/standard-webhooks, libraries/go/webhook_asymmetric_test.go.
+    const SEED: &str = "VEVTVFNJR05JTkdLRVlET05PVFVTRVRISVNGT1JBTlk=";
+    const V1A: &str =
+        "v1a,tQ9V2XOqn7jL/DQenEFpqIugdBVtiMmER5mhSkXBNwM0mkATuDe6KYYUuxqtaiHeYGb7KaaBRdM5WqyeFiL8Ag==";
 
     let pair = Ed25519KeyPair::from_seed_unchecked(&STANDARD.decode(SEED).unwrap()).unwrap();
     let public = format!("whpk_{}", STANDARD.encode(pair.public_key()));
