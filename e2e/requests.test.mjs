@@ -33,6 +33,8 @@ const ADDRESSES = [
   [`${CATALOG}/floors`, 'POST'],
   [`${CATALOG}/fill`, 'POST'],
   [`${CATALOG}/metrics`, 'GET'],
+  [`${CATALOG}/dry-run`, 'POST'],
+  [`${CATALOG}/settings`, 'GET'],
   [`${CATALOG}/series`, 'GET'],
   [`${CATALOG}/series?edge=e2e`, 'GET'],
 ];

@@ -59,6 +59,8 @@ fn operation_id(route: &Route) -> &'static str {
         Route::Status(_) => "getStatus",
         Route::Follow(..) => "follow",
         Route::Followers(_) => "getFollowers",
+        Route::Edge(_, EdgeCall::DryRun) => "dryRun",
+        Route::Edge(_, EdgeCall::Settings) => "getSettings",
         Route::Series(..) | Route::Edge(_, EdgeCall::Series(_)) => "getSeries",
         Route::Hook(..) => "takeMessage",
         Route::DeadLetters(..) => "getDeadLetters",
@@ -77,7 +79,7 @@ fn operation_id(route: &Route) -> &'static str {
     }
 }
 
-const OPERATION_IDS: [&str; 22] = [
+const OPERATION_IDS: [&str; 24] = [
     "publish",
     "publishSocket",
     "beginEpoch",
@@ -98,6 +100,8 @@ const OPERATION_IDS: [&str; 22] = [
     "fill",
     "getMetrics",
     "getSeries",
+    "dryRun",
+    "getSettings",
     "getHealth",
     "getReadiness",
 ];

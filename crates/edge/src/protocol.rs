@@ -50,6 +50,10 @@ pub(crate) enum Call {
     Metrics,
     /// The body is a query for series, the answer a page of them.
     Series,
+    /// The body is a key; the answer says how a read of it at this edge comes to its answer.
+    Explain,
+    /// The body is a publish; the answer is a [`DryRunAtEdge`].
+    DryRun,
     /// The body is a JSON array of `[key, reads]`, to be prefetched; the answer is empty.
     HotList,
     /// The body is a [`FillTurn`], the answer a [`TurnAnswer`]. A replica of an older release has no such call, and its
@@ -58,7 +62,16 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    const ALL: [Self; 6] = [Self::Sync, Self::Report, Self::Metrics, Self::Series, Self::HotList, Self::Turn];
+    const ALL: [Self; 8] = [
+        Self::Sync,
+        Self::Report,
+        Self::Metrics,
+        Self::Series,
+        Self::Explain,
+        Self::DryRun,
+        Self::HotList,
+        Self::Turn,
+    ];
 
     const fn path(self) -> &'static str {
         match self {
@@ -66,6 +79,8 @@ impl Call {
             Self::Report => "/report",
             Self::Metrics => "/metrics",
             Self::Series => "/series",
+            Self::Explain => "/explain",
+            Self::DryRun => "/dry-run",
             Self::HotList => "/ahead",
             Self::Turn => "/turn",
         }
@@ -90,6 +105,30 @@ pub(crate) struct FillTurn {
     pub(crate) holder: String,
     /// Whether the turn is given back.
     pub(crate) done: bool,
+}
+
+/// What a publish would hit at one edge, by the keys that were read there lately.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DryRunAtEdge {
+    pub(crate) edge: String,
+    /// The keys that are covered and read most, the hottest first.
+    pub(crate) keys: Vec<ReadKey>,
+    /// How many of the keys that are listed are covered.
+    pub(crate) covered: u64,
+    /// How many keys are listed as read lately.
+    pub(crate) listed: u64,
+    /// How often the covered keys were read in the period.
+    pub(crate) reads: u64,
+    pub(crate) period_ms: u64,
+    /// How many of the covered keys the origin is asked for at their next read: all but those that are removed.
+    pub(crate) fetches: u64,
+}
+
+/// A key, and how often it was read lately.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReadKey {
+    pub(crate) key: Key,
+    pub(crate) reads: u64,
 }
 
 /// Whether the request may fill the key now.

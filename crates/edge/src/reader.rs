@@ -11,7 +11,8 @@
 //! - `turns`: one fill by a caller at a time across isolates;
 //! - `store`: puts what was served into the nearer tiers; `background`: the work behind an answer;
 //! - `sync`, `window`: how floors come from the replica, asked for and unasked;
-//! - `response`: headers and body; `metrics`: the counters; `series`: the counters over time; `cron`: lists of hot keys, by the clock.
+//! - `response`: headers and body; `metrics`: the counters; `series`: the counters over time; `dry_run`,
+//!   `settings`: what an operator asks before a publish, and of a deployment; `cron`: lists of hot keys, by the clock.
 //!
 //! *Architecture invariant:* nothing here knows `crate::replica`; `scripts/check-layers` holds it.
 
@@ -21,7 +22,8 @@ mod bulk;
 pub(crate) mod context;
 pub(crate) mod cron;
 pub(crate) mod drive;
-mod explain;
+mod dry_run;
+pub(crate) mod explain;
 mod fill;
 pub(crate) mod filled;
 mod leases;
@@ -31,6 +33,7 @@ mod request;
 mod response;
 mod series;
 pub(crate) mod serve;
+mod settings;
 mod shadow;
 mod single;
 mod singleflight;

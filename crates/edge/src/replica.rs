@@ -6,7 +6,8 @@
 //! - `rows`: floors, position and tasks in SQLite;
 //! - `answer_readers`: floors for readers that ask; `windows`: floors for readers that listen;
 //! - `kv_cleanup`: deletes what no reader will ask KV for; `prefetch`: fetches hot values ahead of their readers;
-//! - `usage`: what readers report; `fill_turns`: which of their requests fills a key.
+//! - `usage`: what readers report; `fill_turns`: which of their requests fills a key;
+//! - `operator`: what an operator asks: why a read answers as it does here, what a publish would hit.
 
 mod answer_readers;
 mod broker_socket;
@@ -14,6 +15,7 @@ mod driver;
 mod fill_turns;
 mod kv_cleanup;
 pub(crate) mod object;
+mod operator;
 mod prefetch;
 mod rows;
 mod usage;

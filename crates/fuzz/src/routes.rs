@@ -89,14 +89,17 @@ fn check_route(method: &str, route: &Route) {
         }
         Route::NewEpoch(_)
         | Route::SettleDeadLetters(_)
-        | Route::Edge(_, EdgeCall::EntriesOf | EdgeCall::Fill | EdgeCall::Lease | EdgeCall::Floors) => {
+        | Route::Edge(
+            _,
+            EdgeCall::EntriesOf | EdgeCall::Fill | EdgeCall::Lease | EdgeCall::Floors | EdgeCall::DryRun,
+        ) => {
             assert_eq!(method, "POST")
         }
         Route::Series(_, query) | Route::Edge(_, EdgeCall::Series(query)) => {
             assert_ne!(method, "POST");
             check_series(query);
         }
-        Route::Edge(_, EdgeCall::Metrics)
+        Route::Edge(_, EdgeCall::Metrics | EdgeCall::Settings)
         | Route::PublishSocket(_)
         | Route::Status(_)
         | Route::Followers(_)

@@ -89,6 +89,13 @@ export interface Receipt {
   changes: number;
 }
 
+/** A receipt that was waited for, with the names of the replicas. */
+export interface Applied extends Receipt {
+  applied: string[];
+  pending: string[];
+  offline: string[];
+}
+
 /** An alert, as the broker tells it. */
 export interface Alert {
   id: string;
@@ -117,9 +124,9 @@ export interface Policy {
 
 /** The settings of the deployment, as its edge reads them. */
 export interface Settings {
-  edge: string;
-  policies: { class: string; from: 'default' | 'variable'; policy: Policy }[];
-  variables: { name: string; value: string | null; default: string; what: string }[];
+  edge: string | null;
+  policies: { class: string; policy: Policy; default: Policy }[];
+  variables: { name: string; value: unknown; default: string; meaning: string; expected: string }[];
   problems: { name: string; detail: string }[];
 }
 
@@ -136,6 +143,14 @@ export interface DryRun {
     fetches: number;
   }[];
   left_out: string[];
+}
+
+/** What became of keys that were filled. */
+export interface Filled {
+  filled: string[];
+  kept: string[];
+  absent: string[];
+  failed: { key: string; code: string; detail: string }[];
 }
 
 /** An entry, wrapped in JSON. */
@@ -168,10 +183,13 @@ export class Api {
   settings = () => this.call<Settings>('GET', '/settings');
   explain = (key: string, edge?: string) => this.call<Explanation>('GET', entry(key), { query: { explain: 1, edge } });
   read = (key: string) => this.call<Entry>('GET', entry(key), { query: { envelope: 1 } });
-  refresh = (key: string) => this.call<unknown>('POST', '/fill', { body: { keys: [key] } });
-  dryRun = (changes: Change[]) => this.call<DryRun>('POST', '/dry-run', { body: { changes } });
-  publish = (changes: Change[], idempotencyKey: string) =>
+  fill = (key: string) => this.call<Filled>('POST', '/fill', { body: { keys: [key] } });
+  dryRun = (changes: readonly Change[]) => this.call<DryRun>('POST', '/dry-run', { body: { changes } });
+  publish = (changes: readonly Change[], idempotencyKey: string) =>
     this.call<Receipt>('POST', '/changes', { body: { changes }, headers: { 'idempotency-key': idempotencyKey } });
+  /** Publishes the same once more, which has no effect but that every follower is asked how far it is; waits for all. */
+  applied = (changes: readonly Change[], idempotencyKey: string) =>
+    this.call<Applied>('POST', '/changes', { query: { wait: 'applied', timeout_ms: 30_000 }, body: { changes }, headers: { 'idempotency-key': idempotencyKey } });
 
   /** Returns the address of a call, within this page's own server. */
   at(path: string, query: Query = {}): string {

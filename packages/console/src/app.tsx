@@ -11,8 +11,11 @@ import { VIEWS, type Route, type View, addressOf, useRoute } from './route.js';
 import { type Session, keepToken } from './session.js';
 import { ThemeButton } from './theme.js';
 import { EdgesView } from './views/edges.js';
+import { KeyView } from './views/key.js';
 import { LiveView } from './views/live.js';
 import { Overview } from './views/overview.js';
+import { PublishView } from './views/publish.js';
+import { SettingsView } from './views/settings.js';
 import { SignIn } from './views/signin.js';
 
 /** What every view gets. */
@@ -26,6 +29,9 @@ const SHOWN: Record<View, { title: string; view: ComponentType<ViewProps>; needs
   overview: { title: 'Overview', view: Overview, needsAdmin: false },
   edges: { title: 'Edges', view: EdgesView, needsAdmin: true },
   live: { title: 'Live', view: LiveView, needsAdmin: false },
+  key: { title: 'A key', view: KeyView, needsAdmin: true },
+  publish: { title: 'Publish', view: PublishView, needsAdmin: true },
+  settings: { title: 'Settings', view: SettingsView, needsAdmin: true },
 };
 
 /** The console. */

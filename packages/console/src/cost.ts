@@ -1,6 +1,6 @@
 /** What the platform charges for what the series count, by its published prices (dollars, November 2026). */
 
-import { type SeriesAnswer, sumOf, totalOf } from './series.js';
+import { type SeriesAnswer, has, sumOf, totalOf } from './series.js';
 
 /** One kind of operation: its series, and what a million of it costs past what the plan includes. */
 const PRICES: readonly { label: string; name: string; perMillion: number }[] = [
@@ -24,7 +24,8 @@ export interface Cost {
 /** Returns the cost of the time that the answers cover, and of a month at that rate, a line a kind of operation. */
 export function costsOf(answers: readonly SeriesAnswer[]): Cost[] {
   const covered = Math.max(1, ...answers.map(({ from, to }) => to - from));
-  return PRICES.map(({ label, name, perMillion }) => {
+  // An operation that the deployment does not count is left out: 0 would say that there were none.
+  return PRICES.filter(({ name }) => answers.some((answer) => has(answer, name))).map(({ label, name, perMillion }) => {
     const count = answers.reduce((sum, answer) => sum + totalOf(sumOf(answer, [name])), 0);
     const today = (count / 1e6) * perMillion;
     return { label, count, today, month: (today / covered) * MONTH_MS };

@@ -3,7 +3,7 @@
 import { useCallback, useEffect, useState } from 'preact/hooks';
 
 /** The views, in the order of the navigation. */
-export const VIEWS = ['overview', 'edges', 'live'] as const;
+export const VIEWS = ['overview', 'edges', 'live', 'key', 'publish', 'settings'] as const;
 
 /** A view's name. */
 export type View = (typeof VIEWS)[number];

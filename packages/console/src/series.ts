@@ -80,6 +80,11 @@ export function above(answer: SeriesAnswer, name: string, bound: number, classNa
   return { above: beyond, all: counts.reduce((sum, count) => sum + count, 0) };
 }
 
+/** Says whether the answer has a line or a histogram of this name: a deployment may count less than another. */
+export function has(answer: SeriesAnswer, name: string): boolean {
+  return [...answer.series, ...answer.histograms].some((one) => one.name === name);
+}
+
 /** Returns every class that a line or a histogram has, in the order of the alphabet. */
 export function classesOf(answer: SeriesAnswer): string[] {
   const all = [...answer.series, ...answer.histograms].map((one) => one.class).filter((one) => one !== undefined);

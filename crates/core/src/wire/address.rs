@@ -53,6 +53,13 @@ impl Address {
         self.0.query_pairs().any(|(one, given)| one == name && given == value)
     }
 
+    /// Returns the first value that the query gives a name; an empty one is none.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<String> {
+        let mut given = self.0.query_pairs().filter(|(one, _)| one == name);
+        given.next().map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
+    }
+
     /// Returns the address with more in its query, and without a fragment.
     #[must_use]
     pub fn with_query(&self, more: &str) -> String {

@@ -64,6 +64,10 @@ pub enum EdgeCall {
     Fill,
     /// `GET /v1/catalogs/{catalog}/metrics`: reads the counts of the catalog's readers.
     Metrics,
+    /// `POST /v1/catalogs/{catalog}/dry-run`: says what a publish would hit, and publishes nothing.
+    DryRun,
+    /// `GET /v1/catalogs/{catalog}/settings`: reads the policies and variables of this edge.
+    Settings,
     /// `GET /v1/catalogs/{catalog}/series?edge=…`: reads the numbers over time of one edge's readers, or of all.
     Series(SeriesQuery),
 }
@@ -170,7 +174,7 @@ impl Route {
 
 impl EdgeCall {
     /// The calls of the edge, as they stand after the catalog.
-    const NAMES: [&str; 5] = ["entries", "fill", "floors", "leases", "metrics"];
+    const NAMES: [&str; 7] = ["dry-run", "entries", "fill", "floors", "leases", "metrics", "settings"];
 
     /// Reads a call of the edge from the word after the catalog, and the rest of the path after that word.
     fn parse(method: &str, what: &str, rest: Option<&str>, query: &str) -> Result<Self, Problem> {
@@ -190,6 +194,8 @@ impl EdgeCall {
             ("leases", None) => only(method, "POST").map(|()| Self::Lease),
             ("floors", None) => only(method, "POST").map(|()| Self::Floors),
             ("metrics", None) => only(method, "GET").map(|()| Self::Metrics),
+            ("dry-run", None) => only(method, "POST").map(|()| Self::DryRun),
+            ("settings", None) => only(method, "GET").map(|()| Self::Settings),
             (_, _) => Err(unknown()),
         }
     }
@@ -330,6 +336,8 @@ mod tests {
         assert_eq!(Route::parse("POST", entries, ""), edge(EdgeCall::EntriesOf));
         assert_eq!(Route::parse("POST", "/v1/catalogs/tv/fill", ""), edge(EdgeCall::Fill));
         assert_eq!(Route::parse("GET", "/v1/catalogs/tv/metrics", ""), edge(EdgeCall::Metrics));
+        assert_eq!(Route::parse("GET", "/v1/catalogs/tv/settings", ""), edge(EdgeCall::Settings));
+        assert_eq!(Route::parse("POST", "/v1/catalogs/tv/dry-run", ""), edge(EdgeCall::DryRun));
         assert_eq!(code("GET", entries, ""), "bad-request");
         assert_eq!(code("GET", entries, "key=title"), "bad-key");
         assert_eq!(code("DELETE", entries, "key=title:1"), "method-not-allowed");
@@ -407,6 +415,8 @@ mod tests {
                 ("/v1/catalogs/tv/entries", "key=title:1"),
                 ("/v1/catalogs/tv/fill", ""),
                 ("/v1/catalogs/tv/metrics", ""),
+                ("/v1/catalogs/tv/settings", ""),
+                ("/v1/catalogs/tv/dry-run", ""),
                 ("/v1/catalogs/tv/series", ""),
                 ("/v1/catalogs/tv/series", "edge=fra"),
             ] {

@@ -1,14 +1,46 @@
 //! The explanation of a read: how it came to its answer, step by step.
 
 use newsreel_core::read::cache::explain::Note;
-use newsreel_core::wire::{Key, Version};
+use newsreel_core::wire::{Code, Key, Problem, Version};
+use newsreel_gate::Answer;
 use serde::Serialize;
 use serde_json::Value;
+use worker::{Method, Request, RequestInit, Response, Result};
 
+use crate::http::json_response;
+use crate::protocol::Call;
 use crate::reader::context::ReadContext;
-use crate::reader::drive::FinishedRead;
+use crate::reader::drive::{FinishedRead, Values, run};
 use crate::reader::response::headers::Provenance;
 use crate::reader::response::wrapped::KnownAt;
+use crate::reader::series::online;
+use crate::reader::store::put_all;
+use crate::reader::sync::replica;
+
+/// Asks another edge how a read of a key comes to its answer there. The read happens in that edge's replica, where it runs.
+///
+/// # Errors
+/// `not-found` where no replica of that name follows: a question must not make an object.
+pub(crate) async fn explain_at(context: &ReadContext, edge: &str, key: &Key) -> Answer {
+    if !online(context).await?.iter().any(|name| name == edge) {
+        let says = format!("no edge called {edge:?} follows the catalog; GET followers lists those that do");
+        return Err(Problem::new(Code::NotFound, says).into());
+    }
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(key.as_str().into()));
+    let request = Request::new_with_init(&Call::Explain.url(), &init)?;
+    Ok(replica(&context.env, &context.catalog, edge)?.fetch_with_request(request).await?)
+}
+
+/// Reads a key where no client waits for its value, stores what was fetched, and answers with how the read came to its
+/// answer.
+pub(crate) async fn explain_here(context: &ReadContext, key: &Key) -> Result<Response> {
+    let reads = run(context, vec![context.read(key, None).explained()], Values::All).await;
+    let read = reads.first().expect("one read has one answer");
+    let provenance = Provenance::by(context, read);
+    put_all(context, reads.iter().filter_map(|read| read.fill(context)).collect()).await;
+    json_response(&Explanation::of(context, read, &provenance))
+}
 
 /// The explanation of a read.
 #[derive(Serialize)]

@@ -36,8 +36,7 @@ pub(crate) async fn body_text(request: &mut Request) -> Result<String, Failure> 
 async fn body_bytes(request: &mut Request) -> Result<Vec<u8>, Failure> {
     coding::check(&request.headers().get("Content-Encoding")?.unwrap_or_default())?;
     let length = request.headers().get("Content-Length")?.and_then(|length| length.parse::<usize>().ok());
-    let too_large =
-        || Problem::new(Code::BodyTooLarge, format!("a list of keys has at most {BODY_BYTES} bytes"));
+    let too_large = || Problem::new(Code::BodyTooLarge, format!("the body has at most {BODY_BYTES} bytes"));
     if length.is_some_and(|length| length > BODY_BYTES) {
         return Err(too_large().into());
     }

@@ -74,7 +74,7 @@ fn empty(context: &ReadContext, span: &Span) -> SeriesPage {
 }
 
 /// Returns the names of the replicas that follow the broker, each once, in order.
-async fn online(context: &ReadContext) -> Result<Vec<String>> {
+pub(crate) async fn online(context: &ReadContext) -> Result<Vec<String>> {
     let path = format!("/v1/catalogs/{}/followers", context.catalog);
     let (env, config, catalog) = (&context.env, &context.config, &context.catalog);
     let response = broker::ask(env, config, catalog, &context.edge, &path, &Headers::new()).await?;

@@ -14,11 +14,12 @@ use crate::config::{ENTRIES, REPLICA, config};
 use crate::http::{json_response, problem_response};
 use crate::reader::bulk::many;
 use crate::reader::context::{ReadContext, Source};
+use crate::reader::explain::explain_at;
 use crate::reader::fill::fill_all;
-use crate::reader::request::{body_keys, policy};
+use crate::reader::request::{body_keys, body_text, policy};
 use crate::reader::shadow::serve_old;
 use crate::reader::single::one;
-use crate::reader::{leases, metrics, series};
+use crate::reader::{dry_run, leases, metrics, series, settings};
 use crate::tiers::kv;
 
 /// Answers a request that is for the edge.
@@ -76,6 +77,10 @@ async fn answer(request: &mut Request, env: Env, event: &Context, call: Call) ->
     admit(request, &env, &catalog, &call, explain).await?;
     // After the token, as at the broker: a caller without one does not learn which catalogs there are.
     gate::check_catalog(&env, &catalog)?;
+    if call == EdgeCall::Settings {
+        // Before the variables are read: what is wrong with them is part of the answer.
+        return Ok(settings::show(&env)?);
+    }
     let config = config(&env)?;
     let edge = config.edge(request.inner());
     let context = ReadContext::new(env, config, catalog, edge);
@@ -83,13 +88,19 @@ async fn answer(request: &mut Request, env: Env, event: &Context, call: Call) ->
     match call {
         EdgeCall::Metrics => Ok(metrics::show(&context).await?),
         EdgeCall::Series(query) => series::show(&context, &query).await,
+        EdgeCall::DryRun => dry_run::show(&context, &body_text(request).await?).await,
+        // Answered above.
+        EdgeCall::Settings => Ok(settings::show(&context.env)?),
         EdgeCall::Begin(key) => leases::begin(request, &context, event, &key).await,
         EdgeCall::Land(key) => leases::land(request, &context, event, &key).await,
         EdgeCall::Lease => leases::lease(&context).await,
         EdgeCall::Floors => leases::floors(request, &context).await,
         EdgeCall::Entry(key) => match context.config.shadow.as_deref().filter(|_| !explain) {
             Some(old) => serve_old(request, &context, event, &key, old).await,
-            None => one(request, &context, event, &key, explain).await,
+            None => match address.value("edge").filter(|edge| explain && *edge != context.edge) {
+                Some(edge) => explain_at(&context, &edge, &key).await,
+                None => one(request, &context, event, &key, explain).await,
+            },
         },
         EdgeCall::Entries(keys) => many(request, &context, event, &keys).await,
         EdgeCall::EntriesOf => {
@@ -116,7 +127,7 @@ fn prepared(
             let policy = policy(request, &context.env, &context.config.policies, key)?;
             Ok(ReadContext { source: Source::Lease, policy, sends_tags, ..context })
         }
-        EdgeCall::Lease | EdgeCall::Floors | EdgeCall::Series(_) => {
+        EdgeCall::Lease | EdgeCall::Floors | EdgeCall::Series(_) | EdgeCall::DryRun | EdgeCall::Settings => {
             Ok(ReadContext { source: Source::Lease, ..context })
         }
         EdgeCall::Entry(_)
@@ -140,7 +151,9 @@ async fn admit(
     explain: bool,
 ) -> Result<(), Failure> {
     let scope = match call {
-        EdgeCall::Fill | EdgeCall::Metrics | EdgeCall::Series(_) => Scope::Admin,
+        EdgeCall::Fill | EdgeCall::Metrics | EdgeCall::Series(_) | EdgeCall::DryRun | EdgeCall::Settings => {
+            Scope::Admin
+        }
         EdgeCall::Entry(_) if explain => Scope::Admin,
         EdgeCall::Entry(_) | EdgeCall::Entries(_) | EdgeCall::EntriesOf => return Ok(()),
         EdgeCall::Begin(_) | EdgeCall::Land(_) | EdgeCall::Lease | EdgeCall::Floors => Scope::Fill,

@@ -61,6 +61,8 @@ impl DurableObject for Replica {
             Some(Call::Report) => inner.take_report(&said),
             Some(Call::Metrics) => inner.show_counts(),
             Some(Call::Series) => inner.show_series(&said),
+            Some(Call::Explain) => inner.explain(&said).await,
+            Some(Call::DryRun) => inner.dry_run(&said),
             Some(Call::HotList) => inner.take_hot_list(&said).await,
             Some(Call::Turn) => inner.take_turn(serde_json::from_str(&said)?),
             None => Err(format!("a replica has no {}", request.path()).into()),

@@ -107,6 +107,13 @@ impl Usage {
         hottest
     }
 
+    /// Returns the time over which the reads of [`Self::hottest_of`] were counted.
+    pub(crate) fn period(&self, now: UnixMillis) -> Duration {
+        let [_, before] = &self.hot;
+        let earlier = if before.hottest_of(&[Target::All], 1).is_empty() { Duration::ZERO } else { LATELY };
+        now.since(self.turned_at) + earlier
+    }
+
     /// Returns the counts for Prometheus. The greatest lag is that of the last ten to twenty minutes.
     pub(crate) fn prometheus(&self, catalog: &str, edge: &str) -> String {
         let mut counts = self.counts.clone();

@@ -3,7 +3,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 
 const KEYS: [string, string][] = [
-  ['1 … 9', 'the views, in order'],
+  ['1 … 6', 'the views, in order'],
   ['/', 'the filter of the view'],
   ['p', 'pauses and resumes the log (Live)'],
   ['↑ ↓ Enter', 'chooses a version and opens it (Live)'],

@@ -72,6 +72,7 @@ export function Plot(props: PlotProps) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   const shape = `${lines.map(({ label, colour }) => `${label} ${colour}`).join()} ${JSON.stringify(props.bounds)}`;
+  const isEmpty = lines.every(({ values }) => values.every((value) => value === null));
   const table = () => [[...times], ...lines.map(({ values }) => [...values])] as uPlot.AlignedData;
 
   useEffect(() => {
@@ -110,7 +111,8 @@ export function Plot(props: PlotProps) {
           <button type="button" class="quiet small" onClick={() => save(new Blob([csvOf(times, lines)], { type: 'text/csv' }), `${title}.csv`)}>CSV</button>
         </span>
       </figcaption>
-      <div ref={box} />
+      {isEmpty && <p class="faint">Nothing was counted in this time.</p>}
+      <div ref={box} class={isEmpty ? 'none' : ''} />
     </figure>
   );
 }

@@ -6,7 +6,7 @@ import type { Settings } from '../api.js';
 import { duration, percent, whole } from '../format.js';
 import { Name } from '../parts/name.js';
 import { Plot } from '../parts/plot.js';
-import { type SeriesAnswer, above, classesOf, quantileOf, shareOf, sumOf, timesOf, totalOf } from '../series.js';
+import { type SeriesAnswer, above, has, classesOf, quantileOf, shareOf, sumOf, timesOf, totalOf } from '../series.js';
 
 /** How many classes are drawn at once. */
 const DRAWN = 6;
@@ -27,14 +27,15 @@ function judged(answer: SeriesAnswer, className: string, bound: number | undefin
   const beyond = above(answer, 'staleness_ms', bound ?? Infinity, className);
   const marked = totalOf(sumOf(answer, ['answers_stale'], className));
   const hits = totalOf(sumOf(answer, HITS, className));
+  const knowsAge = has(answer, 'staleness_ms');
   const light: Light = reads === 0 ? 'none' : beyond.above > 0 ? 'critical' : old.above > 0 || marked > 0 ? 'warning' : 'good';
   const share = (part: number, all: number) => (all > 0 ? part / all : 0);
-  return { className, bound, reads, light, hits: share(hits, reads), old: share(old.above, old.all), beyond: share(beyond.above, beyond.all), marked: share(marked, reads) };
+  return { className, bound, reads, light, knowsAge, hits: share(hits, reads), old: share(old.above, old.all), beyond: share(beyond.above, beyond.all), marked: share(marked, reads) };
 }
 
 const SAYS: Record<Light, string> = {
-  good: 'nothing old was served',
-  warning: 'some answers were older than the newest change, within the bound or marked',
+  good: 'nothing old was served unmarked, and nothing was marked',
+  warning: 'some answers were marked stale, or older than the newest change within the bound',
   critical: 'some answers were older than the class’s bound',
   none: 'no reads',
 };
@@ -58,8 +59,9 @@ export function Classes({ answer, settings }: { answer: SeriesAnswer; settings: 
             <h3><Name text={one.className} /></h3>
             <span>{SAYS[one.light]}</span>
             <span class="faint">
-              {whole(one.reads)} reads · {percent(one.hits)} hits · {percent(one.old)} older than the newest change · {percent(one.marked)} marked stale
-              {one.bound !== undefined && <> · {percent(one.beyond)} above its bound of {duration(one.bound)}</>}
+              {whole(one.reads)} reads · {percent(one.hits)} hits · {percent(one.marked)} marked stale
+              {one.knowsAge && <> · {percent(one.old)} older than the newest change</>}
+              {one.knowsAge && one.bound !== undefined && <> · {percent(one.beyond)} above its bound of {duration(one.bound)}</>}
             </span>
           </header>
           <ClassPlots answer={answer} className={one.className} bound={one.bound} />
@@ -71,14 +73,16 @@ export function Classes({ answer, settings }: { answer: SeriesAnswer; settings: 
 }
 
 function ClassPlots({ answer, className, bound }: { answer: SeriesAnswer; className: string; bound: number | undefined }) {
+  // How old an answer can have been at most, where the deployment does not know how old it was.
+  const age = has(answer, 'staleness_ms') ? 'staleness_ms' : 'lag_ms';
   const drawn = useMemo(() => {
     const reads = sumOf(answer, ['reads'], className);
     const tier = (name: string) => shareOf(sumOf(answer, [name], className), reads);
     return {
       times: timesOf(answer),
-      staleness: [
-        { label: 'p50', values: quantileOf(answer, 'staleness_ms', 0.5, className), colour: '--line-1' },
-        { label: 'p99', values: quantileOf(answer, 'staleness_ms', 0.99, className), colour: '--line-2' },
+      age: [
+        { label: 'p50', values: quantileOf(answer, age, 0.5, className), colour: '--line-1' },
+        { label: 'p99', values: quantileOf(answer, age, 0.99, className), colour: '--line-2' },
       ],
       hits: [
         { label: 'memory', values: tier('hits_memory'), colour: '--line-1' },
@@ -87,10 +91,10 @@ function ClassPlots({ answer, className, bound }: { answer: SeriesAnswer; classN
         { label: 'origin', values: tier('hits_origin'), colour: '--line-4' },
       ],
     };
-  }, [answer, className]);
+  }, [answer, className, age]);
   return (
     <div class="plots">
-      <Plot title={`${className}: age of what was served`} times={drawn.times} lines={drawn.staleness} write={duration} height={120}
+      <Plot title={`${className}: ${age === 'lag_ms' ? 'how far behind it may have been' : 'age of what was served'}`} times={drawn.times} lines={drawn.age} write={duration} height={120}
         {...(bound ? { bounds: { warning: bound / 2, critical: bound } } : {})} />
       <Plot title={`${className}: where it was found`} times={drawn.times} lines={drawn.hits} write={percent} height={120} />
     </div>

@@ -16,7 +16,7 @@ export function Costs({ api }: { api: Api }) {
   const log = usePoll(() => asked(), 60_000, [api]);
   const edges = usePoll(() => asked('*'), 60_000, [api]);
   const costs = useMemo(() => costsOf([log.value, edges.value].filter((one) => one !== undefined)), [log.value, edges.value]);
-  if (!edges.value) return null;
+  if (!edges.value || costs.length === 0) return null;
   const sum = (of: 'today' | 'month') => costs.reduce((all, cost) => all + cost[of], 0);
   return (
     <section>
@@ -36,7 +36,7 @@ export function Costs({ api }: { api: Api }) {
           </tfoot>
         </table>
       </div>
-      <p class="hint">By the platform’s published prices, without what a plan includes, storage, and the time that objects are in memory.</p>
+      <p class="hint">By the platform’s published prices, for what this deployment counts; without what a plan includes, storage, and the time that objects are in memory.</p>
     </section>
   );
 }

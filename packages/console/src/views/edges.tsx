@@ -13,7 +13,7 @@ import { Plot } from '../parts/plot.js';
 import { LagScale } from '../parts/scale.js';
 import { usePoll } from '../poll.js';
 import { useQuery } from '../route.js';
-import { type SeriesAnswer, quantileOf, shareOf, sumOf, timesOf, totalOf } from '../series.js';
+import { type SeriesAnswer, has, quantileOf, shareOf, sumOf, timesOf, totalOf } from '../series.js';
 
 /** A follower that pings does so every 15 s: one that was silent for four of them has a dead line, or none. */
 const SILENT_MS = 60_000;
@@ -131,11 +131,11 @@ function EdgeSeries({ answer }: { answer: SeriesAnswer }) {
   return (
     <>
       <p class="says">
-        {whole(drawn.reads)} reads in {duration(answer.to - answer.from)} · to-do list {drawn.todo === undefined || drawn.todo === null ? 'unknown' : whole(drawn.todo)} · {whole(drawn.failures)} failures of the origin
+        {whole(drawn.reads)} reads in {duration(answer.to - answer.from)} {typeof drawn.todo === 'number' && <> · {whole(drawn.todo)} to do in KV</>} · {whole(drawn.failures)} failures of the origin
       </p>
       <Plot title="Where reads were found" times={drawn.times} lines={drawn.tiers} write={percent} height={110} />
-      <Plot title="Publish to applied" times={drawn.times} lines={drawn.propagation} write={duration} height={110} />
-      <Plot title="To-do list of KV" times={drawn.times} lines={drawn.list} write={short} height={110} />
+      {has(answer, 'propagation_ms') && <Plot title="Publish to applied" times={drawn.times} lines={drawn.propagation} write={duration} height={110} />}
+      {has(answer, 'kv_todo') && <Plot title="To-do list of KV" times={drawn.times} lines={drawn.list} write={short} height={110} />}
     </>
   );
 }

@@ -157,17 +157,17 @@ function Propagation({ answer }: { answer: SeriesAnswer }) {
     [answer],
   );
   const reads = sumOf(answer, ['reads']);
-  const fallbacks = totalOf(sumOf(answer, ['hits_origin', 'origin_fetches']));
+  const fallbacks = totalOf(sumOf(answer, ['hits_origin']));
   return (
     <>
       <p class="says">
-        Propagation p50 <strong>{p50 === null ? '–' : `≤ ${duration(p50)}`}</strong>, p99 <strong>{p99 === null ? '–' : `≤ ${duration(p99)}`}</strong> ·{' '}
+        {p50 !== null && p99 !== null && <>Propagation p50 <strong>≤ {duration(p50)}</strong>, p99 <strong>≤ {duration(p99)}</strong> · </>}
         <strong data-figure="reads">{whole(totalOf(reads))}</strong> reads
-        {totalOf(reads) > 0 && <>, {percent(Math.min(1, fallbacks / totalOf(reads)))} asked the origin</>}
+        {totalOf(reads) > 0 && <>, {percent(fallbacks / totalOf(reads))} answered by the origin</>}
         {(answer.left_out ?? []).length > 0 && <span class="mark warning">without {answer.left_out?.length} edges</span>}
       </p>
       <div class="plots">
-        <Plot title="Publish to applied" times={drawn.times} lines={drawn.propagation} write={duration} />
+        {p50 !== null && <Plot title="Publish to applied" times={drawn.times} lines={drawn.propagation} write={duration} />}
         <Plot title="Reads per second" times={drawn.times} lines={drawn.reads} write={short} />
       </div>
     </>

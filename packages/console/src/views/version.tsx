@@ -6,6 +6,7 @@ import type { LiveLog, LiveRow } from '../live-log.js';
 import { CopyCurl } from '../parts/copy.js';
 import { List } from '../parts/list.js';
 import { Name } from '../parts/name.js';
+import { addressOf } from '../route.js';
 import { Target } from './live.js';
 
 interface VersionProps {
@@ -38,7 +39,8 @@ export function Version({ row, api, seen, close }: VersionProps) {
       </ol>
       <h3>{whole(row.changes.length)} {row.changes.length === 1 ? 'change' : 'changes'}</h3>
       <List label="Changes" rows={row.changes} rowHeight={28} keyOf={(change) => JSON.stringify(change)}
-        draw={(change) => <Target change={change} />} />
+        draw={(change) => (change.key === undefined ? <Target change={change} /> : <a class="plain" href={addressOf(api.catalog, 'key', { key: change.key })}><Target change={change} /></a>)} />
+      {row.changes.some(({ key }) => key !== undefined) && <p class="hint">A key leads to why it is served as it is.</p>}
     </aside>
   );
 }
