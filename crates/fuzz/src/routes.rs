@@ -75,9 +75,8 @@ fn check_route(method: &str, route: &Route) {
             assert_eq!(method, "POST");
             assert!(query.wait_applied.is_none_or(|wait| wait <= Duration::from_secs(30)));
         }
-        Route::Edge(_, EdgeCall::Entry(key)) => check_key(key),
+        Route::Edge(_, EdgeCall::Entry(key) | EdgeCall::Land(key)) => check_key(key),
         Route::Edge(_, EdgeCall::Entries(keys)) => check_keys(keys),
-        Route::Edge(_, EdgeCall::Land(key)) => check_key(key),
         Route::Edge(_, EdgeCall::Begin(key)) => {
             assert_eq!(method, "POST");
             check_key(key);
