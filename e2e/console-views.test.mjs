@@ -68,7 +68,7 @@ test('a key: why it is served, drawn; then read, refreshed and removed', { timeo
   await edge.getByText('removed: 404').waitFor();
   assert.equal((await broker.read('title:1', { after: await broker.status() })).status, 404);
 
-  await page.getByLabel('Key').fill(LONG_KEY);
+  await page.getByLabel('Key', { exact: true }).fill(LONG_KEY);
   await page.getByRole('button', { name: 'Why?' }).click();
   await edge.getByText('fresh from').waitFor();
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, 'a long key widens nothing');
@@ -245,7 +245,7 @@ test('100 edges and 10,000 versions without a stutter; an edge that dies is miss
   t.diagnostic(`${each.toFixed(1)} ms of work for each turn of the wheel, over 10,000 versions`);
   assert.ok(each < 50, `${each} ms of work for a turn of the wheel`);
   await page.getByRole('button', { name: /Resume/ }).click();
-  await page.getByLabel('Key').fill('title:9999');
+  await page.getByLabel('Key', { exact: true }).fill('title:9999');
   await page.getByText('1 shown of 10,000 heard').waitFor();
 });
 

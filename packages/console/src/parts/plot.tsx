@@ -112,7 +112,7 @@ export function Plot(props: PlotProps) {
         </span>
       </figcaption>
       {isEmpty && <p class="faint">Nothing was counted in this time.</p>}
-      <div ref={box} class={isEmpty ? 'none' : ''} />
+      <div ref={box} class={isEmpty ? 'is-empty' : ''} />
     </figure>
   );
 }

@@ -75,7 +75,7 @@ function FollowerLine({ one, now, open }: { one: Follower; now: number; open: ()
       <span class={`dot ${light}`} />
       <span class="follower-name"><Name text={one.name || '(no name)'} />{one.replica && <span class="kind">replica</span>}</span>
       <span class="right number">{one.lag === 0 ? 'current' : `${whole(one.lag)} behind`}</span>
-      <span class="faint says-why">{says}</span>
+      <span class="faint says-why">{light === 'good' ? '' : says}</span>
       <span class="faint since">connected {ago(one.since, now)}{one.last_ping !== null && <>, pinged {ago(one.last_ping, now)}</>}</span>
     </button>
   );
