@@ -41,7 +41,7 @@ export function markOf(word: string): Mark {
 export function ofHeaders(headers: Headers, now: number): Standing | undefined {
   const [word = '', ...parameters] = (headers.get('newsreel-freshness') ?? '').split(';').map((part) => part.trim());
   const age = parameters.find((part) => part.startsWith('age='))?.slice(4) ?? headers.get('age') ?? '';
-  if (!/^\d+$/.test(age)) return undefined;
+  if (!/^\d+(\.\d+)?$/.test(age)) return undefined;
   return { updatedAt: now - Number(age) * 1000, mark: word === '' ? 'fresh' : markOf(word) };
 }
 
