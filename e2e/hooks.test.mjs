@@ -324,7 +324,7 @@ test('a deployment that declares hooks wrongly says so, and serves the rest', as
   await broker.publish({ key: 'title:1' });
 });
 
-test('a hook has the rate of a publisher, and an address that guesses has to wait', async (t) => {
+test('a hook has the rate of a publisher', async (t) => {
   const hooks = { gh: { scheme: 'github', secret: 'GH', map: [TITLES] } };
   const broker = await startBroker(t, { HOOKS: JSON.stringify(hooks), PUBLISH_PER_SECOND: '5', ...HOOK_SECRETS });
   const many = async (count, headers) => {
@@ -333,11 +333,4 @@ test('a hook has the rate of a publisher, and an address that guesses has to wai
   };
   const statuses = await many(40, SIGNERS.github(UPDATED));
   assert.ok(statuses.includes(200) && statuses.includes(429), statuses.join());
-  const guesses = { ...SIGNERS.github(UPDATED, { secret: 'guess' }), 'CF-Connecting-IP': '203.0.113.7' };
-  // More in a second than an address may fail, however slow this machine is: each batch is sent at once.
-  let guessed = [];
-  for (let batch = 0; batch < 20 && !guessed.includes(429); batch += 1) guessed = await many(400, guesses);
-  assert.ok(guessed.includes(429), guessed.join());
-  const elsewhere = await many(1, { ...guesses, 'CF-Connecting-IP': '203.0.113.8' });
-  assert.deepEqual(elsewhere, [401], 'another address does not wait');
 });
