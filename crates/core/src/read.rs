@@ -13,6 +13,7 @@ pub mod drive;
 pub mod entry_codec;
 pub mod entry_names;
 pub mod floors;
+pub mod heard;
 pub mod lease;
 pub mod origin_answer;
 pub mod policy;

@@ -16,7 +16,7 @@ mod histogram;
 pub use count::Count;
 pub(super) use count::CountRow;
 use count::raise;
-pub(super) use histogram::{Histogram, LAG, ORIGIN};
+pub(super) use histogram::{FIRST_SERVED, Histogram, LAG, ORIGIN, PROPAGATION, READ, STALENESS};
 use histogram::{millis, observe};
 
 use crate::read::policy::OTHER;
@@ -25,7 +25,7 @@ use crate::wire::name::MAX_KEY_BYTES;
 /// The most classes that are counted apart; further ones are counted as `other`.
 pub const MAX_CLASSES: usize = 64;
 /// The longest text of counts, in bytes: 65 lines with the longest class and the greatest numbers.
-pub const MAX_TEXT_BYTES: usize = 128 << 10;
+pub const MAX_TEXT_BYTES: usize = 192 << 10;
 
 /// The counts of each class.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -56,6 +56,26 @@ impl Counts {
     /// Counts a fetch of the origin that ended, well or not, after so long.
     pub fn origin_took(&mut self, class: &str, took: Duration) {
         observe(self.row(class), &ORIGIN, took);
+    }
+
+    /// Counts the time of a read that asked more than memory.
+    pub fn read_took(&mut self, class: &str, took: Duration) {
+        observe(self.row(class), &READ, took);
+    }
+
+    /// Counts a version with a change of the class, which a replica applied so long after its commit.
+    pub fn propagated(&mut self, class: &str, took: Duration) {
+        observe(self.row(class), &PROPAGATION, took);
+    }
+
+    /// Counts the first answer with a change, so long after the reader heard of the change.
+    pub fn first_served(&mut self, class: &str, took: Duration) {
+        observe(self.row(class), &FIRST_SERVED, took);
+    }
+
+    /// Counts an answer from before a change that the reader had heard of so long ago.
+    pub fn outdated(&mut self, class: &str, since: Duration) {
+        observe(self.row(class), &STALENESS, since);
     }
 
     /// Counts the lag of an answer; `None` if nothing was ever proved.

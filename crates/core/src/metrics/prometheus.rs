@@ -2,7 +2,9 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::counts::{Count, CountRow, Counts, Histogram, LAG, ORIGIN, of};
+use super::counts::{
+    Count, CountRow, Counts, FIRST_SERVED, Histogram, LAG, ORIGIN, PROPAGATION, READ, STALENESS, of,
+};
 
 /// The media type of the page that [`Counts::prometheus`] returns.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -23,7 +25,7 @@ impl Counts {
                 }
             });
         }
-        for histogram in [&ORIGIN, &LAG] {
+        for histogram in [&ORIGIN, &LAG, &READ, &PROPAGATION, &FIRST_SERVED, &STALENESS] {
             page.metric(histogram.name, "histogram", histogram.help, |sample, row| {
                 buckets(sample, row, histogram);
             });
@@ -34,6 +36,8 @@ impl Counts {
                 sample.write("", "", seconds(of(row, Count::LagMaxMs)));
             }
         });
+        let (name, help) = ("newsreel_kv_todo", "Entries that wait to be deleted from KV, at most 10,000.");
+        page.metric(name, "gauge", help, |sample, row| sample.unless_zero("", of(row, Count::KvTodo)));
         page.text
     }
 }
@@ -82,11 +86,12 @@ impl Sample<'_> {
 }
 
 fn buckets(sample: &mut Sample<'_>, row: &CountRow, histogram: &Histogram) {
-    let all = of(row, histogram.all);
+    let could = histogram.of.iter().fold(0, |sum: u64, count| sum.saturating_add(of(row, *count)));
+    let mut counted = could.saturating_sub(of(row, histogram.all));
+    let all = counted.saturating_add(of(row, histogram.all));
     if all == 0 {
         return;
     }
-    let mut counted: u64 = 0;
     for (_, le, count) in histogram.bounds {
         counted = counted.saturating_add(of(row, *count));
         sample.write("_bucket", le, counted);
@@ -116,7 +121,7 @@ fn seconds(ms: u64) -> String {
 /// A metric's name, its help, and its series: the counters, each with the label that tells the series apart.
 type Counter = (&'static str, &'static str, &'static [(Count, &'static str)]);
 
-const COUNTERS: [Counter; 14] = [
+const COUNTERS: [Counter; 17] = [
     ("newsreel_reads_total", "Reads, one per key.", &[(Count::Reads, "")]),
     (
         "newsreel_tier_total",
@@ -180,6 +185,7 @@ const COUNTERS: [Counter; 14] = [
             (Count::R2Fill, r#"tier="r2""#),
         ],
     ),
+    ("newsreel_r2_heads_total", "Questions to R2 before an entry was put.", &[(Count::R2Heads, "")]),
     (
         "newsreel_not_stored_total",
         "Values of the origin that no tier stores.",
@@ -206,5 +212,16 @@ const COUNTERS: [Counter; 14] = [
     ("newsreel_quorum_reads_total", "Reads that asked several tiers at once.", &[(Count::QuorumReads, "")]),
     ("newsreel_disagreements_total", "Those in which the tiers differed.", &[(Count::Disagreements, "")]),
     ("newsreel_shared_total", "Misses that waited for another's fetch.", &[(Count::Shared, "")]),
+    ("newsreel_over_bound_total", "Stale answers with a lag past the bound.", &[(Count::OverBound, "")]),
+    (
+        "newsreel_replica_total",
+        "What the replica was asked and did, and the milliseconds that it was in memory.",
+        &[
+            (Count::DoRequests, r#"what="requests""#),
+            (Count::DoMessages, r#"what="messages""#),
+            (Count::DoMs, r#"what="milliseconds""#),
+            (Count::KvDeletes, r#"what="kv_deletes""#),
+        ],
+    ),
     ("newsreel_lag_unknown_total", "Answers of which nothing was ever proved.", &[(Count::LagUnknown, "")]),
 ];

@@ -351,6 +351,13 @@ impl Floors {
         of_keys.fold(of_tags, |one, other| if strictness(&other) > strictness(&one) { other } else { one })
     }
 
+    /// Returns the newest version that is known to concern an entry of `key`.
+    #[must_use]
+    pub fn newest_over(&self, key: &Key, carries: EntryTags<'_>) -> Version {
+        let floors = self.covering(key, carries).filter_map(|(_, _, floor)| floor);
+        floors.map(|floor| floor.newest()).max().unwrap_or(Version::ZERO)
+    }
+
     /// Returns the floors that [`Self::judge`] consults, for people.
     #[must_use]
     pub fn consulted(&self, key: &Key, carries: EntryTags<'_>) -> Vec<Consulted> {

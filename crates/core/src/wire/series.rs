@@ -273,7 +273,7 @@ fn names(text: &str) -> Result<Vec<String>, Problem> {
 }
 
 /// The answer to a call for series.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeriesPage {
     /// The name of the catalog.
     pub catalog: Catalog,
@@ -294,6 +294,34 @@ pub struct SeriesPage {
     /// Of a sum: the edges that did not answer, or were one too many.
     #[serde(default)]
     pub left_out: Vec<String>,
+    /// Of one edge that knows: its clock beside the broker's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockAhead>,
+    /// The price of what was counted; `None` where no series costs something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+}
+
+/// How far a replica's clock is ahead of its broker's, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockAhead {
+    /// The replica's clock minus the broker's, in milliseconds.
+    pub ahead_ms: i64,
+    /// How wrong that may be, in milliseconds.
+    pub within_ms: u64,
+}
+
+/// What the platform charges for what was counted, by its published prices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// The price of the time of the answer, in US dollars.
+    pub usd: f64,
+    /// The same for a day at this rate.
+    pub usd_per_day: f64,
+    /// The same for 30 days at this rate.
+    pub usd_per_month: f64,
+    /// The day on which the prices were published.
+    pub prices_as_of: String,
 }
 
 /// One number a step.
@@ -359,6 +387,8 @@ impl SeriesPage {
             series: Vec::new(),
             histograms: Vec::new(),
             left_out: Vec::new(),
+            clock: None,
+            cost: None,
         }
     }
 

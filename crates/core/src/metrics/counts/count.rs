@@ -146,6 +146,102 @@ counts! {
     ShadowDiffers,
     /// In shadow mode: Newsreel or the origin gave no answer that can be compared.
     ShadowFailed,
+    /// Reads that asked more than memory, whose time was taken.
+    Timed,
+    /// The sum of these times, in milliseconds.
+    TimedMs,
+    /// Reads of at most 1 ms.
+    TimedIn1,
+    /// Reads of 1 ms to 5 ms.
+    TimedIn5,
+    /// Reads of 5 ms to 10 ms.
+    TimedIn10,
+    /// Reads of 10 ms to 25 ms.
+    TimedIn25,
+    /// Reads of 25 ms to 50 ms.
+    TimedIn50,
+    /// Reads of 50 ms to 100 ms.
+    TimedIn100,
+    /// Reads of 100 ms to 250 ms.
+    TimedIn250,
+    /// Reads of 250 ms to 500 ms.
+    TimedIn500,
+    /// Reads of 500 ms to 1 s.
+    TimedIn1000,
+    /// Reads of 1 s to 5 s.
+    TimedIn5000,
+    /// Versions with a change of the class that the replica applied while it followed.
+    Propagated,
+    /// The sum of the times from their commit, in milliseconds.
+    PropagatedMs,
+    /// Times from commit to replica of at most 50 ms.
+    PropagatedIn50,
+    /// Times from commit to replica of 50 ms to 100 ms.
+    PropagatedIn100,
+    /// Times from commit to replica of 100 ms to 250 ms.
+    PropagatedIn250,
+    /// Times from commit to replica of 250 ms to 500 ms.
+    PropagatedIn500,
+    /// Times from commit to replica of 500 ms to 1 s.
+    PropagatedIn1000,
+    /// Times from commit to replica of 1 s to 5 s.
+    PropagatedIn5000,
+    /// Times from commit to replica of 5 s to 30 s.
+    PropagatedIn30000,
+    /// Times from commit to replica of 30 s to 120 s.
+    PropagatedIn120000,
+    /// Times from commit to replica of 120 s to 300 s.
+    PropagatedIn300000,
+    /// Values of the origin that were answered after an entry was below a hard floor.
+    FirstServed,
+    /// The sum of the times since the change was heard of, in milliseconds.
+    FirstServedMs,
+    /// Times from hearing of a change to answering with it of at most 100 ms.
+    FirstServedIn100,
+    /// Times from hearing of a change to answering with it of 100 ms to 500 ms.
+    FirstServedIn500,
+    /// Times from hearing of a change to answering with it of 500 ms to 1 s.
+    FirstServedIn1000,
+    /// Times from hearing of a change to answering with it of 1 s to 5 s.
+    FirstServedIn5000,
+    /// Times from hearing of a change to answering with it of 5 s to 30 s.
+    FirstServedIn30000,
+    /// Times from hearing of a change to answering with it of 30 s to 120 s.
+    FirstServedIn120000,
+    /// Times from hearing of a change to answering with it of 120 s to 300 s.
+    FirstServedIn300000,
+    /// Answers with an entry from before a change that was heard of.
+    Outdated,
+    /// The sum of the times since the change was heard of, in milliseconds.
+    OutdatedMs,
+    /// Answers that ignored a change of at most 0 ms.
+    OutdatedIn0,
+    /// Answers that ignored a change of 0 ms to 1 s.
+    OutdatedIn1000,
+    /// Answers that ignored a change of 1 s to 5 s.
+    OutdatedIn5000,
+    /// Answers that ignored a change of 5 s to 30 s.
+    OutdatedIn30000,
+    /// Answers that ignored a change of 30 s to 120 s.
+    OutdatedIn120000,
+    /// Answers that ignored a change of 120 s to 300 s.
+    OutdatedIn300000,
+    /// Answers that ignored a change of 300 s to 3600 s.
+    OutdatedIn3600000,
+    /// Answers that were stale because their lag was past the bound of the class.
+    OverBound,
+    /// Requests to the replica.
+    DoRequests,
+    /// Messages that sockets sent the replica.
+    DoMessages,
+    /// Milliseconds that the replica was in memory.
+    DoMs,
+    /// Deletions of KV entries that the replica asked for.
+    KvDeletes,
+    /// The entries that wait to be deleted from KV, at most: like the greatest lag no sum, and not among a reader's counts.
+    KvTodo,
+    /// Questions to R2 whether it has an entry, before one was put that no read had looked for there.
+    R2Heads,
 }
 
 /// The numbers of one class, in the order of [`Count::ALL`].

@@ -233,6 +233,11 @@ fn prometheus_is_told_of_every_count() {
         let mut counts = Counts::default();
         counts.origin_took("title", Duration::from_secs(100));
         counts.lag("title", Some(Duration::from_secs(100)));
+        let long = Duration::from_secs(100_000);
+        counts.read_took("title", long);
+        counts.propagated("title", long);
+        counts.first_served("title", long);
+        counts.outdated("title", long);
         let before = counts.prometheus("tv", "here");
         counts.add("title", *count, 1_000_000);
         assert_ne!(counts.prometheus("tv", "here"), before, "{count:?}");

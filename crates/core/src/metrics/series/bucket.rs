@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::measures::Measures;
-use crate::metrics::counts::Counts;
+use crate::metrics::counts::{Count, Counts};
 use crate::read::policy::OTHER;
 use crate::wire::series::Merge;
 
@@ -32,6 +32,18 @@ impl Bucket {
     #[must_use]
     pub fn of(numbers: Vec<u64>) -> Self {
         Self { rows: BTreeMap::from([(String::new(), numbers)]) }
+    }
+
+    /// Returns the bucket of some numbers of a reader's edge that no class has a part in.
+    #[must_use]
+    pub fn of_edge(counted: &[(Count, u64)]) -> Self {
+        let mut row = vec![0; Count::ALL.len()];
+        for (count, n) in counted {
+            if let Some(own) = row.get_mut(*count as usize) {
+                *own = *n;
+            }
+        }
+        Self::of(row)
     }
 
     /// Returns the numbers of each class.

@@ -132,9 +132,13 @@ impl<'a> Chart<'a> {
             (self.merge_of(value), sum)
         });
         let histograms = self.histograms.iter().flat_map(|histogram| {
-            let counts: Vec<u64> = histogram.bounds.iter().map(|(_, at)| of(*at)).collect();
+            let mut counts: Vec<u64> = histogram.bounds.iter().map(|(_, at)| of(*at)).collect();
             let within = counts.iter().fold(0, |sum: u64, n| sum.saturating_add(*n));
             let beyond = of(histogram.all).saturating_sub(within);
+            let could = histogram.of.iter().fold(0, |sum: u64, at| sum.saturating_add(of(*at)));
+            if let Some(first) = counts.first_mut() {
+                *first = first.saturating_add(could.saturating_sub(of(histogram.all)));
+            }
             counts.into_iter().chain([beyond, of(histogram.sum)]).map(|number| (Merge::Sum, number))
         });
         values.chain(histograms).collect()

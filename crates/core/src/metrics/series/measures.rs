@@ -1,6 +1,6 @@
 //! The names of series, and the numbers of a bucket that each is made of.
 
-use crate::metrics::counts::{Count, Histogram, LAG, ORIGIN};
+use crate::metrics::counts::{Count, FIRST_SERVED, Histogram, LAG, ORIGIN, PROPAGATION, READ, STALENESS};
 use crate::wire::series::Merge;
 
 /// The numbers of a kind of bucket, and their names in an answer.
@@ -38,6 +38,8 @@ pub struct Buckets {
     pub sum: usize,
     /// The upper bound of each bucket but the last, inclusive, and the number of observations in the bucket.
     pub bounds: &'static [(u64, usize)],
+    /// The numbers of all that could be observed, where the rest is within the first bound.
+    pub of: &'static [usize],
 }
 
 impl Measures {
@@ -71,13 +73,26 @@ const fn bounds<const N: usize>(histogram: &Histogram) -> [(u64, usize); N] {
 
 const ORIGIN_BOUNDS: [(u64, usize); 6] = bounds(&ORIGIN);
 const LAG_BOUNDS: [(u64, usize); 6] = bounds(&LAG);
+const READ_BOUNDS: [(u64, usize); 10] = bounds(&READ);
+const PROPAGATION_BOUNDS: [(u64, usize); 9] = bounds(&PROPAGATION);
+const FIRST_SERVED_BOUNDS: [(u64, usize); 7] = bounds(&FIRST_SERVED);
+const STALENESS_BOUNDS: [(u64, usize); 7] = bounds(&STALENESS);
+/// The numbers of all answers.
+const ANSWERS: [usize; 5] = [
+    Count::Fresh as usize,
+    Count::Revalidating as usize,
+    Count::Stale as usize,
+    Count::Removed as usize,
+    Count::NotFound as usize,
+];
 
 const fn buckets(
     name: &'static str,
     histogram: &'static Histogram,
     bounds: &'static [(u64, usize)],
+    of: &'static [usize],
 ) -> Buckets {
-    Buckets { name, all: histogram.all as usize, sum: histogram.sum as usize, bounds }
+    Buckets { name, all: histogram.all as usize, sum: histogram.sum as usize, bounds, of }
 }
 
 const fn count(name: &'static str, of: &'static [usize]) -> Value {
@@ -87,7 +102,7 @@ const fn count(name: &'static str, of: &'static [usize]) -> Value {
 /// The series of an edge's readers, by class of keys.
 pub static READER: Measures = Measures {
     width: Count::ALL.len(),
-    greatest: &[Count::LagMaxMs as usize],
+    greatest: &[Count::LagMaxMs as usize, Count::KvTodo as usize],
     values: &[
         count("reads", &[Count::Reads as usize]),
         count("answers_fresh", &[Count::Fresh as usize]),
@@ -124,8 +139,33 @@ pub static READER: Measures = Measures {
         count("syncs", &[Count::Syncs as usize]),
         count("lag_unknown", &[Count::LagUnknown as usize]),
         Value { name: "lag_max_ms", unit: "ms", of: &[Count::LagMaxMs as usize] },
+        count("over_bound", &[Count::OverBound as usize]),
+        count("kv_todo", &[Count::KvTodo as usize]),
+        count("cost_kv_reads", &[Count::KvHit as usize, Count::KvMiss as usize, Count::KvFailed as usize]),
+        count("cost_kv_writes", &[Count::KvFill as usize]),
+        count("cost_kv_deletes", &[Count::KvDeletes as usize]),
+        count("cost_r2_a", &[Count::R2Fill as usize]),
+        count(
+            "cost_r2_b",
+            &[
+                Count::R2Hit as usize,
+                Count::R2Miss as usize,
+                Count::R2Failed as usize,
+                Count::R2Heads as usize,
+            ],
+        ),
+        count("cost_do_requests", &[Count::DoRequests as usize]),
+        count("cost_do_messages", &[Count::DoMessages as usize]),
+        Value { name: "cost_do_ms", unit: "ms", of: &[Count::DoMs as usize] },
     ],
-    histograms: &[buckets("origin_ms", &ORIGIN, &ORIGIN_BOUNDS), buckets("lag_ms", &LAG, &LAG_BOUNDS)],
+    histograms: &[
+        buckets("origin_ms", &ORIGIN, &ORIGIN_BOUNDS, &[]),
+        buckets("lag_ms", &LAG, &LAG_BOUNDS, &[]),
+        buckets("read_ms", &READ, &READ_BOUNDS, &[Count::Reads as usize]),
+        buckets("propagation_ms", &PROPAGATION, &PROPAGATION_BOUNDS, &[]),
+        buckets("first_served_ms", &FIRST_SERVED, &FIRST_SERVED_BOUNDS, &[]),
+        buckets("staleness_ms", &STALENESS, &STALENESS_BOUNDS, &ANSWERS),
+    ],
 };
 
 macro_rules! log_counts {
@@ -233,6 +273,7 @@ pub static BROKER: Measures = Measures {
                 (500, LogCount::PublishIn500 as usize),
                 (1_000, LogCount::PublishIn1000 as usize),
             ],
+            of: &[],
         },
         Buckets {
             name: "applied_ms",
@@ -249,6 +290,7 @@ pub static BROKER: Measures = Measures {
                 (60_000, LogCount::AppliedIn60000 as usize),
                 (300_000, LogCount::AppliedIn300000 as usize),
             ],
+            of: &[],
         },
     ],
 };

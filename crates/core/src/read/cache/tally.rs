@@ -10,11 +10,7 @@ impl ReadMachine {
     /// counts only the tiers that it filled.
     pub fn count(&self, answer: &Answer, found: bool, counts: &mut Counts) {
         let class = self.key.class();
-        if let Answer::Serve { fill, .. } = answer {
-            for tier in fill {
-                counts.add(class, filled(*tier), 1);
-            }
-        }
+        self.count_fills(answer, counts);
         if self.is_prefetch {
             return;
         }
@@ -33,6 +29,15 @@ impl ReadMachine {
         }
         counts.add(class, answered(answer, found), 1);
         self.count_not_stored(counts);
+    }
+
+    /// Counts the tiers that the entry served is put into. [`Self::count`] does so for a read and a prefetch.
+    pub fn count_fills(&self, answer: &Answer, counts: &mut Counts) {
+        if let Answer::Serve { fill, .. } = answer {
+            for tier in fill {
+                counts.add(self.key.class(), filled(*tier), 1);
+            }
+        }
     }
 
     /// Counts the origin's answer if no tier may store it. [`Self::count`] does so for a read; a fetch behind an

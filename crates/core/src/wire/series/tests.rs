@@ -108,6 +108,8 @@ fn page(values: &[(&str, &str, Merge, &[Option<u64>])], counts: Vec<Option<Vec<u
         series: series.collect(),
         histograms: vec![lag],
         left_out: Vec::new(),
+        clock: None,
+        cost: None,
     }
 }
 
