@@ -21,6 +21,14 @@ function observed(page, name) {
   return all.flatMap((counts) => counts ?? []).reduce((sum, value) => sum + value, 0);
 }
 
+/** The observations of a histogram in each bucket, over all its steps. */
+function buckets(page, name, of) {
+  const all = page.histograms.filter((one) => one.name === name && (of === undefined || one.class === of));
+  const sum = (all[0]?.bounds ?? []).concat(Infinity).map(() => 0);
+  for (const counts of all.flatMap(({ counts }) => counts)) counts?.forEach((n, at) => (sum[at] += n));
+  return sum;
+}
+
 test('the series say what was published and what readers got', async (t) => {
   const origin = await startValues(t);
   const config = wrapped(t, 'series.worker.mjs');
@@ -138,5 +146,108 @@ test('the series say what was published and what readers got', async (t) => {
     for (const query of ['?step=7', '?names=misses', '?edge=e2e&names=publishes', '?edge=*&names=misses', '?from=9&to=9', '?edge=e2e&from=x']) {
       assert.equal(await status(query, TOKENS.admin), 400, query);
     }
+  });
+});
+
+test('the series time the way of a change, and price it', async (t) => {
+  const origin = await startValues(t);
+  const config = wrapped(t, 'series.worker.mjs');
+  const { broker, worker } = await startSystem(t, { config, origin: false, vars: { ORIGIN_URL: origin.url } });
+  const tell = async (kind, name, what) => (await worker.fetch(`http://test/${kind}?name=${name}&do=${what}`)).text();
+  const series = async (query) => {
+    const { status, text } = await broker.call('GET', `/series${query}`, { token: TOKENS.admin });
+    assert.equal(status, 200, text);
+    return JSON.parse(text);
+  };
+  for (let n = 0; n < 4; n += 1) origin.set(`title:${n}`, { n });
+  const began = Date.now();
+  let head = await broker.publish({ key: 'other:0' });
+  let reads = 0;
+  const read = async (key) => {
+    reads += 1;
+    return broker.read(key, { after: head });
+  };
+  for (let n = 0; n < 4; n += 1) await read(`title:${n}`);
+
+  await t.test('each version is timed from its commit to the replica, in each class that it changes', async () => {
+    const before = await series('?edge=e2e&names=propagation_ms');
+    const VERSIONS = 5;
+    let waited = 0;
+    for (let n = 0; n < VERSIONS; n += 1) {
+      const at = Date.now();
+      const changes = [{ key: 'title:9' }, { key: 'title:8' }, { key: 'live:1' }];
+      head = await broker.publish({ changes });
+      await broker.read('title:0', { after: head });
+      reads += 1;
+      waited += Date.now() - at;
+    }
+    const page = await series('?edge=e2e&names=propagation_ms');
+    for (const of of ['title', 'live']) {
+      const timed = (told) => buckets(told, 'propagation_ms', of).reduce((sum, n) => sum + n, 0);
+      assert.equal(timed(page) - timed(before), VERSIONS, of);
+      const { sums } = page.histograms.find((one) => one.class === of);
+      assert.ok(sums.reduce((sum, ms) => sum + (ms ?? 0), 0) <= waited, 'no longer than the test waited for it');
+    }
+    const { ahead_ms: ahead, within_ms: within } = page.clock;
+    assert.ok(Math.abs(ahead) <= within + 20, `both have one clock: ${ahead} ms within ${within}`);
+  });
+
+  await t.test('the first answer with a hard change is timed, once for each change that is read', async () => {
+    const timed = async () => observed(await series('?edge=e2e&names=first_served_ms'), 'first_served_ms');
+    const before = await timed();
+    for (let n = 1; n < 4; n += 1) {
+      origin.set(`title:${n}`, { n, changed: true });
+      head = await broker.publish({ key: `title:${n}` });
+      for (let again = 0; again < 3; again += 1) assert.equal((await read(`title:${n}`)).json.changed, true);
+    }
+    assert.equal((await timed()) - before, 3);
+  });
+
+  await t.test('answers from before a soft change are told by its age, and the others are not old', async () => {
+    origin.hold('title:1');
+    head = await broker.publish({ key: 'title:1', soft: true });
+    const old = async () => {
+      // Without a version to have heard of: a reader who names one is not shown what is older.
+      await broker.read('title:1');
+      reads += 1;
+      const [fresh, ...older] = buckets(await series('?edge=e2e&names=staleness_ms'), 'staleness_ms');
+      return fresh > 0 && older.reduce((sum, n) => sum + n, 0);
+    };
+    assert.ok((await until(old, 'an answer that is known to be old')) >= 1);
+    origin.releaseAll('title:1');
+    const page = await series('?edge=e2e');
+    const answers = page.series.filter(({ name }) => /^answers_(?!failed)/.test(name)).map(({ name }) => name);
+    const all = [...new Set(answers)].reduce((sum, name) => sum + total(page, name), 0);
+    assert.equal(observed(page, 'staleness_ms'), all);
+    assert.equal(all, reads);
+  });
+
+  await t.test('reads are timed, those of memory as no time', async () => {
+    const page = await series('?edge=e2e&names=read_ms,reads');
+    assert.equal(observed(page, 'read_ms'), reads);
+    assert.equal(total(page, 'reads'), reads);
+    const { sums } = page.histograms.find(({ name }) => name === 'read_ms');
+    assert.ok(sums.reduce((sum, ms) => sum + (ms ?? 0), 0) <= Date.now() - began);
+  });
+
+  await t.test('what KV and R2 were asked is counted and has its price', async () => {
+    const COUNTS = { cost_kv_reads: 'kvReads', cost_kv_writes: 'kvWrites', cost_kv_deletes: 'kvDeletes', cost_r2_a: 'r2A', cost_r2_b: 'r2B' };
+    const asked = async () => (await worker.fetch('http://test/asked')).json();
+    const both = async () => {
+      await tell('replica', 'tv@e2e', 'alarm');
+      const [page, real] = [await series('?edge=e2e'), await asked()];
+      const told = Object.keys(COUNTS).map((name) => [name, total(page, name)]);
+      return { page, told, real: Object.entries(COUNTS).map(([name, of]) => [name, real[of]]) };
+    };
+    await until(async () => {
+      const { told, real } = await both();
+      return JSON.stringify(told) === JSON.stringify(real);
+    }, 'the operations that were asked for');
+    const { page } = await both();
+    const PRICES = { cost_kv_reads: 0.5, cost_kv_writes: 5, cost_kv_deletes: 5, cost_r2_a: 4.5, cost_r2_b: 0.36, cost_do_requests: 0.15, cost_do_messages: 0.15 / 20, cost_do_ms: (12.5 * 0.128) / 1000 };
+    const usd = Object.entries(PRICES).reduce((sum, [name, price]) => sum + (total(page, name) * price) / 1e6, 0);
+    assert.ok(total(page, 'cost_do_requests') > 0 && total(page, 'cost_do_ms') > 0);
+    assert.ok(Math.abs(page.cost.usd - usd) < 1e-12, `${page.cost.usd} for ${usd}`);
+    assert.ok(Math.abs(page.cost.usd_per_month - (usd * 30 * 86_400_000) / (page.to - page.from)) < 1e-9);
   });
 });

@@ -7,11 +7,13 @@
 //! - `answer_readers`: floors for readers that ask; `windows`: floors for readers that listen;
 //! - `kv_cleanup`: deletes what no reader will ask KV for; `prefetch`: fetches hot values ahead of their readers;
 //! - `usage`: what readers report; `fill_turns`: which of their requests fills a key;
+//! - `effort`: what the replica itself does, and how late versions come;
 //! - `operator`: what an operator asks: why a read answers as it does here, what a publish would hit.
 
 mod answer_readers;
 mod broker_socket;
 mod driver;
+mod effort;
 mod fill_turns;
 mod kv_cleanup;
 pub(crate) mod object;

@@ -75,7 +75,7 @@ fn lagging(context: &ReadContext, reads: &[FinishedRead]) -> Option<std::time::D
 /// Fetches an entry anew, with the same care as a read that waits for it, and stores it. Returns the fetch.
 pub(crate) async fn refresh(context: &ReadContext, key: &Key) -> Vec<FinishedRead> {
     let reads = fetch(context, key).await;
-    metrics::count_fetch(context, &reads);
+    metrics::count_refresh(context, &reads);
     put_all(context, reads.iter().filter_map(|read| read.fill(context)).collect()).await;
     reads
 }

@@ -12,7 +12,7 @@ use newsreel_core::read::cache::{Answer, Envelope, Freshness, ReadMachine, Tier}
 use newsreel_core::read::drive::{HasEnvelope, Local, Poll, ReadDriver, ReadTask, TierQuestion, TierReply};
 use newsreel_core::read::entry_names::{kv_name, r2_name};
 use newsreel_core::read::sync::Knowledge;
-use newsreel_core::wire::{Key, Position};
+use newsreel_core::wire::{Key, Position, UnixMillis};
 use worker::{Delay, console_warn};
 
 use crate::clock::now;
@@ -41,6 +41,8 @@ pub(crate) enum Values {
 pub(crate) struct FinishedRead {
     task: ReadTask<Entry>,
     facts: TierFacts,
+    /// How long the read took, if it took more than memory.
+    took: Option<Duration>,
 }
 
 /// The facts that the tiers reported beside their entries, for one read.
@@ -87,6 +89,11 @@ impl FinishedRead {
         self.facts.origin_error.as_deref()
     }
 
+    /// Returns how long the read took; `None` if it took no more than memory.
+    pub(crate) fn took(&self) -> Option<Duration> {
+        self.took
+    }
+
     /// Returns how long the origin took, and whether the fetch was another read's.
     pub(crate) fn origin(&self) -> Option<(Duration, bool)> {
         self.facts.origin
@@ -121,7 +128,7 @@ pub(crate) async fn run(context: &ReadContext, reads: Vec<ReadMachine>, values: 
 pub(crate) fn recall(context: &ReadContext, read: ReadMachine) -> Option<FinishedRead> {
     let mut task = ReadTask::new(read);
     reader(&context.catalog, |reader| task.begin(now(), reader));
-    task.answer().is_some().then(|| FinishedRead { task, facts: TierFacts::default() })
+    task.answer().is_some().then(|| FinishedRead { task, facts: TierFacts::default(), took: None })
 }
 
 /// Fetches an entry from the origin, behind an answer that has been given.
@@ -142,14 +149,14 @@ pub(crate) enum Begun {
 /// Drives a read until it has its answer, or until only the origin is left to ask.
 pub(crate) async fn begin(context: &ReadContext, read: ReadMachine) -> Begun {
     let mut driver = reader(&context.catalog, |reader| ReadDriver::begin([read], now(), reader));
-    let mut facts = Facts::new();
+    let (mut facts, began) = (Facts::new(), now());
     while let Some(questions) = next_questions(context, &mut driver).await {
         if let Some(question) = questions.iter().find(|question| question.tier == Tier::Origin) {
             return Begun::Unfilled(question.position);
         }
         answer_questions(context, &mut driver, &mut facts, &questions, Values::All).await;
     }
-    let read = finished(driver, facts).pop().expect("one read was begun");
+    let read = finished(driver, facts, began).pop().expect("one read was begun");
     Begun::Answered(Box::new(read))
 }
 
@@ -160,11 +167,11 @@ pub(crate) async fn land(context: &ReadContext, read: ReadMachine, entry: Entry)
 }
 
 async fn drive(context: &ReadContext, mut driver: ReadDriver<Entry>, values: Values) -> Vec<FinishedRead> {
-    let mut facts = Facts::new();
+    let (mut facts, began) = (Facts::new(), now());
     while let Some(questions) = next_questions(context, &mut driver).await {
         answer_questions(context, &mut driver, &mut facts, &questions, values).await;
     }
-    finished(driver, facts)
+    finished(driver, facts, began)
 }
 
 /// The facts of each read, by its number.
@@ -202,9 +209,16 @@ async fn answer_questions(
     }
 }
 
-fn finished(driver: ReadDriver<Entry>, mut facts: Facts) -> Vec<FinishedRead> {
+fn finished(driver: ReadDriver<Entry>, mut facts: Facts, began: UnixMillis) -> Vec<FinishedRead> {
+    let took = now().since(began);
     let tasks = driver.into_tasks().into_iter().enumerate();
-    tasks.map(|(read, task)| FinishedRead { task, facts: facts.remove(&read).unwrap_or_default() }).collect()
+    let read = |(read, task): (usize, ReadTask<Entry>)| {
+        let facts = facts.remove(&read);
+        // A read of memory beside others takes their time, but none of its own.
+        let took = (facts.is_some() || task.syncs() > 0).then_some(took);
+        FinishedRead { task, facts: facts.unwrap_or_default(), took }
+    };
+    tasks.map(read).collect()
 }
 
 /// The reason that a tier gave no reply.

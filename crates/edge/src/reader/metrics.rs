@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use newsreel_core::metrics::{counts::Count, prometheus};
-use newsreel_core::read::cache::Answer;
-use newsreel_core::wire::Tag;
+use newsreel_core::read::cache::{Answer, Freshness, Tier, TierResult};
+use newsreel_core::read::floors::EntryTags;
+use newsreel_core::wire::{Tag, UnixMillis};
 use worker::{AnalyticsEngineDataPointBuilder, Response, Result, console_warn};
 
 use crate::clock::now;
@@ -47,17 +48,75 @@ pub(crate) fn count(context: &ReadContext, reads: &[FinishedRead]) {
                 None => {}
             }
             reader.counts.add(class, Count::Syncs, read.task().syncs());
+            if let Some(took) = read.took() {
+                reader.counts.read_took(class, took);
+                count_first_served(reader, read, now);
+            }
+            if !is_fresh(read.answer()) {
+                count_staleness(reader, read, lag, now);
+            }
             let tags: &[Tag] = entry.map_or(&[], |entry| &entry.envelope.tags);
             reader.hot.touch(read.key(), tags);
         }
     });
 }
 
+fn is_fresh(answer: &Answer) -> bool {
+    match answer {
+        Answer::Serve { freshness, .. } | Answer::Removed { freshness, .. } => *freshness == Freshness::Fresh,
+        Answer::Fail(_) => true,
+    }
+}
+
+/// Counts an answer of the origin in the place of an entry that a hard change had ended: the first with the change.
+fn count_first_served(reader: &mut Reader, read: &FinishedRead, now: UnixMillis) {
+    let was_below = read.machine().visits().iter().any(|(_, visit)| matches!(visit, TierResult::Below(_)));
+    if let (Answer::Serve { from: Tier::Origin, .. }, true, Some(entry)) =
+        (read.answer(), was_below, read.entry())
+    {
+        let newest = reader.known.floors().newest_over(read.key(), EntryTags::Tags(&entry.envelope.tags));
+        if let Some(since) = reader.heard.since(newest, now) {
+            reader.counts.first_served(read.key().class(), since);
+        }
+    }
+}
+
+/// Counts an answer that is marked: whether its lag was past the bound, and how long a change had been heard of that the
+/// answer is from before.
+fn count_staleness(reader: &mut Reader, read: &FinishedRead, lag: Option<Duration>, now: UnixMillis) {
+    let class = read.key().class();
+    if lag.is_none_or(|lag| lag > read.machine().policy().lag_bound) {
+        reader.counts.add(class, Count::OverBound, 1);
+    }
+    let Some(entry) = read.entry() else { return };
+    let newest = reader.known.floors().newest_over(read.key(), EntryTags::Tags(&entry.envelope.tags));
+    let epoch = reader.known.position().map(|position| position.epoch);
+    if epoch == Some(entry.envelope.position.epoch)
+        && entry.envelope.position.version < newest
+        && let Some(since) = reader.heard.since(newest, now)
+    {
+        reader.counts.outdated(class, since);
+    }
+}
+
+/// Counts a fetch behind an answer, and what it is put into.
+pub(crate) fn count_refresh(context: &ReadContext, reads: &[FinishedRead]) {
+    reader(&context.catalog, |reader| {
+        for read in reads {
+            read.machine().count_fills(read.answer(), &mut reader.counts);
+        }
+    });
+    count_fetch(context, reads);
+}
+
 /// Counts a fetch behind an answer.
-pub(crate) fn count_fetch(context: &ReadContext, reads: &[FinishedRead]) {
+fn count_fetch(context: &ReadContext, reads: &[FinishedRead]) {
     reader(&context.catalog, |reader| {
         for read in reads {
             read.machine().count_not_stored(&mut reader.counts);
+            if read.seen().is_none() && read.filled().contains(&Tier::R2) {
+                reader.counts.add(read.key().class(), Count::R2Heads, 1);
+            }
             if let Some((took, false)) = read.origin() {
                 reader.counts.origin_took(read.key().class(), took);
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, stream};
+use newsreel_core::metrics::prices;
 use newsreel_core::metrics::series::READER;
 use newsreel_core::metrics::series::chart::check_names;
 use newsreel_core::wire::page::Followers;
@@ -66,6 +67,7 @@ async fn all(context: &ReadContext, query: &SeriesQuery) -> Answer {
     }
     left_out.sort_unstable();
     sum.left_out = left_out;
+    sum.cost = prices::cost(&sum);
     Ok(json_response(&sum)?)
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use newsreel_core::metrics::counts::Counts;
 use newsreel_core::metrics::hot::Hot;
+use newsreel_core::read::heard::Heard;
 use newsreel_core::read::sync::Knowledge;
 use newsreel_core::wire::{Catalog, UnixMillis};
 
@@ -22,6 +23,8 @@ const SYNCING: Duration = Duration::from_secs(2);
 pub(crate) struct Reader {
     /// The position and floors that the replica has told this isolate, and when they were last proved.
     pub(crate) known: Knowledge,
+    /// When this isolate heard of versions.
+    pub(crate) heard: Heard,
     /// The memory tier: entries at hand, bounded in bytes over all catalogs together.
     pub(crate) memory: Memory,
     /// The counts since the last report to the replica, by class of keys.
@@ -54,6 +57,7 @@ impl Default for Reader {
         let never = UnixMillis(0);
         Self {
             known: Knowledge::default(),
+            heard: Heard::default(),
             memory: Memory::default(),
             counts: Counts::default(),
             hot: Hot::new(HOT_KEYS),
@@ -63,6 +67,15 @@ impl Default for Reader {
             loaded_at: never,
             last_use: 0,
             window_until: never,
+        }
+    }
+}
+
+impl Reader {
+    /// Notes when a reply of the replica was heard that brought this isolate up to a position.
+    pub(crate) fn note_heard(&mut self, now: UnixMillis) {
+        if let Some(position) = self.known.position() {
+            self.heard.hear(position, now);
         }
     }
 }

@@ -64,7 +64,12 @@ async fn ask_for_all(context: &ReadContext, question: &SyncQuestion) -> Result<b
             Some(replica) => Rc::clone(replica).answer(ask).await?,
             None => ask_replica(context, &ask).await?,
         };
-        match reader(catalog, |reader| reader.known.learn(sent_at, look, reply)) {
+        let applied = reader(catalog, |reader| {
+            let applied = reader.known.learn(sent_at, look, reply);
+            reader.note_heard(now());
+            applied
+        });
+        match applied {
             Applied::Part => {}
             Applied::Whole => return Ok(proved),
             // Another sync of this isolate was faster, and its floors are newer.

@@ -63,7 +63,12 @@ async fn listen(context: &ReadContext) -> Result<()> {
             // A reply that would leave a hole in the floors, or that cannot be dated, ends the window. The
             // next read opens another.
             let Some(dated) = anchor.dated(said_at, now()) else { break };
-            if reader(catalog, |reader| reader.known.apply(dated, reply)) == Applied::Ignored {
+            let applied = reader(catalog, |reader| {
+                let applied = reader.known.apply(dated, reply);
+                reader.note_heard(now());
+                applied
+            });
+            if applied == Applied::Ignored {
                 break;
             }
             if let Some(report) = metrics::due(context) {

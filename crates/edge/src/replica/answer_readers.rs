@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::future::{Either, LocalBoxFuture, select};
 use newsreel_core::follow::follower::{FollowerInput, Phase};
+use newsreel_core::metrics::prices;
 use newsreel_core::metrics::series::chart::{self, ChartError};
 use newsreel_core::read::sync::{FloorLookup, SyncRequest, SyncResponse};
 use newsreel_core::wire::series::SeriesQuery;
@@ -99,12 +100,14 @@ impl Inner {
 
     /// Answers with the counts of all readers.
     pub(crate) fn show_counts(&self) -> Result<Response> {
-        let text = self.usage.borrow().prometheus(self.catalog.as_str(), &self.edge);
+        let text =
+            self.usage.borrow().prometheus(self.catalog.as_str(), &self.edge, self.rows.deletes_waiting()?);
         Ok(ResponseBuilder::new().fixed(text.into_bytes()))
     }
 
     /// Answers with the counts over time.
     pub(crate) fn show_series(&self, query: &str) -> Result<Response> {
+        // Asking is no reason to begin a bucket: a replica that is only looked at writes nothing.
         let usage = self.usage.borrow();
         let asked = SeriesQuery::parse(query).map_err(ChartError::Problem);
         let page = asked.and_then(|query| {
@@ -112,7 +115,10 @@ impl Inner {
             chart::answer(&usage.series, &self.rows.series(), &query, of, now())
         });
         match page {
-            Ok(page) => json_response(&page),
+            Ok(mut page) => {
+                (page.clock, page.cost) = (self.effort.clock(), prices::cost(&page));
+                json_response(&page)
+            }
             Err(ChartError::Problem(problem)) => problem_response(&problem),
             Err(ChartError::Rows(error)) => Err(error),
         }

@@ -15,7 +15,7 @@ use newsreel_core::follow::follower::{
 use newsreel_core::read::entry_names;
 use newsreel_core::read::floors::{FloorRow, raised_by};
 use newsreel_core::wire::claim::Start;
-use newsreel_core::wire::frame::close;
+use newsreel_core::wire::frame::{VersionRow, close};
 use newsreel_core::wire::query::FollowQuery;
 use newsreel_core::wire::{Catalog, Position, Problem, UnixMillis};
 use newsreel_sqlite_rows::OpenError;
@@ -26,6 +26,7 @@ use crate::clock::now;
 use crate::config::{Config, config};
 use crate::protocol::catalog_and_edge;
 use crate::replica::broker_socket::{self, SocketEvent};
+use crate::replica::effort::Effort;
 use crate::replica::fill_turns::FillTurns;
 use crate::replica::rows::Rows;
 use crate::replica::usage::Usage;
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     /// Whether the last reader that waited for a proof waited in vain.
     pub(crate) last_wait_failed: Cell<bool>,
     pub(crate) usage: RefCell<Usage>,
+    pub(crate) effort: Effort,
     pub(crate) fill_turns: RefCell<FillTurns>,
     pub(crate) proving: Cell<bool>,
 }
@@ -103,6 +105,7 @@ impl Inner {
             fill_turns: RefCell::default(),
             last_wait_failed: Cell::new(false),
             usage: RefCell::new(usage),
+            effort: Effort::wake(),
             proving: Cell::new(false),
         })
     }
@@ -129,6 +132,9 @@ impl Inner {
     /// Hands the follower one input and carries out what follows, in order.
     pub(crate) fn step(self: &Rc<Self>, input: FollowerInput) {
         let before = (self.position(), self.proved_at());
+        if matches!(input, FollowerInput::Start) && self.phase() == Phase::Idle {
+            self.effort.follows();
+        }
         if let Err(error) = self.follow(input) {
             self.complain("starting again from the rows", &error);
         }
@@ -178,6 +184,7 @@ impl Inner {
         match effect {
             FollowerEffect::Dial(from) => self.dial(from),
             FollowerEffect::Send(text) => {
+                self.effort.sends(&text);
                 if let Some(socket) = &self.link.borrow().socket {
                     socket.send_with_str(text)?;
                 }
@@ -187,6 +194,7 @@ impl Inner {
                 let changes =
                     versions.iter().flat_map(|row| row.changes.iter().map(|one| (row.version, one)));
                 self.apply(&raised_by(changes), Some(position))?;
+                self.count_applied(&versions);
             }
             FollowerEffect::ApplyFold { position, changes } => {
                 let changes = changes.iter().map(|folded| (folded.version, &folded.change));
@@ -216,7 +224,21 @@ impl Inner {
         Ok(())
     }
 
+    fn count_applied(&self, versions: &[VersionRow]) {
+        let Some(counts) = self.effort.applied(versions) else { return };
+        if let Err(error) = self.usage.borrow_mut().note(&self.rows, &counts) {
+            self.complain("keeping the series", &error);
+        }
+    }
+
+    /// Counts what the replica itself did since it was last asked.
+    pub(crate) fn count_effort(&self) -> Result<()> {
+        let effort = self.effort.take(self.rows.deletes_waiting()?);
+        self.usage.borrow_mut().note_effort(&self.rows, &effort)
+    }
+
     fn dial(self: &Rc<Self>, from: Start) {
+        self.effort.dials();
         let config = match &self.config {
             Ok(config) => Rc::clone(config),
             Err(problem) => return console_error!("{}", problem.detail()),
@@ -257,7 +279,10 @@ impl Inner {
         }
         self.step(match heard {
             SocketEvent::Opened => FollowerInput::Opened,
-            SocketEvent::Text(text) => FollowerInput::Text(text),
+            SocketEvent::Text(text) => {
+                self.effort.hears(&text);
+                FollowerInput::Text(text)
+            }
             SocketEvent::Closed(code) => {
                 self.link.borrow_mut().socket = None;
                 FollowerInput::Closed { code }
@@ -306,6 +331,9 @@ impl Inner {
         }
         self.clean_up_kv();
         self.prefetch();
+        if let Err(error) = self.count_effort() {
+            self.complain("counting the replica's own work", &error);
+        }
         if let Err(error) = self.usage.borrow_mut().keep(&self.rows) {
             self.complain("keeping the counts", &error);
         }

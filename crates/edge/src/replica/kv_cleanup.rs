@@ -56,6 +56,7 @@ impl Inner {
         }
         let deletions = tasks.iter().map(|task| kv::delete(&self.env, &task.name));
         let outcomes = futures_util::future::join_all(deletions).await;
+        self.effort.kv_deletes.set(self.effort.kv_deletes.get() + outcomes.len() as u64);
         let mut done = Vec::new();
         for (task, outcome) in tasks.into_iter().zip(outcomes) {
             if outcome.is_ok() {

@@ -55,6 +55,7 @@ impl DurableObject for Replica {
         if let Some(ask) = Windows::asked(&request)? {
             return inner.open_window(ask).await;
         }
+        inner.effort.requested();
         let said = request.text().await?;
         match Call::at(&request.path()) {
             Some(Call::Sync) => inner.sync(serde_json::from_str(&said)?).await,
@@ -71,6 +72,7 @@ impl DurableObject for Replica {
 
     async fn websocket_message(&self, _window: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
         if let (Ok(inner), WebSocketIncomingMessage::String(report)) = (&self.inner, message) {
+            inner.effort.heard();
             inner.take_report(&report)?;
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use newsreel_core::metrics::counts::{Count, Counts};
 use newsreel_core::metrics::hot::Hot;
 use newsreel_core::metrics::series::{Bucket, READER, Recorder};
+use newsreel_core::read::policy::OTHER;
 use newsreel_core::wire::{Key, Target, UnixMillis};
 use worker::Result;
 
@@ -56,6 +57,28 @@ impl Usage {
         lately.merge(&hot);
         self.changed = true;
         Ok(counts)
+    }
+
+    /// Takes counts of the replica itself.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub(crate) fn note(&mut self, rows: &Rows, counts: &Counts) -> Result<()> {
+        self.counts.merge(counts);
+        self.changed = true;
+        self.record(rows, counts)
+    }
+
+    /// Takes numbers of the replica that no class has a part in. How many entries wait is no sum, so it is told over time only.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub(crate) fn note_effort(&mut self, rows: &Rows, effort: &[(Count, u64)]) -> Result<()> {
+        for (count, n) in effort.iter().filter(|(count, _)| *count != Count::KvTodo) {
+            self.counts.add(OTHER, *count, *n);
+        }
+        self.changed = true;
+        self.series.count(&rows.series(), now(), &Bucket::of_edge(effort))
     }
 
     /// Adds counts to those over time.
@@ -114,9 +137,11 @@ impl Usage {
         now.since(self.turned_at) + earlier
     }
 
-    /// Returns the counts for Prometheus. The greatest lag is that of the last ten to twenty minutes.
-    pub(crate) fn prometheus(&self, catalog: &str, edge: &str) -> String {
+    /// Returns the counts for Prometheus, with how many entries wait to be deleted from KV. The greatest lag is that of the last
+    /// ten to twenty minutes.
+    pub(crate) fn prometheus(&self, catalog: &str, edge: &str, kv_todo: u64) -> String {
         let mut counts = self.counts.clone();
+        counts.add(OTHER, Count::KvTodo, kv_todo);
         self.lags_before.iter().for_each(|(class, lag)| counts.add(class, Count::LagMaxMs, *lag));
         counts.prometheus(catalog, edge)
     }
@@ -141,7 +166,7 @@ mod tests {
     }
 
     fn greatest_lag(usage: &Usage) -> String {
-        let text = usage.prometheus("tv", "lab");
+        let text = usage.prometheus("tv", "lab", 0);
         let line = text.lines().find(|line| line.starts_with("newsreel_lag_max_seconds{")).unwrap();
         line.rsplit(' ').next().unwrap().to_owned()
     }
@@ -157,7 +182,7 @@ mod tests {
         now = now.plus(LATELY + Duration::from_secs(1));
         usage.turn(now);
         assert_eq!(greatest_lag(&usage), "0.200");
-        let text = usage.prometheus("tv", "lab");
+        let text = usage.prometheus("tv", "lab", 0);
         assert!(
             text.contains("newsreel_lag_seconds_count{") && text.contains(" 2\n"),
             "both are counted: {text}"

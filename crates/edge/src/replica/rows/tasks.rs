@@ -34,6 +34,11 @@ pub(crate) struct Task {
     pub(crate) attempts: u32,
 }
 
+#[derive(Deserialize)]
+struct WaitingRow {
+    waiting: u64,
+}
+
 impl Rows {
     /// Returns at most `most` tasks that are due, the most read first.
     pub(crate) fn due_tasks(&self, kind: TaskKind, now: UnixMillis, most: u32) -> Result<Vec<Task>> {
@@ -44,6 +49,12 @@ impl Rows {
     /// Says whether the list has any task, due or not.
     pub(crate) fn has_tasks(&self) -> Result<bool> {
         Ok(self.database.first_raw(include_str!("sql/any_task.sql"), vec![])?.is_some())
+    }
+
+    /// Returns how many KV entries wait to be deleted, at most 10,000: every row that is counted is paid for.
+    pub(crate) fn deletes_waiting(&self) -> Result<u64> {
+        let row: Option<WaitingRow> = self.database.first(include_str!("sql/deletes_waiting.sql"), vec![])?;
+        Ok(row.map_or(0, |row| row.waiting))
     }
 
     /// Drops the least read tasks of each kind above [`MOST_TASKS`]: KV's entries end by themselves, and a
