@@ -49,6 +49,7 @@ for (const { name, bin } of servers()) {
     strictEqual(wides(source), wide + 1);
     match(source.log, /trimmed before they were read/);
     await source.kill('SIGTERM');
+    strictEqual(await pending(redis), 0, 'what is durable was acknowledged before the end');
     await add(redis, 'one more');
     await redis.run('XTRIM', 'catalog', 'MAXLEN', '0');
     source.start();

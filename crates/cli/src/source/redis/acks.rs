@@ -57,22 +57,37 @@ impl Acks {
         group: String,
     ) -> Result<Infallible, RedisError> {
         loop {
-            for (stream, ids) in self.take_page() {
-                let Some(name) = streams.get(stream) else { continue };
-                redis.ask::<i64>(cmd("XACK").arg(name).arg(&group).arg(&ids)).await?;
+            self.acknowledge(&mut redis, &streams, &group).await?;
+            self.more.notified().await;
+        }
+    }
+
+    /// Acknowledges what may be.
+    pub(super) async fn acknowledge(
+        &self,
+        redis: &mut Connection,
+        streams: &[String],
+        group: &str,
+    ) -> Result<(), RedisError> {
+        loop {
+            let page = self.page();
+            if page.is_empty() {
+                return Ok(());
+            }
+            for (stream, ids) in page {
+                if let Some(name) = streams.get(stream) {
+                    redis.ask::<i64>(cmd("XACK").arg(name).arg(group).arg(&ids)).await?;
+                }
                 let mut entries = self.entries();
                 for id in ids {
                     entries.done.remove(&(stream, id));
                 }
             }
-            if self.entries().done.is_empty() {
-                self.more.notified().await;
-            }
         }
     }
 
     /// Returns what may be acknowledged at once, by stream.
-    fn take_page(&self) -> BTreeMap<usize, Vec<String>> {
+    fn page(&self) -> BTreeMap<usize, Vec<String>> {
         let mut page: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for (stream, id) in self.entries().done.iter().take(MAX_IDS) {
             page.entry(*stream).or_default().push(id.clone());
@@ -97,7 +112,7 @@ mod tests {
         assert!(acks.begin(1, "1-0"), "another stream may have the same id");
         acks.done(0, "1-0".to_owned());
         assert!(!acks.begin(0, "1-0"), "its acknowledgement is on the way");
-        assert_eq!(acks.take_page(), BTreeMap::from([(0, vec!["1-0".to_owned()])]));
+        assert_eq!(acks.page(), BTreeMap::from([(0, vec!["1-0".to_owned()])]));
         acks.forget(1, "1-0".to_owned());
         assert!(acks.begin(1, "1-0"));
     }

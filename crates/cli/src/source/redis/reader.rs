@@ -19,6 +19,8 @@ use super::metrics::Metrics;
 use super::scripts::{Claim, Gap, Read, Seat, StreamEntry};
 use crate::exit::note;
 
+/// The most entries of the first read, when nothing is known of their size.
+const FIRST_COUNT: usize = 50;
 /// The most entries of one read.
 const MAX_COUNT: usize = 500;
 /// How many bytes of fields a read should have.
@@ -41,6 +43,8 @@ pub(super) struct Reader {
     has_lease: bool,
     told_standby: bool,
     claimed: Option<Instant>,
+    /// The newest entry that this reader was given, as long as it has the lease.
+    last: Option<String>,
 }
 
 /// The parts of a reader that the session has.
@@ -67,10 +71,11 @@ impl Reader {
             events,
             metrics,
             wait,
-            count: MAX_COUNT,
+            count: FIRST_COUNT,
             has_lease: false,
             told_standby: false,
             claimed: None,
+            last: None,
         })
     }
 
@@ -108,7 +113,7 @@ impl Reader {
             (_, _) => {}
         }
         if !had_lease {
-            self.claimed = None;
+            (self.claimed, self.last) = (None, None);
         }
         Ok(self.has_lease)
     }
@@ -140,13 +145,18 @@ impl Reader {
     }
 
     async fn read(&mut self) -> Result<(), RedisError> {
-        match self.seat.read(&mut self.redis, self.count).await? {
+        match self.seat.read(&mut self.redis, self.count, self.last.as_deref()).await? {
             Read::Lost => self.lost(),
-            Read::Gap(gap) => self.heal(&gap).await?,
-            Read::Entries { incarnation, lag, pending, top, entries } => {
+            Read::Moved => (self.claimed, self.last) = (None, None),
+            Read::Gap(gap) => {
+                self.last = None;
+                self.heal(&gap).await?;
+            }
+            Read::Entries { incarnation, lag, pending, last, entries } => {
                 self.metrics.group(&self.seat.names.stream, lag, pending);
+                self.last = Some(last.clone());
                 if entries.is_empty() {
-                    return self.wait_for_more(&top).await;
+                    return self.wait_for_more(&last).await;
                 }
                 self.adapt(&entries);
                 self.hand_over(&incarnation, entries).await?;
@@ -203,11 +213,11 @@ impl Reader {
         }
     }
 
-    /// Waits until the stream has an entry above this id, or until it is time to renew the lease.
-    async fn wait_for_more(&mut self, top: &str) -> Result<(), RedisError> {
+    /// Waits until the stream has an entry behind this one, or until it is time to renew the lease.
+    async fn wait_for_more(&mut self, last: &str) -> Result<(), RedisError> {
         let mut command = cmd("XREAD");
         command.arg("COUNT").arg(1).arg("BLOCK").arg(self.wait.as_millis().to_string());
-        command.arg("STREAMS").arg(&self.seat.names.stream).arg(top);
+        command.arg("STREAMS").arg(&self.seat.names.stream).arg(last);
         drop(self.waiting.ask::<Value>(&command).await?);
         Ok(())
     }

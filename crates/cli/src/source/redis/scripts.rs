@@ -30,6 +30,8 @@ impl StreamEntry {
 pub(super) enum Read {
     /// Another process reads the stream.
     Lost,
+    /// Entries after the newest that this reader was given are another's. Nothing was read.
+    Moved,
     /// Something may be missing. Nothing was read.
     Gap(Gap),
     /// What the group had not read.
@@ -38,8 +40,8 @@ pub(super) enum Read {
         /// How many entries are left, where Redis knows.
         lag: Option<i64>,
         pending: i64,
-        /// The newest id that the stream ever had.
-        top: String,
+        /// The newest entry that the group was given.
+        last: String,
         entries: Vec<StreamEntry>,
     },
 }
@@ -134,13 +136,19 @@ impl Seat {
         }
     }
 
-    /// Reads on.
-    pub(super) async fn read(&self, redis: &mut Connection, count: usize) -> Result<Read, RedisError> {
+    /// Reads on behind the newest entry that this reader was given, if it knows.
+    pub(super) async fn read(
+        &self,
+        redis: &mut Connection,
+        count: usize,
+        last: Option<&str>,
+    ) -> Result<Read, RedisError> {
         let mut command = self.script(READ);
-        command.arg(count).arg(self.start).arg(incarnation());
+        command.arg(count).arg(self.start).arg(incarnation()).arg(last.unwrap_or_default());
         let mut answer = Answer::of(redis.ask(&command).await?)?;
         match answer.text()?.as_str() {
             "lost" => Ok(Read::Lost),
+            "moved" => Ok(Read::Moved),
             "gap" => Ok(Read::Gap(Gap {
                 incarnation: answer.text()?,
                 reason: answer.text()?,
@@ -153,7 +161,7 @@ impl Seat {
                 incarnation: answer.text()?,
                 lag: Some(answer.number()?).filter(|lag| *lag >= 0),
                 pending: answer.number()?,
-                top: answer.text()?,
+                last: answer.text()?,
                 entries: answer.entries()?,
             }),
         }

@@ -1,6 +1,7 @@
 -- Reads what the group has not read, unless something may be missing before it.
 -- KEYS: the stream, the lease, the memory.
--- ARGV: the token, the lease's time, the group, the consumer, the count, where a new group begins, a new incarnation.
+-- ARGV: the token, the lease's time, the group, the consumer, the count, where a new group begins, a new incarnation, the
+-- newest entry that this reader was given, if it knows.
 -- The lease makes one reader of many; nothing can come between this check and the read.
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return { 'lost' } end
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
@@ -81,9 +82,15 @@ if not gap and is_after(top, last) then
 end
 if gap then return { 'gap', seen.incarnation, gap, server, tostring(gone), first or top, deleted } end
 
+-- Somebody else was given entries, or an answer to this reader was lost: they are claimed first, for the order.
+if ARGV[8] ~= '' and ARGV[8] ~= last then return { 'moved' } end
+
 local read = redis.call('XREADGROUP', 'GROUP', ARGV[3], ARGV[4], 'COUNT', ARGV[5], 'STREAMS', KEYS[1], '>')
 local entries = read and read[1][2] or {}
-if #entries > 0 then redis.call('HSET', KEYS[3], 'top', top, 'added', added or 0) end
+if #entries > 0 then
+  last = entries[#entries][1]
+  redis.call('HSET', KEYS[3], 'top', top, 'added', added or 0)
+end
 local lag = -1
 if added and group['entries-read'] then lag = added - group['entries-read'] - #entries end
-return { 'entries', seen.incarnation, lag, group['pending'] + #entries, top, entries }
+return { 'entries', seen.incarnation, lag, group['pending'] + #entries, last, entries }
