@@ -1,4 +1,4 @@
-// `newsreel source http` watched and run from cron: `--once`, `status`, metrics, rows that name nothing, and a clean end.
+// `newsreel source http` watched and run from cron: `--once`, `status`, metrics, rows that name nothing, and its ends.
 
 import { strictEqual as same, deepStrictEqual as sameAll, match, ok } from 'node:assert';
 import { spawnSync } from 'node:child_process';
@@ -91,7 +91,19 @@ test('metrics count answers, rows and what is repeated; rows that name nothing a
     /^newsreel_source_connected\{side="api"\} 1$/m,
     /^newsreel_source_durable_delay_seconds_count [1-9]/m,
   ]) match(text, line);
+  const second = spawnSync(NEWSREEL, source.words, { encoding: 'utf8' });
+  match(second.stderr, /changes\.lock: another process follows this feed/);
   same(await source.kill('SIGTERM'), 0, source.log);
+});
+
+test('a source ends when one of its feeds has failed too often', async (t) => {
+  const broker = await startBroker(t);
+  const api = await Api.start(t, (url) => (url.pathname === '/bad' ? { status: 401 } : { body: { rows: [] } }));
+  const bad = `[[feed]]\nname = "bad"\nkind = "etag"\nurl = "${api.url}/bad"\n[[map]]\nfrom = "bad"\nkey = "bad:1"\n`;
+  const source = new HttpSource(t, { broker, map: FEED(api.url) + bad, flags: ['--max-failures', '2'] }).start();
+  same(await source.ended(), 6, source.log);
+  match(source.log, /bad: refused with 401; nothing of it was published, asking again \(failure 1\)/);
+  match(source.log, /the feed "bad" cannot be followed: refused with 401/);
 });
 
 test('a secret that is missing, a page of another server and a redirect elsewhere are told, and give no secret away', async (t) => {

@@ -135,7 +135,7 @@ pub(crate) async fn run(options: HttpOptions, mut broker: BrokerOptions) -> Resu
     let (to, entries) = mpsc::channel(WAITING_ROUNDS);
     let pollers = pollers(&options, &Arc::new(mapping), feeds, &watch, &counts, &to)?;
     drop(to);
-    publish(pollers, entries, &watch, broker).await
+    publish(pollers, entries, &watch, broker, options.once).await
 }
 
 /// Returns the feeds of the file that are asked.
@@ -161,7 +161,7 @@ fn pollers(
     entries: &Entries,
 ) -> Result<Vec<Poller>, Failure> {
     let poller = |feed: Feed| {
-        let files = FeedFiles::of(&options.state, &feed);
+        let mut files = FeedFiles::of(&options.state, &feed);
         let state = files.open(&feed, mapping).map_err(anyhow::Error::from)?;
         if let Some(gap) = &state.reached.gap {
             note!("source: {}: {gap}", feed.name);
@@ -193,6 +193,7 @@ async fn publish(
     mut entries: mpsc::Receiver<Vec<super::outgoing::Entry<Origin>>>,
     watch: &Arc<Watch>,
     broker: BrokerOptions,
+    once: bool,
 ) -> Result<(), Failure> {
     let stop = asked_to_stop()?;
     tokio::pin!(stop);
@@ -208,16 +209,19 @@ async fn publish(
             }
             Some(more) = entries.recv(), if outgoing.has_room() => outgoing.add(more).await,
             ended = running.join_next() => match ended {
-                // With --once a feed that failed does not keep the others from their end.
-                Some(Ok(Err(failure))) if failed.is_none() => failed = Some(failure),
-                Some(Ok(_)) => {}
+                // With --once a feed that failed does not keep the others from their end. A source that would go on
+                // without one of its feeds ends, for whoever started it to see.
+                Some(Ok(Err(failure))) => {
+                    failed.get_or_insert(failure);
+                    if !once {
+                        break;
+                    }
+                }
+                Some(Ok(Ok(()))) => {}
                 Some(Err(error)) => return Err(anyhow::Error::from(error).into()),
                 None => break,
             },
             () = &mut stop => break,
-        }
-        if failed.is_some() && running.is_empty() {
-            break;
         }
     }
     outgoing.finish().await;

@@ -1,6 +1,6 @@
 //! The files of a feed, in the folder of `--state`: its state, its rows that name nothing, and its snapshot.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,8 @@ use crate::kept;
 pub(super) struct FeedFiles {
     folder: PathBuf,
     name: String,
+    /// Held for as long as the feed is followed.
+    lock: Option<File>,
 }
 
 /// A file that cannot be read or written.
@@ -29,7 +31,7 @@ pub(super) struct FileError {
 impl FeedFiles {
     /// Returns the files of a feed in a folder.
     pub(super) fn of(folder: &Path, feed: &Feed) -> Self {
-        Self { folder: folder.to_owned(), name: feed.name.clone() }
+        Self { folder: folder.to_owned(), name: feed.name.clone(), lock: None }
     }
 
     /// Returns the path of the file with this ending.
@@ -47,13 +49,28 @@ impl FeedFiles {
         }
     }
 
-    /// Reads the state of a feed, or begins one. Makes the folder.
-    pub(super) fn open(&self, feed: &Feed, mapping: &Mapping) -> Result<FeedState, FileError> {
+    /// Reads the state of a feed, or begins one. Makes the folder, and keeps other processes from these files.
+    pub(super) fn open(&mut self, feed: &Feed, mapping: &Mapping) -> Result<FeedState, FileError> {
         fs::create_dir_all(&self.folder).map_err(|why| FileError { path: self.folder.clone(), why })?;
+        self.lock = Some(self.locked()?);
         let known = self.read()?.map(|state| state.resume(feed, mapping));
         let history = || format!("{:08x}{:08x}", random_u32(), random_u32());
         let begun = || FeedState::new(feed, mapping, history(), "nothing is known of an earlier run");
         Ok(known.unwrap_or_else(begun))
+    }
+
+    /// Returns the lock of the files, which a process that ends lets go.
+    fn locked(&self) -> Result<File, FileError> {
+        let path = self.path("lock");
+        let opened = File::options().create(true).truncate(false).write(true).open(&path);
+        let locked = opened.and_then(|file| match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(io::Error::other(
+                "another process follows this feed: give each source a --state of its own",
+            )),
+            Err(TryLockError::Error(why)) => Err(why),
+        });
+        locked.map_err(|why| FileError { path, why })
     }
 
     /// Writes the state, so that a crash leaves the old one or the new one.
