@@ -2,6 +2,7 @@
 
 import production, { Broker, Replica as Production } from 'WORKER';
 
+export { AlertBoard } from 'WORKER';
 export { Broker };
 
 const points = [];

@@ -27,6 +27,7 @@ const ADDRESSES = [
   [`${CATALOG}/followers`, 'GET'],
   [`${CATALOG}/hooks/netflix`, 'POST'],
   [`${CATALOG}/dead-letters`, 'GET, POST'],
+  [`${CATALOG}/alerts`, 'GET, POST'],
   [`${CATALOG}/entries/title:1`, 'GET, POST, PUT'],
   [`${CATALOG}/entries?key=title:1`, 'GET, POST'],
   [`${CATALOG}/leases`, 'POST'],

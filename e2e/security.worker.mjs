@@ -23,6 +23,7 @@ const watched = (Production, kind) =>
     }
   };
 
+export { AlertBoard } from 'WORKER';
 export const Broker = watched(ProductionBroker, 'broker');
 export const Replica = watched(ProductionReplica, 'replica');
 

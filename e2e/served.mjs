@@ -17,9 +17,9 @@ export class Served {
 
   /**
    * `state` is where the objects are kept, `vars` the deployment's variables beside the usual, `around` the name of a
-   * module of these tests around the production Worker (`WORKER`, and a second one, `SECOND`).
+   * module of these tests around the production Worker (`WORKER`, and a second one, `SECOND`), `classes` those of the objects.
    */
-  static async at(t, { vars = {}, state, around } = {}) {
+  static async at(t, { vars = {}, state, around, classes = ['Broker', 'Replica'] } = {}) {
     const served = new Served();
     // Before its folders are removed: a test's end runs in the order in which it was told.
     t.after(() => served.kill());
@@ -31,7 +31,7 @@ export class Served {
     mkdirSync(state, { recursive: true });
     const config = join(folder, 'config.capnp');
     const all = { EDGE: 'e2e', ORIGIN_URL: 'http://127.0.0.1:1', ...SECRETS, ...vars };
-    writeFileSync(config, configuration({ port, modules, classes: ['Broker', 'Replica'], state, kv: kv.port, vars: all }));
+    writeFileSync(config, configuration({ port, modules, classes, state, kv: kv.port, vars: all }));
     Object.assign(served, { config, kv, state, broker: new Broker(`http://127.0.0.1:${port}`) });
     return served;
   }

@@ -77,6 +77,9 @@ export async function startKv() {
 /** A text of a configuration. */
 const text = (value) => JSON.stringify(String(value));
 
+/** Returns the binding of a class of objects: `ALERT_BOARD` of `AlertBoard`. */
+const bindingOf = (name) => name.replace(/(?<=[a-z])(?=[A-Z])/g, '_').toUpperCase();
+
 /**
  * Returns the configuration of one Worker that listens on 127.0.0.1.
  *
@@ -86,7 +89,7 @@ const text = (value) => JSON.stringify(String(value));
  */
 export function configuration({ port, modules, classes, state, kv, vars = {}, beside = { services: [], sockets: [] } }) {
   const bindings = [
-    ...classes.map((name) => `(name = ${text(name.toUpperCase())}, durableObjectNamespace = ${text(name)})`),
+    ...classes.map((name) => `(name = ${text(bindingOf(name))}, durableObjectNamespace = ${text(name)})`),
     ...(kv ? ['(name = "ENTRIES", kvNamespace = "kv")'] : []),
     ...Object.entries(vars).filter(([, value]) => value !== undefined).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`),
   ];

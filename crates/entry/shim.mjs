@@ -57,6 +57,7 @@ const renewable = (Class) =>
     }
   };
 
+export const AlertBoard = renewable(wasm.AlertBoard);
 export const Broker = renewable(wasm.Broker);
 export const Replica = renewable(wasm.Replica);
 export const Newsreel = entrypointOf(wasm);

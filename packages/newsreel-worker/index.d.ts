@@ -23,6 +23,12 @@ export class Replica extends DurableObject<NewsreelEnv> {
   alarm(): Promise<void>;
 }
 
+/** The Durable Object that keeps the alerts of a catalog, and tells receivers of them. Optional. */
+export class AlertBoard extends DurableObject<NewsreelEnv> {
+  fetch(request: Request): Promise<Response>;
+  alarm(): Promise<void>;
+}
+
 /** What the configuration of a binding to `Newsreel` may say: the catalog of its calls, and the name of the publisher. */
 export interface NewsreelProps {
   catalog?: string;

@@ -94,6 +94,17 @@ export interface Variables {
    */
   HOOKS?: Record<string, Hook> | string;
   /**
+   * The rules of alerts, where they differ from the defaults (`docs/alerts.md`): for each rule `off`, `warning`,
+   * `critical`, `window_s`, `least`, and the same for a class in `classes`. Default: every rule is on, with its own
+   * thresholds.
+   */
+  ALERTS?: Record<string, Policy> | string;
+  /**
+   * Who is told of alerts: for each receiver `url` or `url_secret`, `secret` (the name of the secret that signs), and
+   * `form`, `standard` or `slack`. Default: nobody: alerts are in `GET alerts` and the console.
+   */
+  ALERT_HOOKS?: string[] | string;
+  /**
    * The catalogs that are served. Set the list: entries are read without a token, and every name that is read costs
    * objects. Default: every catalog.
    */
@@ -146,6 +157,11 @@ export interface Bindings {
   BROKER?: DurableObjectNamespace;
   /** One object for each edge and catalog: it follows the broker and tells readers. Required. */
   REPLICA: DurableObjectNamespace;
+  /**
+   * One object for each catalog: the alerts of its edges, and the messages that tell of them. Without it nobody is told
+   * of alerts.
+   */
+  ALERT_BOARD?: DurableObjectNamespace;
   /** Entries of up to 25 MiB. Required. */
   ENTRIES: KVNamespace;
   /**

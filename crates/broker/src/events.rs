@@ -83,6 +83,8 @@ impl CatalogEvents {
             | Route::DeadLetters(..)
             | Route::Hook(..)
             | Route::SettleDeadLetters(_)
+            | Route::Alerts(_)
+            | Route::TellAlerts(_)
             | Route::Edge(..)
             | Route::Healthz
             | Route::Readyz) => self.answer_other(request.into(), other).await.map(web_sys::Response::from),
@@ -105,6 +107,8 @@ impl CatalogEvents {
             | Route::Publish(..)
             | Route::PublishSocket(_)
             | Route::Follow(..)
+            | Route::Alerts(_)
+            | Route::TellAlerts(_)
             | Route::Edge(..)
             | Route::Healthz
             | Route::Readyz => Err(Problem::new(Code::UnknownPath, "the broker has no such address").into()),

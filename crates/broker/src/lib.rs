@@ -12,11 +12,13 @@
 //! - `driver`: the hub's driver on its machine: `rows`, the log in SQLite; `sockets`, the hibernatable sockets, by
 //!   session; `parts`, the parts of replays read last; `platform` joins them; `notify` wakes requests that wait for a step;
 //! - `dead_letters`: messages of hooks that could not be published, kept in the object's rows;
+//! - `alerts`: a second object for each catalog, with the alerts of its edges and the messages that tell of them;
 //! - `config`: the deployment's variables; `tags`: the use of a socket; `http`: requests and responses;
 //! - `js`: the few JavaScript calls that crate `worker` does not wrap.
 //!
 //! *Architecture invariant:* `publish` and `follow` use `driver` and do not know each other; `driver` knows neither.
 
+mod alerts;
 mod config;
 mod dead_letters;
 mod driver;
@@ -32,5 +34,6 @@ mod worker;
 
 pub use self::worker::at_once::at_once;
 pub use self::worker::front_door::serve;
+pub use alerts::AlertBoard;
 pub use hooks::queue::{Batch, consume};
 pub use object::Broker;

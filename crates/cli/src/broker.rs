@@ -120,6 +120,17 @@ impl BrokerClient {
         http::call(self.request(Method::POST, "/dead-letters").body(body), BROKER).await
     }
 
+    /// Returns the alerts of the catalog, as the deployment wrote them.
+    pub(crate) async fn alerts(&self) -> Result<String, CallError> {
+        http::call(self.request(Method::GET, "/alerts"), BROKER).await
+    }
+
+    /// Has a message sent to every receiver of alerts.
+    pub(crate) async fn test_alerts(&self) -> Result<String, CallError> {
+        let request = self.request(Method::POST, "/alerts").header("Content-Type", "application/json");
+        http::call(request.body(r#"{"test":true}"#), BROKER).await
+    }
+
     /// Has the edge at this address fill the keys of the body; returns what it wrote of them.
     pub(crate) async fn fill(&self, body: String) -> Result<String, CallError> {
         let request = self.request(Method::POST, "/fill").timeout(FILL_TIMEOUT);

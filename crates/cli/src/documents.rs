@@ -6,6 +6,7 @@
 //! if a document is out of date. A generated part stands between two lines, `BEGIN GENERATED name` and `END
 //! GENERATED name`.
 
+mod alerts;
 mod cli;
 mod configuration;
 mod worker_package;

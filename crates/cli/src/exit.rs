@@ -97,6 +97,12 @@ pub(crate) enum Failure {
     /// A deployment was checked, and is not consistent enough.
     #[error("{0}")]
     Inconsistent(String),
+    /// Alerts are open, and the caller asked to fail then.
+    #[error("{open} alerts are open")]
+    AlertsOpen {
+        /// How many.
+        open: usize,
+    },
     /// The reader of stdout has gone, which ends a command quietly.
     #[error("the reader of stdout went away")]
     Unread,
@@ -119,7 +125,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Unread => 0,
-            Self::NotFilled { .. } | Self::Other(_) => 1,
+            Self::NotFilled { .. } | Self::AlertsOpen { .. } | Self::Other(_) => 1,
             Self::Input(_) => 3,
             Self::Refused { .. } | Self::Redirected { .. } | Self::WrongServer { .. } => 4,
             Self::Unreachable { .. } => 5,
@@ -151,6 +157,7 @@ impl Failure {
             }
             Self::Refused { .. }
             | Self::NotFilled { .. }
+            | Self::AlertsOpen { .. }
             | Self::Slot { .. }
             | Self::Inconsistent(_)
             | Self::Input(_)

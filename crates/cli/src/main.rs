@@ -3,6 +3,7 @@
 //! Output for programs goes to stdout, messages for people to stderr. Every flag has an environment variable.
 
 mod admin;
+mod alerts;
 mod broker;
 mod check;
 mod database;
@@ -97,6 +98,11 @@ enum Command {
     /// Show the newest version of a catalog's log, the oldest that is kept in full, and its size.
     #[command(after_long_help = status::EXAMPLES)]
     Status(status::StatusOptions),
+    /// Show the alerts of a catalog: what is wrong, where, since when, and what to do. Needs an admin token.
+    ///
+    /// Prints a line for each open alert, the worst first: severity, since when, and a sentence.
+    #[command(after_long_help = alerts::EXAMPLES)]
+    Alerts(alerts::AlertsOptions),
     /// Fill caches ahead with the keys that are read most.
     ///
     /// The keys are fetched through an edge, or, with --namespace-id, from the origin straight into Workers
@@ -168,6 +174,7 @@ fn main() -> std::process::ExitCode {
             Command::Export(options) => export::run(options, broker).await,
             Command::Import(options) => import::run(options, broker).await,
             Command::Status(options) => status::run(options, broker).await,
+            Command::Alerts(options) => alerts::run(options, broker).await,
             Command::Fill(options) => fill::run(options, broker).await,
             Command::CheckConfig(options) => check::run(&options),
             Command::Source(command) => source::run(command, broker).await,

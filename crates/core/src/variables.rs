@@ -13,6 +13,8 @@
 use serde_json::Value;
 
 use crate::access::hooks::HooksError;
+use crate::alerts::receivers::ReceiversError;
+use crate::alerts::settings::AlertsError;
 use crate::read::policy::{Policies, PolicyError};
 use crate::wire::problem::{Code, Problem};
 
@@ -23,10 +25,12 @@ mod table;
 mod tests;
 
 pub use bindings::{
-    BINDINGS, BROKER, Binding, BindingKind, COPIES, DEAD_QUEUE_SUFFIX, ENTRIES, HOOK_QUEUE, METRICS, REPLICA,
+    ALERT_BOARD, BINDINGS, BROKER, Binding, BindingKind, COPIES, DEAD_QUEUE_SUFFIX, ENTRIES, HOOK_QUEUE,
+    METRICS, REPLICA,
 };
 pub use kinds::{
-    Address, CatalogList, EdgeName, HookTable, Kind, Number, OriginList, PolicyTable, Secret, Switch, Unit,
+    Address, AlertTable, CatalogList, EdgeName, HookTable, Kind, Number, OriginList, PolicyTable,
+    ReceiverList, Secret, Switch, Unit,
 };
 pub use table::*;
 
@@ -85,6 +89,12 @@ pub enum VariableError {
     /// A table of hooks that cannot be read.
     #[error(transparent)]
     Hooks(#[from] HooksError),
+    /// A table of rules that cannot be read.
+    #[error(transparent)]
+    Alerts(#[from] AlertsError),
+    /// A list of receivers that cannot be read.
+    #[error(transparent)]
+    Receivers(#[from] ReceiversError),
 }
 
 impl From<VariableError> for Problem {

@@ -65,6 +65,8 @@ fn operation_id(route: &Route) -> &'static str {
         Route::Hook(..) => "takeMessage",
         Route::DeadLetters(..) => "getDeadLetters",
         Route::SettleDeadLetters(_) => "settleDeadLetters",
+        Route::Alerts(_) => "getAlerts",
+        Route::TellAlerts(_) => "tellAlerts",
         Route::Edge(_, EdgeCall::Entry(_)) => "getEntry",
         Route::Edge(_, EdgeCall::Entries(_)) => "getEntries",
         Route::Edge(_, EdgeCall::EntriesOf) => "postEntries",
@@ -79,7 +81,7 @@ fn operation_id(route: &Route) -> &'static str {
     }
 }
 
-const OPERATION_IDS: [&str; 24] = [
+const OPERATION_IDS: [&str; 26] = [
     "publish",
     "publishSocket",
     "beginEpoch",
@@ -90,6 +92,8 @@ const OPERATION_IDS: [&str; 24] = [
     "takeMessage",
     "getDeadLetters",
     "settleDeadLetters",
+    "getAlerts",
+    "tellAlerts",
     "getEntry",
     "getEntries",
     "postEntries",

@@ -10,6 +10,16 @@ pub(crate) fn get(url: &str, headers: &Headers) -> Result<Request> {
     abortable_get(url, headers, None)
 }
 
+/// Returns a POST request that follows no redirect.
+pub(crate) fn post(url: &str, headers: &Headers, body: &str) -> Result<Request> {
+    let init = RequestInit::new();
+    init.set_method("POST");
+    init.set_headers(headers.0.as_ref());
+    init.set_body(&body.into());
+    init.set_redirect(RequestRedirect::Manual);
+    Ok(web_sys::Request::new_with_str_and_init(url, &init)?.into())
+}
+
 /// Returns a GET request that a signal ends, that no cache answers and that follows no redirect: a redirect leads to a
 /// page for people as likely as to what was asked for, and another host would be shown the token.
 pub(crate) fn abortable_get(url: &str, headers: &Headers, signal: Option<&AbortSignal>) -> Result<Request> {

@@ -8,13 +8,16 @@
 //! - `kv_cleanup`: deletes what no reader will ask KV for; `prefetch`: fetches hot values ahead of their readers;
 //! - `usage`: what readers report; `fill_turns`: which of their requests fills a key;
 //! - `effort`: what the replica itself does, and how late versions come;
-//! - `operator`: what an operator asks: why a read answers as it does here, what a publish would hit.
+//! - `operator`: what an operator asks: why a read answers as it does here, what a publish would hit;
+//! - `judge_alerts`: judges this edge by its series, and tells the board of what changed; `alerts`: what it knows of that.
 
+mod alerts;
 mod answer_readers;
 mod broker_socket;
 mod driver;
 mod effort;
 mod fill_turns;
+mod judge_alerts;
 mod kv_cleanup;
 pub(crate) mod object;
 mod operator;

@@ -13,7 +13,7 @@ use worker::{
 };
 
 // The runtime finds a Durable Object's class by its export: a crate that is not named here vanishes.
-pub use newsreel_broker::Broker;
+pub use newsreel_broker::{AlertBoard, Broker};
 pub use newsreel_edge::Replica;
 
 /// Answers a request: a value in memory at once, since a promise would cost more than its read; a publish or a follower's

@@ -11,7 +11,7 @@ use newsreel_core::wire::query::MAX_PAGE_VERSIONS;
 use newsreel_core::wire::query::{FollowQuery, MAX_FOLLOWER_NAME_BYTES, MAX_TOPICS, MAX_TOPICS_BYTES};
 use newsreel_core::wire::route::{EdgeCall, Route};
 use newsreel_core::wire::series::SeriesQuery;
-use newsreel_core::wire::{Key, UnixMillis};
+use newsreel_core::wire::{Catalog, Key, UnixMillis};
 
 use crate::memory::assert_bounded;
 use crate::names::check_key;
@@ -61,15 +61,7 @@ fn check_route(method: &str, route: &Route) {
         Route::Follow(catalog, follow) => {
             assert!(follow.name.len() <= MAX_FOLLOWER_NAME_BYTES && !follow.name.contains(char::is_control));
             check_topics(&follow.topics);
-            let query = follow.to_query();
-            let query = query.strip_prefix('?').unwrap_or_default();
-            let path = format!("/v1/catalogs/{catalog}/follow");
-            assert_eq!(
-                Route::parse("GET", &path, query).as_ref(),
-                Ok(route),
-                "a follow is what it is written as"
-            );
-            let _: &FollowQuery = follow;
+            check_follow(catalog, follow, route);
         }
         Route::Publish(_, query) => {
             assert_eq!(method, "POST");
@@ -87,6 +79,7 @@ fn check_route(method: &str, route: &Route) {
             assert!((1..=MAX_LETTERS_AT_ONCE).contains(&query.limit));
         }
         Route::NewEpoch(_)
+        | Route::TellAlerts(_)
         | Route::SettleDeadLetters(_)
         | Route::Edge(
             _,
@@ -102,9 +95,17 @@ fn check_route(method: &str, route: &Route) {
         | Route::PublishSocket(_)
         | Route::Status(_)
         | Route::Followers(_)
+        | Route::Alerts(_)
         | Route::Healthz
         | Route::Readyz => assert_ne!(method, "POST"),
     }
+}
+
+fn check_follow(catalog: &Catalog, follow: &FollowQuery, route: &Route) {
+    let query = follow.to_query();
+    let query = query.strip_prefix('?').unwrap_or_default();
+    let path = format!("/v1/catalogs/{catalog}/follow");
+    assert_eq!(Route::parse("GET", &path, query).as_ref(), Ok(route), "a follow is what it is written as");
 }
 
 fn check_series(query: &SeriesQuery) {

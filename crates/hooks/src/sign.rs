@@ -75,7 +75,11 @@ fn by_header(
     headers
 }
 
-fn standard(
+/// Returns the headers of a Standard Webhook.
+///
+/// # Errors
+/// [`SignError`] for a secret that is no key.
+pub fn standard(
     secret: &str,
     message_id: &str,
     now: UnixMillis,

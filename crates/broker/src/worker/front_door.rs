@@ -78,9 +78,11 @@ async fn answer(request: &Request, env: &Env, address: &Address, route: Result<R
         Route::Changes(catalog, query) => (Scope::Follow, catalog, Some(&query.topics)),
         Route::Follow(catalog, query) => (Scope::Follow, catalog, Some(&query.topics)),
         Route::Status(catalog) | Route::Series(catalog, _) => (Scope::Follow, catalog, None),
-        Route::Followers(catalog) | Route::NewEpoch(catalog) | Route::DeadLetters(catalog, _) => {
-            (Scope::Admin, catalog, None)
-        }
+        Route::Followers(catalog)
+        | Route::NewEpoch(catalog)
+        | Route::DeadLetters(catalog, _)
+        | Route::Alerts(catalog)
+        | Route::TellAlerts(catalog) => (Scope::Admin, catalog, None),
         Route::Readyz | Route::Edge(..) | Route::Hook(..) | Route::SettleDeadLetters(_) => {
             return Err(Problem::new(Code::UnknownPath, "this address is the edge's").into());
         }
@@ -94,7 +96,9 @@ async fn answer(request: &Request, env: &Env, address: &Address, route: Result<R
     }
     refuse_too_large(request, &route).await?;
     let url = narrowed.as_deref().unwrap_or(address.as_str());
-    let response = forward(request, env, url, catalog, &caller).await?;
+    let binding =
+        if matches!(route, Route::Alerts(_) | Route::TellAlerts(_)) { alert_board(env)? } else { BINDING };
+    let response = forward(request, env, binding, url, catalog, &caller).await?;
     // Callers with wider tokens get more at the same address, so no cache may keep this answer.
     let may_be_kept = |headers: &Headers| {
         headers.get("Cache-Control").map(|said| !said.is_some_and(|said| said.contains("no-store")))
@@ -175,10 +179,25 @@ fn problem_of(method: Method, error: &worker::Error) -> Problem {
     Problem::new(Code::Internal, "the request failed; it may be tried again")
 }
 
+/// Returns the binding of the objects of alerts, which a deployment need not have.
+fn alert_board(env: &Env) -> Result<&'static str, Failure> {
+    let binding = newsreel_core::variables::ALERT_BOARD.name;
+    match env.durable_object(binding) {
+        Ok(_) => Ok(binding),
+        Err(_) => {
+            let why = format!(
+                "this deployment has no alerts: bind {binding} to the class AlertBoard in wrangler.toml"
+            );
+            Err(Problem::new(Code::UnknownPath, why).into())
+        }
+    }
+}
+
 /// Hands the request of `caller` to the catalog's object and returns its answer.
 async fn forward(
     request: &Request,
     env: &Env,
+    binding: &str,
     url: &str,
     catalog: &Catalog,
     caller: &Caller,
@@ -191,7 +210,7 @@ async fn forward(
     if let Some(grant) = caller.grant.to_text() {
         headers.set(internal_headers::GRANT, &grant)?;
     }
-    let stub = env.durable_object(BINDING)?.get_by_name(catalog.as_str())?;
+    let stub = env.durable_object(binding)?.get_by_name(catalog.as_str())?;
     stub.fetch_with_request(inner).await
 }
 

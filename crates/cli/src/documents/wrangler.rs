@@ -1,6 +1,8 @@
 //! `wrangler.toml`: its variables, each with what it means.
 
-use newsreel_core::variables::{ALLOWED_ORIGINS, EDGE, HOOKS, ORIGIN_URL, POLICY, VARIABLES};
+use newsreel_core::variables::{
+    ALERT_HOOKS, ALERTS, ALLOWED_ORIGINS, EDGE, HOOKS, ORIGIN_URL, POLICY, VARIABLES,
+};
 
 use super::{check, wrapped};
 
@@ -10,11 +12,13 @@ const DEVELOPMENT: &[(&str, &str)] = &[
     (EDGE.name, "local"),
     (ALLOWED_ORIGINS.name, "http://localhost:*,http://127.0.0.1:*"),
 ];
+/// The variables that are tables, which the file shows at its end.
+const TABLES: [&str; 4] = [POLICY.name, HOOKS.name, ALERTS.name, ALERT_HOOKS.name];
 /// The longest line of the file.
 const WIDTH: usize = 120;
 
 fn variables() -> String {
-    let table = VARIABLES.iter().filter(|variable| ![POLICY.name, HOOKS.name].contains(&variable.name()));
+    let table = VARIABLES.iter().filter(|variable| !TABLES.contains(&variable.name()));
     let entries = table.map(|variable| {
         let (name, meaning) = (variable.name(), variable.meaning());
         let set = DEVELOPMENT.iter().find(|(set, _)| *set == name).map(|(_, value)| *value);

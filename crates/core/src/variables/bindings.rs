@@ -65,6 +65,14 @@ pub const REPLICA: Binding = Binding {
     without: "Required.",
     meaning: "One object for each edge and catalog: it follows the broker and tells readers.",
 };
+/// The Durable Objects of alerts.
+pub const ALERT_BOARD: Binding = Binding {
+    name: "ALERT_BOARD",
+    kind: BindingKind::DurableObjects { class: "AlertBoard" },
+    half: Half::Both,
+    without: "Without it nobody is told of alerts.",
+    meaning: "One object for each catalog: the alerts of its edges, and the messages that tell of them.",
+};
 /// The KV namespace of entries.
 pub const ENTRIES: Binding = Binding {
     name: "ENTRIES",
@@ -104,4 +112,4 @@ pub const HOOK_QUEUE: Binding = Binding {
 pub const DEAD_QUEUE_SUFFIX: &str = "-dead";
 
 /// All bindings, in the order in which `docs/configuration.md` lists them.
-pub const BINDINGS: &[Binding] = &[BROKER, REPLICA, ENTRIES, COPIES, METRICS, HOOK_QUEUE];
+pub const BINDINGS: &[Binding] = &[BROKER, REPLICA, ALERT_BOARD, ENTRIES, COPIES, METRICS, HOOK_QUEUE];

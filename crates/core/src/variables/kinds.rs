@@ -6,6 +6,7 @@ use url::Url;
 use super::VariableError;
 use crate::access::cors::Origins;
 use crate::access::hooks::Hooks;
+use crate::alerts::{AlertSettings, Receiver, receivers};
 use crate::read::policy::{Override, Policies};
 use crate::wire::name::Catalog;
 use crate::wire::query::MAX_FOLLOWER_NAME_BYTES;
@@ -105,6 +106,14 @@ pub struct PolicyTable {}
 /// A table of hooks, a table for each; or the JSON of one in a text.
 #[derive(Debug, Clone, Copy)]
 pub struct HookTable {}
+
+/// A table of the rules of alerts.
+#[derive(Debug, Clone, Copy)]
+pub struct AlertTable {}
+
+/// A list of receivers of alerts.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiverList {}
 
 /// A secret: any text. The value is never repeated in an error.
 #[derive(Debug, Clone, Copy)]
@@ -315,6 +324,46 @@ impl Kind for HookTable {
     fn schema(&self) -> Value {
         let hook = json!({ "type": "object", "required": ["scheme"] });
         json!({ "anyOf": [{ "type": "object", "additionalProperties": hook }, { "type": "string" }] })
+    }
+}
+
+impl Kind for AlertTable {
+    type Value = AlertSettings;
+
+    fn read(&self, _name: &'static str, given: Option<&Value>) -> Result<AlertSettings, VariableError> {
+        Ok(AlertSettings::read(given)?)
+    }
+
+    fn expected(&self) -> String {
+        "a table with a table for each rule".to_owned()
+    }
+
+    fn default_words(&self) -> String {
+        "every rule is on, with its own thresholds".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        AlertSettings::schema()
+    }
+}
+
+impl Kind for ReceiverList {
+    type Value = Vec<Receiver>;
+
+    fn read(&self, _name: &'static str, given: Option<&Value>) -> Result<Vec<Receiver>, VariableError> {
+        Ok(receivers::read(given)?)
+    }
+
+    fn expected(&self) -> String {
+        "a list of tables, one for each receiver".to_owned()
+    }
+
+    fn default_words(&self) -> String {
+        "nobody: alerts are in `GET alerts` and the console".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        receivers::schema()
     }
 }
 

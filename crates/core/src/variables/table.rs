@@ -1,8 +1,8 @@
 //! The table of variables and secrets.
 
 use super::{
-    Address, AnyVariable, CatalogList, EdgeName, Half, HookTable, Number, OriginList, PolicyTable, Secret,
-    Switch, Unit, Variable,
+    Address, AlertTable, AnyVariable, CatalogList, EdgeName, Half, HookTable, Number, OriginList,
+    PolicyTable, ReceiverList, Secret, Switch, Unit, Variable,
 };
 
 macro_rules! variables {
@@ -61,6 +61,12 @@ variables! {
     HOOKS = HookTable {}, Broker,
         "The webhooks that are taken: the table `[vars.HOOKS.netflix]` declares \
          `POST /v1/catalogs/{catalog}/hooks/netflix` with its scheme, the name of its secret and its mapping.";
+    ALERTS = AlertTable {}, Both,
+        "The rules of alerts, where they differ from the defaults (`docs/alerts.md`): for each rule `off`, `warning`, \
+         `critical`, `window_s`, `least`, and the same for a class in `classes`.";
+    ALERT_HOOKS = ReceiverList {}, Broker,
+        "Who is told of alerts: for each receiver `url` or `url_secret`, `secret` (the name of the secret that signs), and \
+         `form`, `standard` or `slack`.";
     CATALOGS = CatalogList { default: "every catalog" }, Both,
         "The catalogs that are served. Set the list: entries are read without a token, and every name that is read \
          costs objects.";

@@ -35,6 +35,10 @@ pub enum Route {
     DeadLetters(Catalog, DeadQuery),
     /// `POST /v1/catalogs/{catalog}/dead-letters`: publishes such messages again, or forgets them.
     SettleDeadLetters(Catalog),
+    /// `GET /v1/catalogs/{catalog}/alerts`: lists the alerts.
+    Alerts(Catalog),
+    /// `POST /v1/catalogs/{catalog}/alerts`: takes what an edge tells of its own alerts.
+    TellAlerts(Catalog),
     /// A call that the edge answers, and no broker.
     Edge(Catalog, EdgeCall),
     /// `GET /healthz`: says that the Worker is alive.
@@ -110,13 +114,8 @@ impl Route {
                 only(method, "GET")?;
                 Ok(Self::Followers(catalog(name)?))
             }
-            (["v1", "catalogs", name, "series"], None) => {
-                only(method, "GET")?;
-                let (catalog, query) = (catalog(name)?, SeriesQuery::parse(query)?);
-                Ok(match query.edge {
-                    EdgeChoice::Broker => Self::Series(catalog, query),
-                    EdgeChoice::One(_) | EdgeChoice::All => Self::Edge(catalog, EdgeCall::Series(query)),
-                })
+            (["v1", "catalogs", name, what @ ("series" | "alerts")], None) => {
+                Self::to_watch(method, name, what, query)
             }
             (["v1", "catalogs", name, what @ ("hooks" | "dead-letters")], rest) => {
                 Self::of_hooks(method, name, what, rest, query)
@@ -126,6 +125,21 @@ impl Route {
             }
             _ => Err(unknown()),
         }
+    }
+
+    /// Reads a call of those who watch a catalog, from the word after the catalog.
+    fn to_watch(method: &str, name: &str, what: &str, query: &str) -> Result<Self, Problem> {
+        if what == "alerts" {
+            only(method, "GET, POST")?;
+            let catalog = catalog(name)?;
+            return Ok(if method == "POST" { Self::TellAlerts(catalog) } else { Self::Alerts(catalog) });
+        }
+        only(method, "GET")?;
+        let (catalog, query) = (catalog(name)?, SeriesQuery::parse(query)?);
+        Ok(match query.edge {
+            EdgeChoice::Broker => Self::Series(catalog, query),
+            EdgeChoice::One(_) | EdgeChoice::All => Self::Edge(catalog, EdgeCall::Series(query)),
+        })
     }
 
     /// Reads a call about hooks from the word after the catalog, and the rest of the path after that word.
@@ -166,6 +180,8 @@ impl Route {
             | Self::Hook(catalog, _)
             | Self::DeadLetters(catalog, _)
             | Self::SettleDeadLetters(catalog)
+            | Self::Alerts(catalog)
+            | Self::TellAlerts(catalog)
             | Self::Edge(catalog, _) => Some(catalog),
             Self::Healthz | Self::Readyz => None,
         }

@@ -25,6 +25,7 @@ use worker::{Delay, Env, Result, State, WebSocket, console_error, console_log};
 use crate::clock::now;
 use crate::config::{Config, config};
 use crate::protocol::catalog_and_edge;
+use crate::replica::alerts::Alerts;
 use crate::replica::broker_socket::{self, SocketEvent};
 use crate::replica::effort::Effort;
 use crate::replica::fill_turns::FillTurns;
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) last_wait_failed: Cell<bool>,
     pub(crate) usage: RefCell<Usage>,
     pub(crate) effort: Effort,
+    pub(crate) alerts: RefCell<Alerts>,
+    pub(crate) telling_alerts: Cell<bool>,
     pub(crate) fill_turns: RefCell<FillTurns>,
     pub(crate) proving: Cell<bool>,
 }
@@ -81,6 +84,7 @@ impl Inner {
             .ok_or_else(|| worker::Error::from("a replica is addressed by catalog and edge"))?;
         let rows = Rows::open(&state)?;
         let usage = Usage::load(&rows)?;
+        let alerts = Alerts::load(rows.alerts()?.as_deref());
         let config = config(&env);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| worker::Error::from(error.to_string()))?;
@@ -106,6 +110,8 @@ impl Inner {
             last_wait_failed: Cell::new(false),
             usage: RefCell::new(usage),
             effort: Effort::wake(),
+            alerts: RefCell::new(alerts),
+            telling_alerts: Cell::new(false),
             proving: Cell::new(false),
         })
     }
@@ -344,6 +350,7 @@ impl Inner {
         }
         let tasks = self.rows.has_tasks().unwrap_or(true);
         let read_lately = now().since(self.last_asked.get()) < IDLE_AFTER;
+        self.judge_alerts(read_lately);
         if read_lately && self.phase() == Phase::Idle {
             self.step(FollowerInput::Start);
         }

@@ -35,6 +35,7 @@ const MIGRATIONS: &[&str] = &[include_str!("rows/sql/schema_1.sql")];
 const POSITION: &str = "position";
 const FOLDING: &str = "folding";
 const COUNTS: &str = "counts";
+const ALERTS: &str = "alerts";
 
 /// The rows of one replica.
 pub(crate) struct Rows {
@@ -196,6 +197,16 @@ impl Rows {
     /// Returns the readers' counts, as they were kept.
     pub(crate) fn counts(&self) -> Result<String> {
         Ok(self.database.meta(COUNTS)?.unwrap_or_default())
+    }
+
+    /// Returns the alerts, as they were kept.
+    pub(crate) fn alerts(&self) -> Result<Option<String>> {
+        self.database.meta(ALERTS)
+    }
+
+    /// Keeps the alerts.
+    pub(crate) fn keep_alerts(&self, json: &str) -> Result<()> {
+        self.database.set_meta(ALERTS, json)
     }
 
     /// Keeps the readers' counts.

@@ -1,0 +1,241 @@
+//! What an edge judges: its series of the last minutes by every rule.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::judge::{Judge, Measured, Subject, Transition};
+use super::rules::{About, RULES, Rule};
+use super::settings::AlertSettings;
+use crate::wire::UnixMillis;
+use crate::wire::series::SeriesPage;
+
+/// The figures of an edge that are no series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EdgeFigures {
+    /// How long the edge, which has readers, has not followed the log; zero while it does.
+    pub gone: Duration,
+    /// How many old entries wait to be deleted from KV.
+    pub kv_todo: u64,
+}
+
+/// Judges an edge by every rule. `page` gives the series of a time that ends now.
+///
+/// # Errors
+/// That of `page`: nothing of the rules from there on is judged.
+pub fn judge<E>(
+    judge: &mut Judge,
+    settings: &AlertSettings,
+    now: UnixMillis,
+    figures: EdgeFigures,
+    mut page: impl FnMut(Duration) -> Result<SeriesPage, E>,
+) -> Result<Vec<Transition>, E> {
+    let is_judged = |subject: &Subject| {
+        let rule = Rule::named(&subject.rule);
+        rule.is_some_and(|rule| settings.of(rule, subject.class.as_deref()).is_some())
+    };
+    let mut transitions = judge.retain(now, is_judged);
+    let mut known: Option<(Duration, SeriesPage)> = None;
+    for rule in RULES {
+        let window = settings.window(rule);
+        let page = match known.take().filter(|(of, _)| *of == window) {
+            Some((_, page)) => page,
+            None => page(window)?,
+        };
+        for class in subjects(judge, rule, &page) {
+            let Some(thresholds) = settings.of(rule, class.as_deref()) else { continue };
+            let measured = measured(rule, class.as_deref(), &page, figures);
+            let subject = Subject { rule: rule.id.to_owned(), class };
+            transitions.extend(judge.judge(now, &subject, &thresholds, measured));
+        }
+        known = Some((window, page));
+    }
+    Ok(transitions)
+}
+
+/// Returns the classes that a rule judges: those of the series, and those that have an alert; or none, for the edge as a
+/// whole.
+fn subjects(judge: &Judge, rule: &Rule, page: &SeriesPage) -> BTreeSet<Option<String>> {
+    if rule.about == About::Edge {
+        return BTreeSet::from([None]);
+    }
+    let read = page.series.iter().filter(|series| series.name == "reads").map(|series| series.class.clone());
+    let levels = judge.levels();
+    let open = levels.keys().filter(|subject| subject.rule == rule.id).map(|subject| subject.class.clone());
+    read.chain(open).filter(Option::is_some).collect()
+}
+
+fn measured(rule: &Rule, class: Option<&str>, page: &SeriesPage, figures: EdgeFigures) -> Option<Measured> {
+    let count = |names: &[&str]| names.iter().map(|name| total(page, name, class)).sum::<u64>();
+    let share = |names: &[&str]| {
+        let reads = count(&["reads"]);
+        (reads > 0).then(|| Measured { value: float(count(names)) / float(reads), of: reads })
+    };
+    match rule.id {
+        "hit-rate" => share(&["hits_memory", "hits_kv", "hits_r2"]),
+        "stale-answers" => share(&["answers_stale", "answers_revalidating"]),
+        "origin-fallback" => share(&["hits_origin", "origin_failures"]),
+        "read-p99" => quantile(page, "read_ms", class),
+        "propagation" => quantile(page, "propagation_ms", class),
+        "edge-gone" => Some(Measured { value: figures.gone.as_secs_f64() * 1_000.0, of: 1 }),
+        "kv-todo" => Some(Measured { value: float(figures.kv_todo), of: 1 }),
+        _ => None,
+    }
+}
+
+fn total(page: &SeriesPage, name: &str, class: Option<&str>) -> u64 {
+    let is_it = |one: &&crate::wire::series::Series| one.name == name && one.class.as_deref() == class;
+    page.series.iter().filter(is_it).flat_map(|one| one.values.iter().flatten()).sum()
+}
+
+/// Returns the bound below which 99 of 100 observations are. Past the last bound it is twice that.
+fn quantile(page: &SeriesPage, name: &str, class: Option<&str>) -> Option<Measured> {
+    let one = page.histograms.iter().find(|one| one.name == name && one.class.as_deref() == class)?;
+    let mut counts = vec![0_u64; one.bounds.len() + 1];
+    for buckets in one.counts.iter().flatten() {
+        counts.iter_mut().zip(buckets).for_each(|(count, more)| *count += more);
+    }
+    let all: u64 = counts.iter().sum();
+    if all == 0 {
+        return None;
+    }
+    let wanted = all - all / 100;
+    let mut below = 0;
+    let at = counts.iter().position(|count| {
+        below += count;
+        below >= wanted
+    });
+    let last = one.bounds.last().copied().unwrap_or_default();
+    let bound = at.and_then(|at| one.bounds.get(at).copied()).unwrap_or(last * 2);
+    Some(Measured { value: float(bound), of: all })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share and a time need no 53 bits")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerts::Level;
+    use crate::wire::Catalog;
+    use crate::wire::series::{HistogramSeries, Merge, Resolution, Series, Span};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// An edge that judges itself every 30 s.
+    struct Edge {
+        judge: Judge,
+        now: UnixMillis,
+        settings: AlertSettings,
+    }
+
+    fn edge(settings: serde_json::Value) -> Edge {
+        let settings = AlertSettings::read(Some(&settings)).unwrap();
+        Edge { judge: Judge::default(), now: UnixMillis(1_000_000), settings }
+    }
+
+    impl Edge {
+        /// Judges the same figures five times, and returns the rules, classes and levels that changed.
+        fn sees(
+            &mut self,
+            series: &[(&str, u64)],
+            slow: &[u64],
+            figures: EdgeFigures,
+        ) -> Vec<(String, Level)> {
+            let mut changed = Vec::new();
+            for _ in 0..12 {
+                self.now = self.now.plus(Duration::from_secs(30));
+                let page = |_| Ok::<_, ()>(page(series, slow));
+                let told = judge(&mut self.judge, &self.settings, self.now, figures, page).unwrap();
+                changed.extend(told.into_iter().map(|one| (one.subject.rule, one.level)));
+            }
+            changed
+        }
+    }
+
+    fn page(series: &[(&str, u64)], slow: &[u64]) -> SeriesPage {
+        let span = Span { resolution: Resolution::TenSeconds, first: 0, end: 3 };
+        let mut page = SeriesPage::empty(Catalog::new("tv").unwrap(), None, &span);
+        let class = || Some("title".to_owned());
+        page.series = series
+            .iter()
+            .map(|(name, value)| Series {
+                name: (*name).to_owned(),
+                class: class(),
+                unit: "count".to_owned(),
+                merge: Merge::Sum,
+                values: vec![Some(value / 2), None, Some(value - value / 2)],
+            })
+            .collect();
+        page.histograms = vec![HistogramSeries {
+            name: "read_ms".to_owned(),
+            class: class(),
+            unit: "ms".to_owned(),
+            bounds: vec![10, 50, 100],
+            counts: vec![Some(slow.to_vec()), None, None],
+            sums: Vec::new(),
+        }];
+        page
+    }
+
+    fn told(rules: &[(&str, Level)]) -> Vec<(String, Level)> {
+        rules.iter().map(|(rule, level)| ((*rule).to_owned(), *level)).collect()
+    }
+
+    #[test]
+    fn an_edge_that_is_well_has_no_alert() {
+        let mut edge = edge(serde_json::json!({}));
+        let well = [
+            ("reads", 1_000),
+            ("hits_memory", 900),
+            ("hits_kv", 50),
+            ("hits_origin", 50),
+            ("answers_stale", 10),
+        ];
+        assert_eq!(edge.sees(&well, &[990, 10, 0, 0], EdgeFigures::default()), []);
+        assert_eq!(edge.judge, Judge::default());
+    }
+
+    #[test]
+    fn each_figure_has_its_rule() {
+        let mut edge = edge(serde_json::json!({}));
+        let bad = [
+            ("reads", 1_000),
+            ("hits_memory", 700),
+            ("hits_origin", 150),
+            ("answers_stale", 200),
+            ("answers_revalidating", 100),
+        ];
+        let figures = EdgeFigures { gone: Duration::from_secs(200), kv_todo: 9_000 };
+        let changed = edge.sees(&bad, &[900, 50, 10, 40], figures);
+        let expected = [
+            ("hit-rate", Level::Critical),
+            ("read-p99", Level::Critical),
+            ("stale-answers", Level::Critical),
+            ("origin-fallback", Level::Warning),
+            ("edge-gone", Level::Warning),
+            ("kv-todo", Level::Critical),
+        ];
+        assert_eq!(changed, told(&expected));
+        let over =
+            edge.sees(&[("reads", 1_000), ("hits_memory", 1_000)], &[1_000, 0, 0, 0], EdgeFigures::default());
+        assert_eq!(over.len(), expected.len());
+        assert!(over.iter().all(|(_, level)| *level == Level::Ok), "{over:?}");
+    }
+
+    #[test]
+    fn a_rule_that_is_off_is_not_judged_and_a_window_is_asked_for_once() {
+        let mut judge_of =
+            edge(serde_json::json!({ "hit-rate": { "off": true }, "kv-todo": { "window_s": 60 } }));
+        let bad = [("reads", 1_000), ("hits_memory", 0)];
+        assert_eq!(judge_of.sees(&bad, &[1_000, 0, 0, 0], EdgeFigures::default()), []);
+        let mut asked = Vec::new();
+        let page = |window| {
+            asked.push(window);
+            Ok::<_, ()>(page(&bad, &[0; 4]))
+        };
+        judge(&mut judge_of.judge, &judge_of.settings, judge_of.now, EdgeFigures::default(), page).unwrap();
+        assert_eq!(asked, [Duration::from_secs(300), Duration::from_secs(60)]);
+    }
+}
