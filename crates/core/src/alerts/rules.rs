@@ -218,6 +218,8 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::counts::{Count, Counts};
+    use crate::metrics::prometheus::edge_gone;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -230,6 +232,25 @@ mod tests {
                 Worse::Below => rule.critical < rule.warning,
             };
             assert!(worse, "{}", rule.id);
+        }
+    }
+
+    #[test]
+    fn a_query_names_metrics_that_are_there() {
+        let mut counts = Counts::default();
+        Count::ALL.iter().for_each(|count| counts.add("title", *count, 1));
+        let page = counts.prometheus("tv", "fra") + &edge_gone("tv", "fra", Duration::from_secs(1));
+        for rule in RULES {
+            for (at, _) in rule.promql.match_indices("newsreel_") {
+                let rest = rule.promql.get(at..).unwrap();
+                let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '_')).unwrap_or(rest.len());
+                let name = rest.get(..end).unwrap();
+                // The metrics of sources are the command's own.
+                assert!(
+                    name.starts_with("newsreel_source_") || page.contains(&format!("\n{name}{{")),
+                    "{name}"
+                );
+            }
         }
     }
 

@@ -16,8 +16,9 @@ mod histogram;
 pub use count::Count;
 pub(super) use count::CountRow;
 use count::raise;
+pub(super) use histogram::millis;
+use histogram::observe;
 pub(super) use histogram::{FIRST_SERVED, Histogram, LAG, ORIGIN, PROPAGATION, READ, STALENESS};
-use histogram::{millis, observe};
 
 use crate::read::policy::OTHER;
 use crate::wire::name::MAX_KEY_BYTES;

@@ -1,9 +1,10 @@
 //! Counts as Prometheus reads them: text format 0.0.4.
 
 use std::fmt::{Display, Write as _};
+use std::time::Duration;
 
 use super::counts::{
-    Count, CountRow, Counts, FIRST_SERVED, Histogram, LAG, ORIGIN, PROPAGATION, READ, STALENESS, of,
+    Count, CountRow, Counts, FIRST_SERVED, Histogram, LAG, ORIGIN, PROPAGATION, READ, STALENESS, millis, of,
 };
 
 /// The media type of the page that [`Counts::prometheus`] returns.
@@ -40,6 +41,17 @@ impl Counts {
         page.metric(name, "gauge", help, |sample, row| sample.unless_zero("", of(row, Count::KvTodo)));
         page.text
     }
+}
+
+/// Returns how long an edge that has readers has not followed the log, as a metric.
+#[must_use]
+pub fn edge_gone(catalog: &str, edge: &str, gone: Duration) -> String {
+    let [catalog, edge] = [catalog, edge].map(escaped);
+    let (name, gone) = ("newsreel_edge_gone_seconds", seconds(millis(gone)));
+    let help = "How long the edge, which has readers, has not followed the log.";
+    format!(
+        "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{catalog=\"{catalog}\",edge=\"{edge}\"}} {gone}\n"
+    )
 }
 
 /// The text as far as it is written, and the classes with their labels.

@@ -30,6 +30,11 @@ impl Alerts {
         Self { followed_at: now(), ..kept.unwrap_or_default() }
     }
 
+    /// Returns how long the edge, which has readers, has not followed the log.
+    pub(crate) fn gone(&self, now: UnixMillis) -> Duration {
+        now.since(self.followed_at)
+    }
+
     /// Returns what the board is to be told now: what changed, or once in a while what is open.
     pub(crate) fn due(&self, now: UnixMillis) -> Vec<Transition> {
         let repeats = now.since(self.told_at) >= REPEAT_EVERY;

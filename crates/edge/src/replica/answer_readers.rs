@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::future::{Either, LocalBoxFuture, select};
 use newsreel_core::follow::follower::{FollowerInput, Phase};
-use newsreel_core::metrics::prices;
 use newsreel_core::metrics::series::chart::{self, ChartError};
+use newsreel_core::metrics::{prices, prometheus};
 use newsreel_core::read::sync::{FloorLookup, SyncRequest, SyncResponse};
 use newsreel_core::wire::series::SeriesQuery;
 use newsreel_core::wire::{Code, Position, Problem, UnixMillis, Version};
@@ -100,8 +100,11 @@ impl Inner {
 
     /// Answers with the counts of all readers.
     pub(crate) fn show_counts(&self) -> Result<Response> {
-        let text =
-            self.usage.borrow().prometheus(self.catalog.as_str(), &self.edge, self.rows.deletes_waiting()?);
+        let (catalog, edge) = (self.catalog.as_str(), self.edge.as_str());
+        let mut text = self.usage.borrow().prometheus(catalog, edge, self.rows.deletes_waiting()?);
+        let is_live = self.phase() == Phase::Live;
+        let gone = if is_live { Duration::ZERO } else { self.alerts.borrow().gone(now()) };
+        text += &prometheus::edge_gone(catalog, edge, gone);
         Ok(ResponseBuilder::new().fixed(text.into_bytes()))
     }
 

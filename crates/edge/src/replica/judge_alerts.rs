@@ -47,8 +47,7 @@ impl Inner {
         if !has_readers || self.phase() == Phase::Live {
             alerts.followed_at = now;
         }
-        let figures =
-            EdgeFigures { gone: now.since(alerts.followed_at), kv_todo: self.rows.deletes_waiting()? };
+        let figures = EdgeFigures { gone: alerts.gone(now), kv_todo: self.rows.deletes_waiting()? };
         let page = |window: Duration| self.lately(now, window);
         let transitions = edge::judge(&mut alerts.judge, &settings, now, figures, page)?;
         // Of a subject the newest change stands for those before.

@@ -134,6 +134,6 @@ pub(crate) const STALENESS: Histogram = Histogram {
     of: &[Count::Fresh, Count::Revalidating, Count::Stale, Count::Removed, Count::NotFound],
 };
 
-pub(super) fn millis(time: Duration) -> u64 {
+pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

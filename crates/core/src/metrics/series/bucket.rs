@@ -1,6 +1,6 @@
 //! A bucket: the numbers of one step, by class, and their packed form.
 //!
-//! A packed bucket is [`FORM`], and for each class: the length of its name and the name, the length of a bitmap of the
+//! A packed bucket is `FORM`, and for each class: the length of its name and the name, the length of a bitmap of the
 //! numbers that are not zero, the bitmap, and these numbers as varints of at most 7 bytes.
 
 use std::collections::BTreeMap;
