@@ -2,7 +2,7 @@
 //!
 //! `newsreel_hooks` verifies and maps; nothing here does. In reading order:
 //! - [`declared`]: the hooks of the deployment, their mappings and their secrets;
-//! - [`receive`]: a request of a provider; [`body`]: its body, in bounded memory;
+//! - [`mod@receive`]: a request of a provider; [`body`]: its body, in bounded memory;
 //! - [`queue`]: the way through a Cloudflare Queue, where one is bound, and its consumer;
 //! - [`publish`]: mapped messages on their way to a catalog's object, many in one request;
 //! - [`dead`]: messages that could not be published: kept by the catalog's object, listed, replayed.

@@ -30,7 +30,7 @@ pub(crate) enum SourceCommand {
     /// is killed. Prints one line of JSON for each version: its LSN, xid, version and position.
     #[command(after_long_help = postgres::EXAMPLES)]
     Postgres(Box<postgres::PostgresOptions>),
-    /// Publish what changes behind APIs that can only be asked, by the [[feed]] tables of the mapping.
+    /// Publish what changes behind APIs that can only be asked, by the `[[feed]]` tables of the mapping.
     ///
     /// A feed asks by ETag, by a window of time, by a cursor, or for a whole file. Everything that an answer tells is durable
     /// before the next question moves on, and what two answers report is published once. Prints one line of JSON

@@ -94,7 +94,7 @@ pub(crate) struct RedisOptions {
 /// The flags that say where Redis is.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ServerOptions {
-    /// The server: redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix:///PATH. Several, with commas
+    /// The server: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `rediss://…` for TLS, or `unix:///PATH`. Several, with commas
     /// between them, are nodes of a cluster or sentinels.
     #[arg(long, global = true, env = "NEWSREEL_REDIS", hide_env_values = true, value_delimiter = ',')]
     #[arg(default_value = "redis://127.0.0.1:6379", value_name = "URL")]
