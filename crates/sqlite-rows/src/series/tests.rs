@@ -23,7 +23,7 @@ async fn rows_are_read_as_they_were_written() {
         let finest = Resolution::TenSeconds;
         assert_eq!(tables.newest(finest).unwrap(), None);
         for number in 5..9 {
-            tables.write(finest, number, &[0, 255, number as u8]).unwrap();
+            tables.write(finest, number, &[0, 255, u8::try_from(number).unwrap()]).unwrap();
         }
         tables.write(finest, 6, &[]).unwrap();
         tables.write(Resolution::Minute, 1, &[1]).unwrap();
