@@ -25,10 +25,10 @@ pub(crate) struct AlertsOptions {
     #[arg(long, env = "NEWSREEL_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
     /// Show also alerts that are over, up to 100.
-    #[arg(long)]
+    #[arg(long, env = "NEWSREEL_ALL", value_parser = BoolishValueParser::new())]
     all: bool,
     /// End with exit code 1 if an alert is open.
-    #[arg(long)]
+    #[arg(long, env = "NEWSREEL_CHECK", value_parser = BoolishValueParser::new())]
     check: bool,
 }
 
