@@ -1,9 +1,9 @@
 // The production Worker, with a consumer that fails as `POST /plan` says: the broker is away for the consumer's next calls
 // (`away`), or the consumer dies once it has published and before it has settled its batch (`die`).
 
-import worker, { Broker, Newsreel, Replica } from 'WORKER';
+import worker, { AlertBoard, Broker, Newsreel, Replica } from 'WORKER';
 
-export { Broker, Newsreel, Replica };
+export { AlertBoard, Broker, Newsreel, Replica };
 
 const plan = { away: 0, die: 0, batches: 0, deaths: 0 };
 

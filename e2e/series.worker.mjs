@@ -62,6 +62,7 @@ function withCommands(Production) {
   };
 }
 
+export { AlertBoard } from 'WORKER';
 export class Broker extends withCommands(ProductionBroker) {}
 export class Replica extends withCommands(ProductionReplica) {}
 

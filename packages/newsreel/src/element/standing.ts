@@ -18,15 +18,21 @@ export interface Standing {
 
 /** The member `freshness` of an envelope (`?envelope=1`), as far as it is used. */
 export interface EnvelopeFreshness {
+  /** When the value was fetched, in Unix milliseconds. */
   readonly last_updated: number;
+  /** When the value is to be fetched again, in Unix milliseconds. */
   readonly next_update?: number;
+  /** Whether the value is older than its class promises, or may be. */
   readonly stale: boolean;
+  /** How sure the edge is of the value, from 0 to 1. */
   readonly confidence?: number;
 }
 
 /** Ages in milliseconds from which a value counts as aging, and as stale. */
 export interface Thresholds {
+  /** The age from which a value counts as aging. */
   readonly agingAfter?: number;
+  /** The age from which a value counts as stale. */
   readonly staleAfter?: number;
 }
 
