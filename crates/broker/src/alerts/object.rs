@@ -143,6 +143,9 @@ impl Inner {
             Told::Report(report) if report.edge.is_empty() || report.edge.len() > MAX_EDGE_BYTES => {
                 return Err(bad(format!("an edge has a name of 1 to {MAX_EDGE_BYTES} bytes")).into());
             }
+            Told::Report(report) if report.transitions.iter().any(|one| one.at.0 >= 1 << 53) => {
+                return Err(bad("a moment is Unix milliseconds, below 2^53".to_owned()).into());
+            }
             Told::Report(Report { edge, transitions }) => {
                 let mut board = self.board.borrow_mut();
                 transitions.iter().filter_map(|transition| board.hear(&edge, transition, now)).collect()
