@@ -7,7 +7,7 @@ use super::judge::{Judge, Measured, Subject, Transition};
 use super::rules::{About, RULES, Rule};
 use super::settings::AlertSettings;
 use crate::wire::UnixMillis;
-use crate::wire::series::SeriesPage;
+use crate::wire::series::{HistogramSeries, Series, SeriesPage};
 
 /// The figures of an edge that are no series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,15 +83,19 @@ fn measured(rule: &Rule, class: Option<&str>, page: &SeriesPage, figures: EdgeFi
 }
 
 fn total(page: &SeriesPage, name: &str, class: Option<&str>) -> u64 {
-    let is_it = |one: &&crate::wire::series::Series| one.name == name && one.class.as_deref() == class;
+    let is_it = |one: &&Series| one.name == name && one.class.as_deref() == class;
     page.series.iter().filter(is_it).flat_map(|one| one.values.iter().flatten()).sum()
 }
 
-/// Returns the bound below which 99 of 100 observations are. Past the last bound it is twice that.
+/// Returns the bound below which 99 of 100 observations of a class are, or of all classes. Past the last bound it is twice
+/// that.
 fn quantile(page: &SeriesPage, name: &str, class: Option<&str>) -> Option<Measured> {
-    let one = page.histograms.iter().find(|one| one.name == name && one.class.as_deref() == class)?;
+    let is_it =
+        |one: &&HistogramSeries| one.name == name && (class.is_none() || one.class.as_deref() == class);
+    let of_classes: Vec<&HistogramSeries> = page.histograms.iter().filter(is_it).collect();
+    let one = of_classes.first()?;
     let mut counts = vec![0_u64; one.bounds.len() + 1];
-    for buckets in one.counts.iter().flatten() {
+    for buckets in of_classes.iter().flat_map(|one| one.counts.iter().flatten()) {
         counts.iter_mut().zip(buckets).for_each(|(count, more)| *count += more);
     }
     let all: u64 = counts.iter().sum();
@@ -119,7 +123,7 @@ mod tests {
     use super::*;
     use crate::alerts::Level;
     use crate::wire::Catalog;
-    use crate::wire::series::{HistogramSeries, Merge, Resolution, Series, Span};
+    use crate::wire::series::{Merge, Resolution, Span};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -168,14 +172,21 @@ mod tests {
                 values: vec![Some(value / 2), None, Some(value - value / 2)],
             })
             .collect();
-        page.histograms = vec![HistogramSeries {
-            name: "read_ms".to_owned(),
-            class: class(),
+        let histogram = |name: &str, class: Option<String>, bounds: &[u64], counts: &[u64]| HistogramSeries {
+            name: name.to_owned(),
+            class,
             unit: "ms".to_owned(),
-            bounds: vec![10, 50, 100],
-            counts: vec![Some(slow.to_vec()), None, None],
+            bounds: bounds.to_vec(),
+            counts: vec![Some(counts.to_vec()), None, None],
             sums: Vec::new(),
-        }];
+        };
+        // Where reads are slow, the versions of another class are late.
+        let late: u64 = slow.iter().skip(2).sum();
+        page.histograms = vec![
+            histogram("read_ms", class(), &[10, 50, 100], slow),
+            histogram("propagation_ms", class(), &[1_000, 200_000], &[1_000, 0, 0]),
+            histogram("propagation_ms", Some("live".to_owned()), &[1_000, 200_000], &[0, late, 0]),
+        ];
         page
     }
 
@@ -214,6 +225,7 @@ mod tests {
             ("read-p99", Level::Critical),
             ("stale-answers", Level::Critical),
             ("origin-fallback", Level::Warning),
+            ("propagation", Level::Warning),
             ("edge-gone", Level::Warning),
             ("kv-todo", Level::Critical),
         ];
