@@ -13,14 +13,16 @@ use newsreel_core::alerts::board::Kind;
 use newsreel_core::alerts::{Alert, Board, Level, Notice, Receiver, Report, Subject};
 use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::{Catalog, Code, Problem, UnixMillis};
-use newsreel_gate::{Answer, Deployment, now};
+use newsreel_gate::{Answer, Deployment, Failure, now};
 use newsreel_sqlite_rows::OpenError;
 use serde::{Deserialize, Serialize};
-use worker::{DurableObject, Env, Method, Request, Response, Result, State, console_error, durable_object};
+use worker::{
+    DurableObject, Env, Method, Request, Response, Result, State, console_error, durable_object, web_sys,
+};
 
 use crate::alerts::deliver::{DeliveryError, GIVE_UP_AFTER, deliver, pause};
 use crate::alerts::rows::{Queue, Rows};
-use crate::http::{json_response, problem_response};
+use crate::http::{answer_or_problem, json_response};
 
 /// The most bytes of a report.
 const MAX_REPORT_BYTES: usize = 1 << 20;
@@ -88,11 +90,7 @@ impl DurableObject for AlertBoard {
             Ok(inner) => inner.show(),
             Err(problem) => Err(problem.clone().into()),
         };
-        match answer {
-            Ok(response) => Ok(response),
-            Err(newsreel_gate::Failure::Problem(problem)) => problem_response(&problem),
-            Err(newsreel_gate::Failure::Platform(error)) => Err(error),
-        }
+        Ok(answer_or_problem(answer.map(web_sys::Response::from))?.into())
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -158,7 +156,7 @@ impl Inner {
         json_response(&serde_json::json!({ "notices": notices.len() }))
     }
 
-    fn keep(&self, notices: &[Notice], now: UnixMillis) -> std::result::Result<(), newsreel_gate::Failure> {
+    fn keep(&self, notices: &[Notice], now: UnixMillis) -> std::result::Result<(), Failure> {
         let receivers: Vec<String> = self.receivers()?.into_iter().map(|receiver| receiver.name).collect();
         self.rows.keep(&self.board.borrow(), notices, &receivers, now)?;
         Ok(())
@@ -169,7 +167,7 @@ impl Inner {
         if !forgotten.is_empty()
             && let Err(failure) = self.keep(&forgotten, now())
         {
-            console_error!("{}: alerts: {}", self.catalog, shown(&failure));
+            console_error!("{}: alerts: {failure}", self.catalog);
         }
         if !self.delivering.replace(true) {
             let delivered = self.deliver_all().await;
@@ -235,11 +233,7 @@ impl Inner {
 
     /// Sets the alarm for the next message, or for the next alert that nobody repeats. Without either there is none.
     async fn arm(&self, now: UnixMillis) -> Result<()> {
-        let mut due = self.board.borrow().forgets_at();
-        for Queue { receiver, .. } in self.rows.queues()? {
-            let first = self.rows.first(&receiver)?.map(|waiting| waiting.due);
-            due = [due, first].into_iter().flatten().min();
-        }
+        let due = [self.board.borrow().forgets_at(), self.rows.next_due()?].into_iter().flatten().min();
         let Some(due) = due else { return Ok(()) };
         let after = i64::try_from(due.since(now).as_millis().max(1)).unwrap_or(i64::MAX);
         self.state.storage().set_alarm(after).await
@@ -260,11 +254,4 @@ fn test(now: UnixMillis) -> Notice {
         resolved_at: Some(now),
     };
     Notice { id: format!("test:{}:1", now.0), kind: Kind::Raised, at: now, alert }
-}
-
-fn shown(failure: &newsreel_gate::Failure) -> String {
-    match failure {
-        newsreel_gate::Failure::Problem(problem) => problem.detail().to_owned(),
-        newsreel_gate::Failure::Platform(error) => error.to_string(),
-    }
 }

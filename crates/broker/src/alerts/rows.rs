@@ -28,17 +28,21 @@ pub(super) struct Waiting {
     pub(super) made: UnixMillis,
 }
 
+/// A moment, which is NULL where an aggregate found none.
+#[derive(Deserialize)]
+struct DueRow {
+    due: Option<UnixMillis>,
+}
+
 /// How many messages wait for a receiver, as `GET alerts` shows it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Queue {
     pub(super) receiver: String,
     pub(super) waiting: u64,
-    /// How often the message was sent in vain that waits for longest.
-    attempts: u32,
 }
 
 impl Waiting {
-    /// Returns the message.
+    /// Reads the message, which the row keeps as JSON.
     pub(super) fn notice(&self) -> serde_json::Result<Notice> {
         serde_json::from_str(&self.notice)
     }
@@ -63,6 +67,9 @@ impl Rows {
         receivers: &[String],
         now: UnixMillis,
     ) -> Result<()> {
+        if notices.is_empty() {
+            return self.database.set_meta(BOARD, &serde_json::to_string(board)?);
+        }
         let full: Vec<String> = self
             .queues()?
             .into_iter()
@@ -91,7 +98,13 @@ impl Rows {
         self.database.first(include_str!("sql/first.sql"), vec![receiver.into()])
     }
 
-    /// Forgets a message.
+    /// Returns when the first message may be sent; `None` if none waits.
+    pub(super) fn next_due(&self) -> Result<Option<UnixMillis>> {
+        let row: Option<DueRow> = self.database.first(include_str!("sql/next_due.sql"), vec![])?;
+        Ok(row.and_then(|row| row.due))
+    }
+
+    /// Deletes a message that its receiver has, or that is given up.
     pub(super) fn done(&self, number: u64) -> Result<()> {
         self.database.run("DELETE FROM notices WHERE number = ?", vec![integer(number)])
     }

@@ -9,6 +9,20 @@ use super::settings::AlertSettings;
 use crate::wire::UnixMillis;
 use crate::wire::series::{HistogramSeries, Series, SeriesPage};
 
+/// The series that the rules are measured by.
+pub const SERIES: [&str; 10] = [
+    "reads",
+    "hits_memory",
+    "hits_kv",
+    "hits_r2",
+    "hits_origin",
+    "origin_failures",
+    "answers_stale",
+    "answers_revalidating",
+    "read_ms",
+    "propagation_ms",
+];
+
 /// The figures of an edge that are no series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EdgeFigures {
@@ -18,7 +32,7 @@ pub struct EdgeFigures {
     pub kv_todo: u64,
 }
 
-/// Judges an edge by every rule. `page` gives the series of a time that ends now.
+/// Judges an edge by every rule. `page` gives [`SERIES`] of a time that ends now.
 ///
 /// # Errors
 /// That of `page`: nothing of the rules from there on is judged.
@@ -122,6 +136,7 @@ fn float(count: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::alerts::Level;
+    use crate::metrics::series::READER;
     use crate::wire::Catalog;
     use crate::wire::series::{Merge, Resolution, Span};
     #[cfg(target_arch = "wasm32")]
@@ -192,6 +207,11 @@ mod tests {
 
     fn told(rules: &[(&str, Level)]) -> Vec<(String, Level)> {
         rules.iter().map(|(rule, level)| ((*rule).to_owned(), *level)).collect()
+    }
+
+    #[test]
+    fn the_series_are_those_of_readers() {
+        assert!(SERIES.iter().all(|name| READER.has(name)));
     }
 
     #[test]

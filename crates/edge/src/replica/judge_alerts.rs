@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use newsreel_core::alerts::edge::{self, EdgeFigures};
+use newsreel_core::alerts::edge::{self, EdgeFigures, SERIES};
 use newsreel_core::alerts::{AlertSettings, Report, Transition};
 use newsreel_core::follow::follower::Phase;
 use newsreel_core::metrics::series::chart::{self, ChartError};
@@ -40,7 +40,7 @@ impl Inner {
     }
 
     fn judge(&self, has_readers: bool) -> Result<()> {
-        // A table that is wrong is told by check-config and by every read; the defaults judge meanwhile.
+        // `newsreel check-config` tells of a table that is wrong; the defaults judge meanwhile.
         let settings: AlertSettings = Deployment(&self.env).read(&variables::ALERTS).unwrap_or_default();
         let now = now();
         let mut alerts = self.alerts.borrow_mut();
@@ -58,7 +58,8 @@ impl Inner {
 
     fn lately(&self, now: UnixMillis, window: Duration) -> Result<SeriesPage> {
         let usage = self.usage.borrow();
-        let query = SeriesQuery { from: Some(now.minus(window)), ..SeriesQuery::default() };
+        let names = SERIES.map(str::to_owned).to_vec();
+        let query = SeriesQuery { from: Some(now.minus(window)), names, ..SeriesQuery::default() };
         let page = chart::answer(&usage.series, &self.rows.series(), &query, (&self.catalog, None), now);
         page.map_err(|error| match error {
             ChartError::Problem(problem) => problem.detail().into(),

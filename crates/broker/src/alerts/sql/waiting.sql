@@ -1,1 +1,1 @@
-SELECT receiver, count(*) AS waiting, max(attempts) AS attempts FROM notices GROUP BY receiver ORDER BY receiver
+SELECT receiver, count(*) AS waiting FROM notices GROUP BY receiver ORDER BY receiver
