@@ -10,7 +10,7 @@
 //! - `drive`: drives reads through the tiers; `singleflight`: one fetch of the origin for a key at a time;
 //! - `turns`: one fill by a caller at a time across isolates;
 //! - `store`: puts what was served into the nearer tiers; `background`: the work behind an answer;
-//! - `sync`, `window`: how floors come from the replica, asked for and unasked;
+//! - `sync`, `window`: how floors come from the replica, asked for and unasked; `edges`: questions to other replicas;
 //! - `response`: headers and body; `metrics`: the counters; `series`: the counters over time; `dry_run`,
 //!   `settings`: what an operator asks before a publish, and of a deployment; `cron`: lists of hot keys, by the clock.
 //!
@@ -23,6 +23,7 @@ pub(crate) mod context;
 pub(crate) mod cron;
 pub(crate) mod drive;
 mod dry_run;
+mod edges;
 pub(crate) mod explain;
 mod fill;
 pub(crate) mod filled;

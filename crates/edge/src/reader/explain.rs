@@ -5,17 +5,17 @@ use newsreel_core::wire::{Code, Key, Problem, Version};
 use newsreel_gate::Answer;
 use serde::Serialize;
 use serde_json::Value;
-use worker::{Method, Request, RequestInit, Response, Result};
+use worker::{Response, Result};
 
 use crate::http::json_response;
 use crate::protocol::Call;
 use crate::reader::context::ReadContext;
 use crate::reader::drive::{FinishedRead, Values, run};
+use crate::reader::edges::online;
 use crate::reader::response::headers::Provenance;
 use crate::reader::response::wrapped::KnownAt;
-use crate::reader::series::online;
 use crate::reader::store::put_all;
-use crate::reader::sync::replica;
+use crate::reader::sync::call;
 
 /// Asks another edge how a read of a key comes to its answer there. The read happens in that edge's replica, where it runs.
 ///
@@ -26,10 +26,7 @@ pub(crate) async fn explain_at(context: &ReadContext, edge: &str, key: &Key) -> 
         let says = format!("no edge called {edge:?} follows the catalog; GET followers lists those that do");
         return Err(Problem::new(Code::NotFound, says).into());
     }
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(key.as_str().into()));
-    let request = Request::new_with_init(&Call::Explain.url(), &init)?;
-    Ok(replica(&context.env, &context.catalog, edge)?.fetch_with_request(request).await?)
+    Ok(call(context, edge, Call::Explain, key.as_str()).await?)
 }
 
 /// Reads a key where no client waits for its value, stores what was fetched, and answers with how the read came to its

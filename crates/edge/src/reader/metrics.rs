@@ -169,11 +169,17 @@ fn write_points(context: &ReadContext, reader: &Reader) {
     }
 }
 
-/// Answers `GET metrics`, after this isolate has reported its own counts.
-pub(crate) async fn show(context: &ReadContext) -> Result<Response> {
+/// Tells the replica what was counted since the last report, if anything was.
+pub(crate) async fn tell(context: &ReadContext) -> Result<()> {
     if let Some(report) = report(context) {
         post(context, Call::Report, &report).await?;
     }
+    Ok(())
+}
+
+/// Answers `GET metrics`, after this isolate has reported its own counts.
+pub(crate) async fn show(context: &ReadContext) -> Result<Response> {
+    tell(context).await?;
     let response = post(context, Call::Metrics, "").await?;
     text_response(prometheus::MEDIA_TYPE, streams::read_body_text(&response, &[]).await?)
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use newsreel_core::read::drive::SyncQuestion;
 use newsreel_core::read::sync::{Applied, SyncRequest, SyncResponse};
 use newsreel_core::wire::{Catalog, UnixMillis};
-use worker::{Delay, Env, Method, Request, RequestInit, Response, Result, Stub};
+use worker::{Delay, Env, Headers, Response, Result, Stub};
 
 use crate::clock::now;
 use crate::config::REPLICA;
+use crate::http;
 use crate::protocol::{Call, PACKED, PROVED, replica_name};
 use crate::reader::context::ReadContext;
 use crate::reader::state::{Reader, reader, take_turn};
@@ -95,15 +96,20 @@ async fn ask_replica(context: &ReadContext, ask: &SyncRequest) -> Result<(SyncRe
 /// # Errors
 /// When it cannot be reached, or answers with another status than 200; the text says which.
 pub(crate) async fn post(context: &ReadContext, call: Call, body: &str) -> Result<Response> {
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(body.into()));
-    let request = Request::new_with_init(&call.url(), &init)?;
-    let stub = replica(&context.env, &context.catalog, &context.edge)?;
-    let response = stub.fetch_with_request(request).await?;
+    let response = self::call(context, &context.edge, call, body).await?;
     if response.status_code() != 200 {
         return Err(format!("the replica answered {}", response.status_code()).into());
     }
     Ok(response)
+}
+
+/// Makes a call of the replica at an edge; its answer may have any status.
+///
+/// # Errors
+/// When it cannot be reached.
+pub(crate) async fn call(context: &ReadContext, edge: &str, call: Call, body: &str) -> Result<Response> {
+    let request = http::post(&call.url(), &Headers::new(), body)?;
+    replica(&context.env, &context.catalog, edge)?.fetch_with_request(request).await
 }
 
 /// Returns the replica of a catalog at an edge.
