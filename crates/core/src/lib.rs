@@ -11,13 +11,14 @@
 //! - [`read`]: floors, syncs, policies, and the decision of a read;
 //! - [`variables`]: the variables, secrets and bindings of a deployment;
 //! - [`metrics`]: counters and hot keys; [`alerts`]: when somebody is to be told;
-//! - [`clock`]: a clock that never goes back; [`rng`]: random numbers from a seed.
+//! - [`clock`]: a clock that never goes back; [`calendar`]: dates; [`rng`]: random numbers from a seed.
 //!
 //! `PROTOCOL.md` beside this crate is the document of what [`wire`], [`follow::hub`] and [`follow::follower`]
 //! speak.
 
 pub mod access;
 pub mod alerts;
+pub mod calendar;
 pub mod clock;
 pub mod follow;
 pub mod log;

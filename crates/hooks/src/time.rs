@@ -1,5 +1,6 @@
 //! The times that signed messages carry: Unix time in seconds or milliseconds, or RFC 3339 in UTC.
 
+use newsreel_core::calendar::{date, days_since_1970};
 use newsreel_core::wire::UnixMillis;
 
 /// The least number that is milliseconds: in seconds it is the year 5138.
@@ -27,7 +28,7 @@ fn rfc3339(text: &str) -> Option<UnixMillis> {
     let whole = date.next().is_none() && time.next().is_none();
     let fits = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
     let millis = format!("{:0<3}", fraction).get(..3).and_then(|millis| digits(millis, 3))?;
-    let seconds = ((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+    let seconds = ((days_since_1970(year, month, day)? * 24 + hour) * 60 + minute) * 60 + second;
     (whole && fits && hour < 24 && minute < 60 && second <= 60).then(|| UnixMillis(seconds * 1_000 + millis))
 }
 
@@ -36,22 +37,10 @@ fn digits(text: &str, count: usize) -> Option<u64> {
     right.then(|| text.parse().ok()).flatten()
 }
 
-/// Returns the days from 1970 to a date, by Howard Hinnant's `days_from_civil`: years begin in March, so that the leap day
-/// is their last.
-fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    let year = year - u64::from(month <= 2);
-    let march_month = (month + 9) % 12;
-    let of_year = (153 * march_month + 2) / 5 + day.saturating_sub(1);
-    (year * 365 + year / 4 - year / 100 + year / 400 + of_year).saturating_sub(719_468)
-}
-
 /// Returns a time as RFC 3339 in UTC, to the second.
 pub(crate) fn written(at: UnixMillis) -> String {
     let (days, of_day) = (at.0 / 86_400_000, at.0 / 1_000 % 86_400);
-    // The date is the last one that does not begin later: years have at most 366 days, and months 31.
-    let year = (1970..).take_while(|year| days_since_1970(*year, 1, 1) <= days).last().unwrap_or(1970);
-    let month = (1..=12).rev().find(|month| days_since_1970(year, *month, 1) <= days).unwrap_or(1);
-    let day = days - days_since_1970(year, month, 1) + 1;
+    let (year, month, day) = date(days.cast_signed());
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3_600, of_day / 60 % 60, of_day % 60)
 }
 

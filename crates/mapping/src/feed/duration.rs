@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use newsreel_core::calendar::date;
+
 use super::TimeForm;
 
 const DAY_MILLIS: i64 = 86_400_000;
@@ -46,19 +48,6 @@ pub(super) fn written(form: TimeForm, millis: i64) -> String {
             format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
         }
     }
-}
-
-/// Returns year, month and day of a number of days since 1970, by Howard Hinnant's `civil_from_days`.
-fn date(days: i64) -> (i64, i64, i64) {
-    // Days from 0000-03-01; 400 years have 146,097 days.
-    let days = days + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

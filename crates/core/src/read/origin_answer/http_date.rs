@@ -1,5 +1,6 @@
 //! Dates of HTTP headers, in the three forms that a recipient must read (RFC 9110, 5.6.7).
 
+use crate::calendar::days_since_1970;
 use crate::wire::position::UnixMillis;
 
 const MONTHS: [&str; 12] =
@@ -36,14 +37,4 @@ fn full_year(text: &str) -> Option<u64> {
         (2, _) => Some(2_000 + year),
         _ => Some(year),
     }
-}
-
-/// Counts the days of the Gregorian calendar; `None` before 1970 and for a day 0.
-fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
-    // A year that begins in March has its leap day at the end.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
-    let days_of_years = year * 365 + year / 4 - year / 100 + year / 400;
-    let days = days_of_years + (month * 153 + 2) / 5 + day.checked_sub(1)?;
-    // The first of January 1970, counted so.
-    days.checked_sub(719_468)
 }
