@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::metrics::Side;
 use super::outgoing::{Outgoing, Wake};
+use super::watch::Watch;
 use crate::exit::{Failure, asked_to_stop, note};
 use crate::http::pause;
 
@@ -15,7 +17,7 @@ pub(crate) trait Follow {
     /// Where a publish comes from.
     type Origin;
     /// Why a session ended.
-    type Error: Display;
+    type Error: Ended;
 
     /// Connects and publishes until something breaks.
     async fn session(&mut self) -> Result<Infallible, Self::Error>;
@@ -26,17 +28,20 @@ pub(crate) trait Follow {
     /// Sends and hears what there is, and prints what has become durable.
     async fn publish(&mut self, wake: Wake) -> Result<(), Failure>;
 
-    /// Notes that the other system is not connected any more.
-    fn lost(&self);
+    /// Returns the account of the source.
+    fn watch(&self) -> &Watch;
 
-    /// Returns the error of a session after which another one may go well.
+    /// Returns the name of the other system.
+    fn upstream(&self) -> String;
+}
+
+/// Why a session ended.
+pub(crate) trait Ended: Display + Sized {
+    /// Returns the error if another session may go well.
     ///
     /// # Errors
     /// If another one would fail as well.
-    fn passing(&self, error: Self::Error) -> Result<Self::Error, Failure>;
-
-    /// Returns the end of a source whose sessions failed too often in a row.
-    fn gave_up(&self, error: &Self::Error) -> Failure;
+    fn passing(self) -> Result<Self, Failure>;
 }
 
 /// When a source gives up.
@@ -62,14 +67,14 @@ pub(crate) async fn follow(source: &mut impl Follow, patience: &Patience) -> Res
             }
         };
         let error = match ended {
-            Err(error) => source.passing(error)?,
+            Err(error) => error.passing()?,
             Ok(never) => match never {},
         };
         failures = if began.elapsed() > patience.good_after { 0 } else { failures + 1 };
         if patience.max_failures > 0 && failures >= patience.max_failures {
-            return Err(source.gave_up(&error));
+            return Err(Failure::Database { what: source.upstream(), why: error.to_string() });
         }
-        source.lost();
+        source.watch().connected(Side::Upstream, false);
         note!("source: {error}; connecting again");
         tokio::select! {
             outcome = wait(source, pause(failures)) => outcome?,

@@ -19,7 +19,7 @@ use super::watch::PostgresWatch;
 use super::wire::WireError;
 use crate::database::ConnectError;
 use crate::exit::{Failure, print};
-use crate::source::attempts::Patience;
+use crate::source::attempts::{Ended, Patience};
 use crate::source::metrics::Wide;
 use crate::source::outgoing::Wake;
 
@@ -113,12 +113,8 @@ impl From<UpkeepError> for SessionError {
     }
 }
 
-impl SessionError {
-    /// Returns the error if another session may go well.
-    ///
-    /// # Errors
-    /// If it would fail as well.
-    pub(super) fn passing(self) -> Result<Self, Failure> {
+impl Ended for SessionError {
+    fn passing(self) -> Result<Self, Failure> {
         match self {
             Self::Fatal(failure) => Err(failure),
             Self::Setup(_) | Self::NotInstalled(_) => Err(Failure::Input(self.to_string())),

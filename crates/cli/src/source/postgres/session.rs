@@ -29,6 +29,7 @@ use crate::exit::{Failure, note};
 use crate::source::attempts::{Follow, follow as follow_source};
 use crate::source::metrics::Side;
 use crate::source::outgoing::{Outgoing, Wake};
+use crate::source::watch::Watch;
 
 /// How often what has become durable is written to the state file and confirmed.
 const CONFIRM_EVERY: Duration = Duration::from_millis(500);
@@ -131,16 +132,12 @@ impl Follow for Source<'_> {
         Ok(())
     }
 
-    fn lost(&self) {
-        self.watch.shared.connected(Side::Upstream, false);
+    fn watch(&self) -> &Watch {
+        &self.watch.shared
     }
 
-    fn passing(&self, error: SessionError) -> Result<SessionError, Failure> {
-        error.passing()
-    }
-
-    fn gave_up(&self, error: &SessionError) -> Failure {
-        Failure::Database { what: self.database.name(), why: error.to_string() }
+    fn upstream(&self) -> String {
+        self.database.name()
     }
 }
 

@@ -25,7 +25,7 @@ use super::reader::{Reader, ReaderParts};
 use super::scripts::{Seat, incarnation};
 use crate::broker::BrokerOptions;
 use crate::exit::{Failure, note, print};
-use crate::source::attempts::{self, Follow, Patience};
+use crate::source::attempts::{self, Ended, Follow, Patience};
 use crate::source::metrics::Side;
 use crate::source::outgoing::{Outgoing, Wake};
 use crate::source::watch::{Watch, Words, now_millis};
@@ -71,6 +71,15 @@ enum SessionError {
     /// Another attempt would fail as well.
     #[error(transparent)]
     Fatal(#[from] Failure),
+}
+
+impl Ended for SessionError {
+    fn passing(self) -> Result<Self, Failure> {
+        match self {
+            Self::Fatal(failure) => Err(failure),
+            Self::Redis { .. } | Self::Dead(_) => Ok(self),
+        }
+    }
 }
 
 /// Says what of Redis an error is about.
@@ -176,19 +185,12 @@ impl Follow for Source<'_> {
         Ok(())
     }
 
-    fn lost(&self) {
-        self.watch.connected(Side::Upstream, false);
+    fn watch(&self) -> &Watch {
+        &self.watch
     }
 
-    fn passing(&self, error: SessionError) -> Result<SessionError, Failure> {
-        match error {
-            SessionError::Fatal(failure) => Err(failure),
-            passing @ (SessionError::Redis { .. } | SessionError::Dead(_)) => Ok(passing),
-        }
-    }
-
-    fn gave_up(&self, error: &SessionError) -> Failure {
-        Failure::Database { what: self.server.name(), why: error.to_string() }
+    fn upstream(&self) -> String {
+        self.server.name()
     }
 }
 

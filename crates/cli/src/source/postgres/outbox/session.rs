@@ -29,6 +29,7 @@ use crate::source::postgres::tables::kind_of;
 use crate::source::postgres::values::Kind;
 use crate::source::postgres::watch::PostgresWatch;
 use crate::source::postgres::{slot, state};
+use crate::source::watch::Watch;
 
 /// How often rows are deleted whose publishes are durable.
 const DELETE_EVERY: Duration = Duration::from_millis(250);
@@ -120,16 +121,12 @@ impl Follow for Source<'_> {
         Ok(())
     }
 
-    fn lost(&self) {
-        self.watch.shared.connected(Side::Upstream, false);
+    fn watch(&self) -> &Watch {
+        &self.watch.shared
     }
 
-    fn passing(&self, error: SessionError) -> Result<SessionError, Failure> {
-        error.passing()
-    }
-
-    fn gave_up(&self, error: &SessionError) -> Failure {
-        Failure::Database { what: self.database.name(), why: error.to_string() }
+    fn upstream(&self) -> String {
+        self.database.name()
     }
 }
 
