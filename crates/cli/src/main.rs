@@ -23,6 +23,7 @@ mod link;
 mod load;
 mod log_page;
 mod map;
+mod metrics_server;
 mod origin;
 mod proxy;
 mod publish;

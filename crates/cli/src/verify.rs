@@ -33,6 +33,7 @@ use crate::broker::{BrokerClient, BrokerOptions};
 use crate::exit::{Failure, asked_to_stop, note, print};
 use crate::fill::keys;
 use crate::following::{Following, LogEvent, SteadyClock};
+use crate::metrics_server;
 use crate::{check, input};
 use checker::{Checker, Report, Terms};
 use edges::EdgeClient;
@@ -72,7 +73,7 @@ pub(crate) async fn run(options: VerifyOptions, at: BrokerOptions) -> Result<(),
     let log = Following::new(at.clone(), config, Cursor::Head, options.name.clone(), Vec::new());
     let metrics = Arc::new(VerifyMetrics::new());
     if let Some(address) = options.metrics {
-        metrics::serve(address, Arc::clone(&metrics)).await?;
+        metrics_server::serve(address, "verify", Arc::clone(&metrics)).await?;
     }
     let (reports, incoming) = unbounded_channel();
     let mut run = VerifyRun::new(&options, &at, &log, metrics, reports)?;

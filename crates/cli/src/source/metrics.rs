@@ -1,29 +1,22 @@
-//! The metrics of every source, and the address that Prometheus reads them at.
+//! The metrics of every source.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use newsreel_mapping::Skips;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use serde_json::{Value, json};
+
+use crate::metrics_server::Served;
 
 /// The bounds of the delays' buckets, in seconds.
 const DELAY_BOUNDS: [f64; 16] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0];
-/// The content type of the OpenMetrics text.
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// One side of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -216,52 +209,22 @@ impl Metrics {
         };
         SideLabel { side }
     }
+}
 
-    /// Returns everything as text.
-    pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a string does not fail");
-        text
+impl Served for Metrics {
+    fn registry(&self) -> &Registry {
+        &self.registry
     }
-}
 
-/// Reads an address to listen on: `9400` is a port of this machine alone.
-pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
-    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
-    port.map_or_else(
-        |_| text.parse().map_err(|_| "write a port, or ADDRESS:PORT".to_owned()),
-        |port| Ok(SocketAddr::from(([127, 0, 0, 1], port))),
-    )
-}
-
-/// Returns what is served: `/metrics`, and `/healthz` for a process that is alive.
-pub(crate) fn router(metrics: Arc<Metrics>) -> Router {
-    let alive = Arc::clone(&metrics);
-    let healthz = move || {
-        let side = |side| alive.is_connected(side);
-        let (upstream, broker) = (side(Side::Upstream), side(Side::Broker));
-        let body = serde_json::json!({ "status": "ok", alive.upstream: upstream, "broker": broker });
-        std::future::ready(axum::Json(body))
-    };
-    let metrics = move || {
-        let answer: Response = ([(CONTENT_TYPE, MEDIA_TYPE)], metrics.text()).into_response();
-        std::future::ready(answer)
-    };
-    let missing = || std::future::ready((StatusCode::NOT_FOUND, "GET /metrics or /healthz\n"));
-    Router::new().route("/metrics", get(metrics)).route("/healthz", get(healthz)).fallback(missing)
+    fn health(&self) -> Value {
+        let side = |side| self.is_connected(side);
+        json!({ "status": "ok", self.upstream: side(Side::Upstream), "broker": side(Side::Broker) })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_port_alone_is_of_this_machine() {
-        assert_eq!(address("9400"), Ok(SocketAddr::from(([127, 0, 0, 1], 9400))));
-        assert_eq!(address(":0"), Ok(SocketAddr::from(([127, 0, 0, 1], 0))));
-        assert_eq!(address("0.0.0.0:1"), Ok(SocketAddr::from(([0, 0, 0, 0], 1))));
-        assert!(address("here").is_err());
-    }
 
     #[test]
     fn the_text_has_every_metric_with_its_unit() {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::metrics;
+use crate::metrics_server;
 
 /// Flags of every source.
 #[derive(Debug, Clone, clap::Args)]
@@ -15,7 +15,7 @@ pub(crate) struct SourceOptions {
     #[arg(long, env = "NEWSREEL_MAX_FAILURES", default_value_t = 60, value_name = "N")]
     pub(crate) max_failures: u32,
     /// Serve metrics for Prometheus at /metrics, and /healthz. A port alone is one of 127.0.0.1.
-    #[arg(long, env = "NEWSREEL_METRICS", value_name = "ADDRESS", value_parser = metrics::address)]
+    #[arg(long, env = "NEWSREEL_METRICS", value_name = "ADDRESS", value_parser = metrics_server::address)]
     pub(crate) metrics: Option<SocketAddr>,
     /// How often what was published is told on stderr, with the delays, if anything was; 0 is never.
     #[arg(long, env = "NEWSREEL_REPORT_EVERY_S", default_value_t = 60, value_name = "S")]

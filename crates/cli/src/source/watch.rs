@@ -3,25 +3,23 @@
 //! Nothing here holds up the source: a publish is asked after only while no other is, and the questions, the reports
 //! and the answers to Prometheus are tasks of their own.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use newsreel_core::wire::PublishLine;
 use newsreel_mapping::Skips;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 use tokio::time::{Instant, interval};
 
 use super::delay::{Delays, OtherClock};
-use super::metrics::{self, Asked, Metrics, Side, Wide};
+use super::metrics::{Asked, Metrics, Side, Wide};
 use super::options::SourceOptions;
 use super::outgoing::{Durable, Origin, Outgoing};
 use crate::broker::{BrokerClient, BrokerOptions, Wait};
 use crate::exit::{Failure, note};
+use crate::metrics_server;
 
 /// The least time between two publishes that are asked after.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -118,7 +116,7 @@ impl Watch {
             on_applied: Box::new(on_applied),
         });
         if let Some(address) = options.metrics {
-            serve(address, Arc::clone(&watch.metrics)).await?;
+            metrics_server::serve(address, "source", Arc::clone(&watch.metrics)).await?;
         }
         if options.report_every_s > 0 {
             tokio::spawn(Arc::clone(&watch).report(Duration::from_secs(options.report_every_s)));
@@ -238,15 +236,6 @@ impl Watch {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> Result<(), Failure> {
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.with_context(|| format!("cannot listen on {address} for --metrics"))?;
-    let address = listener.local_addr().context("the socket has an address")?;
-    note!("source: metrics at http://{address}/metrics");
-    tokio::spawn(async move { axum::serve(listener, metrics::router(metrics)).await });
-    Ok(())
 }
 
 /// Returns the time since a change.

@@ -1,27 +1,15 @@
-//! The metrics of a checker, and the address that Prometheus reads them at.
+//! The metrics of a checker.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-
-use anyhow::Context as _;
-use axum::Router;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
+use serde_json::{Value, json};
 
 use super::judge::Because;
 use super::tally::{Ending, When};
-use crate::exit::{Failure, note};
-
-/// The content type of the OpenMetrics text.
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use crate::metrics_server::Served;
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReadLabels {
@@ -89,31 +77,16 @@ impl VerifyMetrics {
     pub(super) fn wrong(&self, because: Because) {
         self.wrong.get_or_create(&BecauseLabel { because: because.code() }).inc();
     }
-
-    /// Returns everything as text.
-    fn text(&self) -> String {
-        let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a string does not fail");
-        text
-    }
 }
 
-/// Serves the metrics until the command ends.
-pub(super) async fn serve(address: SocketAddr, metrics: Arc<VerifyMetrics>) -> Result<(), Failure> {
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.with_context(|| format!("cannot listen on {address} for --metrics"))?;
-    let address = listener.local_addr().context("the socket has an address")?;
-    note!("verify: metrics at http://{address}/metrics");
-    let alive = Arc::clone(&metrics);
-    let healthz = move || {
-        let body = serde_json::json!({ "status": "ok", "broker": alive.live.get() == 1 });
-        std::future::ready(axum::Json(body))
-    };
-    let text = move || std::future::ready(([(CONTENT_TYPE, MEDIA_TYPE)], metrics.text()));
-    let missing = || std::future::ready((StatusCode::NOT_FOUND, "GET /metrics or /healthz\n"));
-    let router = Router::new().route("/metrics", get(text)).route("/healthz", get(healthz)).fallback(missing);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    Ok(())
+impl Served for VerifyMetrics {
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    fn health(&self) -> Value {
+        json!({ "status": "ok", "broker": self.live.get() == 1 })
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use reqwest::Url;
 
 use crate::http;
-use crate::source::metrics;
+use crate::metrics_server;
 
 /// The command's own flags.
 #[derive(clap::Args)]
@@ -77,7 +77,7 @@ pub(crate) struct VerifyOptions {
     #[arg(long, env = "NEWSREEL_NAME", default_value = "verify")]
     pub(super) name: String,
     /// Serve metrics for Prometheus at /metrics, and /healthz. A port alone is one of 127.0.0.1.
-    #[arg(long, env = "NEWSREEL_METRICS", value_name = "ADDRESS", value_parser = metrics::address)]
+    #[arg(long, env = "NEWSREEL_METRICS", value_name = "ADDRESS", value_parser = metrics_server::address)]
     pub(super) metrics: Option<SocketAddr>,
     /// How often the state is told on stderr; 0 is never.
     #[arg(long, env = "NEWSREEL_REPORT_EVERY_S", default_value_t = 10, value_name = "S")]

@@ -76,6 +76,7 @@ impl Metrics {
 mod tests {
     use super::super::rows::RowKind;
     use super::*;
+    use crate::metrics_server::Served as _;
     use crate::source::metrics;
 
     #[test]
