@@ -2,11 +2,12 @@
 
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
-import { Source } from './postgres.mjs';
+import { RunningSource } from './source.mjs';
 import { temporaryFolder, TOKENS } from './system.mjs';
 
 /** A server whose answers are scripted. Each misbehaviour of `next` is shown once, before the answer of `answer`. */
@@ -80,9 +81,10 @@ export const misbehave = {
 };
 
 /** `newsreel source http` with a mapping. */
-export class HttpSource extends Source {
+export class HttpSource extends RunningSource {
   constructor(t, { broker, map, flags = [], folder = join(temporaryFolder(t), 'source') }) {
-    super(t, { url: '', broker: broker.url, folder, map });
+    mkdirSync(folder, { recursive: true });
+    super(t, folder, map);
     this.folder = folder;
     this.state = join(folder, 'state');
     this.words = ['source', 'http', '--map', this.map, '--broker', broker.url, '--token', TOKENS.publish, '--state', this.state, ...flags];

@@ -6,7 +6,7 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-import { until } from './postgres.mjs';
+import { RunningSource } from './source.mjs';
 import { freePort, NEWSREEL, runToEnd, TOKENS } from './system.mjs';
 
 export const MAP = `[[map]]
@@ -29,25 +29,12 @@ export function replace(path, content) {
 }
 
 /** `newsreel source files`, which can be killed and started again on the same state. */
-export class FilesSource {
-  #child;
-  versions = [];
-  log = '';
-
+export class FilesSource extends RunningSource {
   constructor(t, { place, broker, folder, map = MAP, flags = [] }) {
-    this.map = join(folder, 'map.toml');
+    super(t, folder, map);
     this.state = join(folder, 'titles.state');
-    writeFileSync(this.map, map);
     this.words = ['source', 'files', place, '--map', this.map, '--broker', broker, '--token', TOKENS.publish, '--state', this.state,
       '--quiet-ms', '0', '--poll-ms', '20', ...flags];
-    t.after(() => this.kill());
-  }
-
-  start() {
-    this.#child = spawn(NEWSREEL, this.words, { stdio: ['ignore', 'pipe', 'pipe'] });
-    createInterface({ input: this.#child.stdout }).on('line', (line) => this.versions.push(JSON.parse(line)));
-    this.#child.stderr.setEncoding('utf8').on('data', (text) => (this.log += text));
-    return this;
   }
 
   /** Runs the command to its end, with further flags. */
@@ -60,20 +47,6 @@ export class FilesSource {
     const { code, stdout, stderr } = await this.run('--once', ...flags);
     if (code !== 0) throw new Error(`source files ended with ${code}: ${stderr}`);
     return stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line));
-  }
-
-  async kill(signal = 'SIGKILL') {
-    if (!this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null) return this.#child?.exitCode;
-    const closed = once(this.#child, 'close');
-    this.#child.kill(signal);
-    await closed;
-    return this.#child.exitCode;
-  }
-
-  /** Waits until the log of the command says something. */
-  async said(pattern) {
-    await until(() => pattern.test(this.log) || this.#child.exitCode !== null, () => `${pattern} in\n${this.log}`);
-    if (!pattern.test(this.log)) throw new Error(`the source ended:\n${this.log}`);
   }
 
   /** What the state says. */

@@ -5,7 +5,8 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 
 import { startDev } from './dev.mjs';
-import { servers, until } from './postgres.mjs';
+import { servers } from './postgres.mjs';
+import { until } from './source.mjs';
 import { ROOT } from './system.mjs';
 
 test('scripts/dev --postgres: a changed row arrives at the edge', { skip: servers()[0].bin ? false : 'no PostgreSQL is there' }, async (t) => {

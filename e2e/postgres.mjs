@@ -8,12 +8,12 @@ import { once } from 'node:events';
 import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 
 import pg from 'pg';
 
 import { initdb, named, packaged, user, whenItAnswers } from '../scripts/postgres.mjs';
-import { NEWSREEL, TOKENS } from './system.mjs';
+import { RunningSource } from './source.mjs';
+import { TOKENS } from './system.mjs';
 import { freePort } from './workerd.mjs';
 
 /**
@@ -132,75 +132,11 @@ export class Postgres {
 }
 
 /** `newsreel source postgres`, which can be killed and started again on the same folder. */
-export class Source {
-  #child;
-  versions = [];
-  log = '';
-
+export class Source extends RunningSource {
   constructor(t, { url, broker, folder, map, flags = [], create = true }) {
     mkdirSync(folder, { recursive: true });
-    this.map = join(folder, 'map.toml');
-    writeFileSync(this.map, map);
+    super(t, folder, map);
     this.words = ['source', 'postgres', '--map', this.map, '--database', url, '--broker', broker, '--token', TOKENS.publish,
       ...(create ? ['--create'] : []), '--state', join(folder, 'state'), '--status-interval-ms', '1000', ...flags];
-    t.after(() => this.kill());
   }
-
-  start() {
-    this.#child = spawn(NEWSREEL, this.words, { stdio: ['ignore', 'pipe', 'pipe'] });
-    createInterface({ input: this.#child.stdout }).on('line', (line) => this.versions.push(JSON.parse(line)));
-    this.#child.stderr.setEncoding('utf8').on('data', (text) => (this.log += text));
-    return this;
-  }
-
-  get pid() {
-    return this.#child.pid;
-  }
-
-  async kill(signal = 'SIGKILL') {
-    if (!this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null) return this.#child?.exitCode;
-    const closed = once(this.#child, 'close');
-    this.#child.kill(signal);
-    await closed;
-    return this.#child.exitCode;
-  }
-
-  /** Waits for the end of the command; returns its exit code. */
-  async ended() {
-    if (this.#child.exitCode === null) await once(this.#child, 'close');
-    return this.#child.exitCode;
-  }
-
-  /** Waits until the log of the command says something. */
-  async said(pattern) {
-    await until(() => pattern.test(this.log) || this.#child.exitCode !== null, () => `${pattern} in\n${this.log}`);
-    if (!pattern.test(this.log)) throw new Error(`the source ended:\n${this.log}`);
-  }
-}
-
-/** Waits until something holds. */
-export async function until(holds, what, ms = 30_000) {
-  const end = Date.now() + ms;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${typeof what === 'function' ? what() : what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-/** The changes of every version, the first (which heals the gap before the slot) left out. */
-export async function versions(broker, since = 1) {
-  const all = [];
-  for (let at = since; ; ) {
-    const { json } = await broker.changes(`?since=${at}&epoch=${(await broker.status()).epoch}`);
-    if (json.versions.length === 0) return all;
-    all.push(...json.versions);
-    at = json.to;
-  }
-}
-
-/** Waits until the log has so many versions. */
-export async function reached(broker, source, count) {
-  const version = async () => (await broker.status()).version;
-  await until(async () => (await version()) >= count, () => `${count} versions; the source says\n${source.log}`);
-  return (await versions(broker)).map(({ changes }) => changes);
 }

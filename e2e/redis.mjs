@@ -4,14 +4,13 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { connect as connectTls } from 'node:tls';
 
-import { until } from './postgres.mjs';
-import { NEWSREEL, ROOT, temporaryFolder, TOKENS } from './system.mjs';
+import { RunningSource, until } from './source.mjs';
+import { ROOT, temporaryFolder, TOKENS } from './system.mjs';
 import { freePort } from './workerd.mjs';
 
 /** Where scripts/lib.sh puts servers. */
@@ -173,51 +172,11 @@ export class Redis {
 }
 
 /** `newsreel source redis`, which can be killed and started again. */
-export class RedisSource {
-  #child;
-  versions = [];
-  log = '';
-
+export class RedisSource extends RunningSource {
   constructor(t, { url, broker, map, flags = [], env = {} }) {
-    const folder = temporaryFolder(t);
-    mkdirSync(folder, { recursive: true });
-    this.map = join(folder, 'map.toml');
-    writeFileSync(this.map, map);
+    super(t, temporaryFolder(t), map);
     this.env = { ...process.env, ...env };
     this.words = ['source', 'redis', '--map', this.map, '--redis', url, '--broker', broker, '--token', TOKENS.publish, '--lease-ms', '500', ...flags];
-    t.after(() => this.kill());
-  }
-
-  start() {
-    this.#child = spawn(NEWSREEL, this.words, { stdio: ['ignore', 'pipe', 'pipe'], env: this.env });
-    createInterface({ input: this.#child.stdout }).on('line', (line) => this.versions.push(JSON.parse(line)));
-    this.#child.stderr.setEncoding('utf8').on('data', (text) => (this.log += text));
-    return this;
-  }
-
-  get pid() {
-    return this.#child.pid;
-  }
-
-  async kill(signal = 'SIGKILL') {
-    if (!this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null) return this.#child?.exitCode;
-    const closed = once(this.#child, 'close');
-    this.#child.kill(signal);
-    await closed;
-    return this.#child.exitCode;
-  }
-
-  /** Waits for the end of the command; returns its exit code. */
-  async ended() {
-    if (this.#child.exitCode === null) await once(this.#child, 'close');
-    return this.#child.exitCode;
-  }
-
-  /** Waits until the log of the command says something, so many times. */
-  async said(pattern, times = 1) {
-    const count = () => this.log.match(new RegExp(pattern, 'g'))?.length ?? 0;
-    await until(() => count() >= times || this.#child.exitCode !== null, () => `${pattern} in\n${this.log}`);
-    if (count() < times) throw new Error(`the source ended:\n${this.log}`);
   }
 
   /** Waits until an entry or message was published, and returns its line. */

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 
 import { catalogue, hundreds, lines } from './catalogue.mjs';
 import { startPostgresOrigin } from './postgres-origin.mjs';
-import { servers, Source, startPostgres, until } from './postgres.mjs';
+import { servers, Source, startPostgres } from './postgres.mjs';
+import { until } from './source.mjs';
 import { startBroker } from './served.mjs';
 import { temporaryFolder } from './system.mjs';
 

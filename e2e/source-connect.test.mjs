@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { TLSSocket, connect as secureConnect, createSecureContext } from 'node:tls';
 
-import { Source, servers, startPostgres, until } from './postgres.mjs';
+import { Source, servers, startPostgres } from './postgres.mjs';
+import { until } from './source.mjs';
 import { startLine } from './proxy.mjs';
 import { startBroker } from './served.mjs';
 import { NEWSREEL, runToEnd, temporaryFolder } from './system.mjs';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { FilesSource, MAP, ndjson, replace, startFilesOrigin, title } from './files.mjs';
-import { until, versions } from './postgres.mjs';
+import { until, versions } from './source.mjs';
 import { randomFrom } from './random.mjs';
 import { startBroker } from './served.mjs';
 import { freePort, temporaryFolder } from './system.mjs';

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 
 import { FilesSource, MAP, ndjson, replace, title } from './files.mjs';
-import { until, versions } from './postgres.mjs';
+import { until, versions } from './source.mjs';
 import { startBroker } from './served.mjs';
 import { temporaryFolder } from './system.mjs';
 

@@ -5,7 +5,7 @@ import { strictEqual as same, deepStrictEqual as sameAll, ok } from 'node:assert
 import { test } from 'node:test';
 
 import { Api, HttpSource, misbehave } from './api.mjs';
-import { until, versions } from './postgres.mjs';
+import { until, versions } from './source.mjs';
 import { randomFrom } from './random.mjs';
 import { startBroker } from './served.mjs';
 

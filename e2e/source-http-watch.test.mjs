@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Api, HttpSource, misbehave } from './api.mjs';
-import { reached, until } from './postgres.mjs';
+import { reached, until } from './source.mjs';
 import { startBroker } from './served.mjs';
 import { NEWSREEL } from './system.mjs';
 

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
 import { Api, HttpSource, misbehave } from './api.mjs';
-import { reached, until } from './postgres.mjs';
+import { reached, until } from './source.mjs';
 import { startBroker } from './served.mjs';
 
 const OFTEN = 'every = "100 ms"\n';

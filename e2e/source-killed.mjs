@@ -5,7 +5,8 @@ import { strictEqual as same, deepStrictEqual as sameAll, ok } from 'node:assert
 import { join } from 'node:path';
 
 import { startPostgresOrigin } from './postgres-origin.mjs';
-import { Source, startPostgres, until } from './postgres.mjs';
+import { Source, startPostgres } from './postgres.mjs';
+import { until } from './source.mjs';
 import { randomFrom } from './random.mjs';
 import { startBroker } from './served.mjs';
 import { temporaryFolder } from './system.mjs';

@@ -2,7 +2,8 @@
 
 import { test } from 'node:test';
 
-import { servers, until } from './postgres.mjs';
+import { servers } from './postgres.mjs';
+import { until } from './source.mjs';
 import { KILLS, killed } from './source-killed.mjs';
 
 for (const { name, bin } of servers()) {

@@ -6,7 +6,8 @@ import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { Source, reached, servers, startPostgres, until } from './postgres.mjs';
+import { Source, servers, startPostgres } from './postgres.mjs';
+import { reached, until } from './source.mjs';
 import { startLine } from './proxy.mjs';
 import { startBroker } from './served.mjs';
 import { TABLE, TITLES, rowsComeMoveAndGo } from './source-story.mjs';

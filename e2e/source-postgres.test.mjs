@@ -4,7 +4,8 @@ import { strictEqual as same, deepStrictEqual as sameAll, ok } from 'node:assert
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { Source, reached, servers, startPostgres, until } from './postgres.mjs';
+import { Source, servers, startPostgres } from './postgres.mjs';
+import { reached, until } from './source.mjs';
 import { startBroker } from './served.mjs';
 import { TABLE, TITLES, rowsComeMoveAndGo } from './source-story.mjs';
 import { temporaryFolder } from './system.mjs';

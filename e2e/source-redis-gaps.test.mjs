@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { until, versions } from './postgres.mjs';
+import { until, versions } from './source.mjs';
 import { Redis, RedisSource, servers } from './redis.mjs';
 import { startBroker } from './served.mjs';
 import { newsreel, temporaryFolder } from './system.mjs';

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
 
-import { until, versions } from './postgres.mjs';
+import { until, versions } from './source.mjs';
 import { randomFrom } from './random.mjs';
 import { Redis, RedisSource, servers } from './redis.mjs';
 import { startBroker } from './served.mjs';

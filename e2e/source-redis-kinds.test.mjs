@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { until } from './postgres.mjs';
+import { until } from './source.mjs';
 import { Redis, RedisSource, servers, skipped } from './redis.mjs';
 import { startBroker } from './served.mjs';
 import { newsreel, temporaryFolder } from './system.mjs';

@@ -3,7 +3,7 @@
 import { deepStrictEqual as same, ok, strictEqual } from 'node:assert';
 import { test } from 'node:test';
 
-import { until, versions } from './postgres.mjs';
+import { until, versions } from './source.mjs';
 import { Redis, RedisSource, servers, skipped } from './redis.mjs';
 import { startBroker } from './served.mjs';
 import { newsreel } from './system.mjs';

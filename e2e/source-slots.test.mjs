@@ -5,7 +5,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { Source, reached, servers, startPostgres, startStandby, until, versions } from './postgres.mjs';
+import { Source, servers, startPostgres, startStandby } from './postgres.mjs';
+import { reached, until, versions } from './source.mjs';
 import { startBroker } from './served.mjs';
 import { newsreel, temporaryFolder } from './system.mjs';
 

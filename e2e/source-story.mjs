@@ -2,7 +2,7 @@
 
 import { deepStrictEqual as sameAll } from 'node:assert';
 
-import { reached } from './postgres.mjs';
+import { reached } from './source.mjs';
 
 /** The mapping of the table. */
 export const TITLES = `[[map]]

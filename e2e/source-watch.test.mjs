@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Follower } from './follower.mjs';
-import { Source, servers, startPostgres, until } from './postgres.mjs';
+import { Source, servers, startPostgres } from './postgres.mjs';
+import { until } from './source.mjs';
 import { startLine } from './proxy.mjs';
 import { startBroker } from './served.mjs';
 import { newsreel, temporaryFolder } from './system.mjs';

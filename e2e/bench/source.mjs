@@ -12,7 +12,8 @@ import { join } from 'node:path';
 
 import { foldersWith } from '../../scripts/postgres.mjs';
 import { Follower } from '../follower.mjs';
-import { servers, Source, startPostgres, until } from '../postgres.mjs';
+import { servers, Source, startPostgres } from '../postgres.mjs';
+import { until } from '../source.mjs';
 import { Served } from '../served.mjs';
 import { temporaryFolder } from '../system.mjs';
 
