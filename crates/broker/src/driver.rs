@@ -89,10 +89,10 @@ impl BrokerDriver {
         self.write_series_when_quiet();
     }
 
-    /// Takes a text of a follower.
+    /// Takes a text of a follower, and counts the versions that it acknowledges.
     ///
     /// # Errors
-    /// As [`Self::step`].
+    /// When the step failed: its rows were not written, and no follower was told.
     pub(crate) fn hear(self: &Rc<Self>, session: SessionId, text: String) -> Result<()> {
         let acked = |hub: &Hub| hub.sessions().get(&session).map(|session| (session.replica, session.acked));
         let before = acked(self.hub.borrow().hub());

@@ -66,7 +66,7 @@ impl LogSeries {
         self.numbers.borrow_mut().publish_took(publishes as u64, took);
     }
 
-    /// Answers a query.
+    /// Returns the page of `GET series` that a query asks for.
     pub(crate) fn answer(
         &self,
         rows: &SeriesTables<'_>,

@@ -12,7 +12,7 @@ use worker::{Env, Headers, Method, Request, RequestInit, console_warn};
 
 use super::declared;
 
-/// What became of one line.
+/// The broker's answer to the publish of one line.
 #[derive(Debug)]
 pub(super) enum Published {
     /// The publish has this receipt.

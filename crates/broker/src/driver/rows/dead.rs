@@ -69,7 +69,7 @@ impl Rows {
         self.database.rows(include_str!("sql/dead_of.sql"), vec![ids.into()])
     }
 
-    /// Forgets letters.
+    /// Deletes the dead letters with these ids.
     pub(crate) fn forget_dead_letters(&self, ids: &[u64]) -> Result<()> {
         self.make_dead_letters()?;
         let ids = serde_json::to_string(ids)?;

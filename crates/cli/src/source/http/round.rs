@@ -197,7 +197,7 @@ impl<'a> Round<'a> {
         if self.asked > MAX_PAGES {
             return Err(RoundError::TooManyPages);
         }
-        if window.turn(feed, next, pages, is_empty)? {
+        if window.pages.turn(feed, next, pages, is_empty)? {
             return Ok(Step::Ask);
         }
         let covered = window.covered(feed, date);

@@ -19,7 +19,7 @@ pub(super) struct Window {
     until: i64,
     /// The server's time at the first answer.
     first: Option<i64>,
-    pages: Pages,
+    pub(super) pages: Pages,
     pass: u32,
     /// How many rows of this pass are new.
     added: usize,
@@ -58,17 +58,6 @@ impl Window {
         self.first = self.first.or(date);
         self.added += added;
         self.pages.read += 1;
-    }
-
-    /// Goes on to the next page, and says whether there is one.
-    pub(super) fn turn(
-        &mut self,
-        feed: &Feed,
-        next: Option<NextPage>,
-        pages: Option<u64>,
-        is_empty: bool,
-    ) -> Result<bool, RoundError> {
-        self.pages.turn(feed, next, pages, is_empty)
     }
 
     /// Returns up to when the window has everything, by the server's clock.
