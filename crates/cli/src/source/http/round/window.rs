@@ -5,8 +5,7 @@ use std::time::Duration;
 use newsreel_mapping::Feed;
 use newsreel_mapping::feed::{Place, Places, TimeForm};
 
-use crate::source::http::page::NextPage;
-use crate::source::http::pages::{Pages, RoundError};
+use crate::source::http::pages::Pages;
 use crate::source::http::question::{Reached, To};
 
 /// How often the pages of a window are read until they bring nothing new.
