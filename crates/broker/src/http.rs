@@ -3,7 +3,7 @@
 use std::array;
 
 use js_sys::Array;
-use newsreel_core::access::Grant;
+use newsreel_core::access::{Caller, Grant};
 use newsreel_core::wire::frame::{self, SUBPROTOCOL};
 use newsreel_core::wire::problem::{self, Problem};
 use newsreel_core::wire::{Code, internal_headers};
@@ -60,6 +60,16 @@ impl RequestHead {
             caller: header().unwrap_or_default(),
             grant: Grant::from_text(&header().unwrap_or_default()),
         })
+    }
+}
+
+/// Says in a request to the object who the caller is, and what its token is limited to.
+pub(crate) fn set_caller(headers: &Headers, caller: &Caller) -> worker::Result<()> {
+    // A header value is Latin-1 and a token's name need not be.
+    headers.set(internal_headers::CALLER, &caller.name.escape_default().to_string())?;
+    match caller.grant.to_text() {
+        Some(grant) => headers.set(internal_headers::GRANT, &grant),
+        None => Ok(()),
     }
 }
 

@@ -4,7 +4,6 @@ use newsreel_core::wire::dead_letters::{DeadLetter, DeadLettersCall, Settle, Set
 use newsreel_core::wire::{Catalog, Code};
 use newsreel_gate::{Answer, Failure};
 use newsreel_hooks::HookMessage;
-use serde_json::Value;
 use worker::{Env, Error, Headers, Request};
 
 use super::body::body_of;
@@ -79,8 +78,7 @@ async fn again(
         match published {
             Published::Receipt(_) => {}
             Published::Refused(refused) => {
-                let detail = refused.get("detail").and_then(Value::as_str);
-                return Ok(Err(detail.unwrap_or("refused").to_owned()));
+                return Ok(Err(refused.detail));
             }
             Published::Later => return Ok(Err("the broker has too much to do; replay it later".to_owned())),
         }

@@ -2,23 +2,23 @@
 
 use newsreel_core::access::{Caller, Grant};
 use newsreel_core::variables::BROKER;
-use newsreel_core::wire::ndjson::{self, MAX_LINES, MAX_LINES_BYTES};
-use newsreel_core::wire::{Catalog, Code, Problem, internal_headers};
+use newsreel_core::wire::ndjson::{self, MAX_LINES, MAX_LINES_BYTES, PublishAnswer, RefusedPublish};
+use newsreel_core::wire::{Catalog, Code, Problem, Receipt};
 use newsreel_gate::Failure;
 use newsreel_hooks::{Arrival, HookMessage};
 use newsreel_mapping::Mapping;
-use serde_json::Value;
 use worker::{Env, Headers, Method, Request, RequestInit, console_warn};
 
 use super::declared;
+use crate::http::set_caller;
 
 /// The broker's answer to the publish of one line.
 #[derive(Debug)]
 pub(super) enum Published {
     /// The publish has this receipt.
-    Receipt(Value),
+    Receipt(Receipt),
     /// The publish was refused, and would be again.
-    Refused(Value),
+    Refused(RefusedPublish),
     /// The broker could not take the publish now.
     Later,
 }
@@ -29,12 +29,12 @@ pub(super) async fn at_once(
     catalog: &Catalog,
     caller: &Caller,
     lines: &[String],
-) -> Result<Vec<Value>, Failure> {
+) -> Result<Vec<Receipt>, Failure> {
     let mut receipts = Vec::new();
     for published in publish(env, catalog, caller, lines).await? {
         match published {
             Published::Receipt(receipt) => receipts.push(receipt),
-            Published::Refused(refused) => return Err(repeated(&refused).into()),
+            Published::Refused(refused) => return Err(repeated(refused).into()),
             Published::Later => {
                 let text = "the broker has too much to do, or could not write; send the message again";
                 return Err(Problem::new(Code::Busy, text).into());
@@ -45,10 +45,9 @@ pub(super) async fn at_once(
 }
 
 /// Returns the problem of a refusal as the object worded it.
-fn repeated(refused: &Value) -> Problem {
-    let text = |field: &str| refused.get(field).and_then(Value::as_str).unwrap_or_default();
-    let code = Code::ALL.iter().find(|code| code.text() == text("code"));
-    Problem::new(code.copied().unwrap_or(Code::Internal), text("detail"))
+fn repeated(refused: RefusedPublish) -> Problem {
+    let code = Code::ALL.iter().find(|code| code.text() == refused.code);
+    Problem::new(code.copied().unwrap_or(Code::Internal), refused.detail)
 }
 
 /// Returns who publishes a message that was kept, and its lines.
@@ -110,10 +109,7 @@ async fn publish_part(
 ) -> worker::Result<Vec<Published>> {
     let headers = Headers::new();
     headers.set("Content-Type", ndjson::MEDIA_TYPE)?;
-    headers.set(internal_headers::CALLER, &caller.name.escape_default().to_string())?;
-    if let Some(grant) = caller.grant.to_text() {
-        headers.set(internal_headers::GRANT, &grant)?;
-    }
+    set_caller(&headers, caller)?;
     let body = lines.join("\n");
     let mut answer = object(env, catalog, "changes", &headers, &body).await?;
     if answer.status_code() != 200 {
@@ -127,12 +123,12 @@ async fn publish_part(
 
 /// Reads the answer to one line.
 fn read(answer: &str) -> Published {
-    let Ok(value) = serde_json::from_str::<Value>(answer) else { return Published::Later };
-    let status = value.get("status").and_then(Value::as_u64);
-    match status {
-        None => Published::Receipt(value),
-        Some(429 | 409 | 500..) => Published::Later,
-        Some(_) => Published::Refused(value),
+    match serde_json::from_str(answer) {
+        Ok(PublishAnswer::Published(receipt)) => Published::Receipt(receipt),
+        Ok(PublishAnswer::Refused(refused)) if !matches!(refused.status, 429 | 409 | 500..) => {
+            Published::Refused(refused)
+        }
+        Ok(PublishAnswer::Refused(_)) | Err(_) => Published::Later,
     }
 }
 

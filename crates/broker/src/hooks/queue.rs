@@ -160,10 +160,7 @@ async fn publish_all(env: &Env, delivered: &[Delivered]) -> BTreeMap<usize, Undo
             match published {
                 Published::Receipt(_) => {}
                 Published::Later => drop(undone.entry(place).or_insert(Undone::Later)),
-                Published::Refused(refused) => {
-                    let detail = refused.get("detail").and_then(|detail| detail.as_str());
-                    undone.insert(place, Undone::Dead(detail.unwrap_or("refused").to_owned()));
-                }
+                Published::Refused(refused) => drop(undone.insert(place, Undone::Dead(refused.detail))),
             }
         }
     }

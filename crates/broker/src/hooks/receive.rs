@@ -2,12 +2,11 @@
 
 use newsreel_core::access::hooks::{Hook, Scheme};
 use newsreel_core::access::{Caller, Grant, Scope};
-use newsreel_core::wire::{Catalog, Code, Problem, coding};
+use newsreel_core::wire::{Catalog, Code, Problem, Receipt, coding};
 use newsreel_gate::{self as gate, Answer, Failure, now};
 use newsreel_hooks::verify::Secret;
 use newsreel_hooks::{Arrival, Genuine, Headers, HookMessage, HookRequest, Incoming, Proof, Refusal, verify};
 use serde::Serialize;
-use serde_json::Value;
 use worker::{Env, Request, ResponseBuilder, console_warn};
 
 use super::body::body_of;
@@ -25,7 +24,7 @@ struct Accepted<'a> {
     /// Whether the message waits in the queue.
     queued: bool,
     /// The receipts of its publishes, where it does not wait.
-    receipts: Vec<Value>,
+    receipts: Vec<Receipt>,
 }
 
 /// Says whether a request to the publish address is an event, which a hook's mapping reads.
@@ -88,7 +87,7 @@ fn not_text(why: std::str::Utf8Error) -> Problem {
     Problem::new(Code::BadJson, format!("the body is no UTF-8 from byte {} on", why.valid_up_to()))
 }
 
-fn accepted(message: &HookMessage, queued: bool, receipts: Vec<Value>, status: u16) -> Answer {
+fn accepted(message: &HookMessage, queued: bool, receipts: Vec<Receipt>, status: u16) -> Answer {
     let HookMessage { catalog, hook, id, .. } = message;
     let answer = json_response(&Accepted { catalog, hook, id: id.as_deref(), queued, receipts })?;
     Ok(answer.with_status(status))

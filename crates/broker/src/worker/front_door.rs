@@ -11,7 +11,7 @@ use worker::{Env, Headers, Method, Request, RequestInit, Response, console_error
 
 use crate::config::config;
 use crate::hooks;
-use crate::http::{json_response, problem_response};
+use crate::http::{json_response, problem_response, set_caller};
 use crate::js::drain;
 use crate::publish::{DRAIN_BYTES, max_body_bytes, too_large};
 
@@ -204,12 +204,7 @@ async fn forward(
 ) -> worker::Result<Response> {
     let has_body = request.method() == Method::Post;
     let inner = if has_body { with_body(request)? } else { without_body(request, url, caller)? };
-    let headers = inner.headers();
-    // A header value is Latin-1 and a token's name need not be.
-    headers.set(internal_headers::CALLER, &caller.name.escape_default().to_string())?;
-    if let Some(grant) = caller.grant.to_text() {
-        headers.set(internal_headers::GRANT, &grant)?;
-    }
+    set_caller(inner.headers(), caller)?;
     let stub = env.durable_object(binding)?.get_by_name(catalog.as_str())?;
     stub.fetch_with_request(inner).await
 }
