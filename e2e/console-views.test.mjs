@@ -42,6 +42,24 @@ async function startEdge(t, broker, name) {
   return socket;
 }
 
+test('an alert is in the overview with the edges where it stands, until it is over', { timeout: 300_000 }, async (t) => {
+  const { broker } = await startSystem(t);
+  const tell = (edge, level, value) => {
+    const transitions = [{ rule: 'hit-rate', class: 'title', level, at: Date.now(), value, threshold: 0.9 }];
+    return broker.call('POST', '/alerts', { token: TOKENS.admin, body: JSON.stringify({ edge, transitions }) });
+  };
+  for (const edge of ['ams', 'fra', 'lhr', 'waw']) await tell(edge, 'critical', 0.25);
+  const console_ = await opened(t, broker, '#/tv/overview');
+  if (!console_) return;
+  const alerts = console_.page.getByRole('region', { name: 'Alerts' });
+  await alerts.getByText('hit-rate of class title at ams, fra and 2 more edges: 25.0 %, beyond 90.0 %').waitFor();
+  for (const edge of ['ams', 'fra', 'lhr']) await alerts.getByText(edge, { exact: true }).waitFor();
+  await alerts.getByText('and 1 more').waitFor();
+  await console_.isWell('alerts');
+  for (const edge of ['ams', 'fra', 'lhr', 'waw']) await tell(edge, 'ok', 1);
+  await alerts.getByText('1 ended lately').waitFor();
+});
+
 test('a key: why it is served, drawn; then read, refreshed and removed', { timeout: 400_000 }, async (t) => {
   const { broker, origin } = await startSystem(t);
   for (const key of ['title:1', LONG_KEY]) await origin.put(key, { title: 'before' }, ['platform:quay']);

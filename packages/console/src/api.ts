@@ -96,12 +96,12 @@ export interface Applied extends Receipt {
   offline: string[];
 }
 
-/** An alert, as the broker tells it. */
+/** An alert, as the board of the catalog tells it. */
 export interface Alert {
   id: string;
   rule: string;
   class?: string;
-  edge?: string;
+  edges: string[];
   severity: 'warning' | 'critical';
   since: number;
   value: number;

@@ -4,6 +4,9 @@ import type { Alert } from '../api.js';
 import { ago } from '../format.js';
 import { Name } from './name.js';
 
+/** How many edges of an alert are named. */
+const MAX_NAMED = 3;
+
 /** A list of alerts; nothing wrong is said, too. */
 export function Alerts({ alerts }: { alerts: readonly Alert[] }) {
   const standing = alerts.filter((one) => one.resolved_at === undefined);
@@ -19,7 +22,7 @@ export function Alerts({ alerts }: { alerts: readonly Alert[] }) {
               <span class={`dot ${alert.severity}`} />
               <strong>{alert.severity}</strong> <Name text={alert.says} class="" />
               <span class="faint">
-                {alert.rule}{alert.class && <> · class <Name text={alert.class} /></>}{alert.edge && <> · edge <Name text={alert.edge} /></>} · since {ago(alert.since)}
+                {alert.rule}{alert.class && <> · class <Name text={alert.class} /></>}{alert.edges.slice(0, MAX_NAMED).map((edge) => <span key={edge}> · edge <Name text={edge} /></span>)}{alert.edges.length > MAX_NAMED && <> and {alert.edges.length - MAX_NAMED} more</>} · since {ago(alert.since)}
               </span>
             </li>
           ))}
