@@ -1,46 +1,11 @@
 // The alerts of a catalog: what edges tell, what is shown, and the messages that receivers get.
 
 import { deepStrictEqual as sameAll, ok, strictEqual as same } from 'node:assert';
-import { createHmac } from 'node:crypto';
-import { EventEmitter, once } from 'node:events';
-import { createServer } from 'node:http';
 import { test } from 'node:test';
 
+import { checkSignature, CLASSES, Receiver, SECRET } from './receiver.mjs';
 import { Served } from './served.mjs';
 import { newsreel, TOKENS } from './system.mjs';
-
-const KEY = Buffer.from('a key of twenty-four bytes').toString('base64');
-const CLASSES = ['Broker', 'Replica', 'AlertBoard'];
-
-/** A receiver of messages: answers by `answers`, the next status first, and then with 204. */
-class Receiver extends EventEmitter {
-  messages = [];
-  answers = [];
-
-  static async start(t) {
-    const receiver = new Receiver();
-    const server = createServer((request, response) => {
-      let body = '';
-      request.on('data', (chunk) => (body += chunk));
-      request.on('end', () => {
-        response.writeHead(receiver.answers.shift() ?? 204).end();
-        receiver.messages.push({ headers: request.headers, body, json: JSON.parse(body) });
-        receiver.emit('message');
-      });
-    });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    t.after(() => (server.closeAllConnections(), server.close()));
-    receiver.url = `http://127.0.0.1:${server.address().port}/hook?secret=1`;
-    return receiver;
-  }
-
-  /** Waits until so many messages came. */
-  async has(count) {
-    while (this.messages.length < count) await once(this, 'message');
-    return this.messages;
-  }
-}
 
 async function started(t) {
   const [receiver, slack] = [await Receiver.start(t), await Receiver.start(t)];
@@ -48,7 +13,7 @@ async function started(t) {
     { url: receiver.url, secret: 'ALERT_SECRET' },
     { url_secret: 'SLACK_URL', form: 'slack' },
   ];
-  const vars = { ALERT_HOOKS: JSON.stringify(hooks), ALERT_SECRET: `whsec_${KEY}`, SLACK_URL: slack.url };
+  const vars = { ALERT_HOOKS: JSON.stringify(hooks), ALERT_SECRET: SECRET, SLACK_URL: slack.url };
   const served = await Served.at(t, { vars, classes: CLASSES });
   const { broker } = await served.start();
   return { served, broker, receiver, slack };
@@ -62,14 +27,6 @@ const tell = async (broker, edge, ...transitions) => {
 };
 const shown = async (broker) => (await broker.call('GET', '/alerts', { token: TOKENS.admin })).json;
 
-/** Checks a signature as a receiver would. */
-function checkSignature({ headers, body }) {
-  const signed = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`;
-  const expected = createHmac('sha256', Buffer.from(KEY, 'base64')).update(signed).digest('base64');
-  same(headers['webhook-signature'], `v1,${expected}`);
-  ok(Math.abs(Date.now() / 1_000 - headers['webhook-timestamp']) < 60);
-}
-
 test('many edges are one alert, and each change of it one signed message', { timeout: 60_000 }, async (t) => {
   const { broker, receiver, slack } = await started(t);
   same(await tell(broker, 'fra', told('warning', 0.85)), 1);
@@ -81,7 +38,7 @@ test('many edges are one alert, and each change of it one signed message', { tim
   await tell(broker, 'fra', told('ok', 0.95));
   same(await tell(broker, 'ams', told('ok', 0.95)), 1);
   const messages = await receiver.has(3);
-  messages.forEach(checkSignature);
+  for (const message of messages) checkSignature(message);
   sameAll(messages.map(({ json }) => json.type), ['newsreel.alert.raised', 'newsreel.alert.worse', 'newsreel.alert.resolved']);
   same(new Set(messages.map(({ headers }) => headers['webhook-id'])).size, 3);
   ok(/^\d{4}-\d\d-\d\dT.*Z$/.test(messages[0].json.timestamp), messages[0].json.timestamp);
