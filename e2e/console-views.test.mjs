@@ -224,6 +224,31 @@ test('a socket that is cut is said, and made up for', { timeout: 400_000 }, asyn
   await page.getByText('5 shown of 5 heard').waitFor();
 });
 
+test('live: a version opens to where it comes from, and the log is searched by it', { timeout: 300_000 }, async (t) => {
+  const { broker } = await startSystem(t);
+  const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+  const source = { name: 'postgres:newsreel', id: '16/B374D848', at: Date.now() - 1_500 };
+  await broker.publish({ key: 'title:1' });
+  await broker.publish({ key: 'title:2', source }, { headers: { traceparent: trace } });
+  await broker.publish({ key: 'title:3', source: { name: 'hook:<script>alert(1)</script>', id: '\u202eevt' } });
+  const console_ = await opened(t, broker, '#/tv/live');
+  if (!console_) return;
+  const { page } = console_;
+  await page.getByText('3 shown of 3 heard').waitFor();
+  await page.getByText('from hook:<script>alert(1)</script>').waitFor();
+  await page.getByLabel('Source').fill('B374D848');
+  await page.getByText('1 shown of 3 heard').waitFor();
+  await page.getByRole('button', { name: /title:2/ }).click();
+  const version = page.getByRole('complementary', { name: 'Version 2' });
+  await version.getByText('postgres:newsreel').waitFor();
+  await version.getByText('16/B374D848').waitFor();
+  await version.getByText(/\d s before the commit/).waitFor();
+  await version.getByText(trace).waitFor();
+  await console_.isWell('live-source');
+  await page.getByLabel('Source').fill(trace);
+  await page.getByText('1 shown of 3 heard').waitFor();
+});
+
 test('100 edges and 10,000 versions without a stutter; an edge that dies is missed', { timeout: 500_000 }, async (t) => {
   const { broker } = await startSystem(t);
   const edges = await Promise.all(Array.from({ length: 100 }, (_, at) => startEdge(t, broker, `edge-${String(at).padStart(3, '0')}`)));

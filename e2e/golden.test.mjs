@@ -125,7 +125,10 @@ const ofPublish = {
   changes: Array.isArray,
   expect: (value) => typeof value === 'object',
   idempotency_key: isText,
+  traceparent: isText,
+  source: (value) => typeof value === 'object' && !Array.isArray(value),
 };
+const ofEvent = { name: isText, id: isText, at: isVersion };
 const ofExpect = {
   epoch: (value) => typeof value === 'string' && new RegExp(`^${EPOCH}$`).test(value),
   version: isVersion,
@@ -137,9 +140,10 @@ function publish(text, { line = false } = {}) {
   const body = outcome(() => JSON.parse(text)).value ?? refuse('bad-json');
   strict(body, ofPublish);
   for (const one of body.changes ?? []) strict(one, ofPublish);
-  const { changes, expect, idempotency_key, ...bare } = body;
+  const { changes, expect, idempotency_key, traceparent, source, ...bare } = body;
   if (expect) strict(expect, ofExpect);
   if (expect && !isVersion(expect.version)) refuse('bad-json');
+  const cause = causeOf(traceparent ?? undefined, source ?? undefined);
   const isBare = Object.values(bare).some((value) => value !== null);
   if (changes && isBare) refuse('unknown-field');
   const listed = changes ?? [bare];
@@ -147,7 +151,7 @@ function publish(text, { line = false } = {}) {
   if (listed.length > 1000) refuse('too-many-changes');
   const targets = new Set();
   const read = listed.map((one) => {
-    if (one.changes || one.expect || one.idempotency_key) refuse('unknown-field');
+    if (one.changes || one.expect || one.idempotency_key || one.traceparent || one.source) refuse('unknown-field');
     if (one.tags?.length > 256) refuse('bad-change');
     const short = change(one);
     if (targets.size === targets.add(targetOf(short)).size) refuse('duplicate-target');
@@ -155,7 +159,26 @@ function publish(text, { line = false } = {}) {
   });
   if (idempotency_key !== undefined && !line) refuse('unknown-field');
   if (line && idempotency_key !== undefined && !NAMES['idempotency-key'](idempotency_key)) refuse('bad-request');
-  return { changes: ascii(read), expect: expect ?? undefined, idempotency_key };
+  return { changes: ascii(read), expect: expect ?? undefined, idempotency_key, cause };
+}
+
+/** Reads what a publish is of, as it stands in the row behind the changes. */
+function causeOf(traceparent, source) {
+  let text = '';
+  if (traceparent !== undefined) {
+    if (!/^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent)) refuse('bad-request');
+    if (Number.parseInt(traceparent.slice(-2), 16) % 2 === 1) text += `,"traceparent":${ascii(traceparent)}`;
+  }
+  if (source !== undefined) {
+    strict(source, ofEvent);
+    if (typeof source.name !== 'string') refuse('bad-json');
+    for (const [value, most] of [[source.name, 100], [source.id ?? 'none', 300]]) {
+      if (value === '' || bytes(value) > most || /[\x00-\x1f\x7f-\x9f]/.test(value)) refuse('bad-request');
+    }
+    const [name, id, at] = [source.name, source.id ?? undefined, source.at ?? undefined];
+    text += `,"source":${ascii({ name, id, at })}`;
+  }
+  return text;
 }
 
 /** The lines of a body that are not empty. */
@@ -262,7 +285,9 @@ function part(type, { from, to, hash, versions, changes, ack = false, more = fal
   return { from, to, hash, ack, versions: items.map(row) };
 }
 
-const row = ({ version, at, changes }) => ({ version, at, changes: changes.map(change) });
+const row = ({ version, at, changes, traceparent, source }) => ({
+  version, at, changes: changes.map(change), ...(traceparent && { traceparent }), ...(source && { source }),
+});
 
 /** Reads a text of a follower as a broker does. */
 function followerFrame(text) {
@@ -383,11 +408,11 @@ const CASES = {
     newer: ({ older, newer }) => assert.ok(older < newer),
   },
   'publishes.jsonl': {
-    publish: ({ body, changes, expect }) => {
-      assert.deepEqual(publish(body), { changes, expect, idempotency_key: undefined });
+    publish: ({ body, changes, expect, cause = '' }) => {
+      assert.deepEqual(publish(body), { changes, expect, idempotency_key: undefined, cause });
     },
-    line: ({ body, changes, expect, idempotency_key }) => {
-      assert.deepEqual(publish(body, { line: true }), { changes, expect, idempotency_key });
+    line: ({ body, changes, expect, idempotency_key, cause = '' }) => {
+      assert.deepEqual(publish(body, { line: true }), { changes, expect, idempotency_key, cause });
     },
     refused: ({ body, code }) => assert.equal(outcome(() => publish(body)).code, code),
     'refused-line': ({ body, code }) => assert.equal(outcome(() => publish(body, { line: true })).code, code),

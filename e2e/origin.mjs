@@ -14,7 +14,7 @@ export async function startValues(t) {
 }
 
 export class Values extends EventEmitter {
-  /** Every question, in order: `{key, catalog, version}`, the version being its Newsreel-Version header. */
+  /** Every question, in order: `{key, catalog, version, traceparent}`, of which the last two are headers. */
   asked = [];
   /** How many questions were open at once, at the most. */
   most = 0;
@@ -104,7 +104,8 @@ export class Values extends EventEmitter {
     answer.once('close', () => (this.#open -= 1));
     const held = this.#held.get(key);
     const released = held && new Promise((release) => held.push(release));
-    this.asked.push({ key, catalog, version: request.headers['newsreel-version'] });
+    const { traceparent, 'newsreel-version': version } = request.headers;
+    this.asked.push({ key, catalog, version, traceparent });
     this.emit('asked');
     await released;
     if (fault === 'hang') return;

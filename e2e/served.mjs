@@ -17,9 +17,10 @@ export class Served {
 
   /**
    * `state` is where the objects are kept, `vars` the deployment's variables beside the usual, `around` the name of a
-   * module of these tests around the production Worker (`WORKER`, and a second one, `SECOND`), `classes` those of the objects.
+   * module of these tests around the production Worker (`WORKER`, and a second one, `SECOND`), `classes` those of the objects, `tail` a
+   * module of these tests that is told of spans.
    */
-  static async at(t, { vars = {}, state, around, classes = ['Broker', 'Replica'] } = {}) {
+  static async at(t, { vars = {}, state, around, tail, classes = ['Broker', 'Replica'] } = {}) {
     const served = new Served();
     // Before its folders are removed: a test's end runs in the order in which it was told.
     t.after(() => served.kill());
@@ -28,10 +29,11 @@ export class Served {
     const [port, kv] = [await freePort(), await startKv()];
     t.after(() => kv.close());
     const modules = [...(around ? [wrap(folder, around)] : []), ...copyWorker(folder), ...(around ? copyWorker(folder, 'second/') : [])];
+    if (tail) copyFileSync(join(ROOT, 'e2e', tail), join(folder, tail));
     mkdirSync(state, { recursive: true });
     const config = join(folder, 'config.capnp');
     const all = { EDGE: 'e2e', ORIGIN_URL: 'http://127.0.0.1:1', ...SECRETS, ...vars };
-    writeFileSync(config, configuration({ port, modules, classes, state, kv: kv.port, vars: all }));
+    writeFileSync(config, configuration({ port, modules, classes, state, kv: kv.port, tail, vars: all }));
     Object.assign(served, { config, kv, state, broker: new Broker(`http://127.0.0.1:${port}`) });
     return served;
   }

@@ -85,9 +85,9 @@ const bindingOf = (name) => name.replace(/(?<=[a-z])(?=[A-Z])/g, '_').toUpperCas
  *
  * `modules` are file names beside the configuration, the main one first; `classes` are its Durable Objects, each bound by
  * its name in capitals; `state` is the folder where objects keep their rows; `kv` is the port of a KV namespace `ENTRIES`.
- * `beside` are more services and sockets, in the words of the configuration.
+ * `beside` are more services and sockets, in the words of the configuration; `tail` is the file of a Worker that is told of spans.
  */
-export function configuration({ port, modules, classes, state, kv, vars = {}, beside = { services: [], sockets: [] } }) {
+export function configuration({ port, modules, classes, state, kv, tail, vars = {}, beside = { services: [], sockets: [] } }) {
   const bindings = [
     ...classes.map((name) => `(name = ${text(bindingOf(name))}, durableObjectNamespace = ${text(name)})`),
     ...(kv ? ['(name = "ENTRIES", kvNamespace = "kv")'] : []),
@@ -106,12 +106,12 @@ ${list(modules.map(embedded))}      ],
       durableObjectNamespaces = [
 ${list(classes.map(namespace))}      ],
       durableObjectStorage = (localDisk = "state"),
-      bindings = [
+${tail ? '      streamingTails = ["tail"],\n' : ''}      bindings = [
 ${list(bindings)}      ],
     )),
     (name = "state", disk = (path = ${text(state)}, writable = true)),
     ${kv ? `(name = "kv", external = (address = "127.0.0.1:${kv}", http = ())),` : ''}
-    (name = "internet", network = (allow = ["public", "private"])),
+${tail ? `    (name = "tail", worker = (compatibilityDate = "2026-07-30", compatibilityFlags = ["experimental"], modules = [${embedded(tail)}])),\n` : ''}    (name = "internet", network = (allow = ["public", "private"])),
 ${list(beside.services)}  ],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main"),
 ${list(beside.sockets)}  ],

@@ -54,8 +54,8 @@ export const BREAKS = {
     noticed: ['G4'],
     edits: [
       {
-        at: 'texts.push(«VersionRow { version: *version, at: *at, changes }.to_json()»)',
-        becomes: 'VersionRow { version: *version, at: *at, changes: changes.into_iter().take(1).collect() }.to_json()',
+        at: 'texts.push(«VersionRow { changes, cause: row.cause.clone(), ..*row }.to_json()»)',
+        becomes: 'VersionRow { changes: changes.into_iter().take(1).collect(), cause: row.cause.clone(), ..*row }.to_json()',
       },
     ],
   },

@@ -80,6 +80,27 @@ async function ascii(log) {
   same('a filtered row', filtered.rows, rawRows((await log.page('?since=0')).text));
 }
 
+const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+
+async function causes(log) {
+  const event = { name: 'postgres:é', id: '16/B374D848', at: 1767225600480 };
+  const headers = { traceparent: TRACE };
+  const own = TRACE.replace('4bf92f35', '00000001');
+  for (const [body, more] of [
+    [{ all: true }, { headers }],
+    [{ key: 'a:1', source: event, traceparent: own }, { headers }],
+    [{ key: 'a:2', traceparent: TRACE.replace('-01', '-00') }],
+    [{ key: 'a:3' }, { headers: { traceparent: 'none' } }],
+  ]) same(`the status of ${JSON.stringify(body)}`, (await log.post(JSON.stringify(body), more)).status, 200);
+  const { text } = await log.page('?since=0');
+  const seen = canonicalRows(text).map((row) => JSON.parse(row)).map(({ traceparent, source }) => [traceparent, source]);
+  same('what the rows are of', seen, [[TRACE, undefined], [own, event], [undefined, undefined], [undefined, undefined]]);
+  const follower = await log.follow({ topics: ['a:'] });
+  same('filtered rows', follower.rows, rawRows((await log.page('?since=0&topic=a:')).text));
+  const status = await log.status();
+  same('the status', status.position, `${status.epoch}:4:${chain(genesis(status.epoch), rawRows(text))}`);
+}
+
 async function filteredHash(log) {
   await log.keys(['a:1', 'b:1', 'a:2', 'b:2']);
   const { position } = await log.status();
@@ -97,4 +118,5 @@ export default [
   { id: 'H4', section, what: 'page, follower, stream, status, pong and receipt tell one position', run: everywhere },
   { id: 'H5', section, what: 'what is not ASCII is escaped, in pages and frames, filtered too', run: ascii },
   { id: 'H6', section, what: 'a filtered follower is told the hash of the whole log', run: filteredHash },
+  { id: 'H7', section: 'What a publish is of', what: 'a trace and a source stand behind the changes of the row', run: causes },
 ];

@@ -65,8 +65,17 @@ export function rawRows(text) {
 }
 
 /** The only text that a row may have, from its meaning. */
-export function canonical({ version, at, changes }) {
-  return `{"version":${version},"at":${at},"changes":[${changes.map(canonicalChange).join(',')}]}`;
+export function canonical({ version, at, changes, traceparent, source }) {
+  const trace = traceparent === undefined ? '' : `,"traceparent":${ascii(traceparent)}`;
+  const event = source === undefined ? '' : `,"source":${canonicalEvent(source)}`;
+  return `{"version":${version},"at":${at},"changes":[${changes.map(canonicalChange).join(',')}]${trace}${event}}`;
+}
+
+function canonicalEvent({ name, id, at }) {
+  const parts = [`"name":${ascii(name)}`];
+  if (id !== undefined) parts.push(`"id":${ascii(id)}`);
+  if (at !== undefined) parts.push(`"at":${at}`);
+  return `{${parts.join(',')}}`;
 }
 
 function canonicalChange({ key, tag, prefix, all, soft, op, tags }) {

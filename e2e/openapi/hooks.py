@@ -13,6 +13,10 @@ CLASSES = st.sampled_from(["title", "availability", "embedding", "live"])
 
 schemathesis.openapi.format("newsreel-key", st.tuples(CLASSES, IDS).map(":".join))
 schemathesis.openapi.format("newsreel-prefix", IDS)
+schemathesis.openapi.format("newsreel-source", IDS)
+# An id of zeros means none.
+HEX = st.text("0123456789abcdef", min_size=15, max_size=15)
+schemathesis.openapi.format("newsreel-traceparent", st.builds("00-{0}{0}11-{0}1-01".format, HEX))
 # An older epoch is satisfied at once. A version to come would make each read wait for seconds.
 # A lease of an older epoch is judged at once. One of an epoch to come would make each request wait for seconds.
 schemathesis.openapi.format("newsreel-lease", st.just("00000000000000000000000000:0:0000000000000000@9999999999999"))

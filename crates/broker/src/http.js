@@ -1,7 +1,7 @@
 // A request's head and a response in one call each: a call for each header costs more than the rest of a small publish.
 
 /** The headers by which a publish is read, in the order in which `RequestHead` takes them. */
-const OF_A_PUBLISH = ['Content-Type', 'Content-Length', 'Idempotency-Key', 'Newsreel-Caller', 'Newsreel-Grant'];
+const OF_A_PUBLISH = ['Content-Type', 'Content-Length', 'Idempotency-Key', 'Newsreel-Caller', 'Newsreel-Grant', 'traceparent'];
 
 /**
  * Returns method and address, and of a POST these headers: a line each, with an equals sign and the header, or with nothing

@@ -6,7 +6,7 @@ use js_sys::Array;
 use newsreel_core::access::{Caller, Grant};
 use newsreel_core::wire::frame::{self, SUBPROTOCOL};
 use newsreel_core::wire::problem::{self, Problem};
-use newsreel_core::wire::{Code, internal_headers};
+use newsreel_core::wire::{Code, Traceparent, internal_headers};
 use newsreel_gate::{Answer, Failure};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -41,6 +41,8 @@ pub(crate) struct RequestHead {
     /// The name of the caller's token.
     pub(crate) caller: String,
     pub(crate) grant: Grant,
+    /// The trace that the caller is part of; `None` where the header cannot be read.
+    pub(crate) traceparent: Option<Traceparent>,
 }
 
 impl RequestHead {
@@ -59,6 +61,7 @@ impl RequestHead {
             idempotency_key: header(),
             caller: header().unwrap_or_default(),
             grant: Grant::from_text(&header().unwrap_or_default()),
+            traceparent: header().and_then(|text| text.parse().ok()),
         })
     }
 }

@@ -93,6 +93,11 @@ impl BrokerClient {
         http::call(self.request(Method::GET, &format!("/changes?{query}")), BROKER).await
     }
 
+    /// Returns the followers of the catalog, as the broker wrote them.
+    pub(crate) async fn followers(&self) -> Result<String, CallError> {
+        http::call(self.request(Method::GET, "/followers"), BROKER).await
+    }
+
     /// Begins a new epoch and returns what the broker wrote of it.
     pub(crate) async fn new_epoch(&self) -> Result<String, CallError> {
         http::call(self.request(Method::POST, "/epochs"), BROKER).await

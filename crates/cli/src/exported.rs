@@ -4,7 +4,7 @@
 //! that the fold ends at.
 
 use newsreel_core::wire::frame::{FoldedChange, VersionRow};
-use newsreel_core::wire::{Change, Position, UnixMillis, Version};
+use newsreel_core::wire::{Cause, Change, Position, SourceEvent, Traceparent, UnixMillis, Version};
 use serde::Deserialize;
 
 /// A line of an exported log: a version, or the position that a fold ends at.
@@ -17,6 +17,10 @@ pub(crate) struct ExportedLine {
     /// The changes of the version that the log still has.
     #[serde(default)]
     pub(crate) changes: Vec<Change>,
+    /// The trace that the publish was part of. An import does not publish it again, nor the source.
+    traceparent: Option<Traceparent>,
+    /// The event that the publish told.
+    source: Option<SourceEvent>,
     /// The position after the line, where it is known.
     pub(crate) position: Option<Position>,
 }
@@ -40,7 +44,8 @@ impl ExportedLine {
     /// Returns the row as the log has it, if the line is one.
     fn row(&self) -> Option<VersionRow> {
         let (version, at) = (self.version?, self.at?);
-        Some(VersionRow { version, at, changes: self.changes.clone() })
+        let cause = Cause { traceparent: self.traceparent, source: self.source.clone() };
+        Some(VersionRow { version, at, changes: self.changes.clone(), cause })
     }
 }
 

@@ -121,10 +121,11 @@ enum Command {
     /// Publish what changes in another system.
     #[command(subcommand)]
     Source(source::SourceCommand),
-    /// Show the whole way of one change of a source: rows, targets, version, when it was durable and applied.
+    /// Show the whole way of one change: what it comes from, its version, when it was durable and where it is applied.
     ///
-    /// Reads the trace file that `newsreel source postgres` keeps beside its state file. A change that is older than the
-    /// file says so, and the exit code is 1.
+    /// Reads the trace file that `newsreel source postgres` keeps beside its state file: rows, targets, LSN, versions. A
+    /// change that is older than the file says so, and the exit code is 1. Where there is no trace file, a --version is
+    /// asked for at the broker, which knows its source, its trace, and with an admin token who has applied it.
     #[command(disable_version_flag = true, after_long_help = trace::EXAMPLES)]
     Trace(trace::TraceOptions),
     /// Check a deployment from outside, without believing it: after each change, read its keys at every edge and compare.
@@ -179,7 +180,7 @@ fn main() -> std::process::ExitCode {
             Command::Fill(options) => fill::run(options, broker).await,
             Command::CheckConfig(options) => check::run(&options),
             Command::Source(command) => source::run(command, broker).await,
-            Command::Trace(options) => trace::run(&options),
+            Command::Trace(options) => trace::run(&options, broker).await,
             Command::Verify(options) => verify::run(*options, broker).await,
             Command::Map(command) => map::run(command),
             Command::Hooks(command) => hooks::run(command, broker).await,

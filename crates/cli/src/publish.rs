@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use newsreel_core::wire::publish;
-use newsreel_core::wire::{Change, Epoch, Expect, Operation, Prefix, Publish, Tag, Target, Version};
+use newsreel_core::wire::{
+    Change, Epoch, Expect, Operation, Prefix, Publish, Tag, Target, Traceparent, Version,
+};
 
 use crate::broker::{BrokerClient, BrokerOptions, Wait};
 use crate::exit::{Failure, print};
@@ -67,6 +69,9 @@ pub(crate) struct PublishOptions {
     /// [default: a random one]. With --ndjson the nth line has this key with #n added.
     #[arg(long, env = "NEWSREEL_IDEMPOTENCY_KEY", value_name = "KEY", value_parser = idempotency_key)]
     idempotency_key: Option<String>,
+    /// The trace that the publish is part of, as W3C Trace Context writes it.
+    #[arg(long, env = "NEWSREEL_TRACEPARENT", value_name = "TRACEPARENT", conflicts_with_all = ["file", "ndjson"])]
+    traceparent: Option<Traceparent>,
     /// Wait until every live replica has applied the publish. The receipt then names the replicas that have
     /// applied it, those that have not, and those that are offline.
     #[arg(long, env = "NEWSREEL_WAIT_APPLIED", value_parser = BoolishValueParser::new())]
@@ -113,6 +118,9 @@ fn given(mut options: PublishOptions) -> Result<String, Failure> {
     let expect = options.expect_version.map(|version| Expect { epoch: options.expect_epoch, version });
     if let (Some(expect), Some(members)) = (expect, body.as_object_mut()) {
         members.insert("expect".to_owned(), serde_json::json!(expect));
+    }
+    if let (Some(traceparent), Some(members)) = (options.traceparent, body.as_object_mut()) {
+        members.insert("traceparent".to_owned(), serde_json::json!(traceparent));
     }
     Ok(body.to_string())
 }

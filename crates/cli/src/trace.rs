@@ -1,13 +1,17 @@
 //! `newsreel trace`: the whole way of one change, from its rows to the edges that have applied it.
 
+mod at_broker;
+
 use std::fmt::Write as _;
+use std::io;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::builder::BoolishValueParser;
-use newsreel_core::wire::UnixMillis;
+use newsreel_core::wire::{Traceparent, UnixMillis};
 use serde_json::{Value, json};
 
+use crate::broker::BrokerOptions;
 use crate::exit::{Failure, print};
 use crate::source::postgres::lsn::Lsn;
 use crate::source::postgres::trace::{self, Line, TracedRow, TracedRows, Version};
@@ -18,11 +22,13 @@ use crate::utc::utc;
 pub(crate) const EXAMPLES: &str = "Examples:
   newsreel trace --lsn 16/B374D848
   newsreel trace --xid 4711 --state /var/lib/newsreel/edge.state
-  newsreel trace --version 46 --json";
+  newsreel trace --trace-id 4bf92f3577b34da6a3ce929d0e0e4736
+  newsreel trace --version 46 --json
+  newsreel trace --version 46 --catalog tv --token dev-admin";
 
 /// The command's own flags.
 #[derive(clap::Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["lsn", "xid", "published"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["lsn", "xid", "published", "trace_id"]))]
 pub(crate) struct TraceOptions {
     /// The change by a place in the log: that of its commit, or any before it and after the commit before, such as
     /// what `pg_current_wal_lsn()` gives after the commit.
@@ -34,6 +40,10 @@ pub(crate) struct TraceOptions {
     /// The change by the version that it became.
     #[arg(id = "published", long = "version", env = "NEWSREEL_VERSION", value_name = "VERSION")]
     version: Option<u64>,
+    /// The change by the trace that it is part of: the 32 hex digits of the trace, or a whole `traceparent`. A transaction
+    /// names it by `pg_logical_emit_message(true, 'traceparent', …)`.
+    #[arg(long, env = "NEWSREEL_TRACE_ID", value_name = "ID", value_parser = trace_id)]
+    trace_id: Option<String>,
     /// The replication slot of the source.
     #[arg(long, env = "NEWSREEL_SLOT", default_value = "newsreel", value_name = "NAME")]
     slot: String,
@@ -46,11 +56,12 @@ pub(crate) struct TraceOptions {
 }
 
 /// The change that is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Wanted {
     Lsn(Lsn),
     Xid(u64),
     Version(u64),
+    Trace(String),
 }
 
 /// Why a change is not in the trace file.
@@ -69,37 +80,59 @@ enum NotFound {
          kept, from {begins} to {ends}; --trace-mb of the source keeps more"
     )]
     NoSuch { xid: u64, begins: String, ends: String },
+    #[error(
+        "the trace file has no change of the trace {id}, from {begins} to {ends}: a trace is kept if it is sampled"
+    )]
+    NoTrace { id: String, begins: String, ends: String },
 }
 
 /// The versions of a transaction, each with the first answer that says that it is applied.
 type Way<'a> = Vec<(&'a Version, Option<&'a Applied>)>;
 
 /// Prints the way of a change.
-pub(crate) fn run(options: &TraceOptions) -> Result<(), Failure> {
-    let wanted = match *options {
-        TraceOptions { lsn: Some(lsn), .. } => Wanted::Lsn(lsn),
-        TraceOptions { xid: Some(xid), .. } => Wanted::Xid(xid),
+pub(crate) async fn run(options: &TraceOptions, at: BrokerOptions) -> Result<(), Failure> {
+    let wanted = match options {
+        TraceOptions { lsn: Some(lsn), .. } => Wanted::Lsn(*lsn),
+        TraceOptions { xid: Some(xid), .. } => Wanted::Xid(*xid),
+        TraceOptions { trace_id: Some(id), .. } => Wanted::Trace(id.clone()),
         TraceOptions { version, .. } => Wanted::Version(version.unwrap_or_default()),
     };
     let state = options.state.clone().unwrap_or_else(|| format!("newsreel-{}.state", options.slot).into());
     let path = trace::path(&state);
     let lines = trace::read(&path);
+    let is_missing = matches!(&lines, Err(error) if error.kind() == io::ErrorKind::NotFound);
+    if let (Wanted::Version(number), None, true) = (&wanted, &options.state, is_missing) {
+        let way = at_broker::ask(*number, &at).await?;
+        return if options.json { print(&format!("{}\n", way.as_json())) } else { print(&way.as_text()) };
+    }
     let lines = lines.with_context(|| {
         format!(
             "no trace file {}: give --state or --slot of the source, which has to run with --trace-mb",
             path.display()
         )
     })?;
-    let way = find(&lines, wanted).map_err(anyhow::Error::from)?;
+    let way = find(&lines, &wanted).map_err(anyhow::Error::from)?;
     if options.json { print(&format!("{}\n", as_json(&way))) } else { print(&as_text(&way)) }
 }
 
-fn find(lines: &[Line], wanted: Wanted) -> Result<Way<'_>, NotFound> {
+/// Reads the id of a trace, alone or within a `traceparent`.
+fn trace_id(text: &str) -> Result<String, String> {
+    if let Ok(traceparent) = text.parse::<Traceparent>() {
+        return Ok(traceparent.trace_id());
+    }
+    let is_id = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then(|| text.to_ascii_lowercase()).ok_or_else(|| "a trace id is 32 hex digits".to_owned())
+}
+
+fn find<'a>(lines: &'a [Line], wanted: &Wanted) -> Result<Way<'a>, NotFound> {
     let versions: Vec<&Version> = lines.iter().filter_map(version_of).collect();
     let (Some(first), Some(last)) = (versions.first(), versions.last()) else {
         return Err(NotFound::Empty);
     };
-    let found = match wanted {
+    let found = match *wanted {
+        Wanted::Trace(ref id) => versions.iter().rev().find(|version| {
+            version.publish.traceparent.is_some_and(|traceparent| traceparent.trace_id() == *id)
+        }),
         Wanted::Version(number) => versions.iter().rev().find(|version| version.version == number),
         // The log has the lower half of what PostgreSQL's functions give.
         Wanted::Xid(xid) => versions
@@ -113,7 +146,8 @@ fn find(lines: &[Line], wanted: Wanted) -> Result<Way<'_>, NotFound> {
     };
     let Some(found) = found else {
         let (begins, ends) = (place(first), place(last));
-        return Err(match wanted {
+        return Err(match *wanted {
+            Wanted::Trace(ref id) => NotFound::NoTrace { id: id.clone(), begins, ends },
             Wanted::Xid(xid) => NotFound::NoSuch { xid, begins, ends },
             Wanted::Version(number) if number < first.version => NotFound::Older { begins },
             Wanted::Lsn(lsn) if lsn <= end(first) => NotFound::Older { begins },
@@ -184,6 +218,7 @@ fn as_json(way: &Way<'_>) -> Value {
             json!({
                 "version": version.version, "position": version.position,
                 "changes": version.publish.changes, "idempotency_key": version.publish.idempotency_key,
+                "traceparent": version.publish.traceparent,
                 "broker_at": version.at, "durable_at": version.durable_at,
                 "durable_ms": version.durable_at - version.committed_at,
                 "applied": applied.map(|applied| json!({
@@ -209,6 +244,9 @@ fn as_text(way: &Way<'_>) -> String {
     let Version { lsn, committed_at, .. } = first;
     let lsn = lsn.as_ref().map_or_else(String::new, |lsn| format!("  at LSN {lsn}"));
     let _ = writeln!(text, "committed    {}{lsn}", moment(*committed_at));
+    if let Some(traceparent) = first.publish.traceparent {
+        let _ = writeln!(text, "trace        {traceparent}");
+    }
     rows(&mut text, first.rows.as_ref());
     for (version, applied) in way {
         let Version { version: number, position, publish, at, durable_at, .. } = version;
@@ -304,7 +342,7 @@ mod tests {
             applied(5, 1),
             applied(6, 0),
         ];
-        let find = |wanted| find(&lines, wanted);
+        let find = |wanted| find(&lines, &wanted);
         assert_eq!(
             numbers(find(Wanted::Version(4))),
             [(4, Some(6))],
@@ -319,22 +357,40 @@ mod tests {
     }
 
     #[test]
+    fn a_change_is_found_by_its_trace_alone_or_within_a_traceparent() {
+        const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let mut traced = version(5, 71, 0x200, 0);
+        if let Line::Version(version) = &mut traced {
+            version.publish.traceparent = TRACE.parse().ok();
+        }
+        let lines = [version(4, 70, 0x100, 0), traced];
+        for text in [TRACE, "4BF92F3577B34DA6A3CE929D0E0E4736"] {
+            let way = find(&lines, &Wanted::Trace(trace_id(text).unwrap()));
+            assert!(as_text(way.as_ref().unwrap()).contains(&format!("\ntrace        {TRACE}\n")));
+            assert_eq!(numbers(way), [(5, None)]);
+        }
+        assert!(trace_id("4bf9").is_err());
+        let other = find(&lines, &Wanted::Trace("0".repeat(32))).unwrap_err();
+        assert!(matches!(other, NotFound::NoTrace { .. }), "{other}");
+    }
+
+    #[test]
     fn a_change_that_is_not_kept_says_so() {
         let lines = [version(4, 70, 0x100, 0), version(5, 71, 0x200, 0)];
-        let find = |wanted| find(&lines, wanted).unwrap_err();
+        let find = |wanted| find(&lines, &wanted).unwrap_err();
         assert!(matches!(find(Wanted::Version(3)), NotFound::Older { .. }));
         assert!(matches!(find(Wanted::Version(6)), NotFound::Newer { .. }));
         assert!(matches!(find(Wanted::Lsn(Lsn(0xff))), NotFound::Older { .. }));
         assert!(matches!(find(Wanted::Lsn(Lsn(0x209))), NotFound::Newer { .. }));
         let why = find(Wanted::Xid(9)).to_string();
         assert!(why.contains("transaction 9") && why.contains("0/100") && why.contains("0/200"), "{why}");
-        assert_eq!(super::find(&[], Wanted::Xid(9)), Err(NotFound::Empty));
+        assert_eq!(super::find(&[], &Wanted::Xid(9)), Err(NotFound::Empty));
     }
 
     #[test]
     fn the_text_tells_the_whole_way() {
         let lines = [version(4, 70, 0x100, 0), applied(4, 0)];
-        let text = as_text(&find(&lines, Wanted::Version(4)).unwrap());
+        let text = as_text(&find(&lines, &Wanted::Version(4)).unwrap());
         let expected = "transaction  70
 committed    1970-01-01T00:00:01.004Z  at LSN 0/100
   public.t insert {\"id\":1}  gave {\"key\":\"t:1\"}

@@ -5,6 +5,7 @@ pub mod compaction;
 pub mod maintenance;
 pub mod schema;
 
+use crate::wire::cause::Cause;
 use crate::wire::claim::Claim;
 use crate::wire::frame;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
@@ -21,7 +22,7 @@ pub struct Log {
 pub struct Row {
     /// The position after it.
     pub position: Position,
-    /// The row as ASCII JSON: `{"version":…,"at":…,"changes":[…]}`.
+    /// The row as ASCII JSON: `{"version":…,"at":…,"changes":[…],…cause}`.
     pub text: String,
 }
 
@@ -122,8 +123,8 @@ impl Log {
     }
 
     /// Appends a version. `changes` is the canonical JSON array of [`crate::wire::Written::changes`].
-    pub fn append(&mut self, at: UnixMillis, changes: &str) -> Row {
-        let text = frame::row_text(self.head.version.next(), at, changes);
+    pub fn append(&mut self, at: UnixMillis, changes: &str, cause: &Cause) -> Row {
+        let text = frame::row_text(self.head.version.next(), at, changes, cause);
         self.head = self.head.then(text.as_bytes());
         Row { position: self.head, text }
     }
@@ -163,7 +164,8 @@ mod tests {
         let mut log = Log::ending_at(Position::genesis(Epoch::new(UnixMillis(1), [0; 10])));
         let mut positions = vec![log.head()];
         for at in 0..versions {
-            positions.push(log.append(UnixMillis(at as u64), r#"[{"key":"a:1"}]"#).position);
+            positions
+                .push(log.append(UnixMillis(at as u64), r#"[{"key":"a:1"}]"#, &Cause::default()).position);
         }
         (log, positions)
     }
@@ -172,7 +174,7 @@ mod tests {
     fn versions_have_no_gap_and_rows_are_what_goes_on_the_wire() {
         let (mut log, positions) = log(2);
         assert_eq!(positions.iter().map(|at| at.version.number()).collect::<Vec<_>>(), [0, 1, 2]);
-        let row = log.append(UnixMillis(9), r#"[{"all":true}]"#);
+        let row = log.append(UnixMillis(9), r#"[{"all":true}]"#, &Cause::default());
         assert_eq!(row.text, r#"{"version":3,"at":9,"changes":[{"all":true}]}"#);
         assert_eq!(row.position, log.head());
         assert_eq!(row.position.hash, positions[2].hash.then(row.text.as_bytes()));

@@ -18,3 +18,4 @@ pub mod lease;
 pub mod origin_answer;
 pub mod policy;
 pub mod sync;
+pub mod traces;

@@ -8,6 +8,7 @@ pub mod accept;
 pub mod address;
 pub mod bom;
 pub mod call;
+pub mod cause;
 pub mod change;
 pub mod claim;
 pub mod coding;
@@ -33,6 +34,7 @@ pub mod verbatim;
 
 pub use address::Address;
 pub use call::{Call, Half};
+pub use cause::{Cause, SourceEvent, Traceparent};
 pub use change::{Change, Operation, Target};
 pub use frame::{Fold, Frame, VersionRow};
 pub use name::{Catalog, Key, NameError, Prefix, Tag};

@@ -150,6 +150,7 @@ fn positions() {
 fn is_publish(case: &Case, publish: &Publish) {
     assert_eq!(publish.written().changes, case.text("changes"));
     assert_eq!(serde_json::to_value(publish.expect).unwrap(), *case.value("expect"));
+    assert_eq!(publish.cause.members(), case.read::<Option<String>>("cause").unwrap_or_default());
 }
 
 fn publish(case: &Case) {

@@ -1,13 +1,18 @@
 //! Pinned texts that must be the same on the host and as wasm in workerd, where `usize` has 32 bits.
 
-use newsreel_core::wire::{Change, Epoch, Frame, Key, Position, UnixMillis, Version, VersionRow};
+use newsreel_core::wire::{Cause, Change, Epoch, Frame, Key, Position, UnixMillis, Version, VersionRow};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn row() -> VersionRow {
     let key = Key::new("title:603").expect("a key");
     let at = UnixMillis(1_793_491_200_000); // Does not fit in 32 bits.
-    VersionRow { version: Version::MAX, at, changes: vec![Change::update(key, vec![])] }
+    VersionRow {
+        version: Version::MAX,
+        at,
+        changes: vec![Change::update(key, vec![])],
+        cause: Cause::default(),
+    }
 }
 
 #[test]

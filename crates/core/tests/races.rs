@@ -127,6 +127,7 @@ impl World {
             .filter(|(version, _)| version.number() > isolate.heard)
             .collect();
         let reply = SyncResponse {
+            traces: Vec::new(),
             position: position(head),
             from: v(isolate.heard),
             to: v(head),

@@ -162,9 +162,10 @@ impl Default for FloorsJson {
 
 /// Returns a reply as its reader takes it.
 pub(crate) fn parsed(reply: &SyncResponse<FloorsJson>) -> serde_json::Result<SyncResponse> {
-    let SyncResponse { position, from, to, proof_age_ms, left_out, looked, floors } = reply;
+    let SyncResponse { position, from, to, proof_age_ms, left_out, looked, traces, floors } = reply;
     let (position, from, to, proof_age_ms, left_out) = (*position, *from, *to, *proof_age_ms, *left_out);
     Ok(SyncResponse {
+        traces: traces.clone(),
         position,
         from,
         to,
@@ -262,6 +263,7 @@ mod tests {
         let epoch = "01ARYZ6S410000000000000000".parse().unwrap();
         let version = |number| Version::new(number).unwrap();
         SyncResponse {
+            traces: Vec::new(),
             position: Position { version: version(9), ..Position::genesis(epoch) },
             from: version(3),
             to: version(9),

@@ -55,14 +55,16 @@ fn check(publish: &Publish) {
     assert!(written.changes.is_ascii());
     assert_eq!(written.count, publish.changes.len());
     // The log keeps the changes as they were published.
-    let row = row_text(Version::MAX, UnixMillis(u64::MAX), &written.changes);
+    let row = row_text(Version::MAX, UnixMillis(u64::MAX), &written.changes, &written.cause);
     assert!(row.len() < 2_000_000, "a row has its place in a database: {} bytes", row.len());
     let rows = topics::versions(&row).expect("a row is read");
     let kept: Vec<&Change> = rows.iter().flat_map(|row| &row.changes).collect();
     assert_eq!(kept, publish.changes.iter().collect::<Vec<_>>());
+    assert!(rows.iter().all(|row| row.cause == publish.cause), "and what they are of");
     // A publisher that sends the written form again publishes the same.
     let expect = serde_json::to_string(&publish.expect).expect("what is expected is JSON");
-    let again = format!(r#"{{"expect":{expect},"changes":{}}}"#, written.changes);
+    let (changes, cause) = (&written.changes, written.cause.members());
+    let again = format!(r#"{{"expect":{expect},"changes":{changes}{cause}}}"#);
     if let Ok(again) = Publish::parse(again.as_bytes()) {
         assert_eq!(again, *publish);
         assert_eq!(again.written().fingerprint(), written.fingerprint());

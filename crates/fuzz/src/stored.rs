@@ -85,6 +85,7 @@ fn knowledge(at: Position, now: UnixMillis, changed: bool) -> Knowledge {
     let mut known = Knowledge::default();
     let (to, proof_age_ms) = (position.version, Some(0));
     let reply = SyncResponse {
+        traces: Vec::new(),
         position,
         from: Version::ZERO,
         to,

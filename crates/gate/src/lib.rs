@@ -6,6 +6,7 @@
 //! - [`caller`]: which catalogs there are, which caller a token names, and how often it may call;
 //! - `signatures`: signed tokens and webhooks, which the platform's cryptography verifies;
 //! - [`Deployment`]: the variables and secrets of the deployment;
+//! - [`spans`]: the platform's own tracing;
 //! - [`now`]: this machine's clock;
 //! - [`Failure`]: the reason that a request has no answer of its own.
 //!
@@ -20,6 +21,7 @@ pub mod cors;
 mod deployment;
 mod failure;
 mod signatures;
+pub mod spans;
 
 pub use caller::{FailingAddress, admit, check_catalog, check_rate, listed};
 pub use clock::now;

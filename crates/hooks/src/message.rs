@@ -1,6 +1,6 @@
 //! A message of a hook on its way to the log: as a queue and the list of dead letters keep it, and as publishes.
 
-use newsreel_core::wire::{Catalog, Change, Operation, UnixMillis};
+use newsreel_core::wire::{Catalog, Cause, Change, Operation, SourceEvent, UnixMillis};
 use newsreel_mapping::{Batch, Limits, Mapping, Message, MessageError, Skips};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -110,11 +110,16 @@ impl HookMessage {
         let outcome = mapping.message(&self.hook, &message, &mut skips, &mut |change| {
             batch.add(ordered(change, arrival));
         })?;
+        batch.trace(outcome.traceparent);
         // What the mapping found of a CloudEvent or a publish is the sender's own; the id of a queue is a last resort.
         let of_queue = |id: &String| id.starts_with(QUEUE_ID);
         let id = self.id.clone().filter(|id| !of_queue(id)).or(outcome.id).or_else(|| self.id.clone());
-        let publishes = batch.into_publishes().into_iter();
-        let lines = publishes.map(|publish| line(id.as_deref(), &publish.written().changes));
+        let sent = id.as_deref().filter(|id| !id.starts_with(QUEUE_ID));
+        let source = SourceEvent::clipped(&format!("hook:{}", self.hook), sent, self.at);
+        let lines = batch.into_publishes().into_iter().map(|publish| {
+            let cause = Cause { source: Some(source.clone()), ..publish.cause.clone() };
+            line(id.as_deref(), &publish.written().changes, &cause.members())
+        });
         Ok(MappedMessage { lines: lines.collect(), skipped: skips.total() })
     }
 }
@@ -130,15 +135,15 @@ fn ordered(change: Change, arrival: Arrival) -> Change {
 
 /// Returns the line of a publish. Its idempotency key is of the message's id and of the changes: a retry has the same, and
 /// other changes under a used id are published all the same.
-fn line(id: Option<&str>, changes: &str) -> String {
-    let Some(id) = id else { return format!(r#"{{"changes":{changes}}}"#) };
+fn line(id: Option<&str>, changes: &str, cause: &str) -> String {
+    let Some(id) = id else { return format!(r#"{{"changes":{changes}{cause}}}"#) };
     let digest = Sha256::new()
         .chain_update((id.len() as u64).to_le_bytes())
         .chain_update(id)
         .chain_update(changes)
         .finalize();
     let key = hex::encode(digest.get(..16).unwrap_or_default());
-    format!(r#"{{"changes":{changes},"idempotency_key":"{key}"}}"#)
+    format!(r#"{{"changes":{changes}{cause},"idempotency_key":"{key}"}}"#)
 }
 
 #[cfg(test)]

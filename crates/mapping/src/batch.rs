@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use newsreel_core::wire::publish::{MAX_BODY_BYTES, MAX_CHANGES};
-use newsreel_core::wire::{Change, Operation, Prefix, Publish, Target};
+use newsreel_core::wire::{Cause, Change, Operation, Prefix, Publish, Target, Traceparent};
 
 /// How many bytes of JSON a publish may have, so that its idempotency key fits into a line with it.
 const MAX_PART_BYTES: usize = MAX_BODY_BYTES - 4_096;
@@ -32,6 +32,7 @@ pub struct Batch {
     classes: BTreeMap<Class, usize>,
     next: u64,
     widened: Vec<Target>,
+    traceparent: Option<Traceparent>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +73,7 @@ impl Batch {
             classes: BTreeMap::new(),
             next: 0,
             widened: Vec::new(),
+            traceparent: None,
         }
     }
 
@@ -91,6 +93,11 @@ impl Batch {
     #[must_use]
     pub fn widened(&self) -> &[Target] {
         &self.widened
+    }
+
+    /// Notes the trace that the changes are part of. The last one that is known counts.
+    pub fn trace(&mut self, traceparent: Option<Traceparent>) {
+        self.traceparent = traceparent.or(self.traceparent);
     }
 
     /// Adds a change. A later change of a target counts, and a hard one is not softened by a later one.
@@ -124,6 +131,7 @@ impl Batch {
 
     /// Adds the changes of another batch.
     pub fn append(&mut self, other: Self) {
+        self.trace(other.traceparent);
         other.changes.into_values().for_each(|change| self.add(change));
     }
 
@@ -132,13 +140,15 @@ impl Batch {
     #[must_use]
     pub fn into_publishes(self) -> Vec<Publish> {
         let (mut publishes, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let cause = Cause { traceparent: self.traceparent, source: None };
+        let publish = |changes| Publish { cause: cause.clone(), ..Publish::of(changes) };
         let mut folded = BTreeSet::new();
         for change in self.changes.into_values() {
             let size = size_of(&change);
             let is_full = part.len() >= MAX_CHANGES || bytes + size > MAX_PART_BYTES;
             let is_twice = matches!(&change.target, Target::Tag(tag) if !folded.insert(tag.folded()));
             if (is_full || is_twice) && !part.is_empty() {
-                publishes.push(Publish { changes: std::mem::take(&mut part), expect: None });
+                publishes.push(publish(std::mem::take(&mut part)));
                 (bytes, folded) = (0, BTreeSet::new());
                 if let Target::Tag(tag) = &change.target {
                     folded.insert(tag.folded());
@@ -148,7 +158,7 @@ impl Batch {
             part.push(change);
         }
         if !part.is_empty() {
-            publishes.push(Publish { changes: part, expect: None });
+            publishes.push(publish(part));
         }
         publishes
     }

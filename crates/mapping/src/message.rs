@@ -115,10 +115,11 @@ impl Mapped {
     fn apply(&mut self, rule: &Rule, from: &str, reading: &mut Reading<'_>) -> Result<(), MessageError> {
         match reading.of(&rule.form)? {
             Parsed::Nothing => {}
-            Parsed::Publish { changes, id } => {
+            Parsed::Publish { changes, id, traceparent } => {
                 self.changes.extend(changes.iter().cloned());
                 self.outcome.rows += 1;
                 self.outcome.id.clone_from(id);
+                self.outcome.traceparent = *traceparent;
             }
             Parsed::Documents(documents) => self.documents(rule, documents)?,
             Parsed::Envelope(envelope) => {
@@ -151,6 +152,7 @@ impl Mapped {
             self.rows(rule, document, rows)?;
         }
         self.outcome.id.clone_from(&documents.id);
+        self.outcome.traceparent = documents.traceparent;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use divan::{Bencher, black_box};
 use newsreel_core::log::compaction::Compaction;
 use newsreel_core::read::floors::{EntryTags, Floor, FloorRow, Floors};
 use newsreel_core::wire::publish::Publish;
-use newsreel_core::wire::{Frame, Hash, Key, Tag, Target, UnixMillis, Version, VersionRow};
+use newsreel_core::wire::{Cause, Frame, Hash, Key, Tag, Target, UnixMillis, Version, VersionRow};
 
 fn main() {
     divan::main();
@@ -80,6 +80,7 @@ fn compact_versions(bencher: Bencher<'_, '_>, versions: u64) {
             version: version(nth),
             at: UnixMillis(1_767_225_600_000),
             changes: Publish::parse(change(nth % 1000).as_bytes()).expect("a publish").changes,
+            cause: Cause::default(),
         })
         .collect();
     bencher.counter(ItemsCount::new(versions)).bench(|| Compaction::of(Vec::new(), black_box(&rows)));

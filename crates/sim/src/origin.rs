@@ -174,7 +174,7 @@ impl Origin {
         let expect = self.publishers[publisher].head.filter(|_| self.rng.percent(10));
         let expect = expect.map(|head| Expect { epoch: Some(head.epoch), version: head.version });
         let wants_acks = self.rng.percent(15);
-        let publish = Publish { changes, expect };
+        let publish = Publish { expect, ..Publish::of(changes) };
         Publication { publish, idempotency_key, wants_acks, touches, harmless }
     }
 

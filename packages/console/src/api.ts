@@ -1,5 +1,7 @@
 /** The calls of the public API that the console makes, and the shapes of their answers. */
 
+import type { SourceEvent } from 'newsreel';
+
 import type { Explanation } from './explanation.js';
 import type { SeriesAnswer } from './series.js';
 
@@ -66,6 +68,10 @@ export interface Row {
   version: number;
   at: number;
   changes: readonly Change[];
+  /** The trace that the publish is part of. */
+  traceparent?: string;
+  /** The event that the publish tells. */
+  source?: SourceEvent;
 }
 
 /** A page of the log. */

@@ -20,6 +20,8 @@ export interface Filters {
   readonly class: string;
   readonly tag: string;
   readonly op: string;
+  /** A part of the name or the id of the source. */
+  readonly source: string;
 }
 
 /** When a follower was first seen to have acknowledged a version. */
@@ -72,8 +74,10 @@ export class LiveLog {
   /** Returns the versions that pass, the newest first. */
   passing(filters: Filters): LiveRow[] {
     const tests = testsOf(filters);
-    const rows = tests.length === 0 ? [...this.rows] : this.rows.filter(({ changes }) => changes.some((change) => tests.every((passes) => passes(change))));
-    return rows.reverse();
+    const fits = ({ changes, source, traceparent }: LiveRow) =>
+      (!filters.source || `${source?.name ?? ''} ${source?.id ?? ''} ${traceparent ?? ''}`.includes(filters.source)) &&
+      (tests.length === 0 || changes.some((change) => tests.every((passes) => passes(change))));
+    return this.rows.filter(fits).reverse();
   }
 }
 

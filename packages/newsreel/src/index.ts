@@ -20,6 +20,7 @@ export type {
   PrefixChange,
   ResetEvent,
   TagChange,
+  SourceEvent,
   VersionEvent,
 } from './feed/events.js';
 export { connect } from './feed/feed.js';

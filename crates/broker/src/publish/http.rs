@@ -8,7 +8,7 @@ use newsreel_core::follow::hub::{Applied, PublishOutcome};
 use newsreel_core::wire::ndjson;
 use newsreel_core::wire::publish::check_idempotency_key;
 use newsreel_core::wire::query::PublishQuery;
-use newsreel_core::wire::{Code, Problem, Publish, Receipt, UnixMillis, WrittenLine};
+use newsreel_core::wire::{Code, Problem, Publish, Receipt, Traceparent, UnixMillis, WrittenLine};
 use newsreel_gate::{Failure, now};
 use serde::Serialize;
 use worker::web_sys;
@@ -24,6 +24,8 @@ struct Posted {
     publisher: String,
     grant: Grant,
     idempotency_key: Option<String>,
+    /// The trace of the request, of which the publishes are that name none of their own.
+    traceparent: Option<Traceparent>,
     body: Vec<u8>,
 }
 
@@ -96,6 +98,7 @@ impl Publishing {
             Some(_) | None => self.written(&posted.grant, Publish::parse(&posted.body)?)?,
         };
         let mut submission = self.submission(posted.publisher, publish, posted.idempotency_key);
+        submission.publish.cause.trace(posted.traceparent);
         submission.wants_acks = query.wait_applied.is_some();
         Ok(Ok(submission))
     }
@@ -104,7 +107,11 @@ impl Publishing {
         let mut publishes = Vec::new();
         for (index, line) in ndjson::split(&posted.body)?.into_iter().enumerate() {
             let fallback = posted.idempotency_key.as_deref().map(|key| ndjson::nth_key(key, index + 1));
-            publishes.push(self.line(&posted.publisher, &posted.grant, line, fallback));
+            let mut publish = self.line(&posted.publisher, &posted.grant, line, fallback);
+            if let Ok(submission) = &mut publish {
+                submission.publish.cause.trace(posted.traceparent);
+            }
+            publishes.push(publish);
         }
         Ok(publishes)
     }
@@ -112,15 +119,15 @@ impl Publishing {
     /// Reads a request. If another request with the same idempotency key is being read, refuses at once;
     /// after that the order in the queue decides.
     async fn posted(&self, request: &web_sys::Request, head: RequestHead) -> Result<Posted, Failure> {
-        let RequestHead { content_type, content_length, idempotency_key, caller: publisher, grant, .. } =
-            head;
+        let RequestHead { content_type, content_length, idempotency_key, grant, traceparent, .. } = head;
+        let publisher = head.caller;
         idempotency_key.as_deref().map(check_idempotency_key).transpose().map_err(Problem::from)?;
         let Some(mark) = BodyMark::set(&self.bodies, self.ticket(), &publisher, &idempotency_key) else {
             let text = "this Idempotency-Key is being published; ask again for its answer";
             return Err(Problem::new(Code::IdempotencyInFlight, text).into());
         };
         let body = read_body(request, content_length, max_body_bytes(&content_type), &mark).await?;
-        Ok(Posted { publisher, grant, idempotency_key, body })
+        Ok(Posted { publisher, grant, idempotency_key, traceparent, body })
     }
 
     /// Waits until every replica and every live follower has acknowledged a publish, or until the deadline.

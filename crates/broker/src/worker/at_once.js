@@ -4,11 +4,11 @@
 /** The headers that are checked, in the order in which `Checked` takes them. */
 const CHECKED = [
   'Authorization', 'Sec-WebSocket-Protocol', 'Content-Type', 'Content-Length', 'Content-Encoding', 'Origin', 'Upgrade',
-  'Newsreel-Replica', 'ce-specversion', 'webhook-signature',
+  'Newsreel-Replica', 'ce-specversion', 'webhook-signature', 'traceparent',
 ];
 
 /** The headers that the object reads. */
-const PASSED = ['Content-Type', 'Content-Length', 'Idempotency-Key'];
+const PASSED = ['Content-Type', 'Content-Length', 'Idempotency-Key', 'traceparent'];
 
 /** Returns a line for each of the checked headers: an equals sign and the header, or nothing where there is none. */
 export function checkedOf({ headers }) {

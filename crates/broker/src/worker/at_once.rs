@@ -6,7 +6,7 @@
 
 use newsreel_core::access::{Caller, Grant, Scope};
 use newsreel_core::wire::frame::{self, SUBPROTOCOL};
-use newsreel_core::wire::{Call, Catalog, Route, coding};
+use newsreel_core::wire::{Call, Catalog, Route, Traceparent, coding};
 use newsreel_gate as gate;
 use wasm_bindgen::prelude::*;
 use worker::{Env, Error, Method, js_sys, web_sys};
@@ -68,6 +68,7 @@ struct Checked<'a> {
     replica: &'a str,
     /// Whether the body is an event, which a mapping reads.
     is_event: bool,
+    traceparent: Option<Traceparent>,
 }
 
 impl<'a> Checked<'a> {
@@ -86,6 +87,7 @@ impl<'a> Checked<'a> {
             upgrades: header().is_some(),
             replica: header().unwrap_or_default(),
             is_event: hooks::is_event_type(content_type) | header().is_some() | header().is_some(),
+            traceparent: header().and_then(|text| text.parse().ok()),
         }
     }
 
@@ -128,6 +130,9 @@ fn publish(
     }
     let caller = checked.caller(env, Scope::Publish, catalog)?;
     gate::check_rate(&caller, Scope::Publish, config(env).ok()?.publish_per_second).ok()?;
+    if let Some(traceparent) = checked.traceparent {
+        gate::spans::belongs_to(traceparent);
+    }
     PUBLISH_FAILED.with(|failed| forward(request, env, catalog.as_str(), &header_value(&caller), failed)).ok()
 }
 

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use newsreel_core::wire::Publish;
 use newsreel_core::wire::frame::close;
 use newsreel_core::wire::ndjson::{PublishAnswer, PublishAnswers};
 use newsreel_core::wire::publish::Receipt;
+use newsreel_core::wire::{Cause, Publish, SourceEvent, UnixMillis};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep_until};
 
@@ -49,17 +49,33 @@ pub(crate) trait Origin {
     fn at(&self) -> i64;
 }
 
+/// The greatest moment that a publish can name, in Unix milliseconds.
+const MAX_MILLIS: u64 = (1 << 53) - 1;
+
+/// Returns the event that a publish tells: `id` in the source `name` of a kind, that happened at `at`, in Unix milliseconds.
+pub(crate) fn source_event(kind: &str, name: Option<&str>, id: Option<&str>, at: i64) -> SourceEvent {
+    let at = UnixMillis(u64::try_from(at).unwrap_or_default().min(MAX_MILLIS));
+    let name = name.map_or_else(|| kind.to_owned(), |name| format!("{kind}:{name}"));
+    SourceEvent::clipped(&name, id, at)
+}
+
 impl<O> Entry<O> {
     /// Returns a publish that is sent under the key that `key` makes of 16 hex digits of its content: what a source
     /// sends again has the same key, and another content at the same place another one.
-    pub(crate) fn new(of: O, publish: &Publish, key: impl FnOnce(&str) -> String) -> Self {
+    pub(crate) fn new(
+        of: O,
+        publish: &Publish,
+        source: SourceEvent,
+        key: impl FnOnce(&str) -> String,
+    ) -> Self {
         let changes = publish.written().changes;
+        let cause = Cause { traceparent: publish.cause.traceparent, source: Some(source) }.members();
         let mut content = String::new();
         for byte in Sha256::digest(&changes).iter().take(8) {
             let _ = write!(content, "{byte:02x}");
         }
         let key = serde_json::Value::from(key(&content));
-        Self { text: format!(r#"{{"changes":{changes},"idempotency_key":{key}}}"#), of }
+        Self { text: format!(r#"{{"changes":{changes}{cause},"idempotency_key":{key}}}"#), of }
     }
 }
 

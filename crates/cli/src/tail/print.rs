@@ -1,7 +1,7 @@
 //! The output of `tail` for versions, folds and resets: a line for people or one JSON object.
 
 use newsreel_core::wire::frame::{FoldedChange, VersionRow};
-use newsreel_core::wire::{Change, Operation, Position, Target};
+use newsreel_core::wire::{Cause, Change, Operation, Position, SourceEvent, Target};
 use serde_json::json;
 
 use crate::utc::utc;
@@ -43,9 +43,10 @@ pub(super) fn json_rows(rows: &[Placed]) -> String {
 /// Writes versions for people. `kind` says whether they are replayed or live.
 pub(super) fn plain_rows(rows: &[Placed], kind: &str) -> String {
     rows.iter()
-        .map(|(VersionRow { version, at, changes }, _)| {
+        .map(|(VersionRow { version, at, changes, cause }, _)| {
             let targets: Vec<String> = changes.iter().map(describe).collect();
-            format!("{kind:<6} {version:>6}  {}  {}\n", utc(*at), targets.join("  "))
+            let (at, targets) = (utc(*at), targets.join("  "));
+            format!("{kind:<6} {version:>6}  {at}  {targets}{}\n", describe_source(cause))
         })
         .collect()
 }
@@ -71,6 +72,13 @@ pub(super) fn reset(position: &Position, reason: &str, as_json: bool) -> String 
     } else {
         format!("reset  {:>6}  {reason}; forget everything, continue from {position}\n", position.version)
     }
+}
+
+/// Returns where a version comes from, if that is known.
+fn describe_source(cause: &Cause) -> String {
+    let Some(SourceEvent { name, id, .. }) = &cause.source else { return String::new() };
+    let id = id.as_ref().map_or_else(String::new, |id| format!(" {id}"));
+    format!("  (from {name}{id})")
 }
 
 fn describe(Change { target, operation, tags }: &Change) -> String {

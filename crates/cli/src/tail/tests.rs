@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::{SinkExt as _, StreamExt as _};
 use newsreel_core::log::Log;
 use newsreel_core::wire::frame::{self, Resume, SUBPROTOCOL, close};
-use newsreel_core::wire::{Epoch, Hash, UnixMillis};
+use newsreel_core::wire::{Cause, Epoch, Hash, UnixMillis};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
@@ -101,7 +101,8 @@ async fn serve(stream: TcpStream, connection: Connection, heard: &Arc<Heard>) {
 
 fn log(versions: u64) -> Vec<(Position, String)> {
     let mut log = Log::ending_at(Position::genesis(Epoch::new(UnixMillis(1), [0; 10])));
-    let rows = (1..=versions).map(|n| log.append(UnixMillis(n), &format!(r#"[{{"key":"title:{n}"}}]"#)));
+    let rows = (1..=versions)
+        .map(|n| log.append(UnixMillis(n), &format!(r#"[{{"key":"title:{n}"}}]"#), &Cause::default()));
     rows.map(|row| (row.position, row.text)).collect()
 }
 

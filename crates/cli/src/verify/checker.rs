@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use newsreel_core::read::policy::Policies;
 use newsreel_core::wire::frame::VersionRow;
-use newsreel_core::wire::{Key, Position, UnixMillis};
+use newsreel_core::wire::{Cause, Key, Position, UnixMillis};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -97,7 +97,12 @@ impl Checker {
             LogEvent::Apply(_, versions) => versions.iter().for_each(|row| self.hear_version(row, now)),
             LogEvent::ApplyFold(_, changes) => {
                 for folded in changes {
-                    let row = VersionRow { version: folded.version, at: now, changes: vec![folded.change] };
+                    let row = VersionRow {
+                        version: folded.version,
+                        at: now,
+                        changes: vec![folded.change],
+                        cause: Cause::default(),
+                    };
                     self.hear_version(&row, now);
                 }
             }

@@ -179,8 +179,16 @@ impl CacheState {
         floors: Vec<FloorRow>,
     ) -> Applied {
         let to = position.version;
-        let reply =
-            SyncResponse { position, from, to, proof_age_ms, floors, left_out: None, looked: Vec::new() };
+        let reply = SyncResponse {
+            traces: Vec::new(),
+            position,
+            from,
+            to,
+            proof_age_ms,
+            floors,
+            left_out: None,
+            looked: Vec::new(),
+        };
         self.known.apply(sent_at, reply)
     }
 

@@ -10,7 +10,7 @@ const METHODS: &str = "GET, HEAD, POST";
 /// The request headers that a page may set: those that some address reads, and `Cache-Control`, which
 /// libraries of event streams send with every request.
 const REQUEST_HEADERS: &str = "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, \
-     If-Range, Last-Event-ID, Newsreel-Min-Version, Range";
+     If-Range, Last-Event-ID, Newsreel-Min-Version, Range, traceparent";
 /// The response headers that a page may read beside the headers that a browser shows to every page.
 const RESPONSE_HEADERS: &str = "Accept-Encoding, Accept-Ranges, Age, Allow, Cache-Status, Content-Range, ETag, \
      Idempotent-Replayed, Newsreel-Entry-Version, Newsreel-Freshness, Newsreel-Version, Retry-After";

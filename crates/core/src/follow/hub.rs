@@ -463,7 +463,7 @@ impl Hub {
         rows: &mut Vec<Row>,
         fresh: &mut BTreeMap<(String, String), Remembered>,
     ) -> Receipt {
-        let row = self.log.append(now, &submission.publish.changes);
+        let row = self.log.append(now, &submission.publish.changes, &submission.publish.cause);
         let (position, at, changes) = (row.position, now, submission.publish.count);
         self.write(HubWrite::Append(row.clone()));
         rows.push(row);

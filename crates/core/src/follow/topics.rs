@@ -62,10 +62,11 @@ impl Topics {
     #[must_use]
     pub fn passing_rows(&self, versions: &[VersionRow]) -> String {
         let mut texts = Vec::new();
-        for VersionRow { version, at, changes } in versions {
-            let changes: Vec<Change> = changes.iter().filter(|change| self.pass(change)).cloned().collect();
+        for row in versions {
+            let changes: Vec<Change> =
+                row.changes.iter().filter(|change| self.pass(change)).cloned().collect();
             if !changes.is_empty() {
-                texts.push(VersionRow { version: *version, at: *at, changes }.to_json());
+                texts.push(VersionRow { changes, cause: row.cause.clone(), ..*row }.to_json());
             }
         }
         texts.join(",")

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::read::floors::{Floor, FloorKind, FloorRow, Floors};
+use crate::read::traces::TracedVersion;
 use crate::wire::change::Target;
 use crate::wire::name::{Key, Tag};
 use crate::wire::position::{Epoch, Position, UnixMillis, Version};
@@ -105,6 +106,9 @@ pub struct SyncResponse<Floors = Vec<FloorRow>> {
     /// The floors that were looked up, as they are at the position. A target that is missing here has no floor.
     #[serde(default)]
     pub looked: Floors,
+    /// The traces of versions in `(from, to]`, as far as the replica remembers any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<TracedVersion>,
     /// The floors raised in `(from, to]`, one a target.
     pub floors: Floors,
 }
@@ -276,6 +280,7 @@ mod tests {
 
     fn reply(epoch: u64, from: u64, to: u64, head: u64, floors: &str) -> SyncResponse {
         SyncResponse {
+            traces: Vec::new(),
             position: position(epoch, head),
             from: Version::new(from).unwrap(),
             to: Version::new(to).unwrap(),

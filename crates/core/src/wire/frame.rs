@@ -16,6 +16,7 @@ pub use write::{
     reset, row_text, welcome,
 };
 
+use super::cause::{Cause, SourceEvent, Traceparent};
 use super::change::Change;
 use super::json;
 use super::position::{Epoch, Hash, Position, UnixMillis, Version};
@@ -47,6 +48,7 @@ pub const EXPIRED: &str = "the token has expired";
 
 /// One version of the log, as it stands in its row and on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "RowFields")]
 pub struct VersionRow {
     /// The version of the row.
     pub version: Version,
@@ -54,13 +56,32 @@ pub struct VersionRow {
     pub at: UnixMillis,
     /// The changes, all of which happen at once.
     pub changes: Vec<Change>,
+    /// The trace and the event that the publish is of.
+    #[serde(flatten)]
+    pub cause: Cause,
+}
+
+/// A row as it is read: serde's `flatten` would put every field aside first.
+#[derive(Deserialize)]
+struct RowFields {
+    version: Version,
+    at: UnixMillis,
+    changes: Vec<Change>,
+    traceparent: Option<Traceparent>,
+    source: Option<SourceEvent>,
+}
+
+impl From<RowFields> for VersionRow {
+    fn from(RowFields { version, at, changes, traceparent, source }: RowFields) -> Self {
+        Self { version, at, changes, cause: Cause { traceparent, source } }
+    }
 }
 
 impl VersionRow {
     /// Returns the row as the log writes it.
     #[must_use]
     pub fn to_json(&self) -> String {
-        row_text(self.version, self.at, &json::to_ascii(&self.changes))
+        row_text(self.version, self.at, &json::to_ascii(&self.changes), &self.cause)
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bom::without_bom;
+use super::cause::{Cause, CauseError, SourceEvent};
 use super::change::{Change, ChangeError, ChangeFields, MAX_TAGS, Target};
 use super::json::Object;
 use super::name::{Catalog, Tag};
@@ -30,6 +31,8 @@ pub struct Publish {
     pub changes: Vec<Change>,
     /// Where the publisher believes the head is.
     pub expect: Option<Expect>,
+    /// The trace and the event that the publish is of.
+    pub cause: Cause,
 }
 
 /// The head a publisher expects; anything else refuses the publish.
@@ -69,6 +72,9 @@ pub enum PublishError {
     /// The list of changes is empty.
     #[error("changes is empty: name at least one")]
     NoChanges,
+    /// The trace or the source of the publish is no such thing.
+    #[error(transparent)]
+    Cause(#[from] CauseError),
     /// There are more than 1,000 changes.
     #[error("{0} changes; a version holds at most {MAX_CHANGES}: publish in several versions")]
     TooManyChanges(usize),
@@ -95,6 +101,8 @@ struct PublishBody {
     changes: Option<Vec<Object<ListedChange>>>,
     expect: Option<Object<Expect>>,
     idempotency_key: Option<String>,
+    traceparent: Option<String>,
+    source: Option<Object<SourceEvent>>,
     key: Option<String>,
     tag: Option<String>,
     prefix: Option<String>,
@@ -120,7 +128,7 @@ struct ListedChange {
 impl PublishBody {
     /// Returns the fields of the bare change, and the list if there is one.
     fn split(self) -> (ChangeFields, Option<Vec<Object<ListedChange>>>) {
-        let Self { changes, key, tag, prefix, all, op, tags, soft, expect: _, idempotency_key: _ } = self;
+        let Self { changes, key, tag, prefix, all, op, tags, soft, .. } = self;
         (ChangeFields { key, tag, prefix, all, op, tags, soft }, changes)
     }
 }
@@ -133,6 +141,12 @@ impl From<ListedChange> for ChangeFields {
 }
 
 impl Publish {
+    /// Returns a publish of these changes, whatever the head is.
+    #[must_use]
+    pub fn of(changes: Vec<Change>) -> Self {
+        Self { changes, expect: None, cause: Cause::default() }
+    }
+
     /// Reads a publish: `{"changes":[…],"expect":…}` or one bare change.
     ///
     /// # Errors
@@ -170,7 +184,7 @@ impl Publish {
     #[must_use]
     pub fn written(&self) -> Written {
         let changes = json::to_ascii(&self.changes);
-        Written { changes, count: self.changes.len(), expect: self.expect }
+        Written { changes, count: self.changes.len(), expect: self.expect, cause: self.cause.clone() }
     }
 }
 
@@ -184,6 +198,9 @@ pub struct Written {
     pub count: usize,
     /// Where the publisher believes the head is.
     pub expect: Option<Expect>,
+    /// The trace and the event that the publish is of. No part of the fingerprint: a publish that is sent again is the same
+    /// in another span.
+    pub cause: Cause,
 }
 
 impl Written {
@@ -209,6 +226,8 @@ pub(super) fn read(body: &[u8]) -> Result<(Publish, Option<String>), PublishErro
         serde_json::from_str(text).map_err(|error| unreadable(&error))?;
     let expect = body.expect.take().map(|Object(expect)| expect);
     let idempotency_key = body.idempotency_key.take();
+    let traceparent = body.traceparent.take().map(|text| text.parse()).transpose()?;
+    let cause = Cause::new(traceparent, body.source.take().map(|Object(source)| source))?;
     let changes: Vec<ChangeFields> = match body.split() {
         (bare, None) => vec![bare],
         (bare, Some(listed)) if bare == ChangeFields::default() => {
@@ -219,7 +238,7 @@ pub(super) fn read(body: &[u8]) -> Result<(Publish, Option<String>), PublishErro
             return Err(PublishError::UnknownField(text.to_owned()));
         }
     };
-    Ok((Publish { changes: checked(changes)?, expect }, idempotency_key))
+    Ok((Publish { changes: checked(changes)?, expect, cause }, idempotency_key))
 }
 
 /// Counts the objects that JSON begins.
@@ -301,7 +320,7 @@ impl From<PublishError> for problem::Problem {
             PublishError::TooLarge(_) => Code::BodyTooLarge,
             PublishError::Json(_) => Code::BadJson,
             PublishError::UnknownField(_) => Code::UnknownField,
-            PublishError::IdempotencyKey => Code::BadRequest,
+            PublishError::IdempotencyKey | PublishError::Cause(_) => Code::BadRequest,
             PublishError::NoChanges => Code::NoChanges,
             PublishError::TooManyChanges(_) => Code::TooManyChanges,
             PublishError::DuplicateTarget { .. } => Code::DuplicateTarget,

@@ -4,8 +4,10 @@
 //! [`PublishLine::parse`](super::PublishLine::parse), which takes it or says what is wrong with it. A text that is taken
 //! here is the one that the values of `PublishLine::parse` would be written as.
 
+use super::cause::{Cause, SourceEvent};
 use super::change::MAX_TAGS;
 use super::name::{Key, Prefix, Tag};
+use super::position::UnixMillis;
 use super::publish::{MAX_BODY_BYTES, MAX_CHANGES, Written, check_idempotency_key};
 
 /// A publish in the form of the log, and the idempotency key of its line.
@@ -34,6 +36,7 @@ impl WrittenLine {
                 (format!("[{}}}]", scanner.since(text)?), 1)
             }
         };
+        let cause = scanner.cause()?;
         let idempotency_key = match scanner.takes(r#","idempotency_key":""#) {
             true => {
                 let key = scanner.text()?;
@@ -43,9 +46,12 @@ impl WrittenLine {
             false => None,
         };
         (scanner.rest == "}")
-            .then_some(Self { publish: Written { changes, count, expect: None }, idempotency_key })
+            .then_some(Self { publish: Written { changes, count, expect: None, cause }, idempotency_key })
     }
 }
+
+/// The greatest whole number that JSON's readers agree on.
+const MAX_WHOLE: u64 = (1 << 53) - 1;
 
 /// A target that was read, for telling whether it was named before.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +123,44 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Reads the members of a cause, of which none has to be there.
+    fn cause(&mut self) -> Option<Cause> {
+        let traceparent = match self.takes(r#","traceparent":""#) {
+            true => Some(self.text()?.parse().ok()?),
+            false => None,
+        };
+        let source = match self.takes(r#","source":{"name":""#) {
+            true => Some(self.source()?),
+            false => None,
+        };
+        Cause::new(traceparent, source).ok()
+    }
+
+    /// Reads a source after the quotation mark of its name.
+    fn source(&mut self) -> Option<SourceEvent> {
+        let name = self.text()?.to_owned();
+        let id = match self.takes(r#","id":""#) {
+            true => Some(self.text()?.to_owned()),
+            false => None,
+        };
+        let at = match self.takes(r#","at":"#) {
+            true => Some(self.number()?),
+            false => None,
+        };
+        self.take("}")?;
+        Some(SourceEvent { name, id, at })
+    }
+
+    /// Reads a moment as the log writes it.
+    fn number(&mut self) -> Option<UnixMillis> {
+        let end = self.rest.bytes().position(|byte| !byte.is_ascii_digit())?;
+        let (digits, rest) = self.rest.split_at_checked(end)?;
+        // JSON has no number with a zero in front.
+        let is_written = digits == "0" || !digits.starts_with('0');
+        self.rest = rest;
+        is_written.then(|| digits.parse().ok().filter(|at| *at <= MAX_WHOLE).map(UnixMillis))?
+    }
+
     /// Reads a string after its first quotation mark. JSON has other spellings for some characters, so only those are
     /// taken that have none in the log: printable ASCII without the backslash.
     fn text(&mut self) -> Option<&'a str> {
@@ -171,6 +215,9 @@ mod tests {
             r#"{"all":true}"#,
             r#"{"changes":[{"key":"title:2"},{"key":"title:1","tags":["title:2"]},{"tag":"title:2"},{"all":true}]}"#,
             r#"{"changes":[{"prefix":"a"},{"tag":"a"}],"idempotency_key":"k"}"#,
+            r#"{"key":"a:1","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#,
+            r#"{"key":"a:1","source":{"name":"postgres:tv","id":"0/16B3748","at":1767225600000},"idempotency_key":"k"}"#,
+            r#"{"changes":[{"all":true}],"source":{"name":"files"}}"#,
         ] {
             let line = verbatim(text).unwrap_or_else(|| panic!("{text} is in the form of the log"));
             assert!(text.contains(line.publish.changes.trim_matches(['[', ']', '}'])), "{line:?}");
@@ -230,6 +277,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_cause_in_another_form_is_left_alone() {
+        for cause in [
+            r#""traceparent":"00-x""#,
+            r#""source":{"name":""}"#,
+            r#""source":{"name":"a","at":01}"#,
+            r#""source":{"name":"a","at":9007199254740992}"#,
+            r#""source":{"name":"a","at":1.0}"#,
+            r#""source":{"name":"a","of":"b"}"#,
+            r#""source":{"id":"b","name":"a"}"#,
+        ] {
+            assert_eq!(verbatim(&format!(r#"{{"all":true,{cause}}}"#)), None, "{cause}");
+        }
+    }
+
     proptest! {
         /// Texts near the form of the log: pieces of it, in any order.
         #[test]
@@ -257,6 +319,12 @@ mod tests {
         r#","tags":["a","a"]"#,
         r#","idempotency_key":"k""#,
         r#","expect":{"version":1}"#,
+        r#","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01""#,
+        r#","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00""#,
+        r#","source":{"name":"a""#,
+        r#","id":"b""#,
+        r#","at":7}"#,
+        "}",
         "},{",
         "},{",
         "},{",

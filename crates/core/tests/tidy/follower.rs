@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use newsreel_core::follow::follower::{self, Cursor, Follower, FollowerEffect, FollowerInput, Phase};
 use newsreel_core::wire::frame::{self, Resume, close};
-use newsreel_core::wire::{Position, UnixMillis, Version};
+use newsreel_core::wire::{Cause, Position, UnixMillis, Version};
 
 use crate::document::table;
 
@@ -25,7 +25,7 @@ fn at(number: u64) -> Position {
 }
 
 fn changes(from: u64, to: u64, ack: bool) -> String {
-    let row = |number| frame::row_text(version(number), NOW, r#"[{"all":true}]"#);
+    let row = |number| frame::row_text(version(number), NOW, r#"[{"all":true}]"#, &Cause::default());
     let rows: Vec<String> = (from + 1..=to).map(row).collect();
     frame::changes_text(version(from), &at(to), ack, &rows.join(","))
 }

@@ -9,7 +9,8 @@ use newsreel_core::metrics::counts;
 use newsreel_core::read::lease;
 use newsreel_core::read::policy;
 use newsreel_core::read::sync;
-use newsreel_core::wire::{change, frame, keys, name, ndjson, problem, publish, query};
+use newsreel_core::read::traces;
+use newsreel_core::wire::{cause, change, frame, keys, name, ndjson, problem, publish, query};
 
 use crate::document::{PROTOCOL, amount, millis, quoted, table};
 use crate::sources::{self, Source};
@@ -78,6 +79,9 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("MAX_KEY_BYTES", bytes(name::MAX_KEY_BYTES)),
         ("MAX_TAG_BYTES", bytes(name::MAX_TAG_BYTES)),
         ("MAX_TAGS", bytes(change::MAX_TAGS)),
+        ("MAX_SOURCE_NAME_BYTES", bytes(cause::MAX_SOURCE_NAME_BYTES)),
+        ("MAX_SOURCE_ID_BYTES", bytes(cause::MAX_SOURCE_ID_BYTES)),
+        ("MAX_TRACES", bytes(traces::MAX_TRACES)),
         ("MAX_CATALOG_BYTES", bytes(name::MAX_CATALOG_BYTES)),
         ("MIN_LAG_BOUND", millis(policy::MIN_LAG_BOUND)),
         ("MAX_POLICY_TIME", millis(policy::MAX_POLICY_TIME)),

@@ -12,7 +12,7 @@ use newsreel_core::read::cache::{Answer, Envelope, Freshness, ReadMachine, Tier}
 use newsreel_core::read::drive::{HasEnvelope, Local, Poll, ReadDriver, ReadTask, TierQuestion, TierReply};
 use newsreel_core::read::entry_names::{kv_name, r2_name};
 use newsreel_core::read::sync::Knowledge;
-use newsreel_core::wire::{Key, Position, UnixMillis};
+use newsreel_core::wire::{Key, Position, Traceparent, UnixMillis};
 use worker::{Delay, console_warn};
 
 use crate::clock::now;
@@ -362,6 +362,7 @@ async fn ask_origin(context: &ReadContext, read: &ReadMachine, question: TierQue
         key: read.key(),
         read,
         position: question.position,
+        traceparent: traceparent_of(context, read),
         function: match &context.source {
             Source::Function(function) => Some(function),
             Source::Origin | Source::Lease => None,
@@ -373,6 +374,16 @@ async fn ask_origin(context: &ReadContext, read: &ReadMachine, question: TierQue
     let (outcome, shared) = singleflight::fetch(&asked, elsewhere).await;
     let found = outcome.map(Some).map_err(TierError::from);
     TierAnswer { origin: Some((now().since(began), shared)), ..TierAnswer::new(question, found) }
+}
+
+/// Returns the trace of the change for which the origin is asked.
+fn traceparent_of(context: &ReadContext, read: &ReadMachine) -> Option<Traceparent> {
+    reader(&context.catalog, |reader| {
+        if reader.traces.is_empty() {
+            return None;
+        }
+        reader.traces.of(read.awaited_change(&reader.known)?)
+    })
 }
 
 /// Waits for `something`; returns `None` if that takes longer than `limit`.

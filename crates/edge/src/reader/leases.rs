@@ -92,6 +92,7 @@ pub(crate) async fn land(
         key,
         read: &read,
         position: lease.position,
+        traceparent: None,
         function: None,
     };
     let abort = AbortController::new().map_err(worker::Error::from)?;

@@ -11,6 +11,7 @@ use newsreel_core::metrics::counts::Counts;
 use newsreel_core::metrics::hot::Hot;
 use newsreel_core::read::heard::Heard;
 use newsreel_core::read::sync::Knowledge;
+use newsreel_core::read::traces::Traces;
 use newsreel_core::wire::{Catalog, UnixMillis};
 
 use crate::clock::now;
@@ -25,6 +26,8 @@ pub(crate) struct Reader {
     pub(crate) known: Knowledge,
     /// When this isolate heard of versions.
     pub(crate) heard: Heard,
+    /// The traces of versions that this isolate heard of.
+    pub(crate) traces: Traces,
     /// The memory tier: entries at hand, bounded in bytes over all catalogs together.
     pub(crate) memory: Memory,
     /// The counts since the last report to the replica, by class of keys.
@@ -58,6 +61,7 @@ impl Default for Reader {
         Self {
             known: Knowledge::default(),
             heard: Heard::default(),
+            traces: Traces::default(),
             memory: Memory::default(),
             counts: Counts::default(),
             hot: Hot::new(HOT_KEYS),

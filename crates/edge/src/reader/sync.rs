@@ -66,6 +66,7 @@ async fn ask_for_all(context: &ReadContext, question: &SyncQuestion) -> Result<b
             None => ask_replica(context, &ask).await?,
         };
         let applied = reader(catalog, |reader| {
+            reader.traces.learn(reply.position.epoch, reply.traces.iter().copied());
             let applied = reader.known.learn(sent_at, look, reply);
             reader.note_heard(now());
             applied

@@ -64,6 +64,7 @@ async fn listen(context: &ReadContext) -> Result<()> {
             // next read opens another.
             let Some(dated) = anchor.dated(said_at, now()) else { break };
             let applied = reader(catalog, |reader| {
+                reader.traces.learn(reply.position.epoch, reply.traces.iter().copied());
                 let applied = reader.known.apply(dated, reply);
                 reader.note_heard(now());
                 applied

@@ -162,7 +162,8 @@ impl Inner {
         let looked = if look.is_empty() { FloorsJson::default() } else { self.rows.floors_of(look)? };
         let age = self.proved_at().map(|at| now().since(at).as_millis());
         let proof_age_ms = age.map(|age| u64::try_from(age).unwrap_or(u64::MAX));
-        Ok(SyncResponse { position: *position, from, to, proof_age_ms, left_out, looked, floors })
+        let traces = self.traces.borrow().after(position.epoch, from);
+        Ok(SyncResponse { position: *position, from, to, proof_age_ms, left_out, looked, traces, floors })
     }
 
     /// While windows are open, asks the broker at intervals for a proof that no floor was missed; the windows

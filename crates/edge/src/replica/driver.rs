@@ -14,10 +14,11 @@ use newsreel_core::follow::follower::{
 };
 use newsreel_core::read::entry_names;
 use newsreel_core::read::floors::{FloorRow, raised_by};
+use newsreel_core::read::traces::Traces;
 use newsreel_core::wire::claim::Start;
 use newsreel_core::wire::frame::{VersionRow, close};
 use newsreel_core::wire::query::FollowQuery;
-use newsreel_core::wire::{Catalog, Position, Problem, UnixMillis};
+use newsreel_core::wire::{Catalog, Epoch, Position, Problem, UnixMillis};
 use newsreel_sqlite_rows::OpenError;
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{Delay, Env, Result, State, WebSocket, console_error, console_log};
@@ -63,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) last_wait_failed: Cell<bool>,
     pub(crate) usage: RefCell<Usage>,
     pub(crate) effort: Effort,
+    pub(crate) traces: RefCell<Traces>,
     pub(crate) alerts: RefCell<Alerts>,
     pub(crate) telling_alerts: Cell<bool>,
     pub(crate) fill_turns: RefCell<FillTurns>,
@@ -110,6 +112,7 @@ impl Inner {
             last_wait_failed: Cell::new(false),
             usage: RefCell::new(usage),
             effort: Effort::wake(),
+            traces: RefCell::default(),
             alerts: RefCell::new(alerts),
             telling_alerts: Cell::new(false),
             proving: Cell::new(false),
@@ -200,7 +203,7 @@ impl Inner {
                 let changes =
                     versions.iter().flat_map(|row| row.changes.iter().map(|one| (row.version, one)));
                 self.apply(&raised_by(changes), Some(position))?;
-                self.count_applied(&versions);
+                self.note_applied(position.epoch, &versions);
             }
             FollowerEffect::ApplyFold { position, changes } => {
                 let changes = changes.iter().map(|folded| (folded.version, &folded.change));
@@ -230,7 +233,8 @@ impl Inner {
         Ok(())
     }
 
-    fn count_applied(&self, versions: &[VersionRow]) {
+    fn note_applied(&self, epoch: Epoch, versions: &[VersionRow]) {
+        self.traces.borrow_mut().apply(epoch, versions);
         let Some(counts) = self.effort.applied(versions) else { return };
         if let Err(error) = self.usage.borrow_mut().note(&self.rows, &counts) {
             self.complain("keeping the series", &error);

@@ -7,7 +7,8 @@ use newsreel_core::read::cache::{Envelope, ReadMachine, etag_of};
 use newsreel_core::read::entry_names::r2_name;
 use newsreel_core::read::origin_answer::{OriginAnswer, OriginFailure, OriginResponse, OriginValue};
 use newsreel_core::wire::keys::encoded_key;
-use newsreel_core::wire::{Catalog, Key, Position, UnixMillis};
+use newsreel_core::wire::{Catalog, Key, Position, Traceparent, UnixMillis};
+use newsreel_gate::spans;
 use wasm_bindgen::{JsCast as _, JsValue};
 use worker::js_sys::{Function, Promise};
 use worker::wasm_bindgen_futures::JsFuture;
@@ -48,6 +49,8 @@ pub(crate) struct Question<'a> {
     pub(crate) read: &'a ReadMachine,
     /// The reader's position before the origin is asked; the fill is stamped with it.
     pub(crate) position: Position,
+    /// The trace of the change that the fetch follows from, if that change has one.
+    pub(crate) traceparent: Option<Traceparent>,
     /// The caller's function that has the value; `None` where the deployment's origin has it.
     pub(crate) function: Option<&'a Function>,
 }
@@ -97,6 +100,12 @@ impl Question<'_> {
     fn request(&self, abort: &AbortController) -> worker::Result<Request> {
         let headers = Headers::new();
         headers.set("Newsreel-Version", &self.position.to_string())?;
+        if let Some(traceparent) = self.traceparent {
+            // Unchanged, as by whatever passes a trace on without recording spans in it.
+            headers.set("traceparent", &traceparent.to_string())?;
+            spans::belongs_to(traceparent);
+            spans::about_key(self.key.as_str());
+        }
         let origin = self.config.origin().map_err(|problem| problem.detail().to_owned())?;
         let url = format!("{origin}/{}/{}", self.catalog, encoded_key(self.key));
         abortable_get(&url, &headers, Some(&abort.signal()))

@@ -48,16 +48,19 @@ fn documents(events: Vec<Value>) -> Result<Documents, MessageError> {
     let is_single = events.len() == 1;
     let is_batch = !is_single;
     let mut documents = Vec::with_capacity(events.len());
-    let mut id = None;
+    let (mut id, mut traceparent) = (None, None);
     for (number, event) in events.into_iter().enumerate() {
         let (event, name) = checked(event).map_err(|why| {
             let place = if is_batch { format!("event {number} of the batch: ") } else { String::new() };
             MessageError::CloudEvent(place + &why)
         })?;
         id = is_single.then_some(name);
+        // One that cannot be read says nothing: a trace is never a reason to refuse an event.
+        let told = event.get("traceparent").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        traceparent = told.filter(|_| is_single);
         documents.push(event);
     }
-    Ok(Documents { documents, is_textual: false, id })
+    Ok(Documents { documents, is_textual: false, id, traceparent })
 }
 
 /// Returns an event with its data as JSON, and the name that it alone has.

@@ -1,5 +1,6 @@
 //! Messages as they arrive, their parts, and why one is not mapped.
 
+use newsreel_core::wire::Traceparent;
 use newsreel_core::wire::bom::without_bom;
 use newsreel_core::wire::publish::PublishError;
 use serde_json::Value;
@@ -59,6 +60,8 @@ pub struct Outcome {
     /// The sender's name for the message, which is the same when the message is sent again: `source` and `id` of a
     /// CloudEvent, the idempotency key of a publish.
     pub id: Option<String>,
+    /// The trace that the message is part of: the extension `traceparent` of a CloudEvent, the member of a publish.
+    pub traceparent: Option<Traceparent>,
 }
 
 /// Why a message is not mapped.
@@ -128,6 +131,7 @@ pub(crate) struct Documents {
     /// Whether lists and objects are texts of JSON in them.
     pub(crate) is_textual: bool,
     pub(crate) id: Option<String>,
+    pub(crate) traceparent: Option<Traceparent>,
 }
 
 /// A body with what is beside it.

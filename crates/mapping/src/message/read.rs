@@ -1,6 +1,6 @@
 //! Reads a message by its format, whatever rule asks.
 
-use newsreel_core::wire::{Change, PublishLine};
+use newsreel_core::wire::{Change, PublishLine, Traceparent};
 
 use super::cloudevents;
 use super::content::{Body, Content, Documents, Message, MessageError};
@@ -14,7 +14,7 @@ pub(crate) enum Parsed {
     /// A message about no row, such as a tombstone or a heartbeat.
     Nothing,
     /// A publish.
-    Publish { changes: Vec<Change>, id: Option<String> },
+    Publish { changes: Vec<Change>, id: Option<String>, traceparent: Option<Traceparent> },
     /// Rows, or documents with rows in them.
     Documents(Documents),
     /// A change of one row, or of a table.
@@ -49,9 +49,12 @@ pub(crate) fn message(form: &Form, message: &Message<'_>) -> Result<Parsed, Mess
 
 fn body(format: Format, body: Body<'_>) -> Result<Parsed, MessageError> {
     match format {
-        Format::Row => {
-            Ok(Parsed::Documents(Documents { documents: body.list()?, is_textual: false, id: None }))
-        }
+        Format::Row => Ok(Parsed::Documents(Documents {
+            documents: body.list()?,
+            is_textual: false,
+            id: None,
+            traceparent: None,
+        })),
         Format::Publish => publish(body.bytes),
         Format::CloudEvents => cloudevents::read(&body).map(Parsed::Documents),
         Format::Debezium => debezium::read(&body, None).map(Parsed::of_envelope),
@@ -68,7 +71,7 @@ fn whole_entry(format: Format, fields: entry::Fields<'_>) -> Result<Parsed, Mess
     match format {
         Format::Row => {
             let documents = vec![entry::row(fields).into()];
-            Ok(Parsed::Documents(Documents { documents, is_textual: true, id: None }))
+            Ok(Parsed::Documents(Documents { documents, is_textual: true, id: None, traceparent: None }))
         }
         Format::Publish => match single {
             Some((name, value)) if !is_of_a_publish(name) => publish(value),
@@ -96,7 +99,8 @@ fn publish(bytes: &[u8]) -> Result<Parsed, MessageError> {
             "a publish with `expect` is for the publish address: a message is published when its turn comes";
         return Err(MessageError::Form(why.to_owned()));
     }
-    Ok(Parsed::Publish { changes: publish.changes, id: idempotency_key })
+    let traceparent = publish.cause.traceparent;
+    Ok(Parsed::Publish { changes: publish.changes, id: idempotency_key, traceparent })
 }
 
 fn is_of_a_publish(name: &[u8]) -> bool {

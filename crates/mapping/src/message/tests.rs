@@ -48,7 +48,7 @@ fn an_event_of_a_channel_is_a_row() {
     let body = br#"{"type":"TITLE_UPDATED","titleId":"12345","version":47,"platforms":["netflix","hulu"]}"#;
     let update = r#"[{"key":"title:12345","tags":["platform:netflix","platform:hulu"]}]"#;
     let outcome = expect(EVENTS, "catalog:netflix", &Message::of_body(body), update);
-    assert_eq!(outcome, Outcome { rows: 1, left_out: 0, id: None });
+    assert_eq!(outcome, Outcome { rows: 1, left_out: 0, ..Outcome::default() });
     let removed = Message::of_body(br#"{"type":"TITLE_REMOVED","titleId":7}"#);
     expect(EVENTS, "catalog:hulu", &removed, r#"[{"key":"title:7","op":"remove"}]"#);
     let other = Message::of_body(br#"{"type":"USER_JOINED","titleId":7}"#);
@@ -234,7 +234,7 @@ fn a_batch_of_cloud_events_is_mapped_in_order() {
     let batch = format!("[{events}]");
     let changes = r#"[{"key":"title:1"},{"key":"title:3","op":"remove"}]"#;
     let outcome = expect(CLOUD, "s", &Message::of_body(batch.as_bytes()), changes);
-    assert_eq!(outcome, Outcome { rows: 2, left_out: 1, id: None });
+    assert_eq!(outcome, Outcome { rows: 2, left_out: 1, ..Outcome::default() });
 }
 
 #[test]

@@ -128,6 +128,6 @@ impl ReplicaRows {
         let wanted: Vec<Target> =
             if look.is_empty() { Vec::new() } else { wanted.chain([Target::All]).collect() };
         let looked = wanted.iter().filter_map(|target| self.floors.get_key_value(target)).map(row).collect();
-        SyncResponse { position, from: since, to, proof_age_ms, floors, left_out, looked }
+        SyncResponse { traces: Vec::new(), position, from: since, to, proof_age_ms, floors, left_out, looked }
     }
 }

@@ -26,7 +26,7 @@ impl World {
         let keys = self.origin.keys_of(publisher);
         let mut touches = Vec::new();
         self.origin.change_all(&keys, |_, _| true, None, false, &mut touches);
-        let publish = Publish { changes: vec![Change::of(Target::All)], expect: None };
+        let publish = Publish::of(vec![Change::of(Target::All)]);
         let (idempotency_key, wants_acks, harmless) = (None, false, true);
         self.publish(publisher, Publication { publish, idempotency_key, wants_acks, touches, harmless });
     }

@@ -71,10 +71,11 @@ export function LiveView(props: ViewProps) {
   const [className, setClass] = useQuery(route, 'class');
   const [tag, setTag] = useQuery(route, 'tag');
   const [op, setOp] = useQuery(route, 'op');
+  const [source, setSource] = useQuery(route, 'source');
   const [open, setOpen] = useQuery(route, 'version');
-  const filters: Filters = { key, class: className, tag, op };
+  const filters: Filters = { key, class: className, tag, op, source };
   const [held, setHeld] = useState<{ rows: LiveRow[]; heard: number }>();
-  const pause = () => setHeld((before) => (before ? undefined : { rows: log.passing({ key: '', class: '', tag: '', op: '' }), heard: log.heard }));
+  const pause = () => setHeld((before) => (before ? undefined : { rows: log.passing({ key: '', class: '', tag: '', op: '', source: '' }), heard: log.heard }));
   useShortcuts({ p: pause });
 
   const passing = log.passing(filters);
@@ -89,6 +90,7 @@ export function LiveView(props: ViewProps) {
           <label>Key <input data-filter value={key} onInput={(event) => setKey(event.currentTarget.value)} placeholder="title:603" spellcheck={false} /></label>
           <label>Class <input value={className} onInput={(event) => setClass(event.currentTarget.value)} placeholder="title" spellcheck={false} /></label>
           <label>Tag <input value={tag} onInput={(event) => setTag(event.currentTarget.value)} placeholder="platform:quay" spellcheck={false} /></label>
+          <label>Source <input value={source} onInput={(event) => setSource(event.currentTarget.value)} placeholder="postgres:newsreel, an LSN, a trace" spellcheck={false} /></label>
           <label>
             Kind
             <select value={op} onChange={(event) => setOp(event.currentTarget.value)}>
@@ -146,6 +148,7 @@ function VersionLine({ row, open }: { row: LiveRow; open: () => void }) {
       <time class="faint" dateTime={new Date(row.at).toISOString()}>{clock(row.at)}</time>
       {first && <Target change={first} />}
       {more.length > 0 && <span class="faint">and {whole(more.length)} more</span>}
+      {row.source && <span class="faint from">from <Name text={row.source.name} class="" /></span>}
     </button>
   );
 }

@@ -27,6 +27,12 @@ export function Version({ row, api, seen, close }: VersionProps) {
       </header>
       <h3>Way</h3>
       <ol class="way">
+        {row.source && (
+          <li>
+            <span class="dot good" /> happened in <Name text={row.source.name} />{row.source.id && <> as <Name text={row.source.id} /></>}
+            {row.source.at !== undefined && <> <time class="faint">{clock(row.source.at)}</time> by its clock, {duration(Math.max(0, row.at - row.source.at))} before the commit</>}
+          </li>
+        )}
         <li><span class="dot good" /> committed <time class="faint">{clock(row.at)}</time> by the broker’s clock</li>
         <li><span class="dot good" /> heard here <time class="faint">{clock(row.heardAt)}</time></li>
         {seen.map(({ name, at, isBefore }) => (
@@ -35,6 +41,7 @@ export function Version({ row, api, seen, close }: VersionProps) {
             {at === undefined ? 'has not acknowledged it yet' : isBefore ? 'had acknowledged it when the console first looked' : `acknowledged it, seen ${duration(Math.max(0, at - row.heardAt))} after it was heard here`}
           </li>
         ))}
+        {row.traceparent && <li class="faint">Trace <Name text={row.traceparent} />: the origin is sent it with the fetches that follow.</li>}
         {seen.length === 0 && <li class="faint">No replica was seen. One appears with the first read at an edge; the list of followers needs an admin token.</li>}
       </ol>
       <h3>{whole(row.changes.length)} {row.changes.length === 1 ? 'change' : 'changes'}</h3>

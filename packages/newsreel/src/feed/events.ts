@@ -49,6 +49,20 @@ export interface VersionEvent {
   readonly at: number;
   /** The changes of the publish that the feed's topics let pass. */
   readonly changes: readonly Change[];
+  /** The trace that the publish is part of, as W3C Trace Context writes it; absent where its publisher named none. */
+  readonly traceparent?: string;
+  /** The event that the publish tells, in the system where it happened; absent where its publisher named none. */
+  readonly source?: SourceEvent;
+}
+
+/** An event in the system that a publish comes from. */
+export interface SourceEvent {
+  /** The kind and the name of the system, such as `postgres:newsreel`. */
+  readonly name: string;
+  /** The name that the event has there, such as an LSN or the id of a message. */
+  readonly id?: string;
+  /** When the event happened, in Unix milliseconds by the clock of that system. */
+  readonly at?: number;
 }
 
 /**
@@ -81,17 +95,15 @@ export interface ResetEvent {
 /** An event of a feed, as loops and handlers get it. */
 export type FeedEvent = VersionEvent | FoldEvent | ResetEvent;
 
-interface Row {
-  version: number;
-  at: number;
-  changes: Change[];
-}
+type Row = Pick<VersionEvent, 'version' | 'at' | 'changes' | 'traceparent' | 'source'>;
 
 /** Returns the versions above `after` of the text of a `changes` frame. The wasm has checked it. */
 export function versionsOf(frame: string, after: number): VersionEvent[] {
   const { versions } = JSON.parse(frame) as { versions: Row[] };
   const fresh = versions.filter(({ version }) => version > after);
-  return fresh.map(({ version, at, changes }) => ({ type: 'version', version, at, changes }));
+  return fresh.map(({ version, at, changes, traceparent, source }) => ({
+    type: 'version', version, at, changes, ...(traceparent && { traceparent }), ...(source && { source }),
+  }));
 }
 
 /** Returns the part of a fold that is in the text of a `fold` frame; nothing where the part is empty. */

@@ -1,7 +1,7 @@
 //! Which parts are kept, and until when.
 
 use newsreel_core::log::Row;
-use newsreel_core::wire::{Epoch, Position, UnixMillis, Version};
+use newsreel_core::wire::{Cause, Epoch, Position, UnixMillis, Version};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
@@ -24,7 +24,7 @@ fn a_part_is_kept_until_the_log_changes() {
     assert_eq!(parts.find(&log, &after(0)).unwrap().bytes, 10);
     assert!(parts.find(&log, &after(1)).is_none());
     let before = log;
-    let _: Row = log.append(UnixMillis(1), "[]");
+    let _: Row = log.append(UnixMillis(1), "[]", &Cause::default());
     assert!(parts.find(&log, &after(0)).is_none(), "there is more after it");
     parts.keep(&log, &after(0), &ready(20));
     assert!(parts.find(&before, &after(0)).is_none());

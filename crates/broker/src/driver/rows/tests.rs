@@ -7,7 +7,7 @@ use newsreel_core::log::maintenance::REMEMBER_FOR;
 use newsreel_core::log::{Log, Row};
 use newsreel_core::wire::cursor::FoldCursor;
 use newsreel_core::wire::frame::{FRAME_BYTES, FoldedChange};
-use newsreel_core::wire::{Change, Epoch, Key, Position, Tag, UnixMillis, Version, VersionRow};
+use newsreel_core::wire::{Cause, Change, Epoch, Key, Position, Tag, UnixMillis, Version, VersionRow};
 use newsreel_in_workerd::{Statements, expect_panic, in_object, next_alarm, panics_in_object};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 use worker::State;
@@ -33,7 +33,7 @@ impl Kept {
 
     /// Publishes one version with these changes, as JSON.
     fn publish(&mut self, changes: &str) -> Row {
-        let row = self.log.append(NOW, changes);
+        let row = self.log.append(NOW, changes, &Cause::default());
         self.rows.append(&[&row]).unwrap();
         row
     }
@@ -175,7 +175,7 @@ async fn the_largest_publish_is_a_row_a_page_a_segment_and_a_fold() {
         let tags = ["x".repeat(256), "y".repeat(256)].map(|tag| Tag::new(tag).unwrap());
         let key = |id: usize| Key::new(format!("t:{id:03}{}", "\u{1f4fa}".repeat(98))).unwrap();
         let changes = (0..1_000).map(|id| Change::update(key(id), tags.to_vec())).collect();
-        let json = VersionRow { version: at(1), at: NOW, changes }.to_json();
+        let json = VersionRow { version: at(1), at: NOW, changes, cause: Cause::default() }.to_json();
         let (_, changes) = json.split_once(r#""changes":"#).unwrap();
         let row = kept.publish(changes.strip_suffix('}').unwrap());
         assert_eq!(row.text, json);
@@ -194,7 +194,8 @@ async fn rows_written_together_are_all_there_and_none_is_from_before_a_new_epoch
     in_object("together", async |state| {
         let mut kept = Kept::open(&state);
         let changes = |id: u64| format!(r#"[{{"key":"title:{id}"}}]"#);
-        let rows: Vec<Row> = (1..=32 + 8 + 3).map(|id| kept.log.append(NOW, &changes(id))).collect();
+        let rows: Vec<Row> =
+            (1..=32 + 8 + 3).map(|id| kept.log.append(NOW, &changes(id), &Cause::default())).collect();
         kept.rows.write(&rows.iter().cloned().map(HubWrite::Append).collect::<Vec<_>>()).unwrap();
         assert_eq!(kept.rows.persisted().unwrap().log, kept.log);
         let read: Vec<String> =
@@ -203,9 +204,9 @@ async fn rows_written_together_are_all_there_and_none_is_from_before_a_new_epoch
         let bytes: usize = rows.iter().map(|row| row.text.len() + 1).sum();
         assert_eq!(kept.rows.active_bytes(), bytes as u64);
         let mut anew = Log::empty(Epoch::new(NOW.plus(Duration::from_secs(1)), [0; 10]));
-        let old = kept.log.append(NOW, &changes(44));
+        let old = kept.log.append(NOW, &changes(44), &Cause::default());
         let begins = HubWrite::BeginEpoch(anew.head());
-        let first = anew.append(NOW, &changes(1));
+        let first = anew.append(NOW, &changes(1), &Cause::default());
         kept.rows.write(&[HubWrite::Append(old), begins, HubWrite::Append(first)]).unwrap();
         assert_eq!(kept.rows.persisted().unwrap().log, anew);
     })
@@ -220,7 +221,7 @@ async fn a_write_that_fails_undoes_those_before_it() {
         let before = kept.rows.active_bytes();
         let mut log = kept.log;
         let failed = kept.rows.database.transaction(|| {
-            kept.rows.append(&[&log.append(NOW, r#"[{"key":"title:3"}]"#)])?;
+            kept.rows.append(&[&log.append(NOW, r#"[{"key":"title:3"}]"#, &Cause::default())])?;
             kept.rows.append(&[&rows[1]])
         });
         assert!(failed.unwrap_err().to_string().contains("UNIQUE"), "a version is written once");
@@ -239,7 +240,7 @@ async fn a_panic_in_a_transaction_undoes_it_and_the_object_goes_on() {
         let mut kept = Kept::open(&state);
         let mut log = kept.log;
         let failed = kept.rows.database.transaction(|| {
-            kept.rows.append(&[&log.append(NOW, r#"[{"key":"title:1"}]"#)])?;
+            kept.rows.append(&[&log.append(NOW, r#"[{"key":"title:1"}]"#, &Cause::default())])?;
             panic!("half-way");
         });
         assert!(failed.is_err());
@@ -266,7 +267,7 @@ async fn the_greatest_version_is_kept_exactly() {
         let rows = Rows::open(&state).unwrap();
         let epoch = rows.persisted().unwrap().log.head().epoch;
         let last = Position { version: at(Version::MAX.number() - 1), ..Position::genesis(epoch) };
-        let row = Log::ending_at(last).append(NOW, r#"[{"all":true}]"#);
+        let row = Log::ending_at(last).append(NOW, r#"[{"all":true}]"#, &Cause::default());
         rows.append(&[&row]).unwrap();
         let log = rows.persisted().unwrap().log;
         assert_eq!(log.head(), row.position);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::question::Reached;
 use super::round::End;
 use super::seen;
-use crate::source::outgoing::Entry;
+use crate::source::outgoing::{Entry, source_event};
 
 /// The state of a feed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ impl FeedState {
         let (name, history, number) = (&feed.name, &self.history, self.published);
         let line = |(part, publish): (usize, &Publish)| {
             let key = |content: &str| format!("http:{name}:{history}:{number}:{part}:{content}");
-            Entry::new((), publish, key).text
+            Entry::new((), publish, source_event("http", Some(name), None, at), key).text
         };
         let lines = publishes.iter().enumerate().map(line).collect();
         self.pending = Some(Pending { lines, reached: end.reached, at });
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn publish(key: &str) -> Publish {
-        Publish { changes: vec![Change::update(Key::new(key).unwrap(), Vec::new())], expect: None }
+        Publish::of(vec![Change::update(Key::new(key).unwrap(), Vec::new())])
     }
 
     /// The idempotency keys of what is pending, without the digests of content.

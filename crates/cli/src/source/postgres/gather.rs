@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use newsreel_core::wire::{Change, Publish};
+use newsreel_core::wire::{Change, Publish, Traceparent};
 use newsreel_mapping::{Batch, Limits, Row};
 
 use super::lsn::Lsn;
 use super::outgoing::{Entry, Origin};
 use super::rows::{RowKind, Rows};
 use crate::exit::note;
+use crate::source::outgoing::source_event;
 
 /// How many parts (savepoints) of one streamed transaction are kept apart, so that a rollback of one leaves
 /// its targets out. What is rolled back beyond them is published: a needless change is no wrong one.
@@ -69,6 +70,13 @@ impl Gather {
     /// Says whether any transaction has begun.
     pub(super) fn is_idle(&self) -> bool {
         self.whole.is_none() && self.streams.is_empty()
+    }
+
+    /// Notes the trace that a transaction is part of.
+    pub(super) fn trace(&mut self, part: Option<u32>, traceparent: Traceparent) {
+        if let Some(gathered) = self.part(part) {
+            gathered.batch.trace(Some(traceparent));
+        }
     }
 
     /// Adds changes of a message of a subtransaction.
@@ -161,7 +169,8 @@ impl History {
         let Origin { xid, lsn, committed_at, part, .. } = &of;
         let commit = lsn.map_or_else(|| xid.unwrap_or_default().to_string(), |lsn| lsn.to_string());
         let place = format!("pg:{system}:{slot}:{commit}:{committed_at}:{part}");
-        Entry::new(of, publish, |content| format!("{place}:{content}"))
+        let source = source_event("postgres", Some(slot), Some(&commit), *committed_at);
+        Entry::new(of, publish, source, |content| format!("{place}:{content}"))
     }
 }
 

@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use newsreel_core::wire::Traceparent;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -83,6 +84,8 @@ pub(crate) struct TracedPublish {
     pub(crate) changes: Vec<Value>,
     /// The idempotency key.
     pub(crate) idempotency_key: String,
+    /// The trace that the transaction is part of.
+    pub(crate) traceparent: Option<Traceparent>,
 }
 
 /// The file that is written to.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use newsreel_core::wire::SourceEvent;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::source::outgoing::{self, Durable};
+use crate::source::outgoing::{self, Durable, source_event};
 
 /// Where a publish comes from.
 #[derive(Debug)]
@@ -39,6 +40,18 @@ pub(super) enum Then {
     Acknowledge { stream: usize, id: String },
     /// The reader of a stream goes on.
     GoOn(oneshot::Sender<()>),
+}
+
+impl Place {
+    /// Returns the event that a publish from here tells.
+    pub(super) fn event(&self, at: i64) -> SourceEvent {
+        let (name, id) = match self {
+            Self::Entry { stream, id } => (Some(&**stream), Some(id.as_str())),
+            Self::Message { channel } => (Some(channel.as_str()), None),
+            Self::Wide { stream, .. } => (stream.as_deref(), None),
+        };
+        source_event("redis", name, id, at)
+    }
 }
 
 impl outgoing::Origin for Origin {

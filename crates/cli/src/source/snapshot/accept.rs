@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 use super::compare::{self, Before, CAME, Comparison, GONE, row_of};
 use super::form::{Form, Keep, key_of};
 use super::state::{Last, SnapshotError, Snapshots, last, set_last};
-use crate::source::outgoing::{Entry, Origin};
+use crate::source::outgoing::{Entry, Origin, source_event};
 
 /// A publish that waits in the outbox, or its place there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -98,12 +98,13 @@ impl Snapshots {
 /// dump and that of the publish, and when it was accepted: a state that was restored counts its snapshots again.
 fn enqueue(db: &Connection, comparison: &Comparison, accepted: &Last) -> rusqlite::Result<()> {
     let state: String = db.query_row("SELECT value FROM meta WHERE name = 'state'", [], |row| row.get(0))?;
-    let Last { snapshot, at, digest, .. } = accepted;
+    let Last { snapshot, at, digest, dump } = accepted;
     let sql = "INSERT INTO outbox (snapshot, part, at, targets, line) VALUES (?, ?, ?, ?, ?)";
     let mut insert = db.prepare_cached(sql)?;
+    let source = source_event("files", None, Some(dump), *at);
     for (part, publish) in comparison.publishes.iter().enumerate() {
         let key = |content: &str| format!("files:{state}:{snapshot}:{at}:{digest}:{part}:{content}");
-        let Entry { text, of: () } = Entry::new((), publish, key);
+        let Entry { text, of: () } = Entry::new((), publish, source.clone(), key);
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let (part, targets) = (number(part as u64), number(publish.changes.len() as u64));
         insert.execute(params![number(*snapshot), part, at, targets, text])?;

@@ -1,17 +1,30 @@
 //! The judgement of entries: the floors, the clock and the bound of this moment say whether a read may serve
 //! an entry.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::machine::ReadMachine;
 use super::step::Found;
 use super::{Answer, Envelope, Freshness, ReadFailure, Tier, TierResult};
-use crate::read::floors::Judgement;
+use crate::read::floors::{EntryTags, Judgement};
 use crate::read::policy::OnUnprovable;
 use crate::read::sync::{FloorLookup, Knowledge};
-use crate::wire::position::{Position, UnixMillis};
+use crate::wire::position::{Position, UnixMillis, Version};
 
 impl ReadMachine {
+    /// Returns the change for which the origin is asked: the newest of the key and of the entries that were found, as far as
+    /// it is known here. `None` where an entry was found that has that change, and is refused for another reason.
+    #[must_use]
+    pub fn awaited_change(&self, known: &Knowledge) -> Option<Version> {
+        let over = |tags| known.floors().newest_over(&self.key, tags);
+        let entries = || self.fallbacks.iter().map(|(_, envelope)| envelope);
+        let newest =
+            entries().map(|entry| over(entry.carries())).fold(over(EntryTags::Tags(&[])), Version::max);
+        let is_newer = |entry: &Rc<Envelope>| entry.position.version >= newest;
+        (newest > Version::ZERO && !entries().any(is_newer)).then_some(newest)
+    }
+
     /// Says whether the floors should be proved anew behind the answer: their lag passed half the bound.
     #[must_use]
     pub fn sync_behind(&self, now: UnixMillis, known: &Knowledge) -> bool {

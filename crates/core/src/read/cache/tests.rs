@@ -150,6 +150,7 @@ impl Story {
             .map(|(version, json)| (v(*version), serde_json::from_str(json).unwrap()))
             .collect();
         let reply = SyncResponse {
+            traces: Vec::new(),
             position: position(1, head),
             from: v(self.heard),
             to: v(head),
@@ -616,6 +617,7 @@ fn e1_a_fill_of_an_epoch_that_ended_meanwhile_is_not_stored() {
     story.misses();
     let slow = story.entry(10);
     let reply = SyncResponse {
+        traces: Vec::new(),
         position: position(2, 0),
         from: v(0),
         to: v(0),
@@ -804,6 +806,7 @@ fn s1_a_bound_that_passes_while_a_tier_is_asked_is_proved_again_before_the_answe
     // The change that had not been heard was one of this very entry.
     story.hears(11, &[(11, r#"{"tag":"netflix"}"#)]);
     story.expect(Event::Synced { proved: true }, ask(Tier::Origin));
+    assert_eq!(story.read.awaited_change(&story.known), Some(v(11)));
     story.later(BOUND * 2);
     let slow = story.entry(11);
     story.expect(held(Tier::Origin, slow.clone()), sync(BOUND / 2));
@@ -814,6 +817,21 @@ fn s1_a_bound_that_passes_while_a_tier_is_asked_is_proved_again_before_the_answe
         (Tier::Kv, TierResult::Below(FloorKind::Tag)),
         (Tier::Origin, TierResult::Hit),
     ]);
+}
+
+#[test]
+fn an_entry_that_only_expired_awaits_no_change() {
+    let mut story = Story::new(fail());
+    story.hears(11, &[(11, r#"{"key":"title:1"}"#)]);
+    assert_eq!(story.read.awaited_change(&story.known), Some(v(11)), "nothing was found that has it");
+    let entry = story.entry(11);
+    story.later(Duration::from_secs(24 * 3_600));
+    story.hears(12, &[]);
+    let ask = |tier| ask_for(tier, 11);
+    story.expect(Event::Begin, ask(Tier::Memory));
+    story.expect(held(Tier::Memory, entry), ask(Tier::Kv));
+    story.expect(Event::Missed(Tier::Kv), ask(Tier::Origin));
+    assert_eq!(story.read.awaited_change(&story.known), None);
 }
 
 #[test]

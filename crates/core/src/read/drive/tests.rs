@@ -47,8 +47,16 @@ impl Isolate {
         let (position, floors) = (position(version), serde_json::from_str(floors).unwrap());
         let to = position.version;
         let (from, looked) = (Version::ZERO, Vec::new());
-        let reply =
-            SyncResponse { position, from, to, proof_age_ms: Some(0), left_out: None, looked, floors };
+        let reply = SyncResponse {
+            traces: Vec::new(),
+            position,
+            from,
+            to,
+            proof_age_ms: Some(0),
+            left_out: None,
+            looked,
+            floors,
+        };
         self.known.apply(sent_at, reply);
     }
 

@@ -15,7 +15,7 @@ fn version(number: u64) -> Version {
 #[test]
 fn what_the_broker_writes_the_follower_reads() {
     let at = position();
-    let rows = row_text(version(1), UnixMillis(9), r#"[{"key":"title:1","tags":["a"]}]"#);
+    let rows = row_text(version(1), UnixMillis(9), r#"[{"key":"title:1","tags":["a"]}]"#, &Cause::default());
     let to = at.then(rows.as_bytes());
     let Frame::Changes { from, to: end, hash, versions, ack } =
         Frame::parse(&changes_text(Version::ZERO, &to, true, &rows)).unwrap()

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::{PONG_PREFIX, Resume};
+use crate::wire::cause::Cause;
 use crate::wire::position::{Epoch, Hash, Position, UnixMillis, Version};
 
 /// The frames that hold no rows, with their fields in the order in which they are written.
@@ -91,8 +92,11 @@ pub fn fold_text(from: Version, to: &Position, part: u32, changes: &str, more: b
 
 /// Writes the row of a version: the bytes that are stored, hashed and sent. `changes` is an ASCII JSON array.
 #[must_use]
-pub fn row_text(version: Version, at: UnixMillis, changes: &str) -> String {
-    format!(r#"{{"version":{version},"at":{},"changes":{changes}}}"#, at.0)
+pub fn row_text(version: Version, at: UnixMillis, changes: &str, cause: &Cause) -> String {
+    let mut row = format!(r#"{{"version":{version},"at":{},"changes":{changes}"#, at.0);
+    cause.write_members(&mut row);
+    row.push('}');
+    row
 }
 
 /// Writes `live`: everything up to this version has been sent.

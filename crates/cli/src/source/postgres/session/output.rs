@@ -17,7 +17,10 @@ use crate::source::postgres::tables::Table;
 use crate::source::postgres::wire::unix_millis;
 
 /// The prefix of the messages that are publishes.
+/// The prefix of a message whose content is a publish.
 const MESSAGE_PREFIX: &str = "newsreel";
+/// The prefix of a message whose content is the `traceparent` of its transaction.
+const TRACE_PREFIX: &str = "traceparent";
 
 impl Source<'_> {
     pub(super) async fn on_output(
@@ -37,6 +40,12 @@ impl Source<'_> {
                 match Publish::parse(&content) {
                     Ok(publish) => session.gather.add(xid, publish.changes),
                     Err(why) => note!("source: a message {MESSAGE_PREFIX:?} is no publish: {why}"),
+                }
+            }
+            Output::Message { xid, transactional: true, prefix, content } if prefix == TRACE_PREFIX => {
+                // A trace that cannot be read is nobody's loss but the trace's.
+                if let Some(trace) = std::str::from_utf8(&content).ok().and_then(|text| text.parse().ok()) {
+                    session.gather.trace(xid, trace);
                 }
             }
             Output::StreamStart { xid } => session.gather.open(xid),

@@ -117,6 +117,7 @@ impl Source<'_> {
         let Self { mapping, skips, .. } = self;
         let mut batch = Batch::new(Limits { wide_above: mapping.wide_above });
         let outcome = mapping.message(from, message, skips, &mut |change: Change| batch.add(change))?;
+        batch.trace(outcome.traceparent);
         self.metrics.message(outcome.left_out);
         let (targets, widened) = (batch.len(), batch.widened().len());
         if targets > 0 {
@@ -160,7 +161,7 @@ impl Source<'_> {
         let entry = |(part, publish): (usize, &Publish)| {
             let then = if part == last { then.take() } else { None };
             let of = Origin { at, place: place.clone(), part, then: then.unwrap_or(Then::Nothing) };
-            Entry::new(of, publish, |content| format!("{key}-{part}-{content}"))
+            Entry::new(of, publish, place.event(at), |content| format!("{key}-{part}-{content}"))
         };
         let entries = publishes.iter().enumerate().map(entry).collect();
         self.outgoing.add(entries).await;

@@ -115,6 +115,7 @@ impl Story {
     /// A reply at version 10 without any floors, apart from those that it left out or looked up.
     fn told(&self, looked: &str, left_out: Option<u64>) -> SyncResponse {
         SyncResponse {
+            traces: Vec::new(),
             position: position(1, 10),
             from: v(0),
             to: v(10),
