@@ -37,8 +37,16 @@ export async function startPostgres(t, bin, settings = {}) {
   });
   if (user.uid) chownSync(folder, user.uid, user.gid);
   initdb(bin, server.data);
-  await server.start();
-  return server;
+  for (;;) {
+    try {
+      await server.start();
+      return server;
+    } catch (error) {
+      // Another test took the port after it was found free.
+      if (!/Address already in use/.test(error.message)) throw error;
+      server.settings.port = server.port = await freePort();
+    }
+  }
 }
 
 /** Starts a standby of a server, on a copy of its data that is taken while it is down. Ends with the test. */
