@@ -29,12 +29,12 @@ test('what is in the tarball', async (t) => {
     for (const license of ['LICENSE-APACHE', 'LICENSE-MIT']) assert.ok(statSync(installed(folder, license)).size > 0);
   });
 
-  await t.test('is small: every entry together is less than 140 KB', () => {
+  await t.test('is small: every entry together is less than 145 KB', () => {
     const files = readdirSync(installed(folder, 'dist'), { recursive: true }).filter((name) => /\.(js|wasm)$/.test(name));
     const size = (name) => gzipSync(readFileSync(installed(folder, 'dist', name)), { level: 9 }).length;
     // A page that shows an age loads the element alone.
     const bytes = files.filter((name) => name !== 'freshness.js').reduce((sum, name) => sum + size(name), 0);
-    assert.ok(bytes < 140_000, `${bytes} bytes`);
+    assert.ok(bytes < 145_000, `${bytes} bytes`);
     assert.ok(size('freshness.js') < 3_000, `the element has ${size('freshness.js')} bytes`);
   });
 

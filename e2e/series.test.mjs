@@ -129,7 +129,8 @@ test('the series say what was published and what readers got', async (t) => {
     assert.equal(await tell('replica', `${quiet}@e2e`, 'armed'), 'null', 'a replica that is only looked at');
     assert.equal(await tell('broker', quiet, 'armed'), 'null', 'a broker that is only looked at');
     await broker.publish({ key: 'title:1' }, { catalog: quiet });
-    await until(async () => (await tell('broker', quiet, 'rows')) === '1', 'a row, which is written without an alarm');
+    // Two, where the publish is counted in another ten seconds than the questions before it.
+    await until(async () => Number(await tell('broker', quiet, 'rows')) >= 1, 'a row, which is written without an alarm');
     assert.equal(await tell('broker', quiet, 'armed'), 'null', 'a broker to which something was published');
     await tell('broker', quiet, 'abort');
     const { json } = await broker.call('GET', '/series', { token: TOKENS.follow, catalog: quiet });

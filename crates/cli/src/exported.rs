@@ -44,7 +44,7 @@ impl ExportedLine {
     /// Returns the row as the log has it, if the line is one.
     fn row(&self) -> Option<VersionRow> {
         let (version, at) = (self.version?, self.at?);
-        let cause = Cause { traceparent: self.traceparent, source: self.source.clone() };
+        let cause = Cause { traceparent: self.traceparent.clone(), source: self.source.clone() };
         Some(VersionRow { version, at, changes: self.changes.clone(), cause })
     }
 }

@@ -118,7 +118,7 @@ pub(crate) async fn run(options: &TraceOptions, at: BrokerOptions) -> Result<(),
 /// Reads the id of a trace, alone or within a `traceparent`.
 fn trace_id(text: &str) -> Result<String, String> {
     if let Ok(traceparent) = text.parse::<Traceparent>() {
-        return Ok(traceparent.trace_id());
+        return Ok(traceparent.trace_id().to_owned());
     }
     let is_id = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then(|| text.to_ascii_lowercase()).ok_or_else(|| "a trace id is 32 hex digits".to_owned())
@@ -131,7 +131,7 @@ fn find<'a>(lines: &'a [Line], wanted: &Wanted) -> Result<Way<'a>, NotFound> {
     };
     let found = match *wanted {
         Wanted::Trace(ref id) => versions.iter().rev().find(|version| {
-            version.publish.traceparent.is_some_and(|traceparent| traceparent.trace_id() == *id)
+            version.publish.traceparent.as_ref().is_some_and(|traceparent| traceparent.trace_id() == id)
         }),
         Wanted::Version(number) => versions.iter().rev().find(|version| version.version == number),
         // The log has the lower half of what PostgreSQL's functions give.
@@ -244,7 +244,7 @@ fn as_text(way: &Way<'_>) -> String {
     let Version { lsn, committed_at, .. } = first;
     let lsn = lsn.as_ref().map_or_else(String::new, |lsn| format!("  at LSN {lsn}"));
     let _ = writeln!(text, "committed    {}{lsn}", moment(*committed_at));
-    if let Some(traceparent) = first.publish.traceparent {
+    if let Some(traceparent) = &first.publish.traceparent {
         let _ = writeln!(text, "trace        {traceparent}");
     }
     rows(&mut text, first.rows.as_ref());

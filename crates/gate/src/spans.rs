@@ -12,8 +12,8 @@ extern "C" {
 /// Says on the span that is open which trace of a publisher its work belongs to.
 ///
 /// The platform begins a trace of its own with each request, so the attribute `newsreel.traceparent` joins the two.
-pub fn belongs_to(traceparent: Traceparent) {
-    set_attribute("newsreel.traceparent", &traceparent.to_string());
+pub fn belongs_to(traceparent: &Traceparent) {
+    set_attribute("newsreel.traceparent", traceparent.as_str());
 }
 
 /// Says on the span that is open which key it is about: the attribute `newsreel.key`.

@@ -97,7 +97,9 @@ impl Batch {
 
     /// Notes the trace that the changes are part of. The last one that is known counts.
     pub fn trace(&mut self, traceparent: Option<Traceparent>) {
-        self.traceparent = traceparent.or(self.traceparent);
+        if traceparent.is_some() {
+            self.traceparent = traceparent;
+        }
     }
 
     /// Adds a change. A later change of a target counts, and a hard one is not softened by a later one.

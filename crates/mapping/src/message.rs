@@ -119,7 +119,7 @@ impl Mapped {
                 self.changes.extend(changes.iter().cloned());
                 self.outcome.rows += 1;
                 self.outcome.id.clone_from(id);
-                self.outcome.traceparent = *traceparent;
+                self.outcome.traceparent.clone_from(traceparent);
             }
             Parsed::Documents(documents) => self.documents(rule, documents)?,
             Parsed::Envelope(envelope) => {
@@ -152,7 +152,7 @@ impl Mapped {
             self.rows(rule, document, rows)?;
         }
         self.outcome.id.clone_from(&documents.id);
-        self.outcome.traceparent = documents.traceparent;
+        self.outcome.traceparent.clone_from(&documents.traceparent);
         Ok(())
     }
 

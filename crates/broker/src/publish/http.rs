@@ -109,7 +109,7 @@ impl Publishing {
             let fallback = posted.idempotency_key.as_deref().map(|key| ndjson::nth_key(key, index + 1));
             let mut publish = self.line(&posted.publisher, &posted.grant, line, fallback);
             if let Ok(submission) = &mut publish {
-                submission.publish.cause.trace(posted.traceparent);
+                submission.publish.cause.trace(posted.traceparent.clone());
             }
             publishes.push(publish);
         }

@@ -130,7 +130,7 @@ fn publish(
     }
     let caller = checked.caller(env, Scope::Publish, catalog)?;
     gate::check_rate(&caller, Scope::Publish, config(env).ok()?.publish_per_second).ok()?;
-    if let Some(traceparent) = checked.traceparent {
+    if let Some(traceparent) = &checked.traceparent {
         gate::spans::belongs_to(traceparent);
     }
     PUBLISH_FAILED.with(|failed| forward(request, env, catalog.as_str(), &header_value(&caller), failed)).ok()

@@ -49,12 +49,9 @@ pub(crate) trait Origin {
     fn at(&self) -> i64;
 }
 
-/// The greatest moment that a publish can name, in Unix milliseconds.
-const MAX_MILLIS: u64 = (1 << 53) - 1;
-
 /// Returns the event that a publish tells: `id` in the source `name` of a kind, that happened at `at`, in Unix milliseconds.
 pub(crate) fn source_event(kind: &str, name: Option<&str>, id: Option<&str>, at: i64) -> SourceEvent {
-    let at = UnixMillis(u64::try_from(at).unwrap_or_default().min(MAX_MILLIS));
+    let at = UnixMillis(u64::try_from(at).unwrap_or_default());
     let name = name.map_or_else(|| kind.to_owned(), |name| format!("{kind}:{name}"));
     SourceEvent::clipped(&name, id, at)
 }
@@ -69,7 +66,7 @@ impl<O> Entry<O> {
         key: impl FnOnce(&str) -> String,
     ) -> Self {
         let changes = publish.written().changes;
-        let cause = Cause { traceparent: publish.cause.traceparent, source: Some(source) }.members();
+        let cause = Cause { source: Some(source), ..publish.cause.clone() }.members();
         let mut content = String::new();
         for byte in Sha256::digest(&changes).iter().take(8) {
             let _ = write!(content, "{byte:02x}");

@@ -13,7 +13,7 @@ use crate::wire::{Epoch, Traceparent, Version, VersionRow};
 pub const MAX_TRACES: usize = 256;
 
 /// The trace of one version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TracedVersion {
     /// The version.
     pub version: Version,
@@ -32,7 +32,7 @@ impl Traces {
     /// Takes the traces of versions that were applied.
     pub fn apply(&mut self, epoch: Epoch, rows: &[VersionRow]) {
         let traced = rows.iter().filter_map(|row| {
-            Some(TracedVersion { version: row.version, traceparent: row.cause.traceparent? })
+            Some(TracedVersion { version: row.version, traceparent: row.cause.traceparent.clone()? })
         });
         self.learn(epoch, traced);
     }
@@ -63,14 +63,14 @@ impl Traces {
     #[must_use]
     pub fn after(&self, epoch: Epoch, from: Version) -> Vec<TracedVersion> {
         let same = self.epoch == Some(epoch);
-        self.kept.iter().filter(|one| same && one.version > from).copied().collect()
+        self.kept.iter().filter(|one| same && one.version > from).cloned().collect()
     }
 
     /// Returns the trace of a version.
     #[must_use]
     pub fn of(&self, version: Version) -> Option<Traceparent> {
         let at = self.kept.binary_search_by_key(&version, |one| one.version).ok()?;
-        self.kept.get(at).map(|one| one.traceparent)
+        self.kept.get(at).map(|one| one.traceparent.clone())
     }
 }
 

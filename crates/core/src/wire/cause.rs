@@ -6,7 +6,7 @@
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::json;
 use super::position::UnixMillis;
@@ -15,6 +15,9 @@ use super::position::UnixMillis;
 pub const MAX_SOURCE_NAME_BYTES: usize = 100;
 /// The longest name that an event has in its source, in bytes.
 pub const MAX_SOURCE_ID_BYTES: usize = 300;
+
+/// The last moment that a publish can name: JSON's readers agree on no greater number.
+const MAX_AT: UnixMillis = UnixMillis((1 << 53) - 1);
 
 /// The cause of a version, as far as its publisher gave it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -29,7 +32,6 @@ pub struct Cause {
 
 /// An event in the system that a publish comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SourceEvent {
     /// The kind and the name of the source, such as `postgres:newsreel`.
     pub name: String,
@@ -55,6 +57,9 @@ pub enum CauseError {
     /// The event's name is empty, too long, or holds a control character.
     #[error("source.id is 1 to {MAX_SOURCE_ID_BYTES} bytes without control characters")]
     SourceId,
+    /// The moment of the event is past what JSON's readers agree on.
+    #[error("source.at is in Unix milliseconds, at most 2^53 - 1")]
+    SourceAt,
 }
 
 impl SourceEvent {
@@ -62,7 +67,18 @@ impl SourceEvent {
     #[must_use]
     pub fn clipped(name: &str, id: Option<&str>, at: UnixMillis) -> Self {
         let id = id.map(|id| clipped(id, MAX_SOURCE_ID_BYTES)).filter(|id| !id.is_empty());
-        Self { name: clipped(name, MAX_SOURCE_NAME_BYTES), id, at: Some(at) }
+        Self { name: clipped(name, MAX_SOURCE_NAME_BYTES), id, at: Some(at.min(MAX_AT)) }
+    }
+
+    fn check(&self) -> Result<(), CauseError> {
+        let Self { name, id, at } = self;
+        if !is_plain(name, MAX_SOURCE_NAME_BYTES) {
+            return Err(CauseError::SourceName);
+        }
+        if !id.as_ref().is_none_or(|id| is_plain(id, MAX_SOURCE_ID_BYTES)) {
+            return Err(CauseError::SourceId);
+        }
+        if at.is_some_and(|at| at > MAX_AT) { Err(CauseError::SourceAt) } else { Ok(()) }
     }
 }
 
@@ -79,17 +95,15 @@ impl Cause {
     /// # Errors
     /// [`CauseError`] when the name or the id of the source is no such thing.
     pub fn new(traceparent: Option<Traceparent>, source: Option<SourceEvent>) -> Result<Self, CauseError> {
-        if let Some(SourceEvent { name, id, .. }) = &source {
-            is_plain(name, MAX_SOURCE_NAME_BYTES).then_some(()).ok_or(CauseError::SourceName)?;
-            let id_fits = id.as_ref().is_none_or(|id| is_plain(id, MAX_SOURCE_ID_BYTES));
-            id_fits.then_some(()).ok_or(CauseError::SourceId)?;
-        }
+        source.as_ref().map_or(Ok(()), SourceEvent::check)?;
         Ok(Self { traceparent: traceparent.filter(Traceparent::is_sampled), source })
     }
 
     /// Takes the trace of the request, unless the publish names one of its own.
     pub fn trace(&mut self, traceparent: Option<Traceparent>) {
-        self.traceparent = self.traceparent.or(traceparent.filter(Traceparent::is_sampled));
+        if self.traceparent.is_none() {
+            self.traceparent = traceparent.filter(Traceparent::is_sampled);
+        }
     }
 
     /// Adds the members that a row has behind its changes, ASCII.
@@ -115,35 +129,37 @@ fn is_plain(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-/// The parent of a span, as the header `traceparent` of W3C Trace Context names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Traceparent {
-    trace_id: u128,
-    parent_id: u64,
-    flags: u8,
-}
+/// The parent of a span, as the header `traceparent` of W3C Trace Context names it, in its version 00.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Traceparent(String);
 
-/// The flag of a trace that somebody records.
-const SAMPLED: u8 = 1;
+/// The lengths of the parts of a traceparent, in hex digits: version, trace id, parent id, flags.
+const PARTS: [usize; 4] = [2, 32, 16, 2];
 
 impl Traceparent {
-    /// Says whether somebody records the trace.
+    /// Says whether somebody records the trace: the lowest bit of its flags.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
-        self.flags & SAMPLED != 0
+        matches!(self.0.as_bytes().last(), Some(b'1' | b'3' | b'5' | b'7' | b'9' | b'b' | b'd' | b'f'))
     }
 
     /// Returns the trace's id, 32 hex digits.
     #[must_use]
-    pub fn trace_id(&self) -> String {
-        format!("{:032x}", self.trace_id)
+    pub fn trace_id(&self) -> &str {
+        self.0.split('-').nth(1).unwrap_or_default()
+    }
+
+    /// Returns the text of the header.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
 impl fmt::Display for Traceparent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { trace_id, parent_id, flags } = self;
-        write!(f, "00-{trace_id:032x}-{parent_id:016x}-{flags:02x}")
+        f.write_str(&self.0)
     }
 }
 
@@ -152,36 +168,23 @@ impl FromStr for Traceparent {
 
     /// Reads the header. A later version of it may have more behind its flags, and is taken for version 00.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
         let wrong = || CauseError::Traceparent(text.chars().take(80).collect());
-        let mut parts = text.trim().split('-');
-        let mut hex = |digits: usize| {
-            let part = parts.next().filter(|part| part.len() == digits);
-            part.filter(|part| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+        let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_id = |part: &str| part.bytes().any(|byte| byte != b'0');
+        let parts: Vec<&str> = text.split('-').collect();
+        let Some(([version, trace, parent, flags], more)) = parts.split_first_chunk() else {
+            return Err(wrong());
         };
-        let version = hex(2).filter(|version| *version != "ff").ok_or_else(wrong)?;
-        let (trace, parent, flags) = (hex(32), hex(16), hex(2));
-        let trace_id = trace.and_then(|id| u128::from_str_radix(id, 16).ok()).filter(|id| *id != 0);
-        let parent_id = parent.and_then(|id| u64::from_str_radix(id, 16).ok()).filter(|id| *id != 0);
-        let flags = flags.and_then(|flags| u8::from_str_radix(flags, 16).ok());
-        if version == "00" && parts.next().is_some() {
+        let has_form = [version, trace, parent, flags]
+            .iter()
+            .zip(PARTS)
+            .all(|(part, digits)| part.len() == digits && is_hex(part));
+        let is_known = *version == "00" && more.is_empty() || !matches!(*version, "00" | "ff");
+        if !(has_form && is_known && is_id(trace) && is_id(parent)) {
             return Err(wrong());
         }
-        match (trace_id, parent_id, flags) {
-            (Some(trace_id), Some(parent_id), Some(flags)) => Ok(Self { trace_id, parent_id, flags }),
-            _ => Err(wrong()),
-        }
-    }
-}
-
-impl Serialize for Traceparent {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Traceparent {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        Ok(Self(format!("00-{trace}-{parent}-{flags}")))
     }
 }
 
@@ -199,7 +202,7 @@ mod tests {
         assert_eq!((trace.to_string().as_str(), trace.is_sampled()), (TRACE, true));
         assert_eq!(trace.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
         let later = format!("cc{}-what-comes", &TRACE[2..]);
-        assert_eq!(later.parse(), Ok(trace), "a later version is read by what version 00 has");
+        assert_eq!(later.parse(), Ok(trace.clone()), "a later version is read by what version 00 has");
         for wrong in [
             String::new(),
             TRACE.to_uppercase(),
@@ -241,6 +244,10 @@ mod tests {
             (source("a\nb", None), CauseError::SourceName),
             (source("a", Some("")), CauseError::SourceId),
             (source("a", Some(&"x".repeat(301))), CauseError::SourceId),
+            (
+                source("a", None).map(|event| SourceEvent { at: Some(UnixMillis(1 << 53)), ..event }),
+                CauseError::SourceAt,
+            ),
         ] {
             assert_eq!(Cause::new(None, wrong), Err(why));
         }

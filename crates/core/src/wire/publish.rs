@@ -102,7 +102,7 @@ struct PublishBody {
     expect: Option<Object<Expect>>,
     idempotency_key: Option<String>,
     traceparent: Option<String>,
-    source: Option<Object<SourceEvent>>,
+    source: Option<Object<PublishedEvent>>,
     key: Option<String>,
     tag: Option<String>,
     prefix: Option<String>,
@@ -125,11 +125,26 @@ struct ListedChange {
     soft: Option<bool>,
 }
 
+/// The event of a publish. (That of a row is read leniently.)
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PublishedEvent {
+    name: String,
+    id: Option<String>,
+    at: Option<UnixMillis>,
+}
+
 impl PublishBody {
     /// Returns the fields of the bare change, and the list if there is one.
     fn split(self) -> (ChangeFields, Option<Vec<Object<ListedChange>>>) {
         let Self { changes, key, tag, prefix, all, op, tags, soft, .. } = self;
         (ChangeFields { key, tag, prefix, all, op, tags, soft }, changes)
+    }
+}
+
+impl From<PublishedEvent> for SourceEvent {
+    fn from(PublishedEvent { name, id, at }: PublishedEvent) -> Self {
+        Self { name, id, at }
     }
 }
 
@@ -227,7 +242,7 @@ pub(super) fn read(body: &[u8]) -> Result<(Publish, Option<String>), PublishErro
     let expect = body.expect.take().map(|Object(expect)| expect);
     let idempotency_key = body.idempotency_key.take();
     let traceparent = body.traceparent.take().map(|text| text.parse()).transpose()?;
-    let cause = Cause::new(traceparent, body.source.take().map(|Object(source)| source))?;
+    let cause = Cause::new(traceparent, body.source.take().map(|Object(event)| event.into()))?;
     let changes: Vec<ChangeFields> = match body.split() {
         (bare, None) => vec![bare],
         (bare, Some(listed)) if bare == ChangeFields::default() => {

@@ -50,9 +50,6 @@ impl WrittenLine {
     }
 }
 
-/// The greatest whole number that JSON's readers agree on.
-const MAX_WHOLE: u64 = (1 << 53) - 1;
-
 /// A target that was read, for telling whether it was named before.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum NamedTarget<'a> {
@@ -158,7 +155,7 @@ impl<'a> Scanner<'a> {
         // JSON has no number with a zero in front.
         let is_written = digits == "0" || !digits.starts_with('0');
         self.rest = rest;
-        is_written.then(|| digits.parse().ok().filter(|at| *at <= MAX_WHOLE).map(UnixMillis))?
+        is_written.then(|| digits.parse().ok().map(UnixMillis))?
     }
 
     /// Reads a string after its first quotation mark. JSON has other spellings for some characters, so only those are

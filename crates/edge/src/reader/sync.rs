@@ -61,12 +61,12 @@ async fn ask_for_all(context: &ReadContext, question: &SyncQuestion) -> Result<b
     for _ in 0..REPLIES {
         let ask = reader(catalog, |reader| reader.known.ask(*max_age, *at_least, look.clone()));
         let sent_at = now();
-        let (reply, proved) = match &context.replica {
+        let (mut reply, proved) = match &context.replica {
             Some(replica) => Rc::clone(replica).answer(ask).await?,
             None => ask_replica(context, &ask).await?,
         };
         let applied = reader(catalog, |reader| {
-            reader.traces.learn(reply.position.epoch, reply.traces.iter().copied());
+            reader.traces.learn(reply.position.epoch, std::mem::take(&mut reply.traces));
             let applied = reader.known.learn(sent_at, look, reply);
             reader.note_heard(now());
             applied

@@ -58,13 +58,14 @@ async fn listen(context: &ReadContext) -> Result<()> {
         while let Either::Left((Some(Ok(WebsocketEvent::Message(message))), _)) =
             select(events.next(), &mut end).await
         {
-            let WindowMessage { said_at, reply } = WindowMessage::parse(&message.text().unwrap_or_default())?;
+            let WindowMessage { said_at, mut reply } =
+                WindowMessage::parse(&message.text().unwrap_or_default())?;
             let anchor = anchor.get_or_insert(Anchor { sent_at, answered_at: said_at });
             // A reply that would leave a hole in the floors, or that cannot be dated, ends the window. The
             // next read opens another.
             let Some(dated) = anchor.dated(said_at, now()) else { break };
             let applied = reader(catalog, |reader| {
-                reader.traces.learn(reply.position.epoch, reply.traces.iter().copied());
+                reader.traces.learn(reply.position.epoch, std::mem::take(&mut reply.traces));
                 let applied = reader.known.apply(dated, reply);
                 reader.note_heard(now());
                 applied

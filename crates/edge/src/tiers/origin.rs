@@ -100,9 +100,9 @@ impl Question<'_> {
     fn request(&self, abort: &AbortController) -> worker::Result<Request> {
         let headers = Headers::new();
         headers.set("Newsreel-Version", &self.position.to_string())?;
-        if let Some(traceparent) = self.traceparent {
+        if let Some(traceparent) = &self.traceparent {
             // Unchanged, as by whatever passes a trace on without recording spans in it.
-            headers.set("traceparent", &traceparent.to_string())?;
+            headers.set("traceparent", traceparent.as_str())?;
             spans::belongs_to(traceparent);
             spans::about_key(self.key.as_str());
         }
