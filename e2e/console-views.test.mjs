@@ -7,6 +7,7 @@ import test from 'node:test';
 import WebSocket from 'ws';
 
 import { Console } from './console.mjs';
+import { startValues } from './origin.mjs';
 import { TOKENS, runToEnd, startSystem } from './system.mjs';
 import { inSeconds, makeKey, makeToken } from './tokens.mjs';
 
@@ -58,6 +59,30 @@ test('an alert is in the overview with the edges where it stands, until it is ov
   await console_.isWell('alerts');
   for (const edge of ['ams', 'fra', 'lhr', 'waw']) await tell(edge, 'ok', 1);
   await alerts.getByText('1 ended lately').waitFor();
+});
+
+test('keys that are checked by schedule: how many are consistent, and the way to a wrong one', { timeout: 300_000 }, async (t) => {
+  const origin = await startValues(t);
+  const vars = { ORIGIN_URL: origin.url, VERIFY_CATALOGS: 'tv', POLICY: { title: { lag_bound_ms: 250 } } };
+  const { broker, worker } = await startSystem(t, { origin: false, vars });
+  for (let n = 0; n < 4; n += 1) {
+    origin.set(`title:${n}`, { n });
+    await broker.read(`title:${n}`);
+  }
+  await broker.call('GET', '/metrics', { token: TOKENS.admin });
+  // A change that nobody published.
+  origin.set('title:1', { n: 'changed' });
+  await worker.scheduled({ cron: '0-59/5 * * * *', scheduledTime: new Date() });
+  const console_ = await opened(t, broker, '#/tv/overview');
+  if (!console_) return;
+  const { page } = console_;
+  const checked = page.getByRole('region', { name: 'Checked by schedule' });
+  await checked.getByText('75 % consistent').waitFor();
+  assert.equal(await checked.locator('[data-figure=checked]').textContent(), '4');
+  await checked.getByText('1 wrong').waitFor();
+  await console_.isWell('checks');
+  await checked.getByRole('link', { name: 'title:1' }).click();
+  await page.getByRole('article', { name: 'Edge e2e' }).getByText('fresh from').waitFor();
 });
 
 test('a key: why it is served, drawn; then read, refreshed and removed', { timeout: 400_000 }, async (t) => {

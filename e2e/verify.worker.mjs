@@ -1,6 +1,6 @@
 // The production Worker with faults that no honest deployment has, for tests of `newsreel verify` only. `POST /sabotage` with
 // `{"catalog": "fault"}` breaks the edge of a catalog from then on. The catalogs `floors` and `stopped` have no follow windows,
-// so that every question of their readers passes here.
+// so that every question of their readers passes here. `POST /scheduled` with a cron trigger runs what is scheduled by it.
 //
 // `floors`: the reader is told positions and no floors. `stopped`: the replica stands still, and claims that it has just been
 // proved. `early`: the replica acknowledges a version, and writes its floors a minute later.
@@ -75,6 +75,11 @@ export default {
       Object.assign(faults, await request.json());
       return new Response();
     }
-    return production.fetch(request, { ...env, REPLICA: replicas(env.REPLICA) }, context);
+    const broken = { ...env, REPLICA: replicas(env.REPLICA) };
+    if (new URL(request.url).pathname === '/scheduled') {
+      await production.scheduled({ cron: await request.text(), scheduledTime: Date.now() }, broken, context);
+      return new Response();
+    }
+    return production.fetch(request, broken, context);
   },
 };

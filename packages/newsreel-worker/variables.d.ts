@@ -68,6 +68,15 @@ export interface Variables {
   /** How many hot keys of each catalog are prefetched by schedule. Default: 10000. */
   FILL_TOP?: number | string;
   /**
+   * The catalogs of which keys are checked by schedule: what this edge serves, beside what the origin says. Default:
+   * none.
+   */
+  VERIFY_CATALOGS?: string;
+  /** How many keys of each catalog one run checks, of those that were read lately. Default: 20. */
+  VERIFY_PER_RUN?: number | string;
+  /** The cron trigger whose runs check keys. The runs of every other trigger prefetch. Default: `0-59/5 * * * *`. */
+  VERIFY_CRON?: string;
+  /**
    * Whether an answer carries the tags of its entry in `Cache-Tag`, for a cache in front of the edge. Readers have no
    * use for the tags, and hundreds of tags are more than some clients take. Default: false.
    */

@@ -30,7 +30,7 @@ pub use bindings::{
 };
 pub use kinds::{
     Address, AlertTable, CatalogList, EdgeName, HookTable, Kind, Number, OriginList, PolicyTable,
-    ReceiverList, Secret, Switch, Unit,
+    ReceiverList, Schedule, Secret, Switch, Unit,
 };
 pub use table::*;
 

@@ -67,6 +67,7 @@ fn operation_id(route: &Route) -> &'static str {
         Route::SettleDeadLetters(_) => "settleDeadLetters",
         Route::Alerts(_) => "getAlerts",
         Route::TellAlerts(_) => "tellAlerts",
+        Route::Edge(_, EdgeCall::Checks) => "getChecks",
         Route::Edge(_, EdgeCall::Entry(_)) => "getEntry",
         Route::Edge(_, EdgeCall::Entries(_)) => "getEntries",
         Route::Edge(_, EdgeCall::EntriesOf) => "postEntries",
@@ -81,7 +82,7 @@ fn operation_id(route: &Route) -> &'static str {
     }
 }
 
-const OPERATION_IDS: [&str; 26] = [
+const OPERATION_IDS: [&str; 27] = [
     "publish",
     "publishSocket",
     "beginEpoch",
@@ -94,6 +95,7 @@ const OPERATION_IDS: [&str; 26] = [
     "settleDeadLetters",
     "getAlerts",
     "tellAlerts",
+    "getChecks",
     "getEntry",
     "getEntries",
     "postEntries",

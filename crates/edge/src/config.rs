@@ -47,6 +47,12 @@ pub(crate) struct Config {
     pub(crate) fill_catalogs: Vec<Catalog>,
     /// How many keys of each of these catalogs are prefetched.
     pub(crate) fill_top: u64,
+    /// The catalogs of which keys are checked by the cron trigger [`Config::verify_cron`].
+    pub(crate) verify_catalogs: Vec<Catalog>,
+    /// How many keys of each of these catalogs a run checks.
+    pub(crate) verify_per_run: u64,
+    /// The cron trigger whose runs check keys.
+    pub(crate) verify_cron: String,
     /// Whether responses carry the tags of a value, as `Cache-Tag`.
     pub(crate) send_cache_tag: bool,
     /// The address whose answers are passed on while Newsreel's own are only compared; `None` outside shadow mode.
@@ -85,6 +91,9 @@ impl Config {
             refresh_per_minute: given.read(&variables::REFRESH_PER_MINUTE)?,
             fill_catalogs: given.read(&variables::FILL_CATALOGS)?,
             fill_top: given.read(&variables::FILL_TOP)?,
+            verify_catalogs: given.read(&variables::VERIFY_CATALOGS)?,
+            verify_per_run: given.read(&variables::VERIFY_PER_RUN)?,
+            verify_cron: given.read(&variables::VERIFY_CRON)?,
             send_cache_tag: given.read(&variables::SEND_CACHE_TAG)?,
             shadow: given.read(&variables::SHADOW)?,
             fold_tags: given.read(&variables::TAGS_FOLD_CASE)?,

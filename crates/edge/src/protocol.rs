@@ -56,13 +56,19 @@ pub(crate) enum Call {
     DryRun,
     /// The body is a JSON array of `[key, reads]`, to be prefetched; the answer is empty.
     HotList,
+    /// The body is a number, the answer a JSON array of at most so many keys that are worth a check.
+    Checkable,
+    /// The body is a wrong answer that the check by schedule found, a JSON object; the answer is empty.
+    NoteFinding,
+    /// The body is empty; the answer is a JSON array of the wrong answers that were found last.
+    Findings,
     /// The body is a [`FillTurn`], the answer a [`TurnAnswer`]. A replica of an older release has no such call, and its
     /// readers fill without turns.
     Turn,
 }
 
 impl Call {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Sync,
         Self::Report,
         Self::Metrics,
@@ -70,6 +76,9 @@ impl Call {
         Self::Explain,
         Self::DryRun,
         Self::HotList,
+        Self::Checkable,
+        Self::NoteFinding,
+        Self::Findings,
         Self::Turn,
     ];
 
@@ -82,6 +91,9 @@ impl Call {
             Self::Explain => "/explain",
             Self::DryRun => "/dry-run",
             Self::HotList => "/ahead",
+            Self::Checkable => "/checkable",
+            Self::NoteFinding => "/note-finding",
+            Self::Findings => "/findings",
             Self::Turn => "/turn",
         }
     }

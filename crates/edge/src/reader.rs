@@ -12,13 +12,15 @@
 //! - `store`: puts what was served into the nearer tiers; `background`: the work behind an answer;
 //! - `sync`, `window`: how floors come from the replica, asked for and unasked; `edges`: questions to other replicas;
 //! - `response`: headers and body; `metrics`: the counters; `series`: the counters over time; `dry_run`,
-//!   `settings`: what an operator asks before a publish, and of a deployment; `cron`: lists of hot keys, by the clock.
+//!   `settings`: what an operator asks before a publish, and of a deployment; `cron`: lists of hot keys, by the clock;
+//! - `self_check`: the check by the clock of what is served; `checks`: what it found.
 //!
 //! *Architecture invariant:* nothing here knows `crate::replica`; `scripts/check-layers` holds it.
 
 pub(crate) mod at_hand;
 mod background;
 mod bulk;
+mod checks;
 pub(crate) mod context;
 pub(crate) mod cron;
 pub(crate) mod drive;
@@ -32,6 +34,7 @@ pub(crate) mod metrics;
 mod outcome;
 mod request;
 mod response;
+mod self_check;
 mod series;
 pub(crate) mod serve;
 mod settings;

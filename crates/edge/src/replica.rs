@@ -8,12 +8,13 @@
 //! - `kv_cleanup`: deletes what no reader will ask KV for; `prefetch`: fetches hot values ahead of their readers;
 //! - `usage`: what readers report; `fill_turns`: which of their requests fills a key;
 //! - `effort`: what the replica itself does, and how late versions come;
-//! - `operator`: what an operator asks: why a read answers as it does here, what a publish would hit;
+//! - `operator`: what an operator asks: why a read answers as it does here, what a publish would hit; `checks`: its part in the check by schedule;
 //! - `judge_alerts`: judges this edge by its series, and tells the board of what changed; `alerts`: what it knows of that.
 
 mod alerts;
 mod answer_readers;
 mod broker_socket;
+mod checks;
 mod driver;
 mod effort;
 mod fill_turns;

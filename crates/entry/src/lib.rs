@@ -120,6 +120,6 @@ pub fn queue(batch: newsreel_broker::Batch, env: Env) -> js_sys::Promise {
 }
 
 #[event(scheduled)]
-async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
-    newsreel_edge::scheduled(env).await;
+async fn scheduled(event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    newsreel_edge::scheduled(env, &event.cron()).await;
 }

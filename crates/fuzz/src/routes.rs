@@ -91,7 +91,7 @@ fn check_route(method: &str, route: &Route) {
             assert_ne!(method, "POST");
             check_series(query);
         }
-        Route::Edge(_, EdgeCall::Metrics | EdgeCall::Settings)
+        Route::Edge(_, EdgeCall::Metrics | EdgeCall::Checks | EdgeCall::Settings)
         | Route::PublishSocket(_)
         | Route::Status(_)
         | Route::Followers(_)

@@ -116,6 +116,17 @@ export interface Alert {
   resolved_at?: number;
 }
 
+/** A wrong answer that the check by schedule found. */
+export interface Finding {
+  at: number;
+  since: number;
+  edge: string;
+  key: string;
+  class: string;
+  served: { found: boolean; etag: string; position?: string };
+  origin: { found: boolean; etag: string };
+}
+
 /** What a class of keys promises. */
 export interface Policy {
   ttl_ms: number;
@@ -186,6 +197,7 @@ export class Api {
   page = (query: Query) => this.call<Page>('GET', '/changes', { query });
   series = (query: Query) => this.call<SeriesAnswer>('GET', '/series', { query });
   alerts = () => this.call<{ alerts: Alert[] }>('GET', '/alerts');
+  checks = () => this.call<{ findings: Finding[] }>('GET', '/checks');
   settings = () => this.call<Settings>('GET', '/settings');
   explain = (key: string, edge?: string) => this.call<Explanation>('GET', entry(key), { query: { explain: 1, edge } });
   read = (key: string) => this.call<Entry>('GET', entry(key), { query: { envelope: 1 } });

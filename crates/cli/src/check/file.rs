@@ -95,9 +95,18 @@ impl DeploymentFile {
 
     /// Says whether anything is scheduled. This an environment inherits.
     pub(super) fn is_scheduled(&self) -> bool {
+        self.crons().next().is_some()
+    }
+
+    /// Says whether a cron trigger is among those of this deployment.
+    pub(super) fn is_scheduled_at(&self, cron: &str) -> bool {
+        self.crons().filter_map(Value::as_str).any(|one| one.split_whitespace().eq(cron.split_whitespace()))
+    }
+
+    fn crons(&self) -> impl Iterator<Item = &Value> {
         let triggers = self.own.get("triggers").or_else(|| self.root.get("triggers"));
         let crons = triggers.and_then(|triggers| triggers.get("crons")).and_then(Value::as_array);
-        crons.is_some_and(|crons| !crons.is_empty())
+        crons.into_iter().flatten()
     }
 
     /// Returns the name of a table of this deployment in TOML: `vars`, or `env.staging.vars`.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use newsreel_core::read::policy::{OTHER, Override, Policies};
 use newsreel_core::variables::{
     Address, BROKER, BROKER_URL, Binding, BindingKind, COPIES, ENTRIES, FILL_CATALOGS, FORGET_AFTER_MS,
-    HOOKS, ORIGIN_URL, POLICY, REPLICA, SECRETS, Settings as _, VARIABLES, Variable, check_horizon,
+    HOOKS, ORIGIN_URL, POLICY, REPLICA, SECRETS, Settings as _, VARIABLES, VERIFY_CATALOGS, VERIFY_CRON,
+    Variable, check_horizon,
 };
 use serde_json::{Map, Value};
 
@@ -155,6 +156,16 @@ impl Findings {
             let why =
                 "FILL_CATALOGS is set and nothing is scheduled: write [triggers] crons = [\"0 4 * * *\"]";
             self.warnings.push(why.to_owned());
+        }
+        let checks = deployment.vars.read(&VERIFY_CATALOGS).is_ok_and(|catalogs| !catalogs.is_empty());
+        if let Ok(cron) = deployment.vars.read(&VERIFY_CRON)
+            && checks
+            && !deployment.is_scheduled_at(&cron)
+        {
+            let why = format!(
+                "VERIFY_CATALOGS is set and nothing is scheduled for it: add {cron:?} to crons in [triggers]"
+            );
+            self.warnings.push(why);
         }
         if let Some(fields) = deployment.vars.get(POLICY.name).and_then(Value::as_object)
             && let Some(near) = fields.keys().find(|class| *class != OTHER && is_like(class, OTHER))

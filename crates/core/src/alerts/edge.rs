@@ -10,7 +10,7 @@ use crate::wire::UnixMillis;
 use crate::wire::series::{HistogramSeries, Series, SeriesPage};
 
 /// The series that the rules are measured by.
-pub const SERIES: [&str; 10] = [
+pub const SERIES: [&str; 14] = [
     "reads",
     "hits_memory",
     "hits_kv",
@@ -19,9 +19,16 @@ pub const SERIES: [&str; 10] = [
     "origin_failures",
     "answers_stale",
     "answers_revalidating",
+    "verify_consistent",
+    "verify_marked",
+    "verify_wrong",
+    "verify_unknown",
     "read_ms",
     "propagation_ms",
 ];
+
+/// The series of keys that were checked by schedule.
+const VERIFY: [&str; 4] = ["verify_consistent", "verify_marked", "verify_wrong", "verify_unknown"];
 
 /// The figures of an edge that are no series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,14 +87,16 @@ fn subjects(judge: &Judge, rule: &Rule, page: &SeriesPage) -> BTreeSet<Option<St
 
 fn measured(rule: &Rule, class: Option<&str>, page: &SeriesPage, figures: EdgeFigures) -> Option<Measured> {
     let count = |names: &[&str]| names.iter().map(|name| total(page, name, class)).sum::<u64>();
-    let share = |names: &[&str]| {
-        let reads = count(&["reads"]);
-        (reads > 0).then(|| Measured { value: float(count(names)) / float(reads), of: reads })
+    let part = |names: &[&str], all: &[&str]| {
+        let all = count(all);
+        (all > 0).then(|| Measured { value: float(count(names)) / float(all), of: all })
     };
+    let share = |names: &[&str]| part(names, &["reads"]);
     match rule.id {
         "hit-rate" => share(&["hits_memory", "hits_kv", "hits_r2"]),
         "stale-answers" => share(&["answers_stale", "answers_revalidating"]),
         "origin-fallback" => share(&["hits_origin", "origin_failures"]),
+        "verify-wrong" => part(&["verify_wrong"], &VERIFY),
         "read-p99" => quantile(page, "read_ms", class),
         "propagation" => quantile(page, "propagation_ms", class),
         "edge-gone" => Some(Measured { value: figures.gone.as_secs_f64() * 1_000.0, of: 1 }),
@@ -237,6 +246,8 @@ mod tests {
             ("hits_origin", 150),
             ("answers_stale", 200),
             ("answers_revalidating", 100),
+            ("verify_consistent", 96),
+            ("verify_wrong", 4),
         ];
         let figures = EdgeFigures { gone: Duration::from_secs(200), kv_todo: 9_000 };
         let changed = edge.sees(&bad, &[900, 50, 10, 40], figures);
@@ -248,10 +259,11 @@ mod tests {
             ("propagation", Level::Warning),
             ("edge-gone", Level::Warning),
             ("kv-todo", Level::Critical),
+            ("verify-wrong", Level::Warning),
         ];
         assert_eq!(changed, told(&expected));
-        let over =
-            edge.sees(&[("reads", 1_000), ("hits_memory", 1_000)], &[1_000, 0, 0, 0], EdgeFigures::default());
+        let well = [("reads", 1_000), ("hits_memory", 1_000), ("verify_consistent", 20)];
+        let over = edge.sees(&well, &[1_000, 0, 0, 0], EdgeFigures::default());
         assert_eq!(over.len(), expected.len());
         assert!(over.iter().all(|(_, level)| *level == Level::Ok), "{over:?}");
     }
@@ -268,6 +280,6 @@ mod tests {
             Ok::<_, ()>(page(&bad, &[0; 4]))
         };
         judge(&mut judge_of.judge, &judge_of.settings, judge_of.now, EdgeFigures::default(), page).unwrap();
-        assert_eq!(asked, [Duration::from_secs(300), Duration::from_secs(60)]);
+        assert_eq!(asked, [300, 60, 900].map(Duration::from_secs));
     }
 }

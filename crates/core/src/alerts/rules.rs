@@ -87,12 +87,14 @@ pub struct Rule {
 }
 
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
+/// Long enough that three runs of the check by schedule are within.
+const FIFTEEN_MINUTES: Duration = Duration::from_secs(900);
 
 /// Every rule.
 pub const RULES: &[Rule] = &[
     Rule {
         id: "hit-rate",
-        measures: "The share of reads that memory, KV or R2 answered.",
+        measures: "The share of reads that memory, KV or R2 answered with a fresh entry.",
         advice: "See which tier misses, and which refusals are counted: a wide change, a short ttl, or a cold edge.",
         about: About::Class,
         worse: Worse::Below,
@@ -193,6 +195,19 @@ pub const RULES: &[Rule] = &[
         window: FIVE_MINUTES,
         least: 0,
         promql: r#"max by (catalog, edge) (newsreel_kv_todo)"#,
+    },
+    Rule {
+        id: "verify-wrong",
+        measures: "The share of keys checked by schedule of which this edge served another value than the origin's.",
+        advice: "See GET checks, or the key in the console: its floors, its entries, and what was published.",
+        about: About::Class,
+        worse: Worse::Above,
+        unit: Unit::Share,
+        warning: 0.0,
+        critical: 0.05,
+        window: FIFTEEN_MINUTES,
+        least: 1,
+        promql: r#"sum by (catalog, edge, class) (increase(newsreel_verify_total{outcome="wrong"}[{window}])) / sum by (catalog, edge, class) (increase(newsreel_verify_total[{window}]))"#,
     },
 ];
 

@@ -133,7 +133,7 @@ fn seconds(ms: u64) -> String {
 /// A metric's name, its help, and its series: the counters, each with the label that tells the series apart.
 type Counter = (&'static str, &'static str, &'static [(Count, &'static str)]);
 
-const COUNTERS: [Counter; 17] = [
+const COUNTERS: [Counter; 18] = [
     ("newsreel_reads_total", "Reads, one per key.", &[(Count::Reads, "")]),
     (
         "newsreel_tier_total",
@@ -217,6 +217,16 @@ const COUNTERS: [Counter; 17] = [
             (Count::ShadowOlder, r#"outcome="older""#),
             (Count::ShadowDiffers, r#"outcome="differs""#),
             (Count::ShadowFailed, r#"outcome="failed""#),
+        ],
+    ),
+    (
+        "newsreel_verify_total",
+        "Keys that were checked by schedule, by what this edge serves beside the origin.",
+        &[
+            (Count::VerifyConsistent, r#"outcome="consistent""#),
+            (Count::VerifyMarked, r#"outcome="marked""#),
+            (Count::VerifyWrong, r#"outcome="wrong""#),
+            (Count::VerifyUnknown, r#"outcome="unknown""#),
         ],
     ),
     ("newsreel_refreshes_total", "Fetches behind an answer.", &[(Count::Refreshes, "")]),

@@ -88,6 +88,13 @@ pub struct CatalogList {
     pub default: &'static str,
 }
 
+/// A schedule as a cron trigger of `wrangler.toml` has it: five fields.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    /// The schedule of an absent variable.
+    pub default: &'static str,
+}
+
 /// Origins of web pages with commas between them.
 #[derive(Debug, Clone, Copy)]
 pub struct OriginList {}
@@ -198,6 +205,27 @@ impl Kind for EdgeName {
 
     fn default_words(&self) -> String {
         self.default.to_owned()
+    }
+}
+
+impl Kind for Schedule {
+    type Value = String;
+
+    fn read(&self, name: &'static str, given: Option<&Value>) -> Result<String, VariableError> {
+        let text = text(self, name, given)?.unwrap_or_else(|| self.default.to_owned());
+        if text.split_whitespace().count() == 5 { Ok(text) } else { Err(unfit(self, name, given)) }
+    }
+
+    fn expected(&self) -> String {
+        "a cron trigger of wrangler.toml, five fields".to_owned()
+    }
+
+    fn default_text(&self) -> String {
+        self.default.to_owned()
+    }
+
+    fn default_words(&self) -> String {
+        format!("`{}`", self.default)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Address, AlertTable, AnyVariable, CatalogList, EdgeName, Half, HookTable, Number, OriginList,
-    PolicyTable, ReceiverList, Secret, Switch, Unit, Variable,
+    PolicyTable, ReceiverList, Schedule, Secret, Switch, Unit, Variable,
 };
 
 macro_rules! variables {
@@ -47,6 +47,12 @@ variables! {
          `GET {ORIGIN_URL}/{catalog}?hot=N`.";
     FILL_TOP = Number { default: 10_000, min: 1, max: 100_000, unit: Unit::Items }, Edge,
         "How many hot keys of each catalog are prefetched by schedule.";
+    VERIFY_CATALOGS = CatalogList { default: "none" }, Edge,
+        "The catalogs of which keys are checked by schedule: what this edge serves, beside what the origin says.";
+    VERIFY_PER_RUN = Number { default: 20, min: 1, max: 100, unit: Unit::Items }, Edge,
+        "How many keys of each catalog one run checks, of those that were read lately.";
+    VERIFY_CRON = Schedule { default: "0-59/5 * * * *" }, Edge,
+        "The cron trigger whose runs check keys. The runs of every other trigger prefetch.";
     SEND_CACHE_TAG = Switch { default: false }, Edge,
         "Whether an answer carries the tags of its entry in `Cache-Tag`, for a cache in front of the edge. Readers have no \
          use for the tags, and hundreds of tags are more than some clients take.";

@@ -55,6 +55,18 @@ fn a_number_outside_its_bounds_is_refused_with_the_bounds() {
 }
 
 #[test]
+fn a_schedule_has_five_fields() {
+    assert_eq!(Map::new().read(&VERIFY_CRON).as_deref(), Ok("0-59/5 * * * *"));
+    assert_eq!(settings("VERIFY_CRON", json!("7 4 * * 1")).read(&VERIFY_CRON).as_deref(), Ok("7 4 * * 1"));
+    for given in [json!("hourly"), json!("* * * *"), json!(5)] {
+        assert!(
+            refusal(&VERIFY_CRON, given)
+                .starts_with("VERIFY_CRON is a cron trigger of wrangler.toml, five fields")
+        );
+    }
+}
+
+#[test]
 fn an_address_is_that_of_a_server() {
     for (given, read) in [
         ("https://origin.example/api/", "https://origin.example/api"),

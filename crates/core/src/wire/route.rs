@@ -70,6 +70,8 @@ pub enum EdgeCall {
     Metrics,
     /// `POST /v1/catalogs/{catalog}/dry-run`: says what a publish would hit, and publishes nothing.
     DryRun,
+    /// `GET /v1/catalogs/{catalog}/checks`: lists the keys that the check by schedule found wrong.
+    Checks,
     /// `GET /v1/catalogs/{catalog}/settings`: reads the policies and variables of this edge.
     Settings,
     /// `GET /v1/catalogs/{catalog}/series?edge=…`: reads the numbers over time of one edge's readers, or of all.
@@ -190,7 +192,8 @@ impl Route {
 
 impl EdgeCall {
     /// The calls of the edge, as they stand after the catalog.
-    const NAMES: [&str; 7] = ["dry-run", "entries", "fill", "floors", "leases", "metrics", "settings"];
+    const NAMES: [&str; 8] =
+        ["checks", "dry-run", "entries", "fill", "floors", "leases", "metrics", "settings"];
 
     /// Reads a call of the edge from the word after the catalog, and the rest of the path after that word.
     fn parse(method: &str, what: &str, rest: Option<&str>, query: &str) -> Result<Self, Problem> {
@@ -211,6 +214,7 @@ impl EdgeCall {
             ("floors", None) => only(method, "POST").map(|()| Self::Floors),
             ("metrics", None) => only(method, "GET").map(|()| Self::Metrics),
             ("dry-run", None) => only(method, "POST").map(|()| Self::DryRun),
+            ("checks", None) => only(method, "GET").map(|()| Self::Checks),
             ("settings", None) => only(method, "GET").map(|()| Self::Settings),
             (_, _) => Err(unknown()),
         }

@@ -19,7 +19,7 @@ use crate::reader::fill::fill_all;
 use crate::reader::request::{body_keys, body_text, policy};
 use crate::reader::shadow::serve_old;
 use crate::reader::single::one;
-use crate::reader::{dry_run, leases, metrics, series, settings};
+use crate::reader::{checks, dry_run, leases, metrics, series, settings};
 use crate::tiers::kv;
 
 /// Answers a request that is for the edge.
@@ -89,6 +89,7 @@ async fn answer(request: &mut Request, env: Env, event: &Context, call: Call) ->
         EdgeCall::Metrics => Ok(metrics::show(&context).await?),
         EdgeCall::Series(query) => series::show(&context, &query).await,
         EdgeCall::DryRun => dry_run::show(&context, &body_text(request).await?).await,
+        EdgeCall::Checks => Ok(checks::show(&context).await?),
         // Answered above.
         EdgeCall::Settings => Ok(settings::show(&context.env)?),
         EdgeCall::Begin(key) => leases::begin(request, &context, event, &key).await,
@@ -127,9 +128,12 @@ fn prepared(
             let policy = policy(request, &context.env, &context.config.policies, key)?;
             Ok(ReadContext { source: Source::Lease, policy, sends_tags, ..context })
         }
-        EdgeCall::Lease | EdgeCall::Floors | EdgeCall::Series(_) | EdgeCall::DryRun | EdgeCall::Settings => {
-            Ok(ReadContext { source: Source::Lease, ..context })
-        }
+        EdgeCall::Lease
+        | EdgeCall::Floors
+        | EdgeCall::Series(_)
+        | EdgeCall::DryRun
+        | EdgeCall::Checks
+        | EdgeCall::Settings => Ok(ReadContext { source: Source::Lease, ..context }),
         EdgeCall::Entry(_)
         | EdgeCall::Entries(_)
         | EdgeCall::EntriesOf
@@ -151,9 +155,12 @@ async fn admit(
     explain: bool,
 ) -> Result<(), Failure> {
     let scope = match call {
-        EdgeCall::Fill | EdgeCall::Metrics | EdgeCall::Series(_) | EdgeCall::DryRun | EdgeCall::Settings => {
-            Scope::Admin
-        }
+        EdgeCall::Fill
+        | EdgeCall::Metrics
+        | EdgeCall::Series(_)
+        | EdgeCall::DryRun
+        | EdgeCall::Checks
+        | EdgeCall::Settings => Scope::Admin,
         EdgeCall::Entry(_) if explain => Scope::Admin,
         EdgeCall::Entry(_) | EdgeCall::Entries(_) | EdgeCall::EntriesOf => return Ok(()),
         EdgeCall::Begin(_) | EdgeCall::Land(_) | EdgeCall::Lease | EdgeCall::Floors => Scope::Fill,

@@ -65,6 +65,9 @@ impl DurableObject for Replica {
             Some(Call::Explain) => inner.explain(&said).await,
             Some(Call::DryRun) => inner.dry_run(&said),
             Some(Call::HotList) => inner.take_hot_list(&said).await,
+            Some(Call::Checkable) => inner.checkable(&said),
+            Some(Call::NoteFinding) => inner.take_finding(&said),
+            Some(Call::Findings) => inner.show_findings(),
             Some(Call::Turn) => inner.take_turn(serde_json::from_str(&said)?),
             None => Err(format!("a replica has no {}", request.path()).into()),
         }

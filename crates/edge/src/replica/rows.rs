@@ -36,6 +36,7 @@ const POSITION: &str = "position";
 const FOLDING: &str = "folding";
 const COUNTS: &str = "counts";
 const ALERTS: &str = "alerts";
+const FINDINGS: &str = "findings";
 
 /// The rows of one replica.
 pub(crate) struct Rows {
@@ -207,6 +208,16 @@ impl Rows {
     /// Keeps the alerts.
     pub(crate) fn keep_alerts(&self, json: &str) -> Result<()> {
         self.database.set_meta(ALERTS, json)
+    }
+
+    /// Returns the wrong answers that were found, as they were kept.
+    pub(crate) fn findings(&self) -> Result<Option<String>> {
+        self.database.meta(FINDINGS)
+    }
+
+    /// Keeps the wrong answers that were found.
+    pub(crate) fn keep_findings(&self, json: &str) -> Result<()> {
+        self.database.set_meta(FINDINGS, json)
     }
 
     /// Keeps the readers' counts.

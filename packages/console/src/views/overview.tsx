@@ -6,6 +6,7 @@ import type { ViewProps } from '../app.js';
 import type { Status } from '../api.js';
 import { ago, bytes, duration, percent, short, whole } from '../format.js';
 import { Alerts } from '../parts/alerts.js';
+import { Checks } from '../parts/checks.js';
 import { CopyCurl } from '../parts/copy.js';
 import { Empty, Trouble } from '../parts/empty.js';
 import { Plot } from '../parts/plot.js';
@@ -39,6 +40,7 @@ export function Overview({ api, session, route }: ViewProps) {
   const edges = usePoll(async () => (isAdmin ? asked('*') : undefined), 10_000, [api, span]);
   const settings = usePoll(async () => (isAdmin ? api.settings() : undefined), 60_000, [api]);
   const alerts = usePoll(async () => (isAdmin ? api.alerts() : undefined), 10_000, [api]);
+  const checks = usePoll(async () => (isAdmin ? api.checks() : undefined), 10_000, [api]);
   return (
     <>
       <Head status={status} log={log.value} />
@@ -70,6 +72,7 @@ export function Overview({ api, session, route }: ViewProps) {
             <Trouble problem={log.problem ?? edges.problem} />
             {log.value && <LogPlots log={log.value} />}
             {edges.value && <Propagation answer={edges.value} />}
+            {edges.value && <Checks catalog={api.catalog} answer={edges.value} findings={checks.value?.findings ?? []} />}
           </>
         )}
       </section>

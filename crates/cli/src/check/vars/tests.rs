@@ -128,6 +128,11 @@ fn what_may_be_a_mistake_is_a_warning() {
     assert_eq!(warning("GREETING = 'x'"), "GREETING in [vars] is no variable of Newsreel");
     assert!(warning("ADMIN_TOKENS = 'x'").contains("wrangler secret put ADMIN_TOKENS"));
     assert!(warning("FILL_CATALOGS = 'tv'").contains("nothing is scheduled"));
+    assert!(warning("VERIFY_CATALOGS = 'tv'").contains("add \"0-59/5 * * * *\" to crons"));
+    let checks =
+        |cron: &str| warning(&format!("VERIFY_CATALOGS = 'tv'\n[triggers]\ncrons = ['0 4 * * *', '{cron}']"));
+    assert!(checks("5 * * * *").contains("nothing is scheduled for it"));
+    assert_eq!(checks("0-59/5 * * * *"), "");
     assert!(warning("POLICY = { others = { ttl_ms = 5 } }").contains("did you mean other?"));
     assert_eq!(warning("FILL_CATALOGS = 'tv'\n[triggers]\ncrons = ['0 4 * * *']"), "");
     assert!(found("").warnings.join("").contains("ORIGIN_URL is not set"));

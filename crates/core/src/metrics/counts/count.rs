@@ -242,6 +242,14 @@ counts! {
     KvTodo,
     /// Questions to R2 whether it has an entry, before one was put that no read had looked for there.
     R2Heads,
+    /// In the check by schedule: this edge serves what the origin says.
+    VerifyConsistent,
+    /// In the check by schedule: this edge serves another value than the origin's, and marks it.
+    VerifyMarked,
+    /// In the check by schedule: this edge serves another value than the origin's, still after its bound, and does not mark it.
+    VerifyWrong,
+    /// In the check by schedule: a side gave no value that can be compared, or the value kept changing.
+    VerifyUnknown,
 }
 
 /// The numbers of one class, in the order of [`Count::ALL`].
