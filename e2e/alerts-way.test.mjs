@@ -42,7 +42,7 @@ class WatchedEdge {
     }
     // The readers have reported when this is answered.
     same((await this.broker.call('GET', '/metrics', { token: TOKENS.admin })).status, 200);
-    await this.#post('/ring', 'tv@e2e');
+    await this.#post('/ring?of=REPLICA', 'tv@e2e');
     return [...statuses];
   }
 

@@ -28,6 +28,7 @@ const ADDRESSES = [
   [`${CATALOG}/hooks/netflix`, 'POST'],
   [`${CATALOG}/dead-letters`, 'GET, POST'],
   [`${CATALOG}/alerts`, 'GET, POST'],
+  [`${CATALOG}/sources`, 'POST'],
   [`${CATALOG}/checks`, 'GET'],
   [`${CATALOG}/entries/title:1`, 'GET, POST, PUT'],
   [`${CATALOG}/entries?key=title:1`, 'GET, POST'],

@@ -85,6 +85,7 @@ impl CatalogEvents {
             | Route::SettleDeadLetters(_)
             | Route::Alerts(_)
             | Route::TellAlerts(_)
+            | Route::TellSource(_)
             | Route::Edge(..)
             | Route::Healthz
             | Route::Readyz) => self.answer_other(request.into(), other).await.map(web_sys::Response::from),
@@ -109,6 +110,7 @@ impl CatalogEvents {
             | Route::Follow(..)
             | Route::Alerts(_)
             | Route::TellAlerts(_)
+            | Route::TellSource(_)
             | Route::Edge(..)
             | Route::Healthz
             | Route::Readyz => Err(Problem::new(Code::UnknownPath, "the broker has no such address").into()),

@@ -13,7 +13,8 @@ use crate::utc::utc;
 pub(crate) const EXAMPLES: &str = "Examples:
   newsreel alerts --token dev-admin
   newsreel alerts --check --token dev-admin
-  newsreel alerts test --token dev-admin";
+  newsreel alerts test --token dev-admin
+  newsreel alerts forget postgres:newsreel --token dev-admin";
 
 /// The command's own flags.
 #[derive(clap::Args)]
@@ -38,6 +39,13 @@ enum AlertsCommand {
     /// Send a message to every receiver of ALERT_HOOKS, to see that it arrives.
     #[command(after_long_help = "Examples:\n  newsreel alerts test --catalog tv --token dev-admin")]
     Test,
+    /// Forget a source that is gone for good; its alert is over.
+    #[command(after_long_help = "Examples:\n  newsreel alerts forget postgres:newsreel --token dev-admin")]
+    Forget {
+        /// The source, as `newsreel alerts --json` names it.
+        #[arg(env = "NEWSREEL_SOURCE", value_name = "NAME")]
+        source: String,
+    },
 }
 
 /// The answer of `GET alerts`.
@@ -58,6 +66,11 @@ struct Receiver {
 /// Prints the alerts of the catalog, or sends a message to try the receivers out.
 pub(crate) async fn run(options: AlertsOptions, at: BrokerOptions) -> Result<(), Failure> {
     let broker = BrokerClient::new(at.clone())?;
+    if let Some(AlertsCommand::Forget { source }) = &options.command {
+        call_with_retries(&at.broker, at.retry_for(), || broker.forget_source(source)).await?;
+        note!("alerts: {source} is forgotten until it reports again");
+        return Ok(());
+    }
     if let Some(AlertsCommand::Test) = options.command {
         call_with_retries(&at.broker, at.retry_for(), || broker.test_alerts()).await?;
         note!(

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use newsreel_core::alerts::SourceReport;
 use newsreel_core::wire::ndjson::PublishAnswer;
 use newsreel_core::wire::{Catalog, Receipt, ndjson};
 use reqwest::header::HeaderValue;
@@ -134,6 +135,20 @@ impl BrokerClient {
     pub(crate) async fn test_alerts(&self) -> Result<String, CallError> {
         let request = self.request(Method::POST, "/alerts").header("Content-Type", "application/json");
         http::call(request.body(r#"{"test":true}"#), BROKER).await
+    }
+
+    /// Tells the deployment how late a source is.
+    pub(crate) async fn tell_source(&self, report: &SourceReport) -> Result<String, CallError> {
+        let body = serde_json::to_string(report).expect("a report is JSON");
+        let request = self.request(Method::POST, "/sources").header("Content-Type", "application/json");
+        http::call(request.body(body), BROKER).await
+    }
+
+    /// Has a source forgotten that is gone for good.
+    pub(crate) async fn forget_source(&self, name: &str) -> Result<String, CallError> {
+        let body = serde_json::json!({ "forget": name }).to_string();
+        let request = self.request(Method::POST, "/alerts").header("Content-Type", "application/json");
+        http::call(request.body(body), BROKER).await
     }
 
     /// Has the edge at this address fill the keys of the body; returns what it wrote of them.

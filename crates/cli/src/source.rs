@@ -1,7 +1,7 @@
 //! `newsreel source`: publishes what changes in another system.
 //!
 //! Each source has a folder. What they share: `options` are their flags, `attempts` begins a session again that broke,
-//! `outgoing` sends publishes in order, and `watch` tells how it goes, by `metrics` and `delay`. `dump` reads whole
+//! `outgoing` sends publishes in order, and `watch` tells how it goes, by `metrics`, `delay` and `lateness`. `dump` reads whole
 //! catalogues, and `snapshot` compares them.
 
 mod attempts;
@@ -9,6 +9,7 @@ mod delay;
 pub(crate) mod dump;
 mod files;
 mod http;
+mod lateness;
 pub(crate) mod metrics;
 mod options;
 mod outgoing;

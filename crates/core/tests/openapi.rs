@@ -67,6 +67,7 @@ fn operation_id(route: &Route) -> &'static str {
         Route::SettleDeadLetters(_) => "settleDeadLetters",
         Route::Alerts(_) => "getAlerts",
         Route::TellAlerts(_) => "tellAlerts",
+        Route::TellSource(_) => "tellSource",
         Route::Edge(_, EdgeCall::Checks) => "getChecks",
         Route::Edge(_, EdgeCall::Entry(_)) => "getEntry",
         Route::Edge(_, EdgeCall::Entries(_)) => "getEntries",
@@ -82,7 +83,7 @@ fn operation_id(route: &Route) -> &'static str {
     }
 }
 
-const OPERATION_IDS: [&str; 27] = [
+const OPERATION_IDS: [&str; 28] = [
     "publish",
     "publishSocket",
     "beginEpoch",
@@ -95,6 +96,7 @@ const OPERATION_IDS: [&str; 27] = [
     "settleDeadLetters",
     "getAlerts",
     "tellAlerts",
+    "tellSource",
     "getChecks",
     "getEntry",
     "getEntries",

@@ -80,6 +80,7 @@ fn check_route(method: &str, route: &Route) {
         }
         Route::NewEpoch(_)
         | Route::TellAlerts(_)
+        | Route::TellSource(_)
         | Route::SettleDeadLetters(_)
         | Route::Edge(
             _,

@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use newsreel_core::alerts::board::Kind;
-use newsreel_core::alerts::{Alert, Board, Level, Notice, Receiver, Report, Subject};
+use newsreel_core::alerts::{
+    Alert, AlertSettings, Board, Level, Notice, Receiver, Report, ShownSource, SourceReport, Sources,
+    Subject, Transition,
+};
 use newsreel_core::variables::{self, Settings as _};
 use newsreel_core::wire::{Catalog, Code, Problem, UnixMillis};
 use newsreel_gate::{Answer, Deployment, Failure, now};
@@ -41,6 +44,7 @@ struct Inner {
     catalog: Catalog,
     rows: Rows,
     board: RefCell<Board>,
+    sources: RefCell<Sources>,
     /// The last reason that a message did not arrive, by receiver.
     failures: RefCell<BTreeMap<String, String>>,
     /// Whether messages are being sent.
@@ -57,6 +61,7 @@ impl RefUnwindSafe for AlertBoard {}
 enum Told {
     Report(Report),
     Test { test: bool },
+    Forget { forget: String },
 }
 
 /// The answer of `GET alerts`.
@@ -64,6 +69,7 @@ enum Told {
 struct Shown {
     alerts: Vec<Alert>,
     receivers: Vec<ShownReceiver>,
+    sources: Vec<ShownSource>,
 }
 
 #[derive(Serialize)]
@@ -86,6 +92,7 @@ impl DurableObject for AlertBoard {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let answer = match &self.inner {
+            Ok(inner) if request.path().ends_with("/sources") => inner.hear_source(&mut request).await,
             Ok(inner) if request.method() == Method::Post => inner.hear(&mut request).await,
             Ok(inner) => inner.show(),
             Err(problem) => Err(problem.clone().into()),
@@ -106,9 +113,9 @@ impl Inner {
         let name = state.id().name().unwrap_or_default();
         let catalog = Catalog::new(name).map_err(|why| worker::Error::from(why.to_string()))?;
         let rows = Rows::open(&state)?;
-        let board = RefCell::new(rows.board()?);
+        let (board, sources) = (RefCell::new(rows.board()?), RefCell::new(rows.sources()?));
         let (failures, delivering) = (RefCell::default(), Cell::new(false));
-        Ok(Self { state, env, catalog, rows, board, failures, delivering })
+        Ok(Self { state, env, catalog, rows, board, sources, failures, delivering })
     }
 
     fn receivers(&self) -> std::result::Result<Vec<Receiver>, Problem> {
@@ -125,16 +132,12 @@ impl Inner {
             ShownReceiver { name: receiver.name, waiting, last_failure }
         };
         let receivers = self.receivers()?.into_iter().map(shown).collect();
-        json_response(&Shown { alerts: self.board.borrow().alerts(), receivers })
+        let (alerts, sources) = (self.board.borrow().alerts(), self.sources.borrow().shown());
+        json_response(&Shown { alerts, receivers, sources })
     }
 
     async fn hear(&self, request: &mut Request) -> Answer {
-        let bad = |why: String| Problem::new(Code::BadJson, why);
-        let text = request.text().await?;
-        if text.len() > MAX_REPORT_BYTES {
-            return Err(bad(format!("a report has at most {MAX_REPORT_BYTES} bytes")).into());
-        }
-        let told: Told = serde_json::from_str(&text)
+        let told: Told = serde_json::from_str(&text_of(request).await?)
             .map_err(|_| bad(r#"write {"edge":"…","transitions":[…]}, or {"test":true}"#.to_owned()))?;
         let now = now();
         let notices = match told {
@@ -150,10 +153,53 @@ impl Inner {
             }
             Told::Test { test: true } => vec![test(now)],
             Told::Test { test: false } => Vec::new(),
+            Told::Forget { forget: name } => {
+                let told = self.sources.borrow_mut().forget(&name, now);
+                let told = told
+                    .ok_or_else(|| Problem::new(Code::NotFound, format!("no source is called {name:?}")))?;
+                self.rows.keep_sources(&self.sources.borrow())?;
+                self.hear_of(told.into_iter().map(|one| (name.clone(), one)), now)
+            }
         };
         self.keep(&notices, now)?;
         self.arm(now).await?;
         json_response(&serde_json::json!({ "notices": notices.len() }))
+    }
+
+    /// Takes what a source says of itself.
+    async fn hear_source(&self, request: &mut Request) -> Answer {
+        let report: SourceReport = serde_json::from_str(&text_of(request).await?)
+            .map_err(|why| bad(format!(r#"write {{"source":"…","late_ms":0,"again_ms":60000}}: {why}"#)))?;
+        let now = now();
+        let told = self.sources.borrow_mut().hear(&report, &self.settings(), now);
+        let told = told.map_err(|why| bad(why.to_string()))?;
+        self.rows.keep_sources(&self.sources.borrow())?;
+        let notices = self.hear_of(told.into_iter().map(|one| (report.source.clone(), one)), now);
+        self.keep(&notices, now)?;
+        self.arm(now).await?;
+        json_response(&serde_json::json!({ "notices": notices.len() }))
+    }
+
+    /// Judges the sources that should have been heard of by now.
+    fn watch_sources(&self, now: UnixMillis) -> std::result::Result<(), Failure> {
+        if self.sources.borrow().due().is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        let told = self.sources.borrow_mut().watch(&self.settings(), now);
+        self.rows.keep_sources(&self.sources.borrow())?;
+        let notices = self.hear_of(told, now);
+        self.keep(&notices, now)
+    }
+
+    /// Tells the board of sources.
+    fn hear_of(&self, told: impl IntoIterator<Item = (String, Transition)>, now: UnixMillis) -> Vec<Notice> {
+        let mut board = self.board.borrow_mut();
+        told.into_iter().filter_map(|(source, transition)| board.hear(&source, &transition, now)).collect()
+    }
+
+    fn settings(&self) -> AlertSettings {
+        // `newsreel check-config` tells of a table that is wrong; the defaults judge meanwhile.
+        Deployment(&self.env).read(&variables::ALERTS).unwrap_or_default()
     }
 
     fn keep(&self, notices: &[Notice], now: UnixMillis) -> std::result::Result<(), Failure> {
@@ -163,6 +209,9 @@ impl Inner {
     }
 
     async fn on_alarm(&self) -> Result<()> {
+        if let Err(failure) = self.watch_sources(now()) {
+            console_error!("{}: alerts: sources: {failure}", self.catalog);
+        }
         let forgotten = self.board.borrow_mut().forget(now());
         if !forgotten.is_empty()
             && let Err(failure) = self.keep(&forgotten, now())
@@ -231,13 +280,27 @@ impl Inner {
         }
     }
 
-    /// Sets the alarm for the next message, or for the next alert that nobody repeats. Without either there is none.
+    /// Sets the alarm for the next message, the next alert that nobody repeats, or the next source that should be heard of. Without
+    /// any there is none.
     async fn arm(&self, now: UnixMillis) -> Result<()> {
-        let due = [self.board.borrow().forgets_at(), self.rows.next_due()?].into_iter().flatten().min();
+        let due = [self.board.borrow().forgets_at(), self.rows.next_due()?, self.sources.borrow().due()];
+        let due = due.into_iter().flatten().min();
         let Some(due) = due else { return Ok(()) };
         let after = i64::try_from(due.since(now).as_millis().max(1)).unwrap_or(i64::MAX);
         self.state.storage().set_alarm(after).await
     }
+}
+
+fn bad(why: String) -> Problem {
+    Problem::new(Code::BadJson, why)
+}
+
+async fn text_of(request: &mut Request) -> std::result::Result<String, Failure> {
+    let text = request.text().await?;
+    if text.len() > MAX_REPORT_BYTES {
+        return Err(bad(format!("a report has at most {MAX_REPORT_BYTES} bytes")).into());
+    }
+    Ok(text)
 }
 
 /// A message that only tells that messages arrive.

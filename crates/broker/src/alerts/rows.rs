@@ -1,6 +1,6 @@
 //! The board and the messages that wait, in the object's SQLite.
 
-use newsreel_core::alerts::{Board, Notice};
+use newsreel_core::alerts::{Board, Notice, Sources};
 use newsreel_core::wire::UnixMillis;
 use newsreel_sqlite_rows::{Database, OpenError, integer};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,8 @@ use worker::{Result, State};
 const MIGRATIONS: &[&str] = &[include_str!("sql/schema_1.sql")];
 /// The name of the board in the table `meta`.
 const BOARD: &str = "board";
+/// The name of the sources in the table `meta`.
+const SOURCES: &str = "sources";
 /// How many messages may wait for one receiver; further ones are dropped, the newest first.
 const MAX_WAITING: u64 = 1_000;
 
@@ -57,6 +59,17 @@ impl Rows {
     pub(super) fn board(&self) -> Result<Board> {
         let json = self.database.meta(BOARD)?;
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+    }
+
+    /// Returns the sources; none if there are none that can be read.
+    pub(super) fn sources(&self) -> Result<Sources> {
+        let json = self.database.meta(SOURCES)?;
+        Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+    }
+
+    /// Writes the sources.
+    pub(super) fn keep_sources(&self, sources: &Sources) -> Result<()> {
+        self.database.set_meta(SOURCES, &serde_json::to_string(sources)?)
     }
 
     /// Writes the board, and the messages about its changes for each receiver, in one transaction.

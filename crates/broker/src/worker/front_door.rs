@@ -74,7 +74,9 @@ async fn answer(request: &Request, env: &Env, address: &Address, route: Result<R
     }
     let (scope, catalog, topics) = match &route {
         Route::Healthz => return json_response(&Health { status: "ok" }),
-        Route::Publish(catalog, _) | Route::PublishSocket(catalog) => (Scope::Publish, catalog, None),
+        Route::Publish(catalog, _) | Route::PublishSocket(catalog) | Route::TellSource(catalog) => {
+            (Scope::Publish, catalog, None)
+        }
         Route::Changes(catalog, query) => (Scope::Follow, catalog, Some(&query.topics)),
         Route::Follow(catalog, query) => (Scope::Follow, catalog, Some(&query.topics)),
         Route::Status(catalog) | Route::Series(catalog, _) => (Scope::Follow, catalog, None),
@@ -96,8 +98,8 @@ async fn answer(request: &Request, env: &Env, address: &Address, route: Result<R
     }
     refuse_too_large(request, &route).await?;
     let url = narrowed.as_deref().unwrap_or(address.as_str());
-    let binding =
-        if matches!(route, Route::Alerts(_) | Route::TellAlerts(_)) { alert_board(env)? } else { BINDING };
+    let is_of_board = matches!(route, Route::Alerts(_) | Route::TellAlerts(_) | Route::TellSource(_));
+    let binding = if is_of_board { alert_board(env)? } else { BINDING };
     let response = forward(request, env, binding, url, catalog, &caller).await?;
     // Callers with wider tokens get more at the same address, so no cache may keep this answer.
     let may_be_kept = |headers: &Headers| {

@@ -16,6 +16,7 @@ fn rules() -> String {
         let about = match rule.about {
             About::Class => "class and edge",
             About::Edge => "edge",
+            About::Source => "source",
         };
         [
             format!("`{}`", rule.id),
@@ -65,12 +66,10 @@ fn prometheus() -> String {
 }
 
 fn labels(rule: &Rule) -> &'static str {
-    match (rule.id, rule.about) {
-        ("source-late", _) => " of {{ $labels.instance }}: {{ $value }}",
-        (_, About::Class) => {
-            " of {{ $labels.catalog }}, {{ $labels.class }} at {{ $labels.edge }}: {{ $value }}"
-        }
-        (_, About::Edge) => " of {{ $labels.catalog }} at {{ $labels.edge }}: {{ $value }}",
+    match rule.about {
+        About::Source => " of {{ $labels.instance }}: {{ $value }}",
+        About::Class => " of {{ $labels.catalog }}, {{ $labels.class }} at {{ $labels.edge }}: {{ $value }}",
+        About::Edge => " of {{ $labels.catalog }} at {{ $labels.edge }}: {{ $value }}",
     }
 }
 
@@ -105,10 +104,10 @@ fn grafana() -> String {
 }
 
 fn panel(at: usize, rule: &Rule) -> Value {
-    let legend = match (rule.id, rule.about) {
-        ("source-late", _) => "{{instance}}",
-        (_, About::Class) => "{{catalog}} {{class}} {{edge}}",
-        (_, About::Edge) => "{{catalog}} {{edge}}",
+    let legend = match rule.about {
+        About::Source => "{{instance}}",
+        About::Class => "{{catalog}} {{class}} {{edge}}",
+        About::Edge => "{{catalog}} {{edge}}",
     };
     let unit = match rule.unit {
         Unit::Share => "percentunit",

@@ -129,7 +129,8 @@ pub(crate) async fn run(options: HttpOptions, mut broker: BrokerOptions) -> Resu
     }
     let counts = FeedMetrics::default();
     let registered = counts.clone();
-    let words = Words { upstream: "api", units: "answers" };
+    let name = (!options.once).then(|| format!("http:{}", options.state.display()));
+    let words = Words { upstream: "api", units: "answers", name };
     let register = |to: &mut _| registered.register(to);
     let watch = Watch::start(&options.shared, broker.clone(), words, register, |_| ()).await?;
     let (to, entries) = mpsc::channel(WAITING_ROUNDS);

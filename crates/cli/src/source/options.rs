@@ -20,4 +20,11 @@ pub(crate) struct SourceOptions {
     /// How often what was published is told on stderr, with the delays, if anything was; 0 is never.
     #[arg(long, env = "NEWSREEL_REPORT_EVERY_S", default_value_t = 60, value_name = "S")]
     pub(crate) report_every_s: u64,
+    /// How often the deployment is told how late this source is, for its alerts; 0 is never.
+    #[arg(long, env = "NEWSREEL_TELL_EVERY_S", default_value_t = 60, value_name = "S")]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub(crate) tell_every_s: u64,
+    /// The name that alerts have for this source [default: its kind, with its slot, group, or state].
+    #[arg(long, env = "NEWSREEL_SOURCE_NAME", value_name = "NAME")]
+    pub(crate) source_name: Option<String>,
 }

@@ -135,6 +135,11 @@ impl<O> Outgoing<O> {
         self.opened
     }
 
+    /// Returns where the publish comes from that waits for longest, if any waits.
+    pub(crate) fn oldest(&self) -> Option<&O> {
+        self.queue.front().map(|entry| &entry.of)
+    }
+
     /// Returns where each publish that waits comes from, in order.
     pub(crate) fn origins(&mut self) -> impl DoubleEndedIterator<Item = &mut O> {
         self.queue.iter_mut().map(|entry| &mut entry.of)

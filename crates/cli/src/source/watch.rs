@@ -1,24 +1,28 @@
 //! The account that a running source gives of itself: metrics, and a report every so often.
 //!
 //! Nothing here holds up the source: a publish is asked after only while no other is, and the questions, the reports
-//! and the answers to Prometheus are tasks of their own.
+//! the answers to Prometheus and what the deployment is told for its alerts are tasks of their own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use newsreel_core::alerts::SourceReport;
 use newsreel_core::wire::PublishLine;
 use newsreel_mapping::Skips;
 use prometheus_client::registry::Registry;
+use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::delay::{Delays, OtherClock};
+use super::lateness::{Late, Lateness};
 use super::metrics::{Asked, Metrics, Side, Wide};
 use super::options::SourceOptions;
 use super::outgoing::{Durable, Origin, Outgoing};
 use crate::broker::{BrokerClient, BrokerOptions, Wait};
 use crate::exit::{Failure, note};
+use crate::http::CallError;
 use crate::metrics_server;
 
 /// The least time between two publishes that are asked after.
@@ -43,11 +47,15 @@ pub(crate) struct Words {
     pub(crate) upstream: &'static str,
     /// The plural of what that side has its changes in, such as `transactions`.
     pub(crate) units: &'static str,
+    /// The name of the source among the others of its catalog, the same after each start; `None` if it ends by itself, and so
+    /// cannot be late.
+    pub(crate) name: Option<String>,
 }
 
 /// The parts that change together.
 struct Seen {
     delays: Delays,
+    lateness: Lateness,
     clock: OtherClock,
     asked: Option<Instant>,
 }
@@ -109,6 +117,7 @@ impl Watch {
             broker: BrokerClient::new(broker)?,
             seen: Mutex::new(Seen {
                 delays: Delays::new(words.units),
+                lateness: Lateness::new(),
                 clock: OtherClock::default(),
                 asked: None,
             }),
@@ -120,6 +129,10 @@ impl Watch {
         }
         if options.report_every_s > 0 {
             tokio::spawn(Arc::clone(&watch).report(Duration::from_secs(options.report_every_s)));
+        }
+        let name = words.name.map(|own| options.source_name.clone().unwrap_or(own));
+        if let Some(name) = name.filter(|_| options.tell_every_s > 0) {
+            tokio::spawn(Arc::clone(&watch).tell(name, Duration::from_secs(options.tell_every_s)));
         }
         Ok(watch)
     }
@@ -152,13 +165,15 @@ impl Watch {
     pub(crate) fn published<O: Origin>(self: &Arc<Self>, durable: &[Durable<O>], outgoing: &Outgoing<O>) {
         self.connected(Side::Broker, outgoing.is_open());
         self.metrics.waiting.set(i64::try_from(outgoing.waiting()).unwrap_or(i64::MAX));
-        let Some(last) = durable.last() else { return };
         let mut seen = self.seen();
+        seen.lateness.waits(outgoing.oldest().map(Origin::at));
+        let Some(last) = durable.last() else { return };
         let now = seen.clock.at(now_millis());
         for Durable { of, .. } in durable {
             let after = since(of.at(), now);
             self.metrics.durable_after(after);
             seen.delays.durable(after);
+            seen.lateness.durable(after);
         }
         let is_time = seen.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY);
         if is_time && !self.asks.swap(true, Ordering::Relaxed) {
@@ -211,8 +226,28 @@ impl Watch {
         }
     }
 
-    /// Says that a connection is there, or was lost.
+    /// Says that a connection is there, or was lost: without it the source is late.
     pub(crate) fn connected(&self, side: Side, connected: bool) {
+        let part = match side {
+            Side::Upstream => "",
+            Side::Broker => "the broker",
+        };
+        self.answers(part, connected);
+        self.shows(side, connected);
+    }
+
+    /// Says whether a part of the other side answers: without it the source is late.
+    pub(crate) fn answers(&self, part: &str, answers: bool) {
+        self.seen().lateness.answers(part, answers);
+    }
+
+    /// Says up to when every change is durable, where the other side has changes that are not.
+    pub(crate) fn behind(&self, durable_up_to: Option<i64>) {
+        self.seen().lateness.behind(durable_up_to);
+    }
+
+    /// Says in the metrics that a connection is there, or was lost.
+    pub(crate) fn shows(&self, side: Side, connected: bool) {
         if !connected && self.metrics.is_connected(side) {
             self.metrics.lost(side);
         }
@@ -229,6 +264,35 @@ impl Watch {
             last = Instant::now();
             if let Some(report) = report {
                 note!("source: {report}");
+            }
+        }
+    }
+
+    /// Tells the deployment how late this source is, for its alerts, until a deployment has none.
+    async fn tell(self: Arc<Self>, source: String, every: Duration) {
+        let again_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_refusal = String::new();
+        loop {
+            ticks.tick().await;
+            let now = self.now();
+            let Late { by, publishes } = self.seen().lateness.take(now);
+            let late_ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+            let report = SourceReport { source: source.clone(), late_ms, publishes, again_ms };
+            match self.broker.tell_source(&report).await {
+                Ok(_) => last_refusal.clear(),
+                // The connection of the publishes says so already. The board hears of the source when it can be reached again.
+                Err(CallError::Passing { .. }) => {}
+                // A deployment without a board of alerts has nobody to tell, and one of an older build has no such address.
+                Err(CallError::Refused { status: StatusCode::NOT_FOUND, .. }) => return,
+                Err(CallError::Redirected { .. } | CallError::WrongServer(_)) => return,
+                Err(CallError::Refused { code, detail, .. }) => {
+                    if last_refusal != code {
+                        note!("source: the alerts are not told how late this source is: {code}: {detail}");
+                        last_refusal = code;
+                    }
+                }
             }
         }
     }

@@ -76,8 +76,11 @@ pub fn judge<E>(
 /// Returns the classes that a rule judges: those of the series, and those that have an alert; or none, for the edge as a
 /// whole.
 fn subjects(judge: &Judge, rule: &Rule, page: &SeriesPage) -> BTreeSet<Option<String>> {
-    if rule.about == About::Edge {
-        return BTreeSet::from([None]);
+    match rule.about {
+        About::Class => {}
+        About::Edge => return BTreeSet::from([None]),
+        // The board judges sources.
+        About::Source => return BTreeSet::new(),
     }
     let read = page.series.iter().filter(|series| series.name == "reads").map(|series| series.class.clone());
     let levels = judge.levels();

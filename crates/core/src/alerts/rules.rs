@@ -57,6 +57,8 @@ pub enum About {
     Class,
     /// An edge.
     Edge,
+    /// A source: a process that publishes what changes in another system.
+    Source,
 }
 
 /// A rule.
@@ -172,9 +174,9 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         id: "source-late",
-        measures: "The time from a change at a source until its publish was durable, for 99 of 100 publishes.",
-        advice: "Run the source's status command; a source that is down shows in its own /healthz.",
-        about: About::Edge,
+        measures: "How late a source is: how long its changes take to be durable, or how long one of its sides does not answer, or the source is not heard of.",
+        advice: "Run the source's status command; one that is down does not answer at its own /healthz.",
+        about: About::Source,
         worse: Worse::Above,
         unit: Unit::Millis,
         warning: 60_000.0,

@@ -39,6 +39,8 @@ pub enum Route {
     Alerts(Catalog),
     /// `POST /v1/catalogs/{catalog}/alerts`: takes what an edge tells of its own alerts.
     TellAlerts(Catalog),
+    /// `POST /v1/catalogs/{catalog}/sources`: takes what a source says of itself.
+    TellSource(Catalog),
     /// A call that the edge answers, and no broker.
     Edge(Catalog, EdgeCall),
     /// `GET /healthz`: says that the Worker is alive.
@@ -116,6 +118,10 @@ impl Route {
                 only(method, "GET")?;
                 Ok(Self::Followers(catalog(name)?))
             }
+            (["v1", "catalogs", name, "sources"], None) => {
+                only(method, "POST")?;
+                Ok(Self::TellSource(catalog(name)?))
+            }
             (["v1", "catalogs", name, what @ ("series" | "alerts")], None) => {
                 Self::to_watch(method, name, what, query)
             }
@@ -184,6 +190,7 @@ impl Route {
             | Self::SettleDeadLetters(catalog)
             | Self::Alerts(catalog)
             | Self::TellAlerts(catalog)
+            | Self::TellSource(catalog)
             | Self::Edge(catalog, _) => Some(catalog),
             Self::Healthz | Self::Readyz => None,
         }

@@ -87,6 +87,11 @@ impl Places {
         self.failures > 0
     }
 
+    /// Says whether dumps are fetched.
+    pub(super) fn is_address(&self) -> bool {
+        self.address.is_some()
+    }
+
     /// Looks for a dump that was not taken.
     ///
     /// # Errors

@@ -62,7 +62,8 @@ pub(super) async fn run(
     }
     let snapshots = Snapshots::open(&options.state, mapping, Keep::Hashes)?;
     let metrics = Metrics::default();
-    let words = Words { upstream: "dump", units: "dumps" };
+    let name = (!once).then(|| format!("files:{}", options.state.display()));
+    let words = Words { upstream: "dump", units: "dumps", name };
     let watch = Watch::start(&options.shared, broker.clone(), words, |to| metrics.register(to), |_| ());
     let mut session = Session {
         dump: snapshots.last()?.map(|last| last.dump).unwrap_or_default(),
@@ -123,7 +124,9 @@ impl Session {
         self.drain().await?;
         loop {
             let next = self.places.look().await?;
-            self.watch.connected(Side::Upstream, !self.places.is_away());
+            self.watch.shows(Side::Upstream, !self.places.is_away());
+            // A file may be away for as long as its writer likes.
+            self.watch.answers("the address", !(self.places.is_away() && self.places.is_address()));
             let is_taken = match next {
                 Next::Dump(found) => self.take(found, once).await?,
                 Next::Nothing => once,

@@ -125,7 +125,8 @@ impl Poller {
                 note!("source: {}: the API answers again", self.feed.name);
                 failures = 0;
             }
-            self.watch.connected(Side::Upstream, true);
+            self.watch.shows(Side::Upstream, true);
+            self.watch.answers(&self.feed.name, true);
             self.wait(pause, 0).await;
         }
     }
@@ -137,7 +138,8 @@ impl Poller {
     fn failed(&self, error: &PollError, failures: u32) -> Result<(), Failure> {
         let name = &self.feed.name;
         self.counts.asked(name, Outcome::Failed);
-        self.watch.connected(Side::Upstream, false);
+        self.watch.shows(Side::Upstream, false);
+        self.watch.answers(name, false);
         if self.once || (self.max_failures > 0 && failures >= self.max_failures) {
             return Err(Failure::Feed { feed: name.clone(), why: error.to_string() });
         }

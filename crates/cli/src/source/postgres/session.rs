@@ -79,7 +79,7 @@ pub(super) async fn follow(
         options,
         database,
         mapping,
-        watch: PostgresWatch::start(options, &options.state(), broker.clone()).await?,
+        watch: PostgresWatch::start(options, &options.slot, &options.state(), broker.clone()).await?,
         outgoing: LogOutgoing::new(broker),
         tables: Tables::default(),
         skips: Skips::default(),

@@ -36,6 +36,7 @@ impl PostgresWatch {
     /// If the file cannot be written or the address cannot be listened on.
     pub(super) async fn start(
         options: &PostgresOptions,
+        name: &str,
         state: &Path,
         broker: BrokerOptions,
     ) -> Result<Arc<Self>, Failure> {
@@ -44,7 +45,8 @@ impl PostgresWatch {
         let journal = journal.with_context(|| format!("cannot keep a trace beside {}", state.display()))?;
         let journal = Arc::new(Mutex::new(journal));
         let metrics = Metrics::default();
-        let words = Words { upstream: "database", units: "transactions" };
+        let name = Some(format!("postgres:{name}"));
+        let words = Words { upstream: "database", units: "transactions", name };
         let kept = Arc::clone(&journal);
         let shared = Watch::start(
             &options.shared,
@@ -109,8 +111,10 @@ impl PostgresWatch {
         let metrics = &self.metrics;
         if durable >= end {
             metrics.lag_seconds.set(0.0);
+            self.shared.behind(None);
         } else if let Some(as_of) = as_of {
             metrics.lag_seconds.set(since(as_of, status.clock).as_secs_f64());
+            self.shared.behind(Some(as_of));
         }
         metrics.lag_bytes.set(status.lag_bytes.unwrap_or_default());
         metrics.kept_bytes.set(status.kept_bytes.unwrap_or_default());

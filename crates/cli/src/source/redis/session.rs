@@ -108,7 +108,8 @@ pub(super) async fn follow(
         })
     };
     let metrics = Arc::new(Metrics::default());
-    let words = Words { upstream: "redis", units: "messages" };
+    let name = Some(format!("redis:{}", options.group));
+    let words = Words { upstream: "redis", units: "messages", name };
     let counted = Arc::clone(&metrics);
     let register = move |to: &mut _| counted.register(to);
     let dead = options.dead_letters_file.clone().map(DeadLetters::File);

@@ -83,7 +83,7 @@ pub(in crate::source::postgres) async fn follow(
         options,
         database,
         mapping,
-        watch: PostgresWatch::start(options, &options.outbox_state(), broker.clone()).await?,
+        watch: PostgresWatch::start(options, "outbox", &options.outbox_state(), broker.clone()).await?,
         outgoing: LogOutgoing::new(broker),
         skips: Skips::default(),
         kept: state::read(&options.outbox_state()),
