@@ -174,10 +174,10 @@ impl Inner {
         let told = self.sources.borrow_mut().hear(&report, &self.settings(), now);
         let told = told.map_err(|why| bad(why.to_string()))?;
         self.rows.keep_sources(&self.sources.borrow())?;
-        let notices = self.hear_of(told.into_iter().map(|one| (report.source.clone(), one)), now);
-        self.keep(&notices, now)?;
+        let told = told.into_iter().map(|one| (report.source.clone(), one)).collect();
+        let notices = self.hear_and_keep(told, now)?;
         self.arm(now).await?;
-        json_response(&serde_json::json!({ "notices": notices.len() }))
+        json_response(&serde_json::json!({ "notices": notices }))
     }
 
     /// Judges the sources that should have been heard of by now.
@@ -187,8 +187,22 @@ impl Inner {
         }
         let told = self.sources.borrow_mut().watch(&self.settings(), now);
         self.rows.keep_sources(&self.sources.borrow())?;
+        self.hear_and_keep(told, now).map(drop)
+    }
+
+    /// Tells the board of sources, if there is something to tell; returns how many messages follow. A report of a source that
+    /// is well writes no board.
+    fn hear_and_keep(
+        &self,
+        told: Vec<(String, Transition)>,
+        now: UnixMillis,
+    ) -> std::result::Result<usize, Failure> {
+        if told.is_empty() {
+            return Ok(0);
+        }
         let notices = self.hear_of(told, now);
-        self.keep(&notices, now)
+        self.keep(&notices, now)?;
+        Ok(notices.len())
     }
 
     /// Tells the board of sources.
