@@ -50,12 +50,15 @@ test('an alert is in the overview with the edges where it stands, until it is ov
     return broker.call('POST', '/alerts', { token: TOKENS.admin, body: JSON.stringify({ edge, transitions }) });
   };
   for (const edge of ['ams', 'fra', 'lhr', 'waw']) await tell(edge, 'critical', 0.25);
+  const report = { source: 'postgres:shop', late_ms: 1_500, again_ms: 3_600_000 };
+  await broker.call('POST', '/sources', { token: TOKENS.publish, body: JSON.stringify(report) });
   const console_ = await opened(t, broker, '#/tv/overview');
   if (!console_) return;
   const alerts = console_.page.getByRole('region', { name: 'Alerts' });
   await alerts.getByText('hit-rate of class title at ams, fra and 2 more edges: 25.0 %, beyond 90.0 %').waitFor();
   for (const edge of ['ams', 'fra', 'lhr']) await alerts.getByText(edge, { exact: true }).waitFor();
   await alerts.getByText('and 1 more').waitFor();
+  await console_.page.getByRole('region', { name: 'Sources' }).getByText(/Source postgres:shop 1\.5 s late, heard of/).waitFor();
   await console_.isWell('alerts');
   for (const edge of ['ams', 'fra', 'lhr', 'waw']) await tell(edge, 'ok', 1);
   await alerts.getByText('1 ended lately').waitFor();

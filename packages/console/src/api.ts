@@ -116,6 +116,13 @@ export interface Alert {
   resolved_at?: number;
 }
 
+/** A source, as the board of alerts knows it. */
+export interface Source {
+  name: string;
+  late_ms: number;
+  heard_at: number;
+}
+
 /** A wrong answer that the check by schedule found. */
 export interface Finding {
   at: number;
@@ -196,7 +203,7 @@ export class Api {
   followers = () => this.call<Followers>('GET', '/followers');
   page = (query: Query) => this.call<Page>('GET', '/changes', { query });
   series = (query: Query) => this.call<SeriesAnswer>('GET', '/series', { query });
-  alerts = () => this.call<{ alerts: Alert[] }>('GET', '/alerts');
+  alerts = () => this.call<{ alerts: Alert[]; sources?: Source[] }>('GET', '/alerts');
   checks = () => this.call<{ findings: Finding[] }>('GET', '/checks');
   settings = () => this.call<Settings>('GET', '/settings');
   explain = (key: string, edge?: string) => this.call<Explanation>('GET', entry(key), { query: { explain: 1, edge } });

@@ -1,7 +1,7 @@
 /** The alerts that stand, and those that ended lately. */
 
-import type { Alert } from '../api.js';
-import { ago } from '../format.js';
+import type { Alert, Source } from '../api.js';
+import { ago, duration } from '../format.js';
 import { Name } from './name.js';
 
 /** How many edges of an alert are named. */
@@ -28,6 +28,20 @@ export function Alerts({ alerts }: { alerts: readonly Alert[] }) {
           ))}
         </ul>
       )}
+    </section>
+  );
+}
+
+/** The sources that publish into the catalog, and how late each said that it is. */
+export function Sources({ sources }: { sources: readonly Source[] }) {
+  if (sources.length === 0) return null;
+  return (
+    <section aria-label="Sources">
+      <p class="says">
+        {sources.map(({ name, late_ms: late, heard_at: at }) => (
+          <span key={name}>Source <Name text={name} /> <strong>{duration(late)}</strong> late, heard of {ago(at)}. </span>
+        ))}
+      </p>
     </section>
   );
 }

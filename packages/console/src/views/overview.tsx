@@ -5,7 +5,7 @@ import { useMemo, useRef } from 'preact/hooks';
 import type { ViewProps } from '../app.js';
 import type { Status } from '../api.js';
 import { ago, bytes, duration, percent, short, whole } from '../format.js';
-import { Alerts } from '../parts/alerts.js';
+import { Alerts, Sources } from '../parts/alerts.js';
 import { Checks } from '../parts/checks.js';
 import { CopyCurl } from '../parts/copy.js';
 import { Empty, Trouble } from '../parts/empty.js';
@@ -45,6 +45,7 @@ export function Overview({ api, session, route }: ViewProps) {
     <>
       <Head status={status} log={log.value} />
       {alerts.value && <Alerts alerts={alerts.value.alerts} />}
+      {alerts.value && <Sources sources={alerts.value.sources ?? []} />}
       {isAdmin && (
         <section>
           <div class="section-head">
