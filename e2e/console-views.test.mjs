@@ -83,6 +83,7 @@ test('keys that are checked by schedule: how many are consistent, and the way to
   await checked.getByText('75 % consistent').waitFor();
   assert.equal(await checked.locator('[data-figure=checked]').textContent(), '4');
   await checked.getByText('1 wrong').waitFor();
+  await page.getByRole('article', { name: 'Class title' }).getByText('the check by schedule found wrong answers').waitFor();
   await console_.isWell('checks');
   await checked.getByRole('link', { name: 'title:1' }).click();
   await page.getByRole('article', { name: 'Edge e2e' }).getByText('fresh from').waitFor();

@@ -21,6 +21,7 @@ export function Checks({ catalog, answer, findings }: { catalog: string; answer:
         <span class={`dot ${wrong > 0 ? 'critical' : 'good'}`} /> <strong data-figure="checked">{whole(decided + unknown)}</strong> keys checked beside the origin
         {decided > 0 && <>, <strong>{percent(consistent / decided)}</strong> consistent</>}
         {marked > 0 && <>, {whole(marked)} marked</>}
+        {wrong > 0 && ' '}
         {wrong > 0 && <span class="mark critical">{whole(wrong)} wrong</span>}
         {unknown > 0 && <span class="faint"> · {whole(unknown)} could not be compared</span>}
       </p>
@@ -28,7 +29,7 @@ export function Checks({ catalog, answer, findings }: { catalog: string; answer:
         <ul class="alerts">
           {findings.slice(0, SHOWN).map((one) => (
             <li key={`${one.at} ${one.key}`} class="critical">
-              <a href={addressOf(catalog, 'key', { key: one.key })}><Name text={one.key} /></a> at edge <Name text={one.edge} />: {side(one.served)} was served for {duration(one.at - one.since)}, and the origin says {side(one.origin)}
+              <a href={addressOf(catalog, 'key', { key: one.key })}><Name text={one.key} /></a> at edge <Name text={one.edge} /> was served as {side(one.served)} for {duration(one.at - one.since)}, and the origin says {side(one.origin)}
               <span class="faint">class <Name text={one.class} /> · found {ago(one.at)}</span>
             </li>
           ))}

@@ -27,10 +27,11 @@ function judged(answer: SeriesAnswer, className: string, bound: number | undefin
   const beyond = above(answer, 'staleness_ms', bound ?? Infinity, className);
   const marked = totalOf(sumOf(answer, ['answers_stale'], className));
   const hits = totalOf(sumOf(answer, HITS, className));
+  const wrong = totalOf(sumOf(answer, ['verify_wrong'], className));
   const knowsAge = has(answer, 'staleness_ms');
-  const light: Light = reads === 0 ? 'none' : beyond.above > 0 ? 'critical' : old.above > 0 || marked > 0 ? 'warning' : 'good';
+  const light: Light = wrong > 0 ? 'critical' : reads === 0 ? 'none' : beyond.above > 0 ? 'critical' : old.above > 0 || marked > 0 ? 'warning' : 'good';
   const share = (part: number, all: number) => (all > 0 ? part / all : 0);
-  return { className, bound, reads, light, knowsAge, hits: share(hits, reads), old: share(old.above, old.all), beyond: share(beyond.above, beyond.all), marked: share(marked, reads) };
+  return { className, bound, reads, light, wrong, knowsAge, hits: share(hits, reads), old: share(old.above, old.all), beyond: share(beyond.above, beyond.all), marked: share(marked, reads) };
 }
 
 const SAYS: Record<Light, string> = {
@@ -57,7 +58,7 @@ export function Classes({ answer, settings }: { answer: SeriesAnswer; settings: 
           <header>
             <span class={`dot ${one.light}`} />
             <h3><Name text={one.className} /></h3>
-            <span>{SAYS[one.light]}</span>
+            <span>{one.wrong > 0 ? 'the check by schedule found wrong answers' : SAYS[one.light]}</span>
             <span class="faint">
               {whole(one.reads)} reads · {percent(one.hits)} hits · {percent(one.marked)} marked stale
               {one.knowsAge && <> · {percent(one.old)} older than the newest change</>}
