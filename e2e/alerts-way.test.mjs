@@ -3,7 +3,9 @@
 import { deepStrictEqual as sameAll, ok, strictEqual as same } from 'node:assert';
 import { test } from 'node:test';
 
+import { until } from './edge.mjs';
 import { startValues } from './origin.mjs';
+import { startLine } from './proxy.mjs';
 import { checkSignature, CLASSES, Receiver, SECRET } from './receiver.mjs';
 import { Served } from './served.mjs';
 import { newsreel, TOKENS } from './system.mjs';
@@ -111,4 +113,38 @@ test('an origin that fails is told of by class, rule, edge and value, and so is 
     same(value, rule === 'hit-rate' ? 1 : 0);
   }
   same((await newsreel('alerts', '--check', ...at)).code, 0);
+});
+
+test('an edge that was cut off from the broker of another deployment tells of it once the line is back', { timeout: 120_000 }, async (t) => {
+  const [receiver, origin] = [await Receiver.start(t), await startValues(t)];
+  const hooks = { ALERT_HOOKS: JSON.stringify([{ url: receiver.url, secret: 'ALERT_SECRET' }]), ALERT_SECRET: SECRET };
+  const near = await (await Served.at(t, { vars: hooks, classes: CLASSES })).start();
+  const line = await startLine(t, Number(new URL(near.broker.url).port));
+  const vars = { EDGE: 'far', ORIGIN_URL: origin.url, BROKER_URL: line.url, BROKER_TOKEN: TOKENS.admin };
+  const { broker: far } = await (await Served.at(t, { vars, classes: CLASSES, around: 'alerts.worker.mjs' })).start();
+  const post = (path, body) => fetch(far.url + path, { method: 'POST', body });
+  const step = async () => {
+    await post('/clock', '60000');
+    const { headers } = await far.read('title:1');
+    await post('/ring?of=REPLICA', 'tv@far');
+    return headers.get('newsreel-freshness');
+  };
+  const open = async () => (await near.broker.call('GET', '/alerts', { token: TOKENS.admin })).json.alerts;
+
+  origin.set('title:1', 'here');
+  ok(/^fresh/.test(await step()));
+  line.cut('close');
+  for (let n = 0; n < 5; n += 1) await step();
+  sameAll(await open(), [], 'the board is behind the same line');
+  line.mend();
+  const followers = async () => (await near.broker.call('GET', '/followers', { token: TOKENS.admin })).json.followers;
+  await until(async () => (await followers()).some(({ name }) => name === 'far'), 'the edge follows again', 30_000);
+  while (receiver.messages.length === 0) await step();
+  const [message] = receiver.messages;
+  checkSignature(message);
+  const { rule, edges, severity, value, threshold } = message.json.data.alert;
+  sameAll([message.json.type, rule, edges, severity, threshold], ['newsreel.alert.raised', 'edge-gone', ['far'], 'warning', 120_000]);
+  ok(value > 120_000 && value < 600_000, `${value} ms`);
+  while (receiver.messages.length === 1) await step();
+  same(receiver.messages[1].json.type, 'newsreel.alert.resolved');
 });
