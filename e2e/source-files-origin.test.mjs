@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { FilesSource, MAP, ndjson, replace, startFilesOrigin, title } from './files.mjs';
-import { until, versions } from './source.mjs';
+import { kills, until, versions } from './source.mjs';
 import { randomFrom } from './random.mjs';
 import { startBroker } from './served.mjs';
 import { freePort, temporaryFolder } from './system.mjs';
 
 /** How often the source is killed. */
-const KILLS = Number(process.env.NEWSREEL_KILLS ?? 50);
+const KILLS = kills(50);
 
 /** A dump in a folder of its own, an edge that asks an origin of it, and a source of it. */
 async function begin(t, rows, { flags = ['--initial', 'nothing'] } = {}) {

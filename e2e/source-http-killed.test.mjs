@@ -5,12 +5,12 @@ import { strictEqual as same, deepStrictEqual as sameAll, ok } from 'node:assert
 import { test } from 'node:test';
 
 import { Api, HttpSource, misbehave } from './api.mjs';
-import { until, versions } from './source.mjs';
+import { kills, until, versions } from './source.mjs';
 import { randomFrom } from './random.mjs';
 import { startBroker } from './served.mjs';
 
 /** How often the source is killed. */
-const KILLS = Number(process.env.KILLS ?? 15);
+const KILLS = kills(15);
 const IDS = 40;
 const SHOWN = [misbehave.busy('0'), misbehave.status(503), misbehave.errorIn200, misbehave.cutOff, misbehave.hangUp, misbehave.html];
 

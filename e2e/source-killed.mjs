@@ -11,8 +11,6 @@ import { randomFrom } from './random.mjs';
 import { startBroker } from './served.mjs';
 import { temporaryFolder } from './system.mjs';
 
-/** How often the source is killed. */
-export const KILLS = 50;
 const CLIENTS = 4;
 const MAP = `[[map]]
 from = "marks"
@@ -144,7 +142,7 @@ async function edgeReadsRows(pg, broker) {
 }
 
 /** Kills a source with these flags amid the transactions of clients, and compares what was published with the rows. */
-export async function killed(t, bin, { flags = [], settings = {} } = {}) {
+export async function killed(t, bin, { times, flags = [], settings = {} }) {
   const seed = Number(process.env.SEED ?? Date.now() % 1e6);
   t.diagnostic(`SEED=${seed}`);
   const random = below(seed);
@@ -160,14 +158,14 @@ export async function killed(t, bin, { flags = [], settings = {} } = {}) {
   let stop = false;
   const reading = read(broker, () => stop);
   const clients = Array.from({ length: CLIENTS }, (_, client) => write(pg, client, below(seed + client), () => stop, committed));
-  for (let kill = 0; kill < KILLS; kill += 1) {
+  for (let kill = 0; kill < times; kill += 1) {
     await new Promise((resolve) => setTimeout(resolve, random(400)));
     await source.kill();
     if (kill % 20 === 10) {
       await pg.end('SIGQUIT');
       await pg.start();
     }
-    if (kill === KILLS / 2) await pg.sql('BEGIN; INSERT INTO marks VALUES (99, 0); INSERT INTO titles SELECT n FROM generate_series(100001, 105000) n; COMMIT');
+    if (kill === Math.floor(times / 2)) await pg.sql('BEGIN; INSERT INTO marks VALUES (99, 0); INSERT INTO titles SELECT n FROM generate_series(100001, 105000) n; COMMIT');
     source.start();
   }
   stop = true;

@@ -6,12 +6,11 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
 
-import { until, versions } from './source.mjs';
+import { kills, until, versions } from './source.mjs';
 import { randomFrom } from './random.mjs';
 import { Redis, RedisSource, servers } from './redis.mjs';
 import { startBroker } from './served.mjs';
 
-const KILLS = Number(process.env.KILLS ?? 50);
 const STREAMS = ['catalog', 'catalog-2'];
 const IDS = 20;
 // The tag tells each entry from any other.
@@ -62,8 +61,9 @@ async function read(broker, stopped) {
   return count;
 }
 
-for (const { name, bin } of servers()) {
-  test(`${name}: killed ${KILLS} times, every entry is one version in the order of its stream`, { timeout: 300_000 }, async (t) => {
+for (const [newer, { name, bin }] of servers().toReversed().entries()) {
+  const times = kills(newer === 0 ? 50 : 10);
+  test(`${name}: killed ${times} times, every entry is one version in the order of its stream`, { timeout: 300_000 }, async (t) => {
     const seed = Number(process.env.SEED ?? Date.now() % 1e6);
     t.diagnostic(`SEED=${seed}`);
     const [random, titles] = [randomFrom(seed), new Map()];
@@ -73,7 +73,7 @@ for (const { name, bin } of servers()) {
     const sources = [0, 1].map(() => new RedisSource(t, { url: redis.url, broker: broker.url, map: MAP, flags: [...flags, '--max-failures', '0'] }).start());
     let stop = false;
     const [writing, reading] = [write(redis, titles, random, () => stop), read(broker, () => stop)];
-    for (let kill = 0; kill < KILLS; kill += 1) {
+    for (let kill = 0; kill < times; kill += 1) {
       await new Promise((resolve) => setTimeout(resolve, random() * 250));
       if (kill % 12 === 7) {
         await redis.kill();

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { Source, servers, startPostgres, startStandby } from './postgres.mjs';
+import { Source, newest, startPostgres, startStandby } from './postgres.mjs';
 import { reached, until, versions } from './source.mjs';
 import { startBroker } from './served.mjs';
 import { newsreel, temporaryFolder } from './system.mjs';
@@ -37,7 +37,7 @@ async function follow(t, pg, { url = pg.url, tables = [TABLE], map = MAP, flags 
   return { broker, source, after, state: join(folder, 'state') };
 }
 
-for (const { name, bin } of servers()) {
+for (const { name, bin } of newest()) {
   const on = { skip: bin ? false : `no PostgreSQL ${name} here`, timeout: 240_000 };
   const suite = (title, run) => test(`PostgreSQL ${name}: ${title}`, on, run);
 

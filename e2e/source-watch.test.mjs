@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Follower } from './follower.mjs';
-import { Source, servers, startPostgres } from './postgres.mjs';
+import { Source, newest, startPostgres } from './postgres.mjs';
 import { until } from './source.mjs';
 import { startLine } from './proxy.mjs';
 import { startBroker } from './served.mjs';
@@ -48,7 +48,7 @@ async function started(t, bin, { flags = [], settings } = {}) {
 /** Writes so much of the log, for a table that is not mapped. */
 const write = (pg, mib) => pg.sql(...Array.from({ length: mib }, () => `INSERT INTO others SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 32768)`));
 
-for (const { name, bin } of servers()) {
+for (const { name, bin } of newest()) {
   const on = { skip: bin ? false : `no PostgreSQL ${name} here`, timeout: 240_000 };
   const suite = (title, run) => test(`PostgreSQL ${name}: ${title}`, on, run);
 

@@ -56,6 +56,9 @@ export class RunningSource {
   }
 }
 
+/** How often a story kills what it is about: `of` times, or as often as the variable KILLS says. */
+export const kills = (of) => Number(process.env.KILLS ?? of);
+
 /** Waits until something holds. */
 export async function until(holds, what, ms = 30_000) {
   const end = Date.now() + ms;
