@@ -211,6 +211,19 @@ mod tests {
     }
 
     #[test]
+    fn a_publish_says_which_hook_and_message_it_is_of() {
+        let body = r#"{"type":"updated","titleId":"1"}"#;
+        let cause = |id| lines(id, body, Arrival::InOrder).remove(0).publish.cause.members();
+        assert_eq!(cause(Some("m-1")), r#","source":{"name":"hook:h","id":"m-1","at":7}"#);
+        assert_eq!(
+            cause(Some("\u{1}queue:9")),
+            r#","source":{"name":"hook:h","at":7}"#,
+            "a queue's id is its own"
+        );
+        assert_eq!(cause(None), r#","source":{"name":"hook:h","at":7}"#);
+    }
+
+    #[test]
     fn hundreds_of_tags_in_one_call_are_one_version() {
         let tags: Vec<String> = (0..700).map(|n| format!("t{n}")).collect();
         let published =

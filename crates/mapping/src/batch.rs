@@ -295,6 +295,19 @@ mod tests {
     }
 
     #[test]
+    fn every_publish_is_part_of_the_last_trace_that_is_known() {
+        let trace = |number: u8| format!("00-{number:032x}-{number:016x}-01").parse().ok();
+        let (mut all, mut part) = (batch(10_000), batch(10_000));
+        all.trace(trace(1));
+        part.trace(trace(2));
+        (0..1_500).for_each(|n| part.add(update(&format!("t:{n}"))));
+        all.append(part);
+        all.trace(None);
+        let traces: Vec<_> = all.into_publishes().into_iter().map(|one| one.cause.traceparent).collect();
+        assert_eq!(traces, [trace(2), trace(2)]);
+    }
+
+    #[test]
     fn tags_that_differ_in_case_alone_are_not_in_one_publish() {
         let mut batch = batch(10);
         ["a", "B", "A", "b"].into_iter().for_each(|name| batch.add(tag(name)));

@@ -238,6 +238,18 @@ fn a_batch_of_cloud_events_is_mapped_in_order() {
 }
 
 #[test]
+fn the_trace_of_one_event_is_found_and_a_broken_one_is_no_reason_to_refuse_it() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (traceparent, found) in [(TRACE, TRACE.parse().ok()), ("00-x", None)] {
+        let event = format!(
+            r#"{{"specversion":"1.0","id":"1","source":"c","type":"title.updated","data":{{"id":1}},"traceparent":"{traceparent}"}}"#
+        );
+        let outcome = expect(CLOUD, "s", &Message::of_body(event.as_bytes()), r#"[{"key":"title:1"}]"#);
+        assert_eq!(outcome.traceparent, found);
+    }
+}
+
+#[test]
 fn what_is_no_cloud_event_says_what_it_lacks() {
     for (body, why) in [
         ("{}", "no CloudEvent: there is no specversion"),
