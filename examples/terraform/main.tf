@@ -83,16 +83,18 @@ resource "cloudflare_worker_version" "newsreel" {
     },
   ]
 
-  # The classes keep their rows in SQLite. The platform takes a migration once, by its tag.
+  # The classes keep their rows in SQLite. The platform takes a migration once, by its tag. A deployment that has the tag v1
+  # already needs `old_tag = "v1"` and the class AlertBoard alone.
   migrations = {
-    new_tag            = "v1"
-    new_sqlite_classes = ["Broker", "Replica"]
+    new_tag            = "v2"
+    new_sqlite_classes = ["Broker", "Replica", "AlertBoard"]
   }
 
   bindings = concat(
     [
       { type = "durable_object_namespace", name = "BROKER", class_name = "Broker" },
       { type = "durable_object_namespace", name = "REPLICA", class_name = "Replica" },
+      { type = "durable_object_namespace", name = "ALERT_BOARD", class_name = "AlertBoard" },
       { type = "kv_namespace", name = "ENTRIES", namespace_id = cloudflare_workers_kv_namespace.entries.id },
       { type = "r2_bucket", name = "COPIES", bucket_name = cloudflare_r2_bucket.copies.name },
     ],
