@@ -16,6 +16,7 @@ newsreel-bindgen [OPTION…] --target module|web --out-dir DIR FILE.wasm
   --no-typescript                      writes no .d.ts
   --keep-debug                         keeps DWARF
   --omit-default-module-path           (web) leaves it to the caller where the wasm is
+  --remove-name-section                leaves the names of functions out
   --remove-producers-section
   --experimental-reset-state-function  exports __wbg_reset_state, which instantiates the wasm anew
   --force-enable-abort-handler         calls the abort handler where panics abort, too
@@ -57,6 +58,7 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<()> {
             "--no-typescript" => bindgen.typescript(false),
             "--keep-debug" => bindgen.keep_debug(true),
             "--omit-default-module-path" => bindgen.omit_default_module_path(true),
+            "--remove-name-section" => bindgen.remove_name_section(true),
             "--remove-producers-section" => bindgen.remove_producers_section(true),
             "--experimental-reset-state-function" => bindgen.reset_state_function(true),
             "--force-enable-abort-handler" => bindgen.force_enable_abort_handler(true),
