@@ -22,7 +22,8 @@ A cell has the median of the rounds, the least and the greatest round in bracket
 Newsreel is in that row: above 1 Newsreel is better, whether the row counts operations or time. A ratio is taken within
 each round, and the median of these ratios is shown. CPU is that of the server's process, as Linux counts it, and so
 leaves out the load generator; memory is what the process has resident beyond what it had without the followers. Each
-measurement has a server of its own on an empty folder, which is under load for two seconds before it is measured.
+measurement has a server of its own on an empty folder, which is under load before it is measured: for two seconds, and for
+eight where reads come from memory.
 
 - **Newsreel** is the deployed Worker on bare `workerd serve`.
 - **JS object** is [log.mjs](../crates/bench/peers/log.mjs), a Durable Object written by hand that keeps a log in SQLite and sends it
