@@ -133,42 +133,37 @@ impl BrokerClient {
 
     /// Has a message sent to every receiver of alerts.
     pub(crate) async fn test_alerts(&self) -> Result<String, CallError> {
-        let request = self.request(Method::POST, "/alerts").header("Content-Type", "application/json");
-        http::call(request.body(r#"{"test":true}"#), BROKER).await
+        http::call(self.post("/alerts", r#"{"test":true}"#.to_owned()), BROKER).await
     }
 
     /// Tells the deployment how late a source is.
     pub(crate) async fn tell_source(&self, report: &SourceReport) -> Result<String, CallError> {
         let body = serde_json::to_string(report).expect("a report is JSON");
-        let request = self.request(Method::POST, "/sources").header("Content-Type", "application/json");
-        http::call(request.body(body), BROKER).await
+        http::call(self.post("/sources", body), BROKER).await
     }
 
     /// Has a source forgotten that is gone for good.
     pub(crate) async fn forget_source(&self, name: &str) -> Result<String, CallError> {
         let body = serde_json::json!({ "forget": name }).to_string();
-        let request = self.request(Method::POST, "/alerts").header("Content-Type", "application/json");
-        http::call(request.body(body), BROKER).await
+        http::call(self.post("/alerts", body), BROKER).await
     }
 
     /// Has the edge at this address fill the keys of the body; returns what it wrote of them.
     pub(crate) async fn fill(&self, body: String) -> Result<String, CallError> {
-        let request = self.request(Method::POST, "/fill").timeout(FILL_TIMEOUT);
-        http::call(request.header("Content-Type", "application/json").body(body), BROKER).await
+        http::call(self.post("/fill", body).timeout(FILL_TIMEOUT), BROKER).await
     }
 
     /// Publishes once and returns the receipt as the broker wrote it. Only a receipt is an acknowledgement:
     /// a success without one came from something else than a broker.
     pub(crate) async fn publish(&self, key: &str, body: String, wait: Wait) -> Result<String, CallError> {
         let request = match wait {
-            Wait::Acknowledged => self.request(Method::POST, "/changes"),
+            Wait::Acknowledged => self.post("/changes", body),
             Wait::Applied(time) => {
                 let path = format!("/changes?wait=applied&timeout_ms={}", time.as_millis());
-                self.request(Method::POST, &path).timeout(time + http::ANSWER_TIMEOUT)
+                self.post(&path, body).timeout(time + http::ANSWER_TIMEOUT)
             }
         };
-        let request = request.header("Idempotency-Key", key).header("Content-Type", "application/json");
-        let answer = http::call(request.body(body), BROKER).await?;
+        let answer = http::call(request.header("Idempotency-Key", key), BROKER).await?;
         match serde_json::from_str::<Receipt>(&answer) {
             Ok(_) => Ok(answer),
             Err(error) => {
@@ -198,6 +193,10 @@ impl BrokerClient {
     async fn answers_to_lines(&self, lines: String) -> Result<String, CallError> {
         let request = self.request(Method::POST, "/changes").header("Content-Type", ndjson::MEDIA_TYPE);
         http::call(request.body(lines), BROKER).await
+    }
+
+    fn post(&self, path: &str, json: String) -> RequestBuilder {
+        self.request(Method::POST, path).header("Content-Type", "application/json").body(json)
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

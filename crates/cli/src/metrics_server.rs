@@ -20,7 +20,7 @@ const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=u
 
 /// Metrics that a command serves while it runs.
 pub(crate) trait Served: Send + Sync + 'static {
-    /// Returns the metrics.
+    /// Returns the registry that holds every metric of the command.
     fn registry(&self) -> &Registry;
 
     /// Returns the answer of `/healthz`.
@@ -43,8 +43,8 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     )
 }
 
-/// Serves `/metrics`, and `/healthz` for a process that is alive, until the command ends. `command` says on stderr whose
-/// they are.
+/// Serves `/metrics`, and `/healthz` for a process that is alive, until the command ends. The address is told on stderr, with the
+/// name of the command.
 ///
 /// # Errors
 /// If the address cannot be listened on.

@@ -24,6 +24,9 @@ export interface Filters {
   readonly source: string;
 }
 
+/** The filters that every version passes. */
+export const EVERY_VERSION: Filters = { key: '', class: '', tag: '', op: '', source: '' };
+
 /** When a follower was first seen to have acknowledged a version. */
 interface Sighting {
   readonly version: number;

@@ -67,7 +67,7 @@ impl Rows {
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
     }
 
-    /// Writes the sources.
+    /// Writes the sources of the catalog, and how late each is, in the place of those that were written before.
     pub(super) fn keep_sources(&self, sources: &Sources) -> Result<()> {
         self.database.set_meta(SOURCES, &serde_json::to_string(sources)?)
     }

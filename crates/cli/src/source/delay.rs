@@ -7,6 +7,11 @@ use hdrhistogram::Histogram;
 /// How long an estimate of the other clock stands against a worse one.
 const CLOCK_KEPT_MILLIS: i64 = 30_000;
 
+/// Returns the time from a change at `at` until `now`, both in Unix milliseconds by one clock.
+pub(crate) fn since(at: i64, now: i64) -> Duration {
+    Duration::from_millis(u64::try_from(now - at).unwrap_or_default())
+}
+
 /// The events since the last report.
 #[derive(Debug)]
 pub(crate) struct Delays {

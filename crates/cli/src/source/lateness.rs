@@ -6,6 +6,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
+use super::delay::since;
+
 /// The delays and waits of a source since its last report.
 #[derive(Debug)]
 pub(crate) struct Lateness {
@@ -19,7 +21,7 @@ pub(crate) struct Lateness {
     away: BTreeMap<String, Instant>,
 }
 
-/// What a source says of itself.
+/// How late a source is, in one report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Late {
     /// The most that is known.
@@ -62,8 +64,8 @@ impl Lateness {
     /// Returns how late the source is when it is `now` by the other side's clock, and begins a new report.
     pub(crate) fn take(&mut self, now: i64) -> Late {
         let durable = Duration::from_millis(self.durable.value_at_quantile(0.99));
-        let since = |at: i64| Duration::from_millis(u64::try_from(now - at).unwrap_or_default());
-        let waits = self.oldest.into_iter().chain(self.behind).map(since).max().unwrap_or_default();
+        let waits =
+            self.oldest.into_iter().chain(self.behind).map(|at| since(at, now)).max().unwrap_or_default();
         let away = self.away.values().map(Instant::elapsed).max().unwrap_or_default();
         let publishes = self.durable.len();
         self.durable.reset();

@@ -15,7 +15,7 @@ use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::delay::{Delays, OtherClock};
+use super::delay::{Delays, OtherClock, since};
 use super::lateness::{Late, Lateness};
 use super::metrics::{Asked, Metrics, Side, Wide};
 use super::options::SourceOptions;
@@ -47,8 +47,8 @@ pub(crate) struct Words {
     pub(crate) upstream: &'static str,
     /// The plural of what that side has its changes in, such as `transactions`.
     pub(crate) units: &'static str,
-    /// The name of the source among the others of its catalog, the same after each start; `None` if it ends by itself, and so
-    /// cannot be late.
+    /// The name of the source among the others of its catalog, the same after each start; `None` for a run that ends by itself:
+    /// such a run tells the deployment nothing.
     pub(crate) name: Option<String>,
 }
 
@@ -300,11 +300,6 @@ impl Watch {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Returns the time since a change.
-pub(crate) fn since(at: i64, now: i64) -> Duration {
-    Duration::from_millis(u64::try_from(now - at).unwrap_or_default())
 }
 
 /// Returns the time here, in Unix milliseconds.

@@ -113,8 +113,8 @@ fn total(page: &SeriesPage, name: &str, class: Option<&str>) -> u64 {
     page.series.iter().filter(is_it).flat_map(|one| one.values.iter().flatten()).sum()
 }
 
-/// Returns the bound below which 99 of 100 observations of a class are, or of all classes. Past the last bound it is twice
-/// that.
+/// Returns the bound below which 99 of 100 observations of a class are, or of all classes. Past the last bound it is twice the
+/// last bound.
 fn quantile(page: &SeriesPage, name: &str, class: Option<&str>) -> Option<Measured> {
     let is_it =
         |one: &&HistogramSeries| one.name == name && (class.is_none() || one.class.as_deref() == class);

@@ -29,7 +29,7 @@ const LEAST_PAUSE: Duration = Duration::from_secs(1);
 /// The most time between them: the board forgets an alert that nobody repeats for half an hour.
 const MOST_PAUSE: Duration = Duration::from_secs(60);
 
-/// What a source says of itself: the body of `POST sources`.
+/// The report of a source on its own lateness: the body of `POST sources`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceReport {
     /// The name of the source, the same after each start.
@@ -48,7 +48,7 @@ pub struct SourceReport {
 /// A source, as `GET alerts` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownSource {
-    /// The name.
+    /// The name of the source, as its reports give it.
     pub name: String,
     /// How late the source said that it is.
     pub late_ms: u64,

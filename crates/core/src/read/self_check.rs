@@ -7,7 +7,7 @@
 
 use crate::wire::Position;
 
-/// What one look at a key saw: the origin before, the edge's answer, the origin after.
+/// The three answers of one look at a key: the origin's, the edge's, and the origin's again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look<V> {
     /// The value that the origin gave before the edge was asked.

@@ -9,8 +9,7 @@ use crate::http::json_response;
 use crate::protocol::Call;
 use crate::reader::context::ReadContext;
 use crate::reader::cron::home;
-use crate::reader::sync::call;
-use crate::streams;
+use crate::reader::edges::ask;
 
 /// The answer of `GET checks`.
 #[derive(Serialize)]
@@ -25,11 +24,6 @@ struct Checks<'a> {
 /// # Errors
 /// When the replica that keeps them cannot be reached.
 pub(crate) async fn show(context: &ReadContext) -> Result<Response> {
-    let home = home(&context.config);
-    let response = call(context, &home, Call::Findings, "").await?;
-    if response.status_code() != 200 {
-        return Err(format!("the replica {home} answered {}", response.status_code()).into());
-    }
-    let findings = serde_json::from_str(&streams::read_body_text(&response, &[]).await?)?;
+    let findings = ask(context, &home(&context.config), Call::Findings, "").await?;
     json_response(&Checks { catalog: &context.catalog, findings })
 }

@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 use newsreel_core::wire::page::Followers;
 use newsreel_core::wire::series::MAX_EDGES;
 use serde::de::DeserializeOwned;
-use worker::{Headers, Response, Result, console_warn};
+use worker::{Headers, Result, console_warn};
 
 use crate::broker;
 use crate::protocol::Call;
@@ -41,10 +41,8 @@ pub(crate) async fn ask_all<T: DeserializeOwned>(
 ) -> Result<Vec<String>> {
     let mut names = online(context).await?;
     let mut left_out = names.split_off(names.len().min(MAX_EDGES));
-    let asked = stream::iter(names).map(async |edge| {
-        let answer = call(context, &edge, what, &body_for(&edge)).await;
-        (read(answer).await, edge)
-    });
+    let asked =
+        stream::iter(names).map(async |edge| (ask(context, &edge, what, &body_for(&edge)).await, edge));
     let mut answers = std::pin::pin!(asked.buffer_unordered(AT_ONCE));
     while let Some((answer, edge)) = answers.next().await {
         match answer {
@@ -59,8 +57,17 @@ pub(crate) async fn ask_all<T: DeserializeOwned>(
     Ok(left_out)
 }
 
-async fn read<T: DeserializeOwned>(answer: Result<Response>) -> Result<T> {
-    let response = answer?;
+/// Asks the replica at an edge; its answer is JSON.
+///
+/// # Errors
+/// When it cannot be reached, or answers with another status than 200; the text says which.
+pub(crate) async fn ask<T: DeserializeOwned>(
+    context: &ReadContext,
+    edge: &str,
+    what: Call,
+    body: &str,
+) -> Result<T> {
+    let response = call(context, edge, what, body).await?;
     let text = streams::read_body_text(&response, &[]).await?;
     if response.status_code() != 200 {
         return Err(format!("the replica answered {}: {text}", response.status_code()).into());

@@ -17,12 +17,12 @@ use crate::clock::now;
 use crate::protocol::Call;
 use crate::reader::context::ReadContext;
 use crate::reader::drive::{FinishedRead, Values, fetch, run};
+use crate::reader::edges::ask;
 use crate::reader::explain::Explanation;
 use crate::reader::metrics;
 use crate::reader::response::headers::Provenance;
 use crate::reader::state::reader;
-use crate::reader::sync::{call, post};
-use crate::streams;
+use crate::reader::sync::call;
 
 /// How long after the origin has a value its publish may come.
 const PUBLISH_TAKES: Duration = Duration::from_secs(5);
@@ -94,8 +94,7 @@ impl<'a> Side<'a> {
 /// # Errors
 /// When the edge's replica cannot be reached. What was not counted then is checked by the next run.
 pub(crate) async fn check(context: &ReadContext, most: u64, home: &str) -> Result<usize> {
-    let response = post(context, Call::Checkable, &most.to_string()).await?;
-    let keys: Vec<Key> = serde_json::from_str(&streams::read_body_text(&response, &[]).await?)?;
+    let keys: Vec<Key> = ask(context, &context.edge, Call::Checkable, &most.to_string()).await?;
     let mut suspects = Vec::new();
     for key in &keys {
         let Some(Seen { look, .. }) = look(context, key).await else {

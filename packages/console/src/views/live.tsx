@@ -8,7 +8,7 @@ import type { ViewProps } from '../app.js';
 import { Problem } from '../api.js';
 import { clock, targetOf, whole } from '../format.js';
 import { useShortcuts } from '../keys.js';
-import { type Filters, LiveLog, type LiveRow } from '../live-log.js';
+import { EVERY_VERSION, type Filters, LiveLog, type LiveRow } from '../live-log.js';
 import { follow } from '../newsreel/follow.js';
 import { CopyCurl } from '../parts/copy.js';
 import { Empty, Trouble } from '../parts/empty.js';
@@ -75,7 +75,7 @@ export function LiveView(props: ViewProps) {
   const [open, setOpen] = useQuery(route, 'version');
   const filters: Filters = { key, class: className, tag, op, source };
   const [held, setHeld] = useState<{ rows: LiveRow[]; heard: number }>();
-  const pause = () => setHeld((before) => (before ? undefined : { rows: log.passing({ key: '', class: '', tag: '', op: '', source: '' }), heard: log.heard }));
+  const pause = () => setHeld((before) => (before ? undefined : { rows: log.passing(EVERY_VERSION), heard: log.heard }));
   useShortcuts({ p: pause });
 
   const passing = log.passing(filters);

@@ -17,7 +17,8 @@ use super::slot::SlotStatus;
 use super::trace::Journal;
 use crate::broker::BrokerOptions;
 use crate::exit::{Failure, note};
-use crate::source::watch::{Watch, Words, since};
+use crate::source::delay::since;
+use crate::source::watch::{Watch, Words};
 
 /// The account of one running source.
 pub(super) struct PostgresWatch {
