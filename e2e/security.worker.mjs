@@ -21,6 +21,11 @@ const watched = (Production, kind) =>
       touched.push(`${this.touched} called`);
       return super.fetch(request);
     }
+
+    publish(...words) {
+      touched.push(`${this.touched} called`);
+      return super.publish(...words);
+    }
   };
 
 export { AlertBoard } from 'WORKER';

@@ -5,6 +5,8 @@
 // the wasm anew, and `state.instanceId` counts up. An object made before lies in memory that is gone, so each call first
 // makes it anew. The Worker's own handlers have no state: they always call the wasm that runs.
 
+import { DurableObject } from 'cloudflare:workers';
+
 import { entrypointOf } from './binding.mjs';
 import * as wasm from './index.js';
 
@@ -16,14 +18,23 @@ globalThis.queueMicrotask = (task) => void settled.then(task);
 
 const state = wasm.__worker_init_state();
 
-/** A class whose instances outlive the instance of the wasm that they were made in. */
-const renewable = (Class) =>
-  class {
+/** A class whose instances outlive the instance of the wasm that they were made in; `calls` are methods for other objects and Workers. */
+const renewable = (Class, ...calls) =>
+  class extends DurableObject {
     #made;
     #instanceId;
     #instance;
 
+    static {
+      for (const name of calls) {
+        this.prototype[name] = function (...words) {
+          return this.#renewed()[name](...words);
+        };
+      }
+    }
+
     constructor(...words) {
+      super(...words);
       this.#made = words;
       this.#renewed();
     }
@@ -58,7 +69,7 @@ const renewable = (Class) =>
   };
 
 export const AlertBoard = renewable(wasm.AlertBoard);
-export const Broker = renewable(wasm.Broker);
+export const Broker = renewable(wasm.Broker, 'publish');
 export const Replica = renewable(wasm.Replica);
 export const Newsreel = entrypointOf(wasm);
 export default {

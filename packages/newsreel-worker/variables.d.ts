@@ -129,7 +129,10 @@ export interface Variables {
   FOLLOW_PER_SECOND?: number | string;
   /** The log seals its rows into a segment when there are this many bytes of them. Default: 256 KiB. */
   LOG_SEGMENT_BYTES?: number | string;
-  /** The log keeps this many bytes of segments in full and compacts older ones. Default: 32 MiB. */
+  /**
+   * The log keeps this many bytes of segments in full and compacts older ones. While versions keep coming it keeps up to
+   * twice as many. Default: 32 MiB.
+   */
   LOG_KEEP_BYTES?: number | string;
   /**
    * The log forgets a compacted version when it is this old. Longer than ttl and stale time of any class together, here

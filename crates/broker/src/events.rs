@@ -61,6 +61,12 @@ impl CatalogEvents {
         self.publishing.alarm();
     }
 
+    /// Takes publishes that the front door let through and has read, all in one call; returns the lines of its answer.
+    pub(crate) async fn publish_together(&self, heads: &str, bodies: &[u8]) -> String {
+        self.driver.series.requested();
+        self.publishing.publish_together(heads, bodies).await
+    }
+
     /// Answers a request that the front door let through.
     pub(crate) async fn answer(&self, request: web_sys::Request) -> RawAnswer {
         self.driver.series.requested();

@@ -30,6 +30,9 @@ extern "C" {
     fn respond(status: u16, lines: &str, text: &str) -> Result<web_sys::Response, JsValue>;
 }
 
+/// The header that says that a receipt is of an earlier publish.
+pub(crate) const REPLAYED: &str = "Idempotent-Replayed";
+
 /// The part of a request by which its way is found, and of a publish what stands before its body.
 #[derive(Default)]
 pub(crate) struct RequestHead {
@@ -132,11 +135,16 @@ pub(crate) fn problem_response(problem: &Problem) -> worker::Result<Response> {
 }
 
 fn raw_problem(problem: &Problem) -> worker::Result<web_sys::Response> {
+    Ok(respond(problem.status(), &header_lines(problem), &problem.to_json())?)
+}
+
+/// Returns the headers of a problem, a line each.
+pub(crate) fn header_lines(problem: &Problem) -> String {
     let mut lines = format!("Content-Type:{}", problem::MEDIA_TYPE);
     for (name, value) in problem.headers() {
         lines.extend(["\n", name, ":", &value]);
     }
-    Ok(respond(problem.status(), &lines, &problem.to_json())?)
+    lines
 }
 
 /// Returns the headers with these names and values.

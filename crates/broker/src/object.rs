@@ -1,6 +1,6 @@
-//! The Durable Object of one catalog: its five handlers.
+//! The Durable Object of one catalog: its five handlers, and the call by which the front door publishes.
 //!
-//! Only a request needs a promise: what a socket says is handled before its handler returns. The macro of `worker` for
+//! Only a request and that call need a promise: what a socket says is handled before its handler returns. The macro of `worker` for
 //! Durable Objects makes a promise of every event.
 
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
@@ -17,6 +17,7 @@ use crate::driver::BrokerDriver;
 use crate::driver::rows::OpenError;
 use crate::events::CatalogEvents;
 use crate::http::answer_or_problem;
+use crate::publish::{count, refused};
 
 /// The broker of one catalog.
 #[wasm_bindgen]
@@ -58,6 +59,19 @@ impl Broker {
                 Err(problem) => Err(problem.into()),
             };
             Ok(answer_or_problem(answer)?.into())
+        };
+        future_to_promise(AssertUnwindSafe(answered))
+    }
+
+    /// Takes publishes with small bodies, many at once; promises the lines of the answer.
+    pub fn publish(&self, heads: String, bodies: Vec<u8>) -> Promise {
+        let events = self.events.clone();
+        let answered = async move {
+            let lines = match events {
+                Ok(events) => events.publish_together(&heads, &bodies).await,
+                Err(problem) => refused(count(&heads), &problem),
+            };
+            Ok(lines.into())
         };
         future_to_promise(AssertUnwindSafe(answered))
     }

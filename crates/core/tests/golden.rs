@@ -351,7 +351,7 @@ fn fold(case: &Case) {
         let rows: Vec<VersionRow> = rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect();
         let named = rows.iter().flat_map(|row| &row.changes).map(|change| &change.target);
         let before = named.filter_map(|target| stored.remove(target)).flatten().collect();
-        let Compaction { survivors: left, superseding: covers } = Compaction::of(before, &rows);
+        let Compaction { survivors: left, superseding: covers } = Compaction::of(before, rows);
         for cover in &covers {
             for (_, changes) in stored.iter_mut().filter(|(target, _)| cover.reaches(target)) {
                 changes.retain(|folded| match folded.change.operation {

@@ -22,6 +22,7 @@ pub use newsreel_edge::Replica;
 #[wasm_bindgen]
 #[must_use]
 pub fn fetch(request: web_sys::Request, env: Env, event: worker_sys::Context) -> JsValue {
+    let context = JsValue::from(&event);
     let event = Context::new(event);
     let call = request.url().parse().map(|address: Address| Call::read(&request.method(), address));
     if let Ok(call) = &call
@@ -30,7 +31,7 @@ pub fn fetch(request: web_sys::Request, env: Env, event: worker_sys::Context) ->
         return response.into();
     }
     if let Ok(call) = &call
-        && let Some(answer) = newsreel_broker::at_once(&request, &env, call)
+        && let Some(answer) = newsreel_broker::at_once(&request, &env, &context, call)
     {
         return answer.into();
     }

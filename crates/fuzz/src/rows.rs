@@ -70,7 +70,7 @@ fn check_fold(versions: &[VersionRow]) {
     if !versions.is_sorted_by(|one, next| one.version < next.version) {
         return;
     }
-    let fold = Compaction::of(Vec::new(), versions);
+    let fold = Compaction::of(Vec::new(), versions.to_vec());
     let told: Vec<FoldedChange> = fold.survivors.values().flatten().cloned().collect();
     assert!(told.iter().all(|folded| versions.iter().any(|row| row.version == folded.version)));
     for folded in &told {
@@ -78,7 +78,7 @@ fn check_fold(versions: &[VersionRow]) {
         assert!(json.is_ascii());
         assert_eq!(serde_json::from_str::<FoldedChange>(&json).expect("a folded change comes back"), *folded);
     }
-    let again = Compaction::of(told, &[]);
+    let again = Compaction::of(told, Vec::new());
     assert_eq!(again.survivors.values().flatten().count(), fold.survivors.values().flatten().count());
     assert_eq!(again.survivors, fold.survivors.into_iter().filter(|(_, left)| !left.is_empty()).collect());
 }

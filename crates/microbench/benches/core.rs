@@ -83,7 +83,10 @@ fn compact_versions(bencher: Bencher<'_, '_>, versions: u64) {
             cause: Cause::default(),
         })
         .collect();
-    bencher.counter(ItemsCount::new(versions)).bench(|| Compaction::of(Vec::new(), black_box(&rows)));
+    bencher
+        .counter(ItemsCount::new(versions))
+        .with_inputs(|| rows.clone())
+        .bench_values(|rows| Compaction::of(Vec::new(), black_box(rows)));
 }
 
 #[divan::bench(args = [100, 10_000, 100_000])]

@@ -123,6 +123,8 @@ impl Rows {
         StorageStats {
             active_bytes: self.log.values().map(|hot| hot.text.len() as u64 + 1).sum(),
             sealed_bytes: self.segments.values().map(|segment| bytes_of(&segment.rows)).sum(),
+            // Folding is never put off: here it is to meet publishes.
+            appended_at: None,
             oldest_folded: oldest.map(|(_, block)| block.at),
             oldest_key: self.keys.values().map(|remembered| remembered.at).min(),
         }
@@ -220,7 +222,7 @@ impl Rows {
                 before.extend(self.folded.remove(&(version, sort_key.clone())));
             }
         }
-        let fold = Compaction::of(before, &rows);
+        let fold = Compaction::of(before, rows);
         for cover in &fold.superseding {
             let covered = |(version, _): &(u64, String), folded: &FoldedChange| {
                 let of_kind = match folded.change.operation {

@@ -50,6 +50,8 @@ pub(crate) struct Rows {
     sealed_bytes: Cell<u64>,
     /// Bytes of rows that were appended since they were last asked for.
     appended_bytes: Cell<u64>,
+    /// When the last row was appended.
+    appended_at: Cell<Option<UnixMillis>>,
 }
 
 /// The end of the log, as far as one table has it.
@@ -84,6 +86,7 @@ impl Rows {
             active_bytes: Cell::new(0),
             sealed_bytes: Cell::new(0),
             appended_bytes: Cell::new(0),
+            appended_at: Cell::new(None),
         };
         rows.series().create()?;
         let epoch = Epoch::new(newsreel_gate::now(), js::random());
@@ -135,6 +138,7 @@ impl Rows {
         Ok(StorageStats {
             active_bytes: self.active_bytes.get(),
             sealed_bytes: self.sealed_bytes.get(),
+            appended_at: self.appended_at.get(),
             oldest_folded: moment(include_str!("rows/sql/oldest_folded.sql"), folded)?,
             oldest_key: moment(include_str!("rows/sql/oldest_key.sql"), vec![])?,
         })

@@ -44,7 +44,7 @@ const BODIES_BYTES: usize = 24 << 20;
 /// The bytes from which only small bodies are let in, so that bulk loads do not keep out urgent publishes.
 const LARGE_BODIES_BYTES: usize = 16 << 20;
 /// The largest body that is small.
-const SMALL_BODY_BYTES: usize = 64 << 10;
+pub(crate) const SMALL_BODY_BYTES: usize = 64 << 10;
 /// How long a body may take before the same publish is let in beside it: its sender may be gone unheard.
 const UNDER_WAY: Duration = Duration::from_secs(60);
 /// How much of a body that is too large is read, and dropped, before it is refused.
@@ -75,17 +75,12 @@ impl<'a> BodyMark<'a> {
         publisher: &str,
         key: &Option<String>,
     ) -> Option<Self> {
-        let since = now();
-        let mut all = bodies.borrow_mut();
-        let same = |one: &IncomingBody| {
-            one.key == *key && one.publisher == publisher && since.since(one.since) < UNDER_WAY
-        };
-        if key.is_some() && all.values().any(same) {
+        if is_under_way(bodies, publisher, key) {
             return None;
         }
-        let body =
-            IncomingBody { publisher: publisher.to_owned(), key: key.clone(), since, reserved_bytes: 0 };
-        all.insert(ticket, body);
+        let (publisher, key) = (publisher.to_owned(), key.clone());
+        let body = IncomingBody { publisher, key, since: now(), reserved_bytes: 0 };
+        bodies.borrow_mut().insert(ticket, body);
         Some(Self { bodies, ticket })
     }
 
@@ -114,6 +109,14 @@ impl Drop for BodyMark<'_> {
     fn drop(&mut self) {
         self.bodies.borrow_mut().remove(&self.ticket);
     }
+}
+
+/// Says whether the body of a publish under this key is being read.
+pub(super) fn is_under_way(bodies: &Bodies, publisher: &str, key: &Option<String>) -> bool {
+    let same = |one: &IncomingBody| {
+        one.key == *key && one.publisher == publisher && now().since(one.since) < UNDER_WAY
+    };
+    key.is_some() && bodies.borrow().values().any(same)
 }
 
 /// Reads a body up to the limit, as far as there is memory for it; nothing past that is buffered.

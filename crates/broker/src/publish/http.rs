@@ -13,20 +13,20 @@ use newsreel_gate::{Failure, now};
 use serde::Serialize;
 use worker::web_sys;
 
-use crate::http::{RawAnswer, RequestHead, raw_json, raw_text};
+use crate::http::{REPLAYED, RawAnswer, RequestHead, raw_json, raw_text};
 use crate::publish::body::{BodyMark, max_body_bytes, read_body};
-use crate::publish::problems::{busy, unknown};
+use crate::publish::problems::{busy, in_flight, unknown};
 use crate::publish::publishers::outcome_json;
 use crate::publish::queue::{AnswerTo, PUBLISH_BYTES, Publishing, Queued, QueuedPublish};
 
 /// A publish over HTTP whose body has been read.
-struct Posted {
-    publisher: String,
-    grant: Grant,
-    idempotency_key: Option<String>,
+pub(super) struct Posted {
+    pub(super) publisher: String,
+    pub(super) grant: Grant,
+    pub(super) idempotency_key: Option<String>,
     /// The trace of the request, of which the publishes are that name none of their own.
-    traceparent: Option<Traceparent>,
-    body: Vec<u8>,
+    pub(super) traceparent: Option<Traceparent>,
+    pub(super) body: Vec<u8>,
 }
 
 /// A receipt with how far its version has got.
@@ -64,7 +64,13 @@ impl Publishing {
         }
         let posted = self.posted(request, head).await?;
         let body_bytes = posted.body.len();
-        let publishes = if lined { self.lines(&posted)? } else { vec![self.alone(posted, query)?] };
+        let publishes = if lined {
+            self.lines(&posted)?
+        } else {
+            let mut submission = self.alone(posted)?;
+            submission.wants_acks = query.wait_applied.is_some();
+            vec![Ok(submission)]
+        };
         let bytes = body_bytes + publishes.len() * PUBLISH_BYTES;
         if !self.has_room(bytes) {
             return Err(busy().into());
@@ -87,20 +93,19 @@ impl Publishing {
             None => raw_json(&receipt)?,
         };
         if repeated {
-            response.headers().set("Idempotent-Replayed", "true").map_err(worker::Error::from)?;
+            response.headers().set(REPLAYED, "true").map_err(worker::Error::from)?;
         }
         Ok(response)
     }
 
-    fn alone(&self, posted: Posted, query: PublishQuery) -> Result<QueuedPublish, Problem> {
+    pub(super) fn alone(&self, posted: Posted) -> QueuedPublish {
         let publish = match self.verbatim(&posted.grant, &posted.body) {
             Some(WrittenLine { publish, idempotency_key: None }) => publish,
             Some(_) | None => self.written(&posted.grant, Publish::parse(&posted.body)?)?,
         };
         let mut submission = self.submission(posted.publisher, publish, posted.idempotency_key);
         submission.publish.cause.trace(posted.traceparent);
-        submission.wants_acks = query.wait_applied.is_some();
-        Ok(Ok(submission))
+        Ok(submission)
     }
 
     fn lines(&self, posted: &Posted) -> Result<Vec<QueuedPublish>, Problem> {
@@ -123,8 +128,7 @@ impl Publishing {
         let publisher = head.caller;
         idempotency_key.as_deref().map(check_idempotency_key).transpose().map_err(Problem::from)?;
         let Some(mark) = BodyMark::set(&self.bodies, self.ticket(), &publisher, &idempotency_key) else {
-            let text = "this Idempotency-Key is being published; ask again for its answer";
-            return Err(Problem::new(Code::IdempotencyInFlight, text).into());
+            return Err(in_flight().into());
         };
         let body = read_body(request, content_length, max_body_bytes(&content_type), &mark).await?;
         Ok(Posted { publisher, grant, idempotency_key, traceparent, body })

@@ -7,6 +7,14 @@ pub(crate) fn busy() -> Problem {
     Problem::new(Code::Busy, "too many publishes are waiting; try again in a second")
 }
 
+/// The body of another request with the same idempotency key is being read.
+pub(crate) fn in_flight() -> Problem {
+    Problem::new(
+        Code::IdempotencyInFlight,
+        "this Idempotency-Key is being published; ask again for its answer",
+    )
+}
+
 /// A body has more than `most` bytes.
 pub(crate) fn too_large(most: usize) -> Problem {
     let text = format!("this body may have at most {most} bytes: publish in several versions");

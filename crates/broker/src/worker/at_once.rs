@@ -6,7 +6,8 @@
 
 use newsreel_core::access::{Caller, Grant, Scope};
 use newsreel_core::wire::frame::{self, SUBPROTOCOL};
-use newsreel_core::wire::{Call, Catalog, Route, Traceparent, coding};
+use newsreel_core::wire::query::PublishQuery;
+use newsreel_core::wire::{Call, Catalog, Route, Traceparent, coding, ndjson};
 use newsreel_gate as gate;
 use wasm_bindgen::prelude::*;
 use worker::{Env, Error, Method, js_sys, web_sys};
@@ -14,7 +15,21 @@ use worker::{Env, Error, Method, js_sys, web_sys};
 use super::front_door::failed;
 use crate::config::config;
 use crate::hooks;
-use crate::publish::max_body_bytes;
+use crate::publish::{SMALL_BODY_BYTES, max_body_bytes};
+
+#[wasm_bindgen(module = "/src/worker/together.js")]
+extern "C" {
+    #[wasm_bindgen(catch)]
+    fn submit(
+        request: &web_sys::Request,
+        length: u32,
+        env: &Env,
+        context: &JsValue,
+        catalog: &str,
+        caller: &str,
+        failed: &JsValue,
+    ) -> Result<Option<js_sys::Promise>, JsValue>;
+}
 
 #[wasm_bindgen(module = "/src/worker/at_once.js")]
 extern "C" {
@@ -91,6 +106,12 @@ impl<'a> Checked<'a> {
         }
     }
 
+    /// Returns the length of a body that is one publish, says how long it is, and is small.
+    fn small_length(&self) -> Option<u32> {
+        let length = self.length?.parse().ok()?;
+        (length as usize <= SMALL_BODY_BYTES && !ndjson::are_in(self.content_type)).then_some(length)
+    }
+
     /// Returns the caller, if its token is on a list and reaches as far as `scope`. Only a signed token has limits, which
     /// the object must be told of, and none of these is on a list.
     fn caller(&self, env: &Env, scope: Scope, catalog: &Catalog) -> Option<Caller> {
@@ -102,7 +123,12 @@ impl<'a> Checked<'a> {
 
 /// Hands a publish or a follower's socket to its object, if that can be done at once; returns the promise of the answer.
 #[must_use]
-pub fn at_once(request: &web_sys::Request, env: &Env, call: &Call) -> Option<js_sys::Promise> {
+pub fn at_once(
+    request: &web_sys::Request,
+    env: &Env,
+    context: &JsValue,
+    call: &Call,
+) -> Option<js_sys::Promise> {
     let (Ok(Route::Publish(catalog, _)) | Ok(Route::Follow(catalog, _))) = &call.route else { return None };
     let lines = checked_of(request).ok()?;
     let checked = Checked::read(&lines);
@@ -111,14 +137,19 @@ pub fn at_once(request: &web_sys::Request, env: &Env, call: &Call) -> Option<js_
         return None;
     }
     gate::check_catalog(env, catalog).ok()?;
-    if follows { follow(call, env, &checked, catalog) } else { publish(request, env, &checked, catalog) }
+    if let Ok(Route::Publish(_, query)) = &call.route {
+        return publish(request, env, context, &checked, catalog, *query);
+    }
+    follow(call, env, &checked, catalog)
 }
 
 fn publish(
     request: &web_sys::Request,
     env: &Env,
+    context: &JsValue,
     checked: &Checked<'_>,
     catalog: &Catalog,
+    query: PublishQuery,
 ) -> Option<js_sys::Promise> {
     if checked.is_event {
         return None;
@@ -133,7 +164,16 @@ fn publish(
     if let Some(traceparent) = &checked.traceparent {
         gate::spans::belongs_to(traceparent);
     }
-    PUBLISH_FAILED.with(|failed| forward(request, env, catalog.as_str(), &header_value(&caller), failed)).ok()
+    let name = header_value(&caller);
+    PUBLISH_FAILED.with(|failed| {
+        if let Some(length) = checked.small_length().filter(|_| query == PublishQuery::default())
+            && let Some(answer) =
+                submit(request, length, env, context, catalog.as_str(), &name, failed).ok()?
+        {
+            return Some(answer);
+        }
+        forward(request, env, catalog.as_str(), &name, failed).ok()
+    })
 }
 
 fn follow(call: &Call, env: &Env, checked: &Checked<'_>, catalog: &Catalog) -> Option<js_sys::Promise> {

@@ -41,16 +41,19 @@ impl Compaction {
     /// Folds `versions`, in order, into `before`: the surviving changes of the targets that these versions
     /// name.
     #[must_use]
-    pub fn of(before: Vec<FoldedChange>, versions: &[VersionRow]) -> Self {
+    pub fn of(before: Vec<FoldedChange>, versions: Vec<VersionRow>) -> Self {
         let mut targets: BTreeMap<Target, Survivors> = BTreeMap::new();
+        let mut absorb = |version, Change { target, operation, tags }: Change| {
+            targets.entry(target).or_default().absorb(version, operation, tags);
+        };
         for FoldedChange { version, change } in before {
-            targets.entry(change.target.clone()).or_default().absorb(version, &change);
+            absorb(version, change);
         }
         let mut wide = WideChanges::default();
         for row in versions {
-            for change in &row.changes {
-                targets.entry(change.target.clone()).or_default().absorb(row.version, change);
-                wide.add(row.version, change);
+            for change in row.changes {
+                wide.add(row.version, &change);
+                absorb(row.version, change);
             }
         }
         for (target, survivors) in &mut targets {
@@ -126,17 +129,17 @@ struct Survivors {
 }
 
 impl Survivors {
-    fn absorb(&mut self, version: Version, change: &Change) {
+    fn absorb(&mut self, version: Version, operation: Operation, tags: Vec<Tag>) {
         let newest = |known: &mut Option<Version>| *known = (*known).max(Some(version));
-        match change.operation {
+        match operation {
             Operation::Update => newest(&mut self.hard),
             Operation::Soften => newest(&mut self.soft),
             Operation::Remove => newest(&mut self.removed),
         }
         // A soft floor below a hard one says nothing.
         self.soft = self.soft.filter(|soft| Some(*soft) > self.hard.max(self.removed));
-        self.tags.retain(|tag| !change.tags.contains(tag));
-        self.tags.extend(change.tags.iter().cloned());
+        self.tags.retain(|tag| !tags.contains(tag));
+        self.tags.extend(tags);
         let over = self.tags.len().saturating_sub(MAX_FOLDED_TAGS);
         self.tags.drain(..over);
     }
@@ -153,16 +156,19 @@ impl Survivors {
         }
     }
 
-    fn changes(&self, target: &Target) -> Vec<FoldedChange> {
+    fn changes(self, target: &Target) -> Vec<FoldedChange> {
+        let Self { hard, soft, removed, tags } = self;
+        // Few targets have both: the tags of the others go to the one change that is left.
+        let of_soft = if hard.is_some() && soft.is_some() { tags.clone() } else { Vec::new() };
+        let (of_hard, of_soft) = if hard.is_some() { (tags, of_soft) } else { (Vec::new(), tags) };
         let kinds = [
-            (self.hard, Operation::Update, self.tags.as_slice()),
-            (self.soft, Operation::Soften, self.tags.as_slice()),
-            (self.removed, Operation::Remove, &[]),
+            (hard, Operation::Update, of_hard),
+            (soft, Operation::Soften, of_soft),
+            (removed, Operation::Remove, Vec::new()),
         ];
-        let change =
-            |operation, tags: &[Tag]| Change { target: target.clone(), operation, tags: tags.to_vec() };
         let left = kinds.into_iter().filter_map(|(version, operation, tags)| {
-            version.map(|version| FoldedChange { version, change: change(operation, tags) })
+            let change = Change { target: target.clone(), operation, tags };
+            version.map(|version| FoldedChange { version, change })
         });
         left.collect()
     }

@@ -14,12 +14,16 @@ pub struct RetentionLimits {
     /// Rows are sealed once the active rows have this many bytes. A segment gets as many bytes, or a frame's
     /// worth if that is less.
     pub segment_bytes: u64,
-    /// The most bytes of sealed segments that are kept in full; older ones are compacted.
+    /// The most bytes of sealed segments that are kept in full; older ones are compacted. While versions keep coming there may
+    /// be twice as many.
     pub keep_bytes: u64,
     /// How long a follower can resume from a compacted position. Must be longer than any entry may be served.
     pub forget_after: Duration,
 }
 
+/// How long no version has to come before older segments are compacted, unless there are too many: compacting a change costs
+/// several times what publishing it does, and a burst of publishes waits for neither.
+pub const QUIET: Duration = Duration::from_secs(1);
 /// How long an idempotency key is remembered: 24 h.
 pub const REMEMBER_FOR: Duration = Duration::from_secs(24 * 3_600);
 
@@ -43,6 +47,8 @@ pub struct StorageStats {
     pub active_bytes: u64,
     /// Bytes of segments that are not compacted.
     pub sealed_bytes: u64,
+    /// When the last row was appended; `None` where none was since the log was opened.
+    pub appended_at: Option<UnixMillis>,
     /// When the newest version of the oldest compacted segment was made; `None` when no compacted segment is
     /// kept.
     pub oldest_folded: Option<UnixMillis>,
@@ -83,12 +89,17 @@ impl RetentionLimits {
     pub fn next(&self, now: UnixMillis, stats: &StorageStats) -> NextTask {
         let forget = stats.oldest_folded.map(|made| (made.plus(self.forget_after), MaintenanceTask::Forget));
         let keys = stats.oldest_key.map(|used| (used.plus(REMEMBER_FOR), MaintenanceTask::ForgetKeys));
-        let due = forget.into_iter().chain(keys).min_by_key(|(due, _)| *due);
+        let fold = (stats.sealed_bytes > self.keep_bytes).then(|| {
+            let is_full = stats.sealed_bytes > self.keep_bytes.saturating_mul(2);
+            let quiet_from = stats.appended_at.filter(|_| !is_full).map_or(now, |at| at.plus(QUIET));
+            (quiet_from, MaintenanceTask::Fold)
+        });
+        let due = fold.into_iter().chain(forget).chain(keys).min_by_key(|(due, _)| *due);
         match due {
             _ if stats.active_bytes >= self.segment_bytes => {
                 NextTask::Now(MaintenanceTask::Seal { bytes: self.segment_bytes })
             }
-            _ if stats.sealed_bytes > self.keep_bytes => NextTask::Now(MaintenanceTask::Fold),
+            _ if fold.is_some_and(|(due, _)| due <= now) => NextTask::Now(MaintenanceTask::Fold),
             Some((due, task)) if due <= now => NextTask::Now(task),
             Some((due, _)) => NextTask::At(due),
             None => NextTask::Idle,
@@ -120,6 +131,7 @@ mod tests {
         let all = StorageStats {
             active_bytes: 256 << 10,
             sealed_bytes: (32 << 20) + 1,
+            appended_at: None,
             oldest_folded: Some(UnixMillis(0)),
             oldest_key: None,
         };
@@ -136,6 +148,23 @@ mod tests {
             NextTask::At(late),
             "not a moment before the horizon"
         );
+    }
+
+    #[test]
+    fn a_burst_of_versions_is_not_folded_before_it_ends_or_is_twice_what_is_kept() {
+        let burst = StorageStats {
+            sealed_bytes: 64 << 20,
+            appended_at: Some(UnixMillis(5_000)),
+            ..StorageStats::default()
+        };
+        assert_eq!(next(UnixMillis(5_000), &burst), NextTask::At(UnixMillis(6_000)));
+        assert_eq!(next(UnixMillis(6_000), &burst), NextTask::Now(MaintenanceTask::Fold));
+        let full = StorageStats { sealed_bytes: (64 << 20) + 1, ..burst };
+        assert_eq!(next(UnixMillis(5_000), &full), NextTask::Now(MaintenanceTask::Fold));
+        let due = StorageStats { oldest_key: Some(UnixMillis(0)), ..burst };
+        let late = UnixMillis(0).plus(24 * HOUR);
+        let busy = StorageStats { appended_at: Some(late), ..due };
+        assert_eq!(next(late, &busy), NextTask::Now(MaintenanceTask::ForgetKeys), "other tasks do not wait");
     }
 
     #[test]

@@ -86,7 +86,8 @@ variables! {
     LOG_SEGMENT_BYTES = Number { default: 256 << 10, min: 1, max: u64::MAX, unit: Unit::Bytes }, Broker,
         "The log seals its rows into a segment when there are this many bytes of them.";
     LOG_KEEP_BYTES = Number { default: 32 << 20, min: 0, max: u64::MAX, unit: Unit::Bytes }, Broker,
-        "The log keeps this many bytes of segments in full and compacts older ones.";
+        "The log keeps this many bytes of segments in full and compacts older ones. While versions keep coming it keeps \
+         up to twice as many.";
     FORGET_AFTER_MS = Number { default: 15 * 86_400_000, min: 1, max: u64::MAX, unit: Unit::Milliseconds }, Broker,
         "The log forgets a compacted version when it is this old. Longer than ttl and stale time of any class together, \
          here and at every edge that follows this broker.";

@@ -35,8 +35,11 @@ pub const BEARER_SUBPROTOCOL: &str = "newsreel.bearer.";
 pub const PING: &str = "ping";
 /// The beginning of the answer to a ping; the head's position follows.
 pub const PONG_PREFIX: &str = "pong ";
-/// A `changes` frame ends with the first version past this many bytes.
+/// A `changes` frame of a replay ends with the first version past this many bytes, as does a page over HTTP.
 pub const FRAME_BYTES: usize = 256 << 10;
+/// A `changes` frame for live followers ends with the first version past this many bytes. Larger than the other, because each
+/// frame is a call for each follower, and what is committed together is sent together.
+pub const LIVE_BYTES: usize = 1 << 20;
 /// A `fold` frame ends with the first version past this many bytes. Larger than the other, so that the window
 /// of a replay holds the fold of tens of thousands of targets.
 pub const FOLD_BYTES: usize = 1 << 20;

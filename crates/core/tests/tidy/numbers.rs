@@ -101,6 +101,7 @@ fn public_numbers() -> Vec<(&'static str, u64)> {
         ("MAX_FOLLOWER_NAME_BYTES", bytes(query::MAX_FOLLOWER_NAME_BYTES)),
         ("MAX_PAGE_VERSIONS", query::MAX_PAGE_VERSIONS.into()),
         ("FRAME_BYTES", bytes(frame::FRAME_BYTES)),
+        ("LIVE_BYTES", bytes(frame::LIVE_BYTES)),
         ("FOLD_BYTES", bytes(frame::FOLD_BYTES)),
         ("MAX_FOLLOWER_FRAME_BYTES", bytes(frame::MAX_FOLLOWER_FRAME_BYTES)),
         ("REPLAY_WINDOW", bytes(hub::REPLAY_WINDOW)),

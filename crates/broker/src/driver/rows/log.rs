@@ -4,6 +4,7 @@ use js_sys::JsString;
 use newsreel_core::log::{Log, Row};
 use newsreel_core::wire::frame::FRAME_BYTES;
 use newsreel_core::wire::{Hash, Position, Version};
+use newsreel_gate::now;
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use worker::Result;
@@ -87,6 +88,9 @@ impl Rows {
         let bytes: usize = rows.iter().map(|row| row.text.len() + 1).sum();
         self.active_bytes.set(self.active_bytes.get() + bytes as u64);
         self.appended_bytes.set(self.appended_bytes.get() + bytes as u64);
+        if !rows.is_empty() {
+            self.appended_at.set(Some(now()));
+        }
         Ok(())
     }
 

@@ -4,6 +4,8 @@
 //! and kind → nothing. The 8 hash bytes of every version stay until they are forgotten, so that any position can
 //! be checked. Each move is one transaction.
 
+use std::collections::BTreeSet;
+
 use js_sys::JsString;
 use newsreel_core::log::compaction::{Compaction, Superseding};
 use newsreel_core::wire::change::{Change, Operation, Target};
@@ -199,19 +201,23 @@ impl Rows {
             self.database.first(include_str!("sql/oldest_segment.sql"), vec![])?;
         let Some(OldestSegment { last, hash, bytes, rows }) = segment else { return Ok(None) };
         let versions: Vec<VersionRow> = serde_json::from_str(&format!("[{rows}]"))?;
-        let mut named: Vec<&Target> =
-            versions.iter().flat_map(|row| &row.changes).map(|change| &change.target).collect();
-        named.sort();
-        named.dedup();
-        let sort_keys: Vec<String> = named.into_iter().flat_map(sort_keys_of).collect();
-        let compaction = Compaction::of(self.folded_at(&sort_keys)?, &versions);
+        let named = versions.iter().flat_map(|row| &row.changes).map(|change| &change.target);
+        let sort_keys: Vec<String> =
+            named.collect::<BTreeSet<_>>().into_iter().flat_map(sort_keys_of).collect();
+        let before = self.folded_at(&sort_keys)?;
+        let mut gone: BTreeSet<String> = before.iter().map(|folded| sort_key(&folded.change)).collect();
+        let compaction = Compaction::of(before, versions);
         for cover in compaction.superseding.iter().take(MOST_COVERS) {
             self.delete_covered(cover)?;
         }
-        self.for_each_list(&sort_keys, include_str!("sql/delete_places.sql"))?;
         let left = compaction.survivors.values().flatten();
         let rows: Vec<(String, Version, String)> =
             left.map(|folded| (sort_key(&folded.change), folded.version, folded.to_json())).collect();
+        for (sort_key, ..) in &rows {
+            gone.remove(sort_key);
+        }
+        // Most targets of a segment are new to the fold, or replaced in it.
+        self.for_each_list(&gone.into_iter().collect::<Vec<_>>(), include_str!("sql/delete_places.sql"))?;
         self.for_each_list(&rows, include_str!("sql/insert_folded.sql"))?;
         let to = Position { epoch: head.epoch, version: last, hash };
         self.database.run(include_str!("sql/delete_segment.sql"), vec![number(last)])?;

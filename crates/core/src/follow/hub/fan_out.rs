@@ -130,12 +130,12 @@ impl Hub {
     }
 }
 
-/// Cuts rows into frames: each ends with the first version past 256 KiB.
+/// Cuts rows into frames: each ends with the first version past 1 MiB.
 fn runs(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
     let mut bytes = 0;
     rows.split_inclusive(move |row| {
         bytes += row.text.len();
-        let full = bytes > frame::FRAME_BYTES;
+        let full = bytes > frame::LIVE_BYTES;
         if full {
             bytes = 0;
         }

@@ -438,18 +438,19 @@ fn d3_a_key_belongs_to_its_publisher() {
 }
 
 #[test]
-fn g4_a_frame_ends_with_the_first_version_past_256_kib() {
+fn g4_a_live_frame_ends_with_the_first_version_past_1_mib() {
     let mut story = Story::live_at(0);
     let large = |ticket: u64| {
+        let tags = ["a", "b", "c", "d"].map(|name| format!(r#""{}""#, name.repeat(250))).join(",");
         let changes: Vec<String> =
-            (0..500).map(|n| format!(r#"{{"key":"title:{n}{}"}}"#, "x".repeat(300))).collect();
+            (0..600).map(|n| format!(r#"{{"key":"title:{n}","tags":[{tags}]}}"#)).collect();
         let publish = Publish::parse(format!(r#"{{"changes":[{}]}}"#, changes.join(",")).as_bytes()).unwrap();
         Submission { ticket, publish: publish.written(), ..submission(ticket) }
     };
     story.hub.handle(NOW, HubInput::Publish((1..=5).map(large).collect()));
     let effects = story.effects();
     let row_bytes = large(1).publish.changes.len();
-    assert!((frame::FRAME_BYTES / 2..frame::FRAME_BYTES).contains(&row_bytes), "two rows pass the limit");
+    assert!((frame::LIVE_BYTES / 2..frame::LIVE_BYTES).contains(&row_bytes), "two rows pass the limit");
     let mut frames = Vec::new();
     for effect in &effects {
         if let HubEffect::Tell(Tell::Broadcast { text, .. }) = effect {

@@ -29,7 +29,7 @@ fn told(fold: &Compaction) -> Vec<String> {
 
 #[track_caller]
 fn expect(changes: &[&str], left: &[&str]) {
-    assert_eq!(told(&Compaction::of(Vec::new(), &log(changes))), left);
+    assert_eq!(told(&Compaction::of(Vec::new(), log(changes))), left);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn the_tags_of_a_key_are_united_and_bounded() {
         &[r#"{"version":2,"key":"t:1","tags":["b","c","a"]}"#],
     );
     let many: Vec<String> = (0..400).map(|n| format!(r#"{{"key":"t:1","tags":["tag-{n}"]}}"#)).collect();
-    let fold = Compaction::of(Vec::new(), &log(&many.iter().map(String::as_str).collect::<Vec<_>>()));
+    let fold = Compaction::of(Vec::new(), log(&many.iter().map(String::as_str).collect::<Vec<_>>()));
     let tags = &fold.survivors.values().next().unwrap()[0].change.tags;
     assert_eq!(tags.len(), MAX_FOLDED_TAGS);
     assert_eq!(tags.last().unwrap().as_str(), "tag-399");
@@ -146,7 +146,7 @@ fn a_soft_wide_change_covers_no_hard_one() {
 fn the_same_wide_change_again_and_again_covers_once() {
     let wide =
         log(&[r#"{"prefix":"t:"}"#, r#"{"all":true}"#, r#"{"all":true,"soft":true}"#, r#"{"all":true}"#]);
-    let covers: Vec<_> = Compaction::of(Vec::new(), &wide)
+    let covers: Vec<_> = Compaction::of(Vec::new(), wide)
         .superseding
         .into_iter()
         .map(|cover| (cover.version, cover.soft))
@@ -161,14 +161,14 @@ fn what_was_folded_before_is_folded_on() {
         r#"{"key":"t:1","soft":true}"#,
         r#"{"key":"t:1","tags":["b"]}"#,
     ]);
-    let first = Compaction::of(Vec::new(), &rows[..2]);
-    let both = Compaction::of(first.survivors.into_values().flatten().collect(), &rows[2..]);
+    let first = Compaction::of(Vec::new(), rows[..2].to_vec());
+    let both = Compaction::of(first.survivors.into_values().flatten().collect(), rows[2..].to_vec());
     assert_eq!(told(&both), [r#"{"version":3,"key":"t:1","tags":["a","b"]}"#]);
 }
 
 #[test]
 fn a_target_of_which_nothing_is_left_is_named_so_that_it_is_cleared() {
-    let fold = Compaction::of(Vec::new(), &log(&[r#"{"key":"t:1"}"#, r#"{"all":true}"#]));
+    let fold = Compaction::of(Vec::new(), log(&[r#"{"key":"t:1"}"#, r#"{"all":true}"#]));
     assert_eq!(fold.survivors.get(&Target::Key(Key::new("t:1").unwrap())), Some(&Vec::new()));
 }
 
@@ -211,7 +211,7 @@ impl Stored {
     pub(crate) fn fold(&mut self, versions: &[VersionRow]) {
         let named = versions.iter().flat_map(|row| &row.changes).map(|change| &change.target);
         let before = named.filter_map(|target| self.0.remove(target)).flatten().collect();
-        let fold = Compaction::of(before, versions);
+        let fold = Compaction::of(before, versions.to_vec());
         for cover in &fold.superseding {
             for (_, changes) in self.0.iter_mut().filter(|(target, _)| cover.reaches(target)) {
                 changes.retain(|folded| match folded.change.operation {
