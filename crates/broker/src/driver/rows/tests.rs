@@ -332,6 +332,27 @@ async fn a_fold_of_more_targets_than_a_part_has_comes_whole() {
 }
 
 #[test]
+async fn a_later_change_of_a_target_takes_the_place_of_what_is_folded() {
+    in_object("again", async |state| {
+        let mut kept = Kept::open(&state);
+        let mut folded_after = |changes: &str| -> Vec<String> {
+            kept.publish(changes);
+            kept.age(u64::MAX, 1);
+            kept.fold().iter().map(FoldedChange::to_json).collect()
+        };
+        let hard = r#"{"version":1,"key":"t:a","tags":["x"]}"#;
+        assert_eq!(folded_after(r#"[{"key":"t:a","tags":["x"]}]"#), [hard]);
+        let soft = r#"{"version":2,"key":"t:a","soft":true,"tags":["x"]}"#;
+        assert_eq!(folded_after(r#"[{"key":"t:a","soft":true}]"#), [hard, soft]);
+        let newer = r#"{"version":3,"key":"t:a","tags":["x","y"]}"#;
+        assert_eq!(folded_after(r#"[{"key":"t:a","tags":["y"]}]"#), [newer], "the soft one is gone");
+        let other = r#"{"version":4,"key":"t:b"}"#;
+        assert_eq!(folded_after(r#"[{"key":"t:b"}]"#), [newer, other]);
+    })
+    .await;
+}
+
+#[test]
 async fn wide_changes_cover_what_is_folded_below_them() {
     in_object("covers", async |state| {
         let mut kept = Kept::open(&state);
@@ -462,6 +483,10 @@ async fn every_statement_runs() {
         kept.rows.saw_replica("ams", NOW).unwrap();
         kept.rows.known_replicas().unwrap();
         assert!(kept.rows.size() > 0);
+        kept.publish(r#"[{"key":"title:9","soft":true}]"#);
+        kept.age(u64::MAX, 2);
+        kept.publish(r#"[{"key":"title:9"}]"#);
+        kept.age(u64::MAX, 1);
         kept.rows.begin_epoch(&Position::genesis(Epoch::new(NOW, [9; 10]))).unwrap();
         let log = kept.rows.persisted().unwrap().log;
         assert_eq!((log.head().version, kept.rows.active_bytes()), (Version::ZERO, 0));
