@@ -165,6 +165,16 @@ test('departures', async (t) => {
     assert.deepEqual(await Promise.all([alone, stranded, next]), ['to a', 'to b', 'to c']);
   });
 
+  await t.test('a call whose request has ended is company for a minute', async (t) => {
+    const { calls, publish } = begin();
+    publish('a');
+    const later = Date.now() + 60_001;
+    t.mock.method(Date, 'now', () => later);
+    publish('b');
+    assert.deepEqual(calls.map(({ keys }) => keys), [['a'], ['b']]);
+    calls.forEach(({ answer }) => answer());
+  });
+
   await t.test('one that nobody takes along hears of it', async (t) => {
     const { publish } = begin();
     publish('a');

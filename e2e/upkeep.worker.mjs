@@ -8,7 +8,7 @@ export { default } from 'WORKER';
 
 const STATEMENTS = [
   'INSERT INTO segments', 'INSERT INTO hashes', 'DELETE FROM log WHERE', // seal
-  'DELETE FROM folded WHERE place IN (SELECT value', 'INSERT INTO folded', 'DELETE FROM segments WHERE',
+  'DELETE FROM folded WHERE place IN (SELECT value', 'INSERT OR REPLACE INTO folded', 'DELETE FROM segments WHERE',
   'INSERT OR REPLACE INTO meta', // fold
   'DELETE FROM hashes WHERE', 'DELETE FROM folded WHERE place IN (SELECT place FROM folded WHERE version', // forget
 ];

@@ -2,10 +2,11 @@
 //!
 //! A shell around `newsreel_core::follow::hub`, which decides; nothing here does. In reading order:
 //! - `worker`: the Worker's side. `front_door` reads the address, checks the caller (`newsreel_gate`), and hands the
-//!   request to the catalog's object; `at_once` does so without a future where a publish or a follower needs none;
+//!   request to the catalog's object; `at_once` does so without a future where a publish or a follower needs none, and
+//!   `together.js` gathers the publishes with small bodies that share a call;
 //! - `hooks`: webhooks and events, in the Worker: verified, mapped, published at once or through a queue;
-//! - [`object`]: the Durable Object and its five handlers; `events`: the way of each request and each text to its part;
-//! - `publish`: `http` and `socket` take publishes, `queue` commits them in groups; `body` reads posted bodies, and
+//! - [`object`]: the Durable Object, its five handlers and its call; `events`: the way of each request and each text to its part;
+//! - `publish`: `http`, `together` and `socket` take publishes, `queue` commits them in groups; `body` reads posted bodies, and
 //!   `publishers` are the open sockets that publish;
 //! - `follow`: `open` opens a socket that follows; `reader` reads the log for `page`, pages, and `sse`, streams of
 //!   events; `status` reports on the catalog and its followers; `permits` limit how many requests wait;

@@ -32,7 +32,6 @@ pub(crate) fn accept(state: &State, socket: &WebSocket, tag: SocketTag) {
         SocketTag::Follower(SessionId(id)) => state.accept_websocket_with_tags(socket, &[&id.to_string()]),
         SocketTag::Publisher(id) => state.accept_websocket_with_tags(socket, &[PUBLISHER, &id.to_string()]),
     }
-    set_number(socket.as_ref(), tag.number());
 }
 
 /// Returns the use of an accepted socket, by its tags. Each socket's tags are read once: they never change.

@@ -62,7 +62,8 @@ impl SocketFollower {
         let path = format!("/v1/catalogs/{catalog}/follow?{position}");
         let mut socket = Socket::open(port, &path).await?;
         let welcome = socket.next().await?;
-        let head = number_after(&welcome, "\"head\":").context("the first frame is no welcome")?;
+        let head = number_after(&welcome, "\"head\":")
+            .with_context(|| format!("the first frame is no welcome: {welcome}"))?;
         // A follower that resumes does so at the head here.
         let at = if position == "version=0" { 0 } else { head };
         Ok(Self { socket, at, is_live: false })

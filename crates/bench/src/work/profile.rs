@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::{Finding, Unit, WARM_UP};
 use crate::clients::http::Connection;
@@ -18,6 +19,8 @@ use crate::systems::{CATALOG, Programs, Publisher, System, Way};
 /// How many functions are named, and with how many characters at most.
 const NAMED: usize = 15;
 const LONGEST_NAME: usize = 90;
+/// How long a lane waits before it connects again: the broker turns away who connects too often.
+const CONNECT_EVERY: Duration = Duration::from_millis(40);
 
 /// One kind of load, for a time.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +88,7 @@ impl Profile {
             Load::Connects => {
                 while Instant::now() < end {
                     SocketFollower::open(edge.workerd.port, CATALOG, "").await?.until_live().await?;
+                    sleep(CONNECT_EVERY).await;
                 }
                 Ok(())
             }

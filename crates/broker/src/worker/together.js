@@ -16,8 +16,35 @@ const SETTLE_TURNS = 4;
 const PATIENCE_MS = 30_000;
 /** How long the request that makes a call may take to make it. */
 const DEPARTURE_MS = 1_000;
+/** How long a part of what is under way counts at most. */
+const COUNTED_MS = 60_000;
 /** The host in the addresses of requests to objects that know no calls. */
 const HOST = 'https://newsreel.object';
+
+/** An amount of something that is under way. A request that is ended takes nothing back, so each part counts for a time at most. */
+class UnderWay {
+  #parts = new Set();
+  #amount = 0;
+
+  get amount() {
+    for (const part of this.#parts) {
+      if (Date.now() < part.until) break;
+      this.end(part);
+    }
+    return this.#amount;
+  }
+
+  begin(amount) {
+    const part = { amount, until: Date.now() + COUNTED_MS };
+    this.#parts.add(part);
+    this.#amount += amount;
+    return part;
+  }
+
+  end(part) {
+    if (this.#parts.delete(part)) this.#amount -= part.amount;
+  }
+}
 
 /** The publishes of this isolate to one catalog. */
 export class Departures {
@@ -25,9 +52,7 @@ export class Departures {
   #waiting = [];
   /** The moment by which the request that makes the next call has made it, or has ended. */
   #dueBy = 0;
-  #underWay = 0;
-  /** The moment by which every call that is under way has ended, or its request has. */
-  #backBy = 0;
+  #calls = new UnderWay();
   /** Whether the last call that waited for more had several publishes. */
   #wasShared = false;
 
@@ -55,7 +80,7 @@ export class Departures {
   }
 
   #hasCompany() {
-    return this.#wasShared || this.#waiting.length > 0 || (this.#underWay > 0 && Date.now() < this.#backBy);
+    return this.#wasShared || this.#waiting.length > 0 || this.#calls.amount > 0;
   }
 
   /** Waits while more publishes arrive, and sends all that wait. */
@@ -78,12 +103,11 @@ export class Departures {
   }
 
   async #send(publishes, send) {
-    this.#underWay += 1;
-    this.#backBy = Date.now() + PATIENCE_MS;
+    const call = this.#calls.begin(1);
     try {
       return await send(publishes);
     } finally {
-      this.#underWay -= 1;
+      this.#calls.end(call);
     }
   }
 }
@@ -104,16 +128,17 @@ function loads(waiting) {
 }
 
 const departures = new Map();
-let held = 0;
+/** The bytes of the bodies that this isolate holds. */
+const held = new UnderWay();
 
 /**
  * Returns the promise of the answer to a publish whose body has `length` bytes, or of what `failed` makes of its error; nothing
  * where this isolate has no room for the body.
  */
 export function submit(request, length, env, context, catalog, caller, failed) {
-  if (held + length > HELD_BYTES) return undefined;
-  held += length;
-  return answered(request, env, context, catalog, caller).catch(failed).finally(() => (held -= length));
+  if (held.amount + length > HELD_BYTES) return undefined;
+  const body = held.begin(length);
+  return answered(request, env, context, catalog, caller).catch(failed).finally(() => held.end(body));
 }
 
 async function answered(request, env, context, catalog, caller) {
