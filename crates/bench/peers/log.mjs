@@ -2,7 +2,8 @@
 //
 // This object speaks as much of Newsreel's protocol as the load generator needs, and does none of what makes Newsreel safe: no
 // hashes, no idempotency keys, no limits, no filters. With GROUP_COMMIT the publishes that arrive together are
-// committed together and sent as one frame.
+// committed together and sent as one frame. With SENDS_ALONE it reads and stores nothing of a publish: what is left is the
+// platform's own work, below which no object can be.
 
 import { DurableObject } from 'cloudflare:workers';
 
@@ -79,11 +80,11 @@ export class Log extends DurableObject {
 
   /** Publishes a text, alone or with all that arrive in the same turns of the event loop. */
   publish(text) {
-    const publish = JSON.parse(text);
+    const publish = this.env.SENDS_ALONE ? { changes: [], row: text } : JSON.parse(text);
     const changes = publish.changes ?? [publish];
     if (!this.env.GROUP_COMMIT) return this.commit([{ changes }])[0];
     return new Promise((answer) => {
-      this.queue.push({ changes, answer });
+      this.queue.push({ changes, row: publish.row, answer });
       if (this.queue.length === 1) this.settle();
     });
   }
@@ -104,9 +105,10 @@ export class Log extends DurableObject {
   commit(publishes) {
     const at = Date.now();
     const from = this.head;
-    const rows = publishes.map(({ changes }, index) => JSON.stringify({ version: from + index + 1, at, changes }));
+    const rows = publishes.map(({ changes, row }, index) => row ?? JSON.stringify({ version: from + index + 1, at, changes }));
     // Nothing is awaited between them, so all of these writes are one transaction.
-    rows.forEach((row, index) => this.sql.exec('INSERT INTO log VALUES (?, ?)', from + index + 1, row));
+    const insert = (row, index) => this.sql.exec('INSERT INTO log VALUES (?, ?)', from + index + 1, row);
+    if (!this.env.SENDS_ALONE) rows.forEach(insert);
     this.head = from + rows.length;
     const frame = `{"type":"changes","from":${from},"to":${this.head},"versions":[${rows.join(',')}]}`;
     for (const socket of this.ctx.getWebSockets('follower')) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Parser;
 
-use crate::systems::{Baseline, Programs, RedisSync, System};
+use crate::systems::{Baseline, Form, Programs, RedisSync, System};
 
 /// Runs Newsreel beside its peers on this machine, on loopback, and prints what each took.
 #[derive(Parser)]
@@ -71,7 +71,7 @@ impl Options {
         if self.no_peers {
             return (systems, absent);
         }
-        systems.extend([false, true].map(|group_commit| System::Object { group_commit }));
+        systems.extend(Form::ALL.map(System::Object));
         match self.redis {
             Some(_) => {
                 systems.extend([RedisSync::EverySecond, RedisSync::Always].map(|sync| System::Redis { sync }))

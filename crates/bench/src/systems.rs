@@ -22,13 +22,36 @@ pub(crate) enum System {
     /// A build of Newsreel's Worker: its name in tables, and the folder of its modules.
     Newsreel(String, PathBuf),
     /// The JavaScript object of `peers/log.mjs`.
-    Object { group_commit: bool },
+    Object(Form),
     /// redis-server with a stream and a channel.
     Redis { sync: RedisSync },
     /// nats-server, whose JetStream keeps the log.
     Nats,
     /// A plain Worker that answers reads.
     Baseline(Baseline),
+}
+
+/// The forms of the JavaScript object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Form {
+    Plain,
+    GroupCommit,
+    /// With group commit, but a publish is neither read nor stored: the limit of the platform.
+    SendsAlone,
+}
+
+impl Form {
+    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::GroupCommit, Self::SendsAlone];
+
+    /// Returns the variables of the Worker.
+    fn vars(self) -> Vec<(&'static str, String)> {
+        let names: &[&str] = match self {
+            Self::Plain => &[],
+            Self::GroupCommit => &["GROUP_COMMIT"],
+            Self::SendsAlone => &["GROUP_COMMIT", "SENDS_ALONE"],
+        };
+        names.iter().map(|name| (*name, "1".to_owned())).collect()
+    }
 }
 
 /// The Workers that a read is compared with.
@@ -66,8 +89,9 @@ impl System {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Newsreel(name, _) => name.clone(),
-            Self::Object { group_commit: false } => "JS object".to_owned(),
-            Self::Object { group_commit: true } => "JS object, group commit".to_owned(),
+            Self::Object(Form::Plain) => "JS object".to_owned(),
+            Self::Object(Form::GroupCommit) => "JS object, group commit".to_owned(),
+            Self::Object(Form::SendsAlone) => "sends alone".to_owned(),
             Self::Redis { sync: RedisSync::EverySecond } => "Redis".to_owned(),
             Self::Redis { sync: RedisSync::Always } => "Redis, fsync always".to_owned(),
             Self::Nats => "NATS JetStream".to_owned(),
@@ -78,9 +102,14 @@ impl System {
         }
     }
 
+    /// Whether the system takes publishes and tells followers.
+    pub(crate) fn tells(&self) -> bool {
+        !matches!(self, Self::Baseline(_))
+    }
+
     /// Whether the system keeps a log.
     pub(crate) fn is_log(&self) -> bool {
-        !matches!(self, Self::Baseline(_))
+        self.tells() && *self != Self::Object(Form::SendsAlone)
     }
 
     /// Whether the system is a build of Newsreel.
@@ -90,7 +119,7 @@ impl System {
 
     /// Whether the log runs on workerd, and so is spoken to over HTTP and WebSockets.
     pub(crate) fn is_worker(&self) -> bool {
-        matches!(self, Self::Newsreel(..) | Self::Object { .. })
+        matches!(self, Self::Newsreel(..) | Self::Object(_))
     }
 }
 

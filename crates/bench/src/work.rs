@@ -110,7 +110,8 @@ impl Work {
     /// Whether a system takes part.
     pub(crate) fn takes(&self, system: &System) -> bool {
         match self {
-            Self::Latency(_) | Self::Idle(_) => system.is_log(),
+            Self::Latency(_) => system.tells(),
+            Self::Idle(_) => system.is_log(),
             Self::Sustained(sustained) => sustained.takes(system),
             Self::Replay(replay) => replay.takes(system),
             Self::Hits(hits) => hits.takes(system),

@@ -28,6 +28,7 @@ eight where reads come from memory.
 - **Newsreel** is the deployed Worker on bare `workerd serve`.
 - **JS object** is [log.mjs](../crates/bench/peers/log.mjs), a Durable Object written by hand that keeps a log in SQLite and sends it
   to hibernatable sockets, without what makes Newsreel safe; with *group commit* it commits together what arrives together.
+  *Sends alone* is that object without reading or storing anything of a publish: the platform's own part, and the limit of every object.
 - **Redis** has a stream and a channel (`XADD` and `PUBLISH`, `XREAD` to replay); its file is synced every second, or always.
 - **NATS JetStream** has a stream in a file and a consumer for each follower. Its server syncs the file every two minutes.
 - For reads: a Worker that does nothing, one that answers a constant under the headers of Newsreel's answer, one that reads

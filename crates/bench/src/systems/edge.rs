@@ -50,7 +50,7 @@ impl Edge {
             System::Baseline(baseline) => {
                 Worker { modules: vec![programs.peers.join(baseline.module())], ..Worker::default() }
             }
-            System::Object { .. } | System::Redis { .. } | System::Nats => {
+            System::Object(_) | System::Redis { .. } | System::Nats => {
                 bail!("{} answers no reads", system.name())
             }
         };

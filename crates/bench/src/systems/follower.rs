@@ -36,7 +36,7 @@ pub(crate) enum Follower {
 impl Follower {
     pub(super) async fn open(system: &System, port: u16, start: &Start) -> Result<Self> {
         match system {
-            System::Newsreel(..) | System::Object { .. } => {
+            System::Newsreel(..) | System::Object(_) => {
                 let query = match start {
                     Start::Beginning => "version=0",
                     Start::Head => "",

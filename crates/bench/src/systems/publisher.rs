@@ -37,10 +37,10 @@ enum Connected {
 impl Publisher {
     pub(crate) async fn open(system: &System, port: u16, way: Way) -> Result<Self> {
         let connection = match (system, way) {
-            (System::Newsreel(..) | System::Object { .. }, Way::Window(_)) => {
+            (System::Newsreel(..) | System::Object(_), Way::Window(_)) => {
                 Connected::Socket(Box::new(SocketPublisher::open(port, CATALOG).await?))
             }
-            (System::Newsreel(..) | System::Object { .. }, Way::Single | Way::Lines(_)) => {
+            (System::Newsreel(..) | System::Object(_), Way::Single | Way::Lines(_)) => {
                 Connected::Http(Connection::open(port).await?)
             }
             (System::Redis { .. }, _) => Connected::Redis(Box::new(Redis::open(port).await?)),

@@ -38,8 +38,8 @@ impl Log {
                 worker.vars.extend_from_slice(vars);
                 on_workerd(programs, &worker).await?
             }
-            System::Object { group_commit } => {
-                let vars = if *group_commit { vec![("GROUP_COMMIT", "1".to_owned())] } else { Vec::new() };
+            System::Object(form) => {
+                let vars = form.vars();
                 let modules = vec![programs.peers.join("log.mjs")];
                 on_workerd(programs, &Worker { modules, classes: vec!["Log"], vars, ..Worker::default() })
                     .await?

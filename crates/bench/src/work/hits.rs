@@ -30,7 +30,7 @@ pub(crate) struct Hits {
 impl Hits {
     /// The plain Workers hear of no publish.
     pub(crate) fn takes(&self, system: &System) -> bool {
-        system.is_newsreel() || self.publishes == 0 && !system.is_log()
+        system.is_newsreel() || self.publishes == 0 && !system.tells()
     }
 
     pub(crate) fn row(&self) -> String {

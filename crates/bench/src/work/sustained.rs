@@ -26,7 +26,7 @@ impl Sustained {
     /// Whether a system has this way of publishing as one of its own.
     pub(crate) fn takes(&self, system: &System) -> bool {
         match self.way {
-            Way::Single | Way::Window(_) => system.is_log(),
+            Way::Single | Way::Window(_) => system.tells(),
             Way::Lines(_) => system.is_worker(),
         }
     }
