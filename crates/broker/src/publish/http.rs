@@ -71,13 +71,7 @@ impl Publishing {
             submission.wants_acks = query.wait_applied.is_some();
             vec![Ok(submission)]
         };
-        let bytes = body_bytes + publishes.len() * PUBLISH_BYTES;
-        if !self.has_room(bytes) {
-            return Err(busy().into());
-        }
-        let (answer, outcomes) = oneshot::channel();
-        self.enqueue(Queued { publishes, bytes, answer: AnswerTo::Request(answer), since: now() });
-        let mut outcomes = outcomes.await.map_err(|_| unknown())?;
+        let mut outcomes = self.committed(publishes, body_bytes).await?;
         if lined {
             let lines: String = outcomes.iter().map(|outcome| outcome_json(outcome) + "\n").collect();
             return Ok(raw_text(ndjson::MEDIA_TYPE, &lines)?);
@@ -96,6 +90,21 @@ impl Publishing {
             response.headers().set(REPLAYED, "true").map_err(worker::Error::from)?;
         }
         Ok(response)
+    }
+
+    /// Queues publishes of a request or a call, whose bodies have so many bytes, and waits for their outcomes.
+    pub(super) async fn committed(
+        self: &Rc<Self>,
+        publishes: Vec<QueuedPublish>,
+        body_bytes: usize,
+    ) -> Result<Vec<PublishOutcome>, Problem> {
+        let bytes = body_bytes + publishes.len() * PUBLISH_BYTES;
+        if !self.has_room(bytes) {
+            return Err(busy());
+        }
+        let (answer, outcomes) = oneshot::channel();
+        self.enqueue(Queued { publishes, bytes, answer: AnswerTo::Request(answer), since: now() });
+        outcomes.await.map_err(|_| unknown())
     }
 
     pub(super) fn alone(&self, posted: Posted) -> QueuedPublish {

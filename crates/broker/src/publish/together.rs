@@ -5,34 +5,25 @@
 
 use std::rc::Rc;
 
-use futures_channel::oneshot;
 use newsreel_core::access::Grant;
 use newsreel_core::follow::hub::PublishOutcome;
 use newsreel_core::wire::Problem;
 use newsreel_core::wire::publish::check_idempotency_key;
-use newsreel_gate::now;
 
 use crate::http::{REPLAYED, header_lines};
 use crate::publish::body::is_under_way;
 use crate::publish::http::Posted;
-use crate::publish::problems::{busy, in_flight, unknown};
-use crate::publish::queue::{AnswerTo, PUBLISH_BYTES, Publishing, Queued, QueuedPublish};
+use crate::publish::problems::in_flight;
+use crate::publish::publishers::outcome_json;
+use crate::publish::queue::{Publishing, QueuedPublish};
 
 impl Publishing {
     /// Publishes all of a call at once, in order; returns the lines of its answer.
     pub(crate) async fn publish_together(self: &Rc<Self>, heads: &str, bodies: &[u8]) -> String {
-        let posted = split(heads, bodies);
-        let count = posted.len();
-        let bytes = bodies.len() + count * PUBLISH_BYTES;
-        if !self.has_room(bytes) {
-            return refused(count, &busy());
-        }
-        let publishes = posted.into_iter().map(|posted| self.small(posted)).collect();
-        let (answer, outcomes) = oneshot::channel();
-        self.enqueue(Queued { publishes, bytes, answer: AnswerTo::Request(answer), since: now() });
-        match outcomes.await {
+        let publishes = split(heads, bodies).into_iter().map(|posted| self.small(posted)).collect();
+        match self.committed(publishes, bodies.len()).await {
             Ok(outcomes) => outcomes.iter().map(line).collect::<Vec<_>>().join("\n"),
-            Err(_) => refused(count, &unknown()),
+            Err(problem) => refused(count(heads), &problem),
         }
     }
 
@@ -79,12 +70,11 @@ fn split(heads: &str, mut bodies: &[u8]) -> Vec<Posted> {
 }
 
 fn line(outcome: &PublishOutcome) -> String {
-    let receipt = |receipt| serde_json::to_string(receipt).expect("a receipt serializes");
     match outcome {
-        PublishOutcome::Committed(committed) => receipt(committed),
-        PublishOutcome::Repeated(repeated) => {
+        PublishOutcome::Committed(_) => outcome_json(outcome),
+        PublishOutcome::Repeated(_) => {
             let headers = format!("Content-Type:application/json\nCache-Control:no-store\n{REPLAYED}:true");
-            answer_line(200, &headers, &receipt(repeated))
+            answer_line(200, &headers, &outcome_json(outcome))
         }
         PublishOutcome::Refused(problem) => problem_line(problem),
     }
@@ -101,6 +91,7 @@ fn answer_line(status: u16, headers: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::problems::busy;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
